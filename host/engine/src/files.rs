@@ -18,7 +18,7 @@ use tidegate_core::time::Timestamp;
 use tokio::time::timeout;
 
 use crate::{
-    Error, Ports, Result, Settings,
+    Error, Ports, Result, Settings, chain,
     ports::{Artifacts, ByteStream, Clock, PutError, Store, StoredFile},
 };
 
@@ -88,8 +88,7 @@ impl Files {
     async fn delete(&self, pending: Vec<[u8; 32]>) {
         for sha256 in pending {
             if let Err(error) = self.delete_one(sha256).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "cannot delete unreferenced file; retrying later");
+                tracing::warn!(error = %chain(&error), "cannot delete unreferenced file; retrying later");
             }
         }
     }
@@ -153,8 +152,7 @@ impl FileLease<'_> {
         match store.end_file_leases(&self.holder, now).await {
             Ok(pending) => self.files.delete(pending).await,
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "cannot end file leases; retrying when they expire");
+                tracing::warn!(error = %chain(&error), "cannot end file leases; retrying when they expire");
             }
         }
     }

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use crate::{Engine, idempotency};
+use crate::{Engine, chain, idempotency};
 
 /// Time between two runs of the garbage collection.
 const GC_PERIOD: Duration = Duration::from_mins(10);
@@ -14,15 +14,15 @@ pub async fn run_gc(engine: Arc<Engine>) {
         .health
         .register_loop("garbage collection", 3 * GC_PERIOD);
     loop {
-        heartbeat.beat();
-        if let Err(error) = engine.files.delete_orphans().await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "cannot delete orphaned files; retrying");
-        }
-        if let Err(error) = idempotency::delete_expired(engine.store(), engine.now()).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "cannot delete expired responses; retrying");
-        }
+        let iteration = async {
+            if let Err(error) = engine.files.delete_orphans().await {
+                tracing::warn!(error = %chain(&error), "cannot delete orphaned files; retrying");
+            }
+            if let Err(error) = idempotency::delete_expired(engine.store(), engine.now()).await {
+                tracing::warn!(error = %chain(&error), "cannot delete expired responses; retrying");
+            }
+        };
+        heartbeat.run(iteration).await;
         sleep(GC_PERIOD).await;
     }
 }

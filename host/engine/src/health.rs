@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span, field::Empty};
 
 /// Tracks loops and jobs, so that a readiness probe sees one that ended or is stuck.
 #[derive(Default)]
@@ -27,6 +28,7 @@ struct Task {
 pub struct Heartbeat {
     registry: Arc<HealthRegistry>,
     id: u64,
+    name: &'static str,
     may_end: bool,
 }
 
@@ -67,6 +69,7 @@ impl HealthRegistry {
         Heartbeat {
             registry: Arc::clone(self),
             id,
+            name,
             may_end,
         }
     }
@@ -85,6 +88,17 @@ impl Task {
 }
 
 impl Heartbeat {
+    /// Runs one iteration of the task, in its span, and reports that the task makes progress.
+    pub async fn run<T>(&self, iteration: impl Future<Output = T>) -> T {
+        self.beat();
+        iteration.instrument(self.span()).await
+    }
+
+    /// The span of one iteration. An iteration about one tenant records it.
+    pub fn span(&self) -> Span {
+        tracing::error_span!("background_task", task = self.name, tenant = Empty)
+    }
+
     /// Reports that the task makes progress.
     pub fn beat(&self) {
         if let Some(task) = self.registry.0.lock().tasks.get_mut(&self.id) {

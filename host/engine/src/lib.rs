@@ -13,6 +13,7 @@ mod authorize;
 mod ctx;
 mod engine;
 mod error;
+mod error_chain;
 mod files;
 mod gc;
 mod health;
@@ -39,6 +40,7 @@ pub use authorize::{Admin, Approver, Authorized, Operator, Publisher, RequiredRo
 pub use ctx::{Actor, ActorKind, Ctx, draw_request_id};
 pub use engine::{Engine, Ports};
 pub use error::{Error, Result};
+pub use error_chain::{ErrorChain, chain};
 pub use files::Files;
 pub use gc::run_gc;
 pub use health::{HealthRegistry, Heartbeat};

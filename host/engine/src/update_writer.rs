@@ -7,9 +7,10 @@ use tidegate_core::{
     update::Update,
 };
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use crate::{
-    Ctx, Error, Result, Signals,
+    Ctx, Error, Result, Signals, chain,
     devices::Caches,
     ports::{
         CancelledUpdates, DeviceEvent, DeviceReport, Offer, OfferOverrides, OfferResult, OfferedBy,
@@ -64,11 +65,12 @@ impl UpdateWriter {
         })?;
         let tenant = report.tenant;
         let (writer, id) = (self.clone(), device_id.to_owned());
-        let task = tokio::spawn(async move {
+        let recording = async move {
             let recorded = writer.record_and_publish(&id, report).await;
             drop(permit);
             recorded
-        });
+        };
+        let task = tokio::spawn(recording.in_current_span());
         task.await.unwrap_or_else(|panic| {
             self.caches.invalidate_device(tenant, device_id);
             let context = "record event";
@@ -110,7 +112,7 @@ impl UpdateWriter {
             return Ok(BTreeMap::new());
         }
         let (writer, by, offer) = (self.clone(), by.clone(), offer.clone());
-        let task = tokio::spawn(async move {
+        let creating = async move {
             let tenant = by.ctx.tenant;
             let keys: Vec<_> = devices.iter().map(|(_, key)| *key).collect();
             let results = writer
@@ -126,7 +128,8 @@ impl UpdateWriter {
             }
             let ids = devices.into_iter().map(|(id, _)| id);
             Ok(ids.zip(results?).collect())
-        });
+        };
+        let task = tokio::spawn(creating.in_current_span());
         task.await
             .map_err(|panic| Error::internal("create updates", panic))?
     }
@@ -141,7 +144,7 @@ impl UpdateWriter {
     ) -> Result<(OfferResult, CancelledUpdates)> {
         let (writer, ctx) = (self.clone(), ctx.clone());
         let (device, offer) = (device.clone(), offer.clone());
-        let task = tokio::spawn(async move {
+        let offering = async move {
             let tenant = device.tenant;
             let offered = writer
                 .store
@@ -155,7 +158,8 @@ impl UpdateWriter {
                 writer.wake(tenant, campaigns);
             }
             Ok((result, cancelled))
-        });
+        };
+        let task = tokio::spawn(offering.in_current_span());
         task.await
             .map_err(|panic| Error::internal("roll back device", panic))?
     }
@@ -177,9 +181,8 @@ impl UpdateWriter {
             event: DeviceEvent::Log(lines),
         };
         if let Err(error) = self.store.report(report).await {
-            let error = &error as &dyn std::error::Error;
             let (tenant, update) = (update.tenant, update.id);
-            tracing::warn!(error, %tenant, %update, "operator action not written to the log of the update");
+            tracing::warn!(error = %chain(&error), %tenant, %update, "operator action not written to the log of the update");
         }
         self.signals.notify_log_watchers(update.device);
     }

@@ -33,6 +33,7 @@ pub use ddi::ClientCertHeaderNames;
 pub use forwarded::{ProxyHeaders, TrustedProxies};
 pub use limits::{RequestLimitSettings, Uptime};
 pub use metrics::Metrics;
+pub use request_span::DEVICE_REQUEST_TARGET;
 pub use rest::openapi;
 pub use serve::HttpServer;
 pub use state::{AppState, HttpSettings};
@@ -79,7 +80,7 @@ pub fn router(state: AppState) -> Router {
                     state.clone(),
                     client::identify_client,
                 ))
-                .layer(request_span::layer())
+                .layer(request_span::layer(&state.settings))
                 .layer(MapResponseLayer::new(problem::add_request_id))
                 .layer(PropagateRequestIdLayer::x_request_id())
                 .option_layer(access_log)

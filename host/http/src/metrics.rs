@@ -15,7 +15,7 @@ use prometheus::{
 use strum::VariantNames;
 use tidegate_core::{Named as _, campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
 use tidegate_engine::{
-    Result,
+    Result, chain,
     ports::{CallFailure, Observer, Stats},
 };
 
@@ -104,10 +104,7 @@ impl Metrics {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "cannot encode metrics"
-            );
+            tracing::error!(error = %chain(&error), "cannot encode metrics");
         }
         text
     }
@@ -169,10 +166,7 @@ pub(crate) async fn refresh_fleet_gauges(state: &AppState) {
     match load_stats(state).await {
         Ok(by_tenant) => state.metrics.fleet.update(&by_tenant),
         Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "cannot refresh fleet gauges"
-            );
+            tracing::warn!(error = %chain(&error), "cannot refresh fleet gauges");
         }
     }
 }

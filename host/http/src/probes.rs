@@ -8,6 +8,7 @@ use axum::{
 };
 use http::{StatusCode, header::CONTENT_TYPE};
 use serde_json::json;
+use tidegate_engine::chain;
 
 use crate::{AppState, metrics, problem::Problem};
 
@@ -37,7 +38,7 @@ async fn ready(State(state): State<AppState>) -> Response {
     match state.engine.store().has_keys().await {
         Ok(_) => Json(json!({"status": "ready"})).into_response(),
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
+            tracing::warn!(error = %chain(&error), "not ready");
             unready("the database does not respond")
         }
     }

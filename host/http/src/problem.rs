@@ -12,7 +12,7 @@ use http::{
 };
 use serde::Serialize;
 use tidegate_core::plugin::FieldError;
-use tidegate_engine::Error;
+use tidegate_engine::{Error, chain};
 use utoipa::ToSchema;
 
 use crate::{
@@ -124,6 +124,11 @@ impl Problem {
         Self::invalid(self.code, errors.collect())
     }
 
+    /// What is wrong with the request.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Replaces the list of broken rules.
     pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
@@ -177,15 +182,11 @@ impl From<Error> for Problem {
             Error::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
             Error::TooMany { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail),
             Error::Unavailable { .. } => {
-                tracing::warn!(error = detail, "service unavailable");
+                tracing::warn!(error = %chain(&error), "service unavailable");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
             }
             Error::Internal { context, source } => {
-                tracing::error!(
-                    error = &*source as &dyn std::error::Error,
-                    context,
-                    "internal error"
-                );
+                tracing::error!(error = %chain(&*source), context, "internal error");
                 Self::internal()
             }
         }

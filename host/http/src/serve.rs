@@ -16,6 +16,7 @@ use hyper_util::{
     },
     service::TowerToHyperService,
 };
+use tidegate_engine::chain;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -81,10 +82,7 @@ impl HttpServer {
             let (stream, peer, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "cannot accept connection"
-                    );
+                    tracing::warn!(error = %chain(&error), "cannot accept connection");
                     tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     continue;
                 }
@@ -106,7 +104,7 @@ impl HttpServer {
                 let _permit = permit;
                 // Clients that disconnect are normal: not worth more than a debug event.
                 if let Err(error) = task.run(stream, tls).await {
-                    tracing::debug!(%peer, error, "connection ended");
+                    tracing::debug!(%peer, error = %chain(&*error), "connection ended");
                 }
             });
         }

@@ -55,6 +55,8 @@ pub struct HttpSettings {
     pub proxies: TrustedProxies,
     /// The headers in which they name a device whose client certificate they have verified.
     pub certificate_headers: ClientCertHeaderNames,
+    /// The spans of device requests have all fields, instead of the request id alone.
+    pub detailed_device_spans: bool,
     /// Logs one line for each answered request.
     pub access_log: bool,
     /// Request limits.
@@ -73,6 +75,7 @@ impl HttpSettings {
             max_component_bytes: 32 << 20,
             proxies: TrustedProxies::default(),
             certificate_headers: ClientCertHeaderNames::default(),
+            detailed_device_spans: false,
             access_log: false,
             limits: RequestLimitSettings::default(),
         }

@@ -16,6 +16,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::{TryRng as _, rngs::SysRng};
 use sha2::{Digest as _, Sha256};
 use tidegate_core::id::Digest;
+use tidegate_engine::chain;
 use wasmtime::Engine;
 
 /// Maximum size of a file: more than any code has.
@@ -78,7 +79,9 @@ impl CodeCache {
             Ok(0) => {}
             Ok(files) => tracing::info!(files, "removed unusable compiled code"),
             // Unusable files only take space.
-            Err(error) => tracing::warn!(%error, "cannot clean up the folder of compiled code"),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "cannot clean up the folder of compiled code");
+            }
         }
         Ok(cache)
     }
@@ -116,13 +119,13 @@ impl CodeCache {
             Ok(file) => file.take(MAX_FILE_BYTES),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "cannot open compiled code");
+                tracing::warn!(path = %path.display(), error = %chain(&error), "cannot open compiled code");
                 return None;
             }
         };
         let mut bytes = Vec::new();
         if let Err(error) = file.read_to_end(&mut bytes) {
-            tracing::warn!(path = %path.display(), %error, "cannot read compiled code");
+            tracing::warn!(path = %path.display(), error = %chain(&error), "cannot read compiled code");
             return None;
         }
         // The verified bytes are returned. The file is not read again: it may change in between.

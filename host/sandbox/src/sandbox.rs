@@ -6,15 +6,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 use tidegate_core::{
+    Named as _,
     id::Digest,
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Observation,
         Plan, PlanInput, PluginKind,
     },
 };
-use tidegate_engine::ports::{
-    Call, CallFailure, ComponentSource, Inspection, Rejection, Sandbox, Validation,
+use tidegate_engine::{
+    chain,
+    ports::{Call, CallFailure, ComponentSource, Inspection, Rejection, Sandbox, Validation},
 };
+use tracing::{Instrument as _, Span, field::Empty};
 use wasmtime::{
     Engine,
     component::{Component, Linker},
@@ -153,7 +156,9 @@ impl WasmSandbox {
             .source
             .component(digest)
             .await
-            .map_err(|error| CallFailure::Host(format!("read the component {digest}: {error}")))?
+            .map_err(|error| {
+                CallFailure::Host(format!("read the component {digest}: {}", chain(&error)))
+            })?
             .ok_or_else(|| CallFailure::Host(format!("component {digest} not found")))?;
         if Digest::of(&component) != digest {
             return Err(CallFailure::Host(format!(
@@ -183,11 +188,11 @@ impl WasmSandbox {
             let marked_code = [&[kind_marker(kind)], code.as_slice()].concat();
             (cache.write(digest, &marked_code), code)
         });
-        let (written, code) = stored
-            .await
-            .map_err(|error| Rejection::Unavailable(format!("cache compiled code: {error}")))?;
+        let (written, code) = stored.await.map_err(|error| {
+            Rejection::Unavailable(format!("cache compiled code: {}", chain(&error)))
+        })?;
         if let Err(error) = written {
-            tracing::warn!(%digest, %error, "cannot cache compiled code; it will be compiled again");
+            tracing::warn!(%digest, error = %chain(&error), "cannot cache compiled code; it will be compiled again");
         }
         Ok(code)
     }
@@ -209,23 +214,30 @@ impl WasmSandbox {
             Plugin::load(digest, kind, limits, &linker, &component)
         })
         .await
-        .map_err(|error| CallFailure::Host(format!("load compiled code: {error}")))?
+        .map_err(|error| CallFailure::Host(format!("load compiled code: {}", chain(&error))))?
     }
 
     /// Calls a plugin on a blocking thread, with a permit of the class.
     async fn call<T: Send + 'static>(
         &self,
         class: CallClass,
+        name: &'static str,
         digest: Digest,
         call: impl FnOnce(&Plugin) -> Call<T> + Send + 'static,
     ) -> Call<T> {
-        match self.plugin(digest).await {
-            Ok(plugin) => self
-                .run_blocking(class, move || call(&plugin))
-                .await
-                .unwrap_or_else(failed),
-            Err(failure) => failed(failure),
-        }
+        let span = call_span(name, digest);
+        let called = async {
+            match self.plugin(digest).await {
+                Ok(plugin) => self
+                    .run_blocking(class, move || call(&plugin))
+                    .await
+                    .unwrap_or_else(failed),
+                Err(failure) => failed(failure),
+            }
+        };
+        let call = called.instrument(span.clone()).await;
+        record_outcome(&span, call.outcome.as_ref().err(), call.fuel);
+        call
     }
 
     /// Runs a function that calls a plugin on a blocking thread, with a permit of the class.
@@ -235,13 +247,14 @@ impl WasmSandbox {
         run: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CallFailure> {
         let permit = self.permits.acquire(class).await?;
+        let span = Span::current();
         tokio::task::spawn_blocking(move || {
             // Held until the call ends, even if this future is dropped earlier.
             let _permit = permit;
-            run()
+            span.in_scope(run)
         })
         .await
-        .map_err(|error| CallFailure::Host(format!("the call panicked: {error}")))
+        .map_err(|error| CallFailure::Host(format!("the call panicked: {}", chain(&error))))
     }
 }
 
@@ -261,6 +274,7 @@ impl Sandbox for WasmSandbox {
         };
         let description = self
             .run_blocking(CallClass::Interactive, move || inspect::inspect(&plugin))
+            .instrument(call_span("inspect", digest))
             .await
             .map_err(|failure| inspect::to_rejection(&failure))?;
         Ok(Inspection {
@@ -276,40 +290,53 @@ impl Sandbox for WasmSandbox {
             outcome: Err(failure),
             cost: None,
         };
-        let plugin = match self.plugin(plugin).await {
-            Ok(plugin) => plugin,
-            Err(failure) => return failed_validation(failure),
-        };
+        let span = call_span("validate", plugin);
         let config = config.to_owned();
-        self.run_blocking(CallClass::Interactive, move || plugin.validate(&config))
-            .await
-            .unwrap_or_else(failed_validation)
+        let validated = async {
+            match self.plugin(plugin).await {
+                Ok(plugin) => self
+                    .run_blocking(CallClass::Interactive, move || plugin.validate(&config))
+                    .await
+                    .unwrap_or_else(failed_validation),
+                Err(failure) => failed_validation(failure),
+            }
+        };
+        let validation = validated.instrument(span.clone()).await;
+        let fuel = validation.cost.map_or(0, |(fuel, _)| fuel);
+        record_outcome(&span, validation.outcome.as_ref().err(), fuel);
+        validation
     }
 
     async fn plan(&self, plugin: Digest, input: PlanInput) -> Call<Plan> {
-        self.call(CallClass::Planning, plugin, |plugin| plugin.plan(input))
-            .await
+        self.call(CallClass::Planning, "plan", plugin, |plugin| {
+            plugin.plan(input)
+        })
+        .await
     }
 
     async fn assign(&self, plugin: Digest, input: AssignInput) -> Call<Vec<u16>> {
-        self.call(CallClass::Planning, plugin, |plugin| plugin.assign(input))
-            .await
+        self.call(CallClass::Planning, "assign", plugin, |plugin| {
+            plugin.assign(input)
+        })
+        .await
     }
 
     async fn decide(&self, plugin: Digest, observation: Observation) -> Call<Decision> {
-        self.call(CallClass::Decisions, plugin, |plugin| {
+        self.call(CallClass::Decisions, "decide", plugin, |plugin| {
             plugin.decide(observation)
         })
         .await
     }
 
     async fn check(&self, plugin: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
-        self.call(CallClass::Planning, plugin, |plugin| plugin.check(input))
-            .await
+        self.call(CallClass::Planning, "check", plugin, |plugin| {
+            plugin.check(input)
+        })
+        .await
     }
 
     async fn evaluate(&self, plugin: Digest, input: HealthInput) -> Call<HealthAnswer> {
-        self.call(CallClass::Decisions, plugin, |plugin| {
+        self.call(CallClass::Decisions, "evaluate", plugin, |plugin| {
             plugin.evaluate(input)
         })
         .await
@@ -317,7 +344,7 @@ impl Sandbox for WasmSandbox {
 
     async fn replay(&self, plugin: Digest, input: &[u8]) -> Call<()> {
         let input = input.to_vec();
-        self.call(CallClass::Interactive, plugin, move |plugin| {
+        self.call(CallClass::Interactive, "replay", plugin, move |plugin| {
             plugin.replay(&input)
         })
         .await
@@ -326,6 +353,17 @@ impl Sandbox for WasmSandbox {
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure> {
         record::decompress(record).map_err(|error| CallFailure::Host(error.to_string()))
     }
+}
+
+/// The span of a plugin call, from loading the plugin to its output.
+fn call_span(call: &'static str, revision: Digest) -> Span {
+    tracing::error_span!("plugin_call", call, %revision, outcome = Empty, fuel = Empty)
+}
+
+/// Adds `ok` or the failure class to the span of a call, as in the journal, and the fuel.
+fn record_outcome(span: &Span, failure: Option<&CallFailure>, fuel: u64) {
+    let outcome = failure.map_or("ok", CallFailure::as_str);
+    tracing::record_all!(span, outcome, fuel);
 }
 
 /// Loads code that came from the compiler process or was authenticated by the cache.

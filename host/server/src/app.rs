@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, stream::BoxStream};
 use tidegate_engine::{
-    Engine, Settings, access, campaigns, devices, latest, plugins,
+    Engine, Settings, access, campaigns, chain, devices, latest, plugins,
     ports::{Clock, Entropy},
     run_gc, tenants,
 };
@@ -26,6 +26,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{field::display, level_filters::LevelFilter};
 
 use crate::{
     config::Config,
@@ -96,7 +97,7 @@ impl App {
         let router = tidegate_http::router(state);
         let mut loops = spawn_loops(&context.engine, &context.store);
         if let Some(tls) = tls.clone() {
-            loops.spawn(reload_tls_loop(tls));
+            loops.spawn(reload_tls_loop(Arc::clone(&context.engine), tls));
         }
         let serving = HttpServer {
             tls,
@@ -177,6 +178,8 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     settings.max_component_bytes = config.sandbox.limits().component_bytes;
     settings.proxies = config.http.proxies()?;
     settings.certificate_headers = config.http.certificate_headers()?;
+    // Logging has started.
+    settings.detailed_device_spans = LevelFilter::current() >= LevelFilter::DEBUG;
     settings.access_log = config.telemetry.access_log;
     settings.limits = config.limits.settings();
     Ok(settings)
@@ -239,19 +242,22 @@ fn spawn_loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
 }
 
 /// Reloads the server's certificate when its files change.
-async fn reload_tls_loop(tls: Tls) {
+async fn reload_tls_loop(engine: Arc<Engine>, tls: Tls) {
+    let heartbeat = engine
+        .health()
+        .register_loop("certificate reload", 30 * TLS_RELOAD_PERIOD);
     loop {
         tokio::time::sleep(TLS_RELOAD_PERIOD).await;
-        match tls.reload() {
-            Ok(false) => {}
-            Ok(true) => tracing::info!("server certificate reloaded"),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(
-                    error,
-                    "new server certificate is invalid, keeping the old one"
-                );
-            }
+        heartbeat.run(async { reload_tls(&tls) }).await;
+    }
+}
+
+fn reload_tls(tls: &Tls) {
+    match tls.reload() {
+        Ok(false) => {}
+        Ok(true) => tracing::info!("server certificate reloaded"),
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "new server certificate is invalid, keeping the old one");
         }
     }
 }
@@ -259,16 +265,22 @@ async fn reload_tls_loop(tls: Tls) {
 /// Invalidates cached data that other servers have changed.
 async fn invalidate_changed(engine: Arc<Engine>, mut changes: BoxStream<'static, Invalidation>) {
     // Other servers may send nothing for any time.
-    let _heartbeat = engine
+    let heartbeat = engine
         .health()
         .register_loop("cache invalidation", Duration::MAX);
     let caches = engine.caches();
     while let Some(change) = changes.next().await {
+        let span = heartbeat.span();
+        let _entered = span.enter();
         match change {
             Invalidation::Device { tenant, device_id } => {
+                span.record("tenant", display(tenant));
                 caches.invalidate_device(tenant, &device_id);
             }
-            Invalidation::Tenant(_) => caches.invalidate_tenants(),
+            Invalidation::Tenant(tenant) => {
+                span.record("tenant", display(tenant));
+                caches.invalidate_tenants();
+            }
             Invalidation::Everything => caches.invalidate_all(),
         }
     }

@@ -34,8 +34,7 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(%error, "cannot start the runtime");
-            return ExitCode::FAILURE;
+            return command::fail(&anyhow::Error::new(error).context("start the runtime"));
         }
     };
     runtime.block_on(cli.run())

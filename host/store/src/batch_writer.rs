@@ -4,12 +4,15 @@ use std::future::Future;
 
 use tidegate_engine::ports::StoreError;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
 /// Writes many items in one transaction.
 pub(crate) trait Batch: Send + Sync + 'static {
     type Item: Send + Sync + 'static;
     /// The result of one item.
     type Output: Send + 'static;
+    /// What the items are, for the span of a commit.
+    const NAME: &'static str;
 
     /// Writes the items in this order in one transaction and returns a result for each. On an error, nothing is
     /// written.
@@ -56,7 +59,9 @@ async fn write_batches<B: Batch>(batch: B, mut queue: mpsc::Receiver<QueuedItem<
             .drain(..)
             .map(|queued| (queued.item, queued.reply))
             .unzip();
-        for (result, reply) in write_batch(&batch, &items).await.into_iter().zip(replies) {
+        let span = tracing::error_span!("group_commit", batch = B::NAME, items = items.len());
+        let results = write_batch(&batch, &items).instrument(span).await;
+        for (result, reply) in results.into_iter().zip(replies) {
             // The caller may have been cancelled; the item is written nevertheless.
             let _ = reply.send(result);
         }
@@ -115,6 +120,7 @@ mod tests {
     impl Batch for Arc<TestBatch> {
         type Item = u32;
         type Output = u32;
+        const NAME: &'static str = "numbers";
 
         async fn write(&self, items: &[u32]) -> Result<Vec<u32>, StoreError> {
             let permit = self.permits.acquire().await;
@@ -155,6 +161,18 @@ mod tests {
         let sizes = test_batch.sizes.lock().expect("no panic").clone();
         assert_eq!(sizes.iter().sum::<usize>(), 6);
         assert!(sizes.len() <= 2, "{sizes:?}");
+    }
+
+    #[tokio::test]
+    async fn a_commit_has_a_span() {
+        let log = tidegate_captured_log::CapturedLog::start();
+        let test_batch = test_batch();
+        test_batch.permits.add_permits(1);
+        let writer = BatchWriter::start(test_batch, 8);
+        writer.submit(1).await.expect("written");
+        let spans = log.ended_spans("group_commit", 1).await;
+        let expected = serde_json::json!({"name": "group_commit", "batch": "numbers", "items": 1});
+        assert_eq!(spans, [expected]);
     }
 
     #[tokio::test]

@@ -1,10 +1,10 @@
-use tidegate_engine::ports::StoreError;
+use tidegate_engine::{chain, ports::StoreError};
 
 /// Converts the error of a statement. `context` is a verb and an object: `read firmware`.
 pub(crate) fn failed(context: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| {
         if is_unavailable(&error) {
-            return StoreError::Unavailable(format!("{context}: {error}"));
+            return StoreError::Unavailable(format!("{context}: {}", chain(&error)));
         }
         if is_conflict(&error) {
             return StoreError::Conflict(format!("{context}: it exists already"));

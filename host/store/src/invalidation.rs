@@ -9,7 +9,7 @@ use futures::{
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgListener;
 use tidegate_core::id::TenantId;
-use tidegate_engine::ports::StoreError;
+use tidegate_engine::{chain, ports::StoreError};
 
 use crate::{
     database::{Database, Tx},
@@ -138,14 +138,16 @@ async fn next_invalidations(
             Ok(Some(message)) => return (parse_message(message.payload(), server_name), listener),
             // The listener reconnected.
             Ok(None) => return (vec![Invalidation::Everything], listener),
-            Err(error) => tracing::warn!(%error, "failed to listen for invalidations"),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "failed to listen for invalidations");
+            }
         }
     }
     loop {
         match listen(url).await {
             Ok(listener) => return (vec![Invalidation::Everything], listener),
             Err(error) => {
-                tracing::warn!(%error, "failed to listen for invalidations");
+                tracing::warn!(error = %chain(&error), "failed to listen for invalidations");
                 tokio::time::sleep(RECONNECT_DELAY).await;
             }
         }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::{sync::Notify, time::timeout};
 use tracing::{
-    Dispatch,
+    Dispatch, Level, Subscriber,
     subscriber::{DefaultGuard, NoSubscriber},
 };
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -19,6 +19,12 @@ use tracing_subscriber::fmt::format::FmtSpan;
 /// and threads of other tests have none; so there is a second one.
 static SECOND_SUBSCRIBER: LazyLock<Dispatch> =
     LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+
+/// Makes this the subscriber of the current thread until the guard is dropped.
+pub fn set_default(subscriber: impl Subscriber + Send + Sync) -> DefaultGuard {
+    LazyLock::force(&SECOND_SUBSCRIBER);
+    tracing::subscriber::set_default(subscriber)
+}
 
 /// Maximum time to wait for spans.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -47,20 +53,25 @@ impl io::Write for SharedBuffer {
 }
 
 impl CapturedLog {
-    /// Captures the log until it is dropped.
+    /// Captures the log of the level `info` until it is dropped.
     pub fn start() -> Self {
-        LazyLock::force(&SECOND_SUBSCRIBER);
+        Self::start_at(Level::INFO)
+    }
+
+    /// Captures the log of this level until it is dropped.
+    pub fn start_at(level: Level) -> Self {
         let bytes = SharedBuffer::default();
         let writer = bytes.clone();
         let subscriber = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
+            .with_max_level(level)
             .with_span_events(FmtSpan::CLOSE)
             .with_writer(move || writer.clone())
             .finish();
         Self {
             bytes,
-            _guard: tracing::subscriber::set_default(subscriber),
+            _guard: set_default(subscriber),
         }
     }
 

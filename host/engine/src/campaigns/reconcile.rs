@@ -6,9 +6,10 @@ use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
+use tracing::Instrument as _;
 
 use super::tick::{invalidate_if_unavailable, tick};
-use crate::{Engine, Heartbeat, Result, plugins::flush_usage, ports::RunRef};
+use crate::{Engine, Heartbeat, Result, chain, plugins::flush_usage, ports::RunRef};
 
 /// Maximum number of campaigns processed concurrently.
 const MAX_CONCURRENT_TICKS: usize = 8;
@@ -36,10 +37,10 @@ pub async fn reconcile(engine: Arc<Engine>) {
         let runs = tokio::select! {
             () = engine.signals.stopped() => break,
             () = engine.signals.woken() => engine.signals.take_woken(),
-            _ = period.tick() => due(&engine).await,
+            _ = period.tick() => heartbeat.run(due(&engine)).await,
             Some(ended) = ticks.join_next() => {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "campaign tick panicked");
+                    tracing::error!(error = %chain(&error), "campaign tick panicked");
                 }
                 continue;
             }
@@ -65,7 +66,7 @@ async fn due(engine: &Engine) -> Vec<RunRef> {
         .due(engine.now(), BATCH_SIZE)
         .await
         .unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot read due campaigns; retrying");
+            tracing::warn!(error = %chain(&error), "cannot read due campaigns; retrying");
             Vec::new()
         })
 }
@@ -78,10 +79,14 @@ async fn process_campaign(guard: TickGuard, permits: Arc<Semaphore>) {
         let _work = engine
             .health
             .register_job("campaign tick", MAX_TICK_DURATION);
-        if let Err(error) = tick(engine, run).await {
-            let (tenant, campaign) = (run.tenant, run.campaign);
-            tracing::error!(%tenant, %campaign, error = %ErrorChain(&error), "campaign tick failed");
-        }
+        let (tenant, campaign) = (run.tenant, run.campaign);
+        let processed = async {
+            if let Err(error) = tick(engine, run).await {
+                tracing::error!(error = %chain(&error), "campaign tick failed");
+            }
+        };
+        let span = tracing::error_span!("tick", %tenant, %campaign);
+        processed.instrument(span).await;
     }
     // Coalesces a burst of feedback into one tick.
     sleep(engine.settings.tick_pause).await;
@@ -131,14 +136,16 @@ pub async fn expire_updates_loop(engine: Arc<Engine>) {
         .health
         .register_loop("deadlines", max_silence(&engine));
     loop {
-        heartbeat.beat();
-        if let Err(error) = expire_updates(&engine, &heartbeat).await {
-            invalidate_if_unavailable(&engine, &error);
-            tracing::warn!(error = %ErrorChain(&error), "cannot expire updates; retrying");
-        }
-        if let Err(error) = flush_usage(engine.store(), engine.plugins()).await {
-            tracing::warn!(error = %ErrorChain(&error), "cannot write plugin usage");
-        }
+        let iteration = async {
+            if let Err(error) = expire_updates(&engine, &heartbeat).await {
+                invalidate_if_unavailable(&engine, &error);
+                tracing::warn!(error = %chain(&error), "cannot expire updates; retrying");
+            }
+            if let Err(error) = flush_usage(engine.store(), engine.plugins()).await {
+                tracing::warn!(error = %chain(&error), "cannot write plugin usage");
+            }
+        };
+        heartbeat.run(iteration).await;
         sleep(engine.settings.tick_period).await;
     }
 }
@@ -173,16 +180,5 @@ async fn expire_updates(engine: &Engine, heartbeat: &Heartbeat) -> Result<()> {
         if affected.len() < BATCH_SIZE as usize {
             return Ok(());
         }
-    }
-}
-
-/// An error with all its causes.
-struct ErrorChain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for ErrorChain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        std::iter::successors(self.0.source(), |error| error.source())
-            .try_for_each(|error| write!(f, ": {error}"))
     }
 }

@@ -9,7 +9,7 @@ use tidegate_core::{
 
 use super::{gateway::find_gateway_scope, groups::groups, poll_view::poll_view};
 use crate::{
-    Engine, Error, Result,
+    Engine, Error, Result, chain,
     ports::{Enrolment, LastSeenRecord, PollView, Tenant},
     tenants::fingerprint,
 };
@@ -180,9 +180,8 @@ async fn delete_old_token(
 ) {
     let forgotten = engine.store().delete_old_token(tenant, device, current);
     if let Err(error) = forgotten.await {
-        let error = &error as &dyn std::error::Error;
         tracing::warn!(
-            error,
+            error = %chain(&error),
             %tenant,
             device_id,
             "previous token not deleted, retrying at the next poll"

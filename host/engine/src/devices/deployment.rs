@@ -5,10 +5,11 @@ use tidegate_core::{
     id::UpdateId,
     update::{UpdateEvent, UpdateStatus},
 };
+use tracing::Instrument as _;
 
 use super::{Caller, poll_view::caller_view};
 use crate::{
-    Engine, Error, Result,
+    Engine, Error, Result, chain,
     ports::{DeviceEvent, DeviceReport, FeedbackRow, PollView, UpdateRow},
 };
 
@@ -138,11 +139,11 @@ fn record_retrieved(engine: &Engine, caller: &Caller, view: &PollView, update: U
         event: DeviceEvent::Update(update, UpdateEvent::Retrieved),
     };
     let (writer, caller) = (engine.update_writer.clone(), caller.clone());
-    tokio::spawn(async move {
+    let recording = async move {
         if let Err(error) = writer.report(&caller.device_id, report).await {
-            let error = &error as &dyn std::error::Error;
             let tenant = caller.tenant;
-            tracing::warn!(error, %tenant, %update, "retrieval of an update not recorded");
+            tracing::warn!(error = %chain(&error), %tenant, %update, "retrieval of an update not recorded");
         }
-    });
+    };
+    tokio::spawn(recording.in_current_span());
 }

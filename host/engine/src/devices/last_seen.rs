@@ -7,7 +7,7 @@ use tidegate_core::{
 };
 use tokio::time::sleep;
 
-use crate::{Engine, Result, access, ports::LastSeenRecord};
+use crate::{Engine, Result, access, chain, ports::LastSeenRecord};
 
 /// How often last-seen times are written.
 const FLUSH_PERIOD: Duration = Duration::from_secs(5);
@@ -93,17 +93,18 @@ async fn write_last_seen(engine: &Engine, limit: usize) -> Result<()> {
 pub async fn flush_last_seen_loop(engine: Arc<Engine>) {
     let heartbeat = engine.health.register_loop("last seen", MAX_SILENCE);
     loop {
-        heartbeat.beat();
         sleep(FLUSH_PERIOD).await;
-        for written in [
-            write_last_seen(&engine, MAX_PER_FLUSH).await,
-            access::flush_gateways_used(engine.store(), engine.caches()).await,
-        ] {
-            if let Err(error) = written {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "last-seen times not written, retrying");
+        let iteration = async {
+            for written in [
+                write_last_seen(&engine, MAX_PER_FLUSH).await,
+                access::flush_gateways_used(engine.store(), engine.caches()).await,
+            ] {
+                if let Err(error) = written {
+                    tracing::warn!(error = %chain(&error), "last-seen times not written, retrying");
+                }
             }
-        }
+        };
+        heartbeat.run(iteration).await;
     }
 }
 

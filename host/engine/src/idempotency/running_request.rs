@@ -5,7 +5,7 @@ use tokio::time::sleep;
 
 use super::{IdempotencyKeys, MAX_RESPONSE_BYTES, RETENTION, encrypt};
 use crate::{
-    Result,
+    Result, chain,
     ports::{ReservationId, StoreError},
 };
 
@@ -82,7 +82,6 @@ impl RunningRequest {
 /// Logs a failure; the request has its response regardless.
 fn warn(outcome: Result<()>, operation: &'static str) {
     if let Err(error) = outcome {
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, operation, "idempotency key not updated");
+        tracing::warn!(error = %chain(&error), operation, "idempotency key not updated");
     }
 }

@@ -8,10 +8,11 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateOptions},
 };
 use tokio::time::{Instant, sleep};
+use tracing::Instrument as _;
 
 use super::chooser::{FirmwareChooser, UPDATE_TIMEOUT};
 use crate::{
-    Engine, Error, Result,
+    Engine, Error, Result, chain,
     compatibility::{Classified, classify},
     ports::{Offer, OfferResult},
 };
@@ -31,12 +32,13 @@ pub async fn run_latest_loop(engine: Arc<Engine>) {
         .health
         .register_loop("devices in mode latest", MAX_SILENCE);
     loop {
-        heartbeat.beat();
         let started = Instant::now();
-        if let Err(error) = process_dirty_tenants(&engine).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "cannot update devices in mode latest; retrying");
-        }
+        let iteration = async {
+            if let Err(error) = process_dirty_tenants(&engine).await {
+                tracing::warn!(error = %chain(&error), "cannot update devices in mode latest; retrying");
+            }
+        };
+        heartbeat.run(iteration).await;
         sleep(engine.settings.tick_period.max(started.elapsed() * 4)).await;
     }
 }
@@ -44,7 +46,8 @@ pub async fn run_latest_loop(engine: Arc<Engine>) {
 /// Processes every tenant that was marked dirty since it was last processed.
 pub async fn process_dirty_tenants(engine: &Engine) -> Result<()> {
     for (tenant, revision) in engine.store().dirty_tenants().await? {
-        update_tenant(engine, tenant).await?;
+        let span = tracing::error_span!("latest_tenant", %tenant);
+        update_tenant(engine, tenant).instrument(span).await?;
         engine.store().clear_dirty(tenant, revision).await?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tidegate_core::id::{Digest, TenantId};
 
 use super::upload::store_component;
-use crate::{Actor, Engine, Error, Publisher, Result};
+use crate::{Actor, Engine, Error, Publisher, Result, chain};
 
 /// Installs the components of a folder (`*.wasm`) for every tenant, at every start and after a tenant was created.
 /// Revisions that a tenant has already are not inspected again. A rejected component is logged and skipped, so that it
@@ -48,8 +48,7 @@ async fn install(
     let inspection = match engine.plugins.inspect(&component).await {
         Ok(inspection) => inspection,
         Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(path = %path.display(), error, "built-in component rejected");
+            tracing::error!(path = %path.display(), error = %chain(&error), "built-in component rejected");
             return Ok(0);
         }
     };
@@ -66,9 +65,9 @@ async fn install(
         .await
         {
             Ok(()) => installed += 1,
-            Err(Error::Conflict { message, .. }) => {
+            Err(error @ Error::Conflict { .. }) => {
                 let path = path.display();
-                tracing::error!(%path, %tenant, reason = %message, "built-in component not installed");
+                tracing::error!(error = %chain(&error), %path, %tenant, "built-in component not installed");
             }
             Err(error) => return Err(error),
         }

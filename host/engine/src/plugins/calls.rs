@@ -14,7 +14,7 @@ use tidegate_core::{
 
 use super::usage::UsageLog;
 use crate::{
-    Error, Result,
+    Error, Result, chain,
     ports::{Call, CallFailure, EntryKind, Inspection, Observer, Rejection, Sandbox},
 };
 
@@ -150,7 +150,7 @@ impl PluginCalls {
         self.count(name, kind.as_str(), failure, call.fuel, call.duration);
         if let Some(failure) = failure {
             tracing::warn!(plugin = name, revision = %plugin.revision, call = kind.as_str(), class = failure.as_str(),
-                fuel = call.fuel, peak_memory = call.peak_memory, "{failure}");
+                fuel = call.fuel, peak_memory = call.peak_memory, error = %chain(failure), "plugin call failed");
         }
         call
     }

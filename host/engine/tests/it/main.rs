@@ -3,6 +3,7 @@
 mod commands;
 mod compatibility;
 mod engine_fixture;
+mod error_logs;
 mod idempotency;
 mod latest;
 mod names;
@@ -11,5 +12,6 @@ mod rollback;
 mod rollout;
 mod scripted_sandbox;
 mod single_updates;
+mod spans;
 mod use_cases;
 mod windows;

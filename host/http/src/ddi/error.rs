@@ -10,7 +10,7 @@ use http::{
 };
 use serde::Serialize;
 use tidegate_core::update::EventError;
-use tidegate_engine::{Error, ports::RecordError};
+use tidegate_engine::{Error, chain, ports::RecordError};
 
 use crate::problem::log_panic;
 
@@ -160,13 +160,12 @@ impl From<Error> for DdiError {
             Error::TooLarge { .. } => Self::TooLarge,
             Error::Forbidden { .. } => Self::Unauthenticated,
             Error::Conflict { .. } => Self::Gone,
-            Error::Unavailable { message } => {
-                tracing::warn!(error = message, "unavailable for a device");
+            Error::Unavailable { .. } => {
+                tracing::warn!(error = %chain(&error), "unavailable for a device");
                 Self::TooManyRequests
             }
             Error::Internal { context, source } => {
-                let error = &*source as &dyn std::error::Error;
-                tracing::error!(error, context, "device request failed");
+                tracing::error!(error = %chain(&*source), context, "device request failed");
                 Self::Internal
             }
         }

@@ -21,7 +21,7 @@ use http::{
     },
 };
 use tidegate_core::{firmware::Artifact, time::Timestamp};
-use tidegate_engine::ports::ByteStream;
+use tidegate_engine::{chain, ports::ByteStream};
 
 use conditions::PreconditionResult;
 use range::RequestedRange;
@@ -101,8 +101,7 @@ where
 
 fn body(bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Body {
     Body::from_stream(bytes.inspect_err(|error| {
-        let error = error as &dyn std::error::Error;
-        tracing::error!(error, "download aborted: cannot read the file");
+        tracing::error!(error = %chain(error), "download aborted: cannot read the file");
     }))
 }
 

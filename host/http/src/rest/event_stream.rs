@@ -8,6 +8,7 @@ use futures::{Stream, StreamExt as _, stream};
 use http::HeaderValue;
 use serde::Serialize;
 use tidegate_core::id::TenantId;
+use tidegate_engine::chain;
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time::{Instant, sleep_until, timeout},
@@ -94,10 +95,7 @@ pub(crate) fn event_stream<S: EventSource>(
 /// An event with `body` as its JSON data.
 pub(crate) fn json_event(kind: &str, id: impl AsRef<str>, body: &impl Serialize) -> Result<Event> {
     let json = serde_json::to_string(body).map_err(|error| {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "cannot serialize event"
-        );
+        tracing::error!(error = %chain(&error), "cannot serialize event");
         Problem::internal()
     })?;
     Ok(Event::default().event(kind).id(id).data(json))
@@ -138,7 +136,7 @@ impl<S: EventSource> EventStream<S> {
                     self.next = batch.next;
                 }
                 Err(problem) => {
-                    tracing::debug!(?problem, "event stream ended");
+                    tracing::debug!(detail = problem.detail(), "event stream ended");
                     return None;
                 }
             }

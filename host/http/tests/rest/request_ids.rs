@@ -4,6 +4,7 @@ use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 use tidegate_captured_log::CapturedLog;
+use tracing::Level;
 
 use crate::test_server::{TestResponse, TestServer};
 
@@ -108,6 +109,33 @@ async fn a_log_line_has_the_id_of_its_request() {
 }
 
 #[tokio::test]
+async fn a_log_line_has_the_id_of_its_request_at_every_level() {
+    let server = TestServer::new().await;
+    let health = server.state.engine.health();
+    drop(health.register_loop("broken", Duration::MAX));
+    let log = CapturedLog::start_at(Level::WARN);
+    send(&server, "GET", "/readyz", &["probe-1"]).await;
+    let lines = log.events("not ready");
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["span"]["request_id"], "probe-1");
+}
+
+#[tokio::test]
+async fn the_span_of_a_device_request_can_have_all_fields() {
+    let server = TestServer::with(|settings| settings.detailed_device_spans = true).await;
+    let log = CapturedLog::start();
+    send(&server, "GET", "/default/controller/v1/pi-1", &["poll-1"]).await;
+    let spans = log.ended_spans("request", 1).await;
+    assert_eq!(
+        spans,
+        [
+            json!({"name": "request", "request_id": "poll-1", "method": "GET",
+            "route": "/{tenant}/controller/v1/{device}", "status": 401})
+        ]
+    );
+}
+
+#[tokio::test]
 async fn the_span_of_a_request_has_its_route_status_and_caller() {
     let server = TestServer::new().await;
     let device = json!({"device_id": "pi-1"});
@@ -135,8 +163,8 @@ async fn the_span_of_a_request_has_its_route_status_and_caller() {
                 "request_id": null}),
             json!({"name": "request", "method": "GET", "route": route, "status": 404, "tenant": tenant, "actor": "admin",
                 "request_id": null}),
-            json!({"name": "request", "method": "GET", "route": "/{tenant}/controller/v1/{device}", "status": 401,
-                "request_id": "poll-1"}),
+            // Without `detailed_device_spans`.
+            json!({"name": "request", "request_id": "poll-1"}),
         ]
     );
 }

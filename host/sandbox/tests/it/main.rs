@@ -7,5 +7,6 @@ mod components;
 mod hostile;
 mod polyglot;
 mod schemas;
+mod spans;
 mod support;
 mod uploads;

@@ -75,12 +75,15 @@ impl Cli {
     pub(crate) async fn run(self) -> ExitCode {
         match self.command.run().await {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                ExitCode::from(if error.is::<Unreachable>() { 3 } else { 1 })
-            }
+            Err(error) => fail(&error),
         }
     }
+}
+
+/// Prints why the program failed.
+pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(if error.is::<Unreachable>() { 3 } else { 1 })
 }
 
 impl Command {

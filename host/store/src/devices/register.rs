@@ -66,6 +66,7 @@ type FirstByDevice<'a> = BTreeMap<(TenantId, &'a str), &'a Registration>;
 impl Batch for RegistrationBatch {
     type Item = Registration;
     type Output = PollView;
+    const NAME: &'static str = "registrations";
 
     async fn write(&self, items: &[Registration]) -> Result<Vec<PollView>, StoreError> {
         // Duplicates are removed, and a fixed order prevents deadlocks between servers that register the same

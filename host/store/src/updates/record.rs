@@ -63,6 +63,7 @@ impl Effects {
 impl Batch for ReportBatch {
     type Item = DeviceReport;
     type Output = Result<RecordedReport, RecordError>;
+    const NAME: &'static str = "reports";
 
     async fn write(&self, items: &[DeviceReport]) -> Result<Vec<Self::Output>, StoreError> {
         let mut by_tenant: BTreeMap<TenantId, Vec<(usize, &DeviceReport)>> = BTreeMap::new();

@@ -1,8 +1,9 @@
 use axum::extract::{Request, State};
 use tidegate_engine::{
-    Authorized, Publisher,
+    Authorized, Publisher, chain,
     firmware::{FirmwareSpec, Upload},
 };
+use tracing::Instrument as _;
 use utoipa::ToSchema;
 
 use super::{FirmwareBody, metadata::FirmwareMetadata};
@@ -46,12 +47,10 @@ pub(crate) async fn upload_firmware(
 ) -> Result<Created<FirmwareBody>> {
     let reader = read_multipart(request, &state)?;
     // Runs in its own task, so that it finishes and cleans up even if the client disconnects.
-    let received = tokio::spawn(async move { receive_upload(&state, &ctx, reader).await }).await;
+    let received = async move { receive_upload(&state, &ctx, reader).await };
+    let received = tokio::spawn(received.in_current_span()).await;
     let firmware = received.map_err(|error| {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "firmware upload failed"
-        );
+        tracing::error!(error = %chain(&error), "firmware upload failed");
         Problem::internal()
     })??;
     Ok(firmware)

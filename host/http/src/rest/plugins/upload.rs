@@ -1,6 +1,7 @@
 use axum::extract::{Request, State};
 use bytes::Bytes;
-use tidegate_engine::{Authorized, Publisher, plugins};
+use tidegate_engine::{Authorized, Publisher, chain, plugins};
+use tracing::Instrument as _;
 use utoipa::ToSchema;
 
 use super::body::RevisionBody;
@@ -39,7 +40,7 @@ pub(crate) async fn upload_plugin(
     let component = read_component(&mut reader, limit).await?;
     // Runs in its own task, so that it finishes even if the client disconnects.
     let engine = state.engine.clone();
-    let uploaded = tokio::spawn(async move {
+    let upload = async move {
         plugins::upload(
             &ctx,
             engine.store(),
@@ -48,12 +49,10 @@ pub(crate) async fn upload_plugin(
             component,
         )
         .await
-    });
+    };
+    let uploaded = tokio::spawn(upload.in_current_span());
     let revision = uploaded.await.map_err(|error| {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "plugin upload failed"
-        );
+        tracing::error!(error = %chain(&error), "plugin upload failed");
         Problem::internal()
     })??;
     let (name, digest) = (

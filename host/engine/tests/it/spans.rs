@@ -1,0 +1,43 @@
+use std::sync::Arc;
+
+use serde_json::json;
+use tidegate_captured_log::CapturedLog;
+use tidegate_engine::{campaigns, latest, ports::RunRef, run_gc};
+
+use crate::engine_fixture::{EngineFixture, draft};
+
+#[tokio::test]
+async fn a_tick_has_a_span_with_its_tenant_and_campaign() {
+    let fixture = EngineFixture::new(1).await;
+    let firmware = fixture.add_firmware("1.1.0").await;
+    let campaign = fixture.create_and_start(draft(firmware)).await;
+    let tenant = fixture.tenant();
+    let log = CapturedLog::start();
+    fixture
+        .engine
+        .signals()
+        .wake_campaign(RunRef { tenant, campaign });
+    let reconciling = tokio::spawn(campaigns::reconcile(Arc::clone(&fixture.engine)));
+    let spans = log.ended_spans("tick", 1).await;
+    let expected =
+        json!({"name": "tick", "tenant": tenant.to_string(), "campaign": campaign.to_string()});
+    assert_eq!(spans[0], expected);
+    fixture.engine.signals().stop();
+    reconciling.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn an_iteration_of_a_background_task_has_a_span() {
+    let fixture = EngineFixture::new(1).await;
+    let log = CapturedLog::start();
+    let engine = || Arc::clone(&fixture.engine);
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(campaigns::expire_updates_loop(engine()));
+    tasks.spawn(latest::run_latest_loop(engine()));
+    tasks.spawn(run_gc(engine()));
+    let spans = log.ended_spans("background_task", 3).await;
+    for task in ["deadlines", "devices in mode latest", "garbage collection"] {
+        let span = json!({"name": "background_task", "task": task});
+        assert!(spans.contains(&span), "{task}: {spans:?}");
+    }
+}
