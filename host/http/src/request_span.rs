@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{extract::MatchedPath, response::Response};
-use http::{Extensions, Request};
+use http::{Extensions, HeaderMap, Request};
 use tidegate_core::id::TenantId;
 use tower_http::{
     classify::{ServerErrorsAsFailures, SharedClassifier},
@@ -30,6 +30,7 @@ type RequestTraceLayer = TraceLayer<
 /// The layer that runs each request in its span, until its body is sent.
 pub(crate) fn layer(settings: &HttpSettings) -> RequestTraceLayer {
     let spans = RequestSpans {
+        set_parent: settings.set_parent_span,
         detailed_device_spans: settings.detailed_device_spans,
     };
     TraceLayer::new_for_http()
@@ -48,6 +49,7 @@ pub const DEVICE_REQUEST_TARGET: &str = "tidegate::device_request";
 /// level of the log is.
 #[derive(Clone)]
 pub(crate) struct RequestSpans {
+    set_parent: Option<fn(&HeaderMap, &Span)>,
     detailed_device_spans: bool,
 }
 
@@ -60,7 +62,7 @@ impl<B> MakeSpan<B> for RequestSpans {
         if route.starts_with(DEVICE_ROUTES) {
             return self.device_span(request_id, method, route);
         }
-        tracing::error_span!(
+        let span = tracing::error_span!(
             "request",
             request_id,
             method,
@@ -68,7 +70,11 @@ impl<B> MakeSpan<B> for RequestSpans {
             status = Empty,
             tenant = Empty,
             actor = Empty,
-        )
+        );
+        if let Some(set_parent) = self.set_parent {
+            set_parent(request.headers(), &span);
+        }
+        span
     }
 }
 

@@ -1,7 +1,9 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
+use http::HeaderMap;
 use tidegate_engine::Engine;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::{
     ClientCertHeaderNames, Metrics, RequestLimitSettings, TrustedProxies, limits::RequestLimits,
@@ -55,6 +57,8 @@ pub struct HttpSettings {
     pub proxies: TrustedProxies,
     /// The headers in which they name a device whose client certificate they have verified.
     pub certificate_headers: ClientCertHeaderNames,
+    /// Sets the parent of a request's span from the request's headers. `None`: spans are not exported.
+    pub set_parent_span: Option<fn(&HeaderMap, &Span)>,
     /// The spans of device requests have all fields, instead of the request id alone.
     pub detailed_device_spans: bool,
     /// Logs one line for each answered request.
@@ -75,6 +79,7 @@ impl HttpSettings {
             max_component_bytes: 32 << 20,
             proxies: TrustedProxies::default(),
             certificate_headers: ClientCertHeaderNames::default(),
+            set_parent_span: None,
             detailed_device_spans: false,
             access_log: false,
             limits: RequestLimitSettings::default(),

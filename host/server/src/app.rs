@@ -30,7 +30,7 @@ use tracing::{field::display, level_filters::LevelFilter};
 
 use crate::{
     config::Config,
-    secret,
+    secret, span_export,
     system_clock::{SystemClock, SystemEntropy},
 };
 
@@ -178,8 +178,12 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     settings.max_component_bytes = config.sandbox.limits().component_bytes;
     settings.proxies = config.http.proxies()?;
     settings.certificate_headers = config.http.certificate_headers()?;
+    if config.telemetry.otlp_endpoint.is_some() {
+        settings.set_parent_span = Some(span_export::set_parent);
+    }
     // Logging has started.
-    settings.detailed_device_spans = LevelFilter::current() >= LevelFilter::DEBUG;
+    let is_debugged = LevelFilter::current() >= LevelFilter::DEBUG;
+    settings.detailed_device_spans = is_debugged || config.telemetry.otlp_device_requests;
     settings.access_log = config.telemetry.access_log;
     settings.limits = config.limits.settings();
     Ok(settings)

@@ -9,6 +9,7 @@ mod command;
 pub mod config;
 mod logging;
 mod secret;
+pub mod span_export;
 mod system_clock;
 
 use std::process::ExitCode;

@@ -1,23 +1,41 @@
 //! Logs go to stderr, so that stdout contains only the output of commands.
 
 use anyhow::{Context as _, Result};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
-use crate::config::{Log, LogFormat};
+use crate::{
+    config::{Config, Log, LogFormat},
+    span_export::SpanExport,
+};
 
-/// Starts logging as configured; `RUST_LOG` overrides the configured level.
-pub(crate) fn start(log: &Log) -> Result<()> {
-    let directives = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| log.level.clone());
+/// Starts logging, and the export of spans, as configured; `RUST_LOG` overrides the configured level of the log.
+pub(crate) fn start(config: &Config) -> Result<Option<SpanExport>> {
+    let directives = std::env::var(EnvFilter::DEFAULT_ENV);
+    let directives = directives.unwrap_or_else(|_| config.log.level.clone());
     let filter = EnvFilter::try_new(&directives)
         .with_context(|| format!("`{directives}` is not a log level or a list of directives"))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = match log.format {
+    let lines = lines(&config.log);
+    let export = SpanExport::start(&config.telemetry)?;
+    let started = match &export {
+        // A filter of the log's own costs more than one of the whole subscriber.
+        None => Registry::default().with(lines).with(filter).try_init(),
+        Some(export) => Registry::default()
+            .with(lines.with_filter(filter))
+            .with(export.layer())
+            .try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("start logging: {error}"))?;
+    Ok(export)
+}
+
+fn lines(log: &Log) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match log.format {
         LogFormat::Human => lines
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-    started.map_err(|error| anyhow::anyhow!("start logging: {error}"))
+            .boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
 }

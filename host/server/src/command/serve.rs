@@ -7,8 +7,9 @@ use super::{
     print,
 };
 use crate::{
-    app::{App, Environment},
+    app::{App, Environment, RunningApp},
     config, logging,
+    span_export::SpanExport,
 };
 
 /// Run the server until SIGTERM or SIGINT.
@@ -24,7 +25,7 @@ impl Serve {
     pub(super) async fn run(self) -> Result<()> {
         let mut config = self.config_args.config()?;
         self.flags.apply(&mut config);
-        logging::start(&config.log)?;
+        let span_export = logging::start(&config)?;
         for variable in config::service_variables() {
             tracing::debug!(variable, "ignored a variable of a Kubernetes Service");
         }
@@ -51,11 +52,20 @@ impl Serve {
         }
         // A second signal stops the server immediately.
         tokio::select! {
-            stopped = app.shutdown() => stopped?,
+            stopped = stop(app, span_export) => stopped?,
             _ = terminate.recv() => anyhow::bail!("stopped before shutdown was complete"),
             _ = interrupt.recv() => anyhow::bail!("stopped before shutdown was complete"),
         }
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Stops the server, then sends its last spans.
+async fn stop(app: RunningApp, span_export: Option<SpanExport>) -> Result<()> {
+    let stopped = app.shutdown().await;
+    if let Some(span_export) = span_export {
+        span_export.shutdown().await;
+    }
+    stopped
 }

@@ -50,7 +50,7 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// Logging.
     pub log: Log,
-    /// The access log.
+    /// The access log and the export of spans.
     pub telemetry: Telemetry,
     /// Authentication of users.
     pub auth: Auth,
@@ -251,6 +251,7 @@ impl Config {
         self.tls.settings()?;
         self.limits.check()?;
         self.sandbox.check()?;
+        self.telemetry.check()?;
         if let Err(error) = EnvFilter::try_new(&self.log.level) {
             let why = format!("is not a log level or a list of directives: {error}");
             return Err(ConfigError::new("log.level", why));

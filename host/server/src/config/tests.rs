@@ -46,6 +46,24 @@ fn the_example_file_lists_the_defaults() -> Result<()> {
 }
 
 #[test]
+fn a_collector_is_named_by_a_url() -> Result<()> {
+    for endpoint in ["http://localhost:4318", "https://otel.example/tenant"] {
+        load(&format!("[telemetry]\notlp_endpoint = '{endpoint}'"))?;
+    }
+    for endpoint in [
+        "localhost:4318",
+        "grpc://localhost:4317",
+        "http://localhost:4318?tenant=1",
+        "http://",
+        "",
+    ] {
+        let error = error(&format!("[telemetry]\notlp_endpoint = '{endpoint}'"));
+        assert!(error.contains("telemetry.otlp_endpoint"), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_file_changes_what_it_names() -> Result<()> {
     let config = load("dev = true\n[devices]\npolling_interval = '30s'\n[log]\nformat = 'json'")?;
     assert!(config.dev);
