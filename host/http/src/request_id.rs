@@ -12,7 +12,7 @@ use tower_http::request_id::{MakeRequestId, RequestId};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Maximum length of a client's id.
-const MAX_ID_BYTES: usize = 128;
+pub(crate) const MAX_ID_BYTES: usize = 128;
 /// The server's random part, and the number of the request.
 const ID_BYTES: usize = 16;
 

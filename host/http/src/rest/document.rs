@@ -3,14 +3,15 @@
 use utoipa::{
     OpenApi,
     openapi::{
-        Content, Ref, RefOr, ResponseBuilder,
-        path::{Operation, PathItem},
+        Components, Content, HeaderBuilder, Object, ObjectBuilder, Ref, RefOr, Required,
+        ResponseBuilder, Type,
+        path::{Operation, ParameterBuilder, ParameterIn, PathItem},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
 use super::{deny_unknown::deny_unknown_fields, idempotency};
-use crate::problem::ProblemBody;
+use crate::{problem::ProblemBody, request_id::MAX_ID_BYTES};
 
 /// The parts of the document that concern the API as a whole.
 #[derive(OpenApi)]
@@ -26,7 +27,12 @@ use crate::problem::ProblemBody;
 )]
 pub(super) struct ApiDocument;
 
-/// Adds what all operations share: authentication, error responses, and the rejection of unknown fields.
+const REQUEST_ID: &str = "The request's name in the server's log and audit trail: one that the client chooses, of visible \
+    ASCII characters. Another value, or none, is replaced by an id that the server makes.";
+const RESPONSE_ID: &str = "The request's id: the client's, or the one that the server has made.";
+const X_REQUEST_ID: &str = "X-Request-Id";
+
+/// Adds what all operations share: authentication, request ids, error responses, and the rejection of unknown fields.
 pub(super) fn add_common_parts(document: &mut utoipa::openapi::OpenApi) {
     deny_unknown_fields(document);
     let components = document.components.get_or_insert_default();
@@ -37,6 +43,7 @@ pub(super) fn add_common_parts(document: &mut utoipa::openapi::OpenApi) {
         .build();
     components.add_security_scheme("api_key", key);
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    add_request_id(components);
     for item in document.paths.paths.values_mut() {
         for operation in operations_mut(item) {
             operation
@@ -47,6 +54,48 @@ pub(super) fn add_common_parts(document: &mut utoipa::openapi::OpenApi) {
         // Idempotency keys belong to an authenticated caller.
         if let Some(post) = item.post.as_mut().filter(|post| post.security.is_none()) {
             idempotency::describe(post);
+        }
+        operations_mut(item).for_each(refer_to_request_id);
+    }
+}
+
+/// Adds the header of requests and the one of responses.
+fn add_request_id(components: &mut Components) {
+    let parameter = ParameterBuilder::new()
+        .name(X_REQUEST_ID)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(REQUEST_ID))
+        .schema(Some(request_id_schema()))
+        .build();
+    let header = HeaderBuilder::new()
+        .schema(Some(request_id_schema()))
+        .description(Some(RESPONSE_ID))
+        .build();
+    let parameters = &mut components.parameters;
+    parameters.insert(X_REQUEST_ID.to_owned(), parameter.into());
+    let headers = &mut components.headers;
+    headers.insert(X_REQUEST_ID.to_owned(), header.into());
+}
+
+fn request_id_schema() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(MAX_ID_BYTES))
+        .build()
+}
+
+/// Documents the header of the operation's request and of all its responses.
+fn refer_to_request_id(operation: &mut Operation) {
+    let parameter = Ref::new(format!("#/components/parameters/{X_REQUEST_ID}"));
+    let parameters = operation.parameters.get_or_insert_default();
+    parameters.push(RefOr::Ref(parameter));
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            let header = Ref::new(format!("#/components/headers/{X_REQUEST_ID}"));
+            let headers = &mut response.headers;
+            headers.insert(X_REQUEST_ID.to_owned(), RefOr::Ref(header));
         }
     }
 }

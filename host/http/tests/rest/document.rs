@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::Request;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidegate_engine::ports::Role;
 
 use crate::test_server::{TestServer, request};
@@ -81,6 +81,34 @@ fn every_post_takes_an_idempotency_key() {
             assert!(is_told || !takes_a_key, "{method} {path}");
         }
     }
+}
+
+#[test]
+fn every_operation_documents_the_request_id() {
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    let parameter = json!({"$ref": "#/components/parameters/X-Request-Id"});
+    let header = json!({"$ref": "#/components/headers/X-Request-Id"});
+    let mut seen = 0;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let parameters = operation["parameters"].as_array().expect("parameters");
+            assert!(parameters.contains(&parameter), "{method} {path}");
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let found = &response["headers"]["X-Request-Id"];
+                assert_eq!(found, &header, "{method} {path}: {status}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "{seen} responses were found");
+    for reference in [&parameter, &header] {
+        let pointer = reference["$ref"].as_str().expect("a reference");
+        let target = document.pointer(pointer.trim_start_matches('#'));
+        let length = target.map(|target| target["schema"]["maxLength"].clone());
+        assert_eq!(length, Some(json!(128)), "{pointer}");
+    }
+    let id = &document["components"]["schemas"]["Problem"]["properties"]["request_id"];
+    assert_eq!(id["type"], "string");
 }
 
 #[test]
