@@ -6,9 +6,10 @@ mod tests;
 
 use std::{fmt, time::Duration};
 
+use parking_lot::Mutex;
+
 use self::schedule::Schedule;
 use crate::{plugin::FieldError, time::Timestamp};
-use parking_lot::Mutex;
 
 /// Minimum duration of a window.
 pub const MIN_WINDOW: Duration = Duration::from_mins(1);

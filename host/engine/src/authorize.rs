@@ -6,6 +6,7 @@
 //! request.
 
 use std::{fmt, marker::PhantomData, ops::Deref};
+
 use tidegate_core::Named as _;
 
 use crate::{Ctx, Error, Result, ports::Role};

@@ -2,11 +2,11 @@ use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
 };
-use tidegate_core::Named as _;
 
 use anyhow::{Context as _, Result, bail};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
+use tidegate_core::Named as _;
 use tidegate_engine::{
     Actor, access, plugins,
     ports::{Role, Tenant},

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
-use tidegate_core::Named as _;
 
 use axum::{Json, extract::State};
 use serde::Serialize;
+use tidegate_core::Named as _;
 use tidegate_engine::{Ctx, campaigns};
 use utoipa::ToSchema;
 
