@@ -3,7 +3,6 @@
 use std::{
     net::IpAddr,
     pin::Pin,
-    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -17,9 +16,9 @@ use axum::{
 use bytes::Bytes;
 use http::{Extensions, Method, StatusCode};
 use hyper::body::{Frame, SizeHint};
-use tidegate_core::id::TenantId;
 
 use crate::{
+    caller::CallerSlot,
     client::Client,
     request_span::{request_id, route},
 };
@@ -42,17 +41,6 @@ pub(crate) async fn log_request(mut request: Request, next: Next) -> Response {
     response.map(|body| Body::new(LoggedBody { body, entry }))
 }
 
-/// Receives the caller of a request when it is authenticated.
-#[derive(Clone, Default)]
-pub(crate) struct CallerSlot(Arc<OnceLock<(TenantId, String)>>);
-
-impl CallerSlot {
-    pub(crate) fn fill(&self, tenant: TenantId, actor: &str) {
-        // A request is authenticated once.
-        let _ = self.0.set((tenant, actor.to_owned()));
-    }
-}
-
 /// Logs the request when it is dropped, unless it was not answered.
 struct AccessLogEntry {
     extensions: Extensions,
@@ -72,7 +60,7 @@ impl Drop for AccessLogEntry {
         };
         let client = self.extensions.get::<Client>();
         let client: Option<IpAddr> = client.and_then(|client| client.address);
-        let caller = self.caller.0.get();
+        let caller = self.caller.get();
         tracing::info!(
             target: "tidegate::access",
             parent: None,

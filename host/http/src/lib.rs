@@ -7,7 +7,9 @@
 //! exist only here, and one module turns every failure of the REST API into `application/problem+json`.
 
 mod access_log;
+mod caller;
 mod client;
+mod client_cert_headers;
 mod ddi;
 mod etag;
 mod field_names;
@@ -24,12 +26,13 @@ mod rest;
 mod serve;
 mod state;
 mod tls;
+mod tokens;
 mod x509;
 
 pub use http::HeaderName;
 pub use ipnet::IpNet;
 
-pub use ddi::ClientCertHeaderNames;
+pub use client_cert_headers::ClientCertHeaderNames;
 pub use forwarded::{ProxyHeaders, TrustedProxies};
 pub use limits::{RequestLimitSettings, Uptime};
 pub use metrics::Metrics;

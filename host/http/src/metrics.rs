@@ -15,11 +15,9 @@ use prometheus::{
 use strum::VariantNames;
 use tidegate_core::{Named as _, campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
 use tidegate_engine::{
-    Result, chain,
+    Engine, Result, chain,
     ports::{CallFailure, Observer, Stats},
 };
-
-use crate::AppState;
 
 /// All metrics of `/metrics`.
 pub struct Metrics {
@@ -100,6 +98,16 @@ impl Metrics {
         })
     }
 
+    /// Refreshes the fleet's gauges. If the database fails, they keep their last values.
+    pub(crate) async fn refresh_fleet_gauges(&self, engine: &Engine) {
+        match load_stats(engine).await {
+            Ok(by_tenant) => self.fleet.update(&by_tenant),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "cannot refresh fleet gauges");
+            }
+        }
+    }
+
     /// Encodes all metrics in the Prometheus text format.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut text = Vec::new();
@@ -161,22 +169,12 @@ pub(crate) async fn count_requests(
     response
 }
 
-/// Refreshes the fleet's gauges. If the database fails, they keep their last values.
-pub(crate) async fn refresh_fleet_gauges(state: &AppState) {
-    match load_stats(state).await {
-        Ok(by_tenant) => state.metrics.fleet.update(&by_tenant),
-        Err(error) => {
-            tracing::warn!(error = %chain(&error), "cannot refresh fleet gauges");
-        }
-    }
-}
-
-async fn load_stats(state: &AppState) -> Result<Vec<Stats>> {
-    let store = state.engine.store();
+async fn load_stats(engine: &Engine) -> Result<Vec<Stats>> {
+    let store = engine.store();
     let mut by_tenant = Vec::new();
     for tenant in store.tenants().await? {
         // The statistics of the last 24 hours are not exported, so the time does not matter.
-        by_tenant.push(store.stats(tenant.id, state.engine.now()).await?);
+        by_tenant.push(store.stats(tenant.id, engine.now()).await?);
     }
     Ok(by_tenant)
 }

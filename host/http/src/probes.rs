@@ -10,7 +10,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use serde_json::json;
 use tidegate_engine::chain;
 
-use crate::{AppState, metrics, problem::Problem};
+use crate::{AppState, problem::Problem};
 
 pub(crate) fn router() -> Router<AppState> {
     Router::new()
@@ -58,7 +58,7 @@ async fn version() -> Response {
 }
 
 async fn show_metrics(State(state): State<AppState>) -> Response {
-    metrics::refresh_fleet_gauges(&state).await;
+    state.metrics.refresh_fleet_gauges(&state.engine).await;
     (
         [(CONTENT_TYPE, prometheus::TEXT_FORMAT)],
         state.metrics.encode(),

@@ -4,18 +4,14 @@ use std::time::Duration;
 
 use axum::{extract::MatchedPath, response::Response};
 use http::{Extensions, HeaderMap, Request};
-use tidegate_core::id::TenantId;
 use tower_http::{
     classify::{ServerErrorsAsFailures, SharedClassifier},
     request_id::RequestId,
     trace::{MakeSpan, TraceLayer},
 };
-use tracing::{
-    Span,
-    field::{Empty, display},
-};
+use tracing::{Span, field::Empty};
 
-use crate::{HttpSettings, access_log::CallerSlot, request_id};
+use crate::{HttpSettings, request_id};
 
 type RequestTraceLayer = TraceLayer<
     SharedClassifier<ServerErrorsAsFailures>,
@@ -104,18 +100,6 @@ impl RequestSpans {
 /// Adds the status of the response to the span.
 fn record_status(response: &Response, _: Duration, span: &Span) {
     span.record("status", response.status().as_u16());
-}
-
-/// Adds the authenticated caller to the span of the current request, and to its line in the access log. The actor is the
-/// name of a user or the id of a device.
-pub(crate) fn record_caller(extensions: &Extensions, tenant: TenantId, actor: &str) {
-    let span = Span::current();
-    // Fields that the span does not have are ignored.
-    span.record("tenant", display(tenant))
-        .record("actor", actor);
-    if let Some(slot) = extensions.get::<CallerSlot>() {
-        slot.fill(tenant, actor);
-    }
 }
 
 /// The id of a request; empty outside of [`crate::router`].

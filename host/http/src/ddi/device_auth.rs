@@ -11,7 +11,7 @@ use tidegate_engine::{
 };
 
 use super::{error::DdiError, links::Links};
-use crate::{AppState, client::Client, request_span::record_caller};
+use crate::{AppState, caller::record_caller, client::Client};
 
 /// Extracts the device that sent the request, authenticated.
 pub(super) struct DeviceAuth {

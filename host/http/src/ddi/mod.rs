@@ -6,7 +6,6 @@
 mod artifact;
 mod body;
 mod cancel_action;
-mod client_cert_headers;
 mod config_data;
 mod confirmation;
 mod deployment;
@@ -34,7 +33,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{AppState, client::Client};
 
-pub use client_cert_headers::ClientCertHeaderNames;
 use error::DdiError;
 
 /// Maximum size of a body, in bytes. Fifty messages in any language are far smaller.

@@ -12,8 +12,8 @@ use tower_http::request_id::RequestId;
 
 use crate::{
     AppState,
+    caller::record_caller,
     problem::{Problem, Result},
-    request_span::record_caller,
 };
 
 /// The context of an authenticated request. It is the first argument of a handler, so that the rest of the request is

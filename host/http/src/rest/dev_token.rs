@@ -20,9 +20,9 @@ use crate::{
         json::JsonBody,
         response::Time,
         rules::{Body, RuleContext},
-        tokens::TokenIdentity,
         word::{RoleWord, Word},
     },
+    tokens::TokenIdentity,
 };
 
 /// Mounted only in development mode.

@@ -4,10 +4,7 @@ use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Approver, Authorized, campaigns};
 use utoipa::ToSchema;
 
-use super::{
-    body::{CampaignBody, detail},
-    reason::{check_comment, comment_error},
-};
+use super::body::{CampaignBody, detail};
 use crate::{
     AppState,
     problem::{Problem, Result},
@@ -15,6 +12,7 @@ use crate::{
         extract::{PathParams, parse_id},
         json::OptionalJson,
         rules::{Body, RuleContext},
+        shared::{check_comment, comment_error},
     },
 };
 

@@ -5,10 +5,7 @@ use tidegate_core::{
     campaign::{Campaign, PluginUse},
     wave::Counts,
 };
-use tidegate_engine::{
-    Ctx, Engine, Error, campaigns,
-    ports::{CampaignSummary, Wave},
-};
+use tidegate_engine::{Ctx, Engine, Error, campaigns, ports::CampaignSummary};
 use utoipa::ToSchema;
 
 use super::waves::WaveBody;
@@ -16,7 +13,7 @@ use crate::{
     problem::Result,
     rest::{
         response::{Time, percent},
-        update_options::UpdateOptionsView,
+        shared::{sum_counts, update_options::UpdateOptionsView},
     },
 };
 
@@ -132,13 +129,6 @@ pub(super) async fn detail(ctx: &Ctx, engine: &Engine, campaign: Campaign) -> Re
 /// A campaign without its waves, for lists.
 pub(super) fn summary(summary: CampaignSummary) -> Result<CampaignBody> {
     CampaignBody::new(summary.campaign, summary.counts)
-}
-
-/// The counters of all waves together.
-pub(crate) fn sum_counts(waves: &[Wave]) -> Counts {
-    waves
-        .iter()
-        .fold(Counts::default(), |sum, wave| sum.plus(&wave.report.counts))
 }
 
 impl CampaignBody {

@@ -9,10 +9,7 @@ use tidegate_core::{campaign::Campaign, id::CampaignId, plugin::FieldError};
 use tidegate_engine::{Authorized, Engine, Operator, Signals, campaigns, ports::Store};
 use utoipa::ToSchema;
 
-use super::{
-    body::{CampaignBody, detail},
-    reason::{Reason, check_comment, comment_error},
-};
+use super::body::{CampaignBody, detail};
 use crate::{
     AppState,
     problem::{Problem, Result},
@@ -21,6 +18,7 @@ use crate::{
         extract::{PathParams, parse_id},
         json::OptionalJson,
         rules::{Body, RuleContext},
+        shared::{Reason, check_comment, comment_error},
         word::{RollbackScopeWord, Word},
     },
 };

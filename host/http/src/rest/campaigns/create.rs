@@ -1,15 +1,9 @@
 use axum::extract::State;
 use serde::Deserialize;
-use serde_json::Value;
-use tidegate_core::{
-    campaign::Targets,
-    id::{Digest, FirmwareId},
-    plugin::FieldError,
-};
+use tidegate_core::{campaign::Targets, id::FirmwareId, plugin::FieldError};
 use tidegate_engine::{
     Authorized, Ctx, Engine, Operator,
     campaigns::{self, Draft},
-    plugins::PluginChoice,
 };
 use utoipa::ToSchema;
 
@@ -26,7 +20,10 @@ use crate::{
         json::JsonBody,
         response::Created,
         rules::{Body, RuleContext, add_errors},
-        update_options::{self, WithUpdateOptions},
+        shared::{
+            PluginSelection,
+            update_options::{self, WithUpdateOptions},
+        },
         word::PriorityWord,
     },
 };
@@ -74,16 +71,6 @@ pub(crate) struct NewCampaign {
 
 /// A campaign to be created, with the short form of its strategy and the options of its updates.
 pub(crate) type NewCampaignRequest = WithUpdateOptions<Merged<NewCampaign, ShortForm>>;
-
-/// A plugin by name, with its config.
-#[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct PluginSelection {
-    plugin: String,
-    /// `sha256:...`; the newest enabled revision when left out.
-    revision: Option<String>,
-    /// Must match the plugin's config schema; `{}` when left out.
-    config: Option<Value>,
-}
 
 /// Creates a campaign. Configs are validated by the plugins' schemas and by the plugins before anything is stored.
 #[utoipa::path(
@@ -251,29 +238,6 @@ fn error(path: &str, message: &str) -> FieldError {
     FieldError {
         path: path.to_owned(),
         message: message.to_owned(),
-    }
-}
-
-impl PluginSelection {
-    /// Converts to the engine's choice and adds what is invalid to `errors`, with paths below `path`.
-    pub(crate) fn into_choice(self, path: &str, errors: &mut Vec<FieldError>) -> PluginChoice {
-        let revision = self.revision.map(|text| text.parse::<Digest>()).transpose();
-        let revision = revision.unwrap_or_else(|error| {
-            let path = format!("{path}/revision");
-            errors.push(FieldError {
-                path,
-                message: error.to_string(),
-            });
-            None
-        });
-        let config = self
-            .config
-            .map_or_else(|| "{}".to_owned(), |config| config.to_string());
-        PluginChoice {
-            plugin: self.plugin,
-            revision,
-            config,
-        }
     }
 }
 

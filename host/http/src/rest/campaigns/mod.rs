@@ -10,18 +10,12 @@ mod events;
 mod get;
 mod journal;
 mod list;
-mod reason;
 mod replay;
 mod short_form;
 mod updates;
 mod waves;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
-
-pub(crate) use body::sum_counts;
-pub(crate) use create::PluginSelection;
-pub(crate) use reason::{check_comment, comment_error};
-pub(crate) use waves::CountsBody;
 
 use crate::AppState;
 

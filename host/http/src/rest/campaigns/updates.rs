@@ -5,10 +5,10 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        devices::UpdateBody,
         extract::{PathParams, parse_id},
         query::{PageQuery, QueryParams, page},
         response::List,
+        shared::UpdateBody,
     },
 };
 

@@ -1,6 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tidegate_core::{plugin::Failure, wave::Counts};
+use tidegate_core::plugin::Failure;
 use tidegate_engine::{
     Ctx, campaigns,
     ports::{PageRequest, Wave},
@@ -13,6 +13,7 @@ use crate::{
     rest::{
         extract::{PathParams, parse_id},
         response::{List, Time},
+        shared::CountsBody,
     },
 };
 
@@ -39,20 +40,6 @@ pub(crate) struct WaveBody {
     advanced_at: Option<Time>,
     /// Failures by code, most frequent first.
     failures: Vec<FailureBody>,
-}
-
-/// Number of devices in each state.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
-#[schema(as = Counts)]
-pub(crate) struct CountsBody {
-    pending: u64,
-    offered: u64,
-    in_progress: u64,
-    completed: u64,
-    failed: u64,
-    timed_out: u64,
-    cancelled: u64,
-    rejected: u64,
 }
 
 /// A failure code and the number of devices that failed with it.
@@ -108,21 +95,6 @@ impl From<(Wave, u32)> for WaveBody {
             moved_at: report.last_progress_at.map(Time::from),
             advanced_at: report.advanced_at.map(Time::from),
             failures: report.failures.into_iter().map(FailureBody::from).collect(),
-        }
-    }
-}
-
-impl From<Counts> for CountsBody {
-    fn from(counts: Counts) -> Self {
-        Self {
-            pending: counts.pending,
-            offered: counts.offered,
-            in_progress: counts.in_progress,
-            completed: counts.completed,
-            failed: counts.failed,
-            timed_out: counts.timed_out,
-            cancelled: counts.cancelled,
-            rejected: counts.rejected,
         }
     }
 }

@@ -10,10 +10,10 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        campaigns::{check_comment, comment_error},
         extract::PathParams,
         json::OptionalJson,
         rules::{Body, RuleContext},
+        shared::{check_comment, comment_error},
     },
 };
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::rest::{
     response::Time,
-    time_of_day::TimeOfDay,
+    shared::TimeOfDay,
     word::{DeviceModeWord, Word},
 };
 

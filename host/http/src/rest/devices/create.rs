@@ -15,7 +15,7 @@ use crate::{
         json::JsonBody,
         response::{Created, encode_segment},
         rules::{Body, RuleContext},
-        time_of_day::TimeOfDay,
+        shared::TimeOfDay,
         word::DeviceModeWord,
     },
 };

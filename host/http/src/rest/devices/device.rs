@@ -17,7 +17,7 @@ use crate::{
         json::JsonBody,
         patch::Patch,
         rules::{Body, RuleContext},
-        time_of_day::TimeOfDay,
+        shared::TimeOfDay,
         word::{DeviceModeWord, Word},
     },
 };

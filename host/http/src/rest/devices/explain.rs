@@ -8,12 +8,12 @@ use tidegate_engine::{
 };
 use utoipa::ToSchema;
 
-use super::UpdateBody;
 use crate::{
     AppState,
     problem::Result,
     rest::{
         extract::PathParams,
+        shared::UpdateBody,
         word::{DeviceModeWord, Word},
     },
 };

@@ -9,7 +9,6 @@ use tidegate_core::{Named as _, id::UpdateId};
 use tidegate_engine::{Ctx, ports::FeedbackRow, registry, updates};
 use utoipa::{IntoParams, ToSchema};
 
-use super::UpdateBody;
 use crate::{
     AppState,
     problem::Result,
@@ -17,7 +16,7 @@ use crate::{
         extract::PathParams,
         query::{QueryParams, page},
         response::Time,
-        updates::{LogLineBody, accepts_event_stream, follow_logs},
+        shared::{LogLineBody, UpdateBody, accepts_event_stream, follow_logs},
     },
 };
 

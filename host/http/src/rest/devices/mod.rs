@@ -12,14 +12,10 @@ mod log;
 mod rollback;
 mod start_update;
 mod token;
-mod update;
 mod update_config;
 mod updates;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
-
-pub(crate) use start_update::created_update;
-pub(crate) use update::UpdateBody;
 
 use crate::AppState;
 

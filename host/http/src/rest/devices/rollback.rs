@@ -4,16 +4,15 @@ use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
-use super::{UpdateBody, start_update::created_update};
 use crate::{
     AppState,
     problem::Result,
     rest::{
-        campaigns::{check_comment, comment_error},
         extract::PathParams,
         json::OptionalJson,
         response::Created,
         rules::{Body, RuleContext},
+        shared::{UpdateBody, check_comment, comment_error, created_update},
     },
 };
 

@@ -4,10 +4,7 @@ use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
-use super::{
-    UpdateBody,
-    update_config::{UpdateConfigRequest, also_reads, broken_update_rules, into_request},
-};
+use super::update_config::{UpdateConfigRequest, also_reads, broken_update_rules, into_request};
 use crate::{
     AppState,
     problem::Result,
@@ -17,6 +14,7 @@ use crate::{
         json::JsonBody,
         response::Created,
         rules::{Body, RuleContext},
+        shared::{UpdateBody, created_update},
     },
 };
 
@@ -68,12 +66,4 @@ pub(crate) async fn update_device(
     )
     .await?;
     Ok(created_update(row))
-}
-
-/// 201 for an update that was created.
-pub(crate) fn created_update(row: tidegate_engine::ports::UpdateRow) -> Created<UpdateBody> {
-    Created {
-        location: format!("/updates/{}", row.update.id),
-        body: row.into(),
-    }
 }

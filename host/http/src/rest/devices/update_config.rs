@@ -8,10 +8,12 @@ use crate::{
     field_names::to_request_fields,
     problem::{Problem, Result},
     rest::{
-        campaigns::PluginSelection,
         decode::Merged,
         rules::{RuleContext, add_errors},
-        update_options::{self, WithUpdateOptions},
+        shared::{
+            PluginSelection,
+            update_options::{self, WithUpdateOptions},
+        },
         word::PriorityWord,
     },
 };

@@ -4,7 +4,6 @@ use tidegate_core::wave::Counts;
 use tidegate_engine::{Ctx, registry, updates};
 use utoipa::ToSchema;
 
-use super::UpdateBody;
 use crate::{
     AppState,
     problem::Result,
@@ -12,6 +11,7 @@ use crate::{
         extract::PathParams,
         query::{PageQuery, QueryParams, page},
         response::percent,
+        shared::UpdateBody,
     },
 };
 

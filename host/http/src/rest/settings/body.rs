@@ -14,7 +14,7 @@ use crate::{
     rest::{
         extract::object_or_null,
         rules::{Body, RuleContext, add_errors, no_rules},
-        time_of_day::TimeOfDay,
+        shared::TimeOfDay,
     },
 };
 

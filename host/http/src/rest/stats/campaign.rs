@@ -10,9 +10,9 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        campaigns::{CountsBody, sum_counts},
         extract::{PathParams, parse_id},
         response::{Time, percent},
+        shared::{CountsBody, sum_counts},
     },
 };
 

@@ -8,11 +8,10 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        campaigns::{check_comment, comment_error},
-        devices::UpdateBody,
         extract::{PathParams, parse_id},
         json::OptionalJson,
         rules::{Body, RuleContext},
+        shared::{UpdateBody, check_comment, comment_error},
     },
 };
 

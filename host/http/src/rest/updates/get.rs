@@ -5,8 +5,8 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        devices::UpdateBody,
         extract::{PathParams, parse_id},
+        shared::UpdateBody,
     },
 };
 

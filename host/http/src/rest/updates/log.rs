@@ -9,16 +9,14 @@ use tidegate_core::id::UpdateId;
 use tidegate_engine::{Ctx, updates};
 use utoipa::IntoParams;
 
-use super::{
-    follow::{accepts_event_stream, follow_logs},
-    log_body::UpdateLogBody,
-};
+use super::log_body::UpdateLogBody;
 use crate::{
     AppState,
     problem::Result,
     rest::{
         extract::{PathParams, parse_id},
         query::{QueryParams, page},
+        shared::{accepts_event_stream, follow_logs},
     },
 };
 

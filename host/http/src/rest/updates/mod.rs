@@ -1,16 +1,12 @@
 //! Single updates, of a campaign or not.
 
 mod cancel;
-mod follow;
 mod get;
 mod log;
 mod log_body;
 mod retry;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
-
-pub(crate) use follow::{accepts_event_stream, follow_logs};
-pub(crate) use log_body::LogLineBody;
 
 use crate::AppState;
 

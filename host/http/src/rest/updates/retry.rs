@@ -5,11 +5,10 @@ use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
-        devices::{UpdateBody, created_update},
         extract::{PathParams, parse_id},
         json::OptionalJson,
         response::Created,
-        update_options::RetryOptionsBody,
+        shared::{UpdateBody, created_update, update_options::RetryOptionsBody},
     },
 };
 

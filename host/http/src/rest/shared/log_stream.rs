@@ -1,3 +1,5 @@
+//! Streams the log of an update, or of all updates of a device.
+
 use std::{sync::Arc, time::Duration};
 
 use axum::response::{Response, sse::Event};
@@ -5,14 +7,11 @@ use http::{HeaderMap, header::ACCEPT};
 use tidegate_core::id::{DeviceKey, UpdateId};
 use tidegate_engine::{Ctx, Engine, updates};
 
-use super::log_body::LogLineBody;
+use super::{LogLineBody, UpdateBody};
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        devices::UpdateBody,
-        event_stream::{EventBatch, EventSource, NextPoll, event_stream, json_event},
-    },
+    rest::event_stream::{EventBatch, EventSource, NextPoll, event_stream, json_event},
 };
 
 /// Maximum number of lines read in one poll.

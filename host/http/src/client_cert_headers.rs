@@ -21,9 +21,9 @@ struct HeaderPair {
 
 /// The values that a proxy reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ClientCertHeaders<'a> {
-    pub(super) device_id: &'a str,
-    pub(super) authorities: Vec<&'a str>,
+pub(crate) struct ClientCertHeaders<'a> {
+    pub(crate) device_id: &'a str,
+    pub(crate) authorities: Vec<&'a str>,
 }
 
 impl Default for ClientCertHeaderNames {
@@ -56,7 +56,7 @@ impl ClientCertHeaderNames {
 
     /// Reads the headers. None if they are absent, repeated, of both pairs, or name authorities both with and without
     /// numbers: the proxy may then have appended to headers of the client instead of overwriting them.
-    pub(super) fn parse<'a>(&self, headers: &'a HeaderMap) -> Option<ClientCertHeaders<'a>> {
+    pub(crate) fn parse<'a>(&self, headers: &'a HeaderMap) -> Option<ClientCertHeaders<'a>> {
         let mut parsed = None;
         for pair in &self.header_pairs {
             let mut values = headers.get_all(&pair.device).iter();
@@ -93,7 +93,7 @@ impl ClientCertHeaderNames {
 impl ClientCertHeaders<'_> {
     /// True if the certificate is for this device and from one of these authorities, which are compared ignoring ASCII
     /// case.
-    pub(super) fn identifies(&self, device_id: &str, authorities: &[String]) -> bool {
+    pub(crate) fn identifies(&self, device_id: &str, authorities: &[String]) -> bool {
         let is_trusted = |authority: &&str| {
             let mut trusted = authorities.iter();
             trusted.any(|trusted| trusted.eq_ignore_ascii_case(authority))

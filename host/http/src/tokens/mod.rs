@@ -1,11 +1,11 @@
 //! Bearer tokens: JWTs that this server signs and verifies itself (HS256).
 
+mod hs256;
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use tidegate_core::{Named as _, time::Timestamp};
 use tidegate_engine::ports::Role;
-
-use super::hs256;
 
 /// Signs and verifies tokens.
 pub(crate) struct Tokens {

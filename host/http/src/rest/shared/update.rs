@@ -6,10 +6,8 @@ use tidegate_core::{
 use tidegate_engine::ports::UpdateRow;
 use utoipa::ToSchema;
 
-use crate::rest::{
-    response::{Time, percent},
-    update_options::UpdateOptionsView,
-};
+use super::update_options::UpdateOptionsView;
+use crate::rest::response::{Created, Time, percent};
 
 /// An update of one device to one firmware.
 #[derive(Debug, Serialize, ToSchema)]
@@ -101,5 +99,13 @@ fn to_percentage(state: &UpdateState) -> Option<f64> {
         (UpdateStatus::Completed, _) => Some(100.0),
         (_, Some((done, of))) if of > 0 => Some(percent(u64::from(done.min(of)), u64::from(of))),
         _ => None,
+    }
+}
+
+/// 201 for an update that was created.
+pub(crate) fn created_update(row: UpdateRow) -> Created<UpdateBody> {
+    Created {
+        location: format!("/updates/{}", row.update.id),
+        body: row.into(),
     }
 }

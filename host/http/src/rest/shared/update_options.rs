@@ -16,14 +16,17 @@ use tidegate_core::{
 use tidegate_engine::updates::RetryOptions;
 use utoipa::ToSchema;
 
-use super::{
-    decode::Merged,
-    response::Time,
-    rules::{Body, RuleContext, add_errors},
-    window::WindowBody,
-    word::{OnDeniedWord, SuccessCriteriaWord, UpdateTypeWord, Word},
+use super::window::WindowBody;
+use crate::{
+    field_names::to_request_fields,
+    problem::Result,
+    rest::{
+        decode::Merged,
+        response::Time,
+        rules::{Body, RuleContext, add_errors},
+        word::{OnDeniedWord, SuccessCriteriaWord, UpdateTypeWord, Word},
+    },
 };
-use crate::{field_names::to_request_fields, problem::Result};
 
 /// Default confirmation timeout: a week.
 const DEFAULT_CONFIRMATION_MINUTES: u64 = 7 * 24 * 60;

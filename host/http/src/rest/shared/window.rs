@@ -7,7 +7,7 @@ use tidegate_core::{
 };
 use utoipa::ToSchema;
 
-use super::time_of_day::TimeOfDay;
+use super::TimeOfDay;
 
 /// When an update may be installed. Outside the window it is not offered to devices and does not time out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

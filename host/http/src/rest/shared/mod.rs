@@ -1,0 +1,19 @@
+//! Parts of requests and responses that several resources have in common.
+
+mod comment;
+mod counts;
+mod log_line;
+mod log_stream;
+mod plugin_selection;
+mod time_of_day;
+mod update;
+pub(crate) mod update_options;
+mod window;
+
+pub(crate) use comment::{Reason, check_comment, comment_error};
+pub(crate) use counts::{CountsBody, sum_counts};
+pub(crate) use log_line::LogLineBody;
+pub(crate) use log_stream::{accepts_event_stream, follow_logs};
+pub(crate) use plugin_selection::PluginSelection;
+pub(crate) use time_of_day::TimeOfDay;
+pub(crate) use update::{UpdateBody, created_update};
