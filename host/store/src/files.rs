@@ -1,13 +1,11 @@
 //! Leases and garbage collection of stored files.
 
-use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 use tidegate_core::{id::Digest, time::Timestamp};
-use tidegate_engine::ports::{Files, StoreError};
+use tidegate_engine::ports::StoreError;
 
 use crate::{
-    SqlStore,
-    database::Tx,
+    database::{Database, Tx},
     error::failed,
     rows::{RowError, RowExt as _, bytes_of_hex, row_error},
 };
@@ -18,60 +16,56 @@ mod tests;
 /// The maximum number of rows that one round of garbage collection reads.
 const MAX_PER_ROUND: i64 = 100;
 
-#[async_trait]
-impl Files for SqlStore {
-    async fn lease_file(
-        &self,
-        sha256: [u8; 32],
-        holder: &str,
-        until: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let mut tx = self.database.write().await?;
-        if !acquire_lease(&mut tx, &hex::encode(sha256), holder, until).await? {
-            return Ok(false);
-        }
-        tx.commit().await?;
-        Ok(true)
+pub(crate) async fn lease_file(
+    database: &Database,
+    sha256: [u8; 32],
+    holder: &str,
+    until: Timestamp,
+) -> Result<bool, StoreError> {
+    let mut tx = database.write().await?;
+    if !acquire_lease(&mut tx, &hex::encode(sha256), holder, until).await? {
+        return Ok(false);
     }
+    tx.commit().await?;
+    Ok(true)
+}
 
-    async fn end_file_leases(
-        &self,
-        holder: &str,
-        now: Timestamp,
-    ) -> Result<Vec<[u8; 32]>, StoreError> {
-        let mut tx = self.database.write().await?;
-        let deletable = end_leases(&mut tx, holder, now).await?;
-        tx.commit().await?;
-        Ok(deletable)
-    }
+pub(crate) async fn end_file_leases(
+    database: &Database,
+    holder: &str,
+    now: Timestamp,
+) -> Result<Vec<[u8; 32]>, StoreError> {
+    let mut tx = database.write().await?;
+    let deletable = end_leases(&mut tx, holder, now).await?;
+    tx.commit().await?;
+    Ok(deletable)
+}
 
-    async fn confirm_file_deleted(&self, sha256: [u8; 32]) -> Result<(), StoreError> {
-        let mut tx = self.database.write().await?;
-        sqlx::query(
-            "DELETE FROM unreferenced_files WHERE sha256 = $1 AND deleting_since IS NOT NULL",
-        )
+pub(crate) async fn confirm_file_deleted(
+    database: &Database,
+    sha256: [u8; 32],
+) -> Result<(), StoreError> {
+    let mut tx = database.write().await?;
+    sqlx::query("DELETE FROM unreferenced_files WHERE sha256 = $1 AND deleting_since IS NOT NULL")
         .bind(hex::encode(sha256))
         .execute(tx.conn())
         .await
         .map_err(failed("confirm a deleted file"))?;
-        tx.commit().await
-    }
+    tx.commit().await
+}
 
-    async fn orphaned_files(
-        &self,
-        now: Timestamp,
-        deleting_before: Timestamp,
-    ) -> Result<Vec<[u8; 32]>, StoreError> {
-        let holders = expired_holders(&mut self.database.read_single().await?, now).await?;
-        let mut orphans = Vec::new();
-        for holder in holders {
-            orphans.extend(self.end_file_leases(&holder, now).await?);
-        }
-        orphans.extend(
-            stale_deletions(&mut self.database.read_single().await?, deleting_before).await?,
-        );
-        Ok(orphans)
+pub(crate) async fn orphaned_files(
+    database: &Database,
+    now: Timestamp,
+    deleting_before: Timestamp,
+) -> Result<Vec<[u8; 32]>, StoreError> {
+    let holders = expired_holders(&mut database.read_single().await?, now).await?;
+    let mut orphans = Vec::new();
+    for holder in holders {
+        orphans.extend(end_file_leases(database, &holder, now).await?);
     }
+    orphans.extend(stale_deletions(&mut database.read_single().await?, deleting_before).await?);
+    Ok(orphans)
 }
 
 /// Returns false if the file is being deleted.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use sqlx::{Row as _, any::AnyRow};
 use tidegate_core::{
     Named as _,
@@ -10,12 +9,11 @@ use tidegate_core::{
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    Journal, JournalEntry, NewJournalEntry, Page, PageRequest, RecordedCall, StoreError,
+    JournalEntry, NewJournalEntry, Page, PageRequest, RecordedCall, StoreError,
 };
 
 use crate::{
-    SqlStore,
-    database::Tx,
+    database::{Database, Tx},
     dialect::storable,
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_i64, to_json},
@@ -23,70 +21,67 @@ use crate::{
 
 const READ: &str = "read journal";
 
-#[async_trait]
-impl Journal for SqlStore {
-    async fn journal(
-        &self,
-        tenant: TenantId,
-        campaign: CampaignId,
-        after: i64,
-        page: PageRequest,
-    ) -> Result<Page<JournalEntry>, StoreError> {
-        let mut tx = self.database.read().await?;
-        let total: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3",
-        )
-        .bind(tenant.0)
-        .bind(campaign.0)
-        .bind(after)
-        .fetch_one(tx.conn())
-        .await
-        .map_err(failed("count journal entries"))?;
-        let rows = sqlx::query(
-            "SELECT seq, kind, at, plugin, revision, input_digest, fuel, duration_ns, outcome, explain, applied \
-             FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 ORDER BY seq LIMIT $4 OFFSET $5",
-        )
-        .bind(tenant.0)
-        .bind(campaign.0)
-        .bind(after)
-        .bind(i64::from(page.limit))
-        .bind(to_i64(page.offset))
-        .fetch_all(tx.conn())
-        .await
-        .map_err(failed(READ))?;
-        let items: Result<_, _> = rows.iter().map(from_row).collect();
-        Ok(Page {
-            items: items.map_err(row_error(READ))?,
-            total: total.unsigned_abs(),
-        })
-    }
+pub(crate) async fn journal(
+    database: &Database,
+    tenant: TenantId,
+    campaign: CampaignId,
+    after: i64,
+    page: PageRequest,
+) -> Result<Page<JournalEntry>, StoreError> {
+    let mut tx = database.read().await?;
+    let total: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3",
+    )
+    .bind(tenant.0)
+    .bind(campaign.0)
+    .bind(after)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(failed("count journal entries"))?;
+    let rows = sqlx::query(
+        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, duration_ns, outcome, explain, applied \
+         FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 ORDER BY seq LIMIT $4 OFFSET $5",
+    )
+    .bind(tenant.0)
+    .bind(campaign.0)
+    .bind(after)
+    .bind(i64::from(page.limit))
+    .bind(to_i64(page.offset))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let items: Result<_, _> = rows.iter().map(from_row).collect();
+    Ok(Page {
+        items: items.map_err(row_error(READ))?,
+        total: total.unsigned_abs(),
+    })
+}
 
-    async fn recorded_call(
-        &self,
-        tenant: TenantId,
-        campaign: CampaignId,
-        seq: i64,
-    ) -> Result<Option<RecordedCall>, StoreError> {
-        let row = sqlx::query(
-            "SELECT seq, kind, at, plugin, revision, input_digest, fuel, duration_ns, outcome, explain, applied, \
-             input, output FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3",
-        )
-        .bind(tenant.0)
-        .bind(campaign.0)
-        .bind(seq)
-        .fetch_optional(self.database.read_single().await?.conn())
-        .await
-        .map_err(failed(READ))?;
-        let Some(row) = row else { return Ok(None) };
-        let read = || {
-            Ok(RecordedCall {
-                entry: from_row(&row)?,
-                input: row.try_get("input")?,
-                output: row.try_get("output")?,
-            })
-        };
-        read().map(Some).map_err(row_error(READ))
-    }
+pub(crate) async fn recorded_call(
+    database: &Database,
+    tenant: TenantId,
+    campaign: CampaignId,
+    seq: i64,
+) -> Result<Option<RecordedCall>, StoreError> {
+    let row = sqlx::query(
+        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, duration_ns, outcome, explain, applied, \
+         input, output FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3",
+    )
+    .bind(tenant.0)
+    .bind(campaign.0)
+    .bind(seq)
+    .fetch_optional(database.read_single().await?.conn())
+    .await
+    .map_err(failed(READ))?;
+    let Some(row) = row else { return Ok(None) };
+    let read = || {
+        Ok(RecordedCall {
+            entry: from_row(&row)?,
+            input: row.try_get("input")?,
+            output: row.try_get("output")?,
+        })
+    };
+    read().map(Some).map_err(row_error(READ))
 }
 
 /// Appends entries after the campaign's last one. The caller has locked the campaign.

@@ -2,14 +2,12 @@
 
 use std::collections::HashSet;
 
-use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::id::{DeviceKey, FirmwareId, TenantId};
-use tidegate_engine::ports::{LatestDevices, StoreError};
+use tidegate_engine::ports::StoreError;
 
 use crate::{
-    SqlStore,
-    database::Tx,
+    database::{Database, Tx},
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
 };
@@ -32,62 +30,63 @@ pub(crate) async fn mark_dirty(tx: &mut Tx, tenant: TenantId) -> Result<(), Stor
     Ok(())
 }
 
-#[async_trait]
-impl LatestDevices for SqlStore {
-    async fn dirty_tenants(&self) -> Result<Vec<(TenantId, i64)>, StoreError> {
-        let mut tx = self.database.read_single().await?;
-        let rows = sqlx::query(
-            "SELECT tenant_id, changes FROM latest_dirty_flags WHERE changes > processed ORDER BY tenant_id",
-        )
+pub(crate) async fn dirty_tenants(database: &Database) -> Result<Vec<(TenantId, i64)>, StoreError> {
+    let mut tx = database.read_single().await?;
+    let rows = sqlx::query(
+        "SELECT tenant_id, changes FROM latest_dirty_flags WHERE changes > processed ORDER BY tenant_id",
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let read = |row: &AnyRow| -> Result<_, RowError> {
+        Ok((TenantId(row.take("tenant_id")?), row.take("changes")?))
+    };
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(row_error(READ))
+}
+
+pub(crate) async fn clear_dirty(
+    database: &Database,
+    tenant: TenantId,
+    changes: i64,
+) -> Result<(), StoreError> {
+    let mut tx = database.write().await?;
+    sqlx::query(
+        "UPDATE latest_dirty_flags SET processed = $2 WHERE tenant_id = $1 AND processed < $2",
+    )
+    .bind(tenant.0)
+    .bind(changes)
+    .execute(tx.conn())
+    .await
+    .map_err(failed("clear the dirty flag of a tenant"))?;
+    tx.commit().await
+}
+
+pub(crate) async fn already_offered(
+    database: &Database,
+    tenant: TenantId,
+    firmware: FirmwareId,
+    devices: &[DeviceKey],
+) -> Result<HashSet<DeviceKey>, StoreError> {
+    const READ: &str = "read which devices were offered a firmware";
+    let keys: Vec<i64> = devices.iter().map(|key| key.0).collect();
+    let mut tx = database.read_single().await?;
+    let which = tx.dialect().key_in_json("u.device_key", "$3");
+    let sql = format!(
+        "SELECT DISTINCT u.device_key AS device_key FROM updates u \
+         WHERE u.tenant_id = $1 AND u.firmware_id = $2 AND {which}"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(firmware.0)
+        .bind(to_json(&keys)?)
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
-        let read = |row: &AnyRow| -> Result<_, RowError> {
-            Ok((TenantId(row.take("tenant_id")?), row.take("changes")?))
-        };
-        rows.iter()
-            .map(read)
-            .collect::<Result<_, _>>()
-            .map_err(row_error(READ))
-    }
-
-    async fn clear_dirty(&self, tenant: TenantId, changes: i64) -> Result<(), StoreError> {
-        let mut tx = self.database.write().await?;
-        sqlx::query(
-            "UPDATE latest_dirty_flags SET processed = $2 WHERE tenant_id = $1 AND processed < $2",
-        )
-        .bind(tenant.0)
-        .bind(changes)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("clear the dirty flag of a tenant"))?;
-        tx.commit().await
-    }
-
-    async fn already_offered(
-        &self,
-        tenant: TenantId,
-        firmware: FirmwareId,
-        devices: &[DeviceKey],
-    ) -> Result<HashSet<DeviceKey>, StoreError> {
-        const READ: &str = "read which devices were offered a firmware";
-        let keys: Vec<i64> = devices.iter().map(|key| key.0).collect();
-        let mut tx = self.database.read_single().await?;
-        let which = tx.dialect().key_in_json("u.device_key", "$3");
-        let sql = format!(
-            "SELECT DISTINCT u.device_key AS device_key FROM updates u \
-             WHERE u.tenant_id = $1 AND u.firmware_id = $2 AND {which}"
-        );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(tenant.0)
-            .bind(firmware.0)
-            .bind(to_json(&keys)?)
-            .fetch_all(tx.conn())
-            .await
-            .map_err(failed(READ))?;
-        rows.iter()
-            .map(|row| row.take("device_key").map(DeviceKey))
-            .collect::<Result<_, _>>()
-            .map_err(row_error(READ))
-    }
+    rows.iter()
+        .map(|row| row.take("device_key").map(DeviceKey))
+        .collect::<Result<_, _>>()
+        .map_err(row_error(READ))
 }

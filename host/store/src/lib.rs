@@ -1,6 +1,7 @@
 //! The storage of Tidegate: SQLite (embedded) and PostgreSQL (for several servers), from one set of SQL statements.
 //!
-//! Each method of the engine's ports runs in one transaction. `database` opens transactions on either database,
+//! `store` implements the engine's ports with the functions of the modules for their tables, which know the database
+//! and not the store. Each method of a port runs in one transaction. `database` opens transactions on either database,
 //! `dialect` contains the places where the SQL differs, `batch_writer` commits many small writes in one transaction.
 //!
 //! # Architecture invariant
@@ -10,6 +11,7 @@
 //! another tenant. The tests in `tenant_isolation` read all statements of this crate and check this.
 
 mod access;
+mod attribute_changes;
 mod audit;
 mod batch_writer;
 mod blob;

@@ -1,6 +1,5 @@
 //! Plugins and their revisions.
 
-use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
@@ -12,13 +11,12 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Ctx,
-    ports::{NewRevision, Plugins, Revision, StoreError, Usage},
+    ports::{NewRevision, Revision, StoreError, Usage},
 };
 
 use crate::{
-    SqlStore,
     audit::{self, AuditEntry},
-    database::Tx,
+    database::{Database, Tx},
     dialect::{ColumnType, storable},
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_i64, to_json},
@@ -32,117 +30,121 @@ const COLUMNS: &str = "r.plugin, p.kind, r.digest, r.contract, r.version, r.summ
      r.config_schema, r.state_schema, r.metrics, r.attributes, r.size, r.created_by, \
      r.created_at, r.enabled, r.calls, r.failures, r.fuel";
 
-#[async_trait]
-impl Plugins for SqlStore {
-    async fn put_revision(&self, ctx: &Ctx, revision: NewRevision) -> Result<(), StoreError> {
-        let mut tx = self.database.write().await?;
-        let kind = put_plugin(&mut tx, ctx.tenant, &revision).await?;
-        if kind != revision.kind {
-            return Err(StoreError::Conflict(format!(
-                "plugin {} exists with the kind `{}`, which cannot change",
-                revision.description.name,
-                kind.as_str()
-            )));
-        }
-        if insert(&mut tx, ctx.tenant, &revision).await? {
-            let after = json!({
-                "plugin": revision.description.name,
-                "version": revision.description.version,
-                "kind": revision.kind.as_str(),
-            });
-            let entry = AuditEntry::new("plugin.upload", revision.digest, Value::Null, after);
-            audit::record(&mut tx, ctx, entry).await?;
-        }
-        tx.commit().await
+pub(crate) async fn put_revision(
+    database: &Database,
+    ctx: &Ctx,
+    revision: NewRevision,
+) -> Result<(), StoreError> {
+    let mut tx = database.write().await?;
+    let kind = put_plugin(&mut tx, ctx.tenant, &revision).await?;
+    if kind != revision.kind {
+        return Err(StoreError::Conflict(format!(
+            "plugin {} exists with the kind `{}`, which cannot change",
+            revision.description.name,
+            kind.as_str()
+        )));
     }
-
-    async fn revisions(&self, tenant: TenantId) -> Result<Vec<Revision>, StoreError> {
-        let mut tx = self.database.read_single().await?;
-        let sql = format!(
-            "SELECT {COLUMNS} FROM plugin_revisions r \
-             JOIN plugins p ON p.tenant_id = r.tenant_id AND p.name = r.plugin \
-             WHERE r.tenant_id = $1 ORDER BY r.plugin, r.created_at DESC, r.id DESC"
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(tenant.0)
-            .fetch_all(tx.conn())
-            .await
-            .map_err(failed("read plugin revisions"))?;
-        rows.iter()
-            .map(revision)
-            .collect::<Result<_, _>>()
-            .map_err(row_error("read plugin revision row"))
-    }
-
-    async fn revision(
-        &self,
-        tenant: TenantId,
-        plugin: &str,
-        digest: Option<Digest>,
-    ) -> Result<Option<Revision>, StoreError> {
-        let mut tx = self.database.read_single().await?;
-        let sql = format!(
-            "SELECT {COLUMNS} FROM plugin_revisions r \
-             JOIN plugins p ON p.tenant_id = r.tenant_id AND p.name = r.plugin \
-             WHERE r.tenant_id = $1 AND r.plugin = $2 \
-             AND (r.digest = $3 OR ($3 IS NULL AND r.enabled = 1)) \
-             ORDER BY r.created_at DESC, r.id DESC LIMIT 1"
-        );
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(tenant.0)
-            .bind(storable(plugin).into_owned())
-            .bind(digest.map(|digest| digest.to_string()))
-            .fetch_optional(tx.conn())
-            .await
-            .map_err(failed("read a plugin revision"))?;
-        row.map(|row| revision(&row))
-            .transpose()
-            .map_err(row_error("read plugin revision row"))
-    }
-
-    async fn enable_revision(
-        &self,
-        ctx: &Ctx,
-        plugin: &str,
-        digest: Digest,
-        enabled: bool,
-    ) -> Result<bool, StoreError> {
-        let mut tx = self.database.write().await?;
-        let done = sqlx::query(
-            "UPDATE plugin_revisions SET enabled = $4 \
-             WHERE tenant_id = $1 AND plugin = $2 AND digest = $3 AND enabled <> $4",
-        )
-        .bind(ctx.tenant.0)
-        .bind(storable(plugin).into_owned())
-        .bind(digest.to_string())
-        .bind(i32::from(enabled))
-        .execute(tx.conn())
-        .await
-        .map_err(failed("enable a plugin revision"))?;
-        if done.rows_affected() == 0 {
-            return Ok(false);
-        }
-        let action = if enabled {
-            "plugin.enable"
-        } else {
-            "plugin.disable"
-        };
-        let state = |enabled: bool| json!({ "plugin": plugin, "enabled": enabled });
-        let entry = AuditEntry::of_difference(action, digest, state(!enabled), state(enabled));
+    if insert(&mut tx, ctx.tenant, &revision).await? {
+        let after = json!({
+            "plugin": revision.description.name,
+            "version": revision.description.version,
+            "kind": revision.kind.as_str(),
+        });
+        let entry = AuditEntry::new("plugin.upload", revision.digest, Value::Null, after);
         audit::record(&mut tx, ctx, entry).await?;
-        tx.commit().await?;
-        Ok(true)
     }
+    tx.commit().await
+}
 
-    async fn record_plugin_usage(
-        &self,
-        tenant: TenantId,
-        usage: Vec<(Digest, Usage)>,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.database.write().await?;
-        record_plugin_usage(&mut tx, tenant, &usage).await?;
-        tx.commit().await
+pub(crate) async fn revisions(
+    database: &Database,
+    tenant: TenantId,
+) -> Result<Vec<Revision>, StoreError> {
+    let mut tx = database.read_single().await?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM plugin_revisions r \
+         JOIN plugins p ON p.tenant_id = r.tenant_id AND p.name = r.plugin \
+         WHERE r.tenant_id = $1 ORDER BY r.plugin, r.created_at DESC, r.id DESC"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read plugin revisions"))?;
+    rows.iter()
+        .map(revision_from_row)
+        .collect::<Result<_, _>>()
+        .map_err(row_error("read plugin revision row"))
+}
+
+pub(crate) async fn revision(
+    database: &Database,
+    tenant: TenantId,
+    plugin: &str,
+    digest: Option<Digest>,
+) -> Result<Option<Revision>, StoreError> {
+    let mut tx = database.read_single().await?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM plugin_revisions r \
+         JOIN plugins p ON p.tenant_id = r.tenant_id AND p.name = r.plugin \
+         WHERE r.tenant_id = $1 AND r.plugin = $2 \
+         AND (r.digest = $3 OR ($3 IS NULL AND r.enabled = 1)) \
+         ORDER BY r.created_at DESC, r.id DESC LIMIT 1"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(storable(plugin).into_owned())
+        .bind(digest.map(|digest| digest.to_string()))
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed("read a plugin revision"))?;
+    row.map(|row| revision_from_row(&row))
+        .transpose()
+        .map_err(row_error("read plugin revision row"))
+}
+
+pub(crate) async fn enable_revision(
+    database: &Database,
+    ctx: &Ctx,
+    plugin: &str,
+    digest: Digest,
+    enabled: bool,
+) -> Result<bool, StoreError> {
+    let mut tx = database.write().await?;
+    let done = sqlx::query(
+        "UPDATE plugin_revisions SET enabled = $4 \
+         WHERE tenant_id = $1 AND plugin = $2 AND digest = $3 AND enabled <> $4",
+    )
+    .bind(ctx.tenant.0)
+    .bind(storable(plugin).into_owned())
+    .bind(digest.to_string())
+    .bind(i32::from(enabled))
+    .execute(tx.conn())
+    .await
+    .map_err(failed("enable a plugin revision"))?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
     }
+    let action = if enabled {
+        "plugin.enable"
+    } else {
+        "plugin.disable"
+    };
+    let state = |enabled: bool| json!({ "plugin": plugin, "enabled": enabled });
+    let entry = AuditEntry::of_difference(action, digest, state(!enabled), state(enabled));
+    audit::record(&mut tx, ctx, entry).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+pub(crate) async fn record_plugin_usage(
+    database: &Database,
+    tenant: TenantId,
+    usage: Vec<(Digest, Usage)>,
+) -> Result<(), StoreError> {
+    let mut tx = database.write().await?;
+    add_usage(&mut tx, tenant, &usage).await?;
+    tx.commit().await
 }
 
 /// Creates the plugin if it does not exist; returns its kind.
@@ -205,7 +207,7 @@ async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result
     Ok(inserted.rows_affected() > 0)
 }
 
-async fn record_plugin_usage(
+async fn add_usage(
     tx: &mut Tx,
     tenant: TenantId,
     usage: &[(Digest, Usage)],
@@ -250,7 +252,7 @@ async fn record_plugin_usage(
     Ok(())
 }
 
-fn revision(row: &AnyRow) -> Result<Revision, RowError> {
+fn revision_from_row(row: &AnyRow) -> Result<Revision, RowError> {
     let state_schema: i64 = row.take("state_schema")?;
     let description = Description {
         name: row.take("plugin")?,

@@ -44,6 +44,9 @@ pub(crate) trait RowExt {
     /// Reads a non-negative integer.
     fn count(&self, column: &'static str) -> Result<u64, RowError>;
 
+    /// Reads an integer that may be null.
+    fn optional_u32(&self, column: &'static str) -> Result<Option<u32>, RowError>;
+
     /// Reads 0 or 1.
     fn flag(&self, column: &'static str) -> Result<bool, RowError>;
 
@@ -74,6 +77,13 @@ impl RowExt for AnyRow {
     fn count(&self, column: &'static str) -> Result<u64, RowError> {
         let value: i64 = self.take(column)?;
         u64::try_from(value).map_err(|_| RowError::OutOfRange { column, value })
+    }
+
+    fn optional_u32(&self, column: &'static str) -> Result<Option<u32>, RowError> {
+        let value: Option<i64> = self.take(column)?;
+        value
+            .map(|value| u32::try_from(value).map_err(|_| RowError::OutOfRange { column, value }))
+            .transpose()
     }
 
     fn flag(&self, column: &'static str) -> Result<bool, RowError> {

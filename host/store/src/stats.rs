@@ -1,14 +1,13 @@
-//! Statistics, read from the tenant counters.
+//! read from the tenant counters.
 
-use async_trait::async_trait;
 use tidegate_core::{
     id::{CampaignId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{Statistics, Stats, StoreError};
+use tidegate_engine::ports::{Stats, StoreError};
 
 use crate::{
-    SqlStore,
+    database::Database,
     error::failed,
     rows::{RowError, RowExt as _, row_error},
     tenant_counters::{CounterKind, hour_key},
@@ -17,59 +16,60 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-#[async_trait]
-impl Statistics for SqlStore {
-    /// Hours are counted as a whole, from the hour that contains `since`.
-    async fn stats(&self, tenant: TenantId, since: Timestamp) -> Result<Stats, StoreError> {
-        let mut tx = self.database.read_single().await?;
-        // Hourly counters are never deleted: read the recent ones only.
-        let rows = sqlx::query(
-            "SELECT kind, counter_key, value FROM tenant_counters WHERE tenant_id = $1 AND value > 0 \
-             AND (kind NOT IN ('completed_in_hour', 'failed_in_hour') OR counter_key >= $2) \
-             ORDER BY kind, counter_key",
-        )
-        .bind(tenant.0)
-        .bind(hour_key(since))
-        .fetch_all(tx.conn())
-        .await
-        .map_err(failed("read tenant counters"))?;
-        let mut stats = Stats::default();
-        for row in &rows {
-            let mut read = || -> Result<(), RowError> {
-                let kind: CounterKind = row.parse("kind")?;
-                add(
-                    &mut stats,
-                    kind,
-                    row.take("counter_key")?,
-                    row.count("value")?,
-                );
-                Ok(())
-            };
-            read().map_err(row_error("read tenant counter row"))?;
-        }
-        Ok(stats)
+/// Hours are counted as a whole, from the hour that contains `since`.
+pub(crate) async fn stats(
+    database: &Database,
+    tenant: TenantId,
+    since: Timestamp,
+) -> Result<Stats, StoreError> {
+    let mut tx = database.read_single().await?;
+    // Hourly counters are never deleted: read the recent ones only.
+    let rows = sqlx::query(
+        "SELECT kind, counter_key, value FROM tenant_counters WHERE tenant_id = $1 AND value > 0 \
+         AND (kind NOT IN ('completed_in_hour', 'failed_in_hour') OR counter_key >= $2) \
+         ORDER BY kind, counter_key",
+    )
+    .bind(tenant.0)
+    .bind(hour_key(since))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed("read tenant counters"))?;
+    let mut stats = Stats::default();
+    for row in &rows {
+        let mut read = || -> Result<(), RowError> {
+            let kind: CounterKind = row.parse("kind")?;
+            add(
+                &mut stats,
+                kind,
+                row.take("counter_key")?,
+                row.count("value")?,
+            );
+            Ok(())
+        };
+        read().map_err(row_error("read tenant counter row"))?;
     }
+    Ok(stats)
+}
 
-    async fn last_progress_at(
-        &self,
-        tenant: TenantId,
-        campaign: CampaignId,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let mut tx = self.database.read_single().await?;
-        let row = sqlx::query(
-            "SELECT last_progress_at FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2",
-        )
-        .bind(tenant.0)
-        .bind(campaign.0)
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(failed("read the last progress of a campaign"))?;
-        let Some(row) = row else { return Ok(None) };
-        let last_progress_at: Option<i64> = row
-            .take("last_progress_at")
-            .map_err(row_error("read campaign row"))?;
-        Ok(last_progress_at.map(Timestamp))
-    }
+pub(crate) async fn last_progress_at(
+    database: &Database,
+    tenant: TenantId,
+    campaign: CampaignId,
+) -> Result<Option<Timestamp>, StoreError> {
+    let mut tx = database.read_single().await?;
+    let row = sqlx::query(
+        "SELECT last_progress_at FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(campaign.0)
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(failed("read the last progress of a campaign"))?;
+    let Some(row) = row else { return Ok(None) };
+    let last_progress_at: Option<i64> = row
+        .take("last_progress_at")
+        .map_err(row_error("read campaign row"))?;
+    Ok(last_progress_at.map(Timestamp))
 }
 
 fn add(stats: &mut Stats, kind: CounterKind, key: String, n: u64) {

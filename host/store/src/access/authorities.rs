@@ -17,7 +17,7 @@ use crate::{
     rows::{RowError, RowExt as _, row_error},
 };
 
-pub(super) async fn create(
+pub(crate) async fn create(
     database: &Database,
     ctx: &Ctx,
     authority: NewAuthority,
@@ -49,7 +49,7 @@ pub(super) async fn create(
     Ok(id)
 }
 
-pub(super) async fn list(
+pub(crate) async fn list(
     database: &Database,
     tenant: TenantId,
 ) -> Result<Vec<Authority>, StoreError> {
@@ -68,7 +68,7 @@ pub(super) async fn list(
         .map_err(row_error("read authority row"))
 }
 
-pub(super) async fn delete(
+pub(crate) async fn delete(
     database: &Database,
     ctx: &Ctx,
     id: AuthorityId,

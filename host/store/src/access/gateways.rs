@@ -18,7 +18,7 @@ use crate::{
     rows::{RowError, RowExt as _, row_error, to_json},
 };
 
-pub(super) async fn create(
+pub(crate) async fn create(
     database: &Database,
     ctx: &Ctx,
     gateway: &NewGateway,
@@ -51,7 +51,7 @@ pub(super) async fn create(
     Ok(id)
 }
 
-pub(super) async fn list(
+pub(crate) async fn list(
     database: &Database,
     tenant: TenantId,
 ) -> Result<Vec<Gateway>, StoreError> {
@@ -70,7 +70,7 @@ pub(super) async fn list(
         .map_err(row_error("read gateway row"))
 }
 
-pub(super) async fn delete(
+pub(crate) async fn delete(
     database: &Database,
     ctx: &Ctx,
     id: GatewayId,
@@ -101,7 +101,7 @@ pub(super) async fn delete(
 }
 
 /// Records when gateways were last used; a later time is kept.
-pub(super) async fn record_use(database: &Database, used: &[GatewayUse]) -> Result<(), StoreError> {
+pub(crate) async fn record_use(database: &Database, used: &[GatewayUse]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row {
         tenant_id: i64,

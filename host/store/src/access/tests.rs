@@ -1,8 +1,11 @@
 use std::sync::Arc;
 
-use tidegate_engine::ports::{Devices as _, Enrolment, NewDevice, OldToken};
+use tidegate_core::time::Timestamp;
+use tidegate_engine::ports::{
+    Access as _, Authority, Devices as _, Enrolment, Gateway, GatewayUse, NewAuthority, NewDevice,
+    NewGateway, OldToken, StoreError,
+};
 
-use super::*;
 use crate::testing::on_both;
 
 fn gateway(name: &str, sha256: [u8; 32], group: Option<&str>) -> NewGateway {

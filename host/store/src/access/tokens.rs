@@ -30,7 +30,7 @@ pub(crate) fn old_token(row: &AnyRow) -> Result<Option<Box<OldToken>>, RowError>
 }
 
 /// Replaces or removes a device's token.
-pub(super) async fn replace(
+pub(crate) async fn replace(
     database: &Database,
     ctx: &Ctx,
     device_id: &str,
@@ -79,7 +79,7 @@ pub(super) async fn replace(
     Ok(true)
 }
 
-pub(super) async fn forget_old(
+pub(crate) async fn forget_old(
     database: &Database,
     tenant: TenantId,
     device: DeviceKey,
@@ -106,7 +106,7 @@ pub(super) async fn forget_old(
     tx.commit().await
 }
 
-pub(super) async fn device_groups(
+pub(crate) async fn device_groups(
     database: &Database,
     tenant: TenantId,
     device_id: &str,

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Applies a change if the campaign is still at this generation; otherwise returns false.
-pub(super) async fn change(
+pub(crate) async fn change(
     database: &Database,
     ctx: &Ctx,
     campaign: &Campaign,

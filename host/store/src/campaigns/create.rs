@@ -24,7 +24,7 @@ use crate::{
 const CREATE: &str = "create campaign";
 
 /// Stores a campaign with the status `created` and generation 0.
-pub(super) async fn create(
+pub(crate) async fn create(
     database: &Database,
     ctx: &Ctx,
     campaign: NewCampaign,

@@ -13,7 +13,7 @@ use crate::{
 const READ: &str = "read membership";
 
 /// What the campaign decided for a device when it started.
-pub(super) async fn membership(
+pub(crate) async fn membership(
     tx: &mut Tx,
     tenant: TenantId,
     id: CampaignId,

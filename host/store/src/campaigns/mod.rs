@@ -1,13 +1,13 @@
 //! Campaigns: the part that operators create and change.
 
-mod change;
-mod create;
+pub(crate) mod change;
+pub(crate) mod create;
 mod json;
-mod membership;
-mod read;
+pub(crate) mod membership;
+pub(crate) mod read;
 mod run_row;
-mod start;
-mod waves;
+pub(crate) mod start;
+pub(crate) mod waves;
 
 #[cfg(test)]
 mod tests;
@@ -16,77 +16,3 @@ pub(crate) use create::lock_firmware;
 pub(crate) use read::campaign;
 pub(crate) use run_row::CampaignRunRow;
 pub(crate) use waves::{lock_counters, waves};
-
-use async_trait::async_trait;
-use tidegate_core::{
-    campaign::Campaign,
-    id::{CampaignId, DeviceKey, TenantId},
-};
-use tidegate_engine::{
-    Ctx,
-    ports::{
-        CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns, Membership,
-        NewCampaign, Page, PageRequest, StoreError, Wave,
-    },
-};
-
-use crate::SqlStore;
-
-#[async_trait]
-impl Campaigns for SqlStore {
-    async fn create_campaign(
-        &self,
-        ctx: &Ctx,
-        campaign: NewCampaign,
-    ) -> Result<CampaignId, StoreError> {
-        create::create(&self.database, ctx, campaign).await
-    }
-
-    async fn campaign(
-        &self,
-        tenant: TenantId,
-        id: CampaignId,
-    ) -> Result<Option<Campaign>, StoreError> {
-        campaign(&mut self.database.read_single().await?, tenant, id).await
-    }
-
-    async fn list_campaigns(
-        &self,
-        tenant: TenantId,
-        filter: &CampaignFilter,
-        page: PageRequest,
-    ) -> Result<Page<CampaignSummary>, StoreError> {
-        read::page(&mut self.database.read().await?, tenant, *filter, page).await
-    }
-
-    async fn change_campaign(
-        &self,
-        ctx: &Ctx,
-        campaign: &Campaign,
-        change: CampaignChange,
-    ) -> Result<bool, StoreError> {
-        change::change(&self.database, ctx, campaign, change).await
-    }
-
-    async fn start_campaign(
-        &self,
-        ctx: &Ctx,
-        campaign: &Campaign,
-        campaign_start: CampaignStart,
-    ) -> Result<bool, StoreError> {
-        start::start(&self.database, ctx, campaign, campaign_start).await
-    }
-
-    async fn waves(&self, tenant: TenantId, id: CampaignId) -> Result<Vec<Wave>, StoreError> {
-        waves(&mut self.database.read().await?, tenant, id).await
-    }
-
-    async fn membership(
-        &self,
-        tenant: TenantId,
-        id: CampaignId,
-        device: DeviceKey,
-    ) -> Result<Membership, StoreError> {
-        membership::membership(&mut self.database.read().await?, tenant, id, device).await
-    }
-}

@@ -58,7 +58,7 @@ pub(crate) async fn campaign(
 }
 
 /// A page of campaigns, newest first.
-pub(super) async fn page(
+pub(crate) async fn page(
     tx: &mut Tx,
     tenant: TenantId,
     filter: CampaignFilter,

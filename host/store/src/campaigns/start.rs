@@ -28,7 +28,7 @@ use crate::{
 const START: &str = "start campaign";
 
 /// Starts a campaign if it is still at this generation; otherwise returns false.
-pub(super) async fn start(
+pub(crate) async fn start(
     database: &Database,
     ctx: &Ctx,
     campaign: &Campaign,

@@ -2,13 +2,16 @@ use std::time::Duration;
 
 use tidegate_core::{
     campaign::{Approval, CampaignStatus, Priority},
+    id::{CampaignId, DeviceKey},
     plugin::{ClassKey, OperatorAct, OperatorActKind},
     time::Timestamp,
     update::SuccessCriteria,
 };
-use tidegate_engine::ports::{ClassVerdict, NewWave, Runs as _};
+use tidegate_engine::ports::{
+    CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, Membership, NewCampaign, NewWave,
+    PageRequest, Runs as _, StoreError,
+};
 
-use super::*;
 use crate::{
     test_fixture::{NOON, StoreFixture, firmware, later, spec},
     testing::{TestStore, on_both},

@@ -30,7 +30,7 @@ use crate::{
 const CHANGE: &str = "change a device";
 
 /// Changes a device; returns the campaigns that must recheck it.
-pub(super) async fn change(
+pub(crate) async fn change(
     database: &Database,
     ctx: &Ctx,
     device_id: &str,

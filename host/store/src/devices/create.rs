@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Creates a device with the state `unknown`.
-pub(super) async fn create(
+pub(crate) async fn create(
     database: &Database,
     names: &AttributeNames,
     ctx: &Ctx,

@@ -25,7 +25,7 @@ const DELETE: &str = "delete a device";
 
 /// Deletes a device and its rows, after ending its open updates and removing them from the rollback backlog. Returns
 /// the affected campaigns; none if the device does not exist.
-pub(super) async fn delete(
+pub(crate) async fn delete(
     database: &Database,
     ctx: &Ctx,
     device_id: &str,

@@ -14,7 +14,7 @@ use crate::{
 const MAX_PER_TRANSACTION: usize = 2000;
 
 /// Records when devices were last seen; a later time is kept.
-pub(super) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Result<(), StoreError> {
+pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row {
         tenant_id: i64,

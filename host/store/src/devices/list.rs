@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A page of the devices that match.
-pub(super) async fn list(
+pub(crate) async fn list(
     database: &Database,
     tenant: TenantId,
     filter: &DeviceFilter,

@@ -1,108 +1,19 @@
 //! Devices, their groups, labels and attributes.
 
-mod attribute_changes;
-mod change;
-mod create;
-mod delete;
+pub(crate) mod change;
+pub(crate) mod create;
+pub(crate) mod delete;
 mod labels;
-mod last_seen;
-mod list;
-mod poll_view;
-mod read;
+pub(crate) mod last_seen;
+pub(crate) mod list;
+pub(crate) mod poll_view;
+pub(crate) mod read;
 mod register;
-mod registry;
-mod select;
+pub(crate) mod select;
 mod well_known_attributes;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
-
-use async_trait::async_trait;
-use tidegate_core::{
-    campaign::Targets,
-    device::Device,
-    id::{DeviceKey, TenantId},
-    selector::Selector,
-    time::Timestamp,
-};
-use tidegate_engine::{
-    Ctx,
-    ports::{
-        DeviceFilter, Devices, Enrolment, LastSeenRecord, NewDevice, Page, PageRequest, PollView,
-        SelectedDevice, StoreError,
-    },
-};
-
-use crate::SqlStore;
-
-pub(crate) use attribute_changes::{AttributeChangeLog, differences};
-pub(crate) use poll_view::seconds;
 pub(crate) use register::{Registration, RegistrationBatch};
 pub(crate) use well_known_attributes::WellKnownAttributes;
-
-#[async_trait]
-impl Devices for SqlStore {
-    async fn create_device(&self, ctx: &Ctx, device: NewDevice) -> Result<DeviceKey, StoreError> {
-        create::create(&self.database, &self.attribute_names, ctx, &device).await
-    }
-
-    async fn enrol(
-        &self,
-        tenant: TenantId,
-        device_id: &str,
-        enrolment: &Enrolment,
-        now: Timestamp,
-    ) -> Result<PollView, StoreError> {
-        let registration = Registration::new(tenant, device_id, enrolment, now);
-        self.registrations.submit(registration).await
-    }
-
-    async fn poll_view(
-        &self,
-        tenant: TenantId,
-        device_id: &str,
-    ) -> Result<Option<PollView>, StoreError> {
-        poll_view::poll_view(&self.database, tenant, device_id).await
-    }
-
-    async fn device(
-        &self,
-        tenant: TenantId,
-        device_id: &str,
-    ) -> Result<Option<Device>, StoreError> {
-        read::device(&self.database, tenant, device_id).await
-    }
-
-    async fn list_devices(
-        &self,
-        tenant: TenantId,
-        filter: &DeviceFilter,
-        page: PageRequest,
-    ) -> Result<Page<Device>, StoreError> {
-        list::list(&self.database, tenant, filter, page).await
-    }
-
-    async fn record_last_seen(&self, seen: Vec<LastSeenRecord>) -> Result<(), StoreError> {
-        last_seen::write(&self.database, &seen).await
-    }
-
-    async fn select(
-        &self,
-        tenant: TenantId,
-        targets: &Targets,
-        filter: Option<&Selector>,
-        wanted: &[String],
-    ) -> Result<Vec<SelectedDevice>, StoreError> {
-        select::select(&self.database, tenant, targets, filter, wanted).await
-    }
-
-    async fn matching(
-        &self,
-        tenant: TenantId,
-        selector: &Selector,
-    ) -> Result<HashSet<DeviceKey>, StoreError> {
-        select::matching(&self.database, tenant, selector).await
-    }
-}

@@ -30,7 +30,7 @@ pub(super) const VISIBLE_UPDATE: &str = "(SELECT o.id FROM updates o \
      AND o.status NOT IN ('verifying', 'scheduled') ORDER BY o.weight DESC, o.id LIMIT 1)";
 
 /// What a poll of this device needs, in one round trip.
-pub(super) async fn poll_view(
+pub(crate) async fn poll_view(
     database: &Database,
     tenant: TenantId,
     device_id: &str,
@@ -110,15 +110,6 @@ fn view(row: &AnyRow) -> Result<PollView, RowError> {
         installed: row
             .take::<Option<i32>>("installed_update_id")?
             .map(UpdateId),
-        polling_seconds: seconds(row)?,
+        polling_seconds: row.optional_u32("polling_seconds")?,
     })
-}
-
-/// The device's own polling interval; none: the default.
-pub(crate) fn seconds(row: &AnyRow) -> Result<Option<u32>, RowError> {
-    let column = "polling_seconds";
-    let seconds: Option<i64> = row.take(column)?;
-    seconds
-        .map(|value| u32::try_from(value).map_err(|_| RowError::OutOfRange { column, value }))
-        .transpose()
 }

@@ -12,10 +12,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::StoreError;
 
-use super::{
-    labels::labels,
-    poll_view::{VISIBLE_UPDATE, seconds},
-};
+use super::{labels::labels, poll_view::VISIBLE_UPDATE};
 use crate::{
     database::{Database, Tx},
     dialect::storable,
@@ -34,7 +31,7 @@ pub(super) fn columns() -> String {
     )
 }
 
-pub(super) async fn device(
+pub(crate) async fn device(
     database: &Database,
     tenant: TenantId,
     device_id: &str,
@@ -156,7 +153,9 @@ fn device_without_relations(row: &AnyRow) -> Result<Device, RowError> {
         drift: drift(row)?,
         open_update: row.take::<Option<i32>>("open_id")?.map(UpdateId),
         auto_confirm: auto_confirm(row)?,
-        polling_interval: seconds(row)?.map(|seconds| Duration::from_secs(u64::from(seconds))),
+        polling_interval: row
+            .optional_u32("polling_seconds")?
+            .map(|seconds| Duration::from_secs(u64::from(seconds))),
     })
 }
 

@@ -22,7 +22,7 @@ use crate::{
 ///
 /// A row costs the driver more than the database, so each row lists many devices. SQLite has no statistics and joins
 /// cross joins in the written order: devices first, then their groups or attributes by key.
-pub(super) async fn select(
+pub(crate) async fn select(
     database: &Database,
     tenant: TenantId,
     targets: &Targets,
@@ -48,7 +48,7 @@ pub(super) async fn select(
     Ok(selected)
 }
 
-pub(super) async fn matching(
+pub(crate) async fn matching(
     database: &Database,
     tenant: TenantId,
     selector: &Selector,

@@ -22,7 +22,7 @@ use crate::{
     rows::{RowExt as _, row_error, to_i64, to_json},
 };
 
-pub(super) async fn create(
+pub(crate) async fn create(
     database: &Database,
     ctx: &Ctx,
     firmware: &NewFirmware,

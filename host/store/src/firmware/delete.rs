@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Marks a firmware as deleted, unless a campaign that has not ended uses it. Returns false if it does not exist.
-pub(super) async fn delete(
+pub(crate) async fn delete(
     database: &Database,
     ctx: &Ctx,
     id: FirmwareId,

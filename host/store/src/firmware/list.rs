@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A page of firmware that is not deleted, newest first.
-pub(super) async fn list(
+pub(crate) async fn list(
     database: &Database,
     tenant: TenantId,
     filter: &FirmwareFilter,

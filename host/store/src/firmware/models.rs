@@ -80,7 +80,7 @@ pub(super) async fn delete(
 }
 
 /// Releases that support a model.
-pub(super) async fn candidates(
+pub(crate) async fn candidates(
     database: &Database,
     tenant: TenantId,
     wanted: &CandidateFilter,
@@ -91,7 +91,7 @@ pub(super) async fn candidates(
 }
 
 /// Betas and pre-releases that support a model, and firmware that names no model.
-pub(super) async fn excluded_candidates(
+pub(crate) async fn excluded_candidates(
     database: &Database,
     tenant: TenantId,
     wanted: &CandidateFilter,

@@ -22,7 +22,7 @@ pub(super) const COLUMNS: &str = "f.id, f.tenant_id, f.name, f.version, f.descri
      f.metadata, f.is_beta, f.is_security_update, f.changelog, f.created_by, f.created_at, f.deleted_at";
 
 /// The firmware of this id, deleted or not.
-pub(super) async fn by_id(
+pub(crate) async fn by_id(
     database: &Database,
     tenant: TenantId,
     id: FirmwareId,
@@ -39,7 +39,7 @@ pub(super) async fn by_id(
 }
 
 /// Whether a campaign, an update or a device refers to this firmware.
-pub(super) async fn is_used(
+pub(crate) async fn is_used(
     database: &Database,
     tenant: TenantId,
     id: FirmwareId,
@@ -62,7 +62,7 @@ pub(super) async fn is_used(
 }
 
 /// The firmware of a module, deleted or not.
-pub(super) async fn by_module(
+pub(crate) async fn by_module(
     database: &Database,
     tenant: TenantId,
     module: ModuleId,

@@ -1,10 +1,14 @@
 use tidegate_core::{
-    firmware::{Artifact, FirmwareDetails, Hashes, Module, ModuleMetadata},
+    firmware::{Artifact, Firmware, FirmwareDetails, Hashes, Module, ModuleMetadata},
+    id::{FirmwareId, TenantId},
+    time::Timestamp,
     version::sort_key,
 };
-use tidegate_engine::ports::NewModule;
+use tidegate_engine::ports::{
+    CandidateFilter, FirmwareFilter, Firmwares as _, NewFirmware, NewModule, PageRequest,
+    StoreError,
+};
 
-use super::*;
 use crate::testing::{TestStore, on_both};
 
 fn artifact(filename: &str, size: u64) -> Artifact {

@@ -1,4 +1,5 @@
 use futures::future::join_all;
+use tidegate_engine::ports::KeyedRequests as _;
 
 use super::*;
 use crate::testing::{TestStore, on_both};

@@ -1,7 +1,6 @@
 use tidegate_core::mode::DeviceMode;
-use tidegate_engine::ports::{DeviceChange, NewDevice};
+use tidegate_engine::ports::{DeviceChange, LatestDevices as _, NewDevice};
 
-use super::*;
 use crate::{
     test_fixture::{NOON, StoreFixture, firmware, later},
     testing::{TestStore, on_both},

@@ -1,3 +1,5 @@
+use tidegate_engine::ports::Plugins as _;
+
 use super::*;
 use crate::testing::{TestStore, on_both};
 

@@ -13,7 +13,7 @@ use crate::{
 
 /// Applies the outcome of a tick if the campaign is still at this generation and under this fence; otherwise does
 /// nothing and returns false.
-pub(super) async fn apply(
+pub(crate) async fn apply(
     database: &Database,
     run: RunRef,
     fence: Fence,

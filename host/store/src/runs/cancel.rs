@@ -21,7 +21,7 @@ const CANCEL: &str = "cancel updates";
 
 /// Cancels up to `limit` open updates of the campaign's waves. Each is cancelled once: a device may reject the
 /// cancellation and continue. Does nothing under a lost fence.
-pub(super) async fn cancel_updates(
+pub(crate) async fn cancel_updates(
     database: &Database,
     run: RunRef,
     fence: Fence,

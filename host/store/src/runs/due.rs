@@ -17,7 +17,7 @@ const READ: &str = "read which campaigns are due";
 /// the decision and its effects.
 ///
 /// Acquiring the lease postpones the wake-up, so a campaign whose ticks fail does not delay the others.
-pub(super) async fn due(
+pub(crate) async fn due(
     tx: &mut Tx,
     now: Timestamp,
     limit: u32,
@@ -51,7 +51,7 @@ pub(super) async fn due(
 }
 
 /// Marks the campaign dirty from `at` on, unless it already is earlier.
-pub(super) async fn wake(tx: &mut Tx, run: RunRef, at: Timestamp) -> Result<(), StoreError> {
+pub(crate) async fn wake(tx: &mut Tx, run: RunRef, at: Timestamp) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE campaign_counters SET dirty_since = $3 \
          WHERE tenant_id = $1 AND campaign_id = $2 AND (dirty_since IS NULL OR dirty_since > $3)",

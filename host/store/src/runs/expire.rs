@@ -23,7 +23,7 @@ use crate::{
 const EXPIRE: &str = "end overdue updates";
 
 /// Ends up to `limit` open updates of all tenants whose deadline passed, and offers retries whose time has come.
-pub(super) async fn expire(
+pub(crate) async fn expire(
     database: &Database,
     now: Timestamp,
     limit: u32,

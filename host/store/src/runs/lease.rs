@@ -13,7 +13,7 @@ use crate::{
 ///
 /// Acquiring the lease clears the dirty flag; later events set it again. If the server stops, or fails before it
 /// decides on the next wake-up, the campaign is due again when the lease expires.
-pub(super) async fn lease(
+pub(crate) async fn lease(
     database: &Database,
     run: RunRef,
     owner: &str,
@@ -50,7 +50,7 @@ pub(super) async fn lease(
 }
 
 /// Releases a lease. Does nothing if the lease was lost.
-pub(super) async fn release(
+pub(crate) async fn release(
     database: &Database,
     run: RunRef,
     fence: Fence,

@@ -1,14 +1,15 @@
 //! Campaigns: the part that the campaign loops run.
 
-mod apply;
-mod cancel;
+pub(crate) mod apply;
+pub(crate) mod cancel;
 mod commit;
-mod due;
-mod expire;
-mod lease;
-mod offer;
-mod rollback;
-mod run;
+pub(crate) mod due;
+pub(crate) mod expire;
+pub(crate) mod lease;
+pub(crate) mod offer;
+pub(crate) mod recheck;
+pub(crate) mod rollback;
+pub(crate) mod run;
 mod skipped;
 mod superseded;
 
@@ -16,102 +17,3 @@ mod superseded;
 mod tests;
 
 pub(crate) use skipped::{mark_for_recheck, skip_reason};
-
-use async_trait::async_trait;
-use tidegate_core::{plugin::RollbackScope, time::Timestamp};
-use tidegate_engine::ports::{
-    AffectedDevice, Fence, Offer, OfferedBatch, RollbackBatch, Run, RunRef, Runs, StoreError,
-    TickOutcome,
-};
-
-use crate::SqlStore;
-
-#[async_trait]
-impl Runs for SqlStore {
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRef>, StoreError> {
-        due::due(&mut self.database.read_single().await?, now, limit).await
-    }
-
-    async fn wake(&self, run: RunRef, at: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.database.write().await?;
-        due::wake(&mut tx, run, at).await?;
-        tx.commit().await
-    }
-
-    async fn lease(
-        &self,
-        run: RunRef,
-        owner: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Fence>, StoreError> {
-        lease::lease(&self.database, run, owner, now, until).await
-    }
-
-    async fn release(&self, run: RunRef, fence: Fence) -> Result<(), StoreError> {
-        lease::release(&self.database, run, fence).await
-    }
-
-    async fn run(&self, run: RunRef) -> Result<Option<Run>, StoreError> {
-        run::run(&self.database, run).await
-    }
-
-    async fn apply(
-        &self,
-        run: RunRef,
-        fence: Fence,
-        applied: TickOutcome,
-    ) -> Result<bool, StoreError> {
-        apply::apply(&self.database, run, fence, applied).await
-    }
-
-    async fn offer_updates(
-        &self,
-        run: RunRef,
-        fence: Fence,
-        wave: u32,
-        limit: u32,
-        offer: &Offer,
-    ) -> Result<OfferedBatch, StoreError> {
-        offer::offer_updates(&self.database, run, fence, wave, limit, offer).await
-    }
-
-    async fn offer_skipped_updates(
-        &self,
-        run: RunRef,
-        fence: Fence,
-        limit: u32,
-        offer: &Offer,
-    ) -> Result<Vec<AffectedDevice>, StoreError> {
-        skipped::offer_skipped_updates(&self.database, run, fence, limit, offer).await
-    }
-
-    async fn cancel_updates(
-        &self,
-        run: RunRef,
-        fence: Fence,
-        limit: u32,
-        now: Timestamp,
-    ) -> Result<Vec<AffectedDevice>, StoreError> {
-        cancel::cancel_updates(&self.database, run, fence, limit, now).await
-    }
-
-    async fn create_rollback_updates(
-        &self,
-        run: RunRef,
-        fence: Fence,
-        scope: RollbackScope,
-        limit: u32,
-        offer: &Offer,
-    ) -> Result<RollbackBatch, StoreError> {
-        rollback::roll_back(&self.database, run, fence, scope, limit, offer).await
-    }
-
-    async fn expire_updates(
-        &self,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<AffectedDevice>, StoreError> {
-        expire::expire(&self.database, now, limit).await
-    }
-}

@@ -26,7 +26,7 @@ const OFFER: &str = "admit devices";
 
 /// Creates updates for the next `limit` released devices of a wave. Does nothing under a lost fence, or if the
 /// campaign is not in progress.
-pub(super) async fn offer_updates(
+pub(crate) async fn offer_updates(
     database: &Database,
     run: RunRef,
     fence: Fence,

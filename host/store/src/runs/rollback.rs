@@ -29,7 +29,7 @@ const ROLL_BACK: &str = "roll back devices";
 
 /// Processes up to `limit` ended updates of the campaign's waves from the rollback backlog, and creates rollback
 /// updates where needed. Does nothing under a lost fence.
-pub(super) async fn roll_back(
+pub(crate) async fn roll_back(
     database: &Database,
     run: RunRef,
     fence: Fence,

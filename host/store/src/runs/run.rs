@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Everything that a tick needs, from one snapshot.
-pub(super) async fn run(database: &Database, run: RunRef) -> Result<Option<Run>, StoreError> {
+pub(crate) async fn run(database: &Database, run: RunRef) -> Result<Option<Run>, StoreError> {
     let mut tx = database.read().await?;
     let (tenant, id) = (run.tenant, run.campaign);
     let Some(campaign) = campaign(&mut tx, tenant, id).await? else {

@@ -1,26 +1,22 @@
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::AssertSqlSafe;
 use tidegate_core::{
     Named as _,
-    campaign::CampaignStatus,
     id::{CampaignId, DeviceKey, TenantId},
     mode::{self, SkipReason},
     time::Timestamp,
 };
-use tidegate_engine::ports::{AffectedDevice, Fence, Offer, RunRef, StoreError};
+use tidegate_engine::ports::{RunRef, StoreError};
 
-use super::{
-    commit::commit, due, lease::lock_if_fenced, offer::new_update, superseded::superseded,
-};
+use super::{due, superseded::superseded};
 use crate::{
-    database::{Database, Tx},
+    database::Tx,
     dialect::ColumnType,
     error::failed,
-    rows::{RowError, RowExt as _, row_error, to_json},
-    tenant_counters::TenantCounters,
-    updates::unit_of_work::{DeviceRow, UpdateUnitOfWork},
+    rows::{RowExt as _, row_error, to_json},
+    updates::unit_of_work::DeviceRow,
 };
 
 const READ: &str = "read skipped devices";
@@ -106,104 +102,6 @@ pub(super) async fn insert(
         .bind(run.campaign.0)
         .bind(now.0)
         .bind(to_json(&skipped_devices)?)
-        .execute(tx.conn())
-        .await
-        .map_err(failed(WRITE))?;
-    Ok(())
-}
-
-/// Rechecks up to `limit` skipped devices and creates updates for those whose reason no longer applies. Does nothing
-/// under a lost fence, or if the campaign is not in progress.
-pub(super) async fn offer_skipped_updates(
-    database: &Database,
-    run: RunRef,
-    fence: Fence,
-    limit: u32,
-    offer: &Offer,
-) -> Result<Vec<AffectedDevice>, StoreError> {
-    // Usually there are none: check without the write lock.
-    if to_recheck(&mut database.read_single().await?, run, 1)
-        .await?
-        .is_empty()
-    {
-        return Ok(Vec::new());
-    }
-    let mut tx = database.write().await?;
-    let run_row = lock_if_fenced(&mut tx, run, fence).await?;
-    if run_row.is_none_or(|run_row| run_row.status() != CampaignStatus::InProgress) {
-        return Ok(Vec::new());
-    }
-    let ready = to_recheck(&mut tx, run, limit).await?;
-    let devices: BTreeSet<DeviceKey> = ready.keys().copied().collect();
-    let mut work =
-        UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &BTreeSet::new(), offer.now).await?;
-    let rules = SkipRules::load(&mut tx, run, &devices).await?;
-    let (mut new, mut skipped_devices) = (Vec::new(), Vec::new());
-    for (key, wave) in ready {
-        let Some(device) = work.device(key) else {
-            continue;
-        };
-        match rules.skip_reason(key, device) {
-            Some(reason) => skipped_devices.push(SkippedDevice::new(key, wave, reason)),
-            None => new.push((wave, new_update(run, wave, key, device, offer))),
-        }
-    }
-    let admitted: Vec<DeviceKey> = new.iter().map(|(_, new)| new.device).collect();
-    insert(&mut tx, run, &skipped_devices, offer.now).await?;
-    remove(&mut tx, run, &admitted).await?;
-    let mut tenant_counters = TenantCounters::default();
-    for (wave, _) in &new {
-        work.count_readmitted(run.campaign, *wave);
-    }
-    let new = new.into_iter().map(|(_, new)| new).collect();
-    work.create_updates(&mut tx, new, &mut tenant_counters)
-        .await?;
-    commit(tx, run, work, tenant_counters, admitted).await
-}
-
-/// Devices to recheck, with their waves.
-async fn to_recheck(
-    tx: &mut Tx,
-    run: RunRef,
-    limit: u32,
-) -> Result<BTreeMap<DeviceKey, u32>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT device_key, wave FROM skipped_devices \
-         WHERE tenant_id = $1 AND campaign_id = $2 AND needs_recheck = 1 ORDER BY device_key LIMIT $3",
-    )
-    .bind(run.tenant.0)
-    .bind(run.campaign.0)
-    .bind(i64::from(limit))
-    .fetch_all(tx.conn())
-    .await
-    .map_err(failed(READ))?;
-    let read = |row: &AnyRow| -> Result<_, RowError> {
-        let wave = row.count("wave")?;
-        let wave = u32::try_from(wave).map_err(|_| RowError::OutOfRange {
-            column: "wave",
-            value: wave as i64,
-        })?;
-        Ok((DeviceKey(row.take("device_key")?), wave))
-    };
-    rows.iter()
-        .map(read)
-        .collect::<Result<_, _>>()
-        .map_err(row_error(READ))
-}
-
-async fn remove(tx: &mut Tx, run: RunRef, devices: &[DeviceKey]) -> Result<(), StoreError> {
-    if devices.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<i64> = devices.iter().map(|key| key.0).collect();
-    let which = tx.dialect().key_in_json("device_key", "$3");
-    let sql = format!(
-        "DELETE FROM skipped_devices WHERE tenant_id = $1 AND campaign_id = $2 AND {which}"
-    );
-    sqlx::query(AssertSqlSafe(sql))
-        .bind(run.tenant.0)
-        .bind(run.campaign.0)
-        .bind(to_json(&keys)?)
         .execute(tx.conn())
         .await
         .map_err(failed(WRITE))?;

@@ -1,5 +1,5 @@
 use tidegate_core::{campaign::CampaignStatus, update::UpdateStatus};
-use tidegate_engine::ports::{Devices as _, NewDevice};
+use tidegate_engine::ports::{Devices as _, NewDevice, Statistics as _};
 
 use super::*;
 use crate::{

@@ -14,12 +14,12 @@ use tidegate_engine::ports::{
 };
 
 use super::{
-    record::{Effects, RecordOutcome},
+    effects::{Effects, RecordOutcome},
     unit_of_work::UpdateUnitOfWork,
 };
 use crate::{
+    attribute_changes::{AttributeChangeLog, differences},
     database::Tx,
-    devices::{AttributeChangeLog, differences},
     dialect::{ColumnType, storable},
     error::failed,
     rows::{RowExt as _, row_error, to_json},

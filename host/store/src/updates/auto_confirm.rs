@@ -1,4 +1,3 @@
-use async_trait::async_trait;
 use serde_json::json;
 use tidegate_core::{
     device::AutoConfirm,
@@ -6,14 +5,13 @@ use tidegate_core::{
     time::Timestamp,
     update::{UpdateEvent, UpdateStatus},
 };
-use tidegate_engine::ports::{AutoConfirmation, DeviceReport, RecordError, StoreError};
+use tidegate_engine::ports::{DeviceReport, RecordError, StoreError};
 
 use super::{
-    record::{Effects, RecordOutcome},
+    effects::{Effects, RecordOutcome},
     unit_of_work::UpdateUnitOfWork,
 };
 use crate::{
-    SqlStore,
     audit::{self, AuditEntry},
     database::Tx,
     dialect::storable,
@@ -22,18 +20,7 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
-#[async_trait]
-impl AutoConfirmation for SqlStore {
-    async fn auto_confirm(
-        &self,
-        tenant: TenantId,
-        device: DeviceKey,
-    ) -> Result<Option<AutoConfirm>, StoreError> {
-        read(&mut self.database.read_single().await?, tenant, device).await
-    }
-}
-
-async fn read(
+pub(crate) async fn read(
     tx: &mut Tx,
     tenant: TenantId,
     device: DeviceKey,

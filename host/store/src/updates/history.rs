@@ -16,7 +16,7 @@ use crate::{
 const READ: &str = "read feedback";
 
 /// Feedback on an update, newest first.
-pub(super) async fn history(
+pub(crate) async fn history(
     tx: &mut Tx,
     tenant: TenantId,
     id: UpdateId,
@@ -36,7 +36,7 @@ pub(super) async fn history(
 }
 
 /// Feedback with messages or a code, newest first by the device's time.
-pub(super) async fn messages(
+pub(crate) async fn messages(
     tx: &mut Tx,
     tenant: TenantId,
     id: UpdateId,

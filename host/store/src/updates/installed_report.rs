@@ -8,7 +8,7 @@ use tidegate_core::{
 use tidegate_engine::ports::{DeviceReport, RecordError, ReportedFirmware, StoreError};
 
 use super::{
-    record::{Effects, RecordOutcome},
+    effects::{Effects, RecordOutcome},
     unit_of_work::{NewUpdate, UpdateUnitOfWork, completed_at_creation},
 };
 use crate::{

@@ -1,6 +1,5 @@
 use std::cmp::Reverse;
 
-use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
@@ -10,14 +9,13 @@ use tidegate_core::{
     log::{LogLine, LogSource, MAX_LINES},
     time::Timestamp,
 };
-use tidegate_engine::ports::{DeviceReport, Log, Logs, RecordError, ReportedLines, StoreError};
+use tidegate_engine::ports::{DeviceReport, Log, RecordError, ReportedLines, StoreError};
 
 use super::{
-    record::{Effects, RecordOutcome},
+    effects::{Effects, RecordOutcome},
     unit_of_work::UpdateUnitOfWork,
 };
 use crate::{
-    SqlStore,
     database::Tx,
     dialect::{ColumnType, storable},
     error::failed,
@@ -25,26 +23,6 @@ use crate::{
 };
 
 const READ: &str = "read a log";
-
-#[async_trait]
-impl Logs for SqlStore {
-    async fn log(
-        &self,
-        tenant: TenantId,
-        update: UpdateId,
-        after: u64,
-        limit: u32,
-    ) -> Result<Log, StoreError> {
-        read(
-            &mut self.database.read().await?,
-            tenant,
-            update,
-            after,
-            limit,
-        )
-        .await
-    }
-}
 
 /// Log lines that a transaction adds. Messages of feedback are stored with the feedback.
 #[derive(Default)]
@@ -144,7 +122,7 @@ fn current_update(work: &UpdateUnitOfWork, device: DeviceKey) -> Option<UpdateId
     shown_first.map(|loaded| loaded.update.id)
 }
 
-async fn read(
+pub(crate) async fn read(
     tx: &mut Tx,
     tenant: TenantId,
     update: UpdateId,

@@ -2,68 +2,18 @@
 
 mod attributes;
 pub(crate) mod auto_confirm;
+mod effects;
 mod feedback_log;
-mod history;
+pub(crate) mod history;
 mod installed_report;
-mod log;
-mod read;
+pub(crate) mod log;
+pub(crate) mod read;
 mod record;
 mod row;
-mod single_updates;
+pub(crate) mod single_updates;
 pub(crate) mod unit_of_work;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use record::ReportBatch;
-
-use async_trait::async_trait;
-use tidegate_core::id::{TenantId, UpdateId};
-use tidegate_engine::ports::{
-    DeviceReport, FeedbackRow, Page, PageRequest, RecordError, RecordedReport, StoreError,
-    UpdateFilter, UpdateRow, Updates,
-};
-
-use crate::SqlStore;
-
-#[async_trait]
-impl Updates for SqlStore {
-    async fn update(
-        &self,
-        tenant: TenantId,
-        id: UpdateId,
-    ) -> Result<Option<UpdateRow>, StoreError> {
-        read::one(&mut self.database.point_read().await?, tenant, id).await
-    }
-
-    async fn list_updates(
-        &self,
-        tenant: TenantId,
-        filter: &UpdateFilter,
-        page: PageRequest,
-    ) -> Result<Page<UpdateRow>, StoreError> {
-        read::page(&mut self.database.read().await?, tenant, *filter, page).await
-    }
-
-    async fn history(
-        &self,
-        tenant: TenantId,
-        id: UpdateId,
-        limit: u32,
-    ) -> Result<Vec<FeedbackRow>, StoreError> {
-        history::history(&mut self.database.read_single().await?, tenant, id, limit).await
-    }
-
-    async fn messages(
-        &self,
-        tenant: TenantId,
-        id: UpdateId,
-        limit: u32,
-    ) -> Result<Vec<FeedbackRow>, StoreError> {
-        history::messages(&mut self.database.read_single().await?, tenant, id, limit).await
-    }
-
-    async fn report(&self, report: DeviceReport) -> Result<RecordedReport, RecordError> {
-        self.reports.submit(report).await?
-    }
-}

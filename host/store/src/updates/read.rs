@@ -17,7 +17,7 @@ const TABLES: &str = "updates u \
     JOIN devices d ON d.tenant_id = u.tenant_id AND d.id = u.device_key \
     JOIN firmware f ON f.tenant_id = u.tenant_id AND f.id = u.firmware_id";
 
-pub(super) async fn one(
+pub(crate) async fn one(
     tx: &mut Tx,
     tenant: TenantId,
     id: UpdateId,
@@ -40,7 +40,7 @@ pub(super) async fn one(
 }
 
 /// A page of updates, newest first.
-pub(super) async fn page(
+pub(crate) async fn page(
     tx: &mut Tx,
     tenant: TenantId,
     filter: UpdateFilter,

@@ -8,7 +8,7 @@ use tidegate_core::{
     Named as _,
     device::AutoConfirm,
     feedback::{Execution, MAX_PER_UPDATE},
-    id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    id::{DeviceKey, TenantId, UpdateId},
     log::LogSource,
     time::Timestamp,
     update::{UpdateEvent, UpdateStatus},
@@ -20,6 +20,7 @@ use tidegate_engine::ports::{
 use super::{
     attributes::{self, DeviceAttributes},
     auto_confirm,
+    effects::{Effects, RecordOutcome},
     feedback_log::{FeedbackKey, FeedbackLog, LogPosition, feedback},
     installed_report,
     log::NewLogLines,
@@ -36,28 +37,6 @@ use crate::{
 /// Records many reports in one transaction.
 pub(crate) struct ReportBatch {
     pub(crate) database: Database,
-}
-
-/// The result of one report.
-pub(super) type RecordOutcome = Result<Effects, RecordError>;
-
-/// What a report changed.
-#[derive(Debug, Default)]
-pub(super) struct Effects {
-    /// The campaigns of the changed updates; none for an update without a campaign.
-    pub(super) updates: Vec<Option<CampaignId>>,
-    /// As in [`RecordedReport`].
-    pub(super) is_new_installation: bool,
-}
-
-impl Effects {
-    /// The effects of an event of one update.
-    pub(super) fn of_update(changed: bool, campaign: Option<CampaignId>) -> Self {
-        Self {
-            updates: if changed { vec![campaign] } else { Vec::new() },
-            is_new_installation: false,
-        }
-    }
 }
 
 impl Batch for ReportBatch {

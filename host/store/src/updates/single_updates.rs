@@ -1,6 +1,5 @@
 use std::collections::{BTreeSet, HashMap};
 
-use async_trait::async_trait;
 use serde_json::{Value, json};
 use tidegate_core::{
     id::{DeviceKey, FirmwareId, TenantId, UpdateId},
@@ -12,13 +11,12 @@ use tidegate_engine::{
     Ctx,
     ports::{
         AffectedDevice, CancelledUpdates, Offer, OfferAction, OfferOverrides, OfferResult,
-        OfferedBy, SingleUpdates, StoreError,
+        OfferedBy, StoreError,
     },
 };
 
 use super::unit_of_work::{NewUpdate, UpdateUnitOfWork, notify_affected_devices};
 use crate::{
-    SqlStore,
     audit::{self, AuditEntry, MAX_NAMED},
     campaigns::lock_firmware,
     database::{Database, Tx},
@@ -27,35 +25,7 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
-#[async_trait]
-impl SingleUpdates for SqlStore {
-    async fn create_updates(
-        &self,
-        tenant: TenantId,
-        devices: &[DeviceKey],
-        offer: &Offer,
-        force: bool,
-        by: Option<&OfferedBy>,
-    ) -> Result<Vec<OfferResult>, StoreError> {
-        create(&self.database, tenant, devices, offer, force, by).await
-    }
-
-    async fn roll_back_device(
-        &self,
-        ctx: &Ctx,
-        device: DeviceKey,
-        offer: &Offer,
-        overrides: OfferOverrides,
-    ) -> Result<(OfferResult, CancelledUpdates), StoreError> {
-        roll_back_device(&self.database, ctx, device, offer, overrides).await
-    }
-
-    async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError> {
-        totals(&mut self.database.read_single().await?, tenant, device).await
-    }
-}
-
-async fn create(
+pub(crate) async fn create(
     database: &Database,
     tenant: TenantId,
     devices: &[DeviceKey],
@@ -103,7 +73,7 @@ async fn create(
     devices.iter().map(result).collect()
 }
 
-async fn roll_back_device(
+pub(crate) async fn roll_back_device(
     database: &Database,
     ctx: &Ctx,
     key: DeviceKey,
@@ -274,7 +244,11 @@ async fn affected(
         .collect())
 }
 
-async fn totals(tx: &mut Tx, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError> {
+pub(crate) async fn totals(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device: DeviceKey,
+) -> Result<Counts, StoreError> {
     const COUNT: &str = "count updates of a device";
     let rows = sqlx::query(
         "SELECT status, COUNT(*) AS n FROM updates \

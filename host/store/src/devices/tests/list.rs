@@ -1,4 +1,4 @@
-use tidegate_engine::ports::DeviceSort;
+use tidegate_engine::ports::{DeviceFilter, DeviceSort, Devices as _, PageRequest};
 
 use super::*;
 

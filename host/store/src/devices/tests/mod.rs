@@ -7,9 +7,15 @@ mod selectors;
 
 use std::collections::BTreeMap;
 
-use tidegate_core::{id::TenantId, selector::DEVICE_FIELDS, settings::TenantSettings};
+use tidegate_core::{
+    device::Device,
+    id::{DeviceKey, TenantId},
+    selector::{DEVICE_FIELDS, Selector},
+    settings::TenantSettings,
+    time::Timestamp,
+};
+use tidegate_engine::ports::{Devices as _, LastSeenRecord, NewDevice, StoreError};
 
-use super::*;
 use crate::testing::{TestStore, on_both};
 
 fn device(id: &str, groups: &[&str], attributes: &[(&str, &str)]) -> NewDevice {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tidegate_core::{id::UpdateId, update::UpdateStatus};
-use tidegate_engine::ports::OpenUpdate;
+use tidegate_engine::ports::{Devices as _, NewDevice, OpenUpdate, PollView};
 
 use super::*;
 use crate::{devices::poll_view::poll_view_sql, testing::TestStore};

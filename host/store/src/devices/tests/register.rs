@@ -1,7 +1,11 @@
+use std::collections::HashSet;
+
 use futures::future::join_all;
-use tidegate_core::device::DeviceState;
+use tidegate_core::{device::DeviceState, time::Timestamp};
+use tidegate_engine::ports::{DeviceFilter, Devices as _, PageRequest, StoreError};
 
 use super::*;
+use crate::SqlStore;
 
 on_both! {
     async fn a_device_that_polls_is_registered_once(store) {

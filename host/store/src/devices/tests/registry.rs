@@ -1,11 +1,13 @@
 //! Changes and deletions of devices by operators.
 
 use tidegate_core::{
+    device::Device,
     mode::DeviceMode,
     update::{UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    ChangeError, DeviceChange, MAX_LABELS, Runs as _, Statistics as _, Updates as _,
+    ChangeError, DeviceChange, Devices as _, MAX_LABELS, NewDevice, Runs as _, Statistics as _,
+    Updates as _,
 };
 
 use super::*;

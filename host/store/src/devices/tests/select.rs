@@ -1,3 +1,6 @@
+use tidegate_core::campaign::Targets;
+use tidegate_engine::ports::Devices as _;
+
 use super::*;
 
 fn targets(devices: &[&str], groups: &[&str]) -> Targets {

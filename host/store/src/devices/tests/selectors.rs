@@ -2,9 +2,12 @@
 
 use proptest::{prelude::*, sample::select, strategy::ValueTree as _, test_runner::TestRunner};
 use tidegate_core::{
+    device::Device,
     mode::DeviceMode,
-    selector::{Comparison, DEVICE_FIELDS, FieldKind, Operator, matches, parse},
+    selector::{Comparison, DEVICE_FIELDS, FieldKind, Operator, Selector, matches, parse},
+    time::Timestamp,
 };
+use tidegate_engine::ports::{Devices as _, LastSeenRecord, NewDevice};
 
 use super::*;
 

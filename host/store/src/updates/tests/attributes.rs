@@ -7,8 +7,8 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent},
 };
 use tidegate_engine::ports::{
-    AttributeMode, Registry as _, ReportedAttributes, Runs as _, Statistics as _, TickOutcome,
-    UpdateFilter,
+    AttributeMode, DeviceReport, PageRequest, Registry as _, ReportedAttributes, Runs as _,
+    Statistics as _, TickOutcome, UpdateFilter, Updates as _,
 };
 
 use super::*;

@@ -4,11 +4,12 @@ use tidegate_core::{
     update::UpdateEvent,
 };
 use tidegate_engine::ports::{
-    AttributeMode, AutoConfirmation as _, ReportedAttributes, ReportedFirmware,
+    AttributeMode, AutoConfirmation as _, DeviceReport, ReportedAttributes, ReportedFirmware,
+    Updates as _,
 };
 
 use super::*;
-use crate::batch_writer::Batch as _;
+use crate::{batch_writer::Batch as _, updates::ReportBatch};
 
 fn event(execution: Execution, finished: Finished, message: &str) -> UpdateEvent {
     UpdateEvent::Feedback(feedback(execution, finished, message))

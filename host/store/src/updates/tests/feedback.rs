@@ -3,6 +3,7 @@ use tidegate_core::{
     time::Timestamp,
     update::{EventError, UpdateEvent},
 };
+use tidegate_engine::ports::{DeviceReport, Updates as _};
 
 use super::*;
 

@@ -3,7 +3,9 @@ use tidegate_core::{
     id::DeviceKey,
     update::{SuccessCriteria, UpdateEvent},
 };
-use tidegate_engine::ports::{OfferResult, ReportedFirmware, SingleUpdates as _};
+use tidegate_engine::ports::{
+    DeviceReport, OfferResult, RecordedReport, ReportedFirmware, SingleUpdates as _, Updates as _,
+};
 
 use super::*;
 

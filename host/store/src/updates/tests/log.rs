@@ -1,10 +1,11 @@
 use tidegate_core::{
     Named as _,
     feedback::{Execution, Finished},
+    id::UpdateId,
     log::{LogLine, LogSource, MAX_LINES},
     update::UpdateEvent,
 };
-use tidegate_engine::ports::{Logs as _, ReportedLines};
+use tidegate_engine::ports::{DeviceReport, Logs as _, ReportedLines, Updates as _};
 
 use super::*;
 

@@ -17,7 +17,6 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{DeviceEvent, Devices as _, RecordError};
 
-use super::*;
 use crate::{
     test_fixture::{NOON, StoreFixture, feedback, later},
     testing::{TestStore, on_both},

@@ -5,7 +5,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent},
 };
 use tidegate_engine::ports::{
-    DeviceChange, Offer, OfferOverrides, OfferResult, SingleUpdates as _, StoreError,
+    DeviceChange, Offer, OfferOverrides, OfferResult, SingleUpdates as _, StoreError, Updates as _,
 };
 
 use super::*;

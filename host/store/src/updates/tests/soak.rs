@@ -4,7 +4,7 @@ use tidegate_core::{
     feedback::{Execution, Finished},
     update::{SuccessCriteria, UpdateEvent},
 };
-use tidegate_engine::ports::{Offer, Runs as _, TickOutcome, UpdateFilter};
+use tidegate_engine::ports::{Offer, Runs as _, TickOutcome, UpdateFilter, Updates as _};
 
 use super::*;
 use crate::test_fixture::ALL;

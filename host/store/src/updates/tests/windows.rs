@@ -5,7 +5,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
     window::{MaintenanceWindow, WindowSpec},
 };
-use tidegate_engine::ports::Runs as _;
+use tidegate_engine::ports::{Runs as _, Updates as _};
 
 use super::*;
 use crate::test_fixture::TIMEOUT;

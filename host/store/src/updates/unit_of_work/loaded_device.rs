@@ -17,7 +17,6 @@ use super::update_rows::{UpdatableRow, update_rows};
 use crate::{
     access::{TOKEN_COLUMNS, old_token},
     database::Tx,
-    devices::seconds,
     dialect::ColumnType,
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
@@ -156,7 +155,7 @@ fn from_row(row: &AnyRow) -> Result<DeviceRow, RowError> {
         token_sha256: row.hex_optional("token_sha256")?,
         old_token: old_token(row)?,
         auto_confirms: row.take::<Option<i64>>("auto_confirm_at")?.is_some(),
-        polling_seconds: seconds(row)?,
+        polling_seconds: row.optional_u32("polling_seconds")?,
     })
 }
 

@@ -9,8 +9,12 @@ use tidegate_engine::{
     ports::{AttributeChange, ChangeError, DeviceChange, Page, PageRequest, Registry, StoreError},
 };
 
-use super::{attribute_changes, change, delete};
-use crate::{SqlStore, runs};
+use super::SqlStore;
+use crate::{
+    attribute_changes,
+    devices::{change, delete},
+    runs,
+};
 
 #[async_trait]
 impl Registry for SqlStore {

@@ -1,3 +1,5 @@
+//! The history of the attributes that devices report.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -17,7 +19,7 @@ use crate::{
 const READ: &str = "read attribute changes";
 
 /// A page of attribute changes of a device, newest first; none if the device does not exist.
-pub(super) async fn page(
+pub(crate) async fn page(
     database: &Database,
     tenant: TenantId,
     device_id: &str,

@@ -1,3 +1,23 @@
+//! The store: every port of the engine, delegated to the module of its tables.
+
+mod access;
+mod auto_confirm;
+mod campaigns;
+mod devices;
+mod files;
+mod firmware;
+mod journal;
+mod keyed_requests;
+mod latest;
+mod logs;
+mod plugins;
+mod registry;
+mod runs;
+mod single_updates;
+mod stats;
+mod tenants;
+mod updates;
+
 use std::path::Path;
 
 use futures::stream::BoxStream;

@@ -1,0 +1,74 @@
+use async_trait::async_trait;
+use tidegate_core::{
+    campaign::Campaign,
+    id::{CampaignId, DeviceKey, TenantId},
+};
+use tidegate_engine::{
+    Ctx,
+    ports::{
+        CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns, Membership,
+        NewCampaign, Page, PageRequest, StoreError, Wave,
+    },
+};
+
+use super::SqlStore;
+use crate::campaigns::{campaign, change, create, membership, read, start, waves};
+
+#[async_trait]
+impl Campaigns for SqlStore {
+    async fn create_campaign(
+        &self,
+        ctx: &Ctx,
+        campaign: NewCampaign,
+    ) -> Result<CampaignId, StoreError> {
+        create::create(&self.database, ctx, campaign).await
+    }
+
+    async fn campaign(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+    ) -> Result<Option<Campaign>, StoreError> {
+        campaign(&mut self.database.read_single().await?, tenant, id).await
+    }
+
+    async fn list_campaigns(
+        &self,
+        tenant: TenantId,
+        filter: &CampaignFilter,
+        page: PageRequest,
+    ) -> Result<Page<CampaignSummary>, StoreError> {
+        read::page(&mut self.database.read().await?, tenant, *filter, page).await
+    }
+
+    async fn change_campaign(
+        &self,
+        ctx: &Ctx,
+        campaign: &Campaign,
+        change: CampaignChange,
+    ) -> Result<bool, StoreError> {
+        change::change(&self.database, ctx, campaign, change).await
+    }
+
+    async fn start_campaign(
+        &self,
+        ctx: &Ctx,
+        campaign: &Campaign,
+        campaign_start: CampaignStart,
+    ) -> Result<bool, StoreError> {
+        start::start(&self.database, ctx, campaign, campaign_start).await
+    }
+
+    async fn waves(&self, tenant: TenantId, id: CampaignId) -> Result<Vec<Wave>, StoreError> {
+        waves(&mut self.database.read().await?, tenant, id).await
+    }
+
+    async fn membership(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        device: DeviceKey,
+    ) -> Result<Membership, StoreError> {
+        membership::membership(&mut self.database.read().await?, tenant, id, device).await
+    }
+}

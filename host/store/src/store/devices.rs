@@ -1,0 +1,85 @@
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use tidegate_core::{
+    campaign::Targets,
+    device::Device,
+    id::{DeviceKey, TenantId},
+    selector::Selector,
+    time::Timestamp,
+};
+use tidegate_engine::{
+    Ctx,
+    ports::{
+        DeviceFilter, Devices, Enrolment, LastSeenRecord, NewDevice, Page, PageRequest, PollView,
+        SelectedDevice, StoreError,
+    },
+};
+
+use super::SqlStore;
+use crate::devices::{Registration, create, last_seen, list, poll_view, read, select};
+
+#[async_trait]
+impl Devices for SqlStore {
+    async fn create_device(&self, ctx: &Ctx, device: NewDevice) -> Result<DeviceKey, StoreError> {
+        create::create(&self.database, &self.attribute_names, ctx, &device).await
+    }
+
+    async fn enrol(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+        enrolment: &Enrolment,
+        now: Timestamp,
+    ) -> Result<PollView, StoreError> {
+        let registration = Registration::new(tenant, device_id, enrolment, now);
+        self.registrations.submit(registration).await
+    }
+
+    async fn poll_view(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+    ) -> Result<Option<PollView>, StoreError> {
+        poll_view::poll_view(&self.database, tenant, device_id).await
+    }
+
+    async fn device(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+    ) -> Result<Option<Device>, StoreError> {
+        read::device(&self.database, tenant, device_id).await
+    }
+
+    async fn list_devices(
+        &self,
+        tenant: TenantId,
+        filter: &DeviceFilter,
+        page: PageRequest,
+    ) -> Result<Page<Device>, StoreError> {
+        list::list(&self.database, tenant, filter, page).await
+    }
+
+    async fn record_last_seen(&self, seen: Vec<LastSeenRecord>) -> Result<(), StoreError> {
+        last_seen::write(&self.database, &seen).await
+    }
+
+    async fn select(
+        &self,
+        tenant: TenantId,
+        targets: &Targets,
+        filter: Option<&Selector>,
+        wanted: &[String],
+    ) -> Result<Vec<SelectedDevice>, StoreError> {
+        select::select(&self.database, tenant, targets, filter, wanted).await
+    }
+
+    async fn matching(
+        &self,
+        tenant: TenantId,
+        selector: &Selector,
+    ) -> Result<HashSet<DeviceKey>, StoreError> {
+        select::matching(&self.database, tenant, selector).await
+    }
+}

@@ -1,0 +1,28 @@
+use async_trait::async_trait;
+use tidegate_core::id::{CampaignId, TenantId};
+use tidegate_engine::ports::{Journal, JournalEntry, Page, PageRequest, RecordedCall, StoreError};
+
+use super::SqlStore;
+use crate::journal;
+
+#[async_trait]
+impl Journal for SqlStore {
+    async fn journal(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        after: i64,
+        page: PageRequest,
+    ) -> Result<Page<JournalEntry>, StoreError> {
+        journal::journal(&self.database, tenant, campaign, after, page).await
+    }
+
+    async fn recorded_call(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        seq: i64,
+    ) -> Result<Option<RecordedCall>, StoreError> {
+        journal::recorded_call(&self.database, tenant, campaign, seq).await
+    }
+}

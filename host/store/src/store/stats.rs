@@ -1,0 +1,24 @@
+use async_trait::async_trait;
+use tidegate_core::{
+    id::{CampaignId, TenantId},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{Statistics, Stats, StoreError};
+
+use super::SqlStore;
+use crate::stats;
+
+#[async_trait]
+impl Statistics for SqlStore {
+    async fn stats(&self, tenant: TenantId, since: Timestamp) -> Result<Stats, StoreError> {
+        stats::stats(&self.database, tenant, since).await
+    }
+
+    async fn last_progress_at(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        stats::last_progress_at(&self.database, tenant, campaign).await
+    }
+}
