@@ -15,6 +15,8 @@ mod dist;
 mod dockerfile;
 mod fuzz;
 mod guests;
+#[cfg(test)]
+mod import_circles;
 mod postgres;
 #[cfg(test)]
 mod prose;

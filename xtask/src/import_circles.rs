@@ -1,0 +1,152 @@
+//! Sibling modules of a crate do not import one another in a circle: of two modules next to each other, at most one
+//! knows the other. What both need has a place of its own, next to them or below them.
+//!
+//! Every folder below a crate's `src` is checked by itself. Its modules, files and folders alike, are the nodes. Module
+//! `a` imports module `b` if code in `a` or below it names an item that is defined in `b` or below it, whatever the way
+//! there: a re-export is followed to the definition. `mod` declarations, public re-exports and tests do not count.
+//!
+//! `modules` reads the sources with syn, `paths` finds the names that they use, `imports` resolves these to modules.
+
+mod imports;
+mod modules;
+mod paths;
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use petgraph::algo::tarjan_scc;
+use petgraph::graphmap::DiGraphMap;
+
+use imports::{Import, imports};
+use modules::Crate;
+
+/// Circles that are still to be broken. The list may only get shorter: the test fails for a circle that is not listed,
+/// and for a listed one that is gone or has changed.
+const KNOWN_CIRCLES: [&str; 13] = [
+    "core: campaign, update",
+    "core: plugin, wave",
+    "core::update: options, retry",
+    "engine: access, devices, engine, files, idempotency, plugins, tenants, update_writer",
+    "engine: ctx, ports",
+    "engine::devices: authenticate, poll_view",
+    "engine::firmware: spec, spec_check",
+    "engine::plugins: calls, usage",
+    "engine::ports: access, auto_confirm, campaigns, devices, files, firmware, journal, keyed_requests, latest, logs, \
+     plugins, registry, runs, single_updates, stats, store, tenants, updates",
+    "engine::updates: bulk, policies, request",
+    "sandbox: plugin, replay",
+    "sandbox::since_1_0: call, columns",
+    "server::command: device, update",
+];
+
+/// Sibling modules that import one another, directly or through further siblings.
+#[derive(Debug)]
+struct Circle<'a> {
+    /// The path of the modules' parent.
+    parent: &'a [String],
+    modules: BTreeSet<&'a str>,
+    imports: Vec<&'a Import>,
+}
+
+fn circles(imports: &[Import]) -> Vec<Circle<'_>> {
+    let mut by_parent = BTreeMap::<&[String], Vec<&Import>>::new();
+    for import in imports {
+        by_parent.entry(&import.parent).or_default().push(import);
+    }
+    let mut circles = Vec::new();
+    for (parent, imports) in by_parent {
+        let edges = imports
+            .iter()
+            .map(|import| (&*import.from, &*import.to, ()));
+        let graph: DiGraphMap<&str, ()> = edges.collect();
+        for modules in tarjan_scc(&graph) {
+            let modules: BTreeSet<&str> = modules.into_iter().collect();
+            if modules.len() > 1 {
+                let mut imports = imports.clone();
+                imports.retain(|import| {
+                    [&import.from, &import.to]
+                        .iter()
+                        .all(|module| modules.contains(module.as_str()))
+                });
+                circles.push(Circle {
+                    parent,
+                    modules,
+                    imports,
+                });
+            }
+        }
+    }
+    circles
+}
+
+impl Circle<'_> {
+    fn name(&self) -> String {
+        let modules: Vec<_> = self.modules.iter().copied().collect();
+        format!("{}: {}", self.parent.join("::"), modules.join(", "))
+    }
+
+    /// The name, and every import.
+    fn describe(&self) -> String {
+        let mut text = self.name();
+        text.push('\n');
+        for import in &self.imports {
+            writeln!(
+                text,
+                "  {} -> {}: {}:{}: {}",
+                import.from,
+                import.to,
+                import.file.display(),
+                import.line,
+                import.path
+            )
+            .expect("a string can be written");
+        }
+        text
+    }
+}
+
+/// The roots of all libraries and programs that are checked: those below `host`, and this one.
+fn crate_roots(workspace: &Path) -> Vec<PathBuf> {
+    let host = std::fs::read_dir(workspace.join("host")).expect("the folder of the crates");
+    let mut folders: Vec<PathBuf> = host
+        .map(|entry| entry.expect("an entry").path())
+        .chain([workspace.join("xtask")])
+        .collect();
+    folders.sort();
+    let roots = folders.iter().filter_map(|folder| {
+        ["src/lib.rs", "src/main.rs"]
+            .map(|file| folder.join(file))
+            .into_iter()
+            .find(|file| file.exists())
+    });
+    roots.collect()
+}
+
+#[test]
+fn sibling_modules_do_not_import_one_another_in_a_circle() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask is inside the workspace");
+    let mut report = String::new();
+    let mut broken = BTreeSet::from(KNOWN_CIRCLES.map(str::to_owned));
+    let mut found = 0;
+    for root in crate_roots(workspace) {
+        let sources = modules::read_sources(workspace, root.parent().expect("a folder"));
+        let root = root.strip_prefix(workspace).expect("it is below the root");
+        let imports = imports(&Crate::parse(root, &sources));
+        found += imports.len();
+        for circle in circles(&imports) {
+            if !broken.remove(&circle.name()) {
+                report.push_str(&circle.describe());
+            }
+        }
+    }
+    assert!(
+        report.is_empty(),
+        "move what both modules need to a place of its own:\n{report}"
+    );
+    assert!(broken.is_empty(), "remove these from the list: {broken:?}");
+    assert!(found > 1000, "only {found} imports were found");
+}
