@@ -20,6 +20,18 @@ pub const MAX_ATTRIBUTES: usize = 100;
 /// Maximum length of an attribute's key and of its value, in characters.
 pub const MAX_ATTRIBUTE_CHARS: usize = 128;
 
+/// How reported attributes are combined with the stored ones.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
+#[expect(missing_docs, reason = "the words of the device API")]
+pub enum AttributeMode {
+    Merge,
+    Replace,
+    Remove,
+}
+
 /// A device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {

@@ -7,12 +7,12 @@ use strum::{VariantArray, VariantNames};
 use tidegate_core::{
     access::Registration,
     campaign::{CampaignStatus, Priority},
-    device::DeviceState,
+    device::{AttributeMode, DeviceState},
     feedback::{Execution, Finished},
     log::LogSource,
     mode::{DeviceMode, SkipReason},
     plugin::{OperatorActKind, PluginKind, RollbackScope},
-    update::{OnDenied, SuccessCriteriaName, UpdateStatus, UpdateTypeName},
+    update::{HandlingType, OnDenied, SuccessCriteriaName, UpdateStatus, UpdateTypeName},
 };
 
 /// Checks that the variants have these names, in this order, and that each is parsed back from its name.
@@ -45,6 +45,7 @@ fn names_are_stable_and_parsed_back() {
         "cancelled",
     ]);
     assert_names::<DeviceState>(&["unknown", "registered", "pending", "in_sync", "error"]);
+    assert_names::<AttributeMode>(&["merge", "replace", "remove"]);
     assert_names::<Execution>(&[
         "closed",
         "proceeding",
@@ -64,6 +65,7 @@ fn names_are_stable_and_parsed_back() {
     assert_names::<PluginKind>(&["strategy", "compatibility", "health"]);
     assert_names::<RollbackScope>(&["everything", "in_flight"]);
     assert_names::<OperatorActKind>(&["started", "paused", "resumed", "advanced"]);
+    assert_names::<HandlingType>(&["skip", "attempt", "forced"]);
     assert_names::<OnDenied>(&["offer_again", "reject"]);
     assert_names::<SuccessCriteriaName>(&["reported", "attested", "soaked"]);
     assert_names::<UpdateTypeName>(&["forced", "soft", "time_forced", "download_only"]);

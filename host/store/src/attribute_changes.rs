@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, any::AnyRow};
-use tidegate_core::{Named as _, id::TenantId, time::Timestamp};
+use tidegate_core::{Named as _, device::AttributeMode, id::TenantId, time::Timestamp};
 use tidegate_engine::ports::{
-    AttributeChange, AttributeMode, DeviceReport, MAX_CHANGES, Page, PageRequest, StoreError,
+    AttributeChange, DeviceReport, MAX_CHANGES, Page, PageRequest, StoreError,
 };
 
 use crate::{

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Context as _;
 use tidegate_core::{
     campaign::{CampaignSpec, CampaignStatus, PluginUse, Priority, Rollback, Targets},
-    device::AttributeNames,
+    device::{AttributeMode, AttributeNames},
     feedback::{Execution, Feedback, Finished},
     firmware::FirmwareDetails,
     id::{CampaignId, DeviceKey, Digest, FirmwareId, TenantId, UpdateId},
@@ -14,10 +14,10 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    AttributeMode, CampaignChange, CampaignStart, ClassVerdict, DeviceEvent, DeviceReport,
-    Devices as _, Fence, NewCampaign, NewFirmware, NewModule, NewWave, Offer, OfferedBatch, Page,
-    PageRequest, PluginFailureState, RecordError, RecordedReport, ReportedAttributes, Run, RunRef,
-    Runs as _, TickOutcome, UpdateFilter, UpdateRow, Updates as _,
+    CampaignChange, CampaignStart, ClassVerdict, DeviceEvent, DeviceReport, Devices as _, Fence,
+    NewCampaign, NewFirmware, NewModule, NewWave, Offer, OfferedBatch, Page, PageRequest,
+    PluginFailureState, RecordError, RecordedReport, ReportedAttributes, Run, RunRef, Runs as _,
+    TickOutcome, UpdateFilter, UpdateRow, Updates as _,
 };
 
 use crate::testing::TestStore;

@@ -10,7 +10,7 @@ use tidegate::{
 };
 use tidegate_core::{
     campaign::{Priority, Targets},
-    device::AttributeNames,
+    device::{AttributeMode, AttributeNames},
     firmware::FirmwareDetails,
     id::{FirmwareId, TenantId},
     update::{SuccessCriteria, UpdateOptions},
@@ -19,10 +19,7 @@ use tidegate_engine::{
     Actor, Authorized, Ctx, Engine, Operator, Publisher,
     campaigns::{self, Draft},
     plugins::{self, PluginChoice},
-    ports::{
-        AttributeMode, DeviceEvent, DeviceReport, NewFirmware, NewModule, ReportedAttributes,
-        RunRef,
-    },
+    ports::{DeviceEvent, DeviceReport, NewFirmware, NewModule, ReportedAttributes, RunRef},
     tenants::{self, DEFAULT_TENANT},
 };
 

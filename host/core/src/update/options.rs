@@ -154,7 +154,9 @@ impl UpdateType {
 }
 
 /// DDI's handling type of a download or an installation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum HandlingType {
     /// Do not perform.

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
-use tidegate_core::device::MAX_ATTRIBUTE_CHARS;
+use tidegate_core::device::{AttributeMode, MAX_ATTRIBUTE_CHARS};
 
 use super::{Caller, poll_view::caller_view};
 use crate::{
     Engine, Error, Result,
-    ports::{AttributeMode, DeviceEvent, DeviceReport, ReportedAttributes},
+    ports::{DeviceEvent, DeviceReport, ReportedAttributes},
 };
 
 /// Records the attributes that a device reports; durable when this returns. `None` removes a key. An unknown device is

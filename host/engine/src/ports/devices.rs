@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use strum::{EnumString, IntoStaticStr, VariantNames};
+use strum::EnumString;
 use tidegate_core::{
     campaign::Targets,
     device::Device,
@@ -181,16 +181,6 @@ pub struct LastSeenRecord {
     pub at: Timestamp,
     /// Source address; stored only if the tenant's settings ask for it.
     pub address: Option<IpAddr>,
-}
-
-/// How reported attributes are combined with the stored ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
-#[strum(serialize_all = "snake_case")]
-#[expect(missing_docs, reason = "the words of the device API")]
-pub enum AttributeMode {
-    Merge,
-    Replace,
-    Remove,
 }
 
 /// Which devices to list, and in which order.

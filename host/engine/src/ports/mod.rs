@@ -35,8 +35,8 @@ pub use campaigns::{
 };
 pub use clock::{Clock, Entropy};
 pub use devices::{
-    AttributeMode, DeviceFilter, DeviceSort, Devices, LastSeenRecord, NewDevice, OpenUpdate,
-    PollView, SelectedDevice,
+    DeviceFilter, DeviceSort, Devices, LastSeenRecord, NewDevice, OpenUpdate, PollView,
+    SelectedDevice,
 };
 pub use files::Files;
 pub use firmware::{CandidateFilter, FirmwareFilter, Firmwares, NewFirmware, NewModule};

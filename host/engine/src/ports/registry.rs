@@ -2,6 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use tidegate_core::{
+    device::AttributeMode,
     id::{CampaignId, DeviceKey, TenantId},
     mode::{DeviceMode, SkipReason},
     time::Timestamp,
@@ -9,7 +10,7 @@ use tidegate_core::{
 
 use crate::Ctx;
 
-use super::{AttributeMode, Page, PageRequest, StoreError};
+use super::{Page, PageRequest, StoreError};
 
 /// Changes devices on behalf of operators, and lists how their attributes changed.
 #[async_trait]

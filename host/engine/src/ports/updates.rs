@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use tidegate_core::{
-    device::AttributeNames,
+    device::{AttributeMode, AttributeNames},
     feedback::Feedback,
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     log::LogSource,
@@ -12,7 +12,7 @@ use tidegate_core::{
 
 use crate::Ctx;
 
-use super::{AttributeMode, Page, PageRequest, PollView, StoreError};
+use super::{Page, PageRequest, PollView, StoreError};
 
 /// Updates, and the reports of devices about them.
 #[async_trait]

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tidegate_core::{
     Named as _,
     campaign::{Campaign, CampaignStatus, Priority, Targets},
-    device::AttributeNames,
+    device::{AttributeMode, AttributeNames},
     feedback::{Execution, Feedback, Finished},
     firmware::{Artifact, FirmwareDetails, Hashes},
     id::{CampaignId, DeviceKey, Digest, FirmwareId, TenantId},
@@ -28,10 +28,9 @@ use tidegate_engine::{
     campaigns::{self, Draft},
     plugins::PluginChoice,
     ports::{
-        Artifacts, AttributeMode, ByteStream, CallFailure, Clock, DeviceEvent, DeviceReport,
-        Entropy, EntryKind, NewDevice, NewFirmware, NewModule, NewRevision, NewTenant, Observer,
-        PageRequest, PutError, ReportedAttributes, Role, RunRef, StoredFile, Tenants as _,
-        UpdateFilter, UpdateRow,
+        Artifacts, ByteStream, CallFailure, Clock, DeviceEvent, DeviceReport, Entropy, EntryKind,
+        NewDevice, NewFirmware, NewModule, NewRevision, NewTenant, Observer, PageRequest, PutError,
+        ReportedAttributes, Role, RunRef, StoredFile, Tenants as _, UpdateFilter, UpdateRow,
     },
 };
 

@@ -5,7 +5,7 @@ use strum::VariantNames;
 use tidegate_engine::{
     ActorKind,
     campaigns::MembershipStatus,
-    ports::{AttributeMode, CallFailure, EntryKind, Role},
+    ports::{CallFailure, EntryKind, Role},
     updates::OfferRefusal,
 };
 
@@ -17,7 +17,6 @@ fn names_are_stable() {
             EntryKind::VARIANTS,
             "plan assign check evaluate decide host",
         ),
-        (AttributeMode::VARIANTS, "merge replace remove"),
         (ActorKind::VARIANTS, "key token command_line server"),
         (
             MembershipStatus::VARIANTS,

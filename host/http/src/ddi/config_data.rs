@@ -6,7 +6,8 @@ use axum::{
 };
 use http::StatusCode;
 use serde::Deserialize;
-use tidegate_engine::{devices, ports::AttributeMode};
+use tidegate_core::device::AttributeMode;
+use tidegate_engine::devices;
 
 use super::{body::Body, device_auth::DeviceAuth, error::DdiError, lenient::Scalar};
 use crate::AppState;

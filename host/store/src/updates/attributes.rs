@@ -3,14 +3,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
-    device::{AttributeNames, MAX_ATTRIBUTES},
+    device::{AttributeMode, AttributeNames, MAX_ATTRIBUTES},
     id::{DeviceKey, TenantId},
     mode::has_drifted,
     update::{Update, UpdateEvent},
     version::is_same,
 };
 use tidegate_engine::ports::{
-    AttributeMode, DeviceEvent, DeviceReport, RecordError, ReportedAttributes, StoreError,
+    DeviceEvent, DeviceReport, RecordError, ReportedAttributes, StoreError,
 };
 
 use super::{

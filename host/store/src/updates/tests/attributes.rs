@@ -1,14 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::{
-    device::{AttributeNames, MAX_ATTRIBUTES},
+    device::{AttributeMode, AttributeNames, MAX_ATTRIBUTES},
     feedback::{Execution, Finished},
     plugin::RollbackScope,
     update::{SuccessCriteria, UpdateEvent},
 };
 use tidegate_engine::ports::{
-    AttributeMode, DeviceReport, PageRequest, Registry as _, ReportedAttributes, Runs as _,
-    Statistics as _, TickOutcome, UpdateFilter, Updates as _,
+    DeviceReport, PageRequest, Registry as _, ReportedAttributes, Runs as _, Statistics as _,
+    TickOutcome, UpdateFilter, Updates as _,
 };
 
 use super::*;

@@ -1,11 +1,10 @@
 use tidegate_core::{
-    device::{AttributeNames, AutoConfirm},
+    device::{AttributeMode, AttributeNames, AutoConfirm},
     feedback::{Execution, Finished},
     update::UpdateEvent,
 };
 use tidegate_engine::ports::{
-    AttributeMode, AutoConfirmation as _, DeviceReport, ReportedAttributes, ReportedFirmware,
-    Updates as _,
+    AutoConfirmation as _, DeviceReport, ReportedAttributes, ReportedFirmware, Updates as _,
 };
 
 use super::*;
