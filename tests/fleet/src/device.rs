@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rand::{RngExt as _, rngs::StdRng};
+use tidegate_ddi_client::{
+    ConfigData, Confirmation, DdiClient, DdiError, Execution, Feedback, Finished, Offer,
+};
 use tokio::{
     sync::{Notify, Semaphore},
     time::sleep,
 };
 
-use crate::{
-    AcknowledgedFeedback, Ddi, DdiError, DeviceRecord, Execution, Feedback, Finished, Offer, Pace,
-    Profiles, profile::DeviceBehavior,
-};
+use crate::{AcknowledgedFeedback, DeviceRecord, Pace, Profiles, profile::DeviceBehavior};
 
 /// Number of progress reports of an installation.
 const PROGRESS_STEPS: u32 = 3;
@@ -21,7 +21,7 @@ const SLOW_FACTOR: u32 = 10;
 
 /// A device that runs until it is dropped.
 pub(crate) struct Device {
-    pub(crate) ddi: Ddi,
+    pub(crate) ddi: DdiClient,
     pub(crate) seed: u64,
     pub(crate) pace: Pace,
     pub(crate) profiles: Arc<Profiles>,
@@ -72,7 +72,7 @@ impl Device {
         let poll = self.with_permit(self.ddi.poll()).await?;
         self.update_record(|record| record.polls += 1);
         if self.auto_confirm {
-            self.with_permit(self.ddi.activate_auto_confirm("fleet"))
+            self.with_permit(self.ddi.activate_auto_confirm("fleet", None))
                 .await?;
             self.auto_confirm = false;
         }
@@ -126,7 +126,9 @@ impl Device {
         let offer = self.with_permit(self.ddi.offer(href)).await?;
         let agrees = !self.behavior(&offer).denies;
         let why = if agrees { "go on" } else { "not this one" };
-        self.with_permit(self.ddi.confirm(&offer.id, agrees, why))
+        let mut answer = Confirmation::new(agrees);
+        answer.details = vec![why.to_owned()];
+        self.with_permit(self.ddi.confirm(&offer.id, &answer))
             .await?;
         self.update_record(|record| {
             record.confirmed += u32::from(agrees);
@@ -156,8 +158,9 @@ impl Device {
         let update = offer.id.as_str();
         self.send_feedback(update, Feedback::new(Execution::Download, Finished::None))
             .await?;
-        for file in offer.files() {
-            match self.with_permit(self.ddi.download(file)).await {
+        for artifact in offer.artifacts() {
+            let mut download = self.ddi.download(artifact);
+            match self.with_permit(download.discard_rest()).await {
                 Ok(()) => {}
                 Err(error @ DdiError::Corrupt { .. }) => {
                     self.update_record(|record| record.corrupt += 1);
@@ -186,7 +189,7 @@ impl Device {
             }
             let mut feedback = Feedback::new(Execution::Proceeding, Finished::None);
             feedback.progress = Some((done, PROGRESS_STEPS));
-            feedback.details = vec![format!(
+            feedback.messages = vec![format!(
                 "wrote part {done} of {PROGRESS_STEPS} to the other slot"
             )];
             self.send_feedback(update, feedback).await?;
@@ -196,14 +199,14 @@ impl Device {
             return self.fail(update, why.to_owned()).await;
         }
         let mut feedback = Feedback::new(Execution::Closed, Finished::Success);
-        feedback.details = vec!["installed".to_owned()];
+        feedback.messages = vec!["installed".to_owned()];
         self.send_feedback(update, feedback).await?;
         Ok(UpdateEnd::Installed(offer.version().to_owned()))
     }
 
     async fn fail(&self, update: &str, why: String) -> Result<UpdateEnd, DdiError> {
         let mut feedback = Feedback::new(Execution::Closed, Finished::Failure);
-        feedback.details = vec![why];
+        feedback.messages = vec![why];
         self.send_feedback(update, feedback).await?;
         Ok(UpdateEnd::Failed)
     }
@@ -224,7 +227,7 @@ impl Device {
         }
         if behavior.rejects_cancel {
             let mut feedback = Feedback::new(Execution::Rejected, Finished::None);
-            feedback.details = vec!["too far along to stop".to_owned()];
+            feedback.messages = vec!["too far along to stop".to_owned()];
             self.with_permit(self.ddi.cancel_feedback(update, &feedback))
                 .await?;
             return Ok(None);
@@ -245,7 +248,8 @@ impl Device {
             "sw_version".to_owned(),
             self.read_record(|record| record.version.clone()),
         );
-        self.with_permit(self.ddi.config_data(&data)).await
+        self.with_permit(self.ddi.config_data(&ConfigData::merge(data)))
+            .await
     }
 
     /// Repeats the feedback until the server acknowledges or rejects it: devices do not drop feedback.

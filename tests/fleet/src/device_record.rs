@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use crate::{Execution, Finished};
+use tidegate_ddi_client::{Execution, Finished};
 
 /// The state and the counters of a simulated device.
 #[derive(Debug, Clone, PartialEq, Eq)]

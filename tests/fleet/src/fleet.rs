@@ -1,13 +1,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use tidegate_ddi_client::{Credentials, DdiClient};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
     time::sleep,
 };
 
-use crate::{Credentials, Ddi, DeviceRecord, Profiles, device::Device, install_tls, profile::rng};
+use crate::{DeviceRecord, Profiles, device::Device, install_tls, profile::rng};
 
 /// The options of a fleet.
 #[derive(Debug, Clone)]
@@ -103,13 +104,8 @@ impl Fleet {
                 options.version.clone(),
             )));
             let device = Device {
-                ddi: Ddi::new(
-                    http.clone(),
-                    &options.url,
-                    &options.tenant,
-                    &id,
-                    &options.credentials,
-                ),
+                ddi: DdiClient::new(http.clone(), &options.url, &options.tenant, &id)
+                    .with_credentials(options.credentials.clone()),
                 seed: options.seed,
                 pace: options.pace,
                 profiles: Arc::clone(&profiles),

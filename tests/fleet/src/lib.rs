@@ -6,16 +6,12 @@
 //! that every run of a fleet behaves the same, whatever the order of events. An [`Operator`] uploads firmware and
 //! controls campaigns.
 
-mod ddi;
 mod device;
 mod device_record;
 mod fleet;
 mod operator;
 mod profile;
 
-pub use ddi::{
-    Credentials, Ddi, DdiError, Deployment, Execution, Feedback, File, Finished, Offer, Poll,
-};
 pub use device_record::{AcknowledgedFeedback, DeviceRecord};
 pub use fleet::{Fleet, FleetOptions, Pace};
 pub use operator::{Operator, RestError};

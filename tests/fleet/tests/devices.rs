@@ -12,7 +12,8 @@ use axum::{
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tidegate_fleet::{DeviceRecord, Execution, Finished, Fleet, FleetOptions, Pace, Profiles};
+use tidegate_ddi_client::{Execution, Finished};
+use tidegate_fleet::{DeviceRecord, Fleet, FleetOptions, Pace, Profiles};
 use tokio::net::TcpListener;
 
 const FILE: &[u8] = b"not much of a firmware";

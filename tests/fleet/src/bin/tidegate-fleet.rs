@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use tidegate_fleet::{Credentials, DeviceRecord, Fleet, FleetOptions, Pace, Profiles};
+use tidegate_ddi_client::Credentials;
+use tidegate_fleet::{DeviceRecord, Fleet, FleetOptions, Pace, Profiles};
 
 /// Simulate devices that use DDI, until interrupted
 #[derive(Debug, Parser)]
