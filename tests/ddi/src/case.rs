@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::Value;
+use tidegate_ddi_client::HttpResponse;
 
 use crate::{
     adapter::{
@@ -9,7 +10,6 @@ use crate::{
     },
     bundle::{Bundle, SINGLE_FILE},
     check::Check,
-    response::HttpResponse,
 };
 
 /// One case. Its texts may contain `{placeholders}`, see [`Placeholders`](crate::placeholders::Placeholders).

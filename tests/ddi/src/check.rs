@@ -2,8 +2,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+use tidegate_ddi_client::HttpResponse;
 
-use crate::{placeholders::Placeholders, response::HttpResponse};
+use crate::{placeholders::Placeholders, response::DecodeBody as _};
 
 /// A condition on a response.
 #[derive(Debug, Clone)]
@@ -66,7 +67,7 @@ impl Check {
     fn verify(&self, response: &HttpResponse, placeholders: &Placeholders) -> Result<()> {
         let at = |pointer: &str| -> Result<Option<Value>> {
             Ok(response
-                .json()?
+                .decode()?
                 .pointer(&placeholders.fill(pointer))
                 .cloned())
         };
@@ -77,7 +78,7 @@ impl Check {
                     .map(u16::to_string)
                     .collect::<Vec<_>>()
                     .join(" or ");
-                let found = response.status.to_string();
+                let found = response.status.as_str();
                 ensure!(
                     wanted.split(" or ").any(|one| one == found),
                     "expected status {wanted}"
@@ -152,7 +153,7 @@ fn fill_value(value: &Value, placeholders: &Placeholders) -> Value {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+    use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 
     use super::*;
     use crate::case::{Case, DeviceState, Step};
@@ -161,7 +162,7 @@ mod tests {
         let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let response = HttpResponse {
             request_line: "GET /".to_owned(),
-            status: 200,
+            status: StatusCode::OK,
             headers: HeaderMap::from_iter([json]),
             body: Bytes::from_static(br#"{"a": {"b": [1]}, "c": "x8"}"#),
         };

@@ -1,18 +1,14 @@
-use anyhow::{Context as _, Result, ensure};
-use reqwest::{Method, RequestBuilder, header::AUTHORIZATION};
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result};
+use reqwest::{Method, RequestBuilder};
+use tidegate_ddi_client::{ConfigData, Credentials, DdiClient, Resource};
 
-use crate::{adapter::Target, response::HttpResponse};
+use crate::adapter::Target;
 
 /// A device as simulated by the suite.
 #[derive(Debug, Clone)]
 pub(crate) struct Device {
     pub(crate) id: String,
-    /// The URL of its root resource.
-    pub(crate) base: String,
-    /// `GatewayToken ...` or `TargetToken ...`.
-    pub(crate) authorization: String,
-    http: reqwest::Client,
+    pub(crate) client: DdiClient,
 }
 
 impl Device {
@@ -20,68 +16,56 @@ impl Device {
         http: reqwest::Client,
         target: &Target,
         id: &str,
-        authorization: String,
+        credentials: Credentials,
     ) -> Self {
         let Target { url, tenant, .. } = target;
-        let base = format!("{url}/{tenant}/controller/v1/{id}");
         Self {
             id: id.to_owned(),
-            base,
-            authorization,
-            http,
+            client: DdiClient::new(http, url, tenant, id).with_credentials(credentials),
         }
     }
 
-    /// A request without credentials.
+    /// A request without credentials, to which a case adds what it sends.
     pub(crate) fn request(&self, method: Method, url: &str) -> RequestBuilder {
-        self.http.request(method, url)
-    }
-
-    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let url = if path.is_empty() {
-            self.base.clone()
-        } else {
-            format!("{}/{path}", self.base)
-        };
-        let mut request = self
-            .http
+        let client = self.client.clone();
+        client
+            .with_credentials(Credentials::Anonymous)
             .request(method, url)
-            .header(AUTHORIZATION, &self.authorization);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = HttpResponse::fetch(request).await?;
-        ensure!(response.status == 200, "expected 200: {response}");
-        response.ok()
-    }
-
-    pub(crate) async fn poll(&self) -> Result<Value> {
-        self.send(Method::GET, "", None).await
     }
 
     /// Polls for the first time and reports its attributes.
     pub(crate) async fn identify(&self) -> Result<()> {
-        self.poll().await?;
-        let data = json!({ "hw_model": "edge", "hw_revision": "1.0", "sw_version": "1.0.0" });
-        self.send(Method::PUT, "configData", Some(&json!({ "data": data })))
+        self.client.poll().await?;
+        let attributes = [
+            ("hw_model", "edge"),
+            ("hw_revision", "1.0"),
+            ("sw_version", "1.0.0"),
+        ];
+        self.client
+            .config_data(&ConfigData::merge(attributes))
             .await?;
         Ok(())
     }
 
-    /// Whether a poll has one of these links.
-    pub(crate) async fn has_any_link(&self, links: &[&str]) -> Result<bool> {
-        let poll = self.poll().await?;
-        Ok(links.iter().any(|link| !poll["_links"][link].is_null()))
+    /// Whether a poll offers an update, to install or to confirm.
+    pub(crate) async fn has_offer(&self) -> Result<bool> {
+        let poll = self.client.poll().await?;
+        Ok(poll.deployment_base().is_some() || poll.confirmation_base().is_some())
+    }
+
+    /// Whether a poll requests a cancellation.
+    pub(crate) async fn has_cancellation(&self) -> Result<bool> {
+        Ok(self.client.poll().await?.cancel_action().is_some())
     }
 
     /// Reads its update. Returns the id of the first module.
     pub(crate) async fn fetch_deployment(&self, update: &str) -> Result<Option<String>> {
-        let offer = self
-            .send(Method::GET, &format!("deploymentBase/{update}"), None)
-            .await?;
-        let file = &offer["deployment"]["chunks"][0]["artifacts"][0];
-        let link = file["_links"]["download-http"]["href"].as_str();
-        let Some(link) = link.or(file["_links"]["download"]["href"].as_str()) else {
+        let path = Resource::DeploymentBase(update).to_string();
+        let offer = self.client.offer(&path).await?;
+        let first = offer.deployment.chunks.first();
+        let artifact = first.and_then(|chunk| chunk.artifacts.first());
+        let link = artifact.and_then(|file| file.http_href().or(file.href()));
+        let Some(link) = link else {
             return Ok(None);
         };
         let module = link
@@ -93,24 +77,5 @@ impl Device {
                 .context("the link to a file contains no module id")?
                 .to_owned(),
         ))
-    }
-
-    /// Sends feedback to `deploymentBase` or `cancelAction`.
-    pub(crate) async fn send_feedback(
-        &self,
-        resource: &str,
-        update: &str,
-        execution: &str,
-        finished: &str,
-    ) -> Result<()> {
-        let body =
-            json!({ "status": { "execution": execution, "result": { "finished": finished } } });
-        self.send(
-            Method::POST,
-            &format!("{resource}/{update}/feedback"),
-            Some(&body),
-        )
-        .await?;
-        Ok(())
     }
 }

@@ -1,15 +1,17 @@
-//! Requests sent byte for byte, for framing that no client library exposes.
+//! Requests sent byte for byte, for framing that no client library exposes: a body that waits for `100 Continue`, and
+//! chunks of a chosen size.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tidegate_ddi_client::HttpResponse;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
 
-use crate::{WAIT_TIMEOUT, case::Framing, response::HttpResponse};
+use crate::{WAIT_TIMEOUT, case::Framing};
 
 /// Sends one request on a new connection and reads the response until the server closes it.
 pub(crate) async fn exchange(
@@ -126,6 +128,7 @@ fn parse(request_line: String, bytes: &[u8]) -> Result<HttpResponse> {
         );
     }
     let status = response.code.context("the response has no status")?;
+    let status = StatusCode::from_u16(status)?;
     Ok(HttpResponse {
         request_line,
         status,
@@ -159,7 +162,7 @@ mod tests {
             .expect("a valid response");
         assert_eq!(
             (response.status, response.header("a"), &response.body[..]),
-            (200, "b", &b"body"[..])
+            (StatusCode::OK, "b", &b"body"[..])
         );
         assert!(parse(String::new(), b"HTTP/1.1 200 OK\r\n").is_err());
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header::AUTHORIZATION;
+use tidegate_ddi_client::HttpResponse;
 
 use crate::{
     adapter::{Adapter, Capability},
@@ -13,7 +14,7 @@ use crate::{
     check::ResponseChecker,
     raw,
     report::{CaseOutcome, CaseResult, Report},
-    response::HttpResponse,
+    response::DecodeBody as _,
     suite::{PreparedCase, Suite},
     wait_until,
 };
@@ -237,17 +238,19 @@ impl CaseRun<'_> {
         let mut placeholders = placeholders.clone();
         placeholders.set("n", n.to_string());
         let path = placeholders.fill(&request.path);
+        let base = device.client.base();
         let url = match &*path {
-            "" => device.base.clone(),
+            "" => base.to_owned(),
             whole if whole.starts_with("http") => whole.to_owned(),
             path if path.starts_with('/') => placeholders.fill("{server}") + path,
-            query if query.starts_with('?') => format!("{}{query}", device.base),
-            path => format!("{}/{path}", device.base),
+            query if query.starts_with('?') => format!("{base}{query}"),
+            path => format!("{base}/{path}"),
         };
         let fill = |(name, value): &(String, String)| (name.clone(), placeholders.fill(value));
         let mut headers: Vec<_> = request.headers.iter().map(fill).collect();
         if request.is_authorized {
-            headers.push((AUTHORIZATION.to_string(), device.authorization.clone()));
+            let authorization = device.client.credentials().authorization();
+            headers.extend(authorization.map(|value| (AUTHORIZATION.to_string(), value)));
         }
         let body = request
             .body
@@ -274,7 +277,7 @@ impl CaseRun<'_> {
         if let Some(body) = body {
             sent = sent.body(body);
         }
-        HttpResponse::fetch(sent).await
+        Ok(HttpResponse::fetch(sent).await?)
     }
 
     fn verify(&mut self, request: &Request, response: &HttpResponse) -> Result<()> {
@@ -297,7 +300,7 @@ impl CaseRun<'_> {
             }
         }
         for (name, pointer) in &request.captures {
-            let body = response.json()?;
+            let body = response.decode()?;
             let found = body.pointer(pointer).and_then(|value| value.as_str());
             let found = found.with_context(|| format!("{pointer} must be a string: {response}"))?;
             self.prepared.placeholders.set(name, found);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, stream};
+use tidegate_ddi_client::{Credentials, Execution, Feedback, Finished};
 
 use crate::{
     adapter::{Adapter, AssignmentOptions, MaintenanceWindow, Update},
@@ -161,20 +162,20 @@ impl<'a> Suite<'a> {
 
     async fn register(&self, n: usize, case: &Case) -> Result<CaseDevice> {
         let (target, id) = (self.adapter.target(), format!("ddi-{}-{n}", self.run));
-        let (authorization, token) = if case.setup.has_token {
+        let (credentials, token) = if case.setup.has_token {
             let token = self
                 .adapter
                 .create_device(&id)
                 .await
                 .context("create the device")?;
-            (format!("TargetToken {token}"), Some(token))
+            (Credentials::Target(token.clone()), Some(token))
         } else {
-            (format!("GatewayToken {}", target.gateway), None)
+            (Credentials::Gateway(target.gateway.clone()), None)
         };
-        let device = Device::new(self.http.clone(), target, &id, authorization);
+        let device = Device::new(self.http.clone(), target, &id, credentials);
         match case.setup.device_state {
             DeviceState::Unknown => {}
-            DeviceState::Registered => device.poll().await.map(drop)?,
+            DeviceState::Registered => device.client.poll().await.map(drop)?,
             _ => device.identify().await?,
         }
         Ok(CaseDevice {
@@ -247,22 +248,22 @@ impl<'a> Suite<'a> {
         };
         let options = case.setup.options;
         if options.window != MaintenanceWindow::Closed || options.prefetch {
-            let links = &["deploymentBase", "confirmationBase"];
-            let has_link = async || Ok(case_device.device.has_any_link(links).await?.then_some(()));
-            wait_until("the device is offered its update", has_link).await?;
+            let has_offer = async || Ok(case_device.device.has_offer().await?.then_some(()));
+            wait_until("the device is offered its update", has_offer).await?;
         }
         if case.setup.device_state == DeviceState::Offered {
             return Ok(case_device);
         }
         let module = case_device.device.fetch_deployment(&update.id).await?;
         let (execution, finished) = match case.setup.device_state {
-            DeviceState::Succeeded => ("closed", "success"),
-            DeviceState::Failed => ("closed", "failure"),
-            _ => ("proceeding", "none"),
+            DeviceState::Succeeded => (Execution::Closed, Finished::Success),
+            DeviceState::Failed => (Execution::Closed, Finished::Failure),
+            _ => (Execution::Proceeding, Finished::None),
         };
         case_device
             .device
-            .send_feedback("deploymentBase", &update.id, execution, finished)
+            .client
+            .feedback(&update.id, &Feedback::new(execution, finished))
             .await?;
         case_device.module = module;
         Ok(case_device)
@@ -292,19 +293,13 @@ impl<'a> Suite<'a> {
         else {
             return Ok(case_device);
         };
-        let has_link = async || {
-            Ok(case_device
-                .device
-                .has_any_link(&["cancelAction"])
-                .await?
-                .then_some(()))
-        };
-        wait_until("the update is being cancelled", has_link).await?;
+        let has_cancellation =
+            async || Ok(case_device.device.has_cancellation().await?.then_some(()));
+        wait_until("the update is being cancelled", has_cancellation).await?;
         if case.setup.device_state == DeviceState::Cancelled {
-            case_device
-                .device
-                .send_feedback("cancelAction", &update.id, "closed", "success")
-                .await?;
+            let accepted = Feedback::new(Execution::Closed, Finished::Success);
+            let client = &case_device.device.client;
+            client.cancel_feedback(&update.id, &accepted).await?;
         }
         Ok(case_device)
     }
@@ -318,7 +313,7 @@ impl<'a> Suite<'a> {
         placeholders.set("gateway", &target.gateway);
         placeholders.set("run", self.run);
         placeholders.set("device", &case_device.device.id);
-        placeholders.set("base", &case_device.device.base);
+        placeholders.set("base", case_device.device.client.base());
         placeholders.set("token", case_device.token.unwrap_or_default());
         let id =
             |update: &Option<Update>| update.as_ref().map_or("0".to_owned(), |it| it.id.clone());

@@ -4,8 +4,9 @@ use reqwest::{
     multipart::{Form, Part},
 };
 use serde_json::Value;
+use tidegate_ddi_client::HttpResponse;
 
-use crate::{bundle::File, response::HttpResponse};
+use crate::{bundle::File, response::DecodeBody as _};
 
 /// A client of an operator API, with the same credentials for every request.
 #[derive(Debug, Clone)]
@@ -41,46 +42,48 @@ impl RestClient {
             Credentials::Key(key) => request.header("X-API-Key", key),
             Credentials::Password(user, password) => request.basic_auth(user, Some(password)),
         };
-        HttpResponse::fetch(match body {
+        Ok(HttpResponse::fetch(match body {
             RequestBody::Empty => request,
             RequestBody::Json(body) => request.json(body),
             RequestBody::Form(form) => request.multipart(form),
         })
-        .await
+        .await?)
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value> {
-        self.send(Method::GET, path, RequestBody::Empty).await?.ok()
+        self.send(Method::GET, path, RequestBody::Empty)
+            .await?
+            .decode_success()
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         self.send(Method::POST, path, RequestBody::Json(body))
             .await?
-            .ok()
+            .decode_success()
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value> {
         self.send(Method::PUT, path, RequestBody::Json(body))
             .await?
-            .ok()
+            .decode_success()
     }
 
     pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value> {
         self.send(Method::PATCH, path, RequestBody::Json(body))
             .await?
-            .ok()
+            .decode_success()
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<Value> {
         self.send(Method::DELETE, path, RequestBody::Empty)
             .await?
-            .ok()
+            .decode_success()
     }
 
     pub(super) async fn upload(&self, path: &str, form: Form) -> Result<Value> {
         self.send(Method::POST, path, RequestBody::Form(form))
             .await?
-            .ok()
+            .decode_success()
     }
 }
 

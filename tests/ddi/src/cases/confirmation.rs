@@ -8,6 +8,7 @@ use crate::{
     adapter::{AssignmentOptions, Capability, UpdateState},
     bundle::NEXT,
     case::{Case, DeviceState, DeviceState::*, OperatorAction},
+    response::DecodeBody as _,
 };
 
 const BASE: &str = "confirmationBase";
@@ -362,7 +363,7 @@ fn auto_confirm() -> Vec<Case> {
             )
             .lacks("/_links/activateAutoConfirm")
             .satisfies("activatedAt", |response| {
-                let at = response.json()?["autoConfirm"]["activatedAt"].as_i64();
+                let at = response.decode()?["autoConfirm"]["activatedAt"].as_i64();
                 ensure!(at.is_some_and(|at| at > 1_500_000_000_000), "{at:?}");
                 Ok(())
             }),

@@ -2,12 +2,13 @@
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
+use tidegate_ddi_client::HttpResponse;
 
 use super::payloads;
 use crate::{
     bundle::{EMPTY_MODULE, TWO_MODULES, WITH_METADATA},
     case::{Case, DeviceState, DeviceState::*},
-    response::HttpResponse,
+    response::DecodeBody as _,
 };
 
 const PATH: &str = "deploymentBase/{id}";
@@ -148,7 +149,7 @@ fn contents() -> Vec<Case> {
 }
 
 fn chunks(response: &HttpResponse) -> anyhow::Result<Vec<Value>> {
-    let body = response.json()?;
+    let body = response.decode()?;
     body["deployment"]["chunks"]
         .as_array()
         .cloned()

@@ -3,12 +3,12 @@
 use anyhow::{Context as _, ensure};
 use md5::Digest as _;
 use reqwest::Method;
+use tidegate_ddi_client::HttpResponse;
 
 use super::payloads;
 use crate::{
     adapter::{AssignmentOptions, Capability},
     case::{Case, DeviceState, DeviceState::*},
-    response::HttpResponse,
 };
 
 /// A resource, with a device for which it exists.

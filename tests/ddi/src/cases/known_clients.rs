@@ -1,11 +1,12 @@
 //! Requests of real clients, in their order, and what these clients require of the responses.
 
 use anyhow::{Context as _, ensure};
+use tidegate_ddi_client::HttpResponse;
 
 use crate::{
     bundle::ZEPHYR_APP,
     case::{Case, DeviceState, DeviceState::*},
-    response::HttpResponse,
+    response::DecodeBody as _,
 };
 
 const FEEDBACK: &str = "deploymentBase/{id}/feedback";
@@ -154,7 +155,7 @@ fn zephyr() -> Vec<Case> {
         .get("")
         .status(200)
         .satisfies("the poll is short", |response| {
-            let body = response.json()?;
+            let body = response.decode()?;
             let sleep = body["config"]["polling"]["sleep"]
                 .as_str()
                 .context("sleep")?;
@@ -178,7 +179,7 @@ fn zephyr() -> Vec<Case> {
         .length("/deployment/chunks/0/artifacts", 1)
         .has("/deployment/chunks/0/artifacts/0/hashes/sha256")
         .satisfies("the description is short", |response| {
-            let body = response.json()?;
+            let body = response.decode()?;
             // With names as short as Zephyr's, both pairs of links fit too.
             ensure!(response.body.len() <= 1100, "{} bytes", response.body.len());
             let file = &body["deployment"]["chunks"][0]["artifacts"][0];
@@ -194,7 +195,7 @@ fn zephyr() -> Vec<Case> {
             .status(200)
             .satisfies("the poll is short", |response| {
                 is_short(
-                    &response.json()?["_links"]["cancelAction"]["href"],
+                    &response.decode()?["_links"]["cancelAction"]["href"],
                     "cancelAction/",
                     50,
                 )
@@ -213,7 +214,7 @@ fn other_clients() -> Vec<Case> {
         case("update ids are decimal and fit 32 bits", Offered).row("1.4").get("deploymentBase/{id}").status(200).satisfies(
             "the id",
             |response| {
-                let body = response.json()?;
+                let body = response.decode()?;
                 let id = body["id"].as_str().context("id")?;
                 ensure!(id.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
                 ensure!(id.parse::<i32>()? > 0, "{id}");

@@ -7,6 +7,7 @@ use crate::{
     adapter::{AssignmentOptions, Priority},
     bundle::{NEXT, SINGLE_FILE},
     case::{Case, DeviceState, DeviceState::*, OperatorAction},
+    response::DecodeBody as _,
 };
 
 fn case(name: &str, device_state: DeviceState) -> Case {
@@ -60,7 +61,7 @@ fn registration() -> Vec<Case> {
             .get("")
             .status(200)
             .satisfies("sleep", |response| {
-                let body = response.json()?;
+                let body = response.decode()?;
                 let sleep = body["config"]["polling"]["sleep"]
                     .as_str()
                     .unwrap_or_default();
@@ -93,7 +94,7 @@ fn offer() -> Vec<Case> {
             .get("")
             .status(200)
             .satisfies("c", |response| {
-                let body = response.json()?;
+                let body = response.decode()?;
                 let href = body["_links"]["deploymentBase"]["href"]
                     .as_str()
                     .unwrap_or_default();

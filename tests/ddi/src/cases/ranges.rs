@@ -1,12 +1,10 @@
 //! Resource 3: parts of files.
 
 use anyhow::{Context as _, ensure};
+use tidegate_ddi_client::HttpResponse;
 
 use super::payloads;
-use crate::{
-    case::{Case, DeviceState::*},
-    response::HttpResponse,
-};
+use crate::case::{Case, DeviceState::*};
 
 const PATH: &str = "softwaremodules/{module}/artifacts/{file}";
 
