@@ -77,11 +77,8 @@ impl FirmwareForm {
 
     /// Uploads it and returns the response.
     pub async fn send(&self, rest: &RestClient) -> Result<HttpResponse> {
-        HttpResponse::fetch(
-            rest.request(Method::POST, "firmware")
-                .multipart(self.form()?),
-        )
-        .await
+        let request = rest.request(Method::POST, "firmware");
+        Ok(HttpResponse::fetch(request.multipart(self.form()?)).await?)
     }
 
     /// Uploads it. Returns the id of the firmware.

@@ -23,14 +23,18 @@ mod test_tenant;
 
 pub use clock::ManualClock;
 pub use database::Database;
-pub use device::{Device, Offer, Poll, close, feedback};
+pub use device::{Device, close};
 pub use dirs::files_below;
 pub use events::{Event, Events};
 pub use firmware::{File, FirmwareForm};
 pub use isolated_tenant::IsolatedTenant;
 pub use process::{ServerProcess, ServerStorage, output_of};
-pub use rest::{HttpResponse, RestClient};
+pub use rest::{RestClient, RestResponse};
 pub use run::{Fixture, run, run_standalone};
 pub use server::{ServerOptions, TestServer, components};
 pub use test_tenant::TestTenant;
+pub use tidegate_ddi_client::{
+    ConfigData, Credentials, DdiError, Deployment, Execution, Feedback, Finished, HandlingType,
+    HttpResponse, Offer,
+};
 pub use tidegate_ddi_suite::{WAIT_TIMEOUT, wait_until};

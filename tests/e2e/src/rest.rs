@@ -1,10 +1,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
-use bytes::Bytes;
-use reqwest::{
-    Method, RequestBuilder,
-    header::{CONTENT_TYPE, HeaderMap},
-};
+use reqwest::{Method, RequestBuilder, header::CONTENT_TYPE};
 use serde_json::Value;
+use tidegate_ddi_client::{DdiError, HttpResponse};
 
 /// A client of the REST API.
 #[derive(Debug, Clone)]
@@ -59,17 +56,21 @@ impl RestClient {
     }
 
     /// Sends GET.
-    pub async fn get(&self, path: &str) -> Result<HttpResponse> {
+    pub async fn get(&self, path: &str) -> Result<HttpResponse, DdiError> {
         HttpResponse::fetch(self.request(Method::GET, path)).await
     }
 
     /// Posts JSON.
-    pub async fn post(&self, path: &str, body: &Value) -> Result<HttpResponse> {
+    pub async fn post(&self, path: &str, body: &Value) -> Result<HttpResponse, DdiError> {
         HttpResponse::fetch(self.request(Method::POST, path).json(body)).await
     }
 
     /// Posts a text, which may be invalid JSON, as `application/json`.
-    pub async fn post_text(&self, path: &str, body: impl Into<String>) -> Result<HttpResponse> {
+    pub async fn post_text(
+        &self,
+        path: &str,
+        body: impl Into<String>,
+    ) -> Result<HttpResponse, DdiError> {
         let request = self
             .request(Method::POST, path)
             .header(CONTENT_TYPE, "application/json");
@@ -97,77 +98,25 @@ impl RestClient {
     }
 }
 
-/// A response of the server.
-#[derive(Debug, Clone)]
-pub struct HttpResponse {
-    /// Method and URL of the request, for messages.
-    pub request_line: String,
-    /// The status.
-    pub status: u16,
-    /// The header fields.
-    pub headers: HeaderMap,
-    /// The whole body.
-    pub body: Bytes,
-}
-
-impl HttpResponse {
-    /// Sends a request and reads the whole response.
-    pub async fn fetch(request: RequestBuilder) -> Result<Self> {
-        let (client, request) = request.build_split();
-        let request = request?;
-        let request_line = format!("{} {}", request.method(), request.url());
-        let response = client
-            .execute(request)
-            .await
-            .with_context(|| request_line.clone())?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response
-            .bytes()
-            .await
-            .with_context(|| request_line.clone())?;
-        Ok(Self {
-            request_line,
-            status,
-            headers,
-            body,
-        })
-    }
-
-    /// The text of a header field; empty if it is missing.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    }
-
-    /// The body as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    /// The body as JSON.
-    pub fn json(&self) -> Result<Value> {
-        serde_json::from_slice(&self.body).with_context(|| format!("invalid JSON: {self}"))
-    }
-
-    /// Fails unless the status is this.
-    pub fn expect_status(self, status: u16) -> Result<Self> {
-        ensure!(self.status == status, "expected {status}: {self}");
-        Ok(self)
-    }
-
+/// Checks of responses of the REST API.
+pub trait RestResponse: Sized {
     /// The JSON body of a successful response.
-    pub fn expect_success(self) -> Result<Value> {
-        ensure!(
-            (200..300).contains(&self.status),
-            "expected success: {self}"
-        );
-        self.json()
-    }
+    fn expect_success(self) -> Result<Value>;
 
     /// Fails unless the response is a valid problem+json with this status and code. Returns the problem.
-    pub fn expect_problem(self, status: u16, code: &str) -> Result<Value> {
+    fn expect_problem(self, status: u16, code: &str) -> Result<Value>;
+
+    /// Fails unless the response is a valid problem+json. Returns the problem.
+    fn expect_any_problem(self) -> Result<Value>;
+}
+
+impl RestResponse for HttpResponse {
+    fn expect_success(self) -> Result<Value> {
+        ensure!(self.status.is_success(), "expected success: {self}");
+        Ok(self.json()?)
+    }
+
+    fn expect_problem(self, status: u16, code: &str) -> Result<Value> {
         let problem = self.clone().expect_any_problem()?;
         if self.status != status || problem["code"] != code {
             bail!("expected {status} with code {code}: {self}");
@@ -175,12 +124,9 @@ impl HttpResponse {
         Ok(problem)
     }
 
-    /// Fails unless the response is a valid problem+json. Returns the problem.
-    pub fn expect_any_problem(self) -> Result<Value> {
-        ensure!(
-            (400..600).contains(&self.status),
-            "expected an error: {self}"
-        );
+    fn expect_any_problem(self) -> Result<Value> {
+        let is_error = self.status.is_client_error() || self.status.is_server_error();
+        ensure!(is_error, "expected an error: {self}");
         ensure!(
             self.header("content-type") == "application/problem+json",
             "expected problem+json: {self}"
@@ -189,7 +135,7 @@ impl HttpResponse {
         for (field, good) in [
             ("type", problem["type"].is_string()),
             ("title", problem["title"].is_string()),
-            ("status", problem["status"] == self.status),
+            ("status", problem["status"] == self.status.as_u16()),
             (
                 "detail",
                 problem["detail"]
@@ -206,12 +152,5 @@ impl HttpResponse {
             ensure!(good, "the problem's {field} is invalid: {self}");
         }
         Ok(problem)
-    }
-}
-
-impl std::fmt::Display for HttpResponse {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text: String = self.text().chars().take(2000).collect();
-        write!(f, "{} -> {} {text}", self.request_line, self.status)
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 use tidegate_core::Named as _;
+use tidegate_ddi_client::Credentials;
 use tidegate_engine::{
     Actor, access, plugins,
     ports::{Role, Tenant},
@@ -15,8 +16,8 @@ use tidegate_engine::{
 use tokio::sync::OnceCell;
 
 use crate::{
-    Database, Device, Events, FirmwareForm, Fixture, RestClient, ServerOptions, TestServer,
-    components, firmware::merge, wait_until,
+    Database, Device, Events, FirmwareForm, Fixture, RestClient, RestResponse as _, ServerOptions,
+    TestServer, components, firmware::merge, wait_until,
 };
 
 /// A tenant of its own, with one client for each role and a gateway token.
@@ -120,8 +121,8 @@ impl TestTenant {
     /// A device that authenticates with the gateway token.
     pub fn device(&self, id: &str) -> Device {
         let TestServer { http, url, .. } = &*self.server;
-        let authorization = format!("GatewayToken {}", self.gateway);
-        Device::new(http.clone(), url, &self.record.name, id).authorized(authorization)
+        Device::new(http.clone(), url, &self.record.name, id)
+            .with_credentials(Credentials::Gateway(self.gateway.clone()))
     }
 
     /// Creates devices `name-0`, `name-1` and so on, which have polled and reported their attributes.
@@ -180,11 +181,12 @@ impl TestTenant {
 
     /// A campaign, as the REST API shows it.
     pub async fn get_campaign(&self, id: i64) -> Result<Value> {
-        self.viewer
+        Ok(self
+            .viewer
             .get(&format!("campaigns/{id}"))
             .await?
             .expect_status(200)?
-            .json()
+            .json()?)
     }
 
     /// The waves of a campaign, in their order.

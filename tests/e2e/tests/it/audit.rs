@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sqlx::{AnyConnection, Connection as _, Row as _};
 use tidegate_e2e::{
-    FirmwareForm, HttpResponse, RestClient, TestTenant, both_databases, components, wait_until,
+    FirmwareForm, HttpResponse, RestClient, RestResponse as _, TestTenant, both_databases,
+    components, wait_until,
 };
 
 both_databases!(every_change_leaves_one_row, reports_of_devices_leave_no_row);
@@ -431,7 +432,7 @@ impl<'a> AuditWalk<'a> {
         let request_id = format!("audit-walk-{before}");
         let sent = request(rest).header("x-request-id", &request_id);
         let response = HttpResponse::fetch(sent).await?;
-        ensure!((200..300).contains(&response.status), "{response}");
+        ensure!(response.status.is_success(), "{response}");
         let mut rows = self.rows().await?.split_off(before);
         ensure!(rows.len() == 1, "{}: {rows:?}", change.operation);
         let row = rows.remove(0);
@@ -447,7 +448,7 @@ impl<'a> AuditWalk<'a> {
         if response.body.is_empty() {
             return Ok(Value::Null);
         }
-        response.json()
+        Ok(response.json()?)
     }
 
     /// The client's request is refused or changes nothing, and leaves no row.
@@ -458,7 +459,7 @@ impl<'a> AuditWalk<'a> {
     ) -> Result<()> {
         let before = self.rows().await?.len();
         let response = HttpResponse::fetch(request(rest)).await?;
-        ensure!(response.status < 500, "{response}");
+        ensure!(!response.status.is_server_error(), "{response}");
         let rows = self.rows().await?.split_off(before);
         ensure!(rows.is_empty(), "{response}: {rows:?}");
         Ok(())

@@ -9,7 +9,7 @@ use rcgen::{
 };
 use reqwest::{Certificate, Client, Identity};
 use serde_json::Value;
-use tidegate_e2e::{Device, ServerProcess, ServerStorage, both_databases, output_of};
+use tidegate_e2e::{Credentials, Device, ServerProcess, ServerStorage, both_databases, output_of};
 
 both_databases!(
     a_trusted_certificate_authenticates_its_device,
@@ -59,25 +59,25 @@ async fn a_trusted_certificate_authenticates_its_device(storage: ServerStorage) 
 /// Device tokens and gateway tokens, by the command line.
 async fn tokens(server: &TlsServer<'_>) -> Result<()> {
     let created = server.run(&["device", "token", "rotate", "dock-0"])?;
-    let old = token("TargetToken", &created)?;
+    let old = Credentials::Target(token(&created)?);
     let dock = server.device("dock-0", None)?;
-    dock.clone().authorized(&old).poll().await?;
+    dock.clone().with_credentials(old.clone()).poll().await?;
     let created = server.run(&["device", "token", "rotate", "dock-0", "--old-for", "1h"])?;
-    dock.clone().authorized(&old).poll().await?;
-    let new = token("TargetToken", &created)?;
-    dock.clone().authorized(&new).poll().await?;
-    let used = dock.clone().authorized(&old).get("").await?;
+    dock.clone().with_credentials(old.clone()).poll().await?;
+    let new = Credentials::Target(token(&created)?);
+    dock.clone().with_credentials(new.clone()).poll().await?;
+    let used = dock.clone().with_credentials(old.clone()).get("").await?;
     ensure!(
         used.status == 401,
         "the old token is valid after the new one was used"
     );
     server.run(&["device", "token", "revoke", "dock-0"])?;
-    let revoked = dock.clone().authorized(&new).get("").await?;
+    let revoked = dock.clone().with_credentials(new.clone()).get("").await?;
     ensure!(revoked.status == 401, "{revoked}");
 
     let created = server.run(&["gateway", "create", "hall", "--group", "hall"])?;
-    let gateway = token("GatewayToken", &created)?;
-    let crane = server.device("crane-0", None)?.authorized(&gateway);
+    let gateway = Credentials::Gateway(token(&created)?);
+    let crane = server.device("crane-0", None)?.with_credentials(gateway);
     crane.poll().await?;
     let agreed = server.run(&["device", "auto-confirm", "crane-0", "--remark", "no screen"])?;
     ensure!(agreed["auto_confirm"]["remark"] == "no screen", "{agreed}");
@@ -134,9 +134,9 @@ async fn keys(server: &TlsServer<'_>) -> Result<()> {
     Ok(())
 }
 
-fn token(scheme: &str, created: &Value) -> Result<String> {
+fn token(created: &Value) -> Result<String> {
     let token = created["token"].as_str().context("no token")?;
-    Ok(format!("{scheme} {token}"))
+    Ok(token.to_owned())
 }
 
 async fn connecting_without_a_required_certificate_fails(storage: ServerStorage) -> Result<()> {

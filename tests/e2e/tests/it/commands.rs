@@ -32,7 +32,7 @@ async fn force_cancel_requires_a_cancelling_update(storage: ServerStorage) -> Re
     let ended = server.run(&["update", "cancel", &id, "--force"])?;
     ensure!(ended["status"] == "cancelled", "{ended}");
     ensure!(
-        device.poll().await?.cancel().is_none(),
+        device.poll().await?.cancel_action().is_none(),
         "the cancellation is still offered"
     );
     Ok(())

@@ -10,8 +10,8 @@ use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use reqwest::{Body, Method, multipart};
 use serde_json::{Value, json};
 use tidegate_e2e::{
-    Device, Events, FirmwareForm, Offer, RestClient, ServerProcess, ServerStorage, TestTenant,
-    both_databases, close, files_below, wait_until,
+    Device, Events, Execution, Feedback, Finished, FirmwareForm, Offer, RestClient, ServerProcess,
+    ServerStorage, TestTenant, both_databases, close, files_below, wait_until,
 };
 use tokio::time::timeout;
 
@@ -181,10 +181,13 @@ async fn send_feedback_until_stopped(
     };
     while !over.load(Ordering::SeqCst) {
         let body = if acknowledged_feedback.messages == last {
-            close("success")
+            close(Finished::Success)
         } else {
             let line = format!("line {}", acknowledged_feedback.messages);
-            json!({ "status": { "execution": "proceeding", "result": { "finished": "none" }, "details": [line] } })
+            Feedback {
+                messages: vec![line],
+                ..Feedback::new(Execution::Proceeding, Finished::None)
+            }
         };
         match device.feedback(&offer.id, &body).await {
             Ok(response) if response.status == 200 => {

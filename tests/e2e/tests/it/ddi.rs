@@ -3,10 +3,12 @@
 use std::{fmt::Write as _, io::Write as _};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::StatusCode;
 use serde_json::json;
 use tidegate_ddi_suite::{CaseOutcome, CaseResult, Report, RunOptions, adapter};
 use tidegate_e2e::{
-    Database, Fixture, IsolatedTenant, ServerOptions, TestTenant, both_databases, close, feedback,
+    Database, Execution, Feedback, Finished, Fixture, IsolatedTenant, ServerOptions, TestTenant,
+    both_databases, close,
 };
 use tidegate_engine::{
     Actor,
@@ -112,19 +114,24 @@ async fn one_of_two_concurrent_closes_wins(tenant: TestTenant) -> Result<()> {
     let offer =
         tidegate_e2e::wait_until("the update is offered", async || device.offer().await).await?;
     let say = async || {
-        let mut body = feedback("proceeding", "none");
-        body["status"]["details"] = json!(["line"]);
+        let body = Feedback {
+            messages: vec!["line".to_owned()],
+            ..Feedback::new(Execution::Proceeding, Finished::None)
+        };
         device.feedback(&offer.id, &body).await?.expect_status(200)
     };
     tokio::try_join!(say(), say(), say(), say()).context("concurrent equal feedback")?;
-    let (good, bad) = (close("success"), close("failure"));
+    let (good, bad) = (close(Finished::Success), close(Finished::Failure));
     let ends = tokio::join!(
         device.feedback(&offer.id, &good),
         device.feedback(&offer.id, &bad)
     );
     let mut statuses = [ends.0?.status, ends.1?.status];
     statuses.sort_unstable();
-    ensure!(statuses == [200, 410], "{statuses:?}");
+    ensure!(
+        statuses == [StatusCode::OK, StatusCode::GONE],
+        "{statuses:?}"
+    );
     let log = tenant
         .viewer
         .get("devices/edge-0/log?limit=500")

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
-use tidegate_e2e::{FirmwareForm, HttpResponse, Offer, TestTenant, both_databases};
+use tidegate_e2e::{FirmwareForm, HttpResponse, RestResponse as _, TestTenant, both_databases};
 
 both_databases!(
     many_files_and_odd_names,
@@ -46,7 +46,7 @@ async fn many_files_and_odd_names(tenant: TestTenant) -> Result<()> {
     let offer = device.offer().await?.context("no offer")?;
     let mut names: Vec<_> = offer
         .artifacts()
-        .filter_map(|file| file["filename"].as_str())
+        .map(|file| file.filename.as_str())
         .collect();
     names.sort_unstable();
     let mut wanted = files.map(|(name, _)| name);
@@ -55,12 +55,9 @@ async fn many_files_and_odd_names(tenant: TestTenant) -> Result<()> {
     // Every link leads to its file, as does the link to its MD5 sum.
     device.download(&offer).await?;
     for file in offer.artifacts() {
-        let name = file["filename"].as_str().context("no name")?;
-        let link = file["_links"]["md5sum-http"]["href"]
-            .as_str()
-            .context("no link")?;
+        let (name, md5) = (&file.filename, &file.hashes.md5);
+        let link = file.md5sum_http_href().context("no link")?;
         let sum = device.get(link).await?.expect_status(200)?;
-        let md5 = file["hashes"]["md5"].as_str().context("no hash")?;
         let (found, of) = sum.body.split_at_checked(32).context("no sum")?;
         ensure!(found == md5.as_bytes(), "{sum}");
         // The file has no room for non-ASCII names.
@@ -116,13 +113,7 @@ async fn unused_firmware_can_be_deleted(tenant: TestTenant) -> Result<()> {
     );
 
     // A device that installed it may download it again, but no other device gets it.
-    let poll = device.poll().await?;
-    let installed = poll.link("installedBase").context("no link")?;
-    let body = device.get(installed).await?.expect_status(200)?.json()?;
-    let offer = Offer {
-        id: String::new(),
-        body,
-    };
+    let offer = device.installed().await?.context("no link")?;
     ensure!(offer.artifacts().count() == 1, "{offer:?}");
     device.download(&offer).await?;
     let refused = tenant

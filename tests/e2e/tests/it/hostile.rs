@@ -9,8 +9,8 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 use tidegate_e2e::{
-    Database, HttpResponse, IsolatedTenant, ServerOptions, both_databases, close, feedback,
-    run_standalone, wait_until,
+    Database, Execution, Feedback, Finished, HttpResponse, IsolatedTenant, RestResponse as _,
+    ServerOptions, both_databases, close, run_standalone, wait_until,
 };
 use tidegate_hostile::{Hooks, HostilePlugin, compile_bomb, forbidden_import, strategy_with};
 
@@ -47,7 +47,7 @@ async fn hostile_plugins_are_rejected_or_stopped(tenant: IsolatedTenant) -> Resu
             continue;
         }
         let response = upload(&tenant, hostile.component()?).await?;
-        let result = match response.status {
+        let result = match response.status.as_u16() {
             201 => match run_until_stopped(&tenant, firmware, &response.json()?).await? {
                 Some(how) => how,
                 None if hostile == HostilePlugin::Honest => continue,
@@ -114,13 +114,13 @@ async fn invalid_decisions_hold_a_running_campaign(tenant: IsolatedTenant) -> Re
         (
             "busy",
             HostilePlugin::CompletesInFlight,
-            feedback("proceeding", "none"),
+            Feedback::new(Execution::Proceeding, Finished::None),
             "the outcome is complete although 1 devices are in flight",
         ),
         (
             "bad",
             HostilePlugin::ReleasesOnHold,
-            close("failure"),
+            close(Finished::Failure),
             "the decision releases devices although policy failure-rate stops the campaign",
         ),
     ] {
@@ -274,13 +274,13 @@ fn compiling_a_bomb_is_aborted() -> Result<()> {
 async fn upload(tenant: &IsolatedTenant, component: Vec<u8>) -> Result<HttpResponse> {
     let part = Part::bytes(component).file_name("hostile.wasm");
     let form = Form::new().part("component", part);
-    HttpResponse::fetch(
+    Ok(HttpResponse::fetch(
         tenant
             .publisher
             .request(Method::POST, "plugins")
             .multipart(form),
     )
-    .await
+    .await?)
 }
 
 /// Runs a campaign with a revision. Returns how it was stopped, or `None` if it completed.

@@ -5,8 +5,8 @@ use futures::future::try_join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_e2e::{
-    Database, FirmwareForm, HttpResponse, IsolatedTenant, RestClient, ServerProcess, ServerStorage,
-    TestTenant, both_databases, run,
+    Database, FirmwareForm, HttpResponse, IsolatedTenant, RestClient, RestResponse as _,
+    ServerProcess, ServerStorage, TestTenant, both_databases, run,
 };
 
 const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
@@ -22,7 +22,7 @@ both_databases!(
 
 async fn send(rest: &RestClient, path: &str, body: &Value) -> Result<HttpResponse> {
     let request = rest.request(Method::POST, path).json(body);
-    HttpResponse::fetch(request.header("Idempotency-Key", KEY)).await
+    Ok(HttpResponse::fetch(request.header("Idempotency-Key", KEY)).await?)
 }
 
 fn is_replayed(response: &HttpResponse) -> bool {
@@ -148,7 +148,7 @@ async fn an_upload_is_stored_once(tenant: TestTenant) -> Result<()> {
     let upload = async |form: &FirmwareForm| {
         let request = tenant.publisher.request(Method::POST, "firmware");
         let request = request.header("Idempotency-Key", KEY);
-        HttpResponse::fetch(request.multipart(form.form()?)).await
+        anyhow::Ok(HttpResponse::fetch(request.multipart(form.form()?)).await?)
     };
     let first = upload(&form).await?.expect_status(201)?;
     for _ in 0..3 {

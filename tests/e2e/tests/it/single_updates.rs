@@ -3,7 +3,10 @@
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tidegate_e2e::{Device, Events, TestTenant, both_databases, close, feedback};
+use tidegate_e2e::{
+    Device, Events, Execution, Feedback, Finished, RestResponse as _, TestTenant, both_databases,
+    close,
+};
 
 both_databases!(
     a_device_is_updated_and_rolled_back,
@@ -62,8 +65,10 @@ async fn an_update_is_cancelled_and_retried(tenant: TestTenant) -> Result<()> {
     let mut events = Events::follow(&tenant.viewer, &format!("{path}/log")).await?;
 
     let offered = device.offer().await?.context("no offer")?;
-    let mut started = feedback("proceeding", "none");
-    started["status"]["details"] = json!(["erasing"]);
+    let started = Feedback {
+        messages: vec!["erasing".to_owned()],
+        ..Feedback::new(Execution::Proceeding, Finished::None)
+    };
     device
         .feedback(&offered.id, &started)
         .await?
@@ -86,11 +91,11 @@ async fn an_update_is_cancelled_and_retried(tenant: TestTenant) -> Result<()> {
     ensure!(called["status"] == "cancelling", "{called}");
     let poll = device.poll().await?;
     ensure!(
-        poll.cancel().is_some() && poll.deployment().is_none(),
+        poll.cancel_action().is_some() && poll.deployment_base().is_none(),
         "{poll:?}"
     );
     device
-        .cancel_feedback(&offered.id, &close("success"))
+        .cancel_feedback(&offered.id, &close(Finished::Success))
         .await?
         .expect_status(200)?;
     let shown = get_update(&tenant, &created).await?;
@@ -152,7 +157,7 @@ async fn a_rollback_cancels_open_updates(tenant: TestTenant) -> Result<()> {
     ensure!(device.version == "1.1.0", "{}", device.version);
     let poll = device.poll().await?;
     ensure!(
-        poll.deployment().is_none() && poll.cancel().is_some(),
+        poll.deployment_base().is_none() && poll.cancel_action().is_some(),
         "{poll:?}"
     );
     ensure!(device.install().await?, "the open update was not cancelled");
@@ -166,12 +171,12 @@ async fn a_rollback_cancels_open_updates(tenant: TestTenant) -> Result<()> {
 async fn create_update(tenant: &TestTenant, device: &Device, firmware: i64) -> Result<Value> {
     let body = json!({ "firmware_id": firmware });
     let path = format!("devices/{}/update", device.id);
-    tenant
+    Ok(tenant
         .operator
         .post(&path, &body)
         .await?
         .expect_status(201)?
-        .json()
+        .json()?)
 }
 
 async fn get_update(tenant: &TestTenant, update: &Value) -> Result<Value> {

@@ -91,7 +91,11 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
     let other = tenant.device("dock-1");
     other.poll().await?;
     other
-        .report(json!({ "hw_boardname": "dock", "hw_revision": "2.0", "sw_version": "1.0.0" }))
+        .report([
+            ("hw_boardname", "dock"),
+            ("hw_revision", "2.0"),
+            ("sw_version", "1.0.0"),
+        ])
         .await?;
     wait_until("the device reports its attributes", async || {
         let shown = tenant

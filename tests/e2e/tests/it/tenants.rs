@@ -3,7 +3,9 @@
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tidegate_e2e::{HttpResponse, TestTenant, both_databases, close};
+use tidegate_e2e::{
+    Credentials, Finished, HttpResponse, RestResponse as _, TestTenant, both_databases, close,
+};
 
 both_databases!(
     every_route_is_scoped_to_its_tenant,
@@ -174,7 +176,7 @@ async fn devices_access_only_their_own_updates(ours: TestTenant) -> Result<()> {
     // A gateway token is valid for its own tenant only.
     let foreign_gateway = ours
         .device("edge-0")
-        .authorized(format!("GatewayToken {}", theirs.gateway));
+        .with_credentials(Credentials::Gateway(theirs.gateway.clone()));
     foreign_gateway.get("").await?.expect_status(401)?;
 
     // A device token is valid for its own device only.
@@ -184,28 +186,26 @@ async fn devices_access_only_their_own_updates(ours: TestTenant) -> Result<()> {
         .await?
         .expect_status(201)?
         .json()?;
-    let token = format!(
-        "TargetToken {}",
-        created["token"].as_str().context("no token")?
-    );
+    let token = created["token"].as_str().context("no token")?;
+    let token = Credentials::Target(token.to_owned());
     ours.device("own-0")
-        .authorized(&token)
+        .with_credentials(token.clone())
         .get("")
         .await?
         .expect_status(200)?;
     ours.device("edge-0")
-        .authorized(&token)
+        .with_credentials(token.clone())
         .get("")
         .await?
         .expect_status(401)?;
     ours.device("own-1")
-        .authorized(&token)
+        .with_credentials(token.clone())
         .get("")
         .await?
         .expect_status(401)?;
     theirs
         .device("own-0")
-        .authorized(&token)
+        .with_credentials(token.clone())
         .get("")
         .await?
         .expect_status(401)?;
@@ -224,16 +224,15 @@ async fn devices_access_only_their_own_updates(ours: TestTenant) -> Result<()> {
             .await?
             .expect_status(404)?;
         asking
-            .feedback(&offer.id, &close("failure"))
+            .feedback(&offer.id, &close(Finished::Failure))
             .await?
             .expect_status(404)?;
         asking
-            .cancel_feedback(&offer.id, &close("success"))
+            .cancel_feedback(&offer.id, &close(Finished::Success))
             .await?
             .expect_status(404)?;
-        let link =
-            offer.artifacts().next().context("no file")?["_links"]["download-http"]["href"].clone();
-        let link = link.as_str().context("no link")?;
+        let file = offer.artifacts().next().context("no file")?;
+        let link = file.http_href().context("no link")?;
         let below = link.split_once("/softwaremodules/").context("no link")?.1;
         asking
             .get(&format!("softwaremodules/{below}"))
@@ -241,11 +240,20 @@ async fn devices_access_only_their_own_updates(ours: TestTenant) -> Result<()> {
             .expect_status(404)?;
     }
     ensure!(
-        ours.device("edge-0").poll().await?.deployment().is_some(),
+        ours.device("edge-0")
+            .poll()
+            .await?
+            .deployment_base()
+            .is_some(),
         "our update is gone"
     );
     ensure!(
-        theirs.device("edge-0").poll().await?.deployment().is_some(),
+        theirs
+            .device("edge-0")
+            .poll()
+            .await?
+            .deployment_base()
+            .is_some(),
         "their update is gone"
     );
     Ok(())

@@ -14,8 +14,9 @@ use futures::{future::try_join_all, stream};
 use reqwest::{Body, Method, multipart};
 use serde_json::json;
 use tidegate_e2e::{
-    Database, FirmwareForm, Fixture as _, HttpResponse, IsolatedTenant, RestClient, ServerOptions,
-    ServerProcess, ServerStorage, both_databases, files_below, run_standalone, wait_until,
+    Database, FirmwareForm, Fixture as _, HttpResponse, IsolatedTenant, RestClient,
+    RestResponse as _, ServerOptions, ServerProcess, ServerStorage, both_databases, files_below,
+    run_standalone, wait_until,
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 

@@ -27,7 +27,7 @@ async fn on_two_servers(tenant: IsolatedTenant) -> Result<()> {
     // Both servers cache that there is nothing to do for each device.
     for device in &same {
         ensure!(
-            device.poll().await?.deployment().is_none(),
+            device.poll().await?.deployment_base().is_none(),
             "an update is offered"
         );
     }
@@ -44,7 +44,7 @@ async fn on_two_servers(tenant: IsolatedTenant) -> Result<()> {
         let offered = wait_until("both servers offer the update", async || {
             let mut offered = 0;
             for device in at_one_host {
-                offered += usize::from(device.poll().await?.deployment().is_some());
+                offered += usize::from(device.poll().await?.deployment_base().is_some());
             }
             Ok((offered == 4).then_some(offered))
         });

@@ -19,7 +19,8 @@ use reqwest::{
 use serde_json::{Value, json};
 use tidegate_core::id::Digest;
 use tidegate_e2e::{
-    FirmwareForm, HttpResponse, IsolatedTenant, RestClient, both_databases, files_below,
+    FirmwareForm, HttpResponse, IsolatedTenant, RestClient, RestResponse as _, both_databases,
+    files_below,
 };
 
 both_databases!(every_bad_request_is_rejected);

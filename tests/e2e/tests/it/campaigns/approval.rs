@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{TestTenant, both_databases};
+use tidegate_e2e::{RestResponse as _, TestTenant, both_databases};
 
 both_databases!(another_user_must_approve);
 

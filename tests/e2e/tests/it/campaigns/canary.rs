@@ -78,7 +78,7 @@ async fn releases_wave_by_wave(tenant: IsolatedTenant) -> Result<()> {
             device.version
         );
         ensure!(
-            device.poll().await?.deployment().is_none(),
+            device.poll().await?.deployment_base().is_none(),
             "{} is offered another update",
             device.id
         );

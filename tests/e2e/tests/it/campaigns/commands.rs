@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tidegate_e2e::{HttpResponse, TestTenant, both_databases, wait_until};
+use tidegate_e2e::{HttpResponse, RestResponse as _, TestTenant, both_databases, wait_until};
 
 both_databases!(
     a_pause_stops_new_offers,
@@ -109,11 +109,11 @@ async fn a_cancel_cancels_every_open_update(tenant: TestTenant) -> Result<()> {
         }
         cancelled += 1;
         wait_until("the update is being cancelled", async || {
-            Ok(device.poll().await?.cancel().map(drop))
+            Ok(device.poll().await?.cancel_action().map(drop))
         })
         .await?;
         ensure!(
-            device.poll().await?.deployment().is_none(),
+            device.poll().await?.deployment_base().is_none(),
             "the cancelling update is offered"
         );
         ensure!(
@@ -133,7 +133,7 @@ async fn a_cancel_cancels_every_open_update(tenant: TestTenant) -> Result<()> {
     for device in &fleet {
         let poll = device.poll().await?;
         ensure!(
-            poll.deployment().is_none() && poll.cancel().is_none(),
+            poll.deployment_base().is_none() && poll.cancel_action().is_none(),
             "{poll:?}"
         );
     }

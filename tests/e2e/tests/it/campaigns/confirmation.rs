@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidegate_e2e::{IsolatedTenant, TestTenant, both_databases, feedback};
-use tidegate_fleet::{Credentials, Fleet, FleetOptions, Pace, Profiles};
+use tidegate_e2e::{
+    Credentials, Deployment, Execution, Feedback, Finished, HandlingType, IsolatedTenant,
+    TestTenant, both_databases,
+};
+use tidegate_fleet::{Fleet, FleetOptions, Pace, Profiles};
 
 both_databases!(
     each_device_confirms_for_itself,
@@ -107,14 +110,19 @@ async fn download_only_updates_are_not_installed(tenant: TestTenant) -> Result<(
         .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
         .await?;
     let offer = fleet[0].offer().await?.context("no offer")?;
-    let deployment = &offer.body["deployment"];
+    let Deployment {
+        download, update, ..
+    } = offer.deployment;
     ensure!(
-        deployment["download"] == "forced" && deployment["update"] == "skip",
-        "{deployment}"
+        download == HandlingType::Forced && update == HandlingType::Skip,
+        "{offer:?}"
     );
     ensure!(fleet[0].download(&offer).await?, "the update was cancelled");
     fleet[0]
-        .feedback(&offer.id, &feedback("downloaded", "none"))
+        .feedback(
+            &offer.id,
+            &Feedback::new(Execution::Downloaded, Finished::None),
+        )
         .await?
         .expect_status(200)?;
     tenant.wait_for_status(id, "completed").await?;
@@ -158,10 +166,13 @@ async fn a_phase_timeout_names_the_phase(tenant: IsolatedTenant) -> Result<()> {
     tenant
         .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
         .await?;
-    for (device, execution) in fleet.iter().zip(["download", "proceeding"]) {
+    for (device, execution) in fleet
+        .iter()
+        .zip([Execution::Download, Execution::Proceeding])
+    {
         let offer = device.offer().await?.context("no offer")?;
         device
-            .feedback(&offer.id, &feedback(execution, "none"))
+            .feedback(&offer.id, &Feedback::new(execution, Finished::None))
             .await?
             .expect_status(200)?;
     }

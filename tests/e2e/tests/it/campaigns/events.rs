@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidegate_e2e::{Event, TestTenant, both_databases};
+use tidegate_e2e::{Event, RestResponse as _, TestTenant, both_databases};
 
 both_databases!(a_campaign_is_followed_to_its_end);
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidegate_e2e::{TestTenant, both_databases};
+use tidegate_e2e::{RestResponse as _, TestTenant, both_databases};
 
 both_databases!(every_membership_is_explained);
 
@@ -11,7 +11,11 @@ async fn every_membership_is_explained(tenant: TestTenant) -> Result<()> {
     let other = tenant.device("tower-0");
     other.poll().await?;
     other
-        .report(json!({ "hw_model": "tower", "hw_revision": "1.0", "sw_version": "1.0.0" }))
+        .report([
+            ("hw_model", "tower"),
+            ("hw_revision", "1.0"),
+            ("sw_version", "1.0.0"),
+        ])
         .await?;
     let other_model = tenant.device("stranger-0");
     other_model.poll().await?;

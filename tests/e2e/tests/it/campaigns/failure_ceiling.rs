@@ -38,7 +38,7 @@ async fn a_campaign_without_policies_is_held(tenant: TestTenant) -> Result<()> {
     let pending = tenant.get_campaign(id).await?["pending_devices"].clone();
     for device in &mut fleet {
         ensure!(
-            device.poll().await?.cancel().is_none(),
+            device.poll().await?.cancel_action().is_none(),
             "the update of {} is being cancelled",
             device.id
         );
@@ -73,7 +73,7 @@ async fn auto_rollback_rolls_back(tenant: TestTenant) -> Result<()> {
     let campaign = tenant
         .wait_for_status_while(id, "rolled_back", async || {
             for device in &mut fleet {
-                if device.poll().await?.cancel().is_some() {
+                if device.poll().await?.cancel_action().is_some() {
                     device.install().await?;
                 }
             }

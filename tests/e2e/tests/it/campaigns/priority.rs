@@ -30,7 +30,7 @@ async fn the_highest_priority_goes_first(tenant: TestTenant) -> Result<()> {
     // One at a time: the highest priority first, among equals the oldest.
     for version in ["3.0.0", "2.0.0", "4.0.0", "5.0.0"] {
         wait_until("an update is offered", async || {
-            Ok(device.poll().await?.deployment().map(drop))
+            Ok(device.poll().await?.deployment_base().map(drop))
         })
         .await?;
         ensure!(

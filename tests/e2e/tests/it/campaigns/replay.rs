@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidegate_e2e::{TestTenant, both_databases};
+use tidegate_e2e::{RestResponse as _, TestTenant, both_databases};
 
 both_databases!(every_entry_replays_identically);
 
@@ -86,10 +86,10 @@ async fn every_entry_replays_identically(tenant: TestTenant) -> Result<()> {
 
 async fn replay(tenant: &TestTenant, id: i64, entry: &Value) -> Result<Value> {
     let path = format!("campaigns/{id}/journal/{}/replay", entry["seq"]);
-    tenant
+    Ok(tenant
         .viewer
         .post(&path, &json!({}))
         .await?
         .expect_status(200)?
-        .json()
+        .json()?)
 }

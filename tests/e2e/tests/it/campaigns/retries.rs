@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidegate_e2e::{IsolatedTenant, both_databases, wait_until};
+use tidegate_e2e::{IsolatedTenant, RestResponse as _, both_databases, wait_until};
 
 both_databases!(retried_failures_do_not_count);
 
@@ -54,7 +54,7 @@ async fn retried_failures_do_not_count(tenant: IsolatedTenant) -> Result<()> {
         tenant.advance(Duration::from_secs(wait / 4 + 2));
         wait_until("the retry is offered", async || {
             let poll = fleet[0].poll().await?;
-            Ok(poll.deployment().is_some().then_some(()))
+            Ok(poll.deployment_base().is_some().then_some(()))
         })
         .await?;
     }

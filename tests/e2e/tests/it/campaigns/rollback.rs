@@ -2,7 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{Device, FirmwareForm, TestTenant, both_databases, feedback};
+use tidegate_e2e::{
+    Device, Execution, Feedback, Finished, FirmwareForm, RestResponse as _, TestTenant,
+    both_databases,
+};
 
 both_databases!(
     a_policy_rolls_back_all_devices,
@@ -35,7 +38,7 @@ async fn a_policy_rolls_back_all_devices(tenant: TestTenant) -> Result<()> {
     // Of six canaries two start and go on, three install it, and one fails.
     let mut canaries = Vec::new();
     for (n, device) in fleet.iter().enumerate() {
-        if device.poll().await?.deployment().is_some() {
+        if device.poll().await?.deployment_base().is_some() {
             canaries.push(n);
         }
     }
@@ -43,7 +46,10 @@ async fn a_policy_rolls_back_all_devices(tenant: TestTenant) -> Result<()> {
     for n in &canaries[..2] {
         let offer = fleet[*n].offer().await?.context("no offer")?;
         fleet[*n]
-            .feedback(&offer.id, &feedback("proceeding", "none"))
+            .feedback(
+                &offer.id,
+                &Feedback::new(Execution::Proceeding, Finished::None),
+            )
             .await?
             .expect_status(200)?;
     }
@@ -181,7 +187,7 @@ async fn each_model_rolls_back_to_its_own_firmware(tenant: TestTenant) -> Result
     let mut fleet = tenant.create_devices("edge", 3).await?;
     let models = ["edge", "gate", "buoy"];
     for (device, model) in fleet.iter().zip(models) {
-        device.report(json!({ "hw_model": model })).await?;
+        device.report([("hw_model", model)]).await?;
     }
     let form =
         |version: &str, model| FirmwareForm::new(version).with(json!({ "device_model": model }));
@@ -265,7 +271,7 @@ async fn check_rolled_back(tenant: &TestTenant, fleet: &[Device], bad: i64) -> R
         );
         let poll = device.poll().await?;
         ensure!(
-            poll.deployment().is_none() && poll.cancel().is_none(),
+            poll.deployment_base().is_none() && poll.cancel_action().is_none(),
             "{poll:?}"
         );
         let shown = tenant

@@ -124,7 +124,12 @@ async fn statistics_and_metrics_agree(tenant: IsolatedTenant) -> Result<()> {
 }
 
 async fn stats(tenant: &IsolatedTenant) -> Result<serde_json::Value> {
-    tenant.viewer.get("stats").await?.expect_status(200)?.json()
+    Ok(tenant
+        .viewer
+        .get("stats")
+        .await?
+        .expect_status(200)?
+        .json()?)
 }
 
 fn without_zeros(counts: &serde_json::Value) -> serde_json::Value {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidegate_e2e::{Device, IsolatedTenant, both_databases, wait_until};
+use tidegate_e2e::{
+    Credentials, Device, IsolatedTenant, RestResponse as _, both_databases, wait_until,
+};
 
 both_databases!(
     immediate_in_batches,
@@ -103,7 +105,7 @@ async fn green_before_blue(tenant: IsolatedTenant) -> Result<()> {
         let token = created["token"].as_str().context("no token")?;
         let device = tenant
             .device(name)
-            .authorized(format!("TargetToken {token}"));
+            .with_credentials(Credentials::Target(token.to_owned()));
         device.identify().await?;
         fleet.push(device);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{Device, IsolatedTenant, both_databases, close, wait_until};
+use tidegate_e2e::{Device, Finished, IsolatedTenant, both_databases, close, wait_until};
 
 both_databases!(
     attested_success_requires_the_new_version,
@@ -40,13 +40,13 @@ async fn attested_success_requires_the_new_version(tenant: IsolatedTenant) -> Re
             device.id
         );
         ensure!(
-            device.poll().await?.deployment().is_none(),
+            device.poll().await?.deployment_base().is_none(),
             "the update is offered again"
         );
     }
     // The first device reports the new version, the second the old one, the third nothing.
-    fleet[0].report(json!({ "sw_version": "2.0.0" })).await?;
-    fleet[1].report(json!({ "sw_version": "1.0.0" })).await?;
+    fleet[0].report([("sw_version", "2.0.0")]).await?;
+    fleet[1].report([("sw_version", "1.0.0")]).await?;
     tenant
         .wait_for_counts(
             id,
@@ -59,7 +59,7 @@ async fn attested_success_requires_the_new_version(tenant: IsolatedTenant) -> Re
     );
 
     // The second device had not restarted yet. It writes versions in another form.
-    fleet[1].report(json!({ "sw_version": "v2.0" })).await?;
+    fleet[1].report([("sw_version", "v2.0")]).await?;
     tenant
         .wait_for_counts(id, json!({ "completed_devices": 2 }))
         .await?;
@@ -88,22 +88,22 @@ async fn soaked_success_requires_the_version_after_the_soak(tenant: IsolatedTena
         .await?;
     for device in &fleet {
         close_successfully(device).await?;
-        device.report(json!({ "sw_version": "2.0.0" })).await?;
+        device.report([("sw_version", "2.0.0")]).await?;
         ensure!(
-            device.poll().await?.link("configData").is_none(),
+            device.poll().await?.config_data().is_none(),
             "attributes are requested during the soak"
         );
     }
     // The first device falls back, the second stays on the version, the third reports nothing more.
     tenant.advance(Duration::from_hours(1));
-    fleet[0].report(json!({ "sw_version": "1.0.0" })).await?;
+    fleet[0].report([("sw_version", "1.0.0")]).await?;
     tenant
         .wait_for_counts(id, json!({ "failed_devices": 1, "in_progress_devices": 2 }))
         .await?;
     let failed = tenant.updates(id).await?;
     let failed = failed.iter().find(|update| update["device_id"] == "edge-0");
     ensure!(failed.is_some_and(|update| update["error_code"] == "HEALTH_CHECK_FAILED"));
-    fleet[1].report(json!({ "sw_version": "2.0.0" })).await?;
+    fleet[1].report([("sw_version", "2.0.0")]).await?;
     ensure!(
         tenant.get_campaign(id).await?["completed_devices"] == 0,
         "an update completed before the end of the soak"
@@ -112,10 +112,10 @@ async fn soaked_success_requires_the_version_after_the_soak(tenant: IsolatedTena
     tenant.advance(Duration::from_mins(61));
     let asked = wait_until("attributes are requested after the soak", async || {
         let poll = fleet[1].poll().await?;
-        Ok(poll.link("configData").map(str::to_owned))
+        Ok(poll.config_data().map(str::to_owned))
     });
     asked.await?;
-    fleet[1].report(json!({ "sw_version": "2.0.0" })).await?;
+    fleet[1].report([("sw_version", "2.0.0")]).await?;
     tenant
         .wait_for_counts(id, json!({ "completed_devices": 1 }))
         .await?;
@@ -128,7 +128,7 @@ async fn soaked_success_requires_the_version_after_the_soak(tenant: IsolatedTena
 async fn close_successfully(device: &Device) -> Result<()> {
     let offer = device.offer().await?.context("no offer")?;
     device
-        .feedback(&offer.id, &close("success"))
+        .feedback(&offer.id, &close(Finished::Success))
         .await?
         .expect_status(200)?;
     Ok(())

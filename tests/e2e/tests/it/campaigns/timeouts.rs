@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{IsolatedTenant, both_databases, close, feedback, wait_until};
+use tidegate_e2e::{
+    Execution, Feedback, Finished, IsolatedTenant, both_databases, close, wait_until,
+};
 
 both_databases!(
     silent_devices_time_out,
@@ -23,7 +25,10 @@ async fn silent_devices_time_out(tenant: IsolatedTenant) -> Result<()> {
     // The first device never polls, the second starts and falls silent, the third installs the update.
     let offer = fleet[1].offer().await?.context("no offer")?;
     fleet[1]
-        .feedback(&offer.id, &feedback("download", "none"))
+        .feedback(
+            &offer.id,
+            &Feedback::new(Execution::Download, Finished::None),
+        )
         .await?
         .expect_status(200)?;
     fleet[2].install().await?;
@@ -48,12 +53,12 @@ async fn silent_devices_time_out(tenant: IsolatedTenant) -> Result<()> {
     }
     // Late feedback is rejected, and no device has anything left to do.
     fleet[1]
-        .feedback(&offer.id, &close("success"))
+        .feedback(&offer.id, &close(Finished::Success))
         .await?
         .expect_status(410)?;
     for device in &fleet {
         ensure!(
-            device.poll().await?.deployment().is_none(),
+            device.poll().await?.deployment_base().is_none(),
             "{} is offered the update",
             device.id
         );
@@ -72,7 +77,7 @@ async fn cancelling_a_silent_device_times_out(tenant: IsolatedTenant) -> Result<
         .await?;
     tenant.send_command(id, "cancel").await?;
     wait_until("the update is being cancelled", async || {
-        Ok(fleet[0].poll().await?.cancel().map(drop))
+        Ok(fleet[0].poll().await?.cancel_action().map(drop))
     })
     .await?;
     tenant.advance(Duration::from_mins(6));
@@ -80,7 +85,7 @@ async fn cancelling_a_silent_device_times_out(tenant: IsolatedTenant) -> Result<
         .wait_for_counts(id, json!({ "cancelled_devices": 2 }))
         .await?;
     ensure!(
-        fleet[0].poll().await?.cancel().is_none(),
+        fleet[0].poll().await?.cancel_action().is_none(),
         "the update is still being cancelled"
     );
     Ok(())

@@ -1,6 +1,6 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{IsolatedTenant, both_databases};
+use tidegate_e2e::{IsolatedTenant, RestResponse as _, both_databases};
 
 both_databases!(drift_is_reported_and_not_corrected);
 
@@ -16,10 +16,10 @@ async fn drift_is_reported_and_not_corrected(tenant: IsolatedTenant) -> Result<(
     let device = &fleet[0];
     // It reports its old version, repeatedly.
     for _ in 0..3 {
-        device.report(json!({ "sw_version": "1.0.0" })).await?;
+        device.report([("sw_version", "1.0.0")]).await?;
         let poll = device.poll().await?;
         ensure!(
-            poll.deployment().is_none(),
+            poll.deployment_base().is_none(),
             "an update is offered: {poll:?}"
         );
     }
@@ -58,7 +58,7 @@ async fn drift_is_reported_and_not_corrected(tenant: IsolatedTenant) -> Result<(
         "{changes:?}"
     );
 
-    device.report(json!({ "sw_version": "2.0.0" })).await?;
+    device.report([("sw_version", "2.0.0")]).await?;
     let shown = tenant
         .viewer
         .get("devices/edge-0")

@@ -2,7 +2,9 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{Device, FirmwareForm, IsolatedTenant, both_databases, wait_until};
+use tidegate_e2e::{
+    ConfigData, Device, FirmwareForm, IsolatedTenant, RestResponse as _, both_databases, wait_until,
+};
 
 use super::update_device;
 
@@ -91,17 +93,17 @@ async fn mode_latest_does_not_offer_a_failed_release_again(tenant: IsolatedTenan
     .await?;
     // The next release is selected after the failure was processed; if 2.0.0 had been offered again, it would be
     // listed.
-    fleet[0].report(json!({ "sw_version": "1.0.1" })).await?;
+    fleet[0].report([("sw_version", "1.0.1")]).await?;
     upload(&tenant, "3.0.0", false).await?;
     install_until(&mut fleet[0], "3.0.0").await?;
 
     // It reports an old version, repeatedly.
     for _ in 0..3 {
-        fleet[0].report(json!({ "sw_version": "1.0.0" })).await?;
-        ensure!(fleet[0].poll().await?.deployment().is_none());
+        fleet[0].report([("sw_version", "1.0.0")]).await?;
+        ensure!(fleet[0].poll().await?.deployment_base().is_none());
     }
     upload(&tenant, "4.0.0", false).await?;
-    fleet[0].report(json!({ "sw_version": "3.0.0" })).await?;
+    fleet[0].report([("sw_version", "3.0.0")]).await?;
     install_until(&mut fleet[0], "4.0.0").await?;
     let updates = tenant.viewer.list("devices/edge-0/updates").await?;
     let versions: Vec<_> = updates
@@ -123,11 +125,11 @@ async fn mode_latest_reads_hardware_from_images(tenant: IsolatedTenant) -> Resul
     // newc.swu 1.4.0 lists the revisions 1.0 and 1.2, verity.raucb 1.4.0 is for `Tide Dock`.
     let mut fleet = tenant.create_devices("edge", 3).await?;
     for (device, hardware) in fleet.iter().zip([
-        json!({ "hw_boardname": "dock", "hw_model": null, "hw_revision": "1.2" }),
-        json!({ "hw_boardname": "dock", "hw_model": null, "hw_revision": "2.0" }),
-        json!({ "hw_model": "Tide Dock", "hw_revision": "7" }),
+        ConfigData::merge([("hw_boardname", "dock"), ("hw_revision", "1.2")]).without("hw_model"),
+        ConfigData::merge([("hw_boardname", "dock"), ("hw_revision", "2.0")]).without("hw_model"),
+        ConfigData::merge([("hw_model", "Tide Dock"), ("hw_revision", "7")]),
     ]) {
-        device.report(hardware).await?;
+        device.report_config(&hardware).await?;
         update_device(&tenant, &device.id, json!({ "mode": "latest" })).await?;
     }
     FirmwareForm::new("4.0.0")

@@ -8,17 +8,17 @@ mod modes;
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::Value;
-use tidegate_e2e::{HttpResponse, TestTenant};
+use tidegate_e2e::{HttpResponse, RestResponse as _, TestTenant};
 
 /// Changes a device. Returns the device.
 async fn update_device(tenant: &TestTenant, id: &str, change: Value) -> Result<Value> {
     let request = tenant
         .operator
         .request(Method::PATCH, &format!("devices/{id}"));
-    HttpResponse::fetch(request.json(&change))
+    Ok(HttpResponse::fetch(request.json(&change))
         .await?
         .expect_status(200)?
-        .json()
+        .json()?)
 }
 
 /// The membership of a device in a campaign, and its reasons as one text.

@@ -1,6 +1,6 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{IsolatedTenant, both_databases};
+use tidegate_e2e::{IsolatedTenant, RestResponse as _, both_databases};
 
 use super::{explain_membership, update_device};
 
@@ -118,7 +118,7 @@ async fn a_deleted_device_registers_as_new(tenant: IsolatedTenant) -> Result<()>
     tenant.wait_for_status(id, "completed").await?;
 
     let poll = fleet[0].poll().await?;
-    ensure!(poll.deployment().is_none(), "{poll:?}");
+    ensure!(poll.deployment_base().is_none(), "{poll:?}");
     let again = tenant
         .viewer
         .get("devices/edge-0")
