@@ -1,4 +1,6 @@
-//! A minimal HTTP/1.1 client for the load generator, so that the client is not what is measured.
+//! A minimal HTTP/1.1 client for the load generator, so that the client is not what is measured. The client
+//! for devices, `tidegate-ddi-client`, works on reqwest, whose work would compete with the server for the same
+//! processors. It provides the paths, the credentials and the bodies of the requests.
 
 use std::net::SocketAddr;
 

@@ -11,6 +11,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
+use tidegate_ddi_client::{
+    ConfigData, Execution, Feedback, FeedbackBody, Finished, Resource, root_path,
+};
 
 use crate::{
     http1::{Connection, request},
@@ -160,10 +163,12 @@ pub(crate) async fn update(
 ) -> Result<UpdateLoadResult> {
     let next = Arc::new(AtomicUsize::new(0));
     let fields: Arc<str> = fields.into();
+    let feedback = Arc::new(feedback_bodies()?);
     let cpu = cpu_of("self")?;
     let began = Instant::now();
     let workers = (0..CONNECTIONS).map(|_| {
         let (next, fields) = (Arc::clone(&next), Arc::clone(&fields));
+        let feedback = Arc::clone(&feedback);
         tokio::spawn(async move {
             let mut connection = Connection::open(addr).await?;
             let (mut updates, mut times) = (0_u64, Vec::new());
@@ -172,7 +177,15 @@ pub(crate) async fn update(
                 if device >= devices {
                     break;
                 }
-                run_update(&mut connection, addr, &fields, device, &mut times).await?;
+                run_update(
+                    &mut connection,
+                    addr,
+                    &fields,
+                    device,
+                    &feedback,
+                    &mut times,
+                )
+                .await?;
                 updates += 1;
             }
             anyhow::Ok((updates, times))
@@ -198,6 +211,7 @@ async fn run_update(
     addr: SocketAddr,
     fields: &str,
     device: usize,
+    feedback: &[Vec<u8>],
     times: &mut Vec<f64>,
 ) -> Result<()> {
     let poll = request("GET", &device_path(device), addr, fields, b"");
@@ -210,15 +224,8 @@ async fn run_update(
     connection.exchange(&detect).await?.expect_status(200)?;
     let (path, _) = path.split_once('?').unwrap_or((&path, ""));
     let path = format!("{path}/feedback");
-    for (execution, finished) in [
-        ("download", "none"),
-        ("proceeding", "none"),
-        ("closed", "success"),
-    ] {
-        let body = format!(
-            r#"{{"status":{{"execution":"{execution}","result":{{"finished":"{finished}"}},"details":[]}}}}"#
-        );
-        let log = request("POST", &path, addr, fields, body.as_bytes());
+    for body in feedback {
+        let log = request("POST", &path, addr, fields, body);
         let before = Instant::now();
         connection.exchange(&log).await?.expect_status(200)?;
         times.push(before.elapsed().as_secs_f64() * 1e3);
@@ -226,7 +233,24 @@ async fn run_update(
     Ok(())
 }
 
-/// The path of the update that a poll offers.
+/// The bodies of the feedback on one update, in order.
+fn feedback_bodies() -> Result<Vec<Vec<u8>>> {
+    let body = |(execution, finished)| {
+        let feedback = Feedback::new(execution, finished);
+        Ok(serde_json::to_vec(&FeedbackBody::from(&feedback))?)
+    };
+    [
+        (Execution::Download, Finished::None),
+        (Execution::Proceeding, Finished::None),
+        (Execution::Closed, Finished::Success),
+    ]
+    .map(body)
+    .into_iter()
+    .collect()
+}
+
+/// The path of the update that a poll offers. It is found in the text and not parsed, as this is part of the measured
+/// load.
 pub(crate) fn offered_path(poll: &str) -> Option<&str> {
     let (_, link) = poll.split_once(r#""deploymentBase":{"href":""#)?;
     let (href, _) = link.split_once('"')?;
@@ -242,9 +266,16 @@ pub(crate) async fn register_devices(
 ) -> Result<()> {
     let next = Arc::new(AtomicUsize::new(0));
     let fields = Arc::new(fields);
+    let attributes = ConfigData::merge([
+        ("hw_model", "edge"),
+        ("hw_revision", "1.0"),
+        ("sw_version", "1.0.0"),
+    ]);
+    let attributes: Arc<[u8]> = serde_json::to_vec(&attributes)?.into();
     // More connections than the loads use: this is not measured, and a group commit takes all waiting requests.
     let workers = (0..4 * CONNECTIONS).map(|_| {
         let (next, fields) = (Arc::clone(&next), Arc::clone(&fields));
+        let attributes = Arc::clone(&attributes);
         tokio::spawn(async move {
             let mut connection = Connection::open(addr).await?;
             loop {
@@ -255,9 +286,8 @@ pub(crate) async fn register_devices(
                 let (path, fields) = (device_path(device), fields(device));
                 let poll = request("GET", &path, addr, &fields, b"");
                 connection.exchange(&poll).await?.expect_status(200)?;
-                let body = r#"{"mode":"merge","data":{"hw_model":"edge","hw_revision":"1.0","sw_version":"1.0.0"}}"#;
-                let path = format!("{path}/configData");
-                let report = request("PUT", &path, addr, &fields, body.as_bytes());
+                let path = format!("{path}/{}", Resource::ConfigData);
+                let report = request("PUT", &path, addr, &fields, &attributes);
                 connection.exchange(&report).await?.expect_status(200)?;
             }
         })
@@ -267,7 +297,7 @@ pub(crate) async fn register_devices(
 
 /// The path of a device's root resource.
 pub(crate) fn device_path(device: usize) -> String {
-    format!("/DEFAULT/controller/v1/edge-device-{device:06}")
+    root_path("DEFAULT", &format!("edge-device-{device:06}"))
 }
 
 async fn joined<T>(

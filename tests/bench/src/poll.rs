@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
+use tidegate_ddi_client::Credentials;
 
 use crate::{
     Bench,
@@ -12,7 +13,7 @@ use crate::{
     load::{self, CONNECTIONS, LoadResult},
     process::Process,
     report::{Figure, median},
-    tidegate::Tidegate,
+    tidegate::{Tidegate, authorization},
 };
 
 pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
@@ -57,7 +58,9 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 
 /// The header line of a device with a token of its own.
 fn device_header(device: usize) -> String {
-    format!("authorization: TargetToken 4f6c1b0a9d8e7f605142{device:012}\r\n")
+    authorization(&Credentials::Target(format!(
+        "4f6c1b0a9d8e7f605142{device:012}"
+    )))
 }
 
 fn figures(

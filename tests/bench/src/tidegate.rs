@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
+use tidegate_ddi_client::Credentials;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
@@ -39,7 +40,7 @@ impl Tidegate {
         Ok(Self {
             process,
             data_dir,
-            gateway: format!("authorization: GatewayToken {gateway}\r\n"),
+            gateway: authorization(&Credentials::Gateway(gateway)),
             key: key.to_owned(),
             database: database.map(str::to_owned),
         })
@@ -119,6 +120,12 @@ impl Tidegate {
         let made = success(&connection.read_response().await?, "firmware")?;
         made["firmware_id"].as_i64().context("no firmware_id")
     }
+}
+
+/// The header line with the credentials of a device.
+pub(crate) fn authorization(credentials: &Credentials) -> String {
+    let value = credentials.authorization();
+    value.map_or_else(String::new, |value| format!("authorization: {value}\r\n"))
 }
 
 fn serve(bench: &Bench, data_dir: &Path, database: Option<&str>) -> Result<Process> {
