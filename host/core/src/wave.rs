@@ -2,7 +2,7 @@
 
 use strum::{IntoStaticStr, VariantArray};
 
-use crate::{plugin::Failure, time::Timestamp};
+use crate::time::Timestamp;
 
 /// Counter group of a device in its wave, as operators and plugins see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
@@ -110,6 +110,15 @@ pub struct WaveReport {
     pub advanced_at: Option<Timestamp>,
     /// Failures by error code, most frequent first.
     pub failures: Vec<Failure>,
+}
+
+/// Number of failures with one error code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// `error_code` of the updates.
+    pub code: String,
+    /// Number of devices that failed with it.
+    pub devices: u64,
 }
 
 /// True if the failures of a wave reach the campaign's failure ceiling, which the server enforces regardless of

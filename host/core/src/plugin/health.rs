@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use strum::IntoStaticStr;
 
-use super::{Context, Failure, FirmwareFacts, RollbackRequest};
-use crate::wave::{Counts, WaveReport};
+use super::{Context, FirmwareFacts, RollbackRequest};
+use crate::wave::{Counts, Failure, WaveReport};
 
 /// Input of a health policy.
 #[derive(Debug, Clone, PartialEq)]

@@ -168,12 +168,3 @@ pub struct RollbackRequest {
     /// Reason for operators.
     pub reason: String,
 }
-
-/// Number of failures with one error code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// `error_code` of the updates.
-    pub code: String,
-    /// Number of devices that failed with it.
-    pub devices: u64,
-}

@@ -220,8 +220,8 @@ impl From<wave::Counts> for types::Counts {
     }
 }
 
-impl From<core::Failure> for types::Failure {
-    fn from(failure: core::Failure) -> Self {
+impl From<wave::Failure> for types::Failure {
+    fn from(failure: wave::Failure) -> Self {
         Self {
             code: failure.code,
             devices: failure.devices,

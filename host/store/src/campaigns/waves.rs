@@ -3,9 +3,8 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     id::{CampaignId, TenantId},
-    plugin::Failure,
     time::Timestamp,
-    wave::{Counts, WaveReport},
+    wave::{Counts, Failure, WaveReport},
 };
 use tidegate_engine::ports::{StoreError, Wave};
 

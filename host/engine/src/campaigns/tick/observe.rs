@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use tidegate_core::{
     campaign::PluginUse,
     firmware::Firmware,
-    plugin::{Failure, HealthInput, Observation, PolicyVerdict},
+    plugin::{HealthInput, Observation, PolicyVerdict},
     time::Timestamp,
-    wave::{Counts, WaveReport},
+    wave::{Counts, Failure, WaveReport},
 };
 
 use crate::{campaigns::prepare::context, ports::Run};

@@ -1,6 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tidegate_core::plugin::Failure;
+use tidegate_core::wave::Failure;
 use tidegate_engine::{
     Ctx, campaigns,
     ports::{PageRequest, Wave},
