@@ -1,5 +1,9 @@
 //! Campaigns: one firmware for a set of devices, rolled out by one strategy under a list of policies.
 
+mod retry_action;
+
+pub use retry_action::{RetryAction, retry_action};
+
 use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use crate::{

@@ -14,7 +14,7 @@ pub use confirmation::DENIED;
 pub use options::{
     Confirmation, HandlingType, OnDenied, Timeouts, UpdateOptions, UpdateType, UpdateTypeName,
 };
-pub use retry::{Attempt, MAX_RETRIES, MAX_RETRY_DELAY, RetryAction, RetryPolicy, retry_action};
+pub use retry::{Attempt, MAX_RETRIES, MAX_RETRY_DELAY, RetryPolicy};
 pub use status::UpdateStatus;
 pub use success_criteria::{MAX_SOAK, SuccessCriteria, SuccessCriteriaName};
 

@@ -1,9 +1,9 @@
-//! Automatic retries: which failures are retried, when, and what stops a retry.
+//! Automatic retries: which failures are retried, and when.
 
 use std::time::Duration;
 
 use super::{Purpose, Update, UpdateOptions, UpdateState, UpdateStatus};
-use crate::{campaign::CampaignStatus, id::UpdateId, time::Timestamp, update::SuccessCriteria};
+use crate::{id::UpdateId, time::Timestamp, update::SuccessCriteria};
 
 /// Maximum retries of an update.
 pub const MAX_RETRIES: u32 = 10;
@@ -58,17 +58,6 @@ pub struct Attempt {
     pub is_retried: bool,
 }
 
-/// What happens to a scheduled retry that is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryAction {
-    /// Offered to the device.
-    Offer,
-    /// Postponed until its campaign continues.
-    Wait,
-    /// Cancelled.
-    Cancel,
-}
-
 impl UpdateState {
     /// The state of a retry that is offered at `at`.
     pub fn scheduled(
@@ -107,20 +96,6 @@ impl Update {
     /// When it was first offered, or will be.
     pub fn offered_at(&self) -> Timestamp {
         self.attempt.scheduled_at.unwrap_or(self.created_at)
-    }
-}
-
-/// What happens to a retry that is due, given the status of its campaign, if any. A device that was pinned in the
-/// meantime gets no further attempt of a campaign's rollout.
-pub fn retry_action(campaign: Option<(CampaignStatus, Purpose)>, is_pinned: bool) -> RetryAction {
-    use CampaignStatus as S;
-    match campaign {
-        // Operators may update a pinned device, and cancel that update themselves.
-        None | Some((_, Purpose::Rollback)) => RetryAction::Offer,
-        Some((S::Cancelled | S::RollingBack | S::RolledBack | S::Failed, _)) => RetryAction::Cancel,
-        Some(_) if is_pinned => RetryAction::Cancel,
-        Some((S::InProgress | S::Completed, _)) => RetryAction::Offer,
-        Some((S::Created | S::Paused | S::Held, _)) => RetryAction::Wait,
     }
 }
 
@@ -296,37 +271,5 @@ mod tests {
         let due = step(scheduled, &UpdateEvent::DeadlinePassed, NOW);
         assert_eq!(due.status, UpdateStatus::WaitingConfirmation);
         assert_eq!(due.timeout_at, NOW.plus(Duration::from_mins(90)));
-    }
-
-    #[test]
-    fn retries_follow_the_campaign_status() {
-        use CampaignStatus as S;
-        let forward = Purpose::Forward { wave: 0 };
-        assert_eq!(retry_action(None, true), RetryAction::Offer);
-        for (status, on_its_way, pinned) in [
-            (S::InProgress, RetryAction::Offer, RetryAction::Cancel),
-            (S::Completed, RetryAction::Offer, RetryAction::Cancel),
-            (S::Paused, RetryAction::Wait, RetryAction::Cancel),
-            (S::Held, RetryAction::Wait, RetryAction::Cancel),
-            (S::RollingBack, RetryAction::Cancel, RetryAction::Cancel),
-            (S::RolledBack, RetryAction::Cancel, RetryAction::Cancel),
-            (S::Cancelled, RetryAction::Cancel, RetryAction::Cancel),
-            (S::Failed, RetryAction::Cancel, RetryAction::Cancel),
-        ] {
-            assert_eq!(
-                retry_action(Some((status, forward)), false),
-                on_its_way,
-                "{status:?}"
-            );
-            assert_eq!(
-                retry_action(Some((status, forward)), true),
-                pinned,
-                "{status:?}"
-            );
-            assert_eq!(
-                retry_action(Some((status, Purpose::Rollback)), true),
-                RetryAction::Offer
-            );
-        }
     }
 }

@@ -89,7 +89,7 @@ pub trait Runs: Send + Sync {
     ) -> Result<RollbackBatch, StoreError>;
 
     /// Ends up to `limit` open updates whose timeout has passed. Scheduled retries that are due are handled as
-    /// [`tidegate_core::update::retry_action`] says.
+    /// [`tidegate_core::campaign::retry_action`] says.
     async fn expire_updates(
         &self,
         now: Timestamp,

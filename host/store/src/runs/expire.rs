@@ -4,10 +4,10 @@ use std::{
 };
 
 use tidegate_core::{
-    campaign::CampaignStatus,
+    campaign::{CampaignStatus, RetryAction, retry_action},
     id::{DeviceKey, TenantId, UpdateId},
     time::Timestamp,
-    update::{RetryAction, UpdateEvent, UpdateStatus, retry_action},
+    update::{UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::ports::{AffectedDevice, StoreError};
 
