@@ -4,6 +4,7 @@ mod confirmation;
 mod deadline;
 mod options;
 mod retry;
+mod retry_policy;
 mod status;
 mod success_criteria;
 #[cfg(test)]
@@ -14,7 +15,8 @@ pub use confirmation::DENIED;
 pub use options::{
     Confirmation, HandlingType, OnDenied, Timeouts, UpdateOptions, UpdateType, UpdateTypeName,
 };
-pub use retry::{Attempt, MAX_RETRIES, MAX_RETRY_DELAY, RetryPolicy};
+pub use retry::Attempt;
+pub use retry_policy::{MAX_RETRIES, MAX_RETRY_DELAY, RetryPolicy};
 pub use status::UpdateStatus;
 pub use success_criteria::{MAX_SOAK, SuccessCriteria, SuccessCriteriaName};
 
