@@ -19,7 +19,7 @@ use crate::{
     failure::{CallStage, classify, describe},
     guest::Guest,
     limits::{Budget, SandboxLimits},
-    record, replay,
+    record,
     schema::{ConfigSchema, parse_config},
     since_1_0::{self as contract, CallInput, CallName},
     text::{MAX_REASON_BYTES, truncate},
@@ -124,11 +124,6 @@ impl Plugin {
     /// Calls a health policy's `evaluate`.
     pub fn evaluate(&self, input: core::HealthInput) -> Call<core::HealthAnswer> {
         map_output(self.call(&contract::HealthInput::from(input)), Into::into)
-    }
-
-    /// Repeats a call with a recorded input.
-    pub fn replay(&self, input: &[u8]) -> Call<()> {
-        replay::replay(self, input)
     }
 
     /// Calls the plugin's `describe`.

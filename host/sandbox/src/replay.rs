@@ -48,34 +48,37 @@ pub fn encode_input(call: &str, input: &str) -> Result<Vec<u8>, InvalidCallInput
     }
 }
 
-/// Repeats a call with a recorded input. The new record has the same input and the new output.
-pub(crate) fn replay(plugin: &Plugin, input: &[u8]) -> Call<()> {
-    let invalid_record =
-        |error: &dyn std::fmt::Display| CallFailure::Host(format!("read the question: {error}"));
-    let json = match record::decompress(input) {
-        Ok(json) => json,
-        Err(error) => return failed(invalid_record(&error)),
-    };
-    let recorded: RawRecordedInput<'_> = match serde_json::from_str(&json) {
-        Ok(recorded) => recorded,
-        Err(error) => return failed(invalid_record(&error)),
-    };
-    let Ok(call) = recorded.call.parse::<CallName>() else {
-        return failed(invalid_record(&InvalidCallInput::Call(
-            recorded.call.to_owned(),
-        )));
-    };
-    let record = CallRecord {
-        input_digest: Some(Digest::of(json.as_bytes())),
-        input: input.to_vec(),
-        output: Vec::new(),
-    };
-    match call {
-        CallName::Plan => replay_input::<PlanInput>(plugin, &json, record),
-        CallName::Assign => replay_input::<AssignInput>(plugin, &json, record),
-        CallName::Decide => replay_input::<Observation>(plugin, &json, record),
-        CallName::Check => replay_input::<CheckInput>(plugin, &json, record),
-        CallName::Evaluate => replay_input::<HealthInput>(plugin, &json, record),
+impl Plugin {
+    /// Repeats a call with a recorded input. The new record has the same input and the new output.
+    pub fn replay(&self, input: &[u8]) -> Call<()> {
+        let invalid_record = |error: &dyn std::fmt::Display| {
+            CallFailure::Host(format!("read the question: {error}"))
+        };
+        let json = match record::decompress(input) {
+            Ok(json) => json,
+            Err(error) => return failed(invalid_record(&error)),
+        };
+        let recorded: RawRecordedInput<'_> = match serde_json::from_str(&json) {
+            Ok(recorded) => recorded,
+            Err(error) => return failed(invalid_record(&error)),
+        };
+        let Ok(call) = recorded.call.parse::<CallName>() else {
+            return failed(invalid_record(&InvalidCallInput::Call(
+                recorded.call.to_owned(),
+            )));
+        };
+        let record = CallRecord {
+            input_digest: Some(Digest::of(json.as_bytes())),
+            input: input.to_vec(),
+            output: Vec::new(),
+        };
+        match call {
+            CallName::Plan => replay_input::<PlanInput>(self, &json, record),
+            CallName::Assign => replay_input::<AssignInput>(self, &json, record),
+            CallName::Decide => replay_input::<Observation>(self, &json, record),
+            CallName::Check => replay_input::<CheckInput>(self, &json, record),
+            CallName::Evaluate => replay_input::<HealthInput>(self, &json, record),
+        }
     }
 }
 

@@ -1,11 +1,10 @@
-//! The recorded calls of the contract.
+//! The inputs of the calls, with their outputs, limits and records.
 
 use serde::{Serialize, de::DeserializeOwned};
-use strum::{EnumString, IntoStaticStr, VariantArray};
-use tidegate_core::{Named as _, plugin::PluginKind};
+use tidegate_core::Named as _;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use super::{AssignInput, CheckInput, HealthInput, Observation, PlanInput};
+use super::{AssignInput, CallName, CheckInput, HealthInput, Observation, PlanInput};
 use super::{
     bindings::exports::tidegate::plugin::{
         compatibility::Verdict,
@@ -18,28 +17,6 @@ use crate::{
     limits::{Budget, SandboxLimits},
     record::{RecordedInput, RecordedOutput},
 };
-
-/// The name of a call in the contract and in records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray)]
-#[strum(serialize_all = "snake_case")]
-pub(crate) enum CallName {
-    Plan,
-    Assign,
-    Decide,
-    Check,
-    Evaluate,
-}
-
-impl CallName {
-    /// The kind of plugin that exports the call.
-    pub(crate) fn kind(self) -> PluginKind {
-        match self {
-            Self::Plan | Self::Assign | Self::Decide => PluginKind::Strategy,
-            Self::Check => PluginKind::Compatibility,
-            Self::Evaluate => PluginKind::Health,
-        }
-    }
-}
 
 /// The input of a call. Its type determines the call.
 pub(crate) trait CallInput:

@@ -4,6 +4,7 @@
 
 mod bindings;
 mod call;
+mod call_name;
 mod columns;
 mod input;
 mod output;
@@ -15,7 +16,8 @@ pub(crate) use bindings::exports::tidegate::plugin::{
     meta,
     rollout::{AssignInput, Observation, PlanInput},
 };
-pub(crate) use call::{CallInput, CallName};
+pub(crate) use call::CallInput;
+pub(crate) use call_name::CallName;
 
 use tidegate_core::plugin::PluginKind;
 
