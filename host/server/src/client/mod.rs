@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, RequestBuilder, Response, Url, header::CONTENT_TYPE};
 use serde_json::Value;
 
@@ -14,6 +15,13 @@ pub(crate) use problem::Problem;
 
 /// Delay before an ended event stream is reopened.
 pub(crate) const RECONNECT_DELAY: Duration = Duration::from_secs(1);
+
+/// All but the characters that a path segment contains unescaped.
+const SEGMENT_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The help heading of options that all commands share.
 const HEADING: &str = "Server and output";
@@ -132,6 +140,11 @@ impl RestClient {
     }
 }
 
+/// Encodes an id as one segment of a path.
+pub(crate) fn segment(id: &str) -> String {
+    utf8_percent_encode(id, SEGMENT_ESCAPES).to_string()
+}
+
 /// A JWT has three parts separated by dots; API keys contain no dot.
 fn is_bearer_token(key: &str) -> bool {
     key.split('.').count() == 3
@@ -162,7 +175,12 @@ async fn send(request: RequestBuilder) -> Result<Response> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_bearer_token;
+    use super::*;
+
+    #[test]
+    fn an_id_stays_one_segment() {
+        assert_eq!(segment("a/b ü?.-"), "a%2Fb%20%C3%BC%3F.-");
+    }
 
     #[test]
     fn keys_and_tokens_are_distinguished() {

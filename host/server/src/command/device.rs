@@ -3,14 +3,12 @@ mod change;
 mod token;
 mod update;
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{PageArgs, listing, show};
-use crate::client::{Remote, RestClient, table};
+use super::{PageArgs, listing, show, update_view::UPDATES};
+use crate::client::{Remote, RestClient, segment, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Device {
@@ -114,20 +112,6 @@ impl Device {
     }
 }
 
-/// Encodes an id as one path segment.
-pub(super) fn segment(id: &str) -> String {
-    let mut text = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
-}
-
 fn sheet(device: &Value) -> String {
     let facts = table::sheet(
         device,
@@ -210,23 +194,3 @@ const CHANGES: [table::Column<'_>; 5] = [
     ("BEFORE", "/before"),
     ("AFTER", "/after"),
 ];
-
-pub(super) const UPDATES: [table::Column<'_>; 9] = [
-    ("UPDATE", "/update_id"),
-    ("DEVICE", "/device_id"),
-    ("WAVE", "/wave"),
-    ("STATUS", "/status"),
-    ("RETRY", "/retry_count"),
-    ("FROM", "/from_version"),
-    ("TO", "/to_version"),
-    ("ERROR", "/error_code"),
-    ("ENDED AT", "/completed_at"),
-];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn an_id_stays_one_segment() {
-        assert_eq!(super::segment("a/b ü?.-"), "a%2Fb%20%C3%BC%3F.-");
-    }
-}

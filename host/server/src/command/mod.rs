@@ -15,7 +15,9 @@ mod serve;
 mod settings;
 mod tenant;
 mod update;
+mod update_log;
 mod update_options;
+mod update_view;
 mod window;
 
 use std::process::ExitCode;

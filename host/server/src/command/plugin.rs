@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
-use super::{device::segment, firmware::stream, listing, show};
-use crate::client::{Remote, RestClient, table};
+use super::{firmware::stream, listing, show};
+use crate::client::{Remote, RestClient, segment, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Plugin {

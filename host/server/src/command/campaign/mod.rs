@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{PageArgs, device::UPDATES, listing, show};
+use super::{PageArgs, listing, show, update_view::UPDATES};
 use crate::client::{Remote, RestClient};
 
 #[derive(Debug, Args)]

@@ -2,9 +2,9 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{segment, sheet};
+use super::sheet;
 use crate::{
-    client::RestClient,
+    client::{RestClient, segment},
     command::{print, show},
 };
 

@@ -2,9 +2,9 @@ use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
 
-use super::{segment, sheet};
+use super::sheet;
 use crate::{
-    client::RestClient,
+    client::{RestClient, segment},
     command::{print, show},
 };
 

@@ -3,9 +3,8 @@ use clap::Subcommand;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde_json::{Value, json};
 
-use super::segment;
 use crate::{
-    client::RestClient,
+    client::{RestClient, segment},
     command::{print, show},
 };
 

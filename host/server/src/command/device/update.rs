@@ -2,10 +2,9 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::segment;
 use crate::{
-    client::RestClient,
-    command::{show, update, update_options::UpdateOptions},
+    client::{RestClient, segment},
+    command::{show, update_log, update_options::UpdateOptions, update_view},
 };
 
 /// Offer a firmware to a device.
@@ -42,7 +41,7 @@ impl Update {
         self.options.set(&mut body);
         let path = format!("devices/{}/update", segment(&self.id));
         let created = rest.post(&path, &Value::Object(body)).await?;
-        show(rest, &created, update::sheet);
+        show(rest, &created, update_view::sheet);
         Ok(())
     }
 }
@@ -71,7 +70,7 @@ impl Rollback {
         }
         let path = format!("devices/{}/rollback", segment(&self.id));
         let created = rest.post(&path, &body).await?;
-        show(rest, &created, update::sheet);
+        show(rest, &created, update_view::sheet);
         Ok(())
     }
 }
@@ -93,11 +92,11 @@ impl Log {
     pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         let path = format!("devices/{}/log", segment(&self.id));
         if self.follow {
-            return update::follow(rest, &path, update::Until::Stopped).await;
+            return update_log::follow(rest, &path, update_log::Until::Stopped).await;
         }
         let query = [("limit", self.limit.to_string())];
         let log = rest.get(&path, &query).await?;
-        show(rest, &log, update::lines);
+        show(rest, &log, update_log::lines);
         Ok(())
     }
 }

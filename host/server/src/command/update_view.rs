@@ -1,0 +1,73 @@
+//! How updates are shown.
+
+use serde_json::Value;
+
+use super::update_options::OPTION_FACTS;
+use crate::client::table;
+
+/// The columns of a list of updates.
+pub(super) const UPDATES: [table::Column<'_>; 9] = [
+    ("UPDATE", "/update_id"),
+    ("DEVICE", "/device_id"),
+    ("WAVE", "/wave"),
+    ("STATUS", "/status"),
+    ("RETRY", "/retry_count"),
+    ("FROM", "/from_version"),
+    ("TO", "/to_version"),
+    ("ERROR", "/error_code"),
+    ("ENDED AT", "/completed_at"),
+];
+
+/// The facts about an update.
+pub(super) fn sheet(update: &Value) -> String {
+    let mut update = update.clone();
+    // An ended update has no deadline, and a scheduled one does not have one yet.
+    if !update["completed_at"].is_null() || update["status"] == "scheduled" {
+        update["timeout_at"] = Value::Null;
+    }
+    let facts: [&[(&str, &str)]; 3] = [
+        &[
+            ("id", "/update_id"),
+            ("device", "/device_id"),
+            ("campaign", "/campaign_id"),
+            ("firmware", "/firmware_name"),
+            ("from", "/from_version"),
+            ("to", "/to_version"),
+            ("status", "/status"),
+            ("phase", "/phase"),
+            ("code", "/code"),
+            ("percent", "/progress_percentage"),
+        ],
+        OPTION_FACTS,
+        &[
+            ("retry", "/retry_count"),
+            ("max retries", "/max_retries"),
+            ("retry of", "/retry_of"),
+            ("scheduled", "/scheduled_at"),
+            ("error", "/error_code"),
+            ("why", "/error_message"),
+            ("created", "/created_at"),
+            ("started", "/started_at"),
+            ("ended", "/completed_at"),
+            ("times out at", "/timeout_at"),
+        ],
+    ];
+    table::sheet(&update, &facts.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_open_updates_show_a_deadline() {
+        let update = |status: &str, completed_at: Option<&str>| {
+            sheet(&json!({"status": status, "completed_at": completed_at, "timeout_at": "12:00"}))
+        };
+        assert!(update("offered", None).contains("times out at  12:00"));
+        assert!(!update("completed", Some("11:00")).contains("12:00"));
+        assert!(!update("scheduled", None).contains("12:00"));
+    }
+}
