@@ -112,6 +112,12 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with_errors(errors)
     }
 
+    /// The paths of the fields that it names.
+    #[cfg(test)]
+    pub(crate) fn field_paths(&self) -> Vec<&str> {
+        self.errors.iter().map(|error| &*error.path).collect()
+    }
+
     /// Renames the fields of the broken rules.
     pub(crate) fn map_fields(self, rename: impl Fn(String) -> String) -> Self {
         if self.errors.is_empty() {

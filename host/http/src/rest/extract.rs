@@ -63,7 +63,7 @@ where
             path.push('/');
             path.push_str(&name);
         }
-        if let Some(name) = missing_field(&error.to_string()) {
+        if let Some(name) = named_field(&error.to_string()) {
             path.push('/');
             path.push_str(&escape_token(name));
         }
@@ -91,9 +91,12 @@ pub(super) fn decode_problem(
     Problem::invalid(code, errors.collect())
 }
 
-/// The name of the missing field in an error message: serde does not report it in any other way.
-fn missing_field(error: &str) -> Option<&str> {
-    let (name, _) = error.strip_prefix("missing field `")?.split_once('`')?;
+/// The name of the missing or repeated field in an error message: serde does not report it in any other way.
+fn named_field(error: &str) -> Option<&str> {
+    let rest = error
+        .strip_prefix("missing field `")
+        .or_else(|| error.strip_prefix("duplicate field `"))?;
+    let (name, _) = rest.split_once('`')?;
     Some(name)
 }
 

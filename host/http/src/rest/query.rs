@@ -1,5 +1,7 @@
 //! Query parameters.
 
+use std::borrow::Cow;
+
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -38,21 +40,40 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for QueryParams<T> {
     }
 }
 
+/// Parses a query. An error names every parameter that is invalid or unknown.
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T> {
-    let pairs = form_urlencoded::parse(query.as_bytes());
-    let Attempt { result, unknown } = decode(serde_urlencoded::Deserializer::new(pairs));
-    let unknown: Vec<_> = unknown.iter().map(|path| parameter_name(path)).collect();
-    match result {
-        Ok(value) if unknown.is_empty() => Ok(value),
-        Ok(_) => Err(decode_problem(Vec::new(), unknown, Vec::new())),
-        Err((path, error)) => {
-            let invalid = FieldError {
-                path: parameter_name(&path),
-                message: error.to_string(),
-            };
-            Err(decode_problem(vec![invalid], unknown, Vec::new()))
+    let mut invalid: Vec<FieldError> = Vec::new();
+    let mut valid = Cow::Borrowed(query);
+    loop {
+        let pairs = form_urlencoded::parse(valid.as_bytes());
+        let Attempt { result, unknown } = decode(serde_urlencoded::Deserializer::new(pairs));
+        let unknown: Vec<_> = unknown.iter().map(|path| parameter_name(path)).collect();
+        let (path, error) = match result {
+            Ok(value) if unknown.is_empty() && invalid.is_empty() => return Ok(value),
+            Ok(_) => return Err(decode_problem(invalid, unknown, Vec::new())),
+            Err(error) => error,
+        };
+        let name = parameter_name(&path);
+        let rest = without(&valid, &name);
+        invalid.push(FieldError {
+            path: name,
+            message: error.to_string(),
+        });
+        // A missing parameter cannot be left out.
+        match rest {
+            Some(rest) => valid = Cow::Owned(rest),
+            None => return Err(decode_problem(invalid, unknown, Vec::new())),
         }
     }
+}
+
+/// The query without a parameter; none if it has no such parameter.
+fn without(query: &str, name: &str) -> Option<String> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let (removed, kept): (Vec<_>, Vec<_>) = pairs.partition(|(known, _)| known == name);
+    let mut rest = form_urlencoded::Serializer::new(String::new());
+    rest.extend_pairs(kept);
+    (!removed.is_empty()).then(|| rest.finish())
 }
 
 /// The name of the parameter at a JSON pointer.
@@ -60,26 +81,37 @@ fn parameter_name(path: &str) -> String {
     path.trim_start_matches('/').to_owned()
 }
 
-/// The page for `limit` and `offset`; 422 if one is out of range.
+/// The page for `limit` and `offset`; 422 that names each that is out of range.
 pub(crate) fn page(limit: Option<u32>, offset: Option<u64>) -> Result<PageRequest> {
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Problem::field(
-            "invalid_page",
+    let page = PageRequest {
+        limit: limit.unwrap_or(DEFAULT_LIMIT),
+        offset: offset.unwrap_or(0),
+    };
+    let checks = [
+        (
             "limit",
+            (1..=MAX_LIMIT).contains(&page.limit),
             "must be between 1 and 500",
-        ));
-    }
-    let offset = offset.unwrap_or(0);
-    // The database counts with 64-bit signed integers.
-    if i64::try_from(offset).is_err() {
-        return Err(Problem::field(
-            "invalid_page",
+        ),
+        // The database counts with 64-bit signed integers.
+        (
             "offset",
+            i64::try_from(page.offset).is_ok(),
             "must be at most 9223372036854775807",
-        ));
+        ),
+    ];
+    let broken = checks.into_iter().filter(|(_, holds, _)| !holds);
+    let errors: Vec<_> = broken
+        .map(|(name, _, message)| FieldError {
+            path: name.to_owned(),
+            message: message.to_owned(),
+        })
+        .collect();
+    if errors.is_empty() {
+        Ok(page)
+    } else {
+        Err(Problem::invalid("invalid_page", errors))
     }
-    Ok(PageRequest { limit, offset })
 }
 
 #[cfg(test)]
@@ -119,6 +151,15 @@ mod tests {
     }
 
     #[test]
+    fn every_invalid_and_unknown_parameter_is_named() {
+        let query = "limit=x&q=a&colour=red&is_beta=maybe&q=b&size=7";
+        let problem = parse::<TestQuery>(query).expect_err("an error");
+        let mut names = problem.field_paths();
+        names.sort_unstable();
+        assert_eq!(names, ["colour", "is_beta", "limit", "q", "size"]);
+    }
+
+    #[test]
     fn limit_and_offset_are_bounded() {
         assert_eq!(
             page(None, None),
@@ -131,5 +172,7 @@ mod tests {
         assert!(page(Some(0), None).is_err());
         assert!(page(Some(501), None).is_err());
         assert!(page(None, Some(u64::MAX)).is_err());
+        let both = page(Some(0), Some(u64::MAX)).expect_err("an error");
+        assert_eq!(both.field_paths(), ["limit", "offset"]);
     }
 }
