@@ -7,7 +7,10 @@ use super::get;
 use crate::{
     Ctx, Error, Result,
     plugins::PluginCalls,
-    ports::{CallFailure, EntryKind, JournalEntry, Page, PageRequest, RecordedCall, Store},
+    ports::{
+        CallFailure, CallFailureClass, EntryKind, JournalEntry, Page, PageRequest, RecordedCall,
+        Store,
+    },
 };
 
 /// A page of a campaign's journal, oldest first, after the entry with sequence number `after`.
@@ -80,17 +83,23 @@ fn replayable(recorded_call: &RecordedCall) -> Result<Digest> {
     let entry = &recorded_call.entry;
     let message = match (entry.kind, entry.revision) {
         (EntryKind::Host, _) | (_, None) => {
-            "an act of the server is not a plugin call: it cannot be replayed"
+            "an action of the server is not a plugin call: it cannot be replayed"
         }
         (EntryKind::Assign, _) => {
             "an assignment is recorded only as digests of its columns: it cannot be replayed"
         }
-        _ if matches!(entry.outcome.as_str(), "deadline" | "host") => {
-            "a call that missed its deadline has no decision: it cannot be replayed"
+        _ if is_nondeterministic(&entry.outcome) => {
+            "a call that missed its deadline, or that the server could not run, has no decision: it cannot be replayed"
         }
         (_, Some(revision)) => return Ok(revision),
     };
     Err(Error::conflict("not_replayable", message))
+}
+
+/// Whether the outcome of a recorded call is a failure that a repeated call might not have.
+fn is_nondeterministic(outcome: &str) -> bool {
+    let class = outcome.parse::<CallFailureClass>();
+    class.is_ok_and(|class| !class.is_deterministic())
 }
 
 async fn require_same_plugin(

@@ -55,7 +55,8 @@ pub use runs::{
     RollbackProgress, Run, RunRef, Runs, TickOutcome,
 };
 pub use sandbox::{
-    Call, CallFailure, CallRecord, ComponentSource, Inspection, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallFailureClass, CallRecord, ComponentSource, Inspection, Rejection,
+    Sandbox, Validation,
 };
 pub use single_updates::{
     CancelledUpdates, OfferAction, OfferOverrides, OfferResult, OfferedBy, SingleUpdates,

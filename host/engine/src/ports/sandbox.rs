@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use strum::{IntoStaticStr, VariantNames};
+use strum::{EnumDiscriminants, EnumString, IntoStaticStr, VariantNames};
 use tidegate_core::{
     id::Digest,
     plugin::{
@@ -116,8 +116,16 @@ pub struct CallRecord {
 
 /// Why a call has no output. Its name is the class of the failure in the journal, in metrics and in REST; the text is for
 /// display only.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantNames)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantNames, EnumDiscriminants,
+)]
 #[strum(serialize_all = "kebab-case")]
+#[strum_discriminants(
+    name(CallFailureClass),
+    doc = "Class of a [`CallFailure`].",
+    derive(EnumString),
+    strum(serialize_all = "kebab-case")
+)]
 pub enum CallFailure {
     /// The plugin returned an error.
     #[error("the plugin returned an error: {0}")]
@@ -151,6 +159,13 @@ pub enum CallFailure {
 impl CallFailure {
     /// Whether a repeated call would fail in the same way. Otherwise load may be the cause.
     pub fn is_deterministic(&self) -> bool {
-        !matches!(self, Self::Deadline(_) | Self::Host(_))
+        CallFailureClass::from(self).is_deterministic()
+    }
+}
+
+impl CallFailureClass {
+    /// Whether a repeated call would fail in the same way.
+    pub fn is_deterministic(self) -> bool {
+        !matches!(self, Self::Deadline | Self::Host)
     }
 }
