@@ -1,5 +1,5 @@
-use serde_json::{Value, json};
-use sqlx::any::AnyRow;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     id::{DeviceKey, TenantId},
     time::Timestamp,
@@ -39,26 +39,37 @@ pub(crate) async fn replace(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let mut tx = database.write().await?;
+    let sql = format!(
+        "SELECT token_sha256 FROM devices WHERE tenant_id = $1 AND device_id = $2{}",
+        tx.dialect().for_update()
+    );
+    let before: Option<Option<String>> = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(ctx.tenant.0)
+        .bind(storable(device_id).into_owned())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed("read a device's token"))?;
+    let Some(before) = before else {
+        return Ok(false);
+    };
     // If the device has not used the current token, it still has the old one: keep the old one, drop the unused one.
-    let rows = sqlx::query(
+    sqlx::query(
         "UPDATE devices SET \
          old_token_sha256 = CASE WHEN CAST($4 AS BIGINT) IS NULL THEN NULL \
              WHEN old_token_sha256 IS NOT NULL AND old_token_until > CAST($5 AS BIGINT) \
              THEN old_token_sha256 ELSE token_sha256 END, \
          old_token_until = CAST($4 AS BIGINT), token_sha256 = CAST($3 AS TEXT) \
-         WHERE tenant_id = $1 AND device_id = $2 RETURNING id",
+         WHERE tenant_id = $1 AND device_id = $2",
     )
     .bind(ctx.tenant.0)
     .bind(storable(device_id).into_owned())
     .bind(sha256.map(hex::encode))
     .bind(old_until.map(|at| at.0))
     .bind(now.0)
-    .fetch_all(tx.conn())
+    .execute(tx.conn())
     .await
     .map_err(failed("replace a device's token"))?;
-    if rows.is_empty() {
-        return Ok(false);
-    }
+    let before = json!({ "has_token": before.is_some() });
     let (action, after) = match sha256 {
         Some(_) => {
             let old_token_expires_at = old_until.map(|at| at.0);
@@ -67,11 +78,10 @@ pub(crate) async fn replace(
         }
         None => ("device.revoke_token", json!({ "has_token": false })),
     };
-    // Whether the device had a token is not read.
     audit::record(
         &mut tx,
         ctx,
-        AuditEntry::new(action, device_id, Value::Null, after),
+        AuditEntry::new(action, device_id, before, after),
     )
     .await?;
     notify_devices(&mut tx, ctx.tenant, [device_id]).await?;

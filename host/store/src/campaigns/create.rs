@@ -32,10 +32,10 @@ pub(crate) async fn create(
     let tenant = ctx.tenant;
     let mut tx = database.write().await?;
     let spec = campaign.spec;
-    let after = fields(&spec);
     lock_firmware(&mut tx, tenant, spec.firmware).await?;
     let (name, description) = (storable(&spec.name), storable(&spec.description));
     let options = UpdateOptionsRow::new(&spec.options, spec.success_criteria)?;
+    let after = fields(&spec, &options);
     let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
     let feed = spec
         .targets
@@ -112,7 +112,7 @@ fn insert_sql(dialect: Dialect) -> String {
 }
 
 /// For the audit trail. The configs of plugins are left out; the campaign keeps them.
-fn fields(spec: &CampaignSpec) -> Value {
+fn fields(spec: &CampaignSpec, options: &UpdateOptionsRow) -> Value {
     let plugin = |used: &PluginUse| format!("{} {}", used.plugin, used.revision);
     json!({
         "name": spec.name, "firmware_id": spec.firmware.0,
@@ -123,7 +123,9 @@ fn fields(spec: &CampaignSpec) -> Value {
         "strategy": plugin(&spec.strategy),
         "policies": spec.policies.iter().map(plugin).collect::<Vec<_>>(),
         "priority": spec.priority.as_str(), "max_concurrent_updates": spec.max_concurrent_updates,
-        "requires_approval": spec.requires_approval,
+        "requires_approval": spec.requires_approval, "allow_beta": spec.allow_beta,
+        "auto_rollback": spec.auto_rollback, "failure_threshold_percent": spec.failure_threshold_percent,
+        "options": options,
     })
 }
 

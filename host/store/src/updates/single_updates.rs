@@ -23,6 +23,7 @@ use crate::{
     error::{failed, internal},
     rows::{RowError, RowExt as _, row_error},
     tenant_counters::TenantCounters,
+    update_options::UpdateOptionsRow,
 };
 
 pub(crate) async fn create(
@@ -56,7 +57,14 @@ pub(crate) async fn create(
         .await?;
     let affected = affected(&mut tx, &work, &created).await?;
     let by = by.filter(|_| !created.is_empty());
-    let entry = by.map(|by| (by, offer_entry(by.action, &work, &created, offer)));
+    let entry = by
+        .map(|by| {
+            Ok((
+                by,
+                offer_entry(by.action, &work, &created, offer, overrides)?,
+            ))
+        })
+        .transpose()?;
     work.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
     if let Some((by, entry)) = entry {
@@ -137,7 +145,8 @@ fn offer_entry(
     work: &UpdateUnitOfWork,
     created: &HashMap<DeviceKey, UpdateId>,
     offer: &Offer,
-) -> AuditEntry {
+    overrides: OfferOverrides,
+) -> Result<AuditEntry, StoreError> {
     let mut created: Vec<_> = created.iter().map(|(key, id)| (*id, *key)).collect();
     created.sort_unstable();
     let device_id = |key: DeviceKey| work.device(key).map(|device| &device.device_id);
@@ -147,24 +156,32 @@ fn offer_entry(
         OfferAction::Retry => ("update.retry", true),
         OfferAction::CreateMany => ("update.create_many", false),
     };
+    let options = UpdateOptionsRow::new(&offer.options, offer.success_criteria)?;
+    let OfferOverrides {
+        ignore_pin,
+        ignore_installed,
+    } = overrides;
+    let overrides = json!({ "ignore_pin": ignore_pin, "ignore_installed": ignore_installed });
     if let (true, [(id, key)]) = (one, &created[..]) {
-        let after =
-            json!({ "device_id": device_id(*key), "firmware_id": firmware, "version": version });
-        return AuditEntry::new(action, id, Value::Null, after);
+        let after = json!({
+            "device_id": device_id(*key), "firmware_id": firmware, "version": version, "options": options,
+            "overrides": overrides,
+        });
+        return Ok(AuditEntry::new(action, id, Value::Null, after));
     }
     let updates = created.iter().take(MAX_NAMED);
     let updates =
         updates.map(|(id, key)| json!({ "update_id": id.0, "device_id": device_id(*key) }));
-    AuditEntry {
+    Ok(AuditEntry {
         action,
         resource_kind: "update",
         resource_id: None,
         before: Value::Null,
         after: json!({
             "firmware_id": firmware, "version": version, "count": created.len(),
-            "updates": updates.collect::<Vec<_>>(),
+            "updates": updates.collect::<Vec<_>>(), "options": options, "overrides": overrides,
         }),
-    }
+    })
 }
 
 /// Cancels all open updates of the device.

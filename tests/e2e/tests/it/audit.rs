@@ -199,11 +199,11 @@ async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
     walk.changes_nothing(operator, &deactivate).await?;
 
     let replace = send(Method::POST, "devices/{}/token", "shed", None);
-    let change = Change::of("post /devices/{device_id}/token", "device.replace_token").created();
+    let change = Change::of("post /devices/{device_id}/token", "device.replace_token");
     let replaced = walk.succeeds(operator, change, replace).await?;
     walk.add_secret(replaced["token"].as_str().context("no token")?);
     let revoke = send(Method::DELETE, "devices/{}/token", "shed", None);
-    let change = Change::of("delete /devices/{device_id}/token", "device.revoke_token").created();
+    let change = Change::of("delete /devices/{device_id}/token", "device.revoke_token");
     walk.succeeds(operator, change, revoke).await?;
 
     let delete = send(Method::DELETE, "devices/{}", "shed", None);
