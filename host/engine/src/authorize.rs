@@ -9,7 +9,7 @@ use std::{fmt, marker::PhantomData, ops::Deref};
 
 use tidegate_core::Named as _;
 
-use crate::{Ctx, Error, Result, ports::Role};
+use crate::{Ctx, Error, Result, Role};
 
 /// The context of a request whose actor has the role `R`.
 pub struct Authorized<R> {

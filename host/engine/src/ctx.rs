@@ -3,7 +3,7 @@ use std::sync::Arc;
 use strum::{IntoStaticStr, VariantNames};
 use tidegate_core::{id::TenantId, time::Timestamp};
 
-use crate::ports::{Entropy, Role};
+use crate::Role;
 
 /// The context of a request: who asks for what tenant, with which permission, and when. The first argument of every use
 /// case. Cheap to clone.
@@ -62,11 +62,4 @@ impl Actor {
     pub fn command_line() -> Self {
         Self::new(ActorKind::CommandLine, "command line")
     }
-}
-
-/// A new request id: 16 random bytes in hexadecimal digits.
-pub fn draw_request_id(entropy: &dyn Entropy) -> Arc<str> {
-    let mut bytes = [0; 16];
-    entropy.fill(&mut bytes);
-    hex::encode(bytes).into()
 }

@@ -3,12 +3,11 @@ use std::sync::Arc;
 use tidegate_core::{id::TenantId, time::Timestamp};
 
 use crate::{
-    Actor, Authorized, Ctx, Files, HealthRegistry, Settings, Signals, UpdateWriter,
-    ctx::draw_request_id,
+    Actor, Authorized, Ctx, Files, HealthRegistry, Role, Settings, Signals, UpdateWriter,
     devices::{Caches, LastSeenBuffer},
     idempotency::IdempotencyKeys,
     plugins::PluginCalls,
-    ports::{Artifacts, Clock, Entropy, NewTenant, Observer, Role, Sandbox, Store},
+    ports::{Artifacts, Clock, Entropy, NewTenant, Observer, Sandbox, Store},
 };
 
 /// The ports, and the server's state between requests. Loops and the requests of devices have all of it; a use case of
@@ -77,6 +76,13 @@ impl Engine {
         self.ports.clock.now()
     }
 
+    /// A new request id: 16 random bytes in hexadecimal digits.
+    pub fn draw_request_id(&self) -> Arc<str> {
+        let mut bytes = [0; 16];
+        self.ports.entropy.fill(&mut bytes);
+        hex::encode(bytes).into()
+    }
+
     /// The context of a request that does not come from outside: of the command line, whose operator has access to the
     /// database, or of the server itself.
     pub fn trusted_ctx<R>(&self, tenant: TenantId, actor: Actor) -> Authorized<R> {
@@ -84,7 +90,7 @@ impl Engine {
             tenant,
             actor,
             role: Role::Admin,
-            request_id: draw_request_id(&*self.ports.entropy),
+            request_id: self.draw_request_id(),
             now: self.now(),
         })
     }
@@ -94,7 +100,7 @@ impl Engine {
         NewTenant {
             name,
             created_by,
-            request_id: draw_request_id(&*self.ports.entropy),
+            request_id: self.draw_request_id(),
             created_at: self.now(),
         }
     }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{Named as _, id::TenantId, settings::TenantSettings, time::Timestamp};
 use tidegate_engine::{
-    Ctx,
-    ports::{ApiKey, ApiKeyRecord, NewTenant, Role, StoreError, Tenant},
+    Ctx, Role,
+    ports::{ApiKey, ApiKeyRecord, NewTenant, StoreError, Tenant},
     tenants::key_id,
 };
 

@@ -10,13 +10,13 @@ use tidegate_core::{
     time::Timestamp,
 };
 use tidegate_engine::{
-    Actor, ActorKind, Ctx,
+    Actor, ActorKind, Ctx, Role,
     ports::{
         Access as _, ApiKeyRecord, CampaignChange, CampaignStart, Campaigns as _, CancelledUpdates,
         ChangeError, DeviceChange, DeviceEvent, DeviceReport, Devices as _, Firmwares as _,
         NewAuthority, NewCampaign, NewDevice, NewFirmware, NewGateway, NewRevision, NewTenant,
         Offer, OfferAction, OfferOverrides, OfferResult, OfferedBy, Plugins as _, RecordError,
-        RecordedReport, Registry as _, Role, SingleUpdates as _, StoreError, Tenant, Tenants as _,
+        RecordedReport, Registry as _, SingleUpdates as _, StoreError, Tenant, Tenants as _,
         Updates as _,
     },
 };

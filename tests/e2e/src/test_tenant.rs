@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tidegate_core::Named as _;
 use tidegate_ddi_client::Credentials;
 use tidegate_engine::{
-    Actor, access, plugins,
-    ports::{Role, Tenant},
+    Actor, Role, access, plugins,
+    ports::Tenant,
     tenants::{self, NewApiKey},
 };
 use tokio::sync::OnceCell;

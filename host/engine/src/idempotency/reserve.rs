@@ -116,7 +116,7 @@ mod tests {
     use tidegate_core::{id::TenantId, time::Timestamp};
 
     use super::*;
-    use crate::{Actor, ActorKind, ports::Role};
+    use crate::{Actor, ActorKind, Role};
 
     #[test]
     fn keys_are_scoped_to_tenant_user_and_role() {

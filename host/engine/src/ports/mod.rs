@@ -21,6 +21,7 @@ mod sandbox;
 mod single_updates;
 mod stats;
 mod store;
+mod store_error;
 mod tenants;
 mod updates;
 
@@ -62,8 +63,9 @@ pub use single_updates::{
     CancelledUpdates, OfferAction, OfferOverrides, OfferResult, OfferedBy, SingleUpdates,
 };
 pub use stats::{Statistics, Stats};
-pub use store::{Store, StoreError};
-pub use tenants::{ApiKey, ApiKeyRecord, NewTenant, Role, Tenant, Tenants};
+pub use store::Store;
+pub use store_error::StoreError;
+pub use tenants::{ApiKey, ApiKeyRecord, NewTenant, Tenant, Tenants};
 pub use updates::{
     DeviceEvent, DeviceReport, FeedbackRow, RecordError, RecordedReport, ReportedAttributes,
     ReportedFirmware, ReportedLines, UpdateFilter, UpdateRow, Updates,

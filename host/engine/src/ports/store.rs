@@ -51,23 +51,3 @@ impl<T> Store for T where
         + Sync
 {
 }
-
-/// Why a database operation failed.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// A uniqueness rule is violated; the text names the existing object.
-    #[error("{0}")]
-    Conflict(String),
-    /// The database cannot be reached or is overloaded; a retry may help.
-    #[error("the database is unavailable: {0}")]
-    Unavailable(String),
-    /// A row or a statement is invalid.
-    #[error("{context}")]
-    Internal {
-        /// Verb and object: `read firmware row`.
-        context: &'static str,
-        /// The cause.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}

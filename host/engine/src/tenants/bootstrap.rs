@@ -1,7 +1,7 @@
 use super::{NewApiKey, issue_key};
 use crate::{
-    Actor, Engine, Result,
-    ports::{Role, StoreError, Tenant},
+    Actor, Engine, Result, Role,
+    ports::{StoreError, Tenant},
 };
 
 /// The tenant that the first start creates.

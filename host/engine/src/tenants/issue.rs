@@ -2,8 +2,8 @@ use tidegate_core::time::Timestamp;
 
 use super::{fingerprint, generate_secret};
 use crate::{
-    Admin, Authorized, Error, Result,
-    ports::{ApiKeyRecord, Entropy, Role, Store},
+    Admin, Authorized, Error, Result, Role,
+    ports::{ApiKeyRecord, Entropy, Store},
 };
 
 /// An API key to be issued.

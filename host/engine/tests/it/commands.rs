@@ -2,7 +2,7 @@ use tidegate_core::{
     campaign::{CampaignStatus, Targets},
     plugin::{DecisionOutcome, OperatorActKind},
 };
-use tidegate_engine::{Actor, Approver, Authorized, Error, campaigns, ports::Role};
+use tidegate_engine::{Actor, Approver, Authorized, Error, Role, campaigns};
 
 use crate::{
     engine_fixture::{EngineFixture, draft, new_tenant},

@@ -24,13 +24,13 @@ use tidegate_core::{
     wave::Counts,
 };
 use tidegate_engine::{
-    Actor, ActorKind, Authorized, Ctx, Engine, Operator, Ports, Settings,
+    Actor, ActorKind, Authorized, Ctx, Engine, Operator, Ports, Role, Settings,
     campaigns::{self, Draft},
     plugins::PluginChoice,
     ports::{
         Artifacts, ByteStream, CallFailure, Clock, DeviceEvent, DeviceReport, Entropy, EntryKind,
         NewDevice, NewFirmware, NewModule, NewRevision, NewTenant, Observer, PageRequest, PutError,
-        ReportedAttributes, Role, RunRef, StoredFile, Tenants as _, UpdateFilter, UpdateRow,
+        ReportedAttributes, RunRef, StoredFile, Tenants as _, UpdateFilter, UpdateRow,
     },
 };
 

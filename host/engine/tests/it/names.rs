@@ -3,9 +3,9 @@
 
 use strum::VariantNames;
 use tidegate_engine::{
-    ActorKind,
+    ActorKind, Role,
     campaigns::MembershipStatus,
-    ports::{CallFailure, EntryKind, Role},
+    ports::{CallFailure, EntryKind},
     updates::OfferRefusal,
 };
 

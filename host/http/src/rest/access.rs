@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Extensions, header::AUTHORIZATION, request::Parts};
-use tidegate_engine::{Actor, ActorKind, Authorized, Ctx, RequiredRole, draw_request_id, tenants};
+use tidegate_engine::{Actor, ActorKind, Authorized, Ctx, RequiredRole, tenants};
 use tower_http::request_id::RequestId;
 
 use crate::{
@@ -124,7 +124,7 @@ fn request_id(parts: &Parts, state: &AppState) -> Arc<str> {
     let id: Option<&RequestId> = parts.extensions.get();
     match id.and_then(|id| id.header_value().to_str().ok()) {
         Some(id) => id.into(),
-        None => draw_request_id(state.engine.entropy()),
+        None => state.engine.draw_request_id(),
     }
 }
 

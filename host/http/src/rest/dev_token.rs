@@ -6,8 +6,7 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use tidegate_core::plugin::FieldError;
 use tidegate_engine::{
-    Error,
-    ports::Role,
+    Error, Role,
     tenants::{self, DEFAULT_TENANT},
 };
 use utoipa::ToSchema;

@@ -12,7 +12,7 @@ use tidegate_core::{
     plugin::RollbackScope,
     update::{OnDenied, SuccessCriteriaName, UpdateTypeName},
 };
-use tidegate_engine::ports::Role;
+use tidegate_engine::Role;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{ObjectBuilder, RefOr, Schema, Type},

@@ -5,7 +5,7 @@ mod hs256;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use tidegate_core::{Named as _, time::Timestamp};
-use tidegate_engine::ports::Role;
+use tidegate_engine::Role;
 
 /// Signs and verifies tokens.
 pub(crate) struct Tokens {

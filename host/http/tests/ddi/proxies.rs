@@ -3,7 +3,7 @@
 use serde_json::json;
 use tidegate_core::access::{AccessSettings, Registration};
 use tidegate_engine::{
-    ports::Role,
+    Role,
     tenants::{self, NewApiKey},
 };
 use tidegate_http::{HttpServer, HttpSettings};

@@ -5,8 +5,7 @@ use http::Request;
 use serde_json::json;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{
-    Actor,
-    ports::Role,
+    Actor, Role,
     tenants::{self, NewApiKey},
 };
 

@@ -2,7 +2,7 @@
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::json;
-use tidegate_engine::ports::Role;
+use tidegate_engine::Role;
 
 use crate::test_server::TestServer;
 

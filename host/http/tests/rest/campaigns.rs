@@ -1,7 +1,7 @@
 //! Campaigns from creation to end.
 
 use serde_json::{Value, json};
-use tidegate_engine::ports::Role;
+use tidegate_engine::Role;
 
 use crate::test_server::TestServer;
 

@@ -275,9 +275,7 @@ async fn an_operator_activates_and_deactivates_auto_confirm() {
             .await;
         refused.expect_problem(404);
     }
-    let viewer = server
-        .key("vera", tidegate_engine::ports::Role::Viewer)
-        .await;
+    let viewer = server.key("vera", tidegate_engine::Role::Viewer).await;
     let refused = server.send("PUT", PATH, &viewer, &json!({})).await;
     assert_eq!(refused.expect_problem(403).0, "role_missing");
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
-use tidegate_engine::ports::Role;
+use tidegate_engine::Role;
 
 use crate::test_server::{TestServer, request};
 

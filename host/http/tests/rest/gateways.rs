@@ -1,7 +1,7 @@
 //! Gateways and device tokens.
 
 use serde_json::json;
-use tidegate_engine::ports::Role;
+use tidegate_engine::Role;
 
 use crate::test_server::TestServer;
 

@@ -19,7 +19,7 @@ use futures::{
 };
 use http::Request;
 use serde_json::{Value, json};
-use tidegate_engine::{ports::Role, tenants};
+use tidegate_engine::{Role, tenants};
 use tokio::time::timeout;
 
 use crate::test_server::{TestResponse, TestServer, request};

@@ -1,7 +1,7 @@
 //! Settings of a tenant.
 
 use serde_json::{Value, json};
-use tidegate_engine::{ports::Role, tenants};
+use tidegate_engine::{Role, tenants};
 
 use crate::test_server::{TestResponse, TestServer};
 

@@ -9,8 +9,11 @@ use tidegate_core::{
     id::{CampaignId, FirmwareId},
     update::{SuccessCriteria, UpdateOptions},
 };
-use tidegate_engine::ports::{
-    Clock as _, EntryKind, NewJournalEntry, Offer, PluginFailureState, Role, RunRef, TickOutcome,
+use tidegate_engine::{
+    Role,
+    ports::{
+        Clock as _, EntryKind, NewJournalEntry, Offer, PluginFailureState, RunRef, TickOutcome,
+    },
 };
 
 use crate::{statement_log::record_statements, test_server::TestServer};

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{
-    Actor, Engine, Ports, Settings,
-    ports::{Clock, Entropy, Role, Tenant},
+    Actor, Engine, Ports, Role, Settings,
+    ports::{Clock, Entropy, Tenant},
     tenants::{self, NewApiKey},
 };
 use tidegate_http::{AppState, HttpSettings, Metrics, router};

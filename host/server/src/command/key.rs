@@ -4,7 +4,8 @@ use jiff::SignedDuration;
 use serde_json::json;
 use tidegate_core::{Named as _, time::Timestamp};
 use tidegate_engine::{
-    ports::{ApiKeyRecord, Role},
+    Role,
+    ports::ApiKeyRecord,
     tenants::{self, NewApiKey},
 };
 

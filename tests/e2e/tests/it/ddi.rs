@@ -11,8 +11,7 @@ use tidegate_e2e::{
     both_databases, close,
 };
 use tidegate_engine::{
-    Actor,
-    ports::Role,
+    Actor, Role,
     tenants::{self, NewApiKey},
 };
 
