@@ -7,7 +7,7 @@ use tidegate_core::{
     update::UpdateStatus,
 };
 
-use super::{Caller, poll_view::caller_view};
+use super::{Caller, caller_view::caller_view};
 use crate::{
     Engine, Error, Result,
     ports::{ByteStream, PageRequest, PollView, UpdateFilter},

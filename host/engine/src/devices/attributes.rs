@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use tidegate_core::device::{AttributeMode, MAX_ATTRIBUTE_CHARS};
 
-use super::{Caller, poll_view::caller_view};
+use super::{Caller, caller_view::caller_view};
 use crate::{
     Engine, Error, Result,
     ports::{DeviceEvent, DeviceReport, ReportedAttributes},

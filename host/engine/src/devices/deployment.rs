@@ -7,7 +7,7 @@ use tidegate_core::{
 };
 use tracing::Instrument as _;
 
-use super::{Caller, poll_view::caller_view};
+use super::{Caller, caller_view::caller_view};
 use crate::{
     Engine, Error, Result, chain,
     ports::{DeviceEvent, DeviceReport, FeedbackRow, PollView, UpdateRow},

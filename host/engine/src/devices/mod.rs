@@ -10,6 +10,7 @@ mod authenticate;
 mod authorities;
 mod auto_confirm;
 mod caches;
+mod caller_view;
 mod cancel_action;
 mod deployment;
 mod feedback;

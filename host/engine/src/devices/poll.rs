@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::device::check_device_id;
 
-use super::{Caller, authenticate::check_enrolment, poll_view::caller_view, polling, window};
+use super::{Caller, authenticate::check_enrolment, caller_view::caller_view, polling, window};
 use crate::{
     Engine, Error, Result,
     ports::{PollView, Tenant},

@@ -1,17 +1,6 @@
 use tidegate_core::{device::check_device_id, id::TenantId};
 
-use super::{Caller, authenticate::check_enrolment};
 use crate::{Engine, Result, ports::PollView};
-
-/// The poll view of the caller's device. If the device was registered after the caller was authenticated as an unknown
-/// device, the registration must match the caller.
-pub(super) async fn caller_view(engine: &Engine, caller: &Caller) -> Result<Option<PollView>> {
-    let view = poll_view(engine, caller.tenant, &caller.device_id).await?;
-    if let Some(view) = &view {
-        check_enrolment(engine, caller, view).await?;
-    }
-    Ok(view)
-}
 
 /// The poll view of a device, from the read model or the store.
 pub(super) async fn poll_view(

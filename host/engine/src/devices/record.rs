@@ -1,6 +1,6 @@
 use tidegate_core::{id::DeviceKey, time::Timestamp};
 
-use super::{Caller, poll_view::caller_view};
+use super::{Caller, caller_view::caller_view};
 use crate::{
     Engine, Error,
     ports::{DeviceEvent, DeviceReport, RecordError, RecordedReport, StoreError},

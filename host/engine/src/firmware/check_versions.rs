@@ -8,7 +8,8 @@ use tidegate_core::{
 
 use super::{
     image_summary::{NamedImage, summarize},
-    spec::{FirmwareSpec, UploadError},
+    spec::FirmwareSpec,
+    upload_error::UploadError,
 };
 use crate::ports::NewModule;
 

@@ -9,8 +9,9 @@ use tidegate_core::{
 use tidegate_images::{Image, SwDescription};
 
 use super::{
-    image_summary::{NamedImage, images_differ, metadata, summarize, upload_error},
-    spec::{FirmwareSpec, UploadError},
+    image_summary::{NamedImage, images_differ, metadata, summarize},
+    spec::FirmwareSpec,
+    upload_error::UploadError,
 };
 
 /// Fills the omitted fields. Several images must agree.
@@ -114,7 +115,7 @@ fn not_semver(version: &str, images: &[NamedImage]) -> UploadError {
     let message = format!(
         "{filename} has version {version}, which is not SemVer (such as 1.4.0): set `version` in `metadata`"
     );
-    upload_error("invalid_firmware", "details.version", message)
+    UploadError::new("invalid_firmware", "details.version", message)
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_core::{plugin::FieldError, version};
+use tidegate_core::version;
 use tidegate_images::Image;
 
 use super::{
     hardware::{RAUC_COMPATIBLE, SWU_BOARDS, SWU_HARDWARE},
-    spec::UploadError,
+    upload_error::UploadError,
 };
 
 /// Maximum length of a metadata value, in characters.
@@ -57,7 +57,7 @@ pub(super) fn metadata(images: &[NamedImage]) -> Result<Vec<(&'static str, Strin
         .find(|(_, value)| value.chars().count() > MAX_VALUE)
     {
         let message = format!("the image's value for {key} has more than {MAX_VALUE} characters");
-        return Err(upload_error("invalid_image", "files", message));
+        return Err(UploadError::new("invalid_image", "files", message));
     }
     Ok(rows)
 }
@@ -97,17 +97,9 @@ fn other_form(version: &str) -> Option<String> {
 
 /// The error for images that contradict each other.
 pub(super) fn images_differ(path: &str, what: &str) -> UploadError {
-    upload_error(
+    UploadError::new(
         "image_contradicts",
         path,
         format!("the images contradict each other in {what}"),
     )
-}
-
-pub(super) fn upload_error(code: &'static str, path: &str, message: String) -> UploadError {
-    let path = path.to_owned();
-    UploadError {
-        code,
-        errors: vec![FieldError { path, message }],
-    }
 }

@@ -1,5 +1,6 @@
 //! Use cases of firmware: upload, list, delete.
 
+mod build_modules;
 mod check_versions;
 mod delete;
 mod fill;
@@ -11,6 +12,7 @@ mod list;
 mod spec;
 mod spec_check;
 mod upload;
+mod upload_error;
 
 pub use delete::delete;
 pub use get::{files, get};

@@ -5,11 +5,39 @@ use tidegate_core::{
     plugin::FieldError,
 };
 
-use super::spec::{Checksums, ModuleSpec, UploadError};
+use super::{
+    spec::{Checksums, FirmwareSpec, ModuleSpec},
+    upload_error::UploadError,
+};
 use crate::rules::Rules;
 
+/// Maximum number of modules of a firmware.
+pub(super) const MAX_MODULES: usize = 32;
 /// Maximum number of tags, and of metadata entries, which devices see.
 const MAX_ENTRIES: usize = 50;
+
+impl FirmwareSpec {
+    /// The invalid fields, as far as they do not depend on the uploaded files. Name and version may be left out, because
+    /// an image may have them.
+    pub fn validate(&self) -> Vec<FieldError> {
+        let mut check = SpecCheck::default();
+        check.details(&self.details);
+        for (index, module) in self.modules.iter().take(MAX_MODULES).enumerate() {
+            check.module(&format!("modules.{index}"), module);
+        }
+        let (has_name, has_version) = (
+            !self.details.name.is_empty(),
+            !self.details.version.is_empty(),
+        );
+        let mut errors = check.into_errors();
+        errors.retain(|error| match &*error.path {
+            "details.name" => has_name,
+            "details.version" => has_version,
+            _ => true,
+        });
+        errors
+    }
+}
 
 /// The rules of a description and its files.
 #[derive(Default)]

@@ -2,7 +2,7 @@ use tidegate_core::firmware::{Artifact, Firmware};
 
 use super::{
     FirmwareSpec, check_versions::check_versions, fill::fill, image_summary::NamedImage,
-    inspect_image::inspect, spec::UploadError,
+    inspect_image::inspect, upload_error::UploadError,
 };
 use crate::{
     Authorized, Error, Files, Publisher, Result,

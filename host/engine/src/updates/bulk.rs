@@ -2,17 +2,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use tidegate_core::id::UpdateId;
 
-use super::{OfferRefusal, UpdateRequest, policies::policies_of};
+use super::{OfferRefusal, UpdateRequest, policies::policies_of, request::check_device_ids};
 use crate::{
     Authorized, Operator, Result, UpdateWriter,
     compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
     plugins::PluginCalls,
     ports::{Offer, OfferAction, OfferResult, OfferedBy},
-    rules::Rules,
 };
 
-/// Maximum number of devices per request.
-pub const MAX_DEVICES: usize = 10_000;
 /// Devices per transaction.
 const BATCH_SIZE: usize = 1000;
 
@@ -73,13 +70,6 @@ pub async fn create_many(
         }
     }
     Ok(result)
-}
-
-/// Checks that there are neither too few nor too many devices.
-pub(super) fn check_device_ids(device_ids: &[String], rules: &mut Rules) {
-    let fits = (1..=MAX_DEVICES).contains(&device_ids.len());
-    let message = format!("must name 1 to {MAX_DEVICES} devices");
-    rules.require(fits, "device_ids", &message);
 }
 
 /// Why a device is refused before the store is asked.

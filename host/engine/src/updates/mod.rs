@@ -14,14 +14,14 @@ mod retry;
 mod roll_back;
 mod totals;
 
-pub use bulk::{BulkResult, MAX_DEVICES, create_many};
+pub use bulk::{BulkResult, create_many};
 pub use cancel::cancel;
 pub use create::create;
 pub use explain::explain_open_update;
 pub use get::get;
 pub use log::{UpdateLog, log, newest_update};
 pub use offer_refusal::OfferRefusal;
-pub use request::{UpdateRequest, validate};
+pub use request::{MAX_DEVICES, UpdateRequest, validate};
 pub use retry::retry;
 pub use roll_back::roll_back;
 pub use totals::totals;

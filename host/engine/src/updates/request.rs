@@ -1,12 +1,11 @@
 use tidegate_core::{
     campaign::{MAX_POLICIES, PluginUse, Priority},
     firmware::Firmware,
-    id::FirmwareId,
-    plugin::FieldError,
+    id::{FirmwareId, TenantId},
+    plugin::{FieldError, PluginKind},
     update::{SuccessCriteria, UpdateOptions},
 };
 
-use super::{bulk::check_device_ids, policies::chosen_policies};
 use crate::{
     Ctx, Error, Result,
     plugins::{PluginCalls, PluginChoice},
@@ -15,6 +14,8 @@ use crate::{
     update_options::check_options,
 };
 
+/// Maximum number of devices per request.
+pub const MAX_DEVICES: usize = 10_000;
 /// The code of an error with the invalid fields of an update.
 pub(super) const INVALID: &str = "invalid_update";
 
@@ -69,6 +70,13 @@ pub async fn validate(
     Ok(checked.rules.into_errors())
 }
 
+/// Checks that there are neither too few nor too many devices.
+pub(super) fn check_device_ids(device_ids: &[String], rules: &mut Rules) {
+    let fits = (1..=MAX_DEVICES).contains(&device_ids.len());
+    let message = format!("must name 1 to {MAX_DEVICES} devices");
+    rules.require(fits, "device_ids", &message);
+}
+
 impl UpdateRequest {
     /// Checks everything except the devices, and reads the firmware and the policies.
     pub(super) async fn check(
@@ -97,12 +105,37 @@ impl UpdateRequest {
             }
             Some(_) => {}
         }
-        let policies = chosen_policies(store, plugins, ctx.tenant, self, &mut rules).await?;
+        let policies = self
+            .chosen_policies(store, plugins, ctx.tenant, &mut rules)
+            .await?;
         Ok(CheckedRequest {
             firmware,
             policies,
             rules,
         })
+    }
+
+    /// The policies that a request names. What is invalid is added to `rules`.
+    async fn chosen_policies(
+        &self,
+        store: &dyn Store,
+        plugins: &PluginCalls,
+        tenant: TenantId,
+        rules: &mut Rules,
+    ) -> Result<Vec<PluginUse>> {
+        let mut chosen = Vec::new();
+        for (index, choice) in self.policies.iter().flatten().enumerate() {
+            let path = format!("policies.{index}");
+            let policy = choice.resolve(store, plugins, tenant, &path, rules).await?;
+            if let Some(policy) = &policy
+                && policy.kind != PluginKind::Compatibility
+            {
+                let message = format!("{} is not a compatibility policy", policy.plugin);
+                rules.reject(format!("{path}.plugin"), message);
+            }
+            chosen.extend(policy);
+        }
+        Ok(chosen)
     }
 
     pub(super) fn offer(&self, ctx: &Ctx, firmware: &Firmware) -> Offer {
