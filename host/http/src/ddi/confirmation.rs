@@ -177,7 +177,7 @@ impl TryFrom<ConfirmationBody> for Feedback {
 
     fn try_from(body: ConfirmationBody) -> Result<Self, DdiError> {
         let execution: Option<Execution> = body.confirmation.parse().ok();
-        let execution = execution.filter(|word| word.is_confirmation());
+        let execution = execution.filter(|execution| execution.is_confirmation());
         Ok(Self {
             code: parse_code(body.code.as_ref())?,
             messages: body.details,

@@ -120,9 +120,9 @@ pub(super) fn parse_code(code: Option<&Scalar>) -> Result<Option<i32>, DdiError>
         .transpose()
 }
 
-pub(super) fn unknown_value(field: &str, word: &str) -> DdiError {
+pub(super) fn unknown_value(field: &str, value: &str) -> DdiError {
     DdiError::malformed(format!(
-        "{field} is {word:?}, which is not an allowed value"
+        "{field} is {value:?}, which is not an allowed value"
     ))
 }
 

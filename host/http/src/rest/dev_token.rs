@@ -16,10 +16,10 @@ use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
+        enum_field::{EnumField, RoleField},
         json::JsonBody,
         response::Time,
         rules::{Body, RuleContext},
-        word::{RoleWord, Word},
     },
     tokens::TokenIdentity,
 };
@@ -41,7 +41,7 @@ pub(crate) struct DevTokenRequest {
     /// Included in the token as information.
     email: Option<String>,
     /// The user's role; `admin` when left out.
-    role: Option<RoleWord>,
+    role: Option<RoleField>,
     /// The user's tenant; `DEFAULT` when left out.
     tenant: Option<String>,
     /// Lifetime in seconds, at most 30 days; an hour when left out.
@@ -80,7 +80,7 @@ pub(crate) async fn make_dev_token(
     let identity = TokenIdentity {
         tenant: tenant.name,
         user: request.user_id,
-        role: request.role.map_or(Role::Admin, |Word(role)| role),
+        role: request.role.map_or(Role::Admin, |EnumField(role)| role),
     };
     let token = state.tokens.sign(&identity, request.email, now, until);
     let token = token.map_err(|error| Error::internal("sign token", error))?;

@@ -9,6 +9,7 @@ mod deny_unknown;
 mod dev_token;
 mod devices;
 mod document;
+mod enum_field;
 mod event_stream;
 mod extract;
 mod firmware;
@@ -26,7 +27,6 @@ mod settings;
 mod shared;
 mod stats;
 mod updates;
-mod word;
 
 use std::time::Duration;
 

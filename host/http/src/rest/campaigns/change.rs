@@ -9,17 +9,17 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
+        enum_field::{EnumField, PriorityField},
         extract::{PathParams, parse_id},
         json::JsonBody,
         rules::{Body, RuleContext},
-        word::{PriorityWord, Word},
     },
 };
 
 /// Fields that are left out stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CampaignChange {
-    priority: Option<PriorityWord>,
+    priority: Option<PriorityField>,
     /// At least 1.
     max_concurrent_updates: Option<u64>,
 }
@@ -37,7 +37,7 @@ pub(crate) async fn change_campaign(
     JsonBody(request): JsonBody<CampaignChange>,
 ) -> Result<Json<CampaignBody>> {
     let campaign = parse_id("campaign", &campaign)?;
-    let priority = request.priority.map(|Word(priority)| priority);
+    let priority = request.priority.map(|EnumField(priority)| priority);
     let limit = request.max_concurrent_updates;
     let changed = campaigns::change_limits(
         &ctx,

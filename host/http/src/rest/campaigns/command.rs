@@ -15,11 +15,11 @@ use crate::{
     problem::{Problem, Result},
     rest::{
         access,
+        enum_field::{EnumField, RollbackScopeField},
         extract::{PathParams, parse_id},
         json::OptionalJson,
         rules::{Body, RuleContext},
         shared::{Reason, check_comment, comment_error},
-        word::{RollbackScopeWord, Word},
     },
 };
 
@@ -146,7 +146,7 @@ pub(crate) struct RollbackRequest {
     reason: String,
     /// `everything`: devices in flight and devices that completed the update. `in_flight`: devices in flight only.
     #[serde(default)]
-    scope: RollbackScopeWord,
+    scope: RollbackScopeField,
 }
 
 /// Rolls a campaign back: cancels its open updates and updates devices that completed it to their previous firmware.
@@ -160,7 +160,7 @@ pub(crate) async fn roll_back_campaign(
     OptionalJson(request): OptionalJson<RollbackRequest>,
 ) -> Result<Json<CampaignBody>> {
     let reason = check_comment("/reason", request.reason)?;
-    let Word(scope) = request.scope;
+    let EnumField(scope) = request.scope;
     let rolling_back = campaigns::roll_back(
         &command.ctx,
         command.store(),

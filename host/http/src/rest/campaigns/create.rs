@@ -17,6 +17,7 @@ use crate::{
     problem::{Problem, Result},
     rest::{
         decode::{Merged, is_below},
+        enum_field::PriorityField,
         json::JsonBody,
         response::Created,
         rules::{Body, RuleContext, add_errors},
@@ -24,7 +25,6 @@ use crate::{
             PluginSelection,
             update_options::{self, WithUpdateOptions},
         },
-        word::PriorityWord,
     },
 };
 
@@ -54,7 +54,7 @@ pub(crate) struct NewCampaign {
     #[serde(default)]
     policies: Vec<PluginSelection>,
     #[serde(default)]
-    priority: PriorityWord,
+    priority: PriorityField,
     /// Maximum number of devices in flight; unlimited when left out.
     max_concurrent_updates: Option<u64>,
     /// Whether a user other than its creator must approve it before it starts.

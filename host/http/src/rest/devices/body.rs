@@ -8,9 +8,9 @@ use tidegate_core::{
 use utoipa::ToSchema;
 
 use crate::rest::{
+    enum_field::{DeviceModeField, EnumField},
     response::Time,
     shared::TimeOfDay,
-    word::{DeviceModeWord, Word},
 };
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,7 +31,7 @@ pub(super) struct DeviceBody {
     labels: BTreeMap<String, String>,
     /// How it is assigned firmware: by campaigns (`rollout`), automatically the newest compatible one (`latest`), or only by
     /// an operator (`manual`).
-    mode: DeviceModeWord,
+    mode: DeviceModeField,
     /// A pinned device is offered no updates, whatever its mode.
     pinned: bool,
     /// `unknown`, `registered`, `pending`, `in_sync` or `error`.
@@ -105,7 +105,7 @@ impl From<Device> for DeviceBody {
             groups: device.groups,
             feed: device.feed,
             labels: device.labels,
-            mode: Word(device.mode),
+            mode: EnumField(device.mode),
             pinned: device.pinned,
             state: device.state.as_str(),
             last_seen: device.last_seen.map(Time::from),

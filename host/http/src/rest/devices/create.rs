@@ -12,11 +12,11 @@ use crate::{
     field_names::to_request_fields,
     problem::Result,
     rest::{
+        enum_field::DeviceModeField,
         json::JsonBody,
         response::{Created, encode_segment},
         rules::{Body, RuleContext},
         shared::TimeOfDay,
-        word::DeviceModeWord,
     },
 };
 
@@ -40,7 +40,7 @@ pub(crate) struct NewDevice {
     /// How it is assigned firmware: by campaigns (`rollout`), automatically the newest compatible one (`latest`), or only by
     /// an operator (`manual`).
     #[serde(default)]
-    mode: DeviceModeWord,
+    mode: DeviceModeField,
     /// A pinned device is offered no updates.
     #[serde(default)]
     pinned: bool,

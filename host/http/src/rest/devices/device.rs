@@ -13,12 +13,12 @@ use crate::{
     field_names::to_request_fields,
     problem::Result,
     rest::{
+        enum_field::{DeviceModeField, EnumField},
         extract::PathParams,
         json::JsonBody,
         patch::Patch,
         rules::{Body, RuleContext},
         shared::TimeOfDay,
-        word::{DeviceModeWord, Word},
     },
 };
 
@@ -61,8 +61,8 @@ pub(crate) struct DevicePatch {
     labels: Patch<BTreeMap<String, Option<String>>>,
     /// Null: `rollout`.
     #[serde(default)]
-    #[schema(value_type = Option<DeviceModeWord>)]
-    mode: Patch<DeviceModeWord>,
+    #[schema(value_type = Option<DeviceModeField>)]
+    mode: Patch<DeviceModeField>,
     /// A pinned device is offered no updates; null: not pinned.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
@@ -134,7 +134,7 @@ impl DevicePatch {
             },
             clears_labels: self.labels == Patch::Clear,
             labels: self.labels.or_default().unwrap_or_default(),
-            mode: self.mode.or_default().map(|Word(mode)| mode),
+            mode: self.mode.or_default().map(|EnumField(mode)| mode),
             pinned: self.pinned.or_default(),
             polling_interval: match self.polling_interval {
                 Patch::Keep => None,

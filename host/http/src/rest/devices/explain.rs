@@ -12,9 +12,9 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
+        enum_field::{DeviceModeField, EnumField},
         extract::PathParams,
         shared::UpdateBody,
-        word::{DeviceModeWord, Word},
     },
 };
 
@@ -30,7 +30,7 @@ pub(crate) struct Explanations {
 /// Reasons that do not depend on a campaign.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeviceReasons {
-    mode: DeviceModeWord,
+    mode: DeviceModeField,
     pinned: bool,
     feed: Option<String>,
     /// Whether it reports a version other than the one its last completed update installed.
@@ -78,7 +78,7 @@ pub(crate) async fn explain_device(
         .collect();
     Ok(Json(Explanations {
         device: DeviceReasons {
-            mode: Word(device.mode),
+            mode: EnumField(device.mode),
             pinned: device.pinned,
             feed: device.feed.clone(),
             drifted: device.drift.is_some(),

@@ -9,12 +9,12 @@ use crate::{
     problem::{Problem, Result},
     rest::{
         decode::Merged,
+        enum_field::PriorityField,
         rules::{RuleContext, add_errors},
         shared::{
             PluginSelection,
             update_options::{self, WithUpdateOptions},
         },
-        word::PriorityWord,
     },
 };
 
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub(crate) struct UpdateConfig {
     #[serde(default)]
-    priority: PriorityWord,
+    priority: PriorityField,
     /// Ignores compatibility policies and a pin, and reinstalls firmware that is already installed.
     #[serde(default)]
     force: bool,

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_core::access::AccessSettings;
 use utoipa::ToSchema;
 
-use crate::rest::word::{RegistrationWord, Word};
+use crate::rest::enum_field::{EnumField, RegistrationField};
 
 /// How devices are registered and authenticated.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -11,7 +11,7 @@ use crate::rest::word::{RegistrationWord, Word};
 pub(super) struct AccessBody {
     /// `open`: an authenticated device that is unknown is registered at its first poll. `allow_list`: only operators
     /// create devices.
-    registration: Option<RegistrationWord>,
+    registration: Option<RegistrationField>,
     /// Whether an unknown device is registered with the first token that it presents; a later token never replaces it.
     /// False by default.
     trust_on_first_use: Option<bool>,
@@ -26,7 +26,7 @@ pub(super) struct AccessBody {
 impl From<&AccessSettings> for AccessBody {
     fn from(settings: &AccessSettings) -> Self {
         Self {
-            registration: Some(Word(settings.registration)),
+            registration: Some(EnumField(settings.registration)),
             trust_on_first_use: Some(settings.trust_on_first_use),
             target_tokens: Some(settings.target_tokens),
             gateway_tokens: Some(settings.gateway_tokens),
@@ -38,7 +38,9 @@ impl From<&AccessSettings> for AccessBody {
 impl From<AccessBody> for AccessSettings {
     fn from(body: AccessBody) -> Self {
         let default = Self::default();
-        let registration = body.registration.map(|Word(registration)| registration);
+        let registration = body
+            .registration
+            .map(|EnumField(registration)| registration);
         Self {
             registration: registration.unwrap_or(default.registration),
             trust_on_first_use: body

@@ -22,9 +22,9 @@ use crate::{
     problem::Result,
     rest::{
         decode::Merged,
+        enum_field::{EnumField, OnDeniedField, SuccessCriteriaField, UpdateTypeField},
         response::Time,
         rules::{Body, RuleContext, add_errors},
-        word::{OnDeniedWord, SuccessCriteriaWord, UpdateTypeWord, Word},
     },
 };
 
@@ -51,7 +51,7 @@ pub(crate) struct UpdateOptionsBody {
     /// How urgent it is: installed immediately (`forced`), when it suits the device or its user (`soft`), `soft` until
     /// `forced_at` and then `forced` (`time_forced`), or downloaded immediately and not installed (`download_only`).
     #[serde(default)]
-    update_type: UpdateTypeWord,
+    update_type: UpdateTypeField,
     /// With `time_forced`: RFC 3339.
     #[schema(format = DateTime)]
     forced_at: Option<String>,
@@ -60,14 +60,14 @@ pub(crate) struct UpdateOptionsBody {
     requires_confirmation: bool,
     /// With `requires_confirmation`: what follows when the user denies the update. It stays on offer (`offer_again`, when
     /// left out), or it ends as rejected (`reject`).
-    on_denied: Option<OnDeniedWord>,
+    on_denied: Option<OnDeniedField>,
     /// With `requires_confirmation`: how long to wait for the confirmation, 5 to 43200; 10080, a week, when left out.
     /// The other timeouts begin at the confirmation.
     confirmation_timeout_minutes: Option<u64>,
     /// When an update counts as completed: when the device reports success (`reported`), when it comes back and reports
     /// the new version (`attested`), or when it reports that again after `soak_minutes` without a failure (`soaked`).
     #[serde(default)]
-    success_criteria: SuccessCriteriaWord,
+    success_criteria: SuccessCriteriaField,
     /// With `soaked`: 1 to 43200.
     soak_minutes: Option<u64>,
 }
@@ -221,7 +221,7 @@ impl Body for RetryOptionsBody {
 
 impl UpdateOptionsBody {
     fn update_type(&self, errors: &mut Vec<FieldError>) -> UpdateType {
-        let Word(name) = self.update_type;
+        let EnumField(name) = self.update_type;
         let is_timed = name == UpdateTypeName::TimeForced;
         let forced_at = match self.forced_at.as_deref() {
             Some(text) if is_timed => parse_time(text).map(Some),
@@ -239,7 +239,7 @@ impl UpdateOptionsBody {
     /// The confirmation, if it is required. Its fields are errors without `requires_confirmation`.
     fn confirmation(&self, errors: &mut Vec<FieldError>) -> Option<Confirmation> {
         if self.requires_confirmation {
-            let on_denied = self.on_denied.map(|Word(on_denied)| on_denied);
+            let on_denied = self.on_denied.map(|EnumField(on_denied)| on_denied);
             let timeout = self.confirmation_timeout_minutes;
             return Some(Confirmation {
                 on_denied: on_denied.unwrap_or(OnDenied::OfferAgain),
@@ -260,7 +260,7 @@ impl UpdateOptionsBody {
     }
 
     fn success_criteria(&self, errors: &mut Vec<FieldError>) -> SuccessCriteria {
-        let Word(name) = self.success_criteria;
+        let EnumField(name) = self.success_criteria;
         let soak = self.soak_minutes.map(from_minutes);
         SuccessCriteria::new(name, soak).unwrap_or_else(|| {
             let message = if soak.is_none() {

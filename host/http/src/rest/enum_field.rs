@@ -20,31 +20,31 @@ use utoipa::{
 
 /// A variant by its canonical name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Word<T>(pub(crate) T);
+pub(crate) struct EnumField<T>(pub(crate) T);
 
 // utoipa's derive asks the arguments of a generic type for schemas, which enums of other crates do not have.
-pub(crate) type DeviceModeWord = Word<DeviceMode>;
-pub(crate) type OnDeniedWord = Word<OnDenied>;
-pub(crate) type PriorityWord = Word<Priority>;
-pub(crate) type RegistrationWord = Word<Registration>;
-pub(crate) type RoleWord = Word<Role>;
-pub(crate) type RollbackScopeWord = Word<RollbackScope>;
-pub(crate) type SuccessCriteriaWord = Word<SuccessCriteriaName>;
-pub(crate) type UpdateTypeWord = Word<UpdateTypeName>;
+pub(crate) type DeviceModeField = EnumField<DeviceMode>;
+pub(crate) type OnDeniedField = EnumField<OnDenied>;
+pub(crate) type PriorityField = EnumField<Priority>;
+pub(crate) type RegistrationField = EnumField<Registration>;
+pub(crate) type RoleField = EnumField<Role>;
+pub(crate) type RollbackScopeField = EnumField<RollbackScope>;
+pub(crate) type SuccessCriteriaField = EnumField<SuccessCriteriaName>;
+pub(crate) type UpdateTypeField = EnumField<UpdateTypeName>;
 
-impl<'de, T: FromStr + VariantNames> Deserialize<'de> for Word<T> {
+impl<'de, T: FromStr + VariantNames> Deserialize<'de> for EnumField<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor<T>(std::marker::PhantomData<T>);
 
         impl<T: FromStr + VariantNames> de::Visitor<'_> for Visitor<T> {
-            type Value = Word<T>;
+            type Value = EnumField<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "one of {}", T::VARIANTS.join(", "))
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Word<T>, E> {
-                let variant = text.parse().map(Word);
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<EnumField<T>, E> {
+                let variant = text.parse().map(EnumField);
                 variant.map_err(|_| E::unknown_variant(text, T::VARIANTS))
             }
         }
@@ -53,13 +53,13 @@ impl<'de, T: FromStr + VariantNames> Deserialize<'de> for Word<T> {
     }
 }
 
-impl<T: Named> Serialize for Word<T> {
+impl<T: Named> Serialize for EnumField<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.0.as_str())
     }
 }
 
-impl<T: VariantNames> PartialSchema for Word<T> {
+impl<T: VariantNames> PartialSchema for EnumField<T> {
     fn schema() -> RefOr<Schema> {
         let names = T::VARIANTS.iter().copied();
         let schema = ObjectBuilder::new().schema_type(Type::String);
@@ -68,7 +68,7 @@ impl<T: VariantNames> PartialSchema for Word<T> {
 }
 
 /// The schema has the name of the enum.
-impl<T: VariantNames> ToSchema for Word<T> {
+impl<T: VariantNames> ToSchema for EnumField<T> {
     fn name() -> Cow<'static, str> {
         let path = type_name::<T>();
         let name = path.rsplit("::").next().unwrap_or(path);
