@@ -12,7 +12,7 @@ use tidegate_core::{
 use crate::rules::Rules;
 
 /// A requested maintenance window must open within this time.
-const SOON: Duration = Duration::from_hours(366 * 24);
+const MAX_TIME_TO_WINDOW: Duration = Duration::from_hours(366 * 24);
 
 /// Checks the options of an update.
 pub(crate) fn check_options(
@@ -53,7 +53,7 @@ pub(crate) fn check_options(
             WindowState::Closed { opens_at } => opens_at,
         };
         rules.require(
-            opening.is_some_and(|opening| opening.since(now) <= SOON),
+            opening.is_some_and(|opening| opening.since(now) <= MAX_TIME_TO_WINDOW),
             "options.window.schedule",
             "must open within a year",
         );

@@ -185,7 +185,7 @@ impl Plugin {
                 };
                 self.call_recorded(input, record)
             }
-            Err(error) => failed(CallFailure::Host(format!("record the question: {error}"))),
+            Err(error) => failed(CallFailure::Host(format!("write the input: {error}"))),
         }
     }
 

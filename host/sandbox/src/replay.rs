@@ -52,7 +52,7 @@ impl Plugin {
     /// Repeats a call with a recorded input. The new record has the same input and the new output.
     pub fn replay(&self, input: &[u8]) -> Call<()> {
         let invalid_record = |error: &dyn std::fmt::Display| {
-            CallFailure::Host(format!("read the question: {error}"))
+            CallFailure::Host(format!("read the recorded input: {error}"))
         };
         let json = match record::decompress(input) {
             Ok(json) => json,
@@ -89,6 +89,6 @@ fn replay_input<Q: CallInput>(plugin: &Plugin, json: &str, record: CallRecord) -
             "cannot replay a long page of an assignment: only the digests of its columns are recorded"
                 .to_owned(),
         )),
-        Err(error) => failed(CallFailure::Host(format!("read the question: {error}"))),
+        Err(error) => failed(CallFailure::Host(format!("read the recorded input: {error}"))),
     }
 }

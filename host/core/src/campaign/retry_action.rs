@@ -37,7 +37,7 @@ mod tests {
         use CampaignStatus as S;
         let forward = Purpose::Forward { wave: 0 };
         assert_eq!(retry_action(None, true), RetryAction::Offer);
-        for (status, on_its_way, pinned) in [
+        for (status, unpinned, pinned) in [
             (S::InProgress, RetryAction::Offer, RetryAction::Cancel),
             (S::Completed, RetryAction::Offer, RetryAction::Cancel),
             (S::Paused, RetryAction::Wait, RetryAction::Cancel),
@@ -49,7 +49,7 @@ mod tests {
         ] {
             assert_eq!(
                 retry_action(Some((status, forward)), false),
-                on_its_way,
+                unpinned,
                 "{status:?}"
             );
             assert_eq!(

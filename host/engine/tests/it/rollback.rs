@@ -119,11 +119,11 @@ async fn a_device_that_completes_while_being_cancelled_is_rolled_back() {
     .await
     .expect("the rollback starts");
     fixture.tick(id).await;
-    let called_back = fixture.open(id).await;
-    assert_eq!(called_back.len(), 3);
+    let cancelled = fixture.open(id).await;
+    assert_eq!(cancelled.len(), 3);
     fixture
         .report(
-            &called_back[0],
+            &cancelled[0],
             UpdateEvent::Feedback(feedback(Finished::Success)),
         )
         .await;
@@ -132,7 +132,7 @@ async fn a_device_that_completes_while_being_cancelled_is_rolled_back() {
     assert_eq!(fixture.status(id).await, CampaignStatus::RollingBack);
     let open = fixture.open(id).await;
     assert_eq!(open.len(), 1);
-    assert_eq!(open[0].update.device, called_back[0].update.device);
+    assert_eq!(open[0].update.device, cancelled[0].update.device);
     fixture.report_result(id, Finished::Success).await;
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::RolledBack);

@@ -5,7 +5,7 @@ use super::*;
 use crate::testing::{TestStore, on_both};
 
 const NOW: Timestamp = Timestamp(1_000);
-const SOON: Timestamp = Timestamp(2_000);
+const LEASE_END: Timestamp = Timestamp(2_000);
 const END: Timestamp = Timestamp(9_000);
 const QUOTA: Quota = Quota {
     requests: 100,
@@ -19,7 +19,7 @@ fn request(digest: u8, salt: u8) -> NewRequest {
             salt: [salt; 16],
         },
         fingerprint: [salt; 32],
-        lease_until: SOON,
+        lease_until: LEASE_END,
         expires_at: END,
     }
 }
@@ -43,11 +43,11 @@ on_both! {
     async fn a_request_is_reserved_once(store) {
         let (first, second) = (request(1, 1), request(1, 2));
         assert_eq!(reserve(store, &first).await?, ReserveResult::Reserved);
-        assert_eq!(reserve(store, &second).await?, exists(&first, RequestState::Running(SOON)));
+        assert_eq!(reserve(store, &second).await?, exists(&first, RequestState::Running(LEASE_END)));
         assert_eq!(reserve(store, &request(2, 2)).await?, ReserveResult::Reserved, "another key");
         let theirs = store.reserve_request(store.theirs, second.clone(), QUOTA, NOW).await?;
         assert_eq!(theirs, ReserveResult::Reserved, "another tenant");
-        let later = Timestamp(SOON.0 + 1);
+        let later = Timestamp(LEASE_END.0 + 1);
         store.renew_request(store.ours, first.reservation, later, END).await?;
         assert_eq!(reserve(store, &second).await?, exists(&first, RequestState::Running(later)));
         // Another reservation and another tenant renew nothing.
@@ -77,7 +77,7 @@ on_both! {
         reserve(store, &first).await?;
         store.store_response(store.ours, second.reservation, Some(vec![6]), END).await?;
         store.store_response(store.theirs, first.reservation, Some(vec![6]), END).await?;
-        assert_eq!(reserve(store, &second).await?, exists(&first, RequestState::Running(SOON)));
+        assert_eq!(reserve(store, &second).await?, exists(&first, RequestState::Running(LEASE_END)));
         let end = Timestamp(END.0 + 1_000);
         store.store_response(store.ours, first.reservation, Some(vec![7, 0, 255]), end).await?;
         let answered = exists(&first, RequestState::Completed(Some(vec![7, 0, 255])));
@@ -91,7 +91,7 @@ on_both! {
         // An expired request is not deleted yet, but its key is free.
         let after = store.reserve_request(store.ours, second.clone(), QUOTA, end);
         assert_eq!(after.await?, ReserveResult::Reserved);
-        assert_eq!(reserve(store, &first).await?, exists(&second, RequestState::Running(SOON)));
+        assert_eq!(reserve(store, &first).await?, exists(&second, RequestState::Running(LEASE_END)));
         store.store_response(store.ours, second.reservation, None, END).await?;
         assert_eq!(reserve(store, &first).await?, exists(&second, RequestState::Completed(None)));
     }
@@ -101,7 +101,7 @@ on_both! {
         reserve(store, &first).await?;
         store.release_request(store.theirs, first.reservation).await?;
         store.release_request(store.ours, second.reservation).await?;
-        assert_eq!(reserve(store, &second).await?, exists(&first, RequestState::Running(SOON)));
+        assert_eq!(reserve(store, &second).await?, exists(&first, RequestState::Running(LEASE_END)));
         store.release_request(store.ours, first.reservation).await?;
         assert_eq!(reserve(store, &second).await?, ReserveResult::Reserved);
     }
@@ -116,7 +116,7 @@ on_both! {
         assert_eq!(theirs.await?, ReserveResult::Reserved);
         store.store_response(store.ours, request(1, 1).reservation, Some(vec![0; 11]), END).await?;
         assert_eq!(reserve(3, quota(3, 10)).await?, ReserveResult::QuotaExceeded, "responses count as well");
-        let existing_request = exists(&request(2, 2), RequestState::Running(SOON));
+        let existing_request = exists(&request(2, 2), RequestState::Running(LEASE_END));
         assert_eq!(reserve(2, quota(0, 0)).await?, existing_request, "stored requests are kept");
         assert_eq!(reserve(3, quota(3, 11)).await?, ReserveResult::Reserved);
         assert_eq!(reserve(4, quota(3, 11)).await?, ReserveResult::QuotaExceeded);

@@ -22,13 +22,13 @@ pub(super) async fn watch(rest: &RestClient, id: i64) -> Result<()> {
         // The server, or a proxy, ends every stream before a campaign ends.
         let events = rest.events(&format!("campaigns/{id}/events"), None).await?;
         let mut events = std::pin::pin!(events.bytes_stream().map(|chunk| chunk.map(drop)));
-        let mut goes_on = true;
-        while goes_on {
+        let mut is_streaming = true;
+        while is_streaming {
             let campaign = seen.refresh(rest, id).await?;
             match campaign["status"].as_str().unwrap_or_default() {
                 "completed" | "rolled_back" => return Ok(()),
                 status @ ("failed" | "cancelled") => bail!("the campaign ended as {status}"),
-                _ => goes_on = wait(&mut events).await,
+                _ => is_streaming = wait(&mut events).await,
             }
         }
         tokio::time::sleep(RECONNECT_DELAY).await;

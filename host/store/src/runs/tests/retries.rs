@@ -140,7 +140,7 @@ on_both! {
 
     async fn cancelled_updates_are_not_retried(store) {
         let fixture = admitted(store, 3, 3).await?;
-        let [waits, report_failure, goes_on] = fixture.devices[..] else {
+        let [waits, report_failure, continues] = fixture.devices[..] else {
             anyhow::bail!("three devices");
         };
         fixture.report_failure(waits, "no", later(1)).await?;
@@ -149,8 +149,8 @@ on_both! {
         assert_eq!(fixture.status_of(waits).await?, UpdateStatus::Cancelled, "immediately: it was not offered");
         fixture.report_failure(report_failure, "no", later(3)).await?;
         let no = UpdateEvent::CancelFeedback(feedback(Execution::Rejected, Finished::None, "busy"));
-        fixture.record_event(goes_on, no, later(3)).await??;
-        fixture.report_failure(goes_on, "no", later(4)).await?;
+        fixture.record_event(continues, no, later(3)).await??;
+        fixture.report_failure(continues, "no", later(4)).await?;
         let run = fixture.read_run().await?;
         let counts = run.waves[0].report.counts;
         assert_eq!((counts.cancelled, counts.failed, counts.in_flight()), (1, 2, 0));

@@ -149,7 +149,7 @@ on_both! {
         let other = store.create_firmware(store.ours, firmware("1.2.0")).await?;
         let offer = Offer { firmware: other, to_version: "1.2.0".into(), success_criteria: SuccessCriteria::Reported, ..rollback_offer(&fixture) };
         let OfferResult::Created(id, _) = store.create_update(store.ours, moved_on, &offer).await? else {
-            anyhow::bail!("nothing stands against it");
+            anyhow::bail!("no offer was refused");
         };
         let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
         fixture.report(moved_on, id, done, later(101)).await?;
@@ -206,7 +206,7 @@ on_both! {
     async fn a_device_already_rolling_back_gets_no_second_update(store) {
         let fixture = StoreFixture::new(store, &[3]).await?;
         fixture.release(&[3]).await?;
-        let [on_its_way, called_back, lighter] = fixture.devices[..] else {
+        let [already_rolling_back, cancelled, lighter] = fixture.devices[..] else {
             anyhow::bail!("three devices");
         };
         for key in &fixture.devices {
@@ -214,12 +214,12 @@ on_both! {
         }
         let back = Offer { firmware: fixture.old, to_version: "1.0.0".into(), ..rollback_offer(&fixture) };
         let light = Offer { weight: ROLLBACK_WEIGHT - 1, ..back.clone() };
-        for (key, offer) in [(on_its_way, &back), (called_back, &back), (lighter, &light)] {
+        for (key, offer) in [(already_rolling_back, &back), (cancelled, &back), (lighter, &light)] {
             let (made, _) = store.roll_back_device(store.ours, key, offer, OfferOverrides::default()).await?;
             let OfferResult::Created(id, _) = made else {
                 anyhow::bail!("no rollback update: {made:?}");
             };
-            if key == called_back {
+            if key == cancelled {
                 fixture.report(key, id, UpdateEvent::CancelRequested, later(2)).await?;
             }
         }
@@ -230,7 +230,7 @@ on_both! {
         let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &rollback_offer(&fixture)).await?;
         assert_eq!(returned.processed, 3);
         let affected: Vec<_> = returned.affected.iter().map(|affected| affected.device).collect();
-        assert_eq!(affected, [called_back, lighter]);
+        assert_eq!(affected, [cancelled, lighter]);
         let rollback_progress = fixture.read_run().await?.rollback_progress;
         assert_eq!((rollback_progress.already_rolling_back, rollback_progress.open_rollbacks, rollback_progress.pinned, rollback_progress.rollback_pending), (1, 2, 0, 0));
     }

@@ -34,9 +34,9 @@ on_both! {
         }
         let results = futures::future::join_all(reports).await;
         for results in results.chunks(6) {
-            let moved: Vec<_> = results.iter().map(|result| result.as_ref().ok().map(|r| r.changes_update)).collect();
+            let changes_update: Vec<_> = results.iter().map(|result| result.as_ref().ok().map(|r| r.changes_update)).collect();
             let expected = [Some(true), Some(true), Some(false), Some(true), None, None];
-            assert_eq!(moved, expected);
+            assert_eq!(changes_update, expected);
             assert!(matches!(results[4], Err(RecordError::Refused(_))));
             assert!(matches!(results[5], Err(RecordError::NotFound)));
         }

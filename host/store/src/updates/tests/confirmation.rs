@@ -67,7 +67,7 @@ on_both! {
         fixture.release(&[1]).await?;
         let key = fixture.devices[0];
         let (yes, no) = (answer(Execution::Confirmed), answer(Execution::Denied));
-        for (at, event, status, moved) in [
+        for (at, event, status, changes_update) in [
             (1, &no, UpdateStatus::WaitingConfirmation, false),
             (2, &no, UpdateStatus::WaitingConfirmation, false),
             (3, &yes, UpdateStatus::Offered, true),
@@ -78,7 +78,7 @@ on_both! {
             (8, &no, UpdateStatus::WaitingConfirmation, true),
         ] {
             let recorded = fixture.record_event(key, event.clone(), later(at)).await??;
-            assert_eq!(recorded.changes_update, moved, "at {at}");
+            assert_eq!(recorded.changes_update, changes_update, "at {at}");
             assert_eq!(fixture.status_of(key).await?, status, "at {at}");
             assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view));
             let counts = fixture.read_run().await?.waves[0].report.counts;

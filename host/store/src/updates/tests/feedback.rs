@@ -26,7 +26,7 @@ on_both! {
         assert_eq!((offered.device_id.as_str(), offered.firmware_name.as_str()), ("d-0", "edge"));
 
         // A retrieval does not change the revision.
-        for (event, status, revision, moved) in [
+        for (event, status, revision, changes_update) in [
             (UpdateEvent::Retrieved, UpdateStatus::Downloading, 0, true),
             (UpdateEvent::Retrieved, UpdateStatus::Downloading, 0, false),
             (proceeding("writing"), UpdateStatus::Installing, 1, true),
@@ -35,8 +35,8 @@ on_both! {
             assert_eq!(store.poll_view(store.ours, "d-0").await?.as_ref(), Some(&recorded.view));
             let open = recorded.view.open.context("it is open")?;
             assert_eq!((open.id, open.status, open.revision), (offered.update.id, status, revision));
-            let woken = if moved { vec![fixture.campaign()] } else { vec![] };
-            assert_eq!((recorded.changes_update, recorded.campaigns), (moved, woken));
+            let woken = if changes_update { vec![fixture.campaign()] } else { vec![] };
+            assert_eq!((recorded.changes_update, recorded.campaigns), (changes_update, woken));
         }
         let recorded = fixture.record_event(key, closed(Finished::Success), later(9)).await??;
         assert!(recorded.changes_update && recorded.view.open.is_none());

@@ -94,8 +94,8 @@ on_both! {
             let refused = store.roll_back_device(store.ours, key, &same, none).await?;
             assert_eq!(refused, (OfferResult::AlreadyOpen(open), vec![]));
 
-            let (made, called_back) = store.roll_back_device(store.ours, key, &back, none).await?;
-            assert_eq!(called_back, [(open, Some(fixture.campaign()))]);
+            let (made, cancelled) = store.roll_back_device(store.ours, key, &back, none).await?;
+            assert_eq!(cancelled, [(open, Some(fixture.campaign()))]);
             assert_eq!(fixture.status_of(key).await?, status);
             let OfferResult::Created(id, affected) = made else {
                 anyhow::bail!("no obstacle");

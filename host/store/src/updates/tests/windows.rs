@@ -51,7 +51,7 @@ on_both! {
         fixture.release(&[1]).await?;
         let key = fixture.devices[0];
         let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
-        for (at, event, status, moved) in [
+        for (at, event, status, changes_update) in [
             (1, &UpdateEvent::Retrieved, UpdateStatus::Downloading, true),
             (2, &done, UpdateStatus::Installing, true),
             (3, &done, UpdateStatus::Installing, false),
@@ -59,7 +59,7 @@ on_both! {
             (2 * HOUR + 1, &done, UpdateStatus::Completed, false),
         ] {
             let recorded = fixture.record_event(key, event.clone(), later(at)).await??;
-            assert_eq!(recorded.changes_update, moved, "at {at}");
+            assert_eq!(recorded.changes_update, changes_update, "at {at}");
             assert_eq!(fixture.status_of(key).await?, status, "at {at}");
             assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view));
         }
