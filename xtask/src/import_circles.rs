@@ -22,13 +22,6 @@ use petgraph::graphmap::DiGraphMap;
 use imports::{Import, imports};
 use modules::Crate;
 
-/// Circles that are still to be broken. The list may only get shorter: the test fails for a circle that is not listed,
-/// and for a listed one that is gone or has changed.
-const KNOWN_CIRCLES: [&str; 2] = [
-    "engine: access, devices, engine, files, idempotency, plugins, tenants, update_writer",
-    "engine::plugins: calls, usage",
-];
-
 /// Sibling modules that import one another, directly or through further siblings.
 #[derive(Debug)]
 struct Circle<'a> {
@@ -118,7 +111,6 @@ fn sibling_modules_do_not_import_one_another_in_a_circle() {
         .parent()
         .expect("xtask is inside the workspace");
     let mut report = String::new();
-    let mut broken = BTreeSet::from(KNOWN_CIRCLES.map(str::to_owned));
     let mut found = 0;
     for root in crate_roots(workspace) {
         let sources = modules::read_sources(workspace, root.parent().expect("a folder"));
@@ -126,15 +118,12 @@ fn sibling_modules_do_not_import_one_another_in_a_circle() {
         let imports = imports(&Crate::parse(root, &sources));
         found += imports.len();
         for circle in circles(&imports) {
-            if !broken.remove(&circle.name()) {
-                report.push_str(&circle.describe());
-            }
+            report.push_str(&circle.describe());
         }
     }
     assert!(
         report.is_empty(),
         "move what both modules need to a place of its own:\n{report}"
     );
-    assert!(broken.is_empty(), "remove these from the list: {broken:?}");
     assert!(found > 1000, "only {found} imports were found");
 }

@@ -3,11 +3,11 @@ use std::sync::Arc;
 use tidegate_core::{id::TenantId, time::Timestamp};
 
 use crate::{
-    Actor, Authorized, Ctx, Files, HealthRegistry, Role, Settings, Signals, UpdateWriter,
-    devices::{Caches, LastSeenBuffer},
+    Actor, Authorized, Caches, Ctx, Files, HealthRegistry, PluginCalls, Ports, Role, Settings,
+    Signals, UpdateWriter,
     idempotency::IdempotencyKeys,
-    plugins::PluginCalls,
-    ports::{Artifacts, Clock, Entropy, NewTenant, Observer, Sandbox, Store},
+    last_seen_buffer::LastSeenBuffer,
+    ports::{Entropy, NewTenant, Store},
 };
 
 /// The ports, and the server's state between requests. Loops and the requests of devices have all of it; a use case of
@@ -33,18 +33,6 @@ pub struct Engine {
     pub(crate) health: Arc<HealthRegistry>,
     /// Wakes loops and watchers.
     pub(crate) signals: Arc<Signals>,
-}
-
-/// The adapters.
-#[derive(Clone)]
-#[expect(missing_docs, reason = "the ports' names")]
-pub struct Ports {
-    pub store: Arc<dyn Store>,
-    pub artifacts: Arc<dyn Artifacts>,
-    pub sandbox: Arc<dyn Sandbox>,
-    pub clock: Arc<dyn Clock>,
-    pub entropy: Arc<dyn Entropy>,
-    pub observer: Arc<dyn Observer>,
 }
 
 impl Engine {

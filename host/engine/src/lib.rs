@@ -10,6 +10,7 @@
 //! for a campaign's lease.
 
 mod authorize;
+mod caches;
 mod ctx;
 mod engine;
 mod error;
@@ -17,8 +18,11 @@ mod error_chain;
 mod files;
 mod gc;
 mod health;
+mod last_seen_buffer;
+mod plugin_calls;
 mod role;
 mod rules;
+mod secret;
 mod settings;
 mod signals;
 mod update_options;
@@ -38,14 +42,18 @@ pub mod tenants;
 pub mod updates;
 
 pub use authorize::{Admin, Approver, Authorized, Operator, Publisher, RequiredRole};
+pub use caches::Caches;
 pub use ctx::{Actor, ActorKind, Ctx};
-pub use engine::{Engine, Ports};
+pub use engine::Engine;
 pub use error::{Error, Result};
 pub use error_chain::{ErrorChain, chain};
 pub use files::Files;
 pub use gc::run_gc;
 pub use health::{HealthRegistry, Heartbeat};
+pub use plugin_calls::PluginCalls;
+pub use ports::Ports;
 pub use role::Role;
+pub use secret::fingerprint;
 pub use settings::Settings;
 pub use signals::Signals;
 pub use update_writer::UpdateWriter;

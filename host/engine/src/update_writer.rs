@@ -10,8 +10,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::{
-    Ctx, Error, Result, Signals, chain,
-    devices::Caches,
+    Caches, Ctx, Error, Result, Signals, chain,
     ports::{
         CancelledUpdates, DeviceEvent, DeviceReport, Offer, OfferOverrides, OfferResult, OfferedBy,
         RecordError, RecordedReport, ReportedLines, RunRef, Store, StoreError,

@@ -2,8 +2,7 @@ use tidegate_core::id::AuthorityId;
 
 use super::{check_count, validate_name};
 use crate::{
-    Admin, Authorized, Error, Result,
-    devices::Caches,
+    Admin, Authorized, Caches, Error, Result,
     ports::{Authority, NewAuthority, Store, StoreError},
     rules::Rules,
 };

@@ -3,10 +3,9 @@ use std::time::Duration;
 use tidegate_core::time::Timestamp;
 
 use crate::{
-    Authorized, Error, Operator, Result,
-    devices::Caches,
+    Authorized, Caches, Error, Operator, Result, fingerprint,
     ports::{Entropy, Store},
-    tenants::{fingerprint, generate_secret},
+    secret::generate_secret,
 };
 
 /// How long a replaced token stays valid by default.

@@ -2,11 +2,10 @@ use tidegate_core::{id::GatewayId, plugin::FieldError};
 
 use super::{check_count, validate_name};
 use crate::{
-    Admin, Authorized, Error, Result,
-    devices::Caches,
+    Admin, Authorized, Caches, Error, Result, fingerprint,
     ports::{Entropy, Gateway, NewGateway, Store, StoreError},
     rules::Rules,
-    tenants::{fingerprint, generate_secret},
+    secret::generate_secret,
 };
 
 /// A new gateway and its token.

@@ -10,8 +10,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    Authorized, Ctx, Error, Operator, Result,
-    plugins::{PluginCalls, PluginChoice},
+    Authorized, Ctx, Error, Operator, PluginCalls, Result,
+    plugins::PluginChoice,
     ports::{NewCampaign, Store, StoreError},
     rules::Rules,
     update_options::check_options,

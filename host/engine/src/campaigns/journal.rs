@@ -5,8 +5,7 @@ use tidegate_core::{
 
 use super::get;
 use crate::{
-    Ctx, Error, Result,
-    plugins::PluginCalls,
+    Ctx, Error, PluginCalls, Result,
     ports::{
         CallFailure, CallFailureClass, EntryKind, JournalEntry, Page, PageRequest, RecordedCall,
         Store,

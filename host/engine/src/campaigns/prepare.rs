@@ -17,9 +17,8 @@ use super::{
     journal_entry::{host_journal_entry, journal_entry},
 };
 use crate::{
-    Error, Result,
+    Error, PluginCalls, Result,
     compatibility::{Classified, CompatibilityCheck, Policies, class_attributes, classify},
-    plugins::PluginCalls,
     ports::{
         CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, SelectedDevice, Store,
     },

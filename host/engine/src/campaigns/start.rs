@@ -8,8 +8,7 @@ use super::{
     prepare::prepare,
 };
 use crate::{
-    Authorized, Ctx, Error, Operator, Result, Signals,
-    plugins::PluginCalls,
+    Authorized, Ctx, Error, Operator, PluginCalls, Result, Signals,
     ports::{RunRef, Store},
 };
 

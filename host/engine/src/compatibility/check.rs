@@ -10,8 +10,7 @@ use tidegate_core::{
 
 use super::{Policies, classify};
 use crate::{
-    Result,
-    plugins::PluginCalls,
+    PluginCalls, Result,
     ports::{Call, SelectedDevice, Store},
 };
 

@@ -9,9 +9,8 @@ use tidegate_core::{
 
 use super::{gateway::find_gateway_scope, groups::groups, poll_view::poll_view};
 use crate::{
-    Engine, Error, Result, chain,
+    Engine, Error, Result, chain, fingerprint,
     ports::{Enrolment, LastSeenRecord, PollView, Tenant},
-    tenants::fingerprint,
 };
 
 /// Maximum token length, in bytes.

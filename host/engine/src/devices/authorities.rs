@@ -2,8 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidegate_core::id::TenantId;
 
-use super::auth_cache::Cached;
-use crate::{Engine, Result, ports::Authority};
+use crate::{Engine, Result, caches::Cached, ports::Authority};
 
 /// How long a tenant's authorities are cached.
 const CACHE_TTL: Duration = Duration::from_secs(10);

@@ -3,8 +3,11 @@ use std::{sync::Arc, time::Duration};
 use subtle::ConstantTimeEq as _;
 use tidegate_core::id::TenantId;
 
-use super::auth_cache::{Cached, CachedGateway};
-use crate::{Engine, Result, ports::GatewayUse};
+use crate::{
+    Engine, Result,
+    caches::{Cached, CachedGateway},
+    ports::GatewayUse,
+};
 
 /// How long a tenant's gateways are cached.
 const CACHE_TTL: Duration = Duration::from_secs(10);

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use tidegate_core::polling::PollInterval;
 
-use super::{Caller, read_model::CachedOverride};
+use super::Caller;
 use crate::{
     Engine, Result,
+    caches::CachedOverride,
     ports::{PollView, Tenant},
 };
 

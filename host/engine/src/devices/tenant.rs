@@ -1,7 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::auth_cache::Cached;
-use crate::{Engine, Error, Result, ports::Tenant, tenants};
+use crate::{Engine, Error, Result, caches::Cached, ports::Tenant, tenants};
 
 /// How long an unknown tenant name is cached. Known tenants stay cached until they change.
 const ABSENT_TTL: Duration = Duration::from_secs(1);

@@ -9,12 +9,11 @@ use tidegate_core::{
 };
 
 use crate::{
-    Result,
+    PluginCalls, Result,
     compatibility::{
         CompatibilityCheck, DEFAULT_POLICIES, HARDWARE, Policies, context_without_campaign,
     },
     firmware::TargetModels,
-    plugins::PluginCalls,
     ports::{CandidateFilter, Store},
 };
 

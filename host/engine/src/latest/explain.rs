@@ -4,8 +4,7 @@ use super::chooser::{
     FirmwareChoice, FirmwareChooser, MAX_CANDIDATES, SkippedRelease, version_key,
 };
 use crate::{
-    Ctx, Result,
-    plugins::PluginCalls,
+    Ctx, PluginCalls, Result,
     ports::{PageRequest, Store, UpdateFilter},
 };
 

@@ -3,8 +3,7 @@ use tidegate_core::{
     id::{Digest, TenantId},
 };
 
-use super::PluginCalls;
-use crate::{Result, ports::Store, rules::Rules};
+use crate::{PluginCalls, Result, ports::Store, rules::Rules};
 
 /// A plugin and its config, as requested.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

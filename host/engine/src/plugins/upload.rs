@@ -2,9 +2,8 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use tidegate_core::id::Digest;
 
-use super::PluginCalls;
 use crate::{
-    Authorized, Ctx, Error, Files, Publisher, Result,
+    Authorized, Ctx, Error, Files, PluginCalls, Publisher, Result,
     ports::{Inspection, NewRevision, Revision, Store, StoreError},
 };
 

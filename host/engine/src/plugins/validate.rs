@@ -1,7 +1,6 @@
 use tidegate_core::{id::Digest, plugin::FieldError};
 
-use super::PluginCalls;
-use crate::{Ctx, Error, Result, ports::Store};
+use crate::{Ctx, Error, PluginCalls, Result, ports::Store};
 
 /// Validates a config, JSON text, against the plugin's schema and then by the plugin. Returns the errors. Without a
 /// digest the newest enabled revision is used.

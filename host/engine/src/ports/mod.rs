@@ -1,6 +1,7 @@
 //! What the engine needs from its environment, as traits that the adapters implement.
 
 mod access;
+mod adapters;
 mod artifacts;
 mod auto_confirm;
 mod campaigns;
@@ -28,6 +29,7 @@ mod updates;
 pub use access::{
     Access, Authority, Enrolment, Gateway, GatewayUse, NewAuthority, NewGateway, OldToken,
 };
+pub use adapters::Ports;
 pub use artifacts::{Artifacts, ByteStream, PutError, StoredFile};
 pub use auto_confirm::AutoConfirmation;
 pub use campaigns::{

@@ -2,8 +2,7 @@ use tidegate_core::{device::Device, plugin::FieldError};
 
 use super::validate::{DeviceValidator, INVALID};
 use crate::{
-    Authorized, Error, Operator, Result, Signals,
-    devices::Caches,
+    Authorized, Caches, Error, Operator, Result, Signals,
     ports::{ChangeError, DeviceChange, RunRef, Store},
     rules::Rules,
 };

@@ -2,10 +2,10 @@ use tidegate_core::{device::Device, plugin::FieldError};
 
 use super::validate::{DeviceValidator, INVALID};
 use crate::{
-    Authorized, Error, Operator, Result,
+    Authorized, Error, Operator, Result, fingerprint,
     ports::{Entropy, MAX_LABELS, NewDevice, Store, StoreError},
     rules::Rules,
-    tenants::{fingerprint, generate_secret},
+    secret::generate_secret,
 };
 
 /// A new device and its token.

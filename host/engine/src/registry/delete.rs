@@ -1,6 +1,5 @@
 use crate::{
-    Authorized, Error, Operator, Result, Signals,
-    devices::Caches,
+    Authorized, Caches, Error, Operator, Result, Signals,
     ports::{RunRef, Store},
 };
 

@@ -2,9 +2,8 @@ use std::sync::Arc;
 
 use tidegate_core::time::Timestamp;
 
-use super::fingerprint;
 use crate::{
-    Actor, ActorKind, Ctx, Result,
+    Actor, ActorKind, Ctx, Result, fingerprint,
     ports::{Store, Tenant},
 };
 

@@ -1,9 +1,9 @@
 use tidegate_core::time::Timestamp;
 
-use super::{fingerprint, generate_secret};
 use crate::{
-    Admin, Authorized, Error, Result, Role,
+    Admin, Authorized, Error, Result, Role, fingerprint,
     ports::{ApiKeyRecord, Entropy, Store},
+    secret::generate_secret,
 };
 
 /// An API key to be issued.

@@ -5,7 +5,6 @@ mod bootstrap;
 mod create;
 mod issue;
 mod keys;
-mod secret;
 mod settings;
 mod stats;
 
@@ -14,7 +13,5 @@ pub use bootstrap::{Bootstrap, DEFAULT_TENANT, bootstrap};
 pub use create::create;
 pub use issue::{NewApiKey, issue_key};
 pub use keys::{key_id, keys, revoke_key};
-pub use secret::fingerprint;
-pub(crate) use secret::generate_secret;
 pub use settings::{change_settings, settings};
 pub use stats::stats;

@@ -1,8 +1,7 @@
 use tidegate_core::settings::TenantSettings;
 
 use crate::{
-    Admin, Authorized, Ctx, Error, Result,
-    devices::Caches,
+    Admin, Authorized, Caches, Ctx, Error, Result,
     ports::{Store, Tenant},
     rules::Rules,
 };

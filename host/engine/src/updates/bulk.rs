@@ -4,9 +4,8 @@ use tidegate_core::id::UpdateId;
 
 use super::{OfferRefusal, UpdateRequest, policies::policies_of, request::check_device_ids};
 use crate::{
-    Authorized, Operator, Result, UpdateWriter,
+    Authorized, Operator, PluginCalls, Result, UpdateWriter,
     compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
-    plugins::PluginCalls,
     ports::{Offer, OfferAction, OfferResult, OfferedBy},
 };
 

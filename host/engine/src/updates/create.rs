@@ -4,9 +4,8 @@ use super::{
     policies::policies_of,
 };
 use crate::{
-    Authorized, Error, Operator, Result, UpdateWriter,
+    Authorized, Error, Operator, PluginCalls, Result, UpdateWriter,
     compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
-    plugins::PluginCalls,
     ports::{Offer, OfferAction, OfferedBy, UpdateRow},
 };
 

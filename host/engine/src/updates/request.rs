@@ -7,8 +7,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    Ctx, Error, Result,
-    plugins::{PluginCalls, PluginChoice},
+    Ctx, Error, PluginCalls, Result,
+    plugins::PluginChoice,
     ports::{Offer, Store},
     rules::Rules,
     update_options::check_options,

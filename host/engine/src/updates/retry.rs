@@ -2,9 +2,8 @@ use tidegate_core::{Named as _, id::UpdateId, update::UpdateStatus};
 
 use super::{create::create_one, request::INVALID};
 use crate::{
-    Authorized, Error, Operator, Result, UpdateWriter,
+    Authorized, Error, Operator, PluginCalls, Result, UpdateWriter,
     compatibility::{CompatibilityCheck, Policies, context_without_campaign},
-    plugins::PluginCalls,
     ports::{Offer, OfferAction, OfferedBy, UpdateRow},
     rules::Rules,
     update_options::RetryOptions,

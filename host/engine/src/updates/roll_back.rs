@@ -11,9 +11,8 @@ use tidegate_core::{
 
 use super::{OfferRefusal, bulk::created_id};
 use crate::{
-    Authorized, Ctx, Error, Operator, Result, UpdateWriter,
+    Authorized, Ctx, Error, Operator, PluginCalls, Result, UpdateWriter,
     compatibility::{CompatibilityCheck, HARDWARE, Policies, context_without_campaign},
-    plugins::PluginCalls,
     ports::{Offer, OfferOverrides, PageRequest, Store, UpdateFilter, UpdateRow},
     registry,
 };

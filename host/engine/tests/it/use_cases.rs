@@ -36,7 +36,7 @@ const WITHOUT_CONTEXT: [&str; 12] = [
     "campaigns/tick/mod.rs: tick",
     "latest/update_loop.rs: process_dirty_tenants",
     "latest/update_loop.rs: run_latest_loop",
-    "plugins/usage.rs: flush_usage",
+    "plugins/flush_usage.rs: flush_usage",
 ];
 
 #[test]

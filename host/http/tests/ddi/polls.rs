@@ -1,9 +1,5 @@
 use serde_json::json;
-use tidegate_engine::{
-    Admin, access,
-    ports::NewGateway,
-    tenants::{self, fingerprint},
-};
+use tidegate_engine::{Admin, access, fingerprint, ports::NewGateway, tenants};
 
 use crate::{
     raw_http::{get, request},

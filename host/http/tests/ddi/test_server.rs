@@ -8,9 +8,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::{access::AccessSettings, id::TenantId, settings::TenantSettings};
 use tidegate_engine::{
-    Actor, Admin, Authorized, Engine, Ports, Settings,
+    Actor, Admin, Authorized, Engine, Ports, Settings, fingerprint,
     ports::{NewDevice, NewGateway, NoopObserver},
-    tenants::{self, fingerprint},
+    tenants,
 };
 use tidegate_http::{AppState, HttpServer, HttpSettings, Metrics};
 use tidegate_store::{Options, SqlStore};

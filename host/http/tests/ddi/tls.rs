@@ -11,7 +11,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName},
 };
 use tidegate_core::time::Timestamp;
-use tidegate_engine::{access, ports::NewAuthority, tenants};
+use tidegate_engine::{access, fingerprint, ports::NewAuthority, tenants};
 use tidegate_http::{ClientAuth, HttpServer, HttpSettings, Tls, TlsSettings};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -145,7 +145,7 @@ async fn trust(
     let new = NewAuthority {
         name: name.to_owned(),
         certificate: der.to_vec(),
-        sha256: tenants::fingerprint(name),
+        sha256: fingerprint(name),
         subject: name.to_owned(),
         expires_at: Timestamp(i64::MAX),
         created_at: server.engine.now(),

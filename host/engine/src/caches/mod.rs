@@ -1,6 +1,18 @@
+//! What the server keeps in memory to answer devices without the store.
+
+mod auth_cache;
+mod firmware_cache;
+mod read_model;
+
 use tidegate_core::id::TenantId;
 
-use super::{AuthCache, FirmwareCache, ReadModel};
+pub(crate) use auth_cache::{Cached, CachedGateway};
+pub(crate) use read_model::CachedOverride;
+
+use auth_cache::AuthCache;
+use firmware_cache::FirmwareCache;
+use read_model::ReadModel;
+
 use crate::ports::AffectedDevice;
 
 /// What the server keeps in memory to answer devices. Use cases that change such data drop it here.

@@ -32,7 +32,7 @@ impl Default for FirmwareCache {
 }
 
 impl FirmwareCache {
-    pub(super) async fn firmware(
+    pub(crate) async fn firmware(
         &self,
         store: &dyn Store,
         tenant: TenantId,
@@ -48,7 +48,7 @@ impl FirmwareCache {
         Ok(firmware)
     }
 
-    pub(super) async fn firmware_of_module(
+    pub(crate) async fn firmware_of_module(
         &self,
         store: &dyn Store,
         tenant: TenantId,
@@ -67,7 +67,7 @@ impl FirmwareCache {
         Ok(firmware)
     }
 
-    pub(super) async fn firmware_id_of_update(
+    pub(crate) async fn firmware_id_of_update(
         &self,
         store: &dyn Store,
         tenant: TenantId,

@@ -1,4 +1,8 @@
-use std::{sync::Arc, time::Duration};
+//! The calls of plugins by all use cases and loops.
+
+mod usage_log;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tidegate_core::{
@@ -12,17 +16,18 @@ use tidegate_core::{
     },
 };
 
-use super::usage::UsageLog;
+use usage_log::UsageLog;
+
 use crate::{
     Error, Result, chain,
-    ports::{Call, CallFailure, EntryKind, Inspection, Observer, Rejection, Sandbox},
+    ports::{Call, CallFailure, EntryKind, Inspection, Observer, Rejection, Sandbox, Usage},
 };
 
 /// Calls plugins. Every call is counted, and a failure is logged. An output that the checker refuses is a failure.
 pub struct PluginCalls {
     sandbox: Arc<dyn Sandbox>,
     observer: Arc<dyn Observer>,
-    pub(super) usage: UsageLog,
+    usage: UsageLog,
 }
 
 impl PluginCalls {
@@ -32,6 +37,11 @@ impl PluginCalls {
             observer,
             usage: UsageLog::default(),
         }
+    }
+
+    /// The plugin usage of each tenant since the last call.
+    pub(crate) fn take_usage(&self) -> HashMap<TenantId, Vec<(Digest, Usage)>> {
+        self.usage.take()
     }
 
     /// What a component is; an error tells why it is rejected.

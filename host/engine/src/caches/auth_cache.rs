@@ -28,25 +28,25 @@ pub(crate) struct AuthCache {
     /// Incremented when a tenant changes, to detect stale reads.
     tenant_version: Mutex<u64>,
     /// All gateways of each tenant.
-    pub(super) gateways: Cache<TenantId, Cached<Arc<[CachedGateway]>>>,
+    pub(crate) gateways: Cache<TenantId, Cached<Arc<[CachedGateway]>>>,
     /// All authorities of each tenant.
-    pub(super) authorities: Cache<TenantId, Cached<Arc<[Authority]>>>,
+    pub(crate) authorities: Cache<TenantId, Cached<Arc<[Authority]>>>,
     /// Last uses of gateways since the last flush.
     used: Mutex<HashMap<(TenantId, GatewayId), Timestamp>>,
 }
 
 /// A gateway with the time of its last recorded use.
 #[derive(Debug)]
-pub(super) struct CachedGateway {
-    pub(super) gateway: Gateway,
+pub(crate) struct CachedGateway {
+    pub(crate) gateway: Gateway,
     last_recorded: AtomicI64,
 }
 
 /// A value with the time at which it was read from the store.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cached<T> {
-    pub(super) value: T,
-    pub(super) read_at: Timestamp,
+pub(crate) struct Cached<T> {
+    pub(crate) value: T,
+    pub(crate) read_at: Timestamp,
 }
 
 impl Default for AuthCache {
@@ -63,17 +63,17 @@ impl Default for AuthCache {
 
 impl AuthCache {
     /// The cached look-up of this name.
-    pub(super) fn tenant(&self, name: &str) -> Option<Cached<Option<Arc<Tenant>>>> {
+    pub(crate) fn tenant(&self, name: &str) -> Option<Cached<Option<Arc<Tenant>>>> {
         self.tenants.get(name)
     }
 
     /// The current version, to be taken before a tenant is read.
-    pub(super) fn tenant_version(&self) -> u64 {
+    pub(crate) fn tenant_version(&self) -> u64 {
         *self.tenant_version.lock()
     }
 
     /// Caches a look-up, unless a tenant has changed since `tenant_version` was taken.
-    pub(super) fn insert_tenant(
+    pub(crate) fn insert_tenant(
         &self,
         tenant_version: u64,
         name: &str,
@@ -125,7 +125,7 @@ impl AuthCache {
 }
 
 impl CachedGateway {
-    pub(super) fn new(gateway: Gateway) -> Self {
+    pub(crate) fn new(gateway: Gateway) -> Self {
         Self {
             gateway,
             last_recorded: AtomicI64::new(i64::MIN),
@@ -133,7 +133,7 @@ impl CachedGateway {
     }
 
     /// Whether a use must be recorded: the first one, and then one per interval.
-    pub(super) fn is_recording_due(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_recording_due(&self, now: Timestamp) -> bool {
         let last_recorded = self.last_recorded.load(Ordering::Relaxed);
         let is_due = now.0 < last_recorded
             || now.0.saturating_sub(last_recorded) >= USE_RECORDING_INTERVAL_MS;
@@ -146,7 +146,7 @@ impl CachedGateway {
 
 impl<T> Cached<T> {
     /// Whether the value is younger than `ttl`. After a clock jump backwards it counts as stale.
-    pub(super) fn is_fresh(&self, now: Timestamp, ttl: Duration) -> bool {
+    pub(crate) fn is_fresh(&self, now: Timestamp, ttl: Duration) -> bool {
         now >= self.read_at && now.since(self.read_at) < ttl
     }
 }

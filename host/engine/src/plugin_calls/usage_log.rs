@@ -3,11 +3,7 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 use tidegate_core::id::{Digest, TenantId};
 
-use super::PluginCalls;
-use crate::{
-    Result,
-    ports::{Store, Usage},
-};
+use crate::ports::Usage;
 
 /// Plugin usage that is not written yet.
 #[derive(Default)]
@@ -22,7 +18,7 @@ impl UsageLog {
         usage.fuel += fuel;
     }
 
-    fn take(&self) -> HashMap<TenantId, Vec<(Digest, Usage)>> {
+    pub(super) fn take(&self) -> HashMap<TenantId, Vec<(Digest, Usage)>> {
         let taken = std::mem::take(&mut *self.0.lock());
         let mut by_tenant: HashMap<_, Vec<_>> = HashMap::new();
         for ((tenant, plugin), usage) in taken {
@@ -30,12 +26,4 @@ impl UsageLog {
         }
         by_tenant
     }
-}
-
-/// Writes the plugin usage since the last call. Also called when the server stops.
-pub async fn flush_usage(store: &dyn Store, plugins: &PluginCalls) -> Result<()> {
-    for (tenant, usage) in plugins.usage.take() {
-        store.record_plugin_usage(tenant, usage).await?;
-    }
-    Ok(())
 }
