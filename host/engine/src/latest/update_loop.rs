@@ -35,7 +35,7 @@ pub async fn run_latest_loop(engine: Arc<Engine>) {
         let started = Instant::now();
         let iteration = async {
             if let Err(error) = process_dirty_tenants(&engine).await {
-                tracing::warn!(error = %chain(&error), "cannot update devices in mode latest; retrying");
+                tracing::warn!(error = %chain(&error), "cannot read which tenants have devices to update; retrying");
             }
         };
         heartbeat.run(iteration).await;
@@ -43,14 +43,37 @@ pub async fn run_latest_loop(engine: Arc<Engine>) {
     }
 }
 
-/// Processes every tenant that was marked dirty since it was last processed.
+/// Processes every tenant that was marked dirty since it was last processed. If one fails, the others are processed
+/// nevertheless.
 pub async fn process_dirty_tenants(engine: &Engine) -> Result<()> {
-    for (tenant, revision) in engine.store().dirty_tenants().await? {
-        let span = tracing::error_span!("latest_tenant", %tenant);
-        update_tenant(engine, tenant).instrument(span).await?;
-        engine.store().clear_dirty(tenant, revision).await?;
-    }
+    let dirty = engine.store().dirty_tenants().await?;
+    process_each(dirty, |tenant, revision| {
+        process_tenant(engine, tenant, revision)
+    })
+    .await;
     Ok(())
+}
+
+/// Processes one tenant after another, each in a span of its own. A failure is logged there.
+async fn process_each<F: Future<Output = Result<()>>>(
+    dirty: Vec<(TenantId, i64)>,
+    process: impl Fn(TenantId, i64) -> F,
+) {
+    for (tenant, revision) in dirty {
+        let span = tracing::error_span!("latest_tenant", %tenant);
+        let processing = async {
+            if let Err(error) = process(tenant, revision).await {
+                tracing::warn!(error = %chain(&error), "cannot update devices in mode latest; retrying");
+            }
+        };
+        processing.instrument(span).await;
+    }
+}
+
+/// Updates the tenant's devices, then clears its mark. A tenant that fails stays dirty.
+async fn process_tenant(engine: &Engine, tenant: TenantId, revision: i64) -> Result<()> {
+    update_tenant(engine, tenant).await?;
+    Ok(engine.store().clear_dirty(tenant, revision).await?)
 }
 
 async fn update_tenant(engine: &Engine, tenant: TenantId) -> Result<()> {
@@ -131,4 +154,34 @@ async fn offer(
         engine.caches.invalidate_affected(&affected);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tidegate_captured_log::CapturedLog;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_tenant_that_fails_is_logged_and_stops_no_other() {
+        let log = CapturedLog::start();
+        let processed = RefCell::new(Vec::new());
+        let dirty = [1, 2, 3].map(|number| (TenantId(number), 10 * number));
+        process_each(dirty.into(), async |tenant, revision| {
+            processed.borrow_mut().push((tenant, revision));
+            if tenant == TenantId(2) {
+                return Err(Error::not_found("policy", "latest"));
+            }
+            Ok(())
+        })
+        .await;
+        assert_eq!(processed.into_inner(), dirty);
+        let failures = log.events("cannot update devices in mode latest; retrying");
+        assert_eq!(failures.len(), 1, "{failures:?}");
+        assert_eq!(failures[0]["error"], "there is no policy latest");
+        assert_eq!(failures[0]["span"]["name"], "latest_tenant");
+        assert_eq!(failures[0]["span"]["tenant"], "2");
+    }
 }
