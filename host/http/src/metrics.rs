@@ -15,8 +15,9 @@ use prometheus::{
 use strum::VariantNames;
 use tidegate_core::{Named as _, campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
 use tidegate_engine::{
-    Engine, Result, chain,
+    Engine, chain,
     ports::{CallFailure, Observer, Stats},
+    tenants,
 };
 
 /// All metrics of `/metrics`.
@@ -100,7 +101,7 @@ impl Metrics {
 
     /// Refreshes the fleet's gauges. If the database fails, they keep their last values.
     pub(crate) async fn refresh_fleet_gauges(&self, engine: &Engine) {
-        match load_stats(engine).await {
+        match tenants::stats_of_all(engine.store(), engine.now()).await {
             Ok(by_tenant) => self.fleet.update(&by_tenant),
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "cannot refresh fleet gauges");
@@ -167,16 +168,6 @@ pub(crate) async fn count_requests(
         .inc();
     seconds.observe(started.elapsed().as_secs_f64());
     response
-}
-
-async fn load_stats(engine: &Engine) -> Result<Vec<Stats>> {
-    let store = engine.store();
-    let mut by_tenant = Vec::new();
-    for tenant in store.tenants().await? {
-        // The statistics of the last 24 hours are not exported, so the time does not matter.
-        by_tenant.push(store.stats(tenant.id, engine.now()).await?);
-    }
-    Ok(by_tenant)
 }
 
 impl FleetGauges {

@@ -14,4 +14,4 @@ pub use create::create;
 pub use issue::{NewApiKey, issue_key};
 pub use keys::{key_id, keys, revoke_key};
 pub use settings::{change_settings, settings};
-pub use stats::stats;
+pub use stats::{stats, stats_of_all};

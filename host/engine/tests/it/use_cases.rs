@@ -21,7 +21,7 @@ const AREAS: [&str; 9] = [
 ];
 
 /// Functions that have no context.
-const WITHOUT_CONTEXT: [&str; 12] = [
+const WITHOUT_CONTEXT: [&str; 13] = [
     // They find out who the actor is.
     "tenants/authenticate.rs: authenticate",
     "tenants/authenticate.rs: by_name",
@@ -29,6 +29,7 @@ const WITHOUT_CONTEXT: [&str; 12] = [
     "plugins/builtins.rs: install_builtins",
     "tenants/bootstrap.rs: bootstrap",
     "tenants/create.rs: create",
+    "tenants/stats.rs: stats_of_all",
     // Loops and their steps.
     "access/gateways.rs: flush_gateways_used",
     "campaigns/reconcile.rs: expire_updates_loop",
