@@ -21,6 +21,7 @@ use petgraph::graphmap::DiGraphMap;
 
 use imports::{Import, imports};
 use modules::Crate;
+pub(crate) use modules::{Sources, read_sources};
 
 /// Sibling modules that import one another, directly or through further siblings.
 #[derive(Debug)]
@@ -113,7 +114,7 @@ fn sibling_modules_do_not_import_one_another_in_a_circle() {
     let mut report = String::new();
     let mut found = 0;
     for root in crate_roots(workspace) {
-        let sources = modules::read_sources(workspace, root.parent().expect("a folder"));
+        let sources = read_sources(workspace, root.parent().expect("a folder"));
         let root = root.strip_prefix(workspace).expect("it is below the root");
         let imports = imports(&Crate::parse(root, &sources));
         found += imports.len();

@@ -17,6 +17,8 @@ mod fuzz;
 mod guests;
 #[cfg(test)]
 mod import_circles;
+#[cfg(test)]
+mod module_tree;
 mod postgres;
 #[cfg(test)]
 mod prose;

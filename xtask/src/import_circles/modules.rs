@@ -9,7 +9,7 @@ use syn::{Item, ItemUse, UseTree, Visibility};
 use super::paths::{PathUse, is_test, paths_of_item};
 
 /// The texts of source files by their paths.
-pub(super) type Sources = BTreeMap<PathBuf, String>;
+pub(crate) type Sources = BTreeMap<PathBuf, String>;
 
 /// All modules of a crate except tests. The first is the root.
 #[derive(Debug)]
@@ -207,7 +207,7 @@ fn flatten(
 }
 
 /// Reads all Rust files below a folder. Their paths are relative to the workspace.
-pub(super) fn read_sources(workspace: &Path, folder: &Path) -> Sources {
+pub(crate) fn read_sources(workspace: &Path, folder: &Path) -> Sources {
     let mut sources = Sources::new();
     for entry in fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();

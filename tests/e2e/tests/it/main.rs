@@ -11,7 +11,6 @@ mod ddi;
 mod firmware;
 mod hostile;
 mod idempotency;
-mod module_tree;
 mod registry;
 mod single_updates;
 mod swupdate;
