@@ -4,6 +4,7 @@
 //! Every folder below a crate's `src` is checked by itself. Its modules, files and folders alike, are the nodes. Module
 //! `a` imports module `b` if code in `a` or below it names an item that is defined in `b` or below it, whatever the way
 //! there: a re-export is followed to the definition. `mod` declarations, public re-exports and tests do not count.
+//! A path into the crate that leads to no known module is an error.
 //!
 //! `modules` reads the sources with syn, `paths` finds the names that they use, `imports` resolves these to modules.
 
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
 
-use imports::{Import, imports};
+use imports::{Import, imports, unresolved};
 use modules::Crate;
 pub(crate) use modules::{Sources, read_sources};
 
@@ -116,7 +117,10 @@ fn sibling_modules_do_not_import_one_another_in_a_circle() {
     for root in crate_roots(workspace) {
         let sources = read_sources(workspace, root.parent().expect("a folder"));
         let root = root.strip_prefix(workspace).expect("it is below the root");
-        let imports = imports(&Crate::parse(root, &sources));
+        let krate = Crate::parse(root, &sources);
+        let unresolved = unresolved(&krate);
+        assert!(unresolved.is_empty(), "cannot be followed: {unresolved:#?}");
+        let imports = imports(&krate);
         found += imports.len();
         for circle in circles(&imports) {
             report.push_str(&circle.describe());

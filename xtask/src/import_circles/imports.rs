@@ -30,6 +30,23 @@ pub(super) fn imports(krate: &Crate) -> Vec<Import> {
     imports
 }
 
+/// The paths into this crate that lead to no known module: the imports through them would be missing.
+pub(super) fn unresolved(krate: &Crate) -> Vec<String> {
+    let mut unresolved = Vec::new();
+    for (id, module) in krate.modules.iter().enumerate() {
+        for path in &module.paths {
+            let is_of_crate = ["crate", "self", "super"].contains(&&*path.segments[0]);
+            let resolver = Resolver { krate, depth: 0 };
+            if is_of_crate && resolver.resolve(id, &path.segments).is_empty() {
+                let (file, path, line) =
+                    (module.file.display(), path.segments.join("::"), path.line);
+                unresolved.push(format!("{file}:{line}: {path}"));
+            }
+        }
+    }
+    unresolved
+}
+
 /// The import from one module to another, unless one contains the other.
 fn import(krate: &Crate, from: ModuleId, to: ModuleId, path: &PathUse) -> Option<Import> {
     let (from, to) = (&krate.modules[from], &krate.modules[to]);
@@ -109,6 +126,9 @@ impl Resolver<'_> {
                 let target: Vec<_> = alias.target.iter().chain(path).cloned().collect();
                 found.extend(self.resolve(module, &target));
             }
+        }
+        if found.is_empty() && scope.has_generated_items {
+            found.push(module);
         }
         found
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use syn::{Item, ItemUse, UseTree, Visibility};
+use syn::{Attribute, Item, ItemUse, UseTree, Visibility};
 
 use super::paths::{PathUse, is_test, paths_of_item};
 
@@ -29,6 +29,8 @@ pub(super) struct Module {
     pub(super) children: BTreeMap<String, ModuleId>,
     /// The names of the items that this module defines.
     pub(super) items: BTreeSet<String>,
+    /// Whether a macro defines further items, whose names are not known.
+    pub(super) has_generated_items: bool,
     /// The names that `use` brings into scope.
     pub(super) aliases: Vec<Alias>,
     /// The paths in its code, those of private `use` included.
@@ -88,6 +90,7 @@ impl Crate {
             parent,
             children: BTreeMap::new(),
             items: BTreeSet::new(),
+            has_generated_items: false,
             aliases: Vec::new(),
             paths: Vec::new(),
         });
@@ -128,12 +131,17 @@ impl Module {
                 return;
             }
             Item::Const(item) => self.items.insert(item.ident.to_string()),
-            Item::Enum(item) => self.items.insert(item.ident.to_string()),
+            Item::Enum(item) => {
+                self.items.extend(discriminants(&item.attrs));
+                self.items.insert(item.ident.to_string())
+            }
             Item::Fn(item) => self.items.insert(item.sig.ident.to_string()),
-            Item::Macro(item) => item
-                .ident
-                .as_ref()
-                .is_some_and(|name| self.items.insert(name.to_string())),
+            Item::Macro(item) => {
+                self.has_generated_items |= item.ident.is_none();
+                self.items
+                    .extend(item.ident.as_ref().map(ToString::to_string));
+                true
+            }
             Item::Static(item) => self.items.insert(item.ident.to_string()),
             Item::Struct(item) => self.items.insert(item.ident.to_string()),
             Item::Trait(item) => self.items.insert(item.ident.to_string()),
@@ -166,6 +174,25 @@ impl Module {
             self.aliases.push(Alias { name, target });
         }
     }
+}
+
+/// The name of the enum that strum derives from the variants of another.
+fn discriminants(attributes: &[Attribute]) -> Option<String> {
+    let mut found = None;
+    for attribute in attributes {
+        if attribute.path().is_ident("strum_discriminants") {
+            // The other arguments have other grammars.
+            let _ = attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("name") {
+                    let content;
+                    syn::parenthesized!(content in meta.input);
+                    found = Some(content.parse::<syn::Ident>()?.to_string());
+                }
+                Ok(())
+            });
+        }
+    }
+    found
 }
 
 /// The single names of a tree of `use`: name in scope, path and line.

@@ -1,17 +1,21 @@
 use std::path::{Path, PathBuf};
 
 use super::circles;
-use super::imports::imports;
+use super::imports::{imports, unresolved};
 use super::modules::{Crate, Sources};
 
-/// The circles of a crate with these files below `host/lab/src`, described.
-fn found(files: &[(&str, &str)]) -> Vec<String> {
+fn parse(files: &[(&str, &str)]) -> Crate {
     let path = |file: &str| PathBuf::from("host/lab/src").join(file);
     let sources: Sources = files
         .iter()
         .map(|(file, text)| (path(file), (*text).to_owned()))
         .collect();
-    let imports = imports(&Crate::parse(Path::new("host/lab/src/lib.rs"), &sources));
+    Crate::parse(Path::new("host/lab/src/lib.rs"), &sources)
+}
+
+/// The circles of a crate with these files below `host/lab/src`, described.
+fn found(files: &[(&str, &str)]) -> Vec<String> {
+    let imports = imports(&parse(files));
     let circles = circles(&imports);
     circles.iter().map(super::Circle::describe).collect()
 }
@@ -70,4 +74,22 @@ fn tests_do_not_count() {
         ),
     ];
     assert!(found(&files).is_empty());
+}
+
+#[test]
+fn a_path_that_cannot_be_followed_is_reported() {
+    let files = [
+        ("lib.rs", "mod a; mod b; mod generated; use self::a::A;"),
+        (
+            "a.rs",
+            "pub struct A; fn f() { crate::b::missing(); super::b::B::new(super::b::Kind); }",
+        ),
+        (
+            "b.rs",
+            "#[strum_discriminants(name(Kind))] pub enum B {} use super::generated::any::Name;",
+        ),
+        ("generated.rs", "bindgen!({});"),
+    ];
+    let expected = "host/lab/src/a.rs:1: crate::b::missing";
+    assert_eq!(unresolved(&parse(&files)), [expected]);
 }
