@@ -1,6 +1,7 @@
 use std::{
+    error::Error,
     fs::File,
-    io,
+    io::{self, ErrorKind},
     ops::Range,
     path::PathBuf,
     sync::{
@@ -87,8 +88,7 @@ impl Artifacts for ArtifactStore {
     async fn put(&self, body: ByteStream, max_bytes: u64) -> Result<StoredFile, PutError> {
         let number = self.next_upload.fetch_add(1, Ordering::Relaxed);
         let at = self.incoming.clone().join(number.to_string());
-        let failed = |error: ObjectError| PutError::Store(error.into());
-        let mut upload = self.objects.put_multipart(&at).await.map_err(failed)?;
+        let mut upload = self.objects.put_multipart(&at).await.map_err(put_failed)?;
         let (size, hashes) = match write(body, max_bytes, &mut *upload).await {
             Ok(written) => written,
             Err(error) => {
@@ -102,12 +102,12 @@ impl Artifacts for ArtifactStore {
             object_path: at,
             is_kept: false,
         };
-        upload.complete().await.map_err(failed)?;
+        upload.complete().await.map_err(put_failed)?;
         let is_new = self.publish(pending, hashes.sha256).await;
         Ok(StoredFile {
             size,
             hashes,
-            is_new: is_new.map_err(PutError::Store)?,
+            is_new: is_new.map_err(put_failed)?,
         })
     }
 
@@ -188,8 +188,29 @@ async fn write_part(
         move || hasher.with(&part)
     });
     let (joined, written) = future::join(hash_task, upload.put_part(part.into())).await;
-    written.map_err(|error| PutError::Store(error.into()))?;
+    written.map_err(put_failed)?;
     joined.map_err(|error| PutError::Store(error.into()))
+}
+
+/// Tells a full disk from other failures. The libraries wrap the error of the operating system.
+fn put_failed(error: impl Into<io::Error>) -> PutError {
+    let error = error.into();
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(current) = cause {
+        let kind = current.downcast_ref().map(io::Error::kind);
+        if let Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) =
+            kind
+        {
+            return PutError::NoSpace(error);
+        }
+        // The source of an `io::Error` is the one of the error that it wraps.
+        let wrapped = current.downcast_ref().and_then(io::Error::get_ref);
+        cause = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => current.source(),
+        };
+    }
+    PutError::Store(error)
 }
 
 /// A complete file that has no final name yet. It is deleted if it is dropped before that.

@@ -7,6 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::id::Digest;
 use tidegate_engine::ports::{Artifacts, ByteStream, ComponentSource, PutError};
+use tidegate_faults::SmallDisk;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -123,6 +124,32 @@ async fn refused_or_interrupted_uploads_leave_no_files() -> TestResult {
     while !files(folder.path()).is_empty() {
         tokio::task::yield_now().await;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_upload_that_does_not_fit_the_disk_leaves_no_files() -> TestResult {
+    static PIECE: [u8; 1 << 20] = [1; 1 << 20];
+    let Some(disk) = SmallDisk::mount(8 << 20)? else {
+        return Ok(());
+    };
+    let folder = disk.path().join("artifacts");
+    let store = ArtifactStore::open_folder(&folder).await?;
+    for pieces in [12, 7] {
+        let pieces = stream::iter(0..pieces).map(|_| Ok(Bytes::from_static(&PIECE)));
+        disk.fill(6 << 20)?;
+        let refused = store.put(pieces.boxed(), u64::MAX).await;
+        assert!(matches!(refused, Err(PutError::NoSpace(_))), "{refused:?}");
+        assert_eq!(files(&folder), Vec::<String>::new());
+    }
+    // Not even a folder fits.
+    disk.fill(0)?;
+    let refused = store.put(body(&[b"small"]), u64::MAX).await;
+    assert!(matches!(refused, Err(PutError::NoSpace(_))), "{refused:?}");
+    assert_eq!(files(&folder), Vec::<String>::new());
+
+    disk.free()?;
+    assert_eq!(store.put(body(&[b"small"]), u64::MAX).await?.size, 5);
     Ok(())
 }
 

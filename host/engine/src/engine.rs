@@ -44,6 +44,7 @@ impl Engine {
             Arc::clone(&caches),
             Arc::clone(&signals),
             settings.waiting_reports,
+            settings.device_wait,
         );
         Self {
             plugins: PluginCalls::new(Arc::clone(&ports.sandbox), Arc::clone(&ports.observer)),
@@ -116,6 +117,12 @@ impl Engine {
     /// Health of the background loops.
     pub fn health(&self) -> &Arc<HealthRegistry> {
         &self.health
+    }
+
+    /// Why this server cannot do its work: a background loop, or the database. `None`: it can.
+    pub fn unhealthy_reason(&self) -> Option<String> {
+        let of_loops = self.health.unhealthy_reason();
+        of_loops.or_else(|| self.store().unhealthy_reason())
     }
 
     /// Writes reports and single updates.

@@ -62,6 +62,12 @@ pub enum Error {
         /// What is unavailable.
         message: String,
     },
+    /// A disk or a quota of the server is full.
+    #[error("{message}")]
+    NoSpace {
+        /// What is full.
+        message: String,
+    },
     /// An internal error.
     #[error("{context}")]
     Internal {
@@ -140,7 +146,10 @@ impl From<StoreError> for Error {
                 code: "already_exists",
                 message,
             },
-            StoreError::Unavailable(message) => Self::Unavailable { message },
+            StoreError::Unavailable(message) | StoreError::Locked(message) => {
+                Self::Unavailable { message }
+            }
+            StoreError::NoSpace(message) => Self::NoSpace { message },
             StoreError::Internal { context, source } => Self::Internal { context, source },
         }
     }

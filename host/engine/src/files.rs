@@ -163,6 +163,7 @@ fn put_error(error: PutError) -> Error {
     match error {
         PutError::TooLarge(_) => Error::TooLarge { message },
         PutError::Body(_) => Error::invalid("upload_broken", "", message),
+        PutError::NoSpace(_) => Error::NoSpace { message },
         PutError::Store(source) => Error::internal("store artifact", source),
     }
 }

@@ -15,6 +15,8 @@ pub struct Settings {
     pub attribute_names: AttributeNames,
     /// Maximum number of device reports that wait for the store.
     pub waiting_reports: usize,
+    /// How long a device waits for the database to write its report or its registration.
+    pub device_wait: Duration,
     /// Maximum size of a firmware file, in bytes.
     pub max_artifact_bytes: u64,
     /// Duration of leases: on a campaign, and on the execution of a keyed request. Another server may take over when a
@@ -37,6 +39,7 @@ impl Default for Settings {
             anonymous_devices: false,
             attribute_names: AttributeNames::default(),
             waiting_reports: 10_000,
+            device_wait: Duration::from_secs(5),
             max_artifact_bytes: 16 << 30,
             lease: Duration::from_secs(30),
             tick_pause: Duration::from_millis(250),

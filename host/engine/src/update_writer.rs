@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tidegate_core::{
     device::Device,
@@ -6,7 +6,7 @@ use tidegate_core::{
     log::{LogSource, lines},
     update::Update,
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tracing::Instrument as _;
 
 use crate::{
@@ -28,6 +28,8 @@ pub struct UpdateWriter {
     signals: Arc<Signals>,
     /// One permit for each report that may wait for the store.
     permits: Arc<Semaphore>,
+    /// How long a device waits for its report to be written.
+    device_wait: Duration,
 }
 
 impl UpdateWriter {
@@ -36,6 +38,7 @@ impl UpdateWriter {
         caches: Arc<Caches>,
         signals: Arc<Signals>,
         waiting_reports: usize,
+        device_wait: Duration,
     ) -> Self {
         let permits = waiting_reports.min(Semaphore::MAX_PERMITS);
         Self {
@@ -43,6 +46,7 @@ impl UpdateWriter {
             caches,
             signals,
             permits: Arc::new(Semaphore::new(permits)),
+            device_wait,
         }
     }
 
@@ -70,7 +74,12 @@ impl UpdateWriter {
             recorded
         };
         let task = tokio::spawn(recording.in_current_span());
-        task.await.unwrap_or_else(|panic| {
+        let Ok(joined) = timeout(self.device_wait, task).await else {
+            // The task goes on, and the read model follows it.
+            let why = "the report is not written yet";
+            return Err(StoreError::Unavailable(why.to_owned()).into());
+        };
+        joined.unwrap_or_else(|panic| {
             self.caches.invalidate_device(tenant, device_id);
             let context = "record event";
             let source = Box::new(panic);

@@ -1,5 +1,7 @@
 //! Probes and metrics for orchestrators and monitoring. They need no credentials, and reveal nothing about a tenant.
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -9,8 +11,12 @@ use axum::{
 use http::{StatusCode, header::CONTENT_TYPE};
 use serde_json::json;
 use tidegate_engine::chain;
+use tokio::time::timeout;
 
 use crate::{AppState, problem::Problem};
+
+/// How long the readiness probe waits for the database.
+const DATABASE_LIMIT: Duration = Duration::from_millis(1500);
 
 pub(crate) fn router() -> Router<AppState> {
     Router::new()
@@ -26,19 +32,24 @@ async fn health() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-/// Readiness: the database responds, the background loops are healthy, and the server is not shutting down.
+/// Readiness: the database responds and takes writes, the background loops are healthy, and the server is not shutting
+/// down. Answers within two seconds.
 async fn ready(State(state): State<AppState>) -> Response {
     if state.shutdown.is_cancelled() {
         return unready("the server is shutting down");
     }
-    if let Some(unhealthy_reason) = state.engine.health().unhealthy_reason() {
+    if let Some(unhealthy_reason) = state.engine.unhealthy_reason() {
         tracing::warn!(unhealthy_reason, "not ready");
         return unready(&unhealthy_reason);
     }
-    match state.engine.store().has_keys().await {
-        Ok(_) => Json(json!({"status": "ready"})).into_response(),
-        Err(error) => {
+    match timeout(DATABASE_LIMIT, state.engine.store().has_keys()).await {
+        Ok(Ok(_)) => Json(json!({"status": "ready"})).into_response(),
+        Ok(Err(error)) => {
             tracing::warn!(error = %chain(&error), "not ready");
+            unready("the database does not respond")
+        }
+        Err(_) => {
+            tracing::warn!(limit = ?DATABASE_LIMIT, "not ready: no answer of the database in time");
             unready("the database does not respond")
         }
     }

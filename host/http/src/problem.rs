@@ -191,6 +191,11 @@ impl From<Error> for Problem {
                 tracing::warn!(error = %chain(&error), "service unavailable");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
             }
+            Error::NoSpace { .. } => {
+                tracing::error!(error = %chain(&error), "no space left");
+                let detail = "the server has no space left to store this; free some, then retry";
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "no_space", detail)
+            }
             Error::Internal { context, source } => {
                 tracing::error!(error = %chain(&*source), context, "internal error");
                 Self::internal()

@@ -1,10 +1,25 @@
 //! Group commit: concurrent small writes share one transaction.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tidegate_engine::ports::StoreError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tracing::Instrument as _;
+
+use crate::database::LockWait;
+
+/// A batch that failed within this time is tried again.
+const RETRY_WITHIN: Duration = Duration::from_secs(1);
+/// The time for a batch with locked rows. Its other items are written one by one, as many as fit.
+const LOCKED_BATCH_LIMIT: Duration = Duration::from_secs(4);
+/// Items that wait for longer, while none is written, are a fault.
+const MAX_STALL: Duration = Duration::from_secs(5);
+/// A fault is over when no item has waited for this time.
+const FAULT_MEMORY: Duration = Duration::from_secs(10);
 
 /// Writes many items in one transaction.
 pub(crate) trait Batch: Send + Sync + 'static {
@@ -19,6 +34,7 @@ pub(crate) trait Batch: Send + Sync + 'static {
     fn write(
         &self,
         items: &[Self::Item],
+        lock_wait: LockWait,
     ) -> impl Future<Output = Result<Vec<Self::Output>, StoreError>> + Send;
 }
 
@@ -26,6 +42,7 @@ pub(crate) trait Batch: Send + Sync + 'static {
 /// batch is being committed, so batches grow with the load and a single item is written immediately.
 pub(crate) struct BatchWriter<B: Batch> {
     queued: mpsc::Sender<QueuedItem<B>>,
+    progress: Arc<Progress>,
 }
 
 struct QueuedItem<B: Batch> {
@@ -38,8 +55,18 @@ impl<B: Batch> BatchWriter<B> {
     /// batch size; [`Self::submit`] waits while twice as many items are queued.
     pub(crate) fn start(batch: B, bound: usize) -> Self {
         let (queued, queue) = mpsc::channel(bound * 2);
-        tokio::spawn(write_batches(batch, queue, bound));
-        Self { queued }
+        let progress = Arc::<Progress>::default();
+        tokio::spawn(write_batches(batch, queue, bound, Arc::clone(&progress)));
+        Self { queued, progress }
+    }
+
+    /// Why items wait and none is written.
+    pub(crate) fn unhealthy_reason(&self) -> Option<String> {
+        let seconds = self.progress.stalled_for()?.as_secs();
+        Some(format!(
+            "{} wait, and none was written for {seconds} s",
+            B::NAME
+        ))
     }
 
     /// Writes the item in a batch. It is durable when this returns.
@@ -52,7 +79,52 @@ impl<B: Batch> BatchWriter<B> {
     }
 }
 
-async fn write_batches<B: Batch>(batch: B, mut queue: mpsc::Receiver<QueuedItem<B>>, bound: usize) {
+/// Whether a batch writer makes progress.
+#[derive(Default)]
+struct Progress(Mutex<ProgressState>);
+
+#[derive(Default)]
+struct ProgressState {
+    /// When the first item began to wait that was not written, while none was.
+    unwritten_since: Option<Instant>,
+    /// The end of the last batch. `None`: a batch is being written.
+    last_end: Option<Instant>,
+}
+
+impl Progress {
+    fn begin(&self) {
+        let mut state = self.0.lock();
+        state.unwritten_since.get_or_insert_with(Instant::now);
+        state.last_end = None;
+    }
+
+    fn end(&self, any_written: bool) {
+        let mut state = self.0.lock();
+        state.last_end = Some(Instant::now());
+        if any_written {
+            state.unwritten_since = None;
+        }
+    }
+
+    fn stalled_for(&self) -> Option<Duration> {
+        let mut state = self.0.lock();
+        if state
+            .last_end
+            .is_some_and(|end| end.elapsed() >= FAULT_MEMORY)
+        {
+            state.unwritten_since = None;
+        }
+        let stalled = state.unwritten_since?.elapsed();
+        (stalled >= MAX_STALL).then_some(stalled)
+    }
+}
+
+async fn write_batches<B: Batch>(
+    batch: B,
+    mut queue: mpsc::Receiver<QueuedItem<B>>,
+    bound: usize,
+    progress: Arc<Progress>,
+) {
     let mut queued = Vec::with_capacity(bound);
     while queue.recv_many(&mut queued, bound).await > 0 {
         let (items, replies): (Vec<_>, Vec<_>) = queued
@@ -60,7 +132,9 @@ async fn write_batches<B: Batch>(batch: B, mut queue: mpsc::Receiver<QueuedItem<
             .map(|queued| (queued.item, queued.reply))
             .unzip();
         let span = tracing::error_span!("group_commit", batch = B::NAME, items = items.len());
+        progress.begin();
         let results = write_batch(&batch, &items).instrument(span).await;
+        progress.end(results.iter().any(has_reached_database));
         for (result, reply) in results.into_iter().zip(replies) {
             // The caller may have been cancelled; the item is written nevertheless.
             let _ = reply.send(result);
@@ -68,29 +142,62 @@ async fn write_batches<B: Batch>(batch: B, mut queue: mpsc::Receiver<QueuedItem<
     }
 }
 
-/// Writes a batch. After an error, its items are written one by one, so that an invalid item fails alone. If the
-/// database was unavailable, or chose the batch as a deadlock victim, the whole batch is retried once instead.
+/// Whether the database took the item or refused it.
+fn has_reached_database<T>(result: &Result<T, StoreError>) -> bool {
+    !matches!(
+        result,
+        Err(StoreError::Unavailable(_) | StoreError::Locked(_) | StoreError::NoSpace(_))
+    )
+}
+
+/// Writes a batch. If the database was unavailable, or chose the batch as a deadlock victim, the whole batch is retried
+/// once, unless that took long. After any other error but a full disk, its items are written one by one, so that an
+/// invalid item, or one whose row is locked, fails alone.
 async fn write_batch<B: Batch>(batch: &B, items: &[B::Item]) -> Vec<Result<B::Output, StoreError>> {
-    let mut written = batch.write(items).await;
-    if let Err(StoreError::Unavailable(_)) = written {
-        written = batch.write(items).await;
+    let started = Instant::now();
+    let mut written = batch.write(items, LockWait::Normal).await;
+    if let Err(StoreError::Unavailable(_)) = written
+        && started.elapsed() < RETRY_WITHIN
+    {
+        written = batch.write(items, LockWait::Normal).await;
     }
+    let fail_all = |error: &dyn Fn() -> StoreError| items.iter().map(|_| Err(error())).collect();
     match written {
         Ok(outputs) => outputs.into_iter().map(Ok).collect(),
-        Err(StoreError::Unavailable(why)) => {
-            let unavailable = || Err(StoreError::Unavailable(why.clone()));
-            items.iter().map(|_| unavailable()).collect()
-        }
+        Err(StoreError::Unavailable(why)) => fail_all(&|| StoreError::Unavailable(why.clone())),
+        Err(StoreError::NoSpace(why)) => fail_all(&|| StoreError::NoSpace(why.clone())),
         Err(error) if items.len() == 1 => vec![Err(error)],
-        Err(_) => {
-            let mut results = Vec::with_capacity(items.len());
-            for item in items {
-                let outputs = batch.write(std::slice::from_ref(item)).await;
-                results.push(outputs.and_then(single_output));
-            }
-            results
+        Err(error) => {
+            let is_locked = matches!(error, StoreError::Locked(_));
+            write_singly(
+                batch,
+                items,
+                is_locked.then_some(started + LOCKED_BATCH_LIMIT),
+            )
+            .await
         }
     }
+}
+
+/// Writes items one by one until a time; the others are not tried then.
+async fn write_singly<B: Batch>(
+    batch: &B,
+    items: &[B::Item],
+    until: Option<Instant>,
+) -> Vec<Result<B::Output, StoreError>> {
+    let mut results = Vec::with_capacity(items.len());
+    for item in items {
+        if until.is_some_and(|until| Instant::now() >= until) {
+            let why = "rows of other items are locked".to_owned();
+            results.push(Err(StoreError::Locked(why)));
+            continue;
+        }
+        let outputs = batch
+            .write(std::slice::from_ref(item), LockWait::Short)
+            .await;
+        results.push(outputs.and_then(single_output));
+    }
+    results
 }
 
 fn single_output<A>(outputs: Vec<A>) -> Result<A, StoreError> {
@@ -111,6 +218,9 @@ mod tests {
 
     use super::*;
 
+    /// An item whose row is locked.
+    const LOCKED: u32 = 14;
+
     /// Waits for a permit before each write; refuses the item 13.
     struct TestBatch {
         permits: Semaphore,
@@ -122,12 +232,16 @@ mod tests {
         type Output = u32;
         const NAME: &'static str = "numbers";
 
-        async fn write(&self, items: &[u32]) -> Result<Vec<u32>, StoreError> {
+        async fn write(&self, items: &[u32], _: LockWait) -> Result<Vec<u32>, StoreError> {
             let permit = self.permits.acquire().await;
             permit.expect("an open semaphore").forget();
             self.sizes.lock().expect("no panic").push(items.len());
             if items.contains(&13) {
                 return Err(StoreError::Conflict("13".to_owned()));
+            }
+            if items.contains(&LOCKED) {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                return Err(StoreError::Locked("a row".to_owned()));
             }
             Ok(items.iter().map(|item| item * 2).collect())
         }
@@ -184,5 +298,53 @@ mod tests {
         assert!(matches!(results[0], Ok(2)));
         assert!(matches!(&results[1], Err(StoreError::Conflict(_))));
         assert!(matches!(results[2], Ok(6)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_item_whose_row_is_locked_holds_up_no_other_item() {
+        let test_batch = test_batch();
+        test_batch.permits.add_permits(100);
+        let writer = BatchWriter::start(test_batch.clone(), 8);
+        let items = [1, LOCKED, 3];
+        let results = futures::future::join_all(items.map(|item| writer.submit(item))).await;
+        assert!(matches!(results[0], Ok(2)));
+        assert!(matches!(&results[1], Err(StoreError::Locked(_))));
+        assert!(matches!(results[2], Ok(6)));
+        assert_eq!(writer.unhealthy_reason(), None, "others were written");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn locked_rows_delay_the_next_batch_for_a_bounded_time() {
+        let test_batch = test_batch();
+        test_batch.permits.add_permits(100);
+        let writer = BatchWriter::start(test_batch.clone(), 64);
+        let started = Instant::now();
+        let results = futures::future::join_all((0..40).map(|_| writer.submit(LOCKED))).await;
+        assert!(results.iter().all(Result::is_err));
+        let limit = LOCKED_BATCH_LIMIT + Duration::from_secs(2);
+        assert!(started.elapsed() <= limit, "{:?}", started.elapsed());
+        assert_eq!(writer.submit(1).await.expect("written"), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_whose_items_only_wait_is_unhealthy() {
+        let test_batch = test_batch();
+        let writer = BatchWriter::start(test_batch.clone(), 8);
+        assert_eq!(writer.unhealthy_reason(), None);
+        let mut waiting = Box::pin(writer.submit(1));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        tokio::time::sleep(MAX_STALL).await;
+        let reason = "numbers wait, and none was written for 5 s";
+        assert_eq!(writer.unhealthy_reason().as_deref(), Some(reason));
+        test_batch.permits.add_permits(100);
+        assert_eq!(waiting.await.expect("written"), 2);
+        assert_eq!(writer.unhealthy_reason(), None);
+
+        for _ in 0..6 {
+            assert!(writer.submit(LOCKED).await.is_err());
+        }
+        assert!(writer.unhealthy_reason().is_some());
+        tokio::time::sleep(FAULT_MEMORY).await;
+        assert_eq!(writer.unhealthy_reason(), None, "no item waits");
     }
 }

@@ -37,8 +37,10 @@ mod stats;
 mod store;
 mod tenant_counters;
 mod tenants;
+mod time_limits;
 mod update_options;
 mod updates;
+mod write_health;
 
 #[cfg(test)]
 mod tenant_isolation;
@@ -51,3 +53,4 @@ mod testing;
 
 pub use invalidation::Invalidation;
 pub use store::{Options, SqlStore};
+pub use time_limits::TimeLimits;

@@ -48,6 +48,11 @@ impl TestStore {
         Self::new(options, Some(folder)).await
     }
 
+    /// With its own options.
+    pub(crate) async fn open(options: Options) -> anyhow::Result<Self> {
+        Self::new(options, None).await
+    }
+
     /// None without a PostgreSQL server.
     pub(crate) async fn on_postgres() -> anyhow::Result<Option<Self>> {
         let Some(url) = test_database::create()

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use tidegate_core::device::check_device_id;
+use tokio::time::timeout;
 
 use super::{Caller, authenticate::check_enrolment, caller_view::caller_view, polling, window};
 use crate::{
@@ -43,7 +44,10 @@ async fn register(engine: &Engine, caller: &Caller) -> Result<PollView> {
     let stamp = engine.caches.read_model.stamp(tenant, device_id);
     let (store, enrolment) = (engine.store(), &caller.enrolment);
     let registered = store.enrol(tenant, device_id, enrolment, engine.now());
-    let view = registered.await?;
+    let registered = timeout(engine.settings.device_wait, registered);
+    let view = registered.await.map_err(|_| Error::Unavailable {
+        message: "the device is not registered yet".to_owned(),
+    })??;
     engine
         .caches
         .read_model

@@ -43,6 +43,7 @@ async fn require_known_device(
             Err(RecordError::NotFound)
         }
         Err(Error::Unavailable { message }) => Err(StoreError::Unavailable(message).into()),
+        Err(Error::NoSpace { message }) => Err(StoreError::NoSpace(message).into()),
         Err(error) => {
             let context = "read device";
             let source = Box::new(error);

@@ -41,6 +41,9 @@ pub enum PutError {
     /// The upload was aborted or malformed.
     #[error("the upload was aborted: {0}")]
     Body(#[source] io::Error),
+    /// The disk of the artifact store, or its quota, is full.
+    #[error("the artifact store has no space left: {0}")]
+    NoSpace(#[source] io::Error),
     /// The artifact store failed.
     #[error("the artifact store failed: {0}")]
     Store(#[source] io::Error),

@@ -65,7 +65,7 @@ pub use single_updates::{
     CancelledUpdates, OfferAction, OfferOverrides, OfferResult, OfferedBy, SingleUpdates,
 };
 pub use stats::{Statistics, Stats};
-pub use store::Store;
+pub use store::{DatabaseHealth, Store};
 pub use store_error::StoreError;
 pub use tenants::{ApiKey, ApiKeyRecord, NewTenant, Tenant, Tenants};
 pub use updates::{

@@ -3,6 +3,12 @@ use super::{
     LatestDevices, Logs, Plugins, Registry, Runs, SingleUpdates, Statistics, Tenants, Updates,
 };
 
+/// Whether the database can do its work.
+pub trait DatabaseHealth {
+    /// Why it cannot, at the moment. Returns at once.
+    fn unhealthy_reason(&self) -> Option<String>;
+}
+
 /// The database. Every method is one transaction. Every row belongs to a tenant, and a method that takes a tenant reads
 /// and writes only that tenant's rows. A method that changes something for an actor takes the context of the request, and
 /// writes a row of the audit trail in the same transaction; it writes none if nothing changes.
@@ -24,6 +30,7 @@ pub trait Store:
     + Logs
     + Plugins
     + Statistics
+    + DatabaseHealth
     + Send
     + Sync
 {
@@ -47,6 +54,7 @@ impl<T> Store for T where
         + Logs
         + Plugins
         + Statistics
+        + DatabaseHealth
         + Send
         + Sync
 {

@@ -160,7 +160,7 @@ impl From<Error> for DdiError {
             Error::TooLarge { .. } => Self::TooLarge,
             Error::Forbidden { .. } => Self::Unauthenticated,
             Error::Conflict { .. } => Self::Gone,
-            Error::Unavailable { .. } => {
+            Error::Unavailable { .. } | Error::NoSpace { .. } => {
                 tracing::warn!(error = %chain(&error), "unavailable for a device");
                 Self::TooManyRequests
             }

@@ -9,6 +9,7 @@ mod devices;
 mod document;
 mod events;
 mod firmware;
+mod full_disk;
 mod gateways;
 mod idempotency;
 mod images;

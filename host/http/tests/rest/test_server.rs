@@ -1,8 +1,11 @@
 //! A server in memory, and a client for it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
 };
 
 use axum::{Router, body::Body};
@@ -48,22 +51,30 @@ impl TestServer {
     pub(crate) async fn with(set: impl FnOnce(&mut HttpSettings)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = Options::sqlite(&folder.path().join("tidegate.db"));
-        Self::open(options, Some(folder), set).await
+        Self::open(options, ArtifactStore::in_memory(), Some(folder), set).await
+    }
+
+    /// With its database and its artifacts in this folder.
+    pub(crate) async fn in_folder(folder: &Path) -> Self {
+        let options = Options::sqlite(&folder.join("tidegate.db"));
+        let artifacts = ArtifactStore::open_folder(folder.join("artifacts")).await;
+        Self::open(options, artifacts.expect("a folder"), None, |_| {}).await
     }
 
     /// None without a PostgreSQL server.
     pub(crate) async fn on_postgres() -> Option<Self> {
         let url = test_database::create().await.expect("a database")?;
-        Some(Self::open(Options::new(url), None, |_| {}).await)
+        Some(Self::open(Options::new(url), ArtifactStore::in_memory(), None, |_| {}).await)
     }
 
     async fn open(
         options: Options,
+        artifacts: ArtifactStore,
         folder: Option<TempDir>,
         set: impl FnOnce(&mut HttpSettings),
     ) -> Self {
         let clock = Arc::new(ManualClock(AtomicI64::new(1_777_636_800_000)));
-        let artifacts = Arc::new(ArtifactStore::in_memory());
+        let artifacts = Arc::new(artifacts);
         let metrics = Arc::new(Metrics::new().expect("metric names are unique"));
         let ports = Ports {
             store: Arc::new(SqlStore::open(options).await.expect("a database")),

@@ -8,8 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use tidegate_captured_log::CapturedLog;
 use tidegate_core::{Named as _, id::Digest};
 use tidegate_engine::ports::Sandbox as _;
+use tidegate_faults::SmallDisk;
 use tidegate_hostile::HostilePlugin;
 
 use crate::support::{SandboxFixture, observation};
@@ -51,6 +53,26 @@ async fn code_survives_a_restart() -> Result<()> {
         files(&fixture.code_folder(), "partial")?,
         Vec::<PathBuf>::new()
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plugin_is_called_although_its_code_cannot_be_cached() -> Result<()> {
+    let Some(disk) = SmallDisk::mount(8 << 20)? else {
+        return Ok(());
+    };
+    let fixture = SandboxFixture::with(|config| config.code_folder = disk.path().join("code"))?;
+    let digest = fixture.components.put(HostilePlugin::Honest.component()?);
+    disk.fill(0)?;
+    let log = CapturedLog::start();
+    assert!(is_callable(&fixture, digest).await);
+    let warnings = log.events("cannot cache compiled code; it will be compiled again");
+    assert_eq!(warnings.len(), 1);
+    assert!(is_callable(&fixture, digest).await, "from memory");
+    let stored = fs::read_dir(disk.path().join("code"))?
+        .flatten()
+        .map(|file| file.file_name());
+    assert_eq!(stored.collect::<Vec<_>>(), ["secret"]);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use tidegate_engine::ports::{Enrolment, PollView, StoreError};
 use super::poll_view::poll_views;
 use crate::{
     batch_writer::Batch,
-    database::{Database, Tx},
+    database::{Database, LockWait, Tx},
     dialect::{ColumnType, storable},
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
@@ -68,7 +68,11 @@ impl Batch for RegistrationBatch {
     type Output = PollView;
     const NAME: &'static str = "registrations";
 
-    async fn write(&self, items: &[Registration]) -> Result<Vec<PollView>, StoreError> {
+    async fn write(
+        &self,
+        items: &[Registration],
+        lock_wait: LockWait,
+    ) -> Result<Vec<PollView>, StoreError> {
         // Duplicates are removed, and a fixed order prevents deadlocks between servers that register the same
         // devices.
         let mut first_by_device = FirstByDevice::new();
@@ -87,7 +91,7 @@ impl Batch for RegistrationBatch {
             });
         let json = to_json(&new.collect::<Vec<_>>())?;
 
-        let mut tx = self.database.write().await?;
+        let mut tx = self.database.write_batch(lock_wait).await?;
         let mut tenant_counters = TenantCounters::default();
         let inserted = insert(&mut tx, &json, &first_by_device, &mut tenant_counters).await?;
         if inserted < first_by_device.len() {

@@ -22,13 +22,14 @@ use std::path::Path;
 
 use futures::stream::BoxStream;
 use tidegate_core::device::AttributeNames;
-use tidegate_engine::ports::StoreError;
+use tidegate_engine::ports::{DatabaseHealth, StoreError};
 
 use crate::{
     batch_writer::BatchWriter,
     database::Database,
     devices::RegistrationBatch,
     invalidation::{self, Invalidation},
+    time_limits::TimeLimits,
     updates::ReportBatch,
 };
 
@@ -55,6 +56,8 @@ pub struct Options {
     pub connections: u32,
     /// The names of the attributes that contain the hardware of a device, for devices that an operator creates.
     pub attribute_names: AttributeNames,
+    /// How long the store waits for its database.
+    pub limits: TimeLimits,
 }
 
 impl Options {
@@ -65,6 +68,7 @@ impl Options {
             server_name: "tidegate".to_owned(),
             connections: 16,
             attribute_names: AttributeNames::default(),
+            limits: TimeLimits::default(),
         }
     }
 
@@ -94,6 +98,7 @@ impl SqlStore {
             &options.url,
             options.server_name,
             options.connections.max(1),
+            options.limits,
         )
         .await?;
         let registrations = RegistrationBatch {
@@ -121,5 +126,14 @@ impl SqlStore {
     /// Waits for running transactions and closes all connections. Later calls return `StoreError::Unavailable`.
     pub async fn close(&self) {
         self.database.close().await;
+    }
+}
+
+impl DatabaseHealth for SqlStore {
+    fn unhealthy_reason(&self) -> Option<String> {
+        let of_writes = self.database.unhealthy_reason();
+        let of_reports = || self.reports.unhealthy_reason();
+        let of_registrations = || self.registrations.unhealthy_reason();
+        of_writes.or_else(of_reports).or_else(of_registrations)
     }
 }

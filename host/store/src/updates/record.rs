@@ -29,7 +29,7 @@ use super::{
 use crate::{
     audit::{self, AuditEntry},
     batch_writer::Batch,
-    database::{Database, Tx},
+    database::{Database, LockWait, Tx},
     invalidation::notify_devices,
     tenant_counters::TenantCounters,
 };
@@ -44,7 +44,11 @@ impl Batch for ReportBatch {
     type Output = Result<RecordedReport, RecordError>;
     const NAME: &'static str = "reports";
 
-    async fn write(&self, items: &[DeviceReport]) -> Result<Vec<Self::Output>, StoreError> {
+    async fn write(
+        &self,
+        items: &[DeviceReport],
+        lock_wait: LockWait,
+    ) -> Result<Vec<Self::Output>, StoreError> {
         let mut by_tenant: BTreeMap<TenantId, Vec<(usize, &DeviceReport)>> = BTreeMap::new();
         for (index, report) in items.iter().enumerate() {
             by_tenant
@@ -52,7 +56,7 @@ impl Batch for ReportBatch {
                 .or_default()
                 .push((index, report));
         }
-        let mut tx = self.database.write().await?;
+        let mut tx = self.database.write_batch(lock_wait).await?;
         let mut tenant_counters = TenantCounters::default();
         let mut outcomes: Vec<Option<RecordOutcome>> = items.iter().map(|_| None).collect();
         let mut views = HashMap::new();

@@ -8,7 +8,7 @@ use tidegate_engine::ports::{
 };
 
 use super::*;
-use crate::{batch_writer::Batch as _, updates::ReportBatch};
+use crate::{batch_writer::Batch as _, database::LockWait, updates::ReportBatch};
 
 fn event(execution: Execution, finished: Finished, message: &str) -> UpdateEvent {
     UpdateEvent::Feedback(feedback(execution, finished, message))
@@ -107,7 +107,7 @@ on_both! {
             report(installed, activation()),
             report(installed, DeviceEvent::AutoConfirmDeactivated),
             report(DeviceKey(unknown.0 + 1000), DeviceEvent::AutoConfirmDeactivated),
-        ]).await?;
+        ], LockWait::Normal).await?;
         let results: Vec<_> = results
             .iter()
             .map(|result| result.as_ref().map(|recorded| (recorded.changes_update, recorded.is_new_installation)))

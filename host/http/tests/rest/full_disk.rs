@@ -1,0 +1,78 @@
+//! A disk that is full for a while.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use serde_json::json;
+use tidegate_faults::SmallDisk;
+
+use crate::test_server::{TestResponse, TestServer};
+
+async fn report_attributes(server: &TestServer, token: &str) -> TestResponse {
+    let request = Request::put("/default/controller/v1/pi-1/configData")
+        .header("host", "tide.example")
+        .header("authorization", format!("TargetToken {token}"))
+        .header("content-type", "application/json");
+    let body = json!({"mode": "merge", "data": {"site": "north"}}).to_string();
+    server
+        .send_request(request.body(Body::from(body)).expect("a request"))
+        .await
+}
+
+async fn poll(server: &TestServer, token: &str) -> u16 {
+    let request = Request::get("/default/controller/v1/pi-1")
+        .header("host", "tide.example")
+        .header("authorization", format!("TargetToken {token}"))
+        .body(Body::empty());
+    let response = server.send_request(request.expect("a request")).await;
+    response.status
+}
+
+#[tokio::test]
+async fn a_full_disk_is_reported_and_forgotten_when_there_is_room_again() {
+    let Some(disk) = SmallDisk::mount(32 << 20).expect("a file system") else {
+        return;
+    };
+    let server = TestServer::in_folder(disk.path()).await;
+    let device = json!({"device_id": "pi-1"});
+    let created = server.post("/api/v1/devices", &device).await.expect(201);
+    let token = created["token"].as_str().expect("a token");
+    assert_eq!(poll(&server, token).await, 200);
+    server.get("/readyz").await.expect(200);
+
+    disk.fill(0).expect("a full disk");
+    for _ in 0..2 {
+        let refused = server
+            .post("/api/v1/devices", &json!({"device_id": "pi-2"}))
+            .await;
+        assert_eq!(refused.expect_problem(507).0, "no_space");
+        let refused = report_attributes(&server, token).await;
+        assert_eq!(refused.status, 429);
+        assert_eq!(refused.headers["retry-after"], "1");
+        assert_eq!(poll(&server, token).await, 200, "nothing has to be written");
+        let unready = server.get("/readyz").await;
+        assert_eq!(unready.expect_problem(503).0, "unavailable");
+        let reason = unready.expect(503)["detail"].to_string();
+        assert!(reason.contains("cannot be written"), "{reason}");
+        let metadata = json!({"name": "edge", "version": "1.0.0"}).to_string();
+        let file = vec![7; 100_000];
+        let parts: [(&str, Option<&str>, &[u8]); 2] = [
+            ("metadata", None, metadata.as_bytes()),
+            ("file", Some("edge.bin"), &file),
+        ];
+        let refused = server.upload("/api/v1/firmware", &parts).await;
+        assert_eq!(refused.expect_problem(507).0, "no_space");
+    }
+
+    disk.free().expect("room");
+    assert_eq!(report_attributes(&server, token).await.status, 200);
+    server
+        .post("/api/v1/devices", &json!({"device_id": "pi-2"}))
+        .await
+        .expect(201);
+    server.firmware("1.0.0", b"firmware").await;
+    while server.get("/readyz").await.status != 200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,73 @@
+mod full_disk;
+mod outage;
+
+use tidegate_core::time::Timestamp;
+use tidegate_engine::ports::Tenants as _;
+
+use super::*;
+use crate::testing::on_both;
+
+on_both! {
+    async fn uncommitted_changes_are_rolled_back(store) {
+        let insert = "INSERT INTO tenants (name, settings, settings_revision, created_at) \
+             VALUES ('GONE', '{}', 0, 0)";
+        let mut tx = store.database.write().await?;
+        sqlx::query(insert).execute(tx.conn()).await?;
+        drop(tx);
+        assert_eq!(store.tenant("GONE").await?, None);
+        let mut tx = store.database.write().await?;
+        sqlx::query(insert).execute(tx.conn()).await?;
+        tx.commit().await?;
+        assert!(store.tenant("GONE").await?.is_some());
+    }
+
+    async fn a_reader_sees_one_state_and_changes_nothing(store) {
+        let count = "SELECT COUNT(*) AS total FROM tenants";
+        let mut tx = store.database.read().await?;
+        let before: i64 = sqlx::query_scalar(count).fetch_one(tx.conn()).await?;
+        store.create_tenant("ACME", Timestamp(0)).await?;
+        let after: i64 = sqlx::query_scalar(count).fetch_one(tx.conn()).await?;
+        assert_eq!(before, after);
+        let change = sqlx::query("UPDATE tenants SET created_at = 1").execute(tx.conn()).await;
+        assert!(change.is_err());
+    }
+
+    async fn a_cancelled_begin_leaves_no_open_transaction(store) {
+        for polls in 1..40 {
+            let mut begin = Box::pin(store.database.read());
+            for _ in 0..polls {
+                if futures::poll!(&mut begin).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(begin);
+            let name = format!("T{polls}");
+            store.create_tenant(&name, Timestamp(0)).await?;
+            assert!(store.tenant(&name).await?.is_some());
+        }
+    }
+
+    async fn a_closed_store_is_unavailable(store) {
+        store.close().await;
+        assert!(matches!(store.tenants().await, Err(StoreError::Unavailable(_))));
+        let registered = tidegate_engine::ports::Devices::register(&**store, store.ours, "a", Timestamp(0));
+        assert!(matches!(registered.await, Err(StoreError::Unavailable(_))));
+    }
+}
+
+#[tokio::test]
+async fn every_sqlite_connection_is_set_up() -> anyhow::Result<()> {
+    let store = crate::testing::TestStore::on_sqlite().await?;
+    let pragma = async |tx: &mut Tx, name: &'static str| -> anyhow::Result<String> {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}"));
+        Ok(sqlx::query_scalar(sql).fetch_one(tx.conn()).await?)
+    };
+    let mut tx = store.database.write().await?;
+    assert_eq!(pragma(&mut tx, "journal_mode").await?, "wal");
+    assert_eq!(pragma(&mut tx, "synchronous").await?, "2");
+    assert_eq!(pragma(&mut tx, "foreign_keys").await?, "1");
+    let mut tx = store.database.read_single().await?;
+    assert_eq!(pragma(&mut tx, "query_only").await?, "1");
+    Ok(())
+}

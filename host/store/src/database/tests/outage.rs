@@ -1,0 +1,335 @@
+//! PostgreSQL behind a network that fails.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use sqlx::AssertSqlSafe;
+use tidegate_core::time::Timestamp;
+use tidegate_engine::ports::{DatabaseHealth as _, Devices as _, StoreError, Tenants as _};
+use tidegate_faults::TcpProxy;
+
+use crate::{
+    Options, SqlStore, TimeLimits,
+    database::Tx,
+    error::failed,
+    test_database,
+    test_fixture::{StoreFixture, later},
+    testing::TestStore,
+};
+
+const NOW: Timestamp = Timestamp(1);
+const INSERT: &str = "INSERT INTO tenants (name, settings, settings_revision, created_at) VALUES ('HALF', '{}', 0, 0)";
+
+/// A database, a network to it, and a server behind that network.
+struct Outage {
+    direct: TestStore,
+    proxy: TcpProxy,
+    server: SqlStore,
+}
+
+impl Outage {
+    /// None without a PostgreSQL server. The limits of the server are short; it has few connections.
+    async fn prepare() -> anyhow::Result<Option<Self>> {
+        let Some(url) = test_database::create()
+            .await
+            .map_err(anyhow::Error::from_boxed)?
+        else {
+            return Ok(None);
+        };
+        let direct = TestStore::open(Options {
+            limits: limits(),
+            ..Options::new(url.clone())
+        })
+        .await?;
+        let (before, after) = url.rsplit_once('/').context("the path")?;
+        let (scheme, target) = before.rsplit_once('@').context("the host")?;
+        let proxy = TcpProxy::start(target).await?;
+        let server = SqlStore::open(Options {
+            server_name: "behind the proxy".to_owned(),
+            connections: 4,
+            limits: limits(),
+            ..Options::new(format!("{scheme}@{}/{after}", proxy.addr()))
+        })
+        .await?;
+        Ok(Some(Self {
+            direct,
+            proxy,
+            server,
+        }))
+    }
+
+    /// Uses the server until it works: connections that died while they were idle are found one by one.
+    async fn works_again(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let mut in_a_row = 0;
+        while in_a_row < 8 {
+            let reads = self.server.poll_view(self.direct.ours, "a").await.is_ok();
+            let writes = self
+                .server
+                .register(self.direct.ours, "a", NOW)
+                .await
+                .is_ok();
+            in_a_row = if reads && writes { in_a_row + 1 } else { 0 };
+            if in_a_row == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            anyhow::ensure!(
+                started.elapsed() < Duration::from_secs(20),
+                "it never works"
+            );
+        }
+        while self.server.unhealthy_reason().is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}
+
+fn limits() -> TimeLimits {
+    TimeLimits {
+        connect: Duration::from_millis(500),
+        lock: Duration::from_millis(300),
+        statement: Duration::from_millis(700),
+        point_read: Duration::from_millis(400),
+        batch_statement: Duration::from_millis(500),
+        idle_in_transaction: Duration::from_millis(1500),
+        network: Duration::from_millis(100),
+        ..TimeLimits::default()
+    }
+}
+
+/// The longest of these limits, with a margin for a busy machine.
+const SOON: Duration = Duration::from_secs(4);
+
+async fn insert(tx: &mut Tx) -> Result<(), StoreError> {
+    let inserted = sqlx::query(INSERT).execute(tx.conn()).await;
+    inserted.map(drop).map_err(failed("insert"))
+}
+
+fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::Unavailable(_)))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Begin,
+    Statement,
+    Commit,
+}
+
+const PHASES: [Phase; 3] = [Phase::Begin, Phase::Statement, Phase::Commit];
+
+/// A transaction during which the network fails in this phase.
+async fn fail_in(
+    phase: Phase,
+    outage: &Outage,
+    fail: impl Fn(&TcpProxy),
+) -> Result<(), StoreError> {
+    let database = &outage.server.database;
+    if phase == Phase::Begin {
+        fail(&outage.proxy);
+        return database.write().await.map(drop);
+    }
+    let mut tx = database.write().await?;
+    insert(&mut tx).await?;
+    fail(&outage.proxy);
+    if phase == Phase::Statement {
+        return sqlx::query("SELECT id FROM tenants")
+            .execute(tx.conn())
+            .await
+            .map(drop)
+            .map_err(failed("read"));
+    }
+    tx.commit().await
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_in_any_phase_is_replaced() -> anyhow::Result<()> {
+    let Some(outage) = Outage::prepare().await? else {
+        return Ok(());
+    };
+    for phase in PHASES {
+        outage.works_again().await?;
+        let failed = fail_in(phase, &outage, TcpProxy::cut).await;
+        // If no connection was idle, BEGIN gets a new one.
+        if phase != Phase::Begin || failed.is_err() {
+            assert!(is_unavailable(&failed), "{phase:?}: {failed:?}");
+            assert!(outage.server.unhealthy_reason().is_some(), "{phase:?}");
+        }
+        outage.works_again().await?;
+        assert_eq!(outage.direct.tenant("HALF").await?, None, "{phase:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_given_up_in_any_phase() -> anyhow::Result<()> {
+    let Some(outage) = Outage::prepare().await? else {
+        return Ok(());
+    };
+    for phase in PHASES {
+        outage.works_again().await?;
+        let started = Instant::now();
+        let failed = fail_in(phase, &outage, TcpProxy::freeze).await;
+        assert!(is_unavailable(&failed), "{phase:?}: {failed:?}");
+        // More operations than connections: none may occupy a place for good.
+        for _ in 0..6 {
+            assert!(is_unavailable(&outage.server.tenants().await));
+            let poll = outage.server.poll_view(outage.direct.ours, "a").await;
+            assert!(is_unavailable(&poll));
+        }
+        assert!(outage.server.unhealthy_reason().is_some(), "{phase:?}");
+        assert!(
+            started.elapsed() < 4 * SOON,
+            "{phase:?}: {:?}",
+            started.elapsed()
+        );
+        outage.proxy.restore();
+        outage.works_again().await?;
+        // The connection that was given up froze with its COMMIT sent: it may arrive.
+        if phase != Phase::Commit {
+            assert_eq!(outage.direct.tenant("HALF").await?, None, "{phase:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_connection_fails_soon() -> anyhow::Result<()> {
+    let Some(outage) = Outage::prepare().await? else {
+        return Ok(());
+    };
+    outage.proxy.refuse();
+    for _ in 0..4 {
+        let started = Instant::now();
+        assert!(is_unavailable(&outage.server.tenants().await));
+        let poll = outage.server.poll_view(outage.direct.ours, "a").await;
+        assert!(is_unavailable(&poll));
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    }
+    outage.proxy.restore();
+    outage.works_again().await
+}
+
+#[tokio::test]
+async fn a_server_that_vanishes_in_a_transaction_holds_up_one_device_for_a_short_time()
+-> anyhow::Result<()> {
+    let Some(outage) = Outage::prepare().await? else {
+        return Ok(());
+    };
+    let fixture = StoreFixture::new(&outage.direct, &[4]).await?;
+    // Reports are queued behind the first, so that this one shares a batch.
+    let [_, .., locked] = &fixture.devices[..] else {
+        anyhow::bail!("no devices");
+    };
+    let mut tx = outage.server.database.write().await?;
+    let lock = "SELECT id FROM devices WHERE tenant_id = $1 AND id = $2 FOR UPDATE";
+    sqlx::query(lock)
+        .bind(fixture.tenant.0)
+        .bind(locked.0)
+        .fetch_all(tx.conn())
+        .await?;
+    outage.proxy.freeze();
+
+    let reports = fixture.devices.iter();
+    let reports = reports.map(|device| fixture.report_version(*device, "9.9.9", later(1)));
+    let started = Instant::now();
+    let results = futures::future::join_all(reports).await;
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    for (device, result) in fixture.devices.iter().zip(&results) {
+        assert_eq!(result.is_err(), device == locked, "{result:?}");
+    }
+    assert_eq!(
+        outage.direct.unhealthy_reason(),
+        None,
+        "others were written"
+    );
+
+    // PostgreSQL ends the transaction of the vanished server.
+    while fixture
+        .report_version(*locked, "9.9.9", later(2))
+        .await
+        .is_err()
+    {
+        assert!(started.elapsed() < 3 * SOON, "{:?}", started.elapsed());
+    }
+    drop(tx);
+    Ok(())
+}
+
+#[tokio::test]
+async fn errors_of_postgres_are_classified_and_close_the_connection() -> anyhow::Result<()> {
+    let Some(url) = test_database::create()
+        .await
+        .map_err(anyhow::Error::from_boxed)?
+    else {
+        return Ok(());
+    };
+    // One connection for all but point reads.
+    let store = TestStore::open(Options {
+        connections: 2,
+        ..Options::new(url)
+    })
+    .await?;
+    let mut last_backend = 0;
+    for (code, expected) in [
+        ("53100", "NoSpace"),
+        ("55P03", "Locked"),
+        ("40001", "Unavailable"),
+        ("40P01", "Unavailable"),
+        ("57014", "Unavailable"),
+        ("25P03", "Unavailable"),
+        ("25006", "Unavailable"),
+        ("57P01", "Unavailable"),
+        ("57P03", "Unavailable"),
+        ("53300", "Unavailable"),
+        ("08006", "Unavailable"),
+        ("58030", "Unavailable"),
+        ("23505", "Conflict"),
+        ("42601", "Internal"),
+    ] {
+        let mut tx = store.database.write().await?;
+        let backend: i64 = sqlx::query_scalar("SELECT CAST(pg_backend_pid() AS BIGINT)")
+            .fetch_one(tx.conn())
+            .await?;
+        assert_ne!(
+            backend, last_backend,
+            "before {code}: the connection is a new one"
+        );
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$");
+        let raised = sqlx::raw_sql(AssertSqlSafe(raise)).execute(tx.conn()).await;
+        let error = raised.map_err(failed("raise")).err().context("an error")?;
+        assert!(
+            format!("{error:?}").starts_with(expected),
+            "{code}: {error:?}"
+        );
+        // An error of the statement alone leaves the connection as it is.
+        last_backend = if expected == "Conflict" { 0 } else { backend };
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_of_the_database_that_became_a_standby_is_left() -> anyhow::Result<()> {
+    let Some(url) = test_database::create()
+        .await
+        .map_err(anyhow::Error::from_boxed)?
+    else {
+        return Ok(());
+    };
+    let store = TestStore::open(Options {
+        connections: 2,
+        ..Options::new(url)
+    })
+    .await?;
+    let mut tx = store.database.write().await?;
+    sqlx::raw_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        .execute(tx.conn())
+        .await?;
+    tx.commit().await?;
+    let refused = store.create_tenant("NEW", NOW).await;
+    assert!(is_unavailable(&refused), "{refused:?}");
+    assert!(store.unhealthy_reason().is_some());
+    store.create_tenant("NEW", NOW).await?;
+    Ok(())
+}

@@ -1,0 +1,98 @@
+use std::{sync::Arc, time::Duration};
+
+use tidegate_engine::ports::StoreError;
+
+use super::connection::BoundedConnection;
+use crate::{dialect::Dialect, error::failed, write_health::WriteHealth};
+
+/// A transaction, or a connection for one reading statement. Dropping it before the commit rolls it back.
+pub(crate) struct Tx {
+    /// `None` once it is released.
+    connection: Option<BoundedConnection>,
+    kind: TxKind,
+    dialect: Dialect,
+    server_name: Arc<str>,
+}
+
+pub(super) enum TxKind {
+    /// For one statement, which is its own transaction.
+    Single,
+    /// An open transaction that reads.
+    Read,
+    /// An open transaction that writes.
+    Write(Arc<WriteHealth>),
+    /// A transaction that was committed.
+    Ended,
+}
+
+impl Tx {
+    pub(super) fn new(
+        connection: BoundedConnection,
+        kind: TxKind,
+        dialect: Dialect,
+        server_name: Arc<str>,
+    ) -> Self {
+        Self {
+            connection: Some(connection),
+            kind,
+            dialect,
+            server_name,
+        }
+    }
+
+    /// Begins the transaction. If the caller is cancelled meanwhile, the drop rolls it back.
+    pub(super) async fn begin(
+        &mut self,
+        statement: &'static str,
+        limit: Duration,
+    ) -> Result<(), StoreError> {
+        let begun = self.conn().control(statement, limit).await;
+        begun.map_err(failed("begin a transaction"))
+    }
+
+    /// The connection, as an executor.
+    pub(crate) fn conn(&mut self) -> &mut BoundedConnection {
+        self.connection
+            .as_mut()
+            .expect("it is released when the transaction is dropped")
+    }
+
+    /// The name of this server.
+    pub(crate) fn server_name(&self) -> &str {
+        &self.server_name
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        if matches!(self.kind, TxKind::Single) {
+            return Ok(());
+        }
+        let connection = self.conn();
+        let limit = connection.limit();
+        let committed = connection.control("COMMIT", limit).await;
+        committed.map_err(failed("commit"))?;
+        if let TxKind::Write(health) = &self.kind {
+            health.succeeded();
+        }
+        self.kind = TxKind::Ended;
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if let TxKind::Write(health) = &self.kind
+            && let Some((failure, reason)) = connection.failure()
+        {
+            health.failed(*failure, reason);
+        }
+        let is_in_transaction = matches!(self.kind, TxKind::Read | TxKind::Write(_));
+        connection.release(is_in_transaction);
+    }
+}
