@@ -20,6 +20,8 @@ pub use retry_policy::{MAX_RETRIES, MAX_RETRY_DELAY, RetryPolicy};
 pub use status::UpdateStatus;
 pub use success_criteria::{MAX_SOAK, SuccessCriteria, SuccessCriteriaName};
 
+use strum::{EnumDiscriminants, EnumString, IntoStaticStr};
+
 use crate::{
     feedback::{Execution, Feedback, Finished},
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
@@ -56,7 +58,13 @@ pub struct Update {
 }
 
 /// Role of an update in its campaign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumDiscriminants)]
+#[strum_discriminants(
+    name(PurposeName),
+    doc = "Name of a purpose.",
+    derive(IntoStaticStr, EnumString),
+    strum(serialize_all = "snake_case")
+)]
 pub enum Purpose {
     /// Created when a wave released the device.
     Forward {

@@ -1,9 +1,21 @@
-//! Statements that are built at run time. Values are bound; they never become part of the text.
+//! Statements that are built at run time. Values are bound; only names of enums become part of the text.
 
 use sqlx::{Any, Arguments, AssertSqlSafe, Encode, Type, any::AnyArguments, query::Query};
+use tidegate_core::Named;
 use tidegate_engine::ports::StoreError;
 
 use crate::error::internal;
+
+/// The name of a variant as a literal. Partial indexes and statements that are shared need it in the text.
+pub(crate) fn literal(variant: impl Named) -> String {
+    format!("'{}'", variant.as_str())
+}
+
+/// The names of variants as a list of literals, without parentheses.
+pub(crate) fn literals<T: Named + Copy>(variants: impl IntoIterator<Item = T>) -> String {
+    let literals: Vec<_> = variants.into_iter().map(literal).collect();
+    literals.join(", ")
+}
 
 /// The parameters of a statement under construction.
 #[derive(Default)]

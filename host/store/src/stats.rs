@@ -1,6 +1,7 @@
 //! read from the tenant counters.
 
 use tidegate_core::{
+    Named as _,
     id::{CampaignId, TenantId},
     time::Timestamp,
 };
@@ -26,11 +27,13 @@ pub(crate) async fn stats(
     // Hourly counters are never deleted: read the recent ones only.
     let rows = sqlx::query(
         "SELECT kind, counter_key, value FROM tenant_counters WHERE tenant_id = $1 AND value > 0 \
-         AND (kind NOT IN ('completed_in_hour', 'failed_in_hour') OR counter_key >= $2) \
+         AND (kind NOT IN ($3, $4) OR counter_key >= $2) \
          ORDER BY kind, counter_key",
     )
     .bind(tenant.0)
     .bind(hour_key(since))
+    .bind(CounterKind::CompletedInHour.as_str())
+    .bind(CounterKind::FailedInHour.as_str())
     .fetch_all(tx.conn())
     .await
     .map_err(failed("read tenant counters"))?;

@@ -11,6 +11,7 @@ use tidegate_engine::{
 
 use super::{
     config_args::{ConfigArgs, ctx_of_tenant},
+    enum_value::enum_value,
     print,
 };
 
@@ -26,8 +27,8 @@ pub(super) enum Key {
         /// User who acts with the key
         #[arg(long)]
         user: String,
-        /// Role: viewer, publisher, approver, operator or admin
-        #[arg(long, value_parser = role)]
+        /// Role
+        #[arg(long, value_parser = enum_value::<Role>())]
         role: Role,
         /// Expiry: a duration such as `90d`, or a time such as `2030-01-01T00:00:00Z`
         #[arg(long, value_name = "WHEN")]
@@ -126,10 +127,6 @@ fn listing(keys: &[ApiKeyRecord]) -> String {
             ("EXPIRES AT", "/expires_at"),
         ],
     )
-}
-
-fn role(text: &str) -> Result<Role, &'static str> {
-    text.parse().map_err(|_| "there is no such role")
 }
 
 /// Parses a timestamp, or a duration from now.

@@ -4,6 +4,7 @@ mod authority;
 mod campaign;
 mod config_args;
 mod device;
+mod enum_value;
 mod firmware;
 mod gateway;
 mod gateway_token;

@@ -2,8 +2,12 @@
 
 use clap::Args;
 use serde_json::{Map, Value, json};
+use tidegate_core::{
+    Named,
+    update::{OnDenied, SuccessCriteriaName, UpdateTypeName},
+};
 
-use super::window::Window;
+use super::{enum_value::enum_value, window::Window};
 
 /// The options of a campaign or an update as facts: label and JSON pointer. Retries are shown among the attempts.
 pub(super) const OPTION_FACTS: &[(&str, &str)] = &[
@@ -30,24 +34,24 @@ pub(super) struct UpdateOptions {
     window: Window,
     #[command(flatten)]
     retry: RetryOptions,
-    /// Update type: `forced`, `soft`, `time_forced` or `download_only`
-    #[arg(long, value_name = "TYPE")]
-    update_type: Option<String>,
+    /// Update type
+    #[arg(long, value_name = "TYPE", value_parser = enum_value::<UpdateTypeName>())]
+    update_type: Option<UpdateTypeName>,
     /// When a `time_forced` update becomes forced: `2026-05-01T12:00:00Z`
     #[arg(long, value_name = "TIME")]
     forced_at: Option<String>,
     /// A user at the device has to confirm each update before it starts
     #[arg(long)]
     requires_confirmation: bool,
-    /// What a denied confirmation does: `offer_again` or `reject`
-    #[arg(long, value_name = "ANSWER")]
-    on_denied: Option<String>,
+    /// What a denied confirmation does
+    #[arg(long, value_name = "ANSWER", value_parser = enum_value::<OnDenied>())]
+    on_denied: Option<OnDenied>,
     /// How long to wait for a confirmation: 5 to 43200
     #[arg(long, value_name = "MINUTES")]
     confirmation_timeout_minutes: Option<u64>,
-    /// Success criteria: `reported`, `attested` or `soaked`
-    #[arg(long, value_name = "CRITERIA")]
-    success_criteria: Option<String>,
+    /// Success criteria
+    #[arg(long, value_name = "CRITERIA", value_parser = enum_value::<SuccessCriteriaName>())]
+    success_criteria: Option<SuccessCriteriaName>,
     /// Soak time on the new version, with `--success-criteria soaked`
     #[arg(long, value_name = "MINUTES")]
     soak_minutes: Option<u64>,
@@ -81,18 +85,18 @@ impl UpdateOptions {
                 json!(self.install_timeout_minutes),
             ),
             ("maintenance_window", self.window.body()),
-            ("update_type", json!(self.update_type)),
+            ("update_type", name(self.update_type)),
             ("forced_at", json!(self.forced_at)),
             (
                 "requires_confirmation",
                 json!(self.requires_confirmation.then_some(true)),
             ),
-            ("on_denied", json!(self.on_denied)),
+            ("on_denied", name(self.on_denied)),
             (
                 "confirmation_timeout_minutes",
                 json!(self.confirmation_timeout_minutes),
             ),
-            ("success_criteria", json!(self.success_criteria)),
+            ("success_criteria", name(self.success_criteria)),
             ("soak_minutes", json!(self.soak_minutes)),
         ];
         set_fields(body, fields);
@@ -112,6 +116,10 @@ impl RetryOptions {
     }
 }
 
+fn name(variant: Option<impl Named>) -> Value {
+    json!(variant.map(|variant| variant.as_str()))
+}
+
 fn set_fields<const N: usize>(body: &mut Map<String, Value>, fields: [(&str, Value); N]) {
     let given = fields.into_iter().filter(|(_, value)| !value.is_null());
     body.extend(given.map(|(name, value)| (name.to_owned(), value)));
@@ -119,7 +127,7 @@ fn set_fields<const N: usize>(body: &mut Map<String, Value>, fields: [(&str, Val
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory as _, Parser, error::ErrorKind};
 
     use super::*;
 
@@ -149,5 +157,21 @@ mod tests {
         ];
         let body = json!({"max_retries": 2, "requires_confirmation": true, "on_denied": "reject"});
         assert_eq!(read(&many), body);
+    }
+
+    #[test]
+    fn the_help_lists_the_values_of_an_enum_and_others_are_refused() {
+        let help = Line::command().render_help().to_string();
+        for values in [
+            "[possible values: forced, soft, time_forced, download_only]",
+            "[possible values: offer_again, reject]",
+            "[possible values: reported, attested, soaked]",
+        ] {
+            assert!(help.contains(values), "{help}");
+        }
+        for flag in ["--update-type", "--on-denied", "--success-criteria"] {
+            let error = Line::try_parse_from(["x", flag, "sometimes"]).expect_err("unknown value");
+            assert_eq!(error.kind(), ErrorKind::InvalidValue, "{flag}");
+        }
     }
 }

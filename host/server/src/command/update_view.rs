@@ -1,6 +1,7 @@
 //! How updates are shown.
 
 use serde_json::Value;
+use tidegate_core::{Named as _, update::UpdateStatus};
 
 use super::update_options::OPTION_FACTS;
 use crate::client::table;
@@ -22,7 +23,7 @@ pub(super) const UPDATES: [table::Column<'_>; 9] = [
 pub(super) fn sheet(update: &Value) -> String {
     let mut update = update.clone();
     // An ended update has no deadline, and a scheduled one does not have one yet.
-    if !update["completed_at"].is_null() || update["status"] == "scheduled" {
+    if !update["completed_at"].is_null() || update["status"] == UpdateStatus::Scheduled.as_str() {
         update["timeout_at"] = Value::Null;
     }
     let facts: [&[(&str, &str)]; 3] = [

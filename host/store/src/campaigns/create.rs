@@ -63,16 +63,26 @@ pub(crate) async fn create(
         .fetch_one(tx.conn())
         .await
         .map_err(failed(CREATE))?;
-    for sql in [
+    sqlx::query(
         "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, operator_acts, total_devices, \
          parallel, plugin_failures, plugin_timeouts, journal_seq, fence) \
-         VALUES ($1, $2, 'created', 0, '[]', '[]', 0, 0, 0, 0, 0, 0)",
+         VALUES ($1, $2, $3, 0, '[]', '[]', 0, 0, 0, 0, 0, 0)",
+    )
+    .bind(tenant.0)
+    .bind(id)
+    .bind(CampaignStatus::Created.as_str())
+    .execute(tx.conn())
+    .await
+    .map_err(failed(CREATE))?;
+    sqlx::query(
         "INSERT INTO campaign_counters (tenant_id, campaign_id, open_updates, rollback_pending, open_rollbacks, rolled_back, \
          rollback_failed, rollback_impossible, pinned, already_rolling_back) VALUES ($1, $2, 0, 0, 0, 0, 0, 0, 0, 0)",
-    ] {
-        let insert = sqlx::query(sql).bind(tenant.0).bind(id);
-        insert.execute(tx.conn()).await.map_err(failed(CREATE))?;
-    }
+    )
+    .bind(tenant.0)
+    .bind(id)
+    .execute(tx.conn())
+    .await
+    .map_err(failed(CREATE))?;
     sqlx::query(
         "INSERT INTO campaign_states (tenant_id, campaign_id, strategy_state, policy_states) VALUES ($1, $2, $3, $3)",
     )

@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     rollback::RollbackAction,
     time::Timestamp,
-    update::{Purpose, UpdateEvent},
+    update::{Purpose, PurposeName, UpdateEvent},
 };
 use tidegate_engine::{Ctx, ports::StoreError};
 
@@ -17,6 +17,7 @@ use crate::{
     error::{failed, internal},
     invalidation::notify_devices,
     rows::{RowError, RowExt as _, row_error},
+    sql::literal,
     tenant_counters::TenantCounters,
     updates::unit_of_work::UpdateUnitOfWork,
 };
@@ -70,15 +71,17 @@ async fn unfinished_updates(
     tenant: TenantId,
     key: DeviceKey,
 ) -> Result<BTreeSet<UpdateId>, StoreError> {
-    let rows = sqlx::query(
+    let sql = format!(
         "SELECT id FROM updates WHERE tenant_id = $1 AND device_key = $2 \
-         AND (completed_at IS NULL OR (rollback_processed_at IS NULL AND purpose = 'forward'))",
-    )
-    .bind(tenant.0)
-    .bind(key.0)
-    .fetch_all(tx.conn())
-    .await
-    .map_err(failed(DELETE))?;
+         AND (completed_at IS NULL OR (rollback_processed_at IS NULL AND purpose = {}))",
+        literal(PurposeName::Forward)
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(key.0)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(DELETE))?;
     let id = |row: &AnyRow| -> Result<UpdateId, RowError> { row.take("id").map(UpdateId) };
     rows.iter()
         .map(id)

@@ -1,10 +1,12 @@
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 use sqlx::any::AnyRow;
+use strum::VariantArray as _;
 use tidegate_core::{
     device::DeviceState,
     id::{DeviceKey, TenantId, UpdateId},
     time::Timestamp,
+    update::UpdateStatus,
 };
 use tidegate_engine::ports::{OpenUpdate, PollView, StoreError};
 
@@ -15,6 +17,7 @@ use crate::{
     error::failed,
     maintenance_windows,
     rows::{RowError, RowExt as _, row_error},
+    sql::literals,
 };
 
 /// The columns of a [`PollView`]: the device `d` and its visible update `u`.
@@ -25,9 +28,19 @@ const COLUMNS: &str = "d.tenant_id, d.id, d.device_id, d.token_sha256, d.old_tok
 
 /// The update that a poll of device `d` shows: the open one with the highest weight, then the oldest. Updates that
 /// wait for verification or for their retry time are not shown.
-pub(super) const VISIBLE_UPDATE: &str = "(SELECT o.id FROM updates o \
-     WHERE o.tenant_id = d.tenant_id AND o.device_key = d.id AND o.completed_at IS NULL \
-     AND o.status NOT IN ('verifying', 'scheduled') ORDER BY o.weight DESC, o.id LIMIT 1)";
+pub(super) fn visible_update() -> &'static str {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let open = UpdateStatus::VARIANTS.iter().copied();
+        let hidden = open.filter(|status| status.is_open() && !status.is_offered_to_device());
+        format!(
+            "(SELECT o.id FROM updates o \
+             WHERE o.tenant_id = d.tenant_id AND o.device_key = d.id AND o.completed_at IS NULL \
+             AND o.status NOT IN ({}) ORDER BY o.weight DESC, o.id LIMIT 1)",
+            literals(hidden)
+        )
+    });
+    &SQL
+}
 
 /// What a poll of this device needs, in one round trip.
 pub(crate) async fn poll_view(
@@ -52,8 +65,9 @@ pub(crate) async fn poll_view(
 pub(super) fn poll_view_sql() -> String {
     format!(
         "SELECT {COLUMNS} FROM devices d \
-         LEFT JOIN updates u ON +u.tenant_id = d.tenant_id AND u.id = {VISIBLE_UPDATE} \
-         WHERE d.tenant_id = $1 AND d.device_id = $2"
+         LEFT JOIN updates u ON +u.tenant_id = d.tenant_id AND u.id = {} \
+         WHERE d.tenant_id = $1 AND d.device_id = $2",
+        visible_update()
     )
 }
 
@@ -70,8 +84,9 @@ pub(super) async fn poll_views(
     // A cross join makes SQLite join in this order, instead of scanning all devices.
     let sql = format!(
         "SELECT {COLUMNS} FROM {wanted_rows} CROSS JOIN devices d \
-         LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {VISIBLE_UPDATE} \
-         WHERE d.tenant_id = wanted.tenant_id AND d.device_id = wanted.device_id"
+         LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {} \
+         WHERE d.tenant_id = wanted.tenant_id AND d.device_id = wanted.device_id",
+        visible_update()
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(json)

@@ -12,7 +12,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::StoreError;
 
-use super::{labels::labels, poll_view::VISIBLE_UPDATE};
+use super::{labels::labels, poll_view::visible_update};
 use crate::{
     database::{Database, Tx},
     dialect::storable,
@@ -27,7 +27,8 @@ pub(super) fn columns() -> String {
         "d.id, d.tenant_id, d.device_id, d.name, d.hw_model, d.hw_revision, d.sw_version, \
          d.state, d.mode, d.pinned, d.feed, d.expected_version, d.drifted_at, d.last_seen, d.address, d.created_at, \
          d.installed_firmware_id, d.auto_confirm_at, d.auto_confirm_by, d.auto_confirm_remark, d.polling_seconds, \
-         {VISIBLE_UPDATE} AS open_id"
+         {} AS open_id",
+        visible_update()
     )
 }
 

@@ -12,6 +12,7 @@ use crate::{
     dialect::{ColumnType, storable},
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
+    sql::literal,
     tenant_counters::{CounterKind, DeviceTraits, TenantCounters},
 };
 
@@ -123,9 +124,10 @@ async fn insert(
     let sql = format!(
         "INSERT INTO devices \
          (tenant_id, device_id, name, token_sha256, state, wants_attributes, last_seen, created_at) \
-         SELECT tenant_id, device_id, device_id, token_sha256, 'registered', 1, at, at FROM {} \
+         SELECT tenant_id, device_id, device_id, token_sha256, {}, 1, at, at FROM {} \
          WHERE true ON CONFLICT (tenant_id, device_id) DO NOTHING \
          RETURNING tenant_id, id, device_id",
+        literal(DeviceState::Registered),
         tx.dialect().json_rows("new", "$1", &COLUMNS)
     );
     let inserted = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -207,10 +209,12 @@ async fn mark_first_seen(
     tenant_counters: &mut TenantCounters,
 ) -> Result<(), StoreError> {
     let sql = format!(
-        "UPDATE devices SET state = 'registered', last_seen = seen.at FROM {} \
+        "UPDATE devices SET state = {}, last_seen = seen.at FROM {} \
          WHERE devices.tenant_id = seen.tenant_id AND devices.device_id = seen.device_id \
-         AND devices.state = 'unknown' RETURNING devices.tenant_id AS tenant_id",
-        tx.dialect().json_rows("seen", "$1", &COLUMNS)
+         AND devices.state = {} RETURNING devices.tenant_id AS tenant_id",
+        literal(DeviceState::Registered),
+        tx.dialect().json_rows("seen", "$1", &COLUMNS),
+        literal(DeviceState::Unknown)
     );
     let seen = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(json)

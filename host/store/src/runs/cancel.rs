@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
-use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     id::{DeviceKey, UpdateId},
     time::Timestamp,
-    update::UpdateEvent,
+    update::{PurposeName, UpdateEvent},
 };
 use tidegate_engine::ports::{AffectedDevice, Fence, RunRef, StoreError};
 
@@ -13,6 +13,7 @@ use crate::{
     database::Database,
     error::failed,
     rows::{RowError, RowExt as _, row_error},
+    sql::literal,
     tenant_counters::TenantCounters,
     updates::unit_of_work::UpdateUnitOfWork,
 };
@@ -32,16 +33,18 @@ pub(crate) async fn cancel_updates(
     if lock_if_fenced(&mut tx, run, fence).await?.is_none() {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(
+    let sql = format!(
         "SELECT id, device_key FROM updates WHERE tenant_id = $1 AND campaign_id = $2 AND completed_at IS NULL \
-         AND cancel_requested_at IS NULL AND purpose = 'forward' ORDER BY id LIMIT $3",
-    )
-    .bind(run.tenant.0)
-    .bind(run.campaign.0)
-    .bind(i64::from(limit))
-    .fetch_all(tx.conn())
-    .await
-    .map_err(failed(CANCEL))?;
+         AND cancel_requested_at IS NULL AND purpose = {} ORDER BY id LIMIT $3",
+        literal(PurposeName::Forward)
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(run.tenant.0)
+        .bind(run.campaign.0)
+        .bind(i64::from(limit))
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(CANCEL))?;
     let open = rows
         .iter()
         .map(update_and_device)

@@ -6,7 +6,7 @@ use tidegate_core::{
     mode::SkipReason,
     plugin::RollbackScope,
     rollback::{self, EndedUpdate, RollbackAction, RollbackPosition},
-    update::{Attempt, Purpose, Update, UpdateState},
+    update::{Attempt, Purpose, PurposeName, Update, UpdateState},
 };
 use tidegate_engine::ports::{Fence, Offer, RollbackBatch, RunRef, StoreError};
 
@@ -21,6 +21,7 @@ use crate::{
     error::failed,
     firmware::id_by_version,
     rows::{RowError, RowExt as _, row_error, to_json},
+    sql::literal,
     tenant_counters::TenantCounters,
     updates::unit_of_work::{DeviceRow, NewUpdate, UpdateUnitOfWork},
 };
@@ -84,16 +85,18 @@ async fn rollback_pending(
     run: RunRef,
     limit: u32,
 ) -> Result<Vec<(UpdateId, DeviceKey)>, StoreError> {
-    let rows = sqlx::query(
+    let sql = format!(
         "SELECT id, device_key FROM updates WHERE tenant_id = $1 AND campaign_id = $2 AND completed_at IS NOT NULL \
-         AND rollback_processed_at IS NULL AND purpose = 'forward' ORDER BY id LIMIT $3",
-    )
-    .bind(run.tenant.0)
-    .bind(run.campaign.0)
-    .bind(i64::from(limit))
-    .fetch_all(tx.conn())
-    .await
-    .map_err(failed(ROLL_BACK))?;
+         AND rollback_processed_at IS NULL AND purpose = {} ORDER BY id LIMIT $3",
+        literal(PurposeName::Forward)
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(run.tenant.0)
+        .bind(run.campaign.0)
+        .bind(i64::from(limit))
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(ROLL_BACK))?;
     rows.iter()
         .map(update_and_device)
         .collect::<Result<_, _>>()

@@ -116,11 +116,12 @@ pub(crate) async fn mark_for_recheck(
     now: Timestamp,
 ) -> Result<Vec<CampaignId>, StoreError> {
     let rows = sqlx::query(
-        "UPDATE skipped_devices SET needs_recheck = 1 WHERE tenant_id = $1 AND device_key = $2 AND reason <> 'superseded' \
+        "UPDATE skipped_devices SET needs_recheck = 1 WHERE tenant_id = $1 AND device_key = $2 AND reason <> $3 \
          RETURNING campaign_id",
     )
     .bind(tenant.0)
     .bind(device.0)
+    .bind(SkipReason::Superseded.as_str())
     .fetch_all(tx.conn())
     .await
     .map_err(failed(WRITE))?;

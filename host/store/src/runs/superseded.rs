@@ -1,7 +1,10 @@
 use std::collections::{BTreeSet, HashSet};
 
-use sqlx::Row as _;
-use tidegate_core::id::{CampaignId, DeviceKey};
+use sqlx::{AssertSqlSafe, Row as _};
+use tidegate_core::{
+    campaign::CampaignStatus,
+    id::{CampaignId, DeviceKey},
+};
 use tidegate_engine::ports::{RunRef, StoreError};
 
 use crate::{
@@ -9,9 +12,18 @@ use crate::{
     database::Tx,
     error::{failed, internal},
     rows::{RowExt as _, row_error},
+    sql::literals,
 };
 
 const READ: &str = "read newer campaigns";
+
+/// A newer campaign with one of these statuses supersedes older ones.
+const SUPERSEDING: [CampaignStatus; 4] = [
+    CampaignStatus::InProgress,
+    CampaignStatus::Paused,
+    CampaignStatus::Held,
+    CampaignStatus::Completed,
+];
 
 /// The devices that are in a wave of a newer campaign on the same feed. Newer campaigns that were cancelled, failed
 /// or rolled back do not count.
@@ -29,20 +41,22 @@ pub(super) async fn superseded(
 }
 
 async fn newer(tx: &mut Tx, run: RunRef, feed: &str) -> Result<Vec<CampaignId>, StoreError> {
-    let rows = sqlx::query(
+    let sql = format!(
         "SELECT c.id FROM campaigns c \
          JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id \
          JOIN campaign_runs mine ON mine.tenant_id = c.tenant_id AND mine.campaign_id = $2 \
          WHERE c.tenant_id = $1 AND c.feed = $3 AND c.id <> $2 \
          AND (r.started_at > mine.started_at OR (r.started_at = mine.started_at AND c.id > $2)) \
-         AND r.status IN ('in_progress', 'paused', 'held', 'completed')",
-    )
-    .bind(run.tenant.0)
-    .bind(run.campaign.0)
-    .bind(feed.to_owned())
-    .fetch_all(tx.conn())
-    .await
-    .map_err(failed(READ))?;
+         AND r.status IN ({})",
+        literals(SUPERSEDING)
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(run.tenant.0)
+        .bind(run.campaign.0)
+        .bind(feed.to_owned())
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
     rows.iter()
         .map(|row| row.take("id").map(CampaignId))
         .collect::<Result<_, _>>()

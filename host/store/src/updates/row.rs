@@ -1,8 +1,9 @@
 use sqlx::any::AnyRow;
 use tidegate_core::{
+    Named as _,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
-    update::{Attempt, Purpose, Update, UpdateError, UpdateState},
+    update::{Attempt, Purpose, PurposeName, Update, UpdateError, UpdateState},
 };
 
 use crate::{
@@ -20,10 +21,6 @@ pub(crate) fn columns() -> String {
          u.completed_at, u.timeout_at, u.ends_at, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried, {options}"
     )
 }
-
-/// The values of `purpose`.
-pub(crate) const FORWARD: &str = "forward";
-pub(crate) const ROLLBACK: &str = "rollback";
 
 /// Reads an update and its revision.
 pub(crate) fn update(row: &AnyRow) -> Result<(Update, i32), RowError> {
@@ -57,15 +54,15 @@ fn campaign(row: &AnyRow) -> Result<Option<(CampaignId, Purpose)>, RowError> {
     let Some(campaign) = row.take::<Option<i64>>("campaign_id")? else {
         return Ok(None);
     };
-    let purpose: Option<&str> = row.take("purpose")?;
+    let purpose: Option<PurposeName> = row.parse_optional("purpose")?;
     let wave: Option<i64> = row.take("wave")?;
     let purpose = match (purpose, wave.map(u32::try_from)) {
-        (Some(FORWARD), Some(Ok(wave))) => Purpose::Forward { wave },
-        (Some(ROLLBACK), None) => Purpose::Rollback,
+        (Some(PurposeName::Forward), Some(Ok(wave))) => Purpose::Forward { wave },
+        (Some(PurposeName::Rollback), None) => Purpose::Rollback,
         (purpose, _) => {
             return Err(RowError::UnknownValue {
                 column: "purpose",
-                value: purpose.unwrap_or_default().to_owned(),
+                value: purpose.map_or("", |name| name.as_str()).to_owned(),
             });
         }
     };

@@ -1,5 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
+use strum::{IntoStaticStr, VariantNames};
 use tidegate_core::wave::Failure;
 use tidegate_engine::{
     Ctx, campaigns,
@@ -11,6 +12,7 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
+        enum_field::EnumField,
         extract::{PathParams, parse_id},
         response::{List, Time},
         shared::CountsBody,
@@ -23,8 +25,7 @@ use crate::{
 pub(crate) struct WaveBody {
     index: u32,
     name: String,
-    /// `pending`, `open` or `finished`.
-    status: &'static str,
+    status: WaveStatusField,
     /// Number of its devices.
     total: u64,
     /// Number of its devices that the last decision releases.
@@ -41,6 +42,21 @@ pub(crate) struct WaveBody {
     /// Failures by code, most frequent first.
     failures: Vec<FailureBody>,
 }
+
+/// Status of a wave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+enum WaveStatus {
+    /// None of its devices is released.
+    Pending,
+    /// Some of its devices are released.
+    Open,
+    /// The updates of all its devices have ended.
+    Finished,
+}
+
+// utoipa's derive asks the arguments of a generic type for schemas.
+type WaveStatusField = EnumField<WaveStatus>;
 
 /// A failure code and the number of devices that failed with it.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
@@ -81,11 +97,11 @@ impl From<(Wave, u32)> for WaveBody {
         let is_finished = report.counts.finished() >= report.size;
         Self {
             index,
-            status: match (report.released, is_finished) {
-                (0, false) => "pending",
-                (_, false) => "open",
-                (_, true) => "finished",
-            },
+            status: EnumField(match (report.released, is_finished) {
+                (0, false) => WaveStatus::Pending,
+                (_, false) => WaveStatus::Open,
+                (_, true) => WaveStatus::Finished,
+            }),
             name: report.name,
             total: report.size,
             released: report.released,

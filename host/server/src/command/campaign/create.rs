@@ -3,11 +3,12 @@ use std::io::Read as _;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::{Map, Value, json};
+use tidegate_core::{Named as _, campaign::Priority};
 
 use super::{step, view};
 use crate::{
     client::RestClient,
-    command::{plugin::json_argument, show, update_options::UpdateOptions},
+    command::{enum_value::enum_value, plugin::json_argument, show, update_options::UpdateOptions},
 };
 
 /// Create a campaign from flags or from a file; flags take precedence.
@@ -44,9 +45,9 @@ pub(super) struct Create {
     /// Policy, with its config; repeatable
     #[arg(long = "policy", value_name = "NAME[=CONFIG]")]
     policies: Vec<String>,
-    /// Priority: low, normal, high, critical or emergency
-    #[arg(long)]
-    priority: Option<String>,
+    /// Priority
+    #[arg(long, value_parser = enum_value::<Priority>())]
+    priority: Option<Priority>,
     /// Maximum number of devices in flight
     #[arg(long, value_name = "N")]
     max_concurrent_updates: Option<u64>,
@@ -116,7 +117,10 @@ impl Create {
             .map(|policy| plugin_use(policy))
             .collect::<Result<Vec<_>>>()?;
         set("policies", json!(policies));
-        set("priority", json!(self.priority));
+        set(
+            "priority",
+            json!(self.priority.map(|priority| priority.as_str())),
+        );
         set("max_concurrent_updates", json!(self.max_concurrent_updates));
         set("failure_threshold_percent", json!(self.failure_threshold));
         set("requires_approval", json!(self.requires_approval));

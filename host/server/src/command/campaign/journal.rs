@@ -1,6 +1,8 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
+use tidegate_core::Named as _;
+use tidegate_engine::ports::EntryKind;
 
 use crate::{
     client::{RestClient, table},
@@ -75,7 +77,7 @@ async fn recorded(rest: &RestClient, id: i64) -> Result<Vec<i64>> {
         found.extend(
             items
                 .iter()
-                .filter(|entry| entry["kind"] != "host")
+                .filter(|entry| entry["kind"] != EntryKind::Host.as_str())
                 .filter_map(|entry| entry["seq"].as_i64()),
         );
         offset += items.len();

@@ -7,8 +7,9 @@ mod watch;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use tidegate_core::{Named as _, campaign::CampaignStatus};
 
-use super::{PageArgs, listing, show, update_view::UPDATES};
+use super::{PageArgs, enum_value::enum_value, listing, show, update_view::UPDATES};
 use crate::client::{Remote, RestClient};
 
 #[derive(Debug, Args)]
@@ -27,9 +28,9 @@ enum Command {
     List {
         #[command(flatten)]
         part: PageArgs,
-        /// Only campaigns in this status, such as `in_progress`
-        #[arg(long)]
-        status: Option<String>,
+        /// Only campaigns in this status
+        #[arg(long, value_parser = enum_value::<CampaignStatus>())]
+        status: Option<CampaignStatus>,
     },
     /// Show a campaign and its waves
     Show {
@@ -108,7 +109,7 @@ impl Campaign {
             Command::Create(create) => create.run(&rest).await,
             Command::List { part, status } => {
                 let mut query = part.query();
-                query.extend(status.map(|status| ("status", status)));
+                query.extend(status.map(|status| ("status", status.as_str().to_owned())));
                 let answer = rest.get("campaigns", &query).await?;
                 show(&rest, &answer, |answer| listing(answer, &view::CAMPAIGNS));
                 Ok(())

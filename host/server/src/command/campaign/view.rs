@@ -1,6 +1,7 @@
 //! Campaigns as text.
 
 use serde_json::Value;
+use tidegate_core::campaign::CampaignStatus;
 
 use crate::{client::table, command::update_options::OPTION_FACTS};
 
@@ -31,10 +32,15 @@ pub(super) fn headline(campaign: &Value) -> String {
 
 /// The word for the campaign's stop: a strategy that fails a campaign gives its reason in `hold` too.
 fn stopped(campaign: &Value) -> &'static str {
-    match campaign["status"].as_str() {
-        Some("failed") => "failed",
+    match status(campaign) {
+        Some(CampaignStatus::Failed) => "failed",
         _ => "held",
     }
+}
+
+/// The campaign's status; `None`: this version does not know it.
+pub(super) fn status(campaign: &Value) -> Option<CampaignStatus> {
+    campaign["status"].as_str()?.parse().ok()
 }
 
 /// The campaign with its waves and the explanation of its last decision.

@@ -3,6 +3,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use serde_json::Value;
+use tidegate_core::{Named as _, campaign::CampaignStatus};
 
 use super::view;
 use crate::{
@@ -25,9 +26,12 @@ pub(super) async fn watch(rest: &RestClient, id: i64) -> Result<()> {
         let mut is_streaming = true;
         while is_streaming {
             let campaign = seen.refresh(rest, id).await?;
-            match campaign["status"].as_str().unwrap_or_default() {
-                "completed" | "rolled_back" => return Ok(()),
-                status @ ("failed" | "cancelled") => bail!("the campaign ended as {status}"),
+            match view::status(&campaign) {
+                Some(CampaignStatus::Completed | CampaignStatus::RolledBack) => return Ok(()),
+                Some(status @ (CampaignStatus::Failed | CampaignStatus::Cancelled)) => {
+                    bail!("the campaign ended as {}", status.as_str());
+                }
+                // A newer server may have a status that this client does not know.
                 _ => is_streaming = wait(&mut events).await,
             }
         }

@@ -1,11 +1,12 @@
 use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
+use tidegate_core::{Named as _, mode::DeviceMode};
 
 use super::sheet;
 use crate::{
     client::{RestClient, segment},
-    command::{print, show},
+    command::{enum_value::enum_value, print, show},
 };
 
 /// A device that has not been seen yet.
@@ -28,9 +29,9 @@ pub(super) struct Create {
     /// Attribute until the device reports its own; repeatable
     #[arg(long = "attribute", value_name = "KEY=VALUE")]
     attributes: Vec<String>,
-    /// Mode: rollout, latest or manual
-    #[arg(long)]
-    mode: Option<String>,
+    /// Mode
+    #[arg(long, value_parser = enum_value::<DeviceMode>())]
+    mode: Option<DeviceMode>,
     /// Pin the device: it gets no new updates
     #[arg(long)]
     pin: bool,
@@ -67,9 +68,9 @@ pub(super) struct Set {
     /// Remove a label; repeatable
     #[arg(long = "no-label", value_name = "KEY", group = "change")]
     no_labels: Vec<String>,
-    /// Mode: rollout, latest or manual
-    #[arg(long, group = "change")]
-    mode: Option<String>,
+    /// Mode
+    #[arg(long, group = "change", value_parser = enum_value::<DeviceMode>())]
+    mode: Option<DeviceMode>,
     /// Pin the device: it gets no new updates; an open one continues
     #[arg(long, group = "change")]
     pin: bool,
@@ -108,7 +109,7 @@ impl Create {
         for (field, value) in [
             ("name", self.name),
             ("feed", self.feed),
-            ("mode", self.mode),
+            ("mode", self.mode.map(|mode| mode.as_str().to_owned())),
             ("polling_interval", self.polling_interval),
         ] {
             if let Some(value) = value {
@@ -134,7 +135,7 @@ impl Set {
             patch.extend(value.map(|value| (field.to_owned(), value)));
         };
         set("name", self.name.map(Value::from));
-        set("mode", self.mode.map(Value::from));
+        set("mode", self.mode.map(|mode| mode.as_str().into()));
         set("feed", self.feed.map(Value::from));
         set("feed", self.no_feed.then_some(Value::Null));
         set("polling_interval", self.polling_interval.map(Value::from));

@@ -1,10 +1,13 @@
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
+use tidegate_core::{Named as _, campaign::Priority};
 
 use crate::{
     client::{RestClient, segment},
-    command::{show, update_log, update_options::UpdateOptions, update_view},
+    command::{
+        enum_value::enum_value, show, update_log, update_options::UpdateOptions, update_view,
+    },
 };
 
 /// Offer a firmware to a device.
@@ -15,9 +18,9 @@ pub(super) struct Update {
     /// Id of the firmware
     #[arg(long)]
     firmware: i64,
-    /// Priority: low, normal, high, critical or emergency
-    #[arg(long)]
-    priority: Option<String>,
+    /// Priority
+    #[arg(long, value_parser = enum_value::<Priority>())]
+    priority: Option<Priority>,
     /// Ignore compatibility policies and a pin, and install even if the firmware is installed
     #[arg(long)]
     force: bool,
@@ -36,7 +39,7 @@ impl Update {
             ("allow_beta".to_owned(), json!(self.allow_beta)),
         ]);
         if let Some(priority) = self.priority {
-            body.insert("priority".to_owned(), json!(priority));
+            body.insert("priority".to_owned(), json!(priority.as_str()));
         }
         self.options.set(&mut body);
         let path = format!("devices/{}/update", segment(&self.id));

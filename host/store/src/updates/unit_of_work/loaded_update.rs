@@ -6,7 +6,7 @@ use tidegate_core::{
     Named as _,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
-    update::{Attempt, Purpose, Update, UpdateState},
+    update::{Attempt, Purpose, PurposeName, Update, UpdateState},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -290,11 +290,12 @@ fn insert_sql(dialect: Dialect) -> String {
 fn new_update_json(
     (new, from): &(NewUpdate, InstalledBefore),
 ) -> Result<NewUpdateJson<'_>, StoreError> {
-    let (purpose, wave) = match new.campaign {
-        Some((_, Purpose::Forward { wave })) => (Some(row::FORWARD), Some(wave)),
-        Some((_, Purpose::Rollback)) => (Some(row::ROLLBACK), None),
-        None => (None, None),
+    let purpose = new.campaign.map(|(_, purpose)| purpose);
+    let wave = match purpose {
+        Some(Purpose::Forward { wave }) => Some(wave),
+        Some(Purpose::Rollback) | None => None,
     };
+    let purpose = purpose.map(|purpose| PurposeName::from(purpose).as_str());
     let millis = |at: Option<Timestamp>| at.map(|at| at.0);
     Ok(NewUpdateJson {
         device_key: new.device.0,
