@@ -33,16 +33,14 @@ pub struct Explanation {
 /// Status of a device in a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are those of REST")]
+#[expect(missing_docs, reason = "self-explanatory names")]
 pub enum MembershipStatus {
     NotStarted,
     NotSelected,
     Excluded,
     InNoWave,
     Waiting,
-    #[strum(serialize = "passed_over")]
     Skipped,
-    #[strum(serialize = "admitted")]
     Offered,
 }
 
