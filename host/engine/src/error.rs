@@ -23,6 +23,8 @@ pub enum Error {
         code: &'static str,
         /// The conflicting state, and what to do.
         message: String,
+        /// The input that resolves it, if one does.
+        remedy: Option<Remedy>,
     },
     /// The request violates rules.
     #[error("{message}")]
@@ -79,6 +81,15 @@ pub enum Error {
     },
 }
 
+/// What resolves a conflict. Fields are named as in [`Error::Invalid`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The same request with this field.
+    SetField(&'static str),
+    /// An update of the device, requested with this field.
+    StartUpdate(&'static str),
+}
+
 impl Error {
     /// An error for an object that does not exist.
     pub fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
@@ -93,7 +104,17 @@ impl Error {
         Self::Conflict {
             code,
             message: message.into(),
+            remedy: None,
         }
+    }
+
+    /// Adds the input that resolves a conflict.
+    #[must_use]
+    pub(crate) fn with_remedy(mut self, resolved_by: Remedy) -> Self {
+        if let Self::Conflict { remedy, .. } = &mut self {
+            *remedy = Some(resolved_by);
+        }
+        self
     }
 
     /// An error for one invalid field.
@@ -145,6 +166,7 @@ impl From<StoreError> for Error {
             StoreError::Conflict(message) => Self::Conflict {
                 code: "already_exists",
                 message,
+                remedy: None,
             },
             StoreError::Unavailable(message) | StoreError::Locked(message) => {
                 Self::Unavailable { message }

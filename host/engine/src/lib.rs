@@ -45,7 +45,7 @@ pub use authorize::{Admin, Approver, Authorized, Operator, Publisher, RequiredRo
 pub use caches::Caches;
 pub use ctx::{Actor, ActorKind, Ctx};
 pub use engine::Engine;
-pub use error::{Error, Result};
+pub use error::{Error, Remedy, Result};
 pub use error_chain::{ErrorChain, chain};
 pub use files::Files;
 pub use gc::run_gc;

@@ -42,7 +42,7 @@ pub(crate) fn to_request_fields(mut errors: Vec<FieldError>) -> Vec<FieldError> 
 }
 
 /// The engine separates names by dots. A JSON pointer into a plugin's config may follow.
-fn to_request_field(path: &str) -> String {
+pub(crate) fn to_request_field(path: &str) -> String {
     let (field, pointer) = path.split_at(path.find('/').unwrap_or(path.len()));
     let slashes = |names: &str| names.replace('.', "/");
     for (name, request_field) in FIELD_NAMES {

@@ -12,11 +12,11 @@ use http::{
 };
 use serde::Serialize;
 use tidegate_core::plugin::FieldError;
-use tidegate_engine::{Error, chain};
+use tidegate_engine::{Error, Remedy, chain};
 use utoipa::ToSchema;
 
 use crate::{
-    field_names::to_request_fields,
+    field_names::{to_request_field, to_request_fields},
     request_id::{self, X_REQUEST_ID},
 };
 
@@ -174,12 +174,27 @@ impl Problem {
     }
 }
 
+/// A remedy by the names of the request, to be appended to the error.
+fn in_words(remedy: Remedy) -> String {
+    let name = |field| {
+        let pointer = to_request_field(field);
+        pointer.trim_start_matches('/').to_owned()
+    };
+    match remedy {
+        Remedy::SetField(field) => format!(": set `{}`", name(field)),
+        Remedy::StartUpdate(field) => format!(": start an update with a `{}`", name(field)),
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
         match error {
             Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
-            Error::Conflict { code, .. } => Self::new(StatusCode::CONFLICT, code, detail),
+            Error::Conflict { code, remedy, .. } => {
+                let remedy = remedy.map_or_else(String::new, in_words);
+                Self::new(StatusCode::CONFLICT, code, detail + &remedy)
+            }
             Error::Invalid { code, errors, .. } if errors.is_empty() => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
             }
@@ -289,4 +304,31 @@ pub(crate) fn log_panic(panic: &(dyn Any + Send)) {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
     tracing::error!(panic = message, "handler panicked");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remedy_is_named_as_in_the_request() {
+        for (remedy, detail) in [
+            (None, "unknown"),
+            (
+                Some(Remedy::SetField("target_version")),
+                "unknown: set `target_version`",
+            ),
+            (
+                Some(Remedy::StartUpdate("firmware")),
+                "unknown: start an update with a `firmware_id`",
+            ),
+        ] {
+            let error = Error::Conflict {
+                code: "nothing_to_go_back_to",
+                message: "unknown".to_owned(),
+                remedy,
+            };
+            assert_eq!(Problem::from(error).detail(), detail);
+        }
+    }
 }

@@ -113,7 +113,7 @@ fn not_semver(version: &str, images: &[NamedImage]) -> UploadError {
         .filter(|(_, image)| summarize(image).version == Some(version));
     let filename = said_by.next().map_or("the image", |(filename, _)| filename);
     let message = format!(
-        "{filename} has version {version}, which is not SemVer (such as 1.4.0): set `version` in `metadata`"
+        "{filename} has version {version}, which is not SemVer (such as 1.4.0): upload it with a version of this form"
     );
     UploadError::new("invalid_firmware", "details.version", message)
 }
@@ -232,7 +232,7 @@ mod tests {
             "{message}"
         );
         assert!(
-            message.ends_with("set `version` in `metadata`"),
+            message.ends_with("upload it with a version of this form"),
             "{message}"
         );
         let mut spec = FirmwareSpec::default();

@@ -11,7 +11,7 @@ use tidegate_core::{
 
 use super::{OfferRefusal, bulk::created_id};
 use crate::{
-    Authorized, Ctx, Error, Operator, PluginCalls, Result, UpdateWriter,
+    Authorized, Ctx, Error, Operator, PluginCalls, Remedy, Result, UpdateWriter,
     compatibility::{CompatibilityCheck, HARDWARE, Policies, context_without_campaign},
     ports::{Offer, OfferOverrides, PageRequest, Store, UpdateFilter, UpdateRow},
     registry,
@@ -133,9 +133,8 @@ async fn previous_firmware(
         });
     }
     let Some(version) = &last.update.from_version else {
-        return Err(no_rollback_target(
-            "the firmware before the last update is unknown: set `target_version`",
-        ));
+        let error = no_rollback_target("the firmware before the last update is unknown");
+        return Err(error.with_remedy(Remedy::SetField("target_version")));
     };
     let name = &last.firmware_name;
     match find_firmware(ctx, store, device, name, version).await? {
@@ -172,8 +171,8 @@ async fn find_version(
         (Some(last), _) => last.firmware_name.clone(),
         (None, Some(installed)) => firmware(ctx, store, installed).await?.details.name,
         (None, None) => {
-            let why = "the firmware of the device is unknown: start an update with a `firmware_id`";
-            return Err(no_rollback_target(why));
+            let error = no_rollback_target("the firmware of the device is unknown");
+            return Err(error.with_remedy(Remedy::StartUpdate("firmware")));
         }
     };
     let found = find_firmware(ctx, store, device, &name, version).await?;

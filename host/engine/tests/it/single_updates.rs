@@ -98,7 +98,7 @@ impl EngineFixture {
 
 fn refusal(result: Result<UpdateRow>) -> (&'static str, String) {
     match result {
-        Err(Error::Conflict { code, message }) => (code, message),
+        Err(Error::Conflict { code, message, .. }) => (code, message),
         other => panic!("{other:?}"),
     }
 }
