@@ -21,6 +21,45 @@ pub struct Ctx {
     pub now: Timestamp,
 }
 
+/// The context of a request that concerns the whole server, not one tenant. The operators of the server make such
+/// requests, on its machine; no API key or token of a tenant allows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerCtx {
+    actor: Actor,
+    request_id: Arc<str>,
+    now: Timestamp,
+}
+
+impl ServerCtx {
+    /// `None` unless the actor is the command line or the server itself.
+    pub fn new(actor: Actor, request_id: impl Into<Arc<str>>, now: Timestamp) -> Option<Self> {
+        match actor.kind {
+            ActorKind::CommandLine | ActorKind::Server => Some(Self {
+                actor,
+                request_id: request_id.into(),
+                now,
+            }),
+            ActorKind::Key | ActorKind::Token => None,
+        }
+    }
+
+    /// The context of the same request in one tenant, with every role.
+    pub fn in_tenant(&self, tenant: TenantId) -> Ctx {
+        Ctx {
+            tenant,
+            actor: self.actor.clone(),
+            role: Role::Admin,
+            request_id: self.request_id.clone(),
+            now: self.now,
+        }
+    }
+
+    /// Time of the request.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
 /// Who makes a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
@@ -61,5 +100,19 @@ impl Actor {
     /// The operator of the command line.
     pub fn command_line() -> Self {
         Self::new(ActorKind::CommandLine, "command line")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_credential_of_a_tenant_makes_a_context_of_the_server() {
+        let is_allowed = |actor| ServerCtx::new(actor, "1", Timestamp(0)).is_some();
+        assert!(is_allowed(Actor::command_line()));
+        assert!(is_allowed(Actor::server()));
+        assert!(!is_allowed(Actor::new(ActorKind::Key, "admin")));
+        assert!(!is_allowed(Actor::new(ActorKind::Token, "admin")));
     }
 }

@@ -3,11 +3,11 @@ use std::sync::Arc;
 use tidegate_core::{id::TenantId, time::Timestamp};
 
 use crate::{
-    Actor, Authorized, Caches, Ctx, Files, HealthRegistry, PluginCalls, Ports, Role, Settings,
-    Signals, UpdateWriter,
+    Actor, Authorized, Caches, Ctx, Error, Files, HealthRegistry, PluginCalls, Ports, Result, Role,
+    ServerCtx, Settings, Signals, UpdateWriter,
     idempotency::IdempotencyKeys,
     last_seen_buffer::LastSeenBuffer,
-    ports::{Entropy, NewTenant, Store},
+    ports::{Entropy, Store},
 };
 
 /// The ports, and the server's state between requests. Loops and the requests of devices have all of it; a use case of
@@ -84,14 +84,14 @@ impl Engine {
         })
     }
 
-    /// A tenant to be created; there is no context before.
-    pub(crate) fn new_tenant(&self, name: String, created_by: Actor) -> NewTenant {
-        NewTenant {
-            name,
-            created_by,
-            request_id: self.draw_request_id(),
-            created_at: self.now(),
-        }
+    /// The context of a request that concerns the whole server. Fails unless the actor is the command line or the server
+    /// itself.
+    pub fn server_ctx(&self, actor: Actor) -> Result<ServerCtx> {
+        let ctx = ServerCtx::new(actor, self.draw_request_id(), self.now());
+        ctx.ok_or_else(|| Error::Forbidden {
+            code: "role_missing",
+            message: "this requires the command line on the server's machine".to_owned(),
+        })
     }
 
     /// The database.

@@ -43,7 +43,7 @@ pub mod updates;
 
 pub use authorize::{Admin, Approver, Authorized, Operator, Publisher, RequiredRole};
 pub use caches::Caches;
-pub use ctx::{Actor, ActorKind, Ctx};
+pub use ctx::{Actor, ActorKind, Ctx, ServerCtx};
 pub use engine::Engine;
 pub use error::{Error, Remedy, Result};
 pub use error_chain::{ErrorChain, chain};

@@ -149,14 +149,15 @@ impl UpdateWriter {
         device: &Device,
         offer: &Offer,
         overrides: OfferOverrides,
+        reason: &str,
     ) -> Result<(OfferResult, CancelledUpdates)> {
         let (writer, ctx) = (self.clone(), ctx.clone());
-        let (device, offer) = (device.clone(), offer.clone());
+        let (device, offer, reason) = (device.clone(), offer.clone(), reason.to_owned());
         let offering = async move {
             let tenant = device.tenant;
             let offered = writer
                 .store
-                .roll_back_device(&ctx, device.key, &offer, overrides)
+                .roll_back_device(&ctx, device.key, &offer, overrides, &reason)
                 .await;
             // After a store error the result is unknown.
             writer.caches.invalidate_device(tenant, &device.device_id);

@@ -7,7 +7,7 @@ use tidegate_engine::ports::StoreError;
 use crate::error::internal;
 
 /// The name of a variant as a literal. Partial indexes and statements that are shared need it in the text.
-pub(crate) fn literal(variant: impl Named) -> String {
+pub(crate) fn literal(variant: impl Named + Copy) -> String {
     format!("'{}'", variant.as_str())
 }
 

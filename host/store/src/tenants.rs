@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{Named as _, id::TenantId, settings::TenantSettings, time::Timestamp};
 use tidegate_engine::{
-    Ctx, Role,
-    ports::{ApiKey, ApiKeyRecord, NewTenant, StoreError, Tenant},
+    Ctx, ServerCtx,
+    ports::{ApiKey, ApiKeyRecord, StoreError, Tenant},
     tenants::key_id,
 };
 
@@ -21,9 +21,9 @@ use crate::{
 
 pub(crate) async fn create_tenant(
     database: &Database,
-    new: NewTenant,
+    ctx: &ServerCtx,
+    name: &str,
 ) -> Result<Tenant, StoreError> {
-    let name = &new.name;
     let mut tx = database.write().await?;
     let message = || format!("tenant {name} exists already");
     let row = sqlx::query(
@@ -31,21 +31,14 @@ pub(crate) async fn create_tenant(
          VALUES ($1, '{}', 0, $2) RETURNING id, name, settings, settings_revision",
     )
     .bind(storable(name).into_owned())
-    .bind(new.created_at.0)
+    .bind(ctx.now().0)
     .fetch_one(tx.conn())
     .await
     .map_err(conflict("create a tenant", message()))?;
     let tenant = tenant_from_row(&row).map_err(row_error("read tenant row"))?;
     let after = json!({ "name": tenant.name });
-    let ctx = Ctx {
-        tenant: tenant.id,
-        actor: new.created_by,
-        role: Role::Admin,
-        request_id: new.request_id,
-        now: new.created_at,
-    };
     let entry = AuditEntry::new("tenant.create", tenant.id, Value::Null, after);
-    audit::record(&mut tx, &ctx, entry).await?;
+    audit::record(&mut tx, &ctx.in_tenant(tenant.id), entry).await?;
     tx.commit().await?;
     Ok(tenant)
 }

@@ -10,14 +10,14 @@ use tidegate_core::{
     time::Timestamp,
 };
 use tidegate_engine::{
-    Actor, ActorKind, Ctx, Role,
+    Actor, ActorKind, Ctx, Role, ServerCtx,
     ports::{
         Access as _, ApiKeyRecord, CampaignChange, CampaignStart, Campaigns as _, CancelledUpdates,
         ChangeError, DeviceChange, DeviceEvent, DeviceReport, Devices as _, Firmwares as _,
-        NewAuthority, NewCampaign, NewDevice, NewFirmware, NewGateway, NewRevision, NewTenant,
-        Offer, OfferAction, OfferOverrides, OfferResult, OfferedBy, Plugins as _, RecordError,
-        RecordedReport, Registry as _, SingleUpdates as _, StoreError, Tenant, Tenants as _,
-        Updates as _,
+        NewAuthority, NewCampaign, NewDevice, NewFirmware, NewGateway, NewRevision, Offer,
+        OfferAction, OfferOverrides, OfferResult, OfferedBy, Plugins as _, RecordError,
+        RecordedReport, Registry as _, ReportedBy, SingleUpdates as _, StoreError, Tenant,
+        Tenants as _, Updates as _,
     },
 };
 
@@ -79,11 +79,11 @@ impl TestStore {
         let store = SqlStore::open(options).await?;
         Ok(Self {
             ours: store
-                .create_tenant(new_tenant("DEFAULT", Timestamp(0)))
+                .create_tenant(&server_ctx(Timestamp(0)), "DEFAULT")
                 .await?
                 .id,
             theirs: store
-                .create_tenant(new_tenant("OTHER", Timestamp(0)))
+                .create_tenant(&server_ctx(Timestamp(0)), "OTHER")
                 .await?
                 .id,
             store,
@@ -103,13 +103,8 @@ pub(crate) fn test_ctx(tenant: TenantId) -> Ctx {
     }
 }
 
-fn new_tenant(name: &str, created_at: Timestamp) -> NewTenant {
-    NewTenant {
-        name: name.to_owned(),
-        created_by: Actor::server(),
-        request_id: "request-1".into(),
-        created_at,
-    }
+fn server_ctx(now: Timestamp) -> ServerCtx {
+    ServerCtx::new(Actor::server(), "request-1", now).expect("the server may do all")
 }
 
 /// Methods of the ports, on behalf of [`test_ctx`].
@@ -140,7 +135,7 @@ on_behalf! {
     delete_firmware(id: FirmwareId, now: Timestamp) -> Result<bool, StoreError>;
     put_revision(revision: NewRevision) -> Result<(), StoreError>;
     enable_revision(plugin: &str, digest: Digest, enabled: bool) -> Result<bool, StoreError>;
-    roll_back_device(device: DeviceKey, offer: &Offer, overrides: OfferOverrides)
+    roll_back_device(device: DeviceKey, offer: &Offer, overrides: OfferOverrides, reason: &str)
         -> Result<(OfferResult, CancelledUpdates), StoreError>;
     delete_key(sha256: [u8; 32]) -> Result<bool, StoreError>;
 }
@@ -151,7 +146,9 @@ impl TestStore {
         name: &str,
         created_at: Timestamp,
     ) -> Result<Tenant, StoreError> {
-        self.store.create_tenant(new_tenant(name, created_at)).await
+        self.store
+            .create_tenant(&server_ctx(created_at), name)
+            .await
     }
 
     pub(crate) async fn create_key(&self, key: ApiKeyRecord) -> Result<(), StoreError> {
@@ -255,7 +252,10 @@ impl TestStore {
         let report = DeviceReport {
             tenant,
             device,
-            by: Some(test_ctx(tenant)),
+            by: Some(ReportedBy {
+                ctx: test_ctx(tenant),
+                reason: String::new(),
+            }),
             at,
             event,
         };

@@ -67,8 +67,8 @@ pub use single_updates::{
 pub use stats::{Statistics, Stats};
 pub use store::{DatabaseHealth, Store};
 pub use store_error::StoreError;
-pub use tenants::{ApiKey, ApiKeyRecord, NewTenant, Tenant, Tenants};
+pub use tenants::{ApiKey, ApiKeyRecord, Tenant, Tenants};
 pub use updates::{
     DeviceEvent, DeviceReport, FeedbackRow, RecordError, RecordedReport, ReportedAttributes,
-    ReportedFirmware, ReportedLines, UpdateFilter, UpdateRow, Updates,
+    ReportedBy, ReportedFirmware, ReportedLines, UpdateFilter, UpdateRow, Updates,
 };

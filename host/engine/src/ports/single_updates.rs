@@ -41,13 +41,14 @@ pub trait SingleUpdates: Send + Sync {
 
     /// Offers a firmware to one device and cancels all its other open updates in the same transaction. An update that
     /// the device reported as installed and that still has to meet its success criteria is cancelled immediately.
-    /// Nothing is cancelled if the firmware is not offered.
+    /// Nothing is cancelled if the firmware is not offered. `reason` is for the audit trail.
     async fn roll_back_device(
         &self,
         ctx: &Ctx,
         device: DeviceKey,
         offer: &Offer,
         overrides: OfferOverrides,
+        reason: &str,
     ) -> Result<(OfferResult, CancelledUpdates), StoreError>;
 
     /// Number of updates of a device by status, with and without a campaign. Reads one index row for each update of the

@@ -1,17 +1,15 @@
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use tidegate_core::{id::TenantId, settings::TenantSettings, time::Timestamp};
 
-use crate::{Actor, Ctx, Role};
+use crate::{Ctx, Role, ServerCtx};
 
 use super::StoreError;
 
 /// Tenants and their API keys.
 #[async_trait]
 pub trait Tenants: Send + Sync {
-    /// Creates a tenant.
-    async fn create_tenant(&self, tenant: NewTenant) -> Result<Tenant, StoreError>;
+    /// Creates a tenant of this upper-case name.
+    async fn create_tenant(&self, ctx: &ServerCtx, name: &str) -> Result<Tenant, StoreError>;
 
     /// The tenant of this upper-case name.
     async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError>;
@@ -58,19 +56,6 @@ pub struct Tenant {
     pub settings: TenantSettings,
     /// Incremented with every change of the settings.
     pub settings_revision: i64,
-}
-
-/// A tenant to be created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewTenant {
-    /// Upper case.
-    pub name: String,
-    /// Who creates it.
-    pub created_by: Actor,
-    /// The request that creates it.
-    pub request_id: Arc<str>,
-    /// Creation time.
-    pub created_at: Timestamp,
 }
 
 /// An API key as stored.

@@ -91,11 +91,20 @@ pub struct DeviceReport {
     /// Row key of the device.
     pub device: DeviceKey,
     /// The actor who acts for the device, for the audit trail; none: the device itself, or the server.
-    pub by: Option<Ctx>,
+    pub by: Option<ReportedBy>,
     /// Time of the report.
     pub at: Timestamp,
     /// The content.
     pub event: DeviceEvent,
+}
+
+/// The actor who acts for a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedBy {
+    /// The request.
+    pub ctx: Ctx,
+    /// The reason that the actor gives; may be empty.
+    pub reason: String,
 }
 
 /// The content of a report.

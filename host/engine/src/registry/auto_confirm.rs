@@ -2,7 +2,7 @@ use tidegate_core::device::Device;
 
 use crate::{
     Authorized, Ctx, Operator, Result, UpdateWriter,
-    ports::{DeviceEvent, DeviceReport, RecordError, RecordedReport},
+    ports::{DeviceEvent, DeviceReport, RecordError, RecordedReport, ReportedBy},
 };
 
 /// Activates auto-confirm for a device in the actor's name: waiting and later updates are confirmed. Durable when this
@@ -45,7 +45,10 @@ async fn record(
     let report = DeviceReport {
         tenant: ctx.tenant,
         device: device.key,
-        by: Some(ctx.clone()),
+        by: Some(ReportedBy {
+            ctx: ctx.clone(),
+            reason: String::new(),
+        }),
         at: ctx.now,
         event,
     };

@@ -38,8 +38,8 @@ async fn default_tenant(engine: &Engine) -> Result<Tenant> {
     if let Some(tenant) = store.tenant(DEFAULT_TENANT).await? {
         return Ok(tenant);
     }
-    let new = engine.new_tenant(DEFAULT_TENANT.to_owned(), Actor::server());
-    match store.create_tenant(new).await {
+    let ctx = engine.server_ctx(Actor::server())?;
+    match store.create_tenant(&ctx, DEFAULT_TENANT).await {
         // Another server has created it concurrently.
         Err(conflict @ StoreError::Conflict(_)) => store
             .tenant(DEFAULT_TENANT)

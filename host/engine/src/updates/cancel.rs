@@ -6,7 +6,7 @@ use tidegate_core::{
 
 use crate::{
     Authorized, Error, Operator, Result, UpdateWriter,
-    ports::{DeviceEvent, DeviceReport, RecordError, UpdateRow},
+    ports::{DeviceEvent, DeviceReport, RecordError, ReportedBy, UpdateRow},
 };
 
 /// Cancels an update, with or without a campaign: the device gets a `cancelAction` and may reject it. Cancelling twice
@@ -31,7 +31,10 @@ pub async fn cancel(
     let report = DeviceReport {
         tenant: ctx.tenant,
         device: row.update.device,
-        by: Some((**ctx).clone()),
+        by: Some(ReportedBy {
+            ctx: (**ctx).clone(),
+            reason: reason.to_owned(),
+        }),
         at: ctx.now,
         event: DeviceEvent::Update(id, event),
     };

@@ -83,7 +83,9 @@ pub async fn roll_back(
         ignore_pin: force,
         ignore_installed: force || has_moved_on,
     };
-    let (result, cancelled) = writer.roll_back(ctx, &device, &offer, overrides).await?;
+    let (result, cancelled) = writer
+        .roll_back(ctx, &device, &offer, overrides, reason)
+        .await?;
     let id = created_id(Some(&result)).map_err(|refusal| refusal.into_error(device_id))?;
     let row = super::get(ctx, store, id).await?;
     writer.note(ctx, &row.update, "rolled back", reason).await;

@@ -5,7 +5,7 @@ use tidegate_core::{
 use tidegate_engine::{Actor, Approver, Authorized, Error, Role, campaigns};
 
 use crate::{
-    engine_fixture::{EngineFixture, draft, new_tenant},
+    engine_fixture::{EngineFixture, draft, server_ctx},
     scripted_sandbox::decision,
 };
 
@@ -185,7 +185,7 @@ async fn another_tenant_sees_nothing() {
     let other = fixture
         .engine
         .store()
-        .create_tenant(new_tenant("OTHER"))
+        .create_tenant(&server_ctx(), "OTHER")
         .await
         .expect("a tenant");
     let stranger = fixture.engine.trusted_ctx(other.id, Actor::command_line());

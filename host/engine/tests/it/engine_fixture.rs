@@ -24,25 +24,20 @@ use tidegate_core::{
     wave::Counts,
 };
 use tidegate_engine::{
-    Actor, ActorKind, Authorized, Ctx, Engine, Operator, Ports, Role, Settings,
+    Actor, ActorKind, Authorized, Ctx, Engine, Operator, Ports, Role, ServerCtx, Settings,
     campaigns::{self, Draft},
     plugins::PluginChoice,
     ports::{
         Artifacts, ByteStream, CallFailure, Clock, DeviceEvent, DeviceReport, Entropy, EntryKind,
-        NewDevice, NewFirmware, NewModule, NewRevision, NewTenant, Observer, PageRequest, PutError,
+        NewDevice, NewFirmware, NewModule, NewRevision, Observer, PageRequest, PutError,
         ReportedAttributes, RunRef, StoredFile, Tenants as _, UpdateFilter, UpdateRow,
     },
 };
 
 use crate::scripted_sandbox::ScriptedSandbox;
 
-pub(crate) fn new_tenant(name: &str) -> NewTenant {
-    NewTenant {
-        name: name.to_owned(),
-        created_by: Actor::server(),
-        request_id: "1".into(),
-        created_at: Timestamp(0),
-    }
+pub(crate) fn server_ctx() -> ServerCtx {
+    ServerCtx::new(Actor::server(), "1", Timestamp(0)).expect("the server may do all")
 }
 
 pub(crate) struct EngineFixture {
@@ -63,7 +58,7 @@ impl EngineFixture {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = store(folder.path()).await;
         let tenant = store
-            .create_tenant(new_tenant("LAB"))
+            .create_tenant(&server_ctx(), "LAB")
             .await
             .expect("a tenant")
             .id;

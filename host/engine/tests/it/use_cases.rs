@@ -21,14 +21,13 @@ const AREAS: [&str; 9] = [
 ];
 
 /// Functions that have no context.
-const WITHOUT_CONTEXT: [&str; 13] = [
+const WITHOUT_CONTEXT: [&str; 12] = [
     // They find out who the actor is.
     "tenants/authenticate.rs: authenticate",
     "tenants/authenticate.rs: by_name",
     // The server itself, or its operator, acts before or across tenants.
     "plugins/builtins.rs: install_builtins",
     "tenants/bootstrap.rs: bootstrap",
-    "tenants/create.rs: create",
     "tenants/stats.rs: stats_of_all",
     // Loops and their steps.
     "access/gateways.rs: flush_gateways_used",
@@ -114,7 +113,7 @@ fn use_cases() -> Vec<(String, ItemFn)> {
     found
 }
 
-/// What the type of the first argument declares: `Ctx`, or the role of `Authorized`.
+/// What the type of the first argument declares: `Ctx`, `ServerCtx`, or the role of `Authorized`.
 fn declaration(function: &ItemFn) -> Option<String> {
     let FnArg::Typed(first) = function.sig.inputs.first()? else {
         return None;
@@ -127,7 +126,7 @@ fn declaration(function: &ItemFn) -> Option<String> {
     };
     let last = path.segments.last()?;
     match (last.ident.to_string().as_str(), &last.arguments) {
-        ("Ctx", PathArguments::None) => Some("Ctx".to_owned()),
+        (name @ ("Ctx" | "ServerCtx"), PathArguments::None) => Some(name.to_owned()),
         ("Authorized", PathArguments::AngleBracketed(roles)) => match roles.args.first()? {
             GenericArgument::Type(Type::Path(role)) => Some(role.path.get_ident()?.to_string()),
             _ => None,

@@ -184,7 +184,7 @@ async fn a_gateway_of_a_group_is_refused_for_other_devices() -> anyhow::Result<(
 async fn a_deleted_gateway_is_revoked() -> anyhow::Result<()> {
     let server = TestServer::authenticated().await?;
     let engine = &server.engine;
-    let other = tenants::create(engine, "other").await?;
+    let other = tenants::create(&server.server_ctx()?, server.engine.store(), "other").await?;
     let made = access::create_gateway(
         &server.ctx(),
         engine.store(),

@@ -163,7 +163,7 @@ async fn a_new_gateway_and_a_new_tenant_are_accepted_within_a_second() -> anyhow
 
     let elsewhere = || get("/new/controller/v1/d").header("Authorization", GATEWAY);
     assert_eq!(server.send(elsewhere()).await?.status, 401);
-    let new = tenants::create(&server.engine, "new").await?;
+    let new = tenants::create(&server.server_ctx()?, server.engine.store(), "new").await?;
     server.clock.advance(1);
     assert_eq!(
         server.send(elsewhere()).await?.status,

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::{access::AccessSettings, id::TenantId, settings::TenantSettings};
 use tidegate_engine::{
-    Actor, Admin, Authorized, Engine, Ports, Settings, fingerprint,
+    Actor, Admin, Authorized, Engine, Ports, ServerCtx, Settings, fingerprint,
     ports::{NewDevice, NewGateway, NoopObserver},
     tenants,
 };
@@ -75,7 +75,8 @@ impl TestServer {
             ..Settings::default()
         };
         let engine = Arc::new(Engine::new(ports, settings));
-        let tenant = tenants::create(&engine, "LAB").await?.id;
+        let ctx = engine.server_ctx(Actor::command_line())?;
+        let tenant = tenants::create(&ctx, engine.store(), "LAB").await?.id;
         let gateway = NewGateway {
             name: "gateway".to_owned(),
             sha256: fingerprint("gateway-secret"),
@@ -137,6 +138,10 @@ impl TestServer {
     /// The context of an operator with every role.
     pub(crate) fn ctx<R>(&self) -> Authorized<R> {
         self.ctx_of(self.tenant)
+    }
+
+    pub(crate) fn server_ctx(&self) -> anyhow::Result<ServerCtx> {
+        Ok(self.engine.server_ctx(Actor::command_line())?)
     }
 
     pub(crate) fn ctx_of<R>(&self, tenant: TenantId) -> Authorized<R> {

@@ -166,7 +166,7 @@ async fn a_device_is_identified_by_its_certificate() -> anyhow::Result<()> {
     let plant = authority("plant")?;
     let stranger = authority("plant")?;
     trust(&server, server.tenant, &plant, "plant").await?;
-    let other = tenants::create(&server.engine, "other").await?;
+    let other = tenants::create(&server.server_ctx()?, server.engine.store(), "other").await?;
     let theirs = authority("theirs")?;
     trust(&server, other.id, &theirs, "theirs").await?;
 

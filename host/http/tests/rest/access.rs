@@ -57,7 +57,7 @@ async fn another_tenants_resources_are_not_found() {
     let campaign = server.campaign(json!({})).await;
     let firmware =
         server.get("/api/v1/firmware").await.expect(200)["items"][0]["firmware_id"].clone();
-    let other = tenants::create(&server.state.engine, "other")
+    let other = tenants::create(&server.server_ctx(), server.state.engine.store(), "other")
         .await
         .expect("a tenant");
     assert_eq!(other.name, "OTHER");

@@ -119,7 +119,7 @@ async fn a_key_is_bound_to_one_request() {
 #[tokio::test]
 async fn keys_are_scoped_to_tenant_user_and_role() {
     let server = TestServer::new().await;
-    let other = tenants::create(&server.state.engine, "other")
+    let other = tenants::create(&server.server_ctx(), server.state.engine.store(), "other")
         .await
         .expect("a tenant");
     let senders = [

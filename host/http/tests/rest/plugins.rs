@@ -146,7 +146,7 @@ async fn builtin_plugins_are_installed_once_for_every_tenant() {
         .await
         .expect("installed");
     assert_eq!(again, 0);
-    tidegate_engine::tenants::create(engine, "other")
+    tidegate_engine::tenants::create(&server.server_ctx(), engine.store(), "other")
         .await
         .expect("a tenant");
     let other = plugins::install_builtins(engine, folder.path())

@@ -45,7 +45,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
     assert_eq!(server.get(PATH).await.expect(200), expected);
 
     // Another tenant has its own settings.
-    let other = tenants::create(&server.state.engine, "other")
+    let other = tenants::create(&server.server_ctx(), server.state.engine.store(), "other")
         .await
         .expect("a tenant");
     let key = server.key_of(&other, "stranger", Role::Viewer).await;

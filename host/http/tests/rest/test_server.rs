@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{
-    Actor, Engine, Ports, Role, Settings,
+    Actor, Engine, Ports, Role, ServerCtx, Settings,
     ports::{Clock, Entropy, Tenant},
     tenants::{self, NewApiKey},
 };
@@ -107,6 +107,11 @@ impl TestServer {
     /// Creates an API key of another user of the first tenant.
     pub(crate) async fn key(&self, user: &str, role: Role) -> String {
         self.key_of(&self.tenant, user, role).await
+    }
+
+    pub(crate) fn server_ctx(&self) -> ServerCtx {
+        let ctx = self.state.engine.server_ctx(Actor::command_line());
+        ctx.expect("the command line may do all")
     }
 
     pub(crate) async fn key_of(&self, tenant: &Tenant, user: &str, role: Role) -> String {

@@ -1,6 +1,6 @@
 use anyhow::Result;
 use clap::Subcommand;
-use tidegate_engine::tenants;
+use tidegate_engine::{Actor, tenants};
 
 use super::{config_args::ConfigArgs, print};
 use crate::app::{components_folder, install_builtins};
@@ -28,7 +28,8 @@ impl Tenant {
                 let (config, context) = config_args.open().await?;
                 // Checked first, because a tenant needs the built-in plugins.
                 let folder = components_folder(&config)?;
-                let tenant = tenants::create(&context.engine, &name).await?;
+                let ctx = context.engine.server_ctx(Actor::command_line())?;
+                let tenant = tenants::create(&ctx, context.engine.store(), &name).await?;
                 install_builtins(&context.engine, &folder).await?;
                 context.store.close().await;
                 print(format_args!(
@@ -38,7 +39,8 @@ impl Tenant {
             }
             Self::List { config_args } => {
                 let (_, context) = config_args.open().await?;
-                let tenants = context.engine.store().tenants().await?;
+                let ctx = context.engine.server_ctx(Actor::command_line())?;
+                let tenants = tenants::list(&ctx, context.engine.store()).await?;
                 context.store.close().await;
                 for tenant in tenants {
                     print(&tenant.name);

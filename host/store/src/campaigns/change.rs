@@ -81,11 +81,22 @@ fn fields(campaign: &Campaign, change: &CampaignChange) -> (Value, Value) {
         "max_concurrent_updates": campaign.spec.max_concurrent_updates,
         "approved_by": campaign.approval.as_ref().map(|approval| &approval.by),
         "explain": campaign.explain,
+        "hold": campaign.hold.as_ref().map(|hold| &hold.reason),
+        "accepts_failures": false,
         "advanced_wave": Value::Null,
     });
     let mut after = before.clone();
     if let Some(status) = change.status {
         after["status"] = status.as_str().into();
+        if campaign.status.ends_hold(status) {
+            after["hold"] = Value::Null;
+        }
+    }
+    if let Some(hold) = &change.hold {
+        after["hold"] = hold.reason.as_str().into();
+    }
+    if change.accepts_failures {
+        after["accepts_failures"] = true.into();
     }
     if let Some(priority) = change.priority {
         after["priority"] = priority.as_str().into();
@@ -99,6 +110,7 @@ fn fields(campaign: &Campaign, change: &CampaignChange) -> (Value, Value) {
     }
     if let Some(rollback) = &change.rollback {
         after["scope"] = rollback.scope.as_str().into();
+        after["reason"] = rollback.reason.as_str().into();
     }
     if let Some(explain) = &change.explain {
         after["explain"] = explain.as_slice().into();

@@ -202,7 +202,7 @@ async fn write_device(
 }
 
 /// Deletes the groups of a device and returns their names.
-async fn delete_groups(
+pub(super) async fn delete_groups(
     tx: &mut Tx,
     tenant: TenantId,
     key: DeviceKey,

@@ -52,6 +52,7 @@ pub(crate) async fn create(
     tenant_counters.write(&mut tx).await?;
     let after = json!({
         "name": device.name, "groups": device.groups, "feed": device.feed, "labels": device.labels,
+        "attributes": device.attributes,
         "mode": device.mode.as_str(), "pinned": device.pinned,
         "polling_interval": device.polling_interval.map(|interval| interval.as_secs()),
     });

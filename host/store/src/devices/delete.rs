@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
@@ -10,7 +10,10 @@ use tidegate_core::{
 };
 use tidegate_engine::{Ctx, ports::StoreError};
 
-use super::change::lock_device;
+use super::{
+    change::{delete_groups, lock_device},
+    labels::delete_labels,
+};
 use crate::{
     audit::{self, AuditEntry},
     database::{Database, Tx},
@@ -56,10 +59,13 @@ pub(crate) async fn delete(
     }
     work.remove_device(key, &mut tenant_counters);
     work.write(&mut tx, &mut tenant_counters).await?;
+    let mut before = locked.fields();
+    before["groups"] = json!(delete_groups(&mut tx, tenant, key).await?);
+    before["labels"] = json!(delete_labels(&mut tx, tenant, key).await?);
     remove(&mut tx, tenant, key).await?;
     notify_devices(&mut tx, tenant, [device_id]).await?;
     tenant_counters.write(&mut tx).await?;
-    let entry = AuditEntry::new("device.delete", device_id, locked.fields(), Value::Null);
+    let entry = AuditEntry::new("device.delete", device_id, before, Value::Null);
     audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
     Ok(Some(campaigns.into_iter().collect()))

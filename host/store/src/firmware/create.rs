@@ -14,7 +14,7 @@ use tidegate_engine::{
 
 use super::models;
 use crate::{
-    audit::{self, AuditEntry},
+    audit::{self, AuditEntry, MAX_NAMED},
     database::{Database, Tx},
     dialect::{ColumnType, storable},
     error::{conflict, failed},
@@ -40,6 +40,11 @@ pub(crate) async fn create(
     let after = json!({
         "name": details.name, "version": details.version, "device_model": details.device_model,
         "is_beta": details.is_beta, "is_security_update": details.is_security_update,
+        "description": details.description, "manufacturer": details.manufacturer,
+        "min_hardware_version": details.min_hardware_version,
+        "max_hardware_version": details.max_hardware_version,
+        "tags": details.tags, "metadata": details.metadata, "changelog": details.changelog,
+        "files": files(firmware),
     });
     audit::record(
         &mut tx,
@@ -49,6 +54,13 @@ pub(crate) async fn create(
     .await?;
     tx.commit().await?;
     Ok(id)
+}
+
+/// The names and digests of the files, for the audit trail.
+fn files(firmware: &NewFirmware) -> Vec<Value> {
+    let artifacts = firmware.modules.iter().flat_map(|module| &module.artifacts);
+    let file = |artifact: &Artifact| json!({ "filename": artifact.filename, "sha256": hex::encode(artifact.hashes.sha256) });
+    artifacts.take(MAX_NAMED).map(file).collect()
 }
 
 async fn insert(

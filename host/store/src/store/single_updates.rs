@@ -32,8 +32,10 @@ impl SingleUpdates for SqlStore {
         device: DeviceKey,
         offer: &Offer,
         overrides: OfferOverrides,
+        reason: &str,
     ) -> Result<(OfferResult, CancelledUpdates), StoreError> {
-        single_updates::roll_back_device(&self.database, ctx, device, offer, overrides).await
+        single_updates::roll_back_device(&self.database, ctx, device, offer, overrides, reason)
+            .await
     }
 
     async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError> {

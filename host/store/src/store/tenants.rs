@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use tidegate_core::{id::TenantId, settings::TenantSettings};
 use tidegate_engine::{
-    Ctx,
-    ports::{ApiKey, ApiKeyRecord, NewTenant, StoreError, Tenant, Tenants},
+    Ctx, ServerCtx,
+    ports::{ApiKey, ApiKeyRecord, StoreError, Tenant, Tenants},
 };
 
 use super::SqlStore;
@@ -10,8 +10,8 @@ use crate::tenants;
 
 #[async_trait]
 impl Tenants for SqlStore {
-    async fn create_tenant(&self, new: NewTenant) -> Result<Tenant, StoreError> {
-        tenants::create_tenant(&self.database, new).await
+    async fn create_tenant(&self, ctx: &ServerCtx, name: &str) -> Result<Tenant, StoreError> {
+        tenants::create_tenant(&self.database, ctx, name).await
     }
 
     async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {

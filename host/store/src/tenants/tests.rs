@@ -4,7 +4,7 @@ use tidegate_core::{
     access::{AccessSettings, Registration},
     polling::{PollingOverride, PollingSettings},
 };
-use tidegate_engine::ports::Tenants as _;
+use tidegate_engine::{Role, ports::Tenants as _};
 
 use super::*;
 use crate::testing::on_both;

@@ -75,8 +75,7 @@ pub(super) async fn activate(
     }
     write(tx, work, report, Some(auto_confirm)).await?;
     let action = "device.activate_auto_confirm";
-    let after = json!({ "auto_confirm": true, "remark": auto_confirm.remark });
-    write_audit(tx, work, report, action, false, after).await?;
+    write_audit(tx, work, report, action, None, Some(auto_confirm)).await?;
     Ok(effects)
 }
 
@@ -88,11 +87,15 @@ pub(super) async fn deactivate(
     report: &DeviceReport,
 ) -> RecordOutcome {
     let device = work.device(report.device).ok_or(RecordError::NotFound)?;
-    let was_active = device.auto_confirms;
+    // Only the audit trail needs it.
+    let before = if device.auto_confirms && report.by.is_some() {
+        read(tx, report.tenant, report.device).await?
+    } else {
+        None
+    };
     write(tx, work, report, None).await?;
     let action = "device.deactivate_auto_confirm";
-    let after = json!({ "auto_confirm": false });
-    write_audit(tx, work, report, action, was_active, after).await?;
+    write_audit(tx, work, report, action, before.as_ref(), None).await?;
     Ok(Effects::default())
 }
 
@@ -114,19 +117,21 @@ async fn write_audit(
     work: &UpdateUnitOfWork,
     report: &DeviceReport,
     action: &'static str,
-    was_active: bool,
-    after: serde_json::Value,
+    before: Option<&AutoConfirm>,
+    after: Option<&AutoConfirm>,
 ) -> Result<(), StoreError> {
-    let (Some(ctx), Some(device)) = (&report.by, work.device(report.device)) else {
+    let (Some(by), Some(device)) = (&report.by, work.device(report.device)) else {
         return Ok(());
     };
-    let before = json!({ "auto_confirm": was_active });
-    audit::record(
-        tx,
-        ctx,
-        AuditEntry::new(action, &device.device_id, before, after),
-    )
-    .await
+    let fields = |auto_confirm: Option<&AutoConfirm>| match auto_confirm {
+        Some(active) => json!({
+            "auto_confirm": true, "initiator": active.initiator, "remark": active.remark,
+        }),
+        None => json!({ "auto_confirm": false }),
+    };
+    let (before, after) = (fields(before), fields(after));
+    let entry = AuditEntry::new(action, &device.device_id, before, after);
+    audit::record(tx, &by.ctx, entry).await
 }
 
 async fn write_columns(

@@ -142,7 +142,8 @@ async fn record(
                 );
                 if let (Some(by), Ok(_)) = (&report.by, &outcome) {
                     let after = status(&work, *id);
-                    cancellations.push((by, cancellation(*id, event, before, after)));
+                    let entry = cancellation(*id, event, before, after, &by.reason);
+                    cancellations.push((&by.ctx, entry));
                 }
                 outcome
             }
@@ -195,6 +196,7 @@ fn cancellation(
     event: &UpdateEvent,
     before: Option<UpdateStatus>,
     after: Option<UpdateStatus>,
+    reason: &str,
 ) -> AuditEntry {
     let action = match event {
         UpdateEvent::ForceCancel => "update.force_cancel",
@@ -202,7 +204,12 @@ fn cancellation(
     };
     let fields =
         |status: Option<UpdateStatus>| json!({ "status": status.map(|status| status.as_str()) });
-    AuditEntry::of_difference(action, id, fields(before), fields(after))
+    let is_changed = before != after;
+    let (before, mut after) = (fields(before), fields(after));
+    if is_changed {
+        after["reason"] = reason.into();
+    }
+    AuditEntry::of_difference(action, id, before, after)
 }
 
 /// Records an event of an update. Its transition is computed once, before anything is changed.

@@ -2,7 +2,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 use tidegate_core::{
-    id::{DeviceKey, FirmwareId, TenantId, UpdateId},
+    id::{DeviceKey, TenantId, UpdateId},
     time::Timestamp,
     update::{Attempt, UpdateEvent, UpdateState, UpdateStatus},
     wave::Counts,
@@ -87,6 +87,7 @@ pub(crate) async fn roll_back_device(
     key: DeviceKey,
     offer: &Offer,
     overrides: OfferOverrides,
+    reason: &str,
 ) -> Result<(OfferResult, CancelledUpdates), StoreError> {
     let tenant = ctx.tenant;
     let mut tx = database.write().await?;
@@ -110,7 +111,17 @@ pub(crate) async fn roll_back_device(
         let error = format!("no update was created for device {key}");
         return Err(internal("create updates")(error.into()));
     };
-    let entry = rollback_entry(&affected.device_id, installed, *id, offer, &cancelled);
+    let before = json!({ "firmware_id": installed.map(|id| id.0) });
+    let cancelled_ids: Vec<_> = cancelled
+        .iter()
+        .take(MAX_NAMED)
+        .map(|(id, _)| id.0)
+        .collect();
+    let after = json!({
+        "firmware_id": offer.firmware.0, "version": offer.to_version, "weight": offer.weight, "update_id": id.0,
+        "cancelled_updates": cancelled_ids, "overrides": overrides_json(overrides), "reason": reason,
+    });
+    let entry = AuditEntry::new("device.roll_back", &affected.device_id, before, after);
     let created = OfferResult::Created(*id, affected.clone());
     work.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
@@ -119,24 +130,12 @@ pub(crate) async fn roll_back_device(
     Ok((created, cancelled))
 }
 
-fn rollback_entry(
-    device_id: &str,
-    installed: Option<FirmwareId>,
-    update: UpdateId,
-    offer: &Offer,
-    cancelled: &CancelledUpdates,
-) -> AuditEntry {
-    let before = json!({ "firmware_id": installed.map(|id| id.0) });
-    let cancelled: Vec<_> = cancelled
-        .iter()
-        .take(MAX_NAMED)
-        .map(|(id, _)| id.0)
-        .collect();
-    let after = json!({
-        "firmware_id": offer.firmware.0, "version": offer.to_version, "update_id": update.0,
-        "cancelled_updates": cancelled,
-    });
-    AuditEntry::new("device.roll_back", device_id, before, after)
+fn overrides_json(overrides: OfferOverrides) -> Value {
+    let OfferOverrides {
+        ignore_pin,
+        ignore_installed,
+    } = overrides;
+    json!({ "ignore_pin": ignore_pin, "ignore_installed": ignore_installed })
 }
 
 /// The updates that an actor created, for the audit trail.
@@ -157,15 +156,11 @@ fn offer_entry(
         OfferAction::CreateMany => ("update.create_many", false),
     };
     let options = UpdateOptionsRow::new(&offer.options, offer.success_criteria)?;
-    let OfferOverrides {
-        ignore_pin,
-        ignore_installed,
-    } = overrides;
-    let overrides = json!({ "ignore_pin": ignore_pin, "ignore_installed": ignore_installed });
+    let (weight, overrides) = (offer.weight, overrides_json(overrides));
     if let (true, [(id, key)]) = (one, &created[..]) {
         let after = json!({
-            "device_id": device_id(*key), "firmware_id": firmware, "version": version, "options": options,
-            "overrides": overrides,
+            "device_id": device_id(*key), "firmware_id": firmware, "version": version, "weight": weight,
+            "options": options, "overrides": overrides,
         });
         return Ok(AuditEntry::new(action, id, Value::Null, after));
     }
@@ -178,7 +173,7 @@ fn offer_entry(
         resource_id: None,
         before: Value::Null,
         after: json!({
-            "firmware_id": firmware, "version": version, "count": created.len(),
+            "firmware_id": firmware, "version": version, "weight": weight, "count": created.len(),
             "updates": updates.collect::<Vec<_>>(), "options": options, "overrides": overrides,
         }),
     })

@@ -186,7 +186,7 @@ async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
         Method::PUT,
         "devices/{}/auto-confirm",
         "shed",
-        Some(json!({})),
+        Some(json!({ "remark": "unattended" })),
     );
     let operation = "put /devices/{device_id}/auto-confirm";
     let change = Change::of(operation, "device.activate_auto_confirm");
@@ -197,6 +197,11 @@ async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
     let change = Change::of(operation, "device.deactivate_auto_confirm");
     walk.succeeds(operator, change, &deactivate).await?;
     walk.changes_nothing(operator, &deactivate).await?;
+    let row = walk.rows().await?.pop().context("no row")?;
+    ensure!(
+        row.before["auto_confirm"] == true && row.before["remark"] == "unattended",
+        "{row:?}"
+    );
 
     let replace = send(Method::POST, "devices/{}/token", "shed", None);
     let change = Change::of("post /devices/{device_id}/token", "device.replace_token");
@@ -223,9 +228,20 @@ async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     walk.changes_nothing(operator, &update).await?;
 
     let id = created["update_id"].to_string();
-    let cancel = send(Method::POST, "updates/{}/cancel", &id, Some(json!({})));
+    let cancel = send(
+        Method::POST,
+        "updates/{}/cancel",
+        &id,
+        Some(json!({ "reason": "too warm" })),
+    );
     let change = Change::of("post /updates/{update_id}/cancel", "update.cancel");
     walk.succeeds(operator, change, &cancel).await?;
+    let row = walk.rows().await?.pop().context("no row")?;
+    ensure!(
+        row.before == json!({ "status": "offered" })
+            && row.after == json!({ "status": "cancelling", "reason": "too warm" }),
+        "{row:?}"
+    );
     walk.changes_nothing(operator, &cancel).await?;
     let body = Some(json!({ "force": true }));
     let force = send(Method::POST, "updates/{}/cancel", &id, body);
@@ -241,6 +257,8 @@ async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     let roll_back = send(Method::POST, "devices/{}/rollback", "press-0", body);
     let change = Change::of("post /devices/{device_id}/rollback", "device.roll_back");
     walk.succeeds(operator, change, &roll_back).await?;
+    let row = walk.rows().await?.pop().context("no row")?;
+    ensure!(row.after["reason"] == "it hums", "{row:?}");
     walk.changes_nothing(operator, &roll_back).await?;
 
     let body = json!({ "device_ids": ["press-1", "press-2", "unknown"], "firmware_id": firmware });

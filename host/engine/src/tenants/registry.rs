@@ -1,13 +1,23 @@
-use crate::{Actor, Engine, Error, Result, ports::Tenant};
+//! The tenants of the server, for its operators.
+
+use crate::{
+    Error, Result, ServerCtx,
+    ports::{Store, Tenant},
+};
 
 /// Maximum length of a tenant name, in characters.
 const MAX_NAME: usize = 64;
 
 /// Creates a tenant. Its name is stored in upper case, because the device API ignores case.
 /// [`crate::plugins::install_builtins`] installs the built-in plugins for it.
-pub async fn create(engine: &Engine, name: &str) -> Result<Tenant> {
-    let new = engine.new_tenant(normalize_name(name)?, Actor::command_line());
-    Ok(engine.store().create_tenant(new).await?)
+pub async fn create(ctx: &ServerCtx, store: &dyn Store, name: &str) -> Result<Tenant> {
+    let name = normalize_name(name)?;
+    Ok(store.create_tenant(ctx, &name).await?)
+}
+
+/// All tenants, ordered by id.
+pub async fn list(_: &ServerCtx, store: &dyn Store) -> Result<Vec<Tenant>> {
+    Ok(store.tenants().await?)
 }
 
 fn normalize_name(name: &str) -> Result<String> {
