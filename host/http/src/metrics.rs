@@ -9,8 +9,8 @@ use axum::{
     response::Response,
 };
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder, core::Collector,
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use strum::VariantNames;
 use tidegate_core::{Named as _, campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
@@ -30,7 +30,12 @@ pub struct Metrics {
     plugin_fuel: IntCounterVec,
     plugin_seconds: HistogramVec,
     fleet: FleetGauges,
+    log_lines_dropped: IntCounter,
+    dropped_log_lines: DroppedLogLines,
 }
+
+/// Reads the number of log lines that were dropped since the start.
+type DroppedLogLines = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Gauges that are refreshed at every scrape.
 struct FleetGauges {
@@ -46,12 +51,12 @@ struct FleetGauges {
 }
 
 impl Metrics {
-    /// Registers all metrics.
+    /// Registers all metrics. `dropped_log_lines` is read at every scrape.
     ///
     /// # Errors
     ///
     /// Fails only if two metrics have the same name.
-    pub fn new() -> prometheus::Result<Self> {
+    pub fn new(dropped_log_lines: DroppedLogLines) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let seconds = |name: &str, help: &str, smallest: f64| {
             let buckets = prometheus::exponential_buckets(smallest, 4.0, 9)?;
@@ -95,6 +100,14 @@ impl Metrics {
                 HistogramVec::new(plugin_seconds, &["plugin", "call"])?,
             )?,
             fleet: FleetGauges::new(&registry)?,
+            log_lines_dropped: register(
+                &registry,
+                IntCounter::new(
+                    "tidegate_log_lines_dropped_total",
+                    "Log lines that could not be written.",
+                )?,
+            )?,
+            dropped_log_lines,
             registry,
         })
     }
@@ -111,6 +124,10 @@ impl Metrics {
 
     /// Encodes all metrics in the Prometheus text format.
     pub(crate) fn encode(&self) -> Vec<u8> {
+        let dropped = (self.dropped_log_lines)();
+        // Two scrapes at once may both see a difference; the next one sees none.
+        self.log_lines_dropped
+            .inc_by(dropped.saturating_sub(self.log_lines_dropped.get()));
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(error = %chain(&error), "cannot encode metrics");

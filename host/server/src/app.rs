@@ -56,6 +56,8 @@ pub struct Environment {
     pub tick_pause: Duration,
     /// Maximum time between two checks for due campaigns and deadlines.
     pub tick_period: Duration,
+    /// Reads the number of log lines that could not be written.
+    pub dropped_log_lines: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Default for Environment {
@@ -67,6 +69,7 @@ impl Default for Environment {
             compiler: CompilerCommand::default(),
             tick_pause: settings.tick_pause,
             tick_period: settings.tick_period,
+            dropped_log_lines: Arc::new(|| 0),
         }
     }
 }

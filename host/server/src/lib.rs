@@ -4,7 +4,6 @@
 
 pub mod app;
 mod client;
-#[expect(clippy::print_stderr, reason = "errors of commands go to stderr")]
 mod command;
 pub mod config;
 mod logging;

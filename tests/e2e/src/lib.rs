@@ -28,7 +28,7 @@ pub use dirs::files_below;
 pub use events::{Event, Events};
 pub use firmware::{File, FirmwareForm};
 pub use isolated_tenant::IsolatedTenant;
-pub use process::{ServerProcess, ServerStorage, output_of};
+pub use process::{ServerOutput, ServerProcess, ServerStorage, output_of};
 pub use rest::{RestClient, RestResponse};
 pub use run::{Fixture, run, run_standalone};
 pub use server::{ServerOptions, TestServer, components};

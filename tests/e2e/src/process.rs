@@ -3,7 +3,7 @@ use std::{
     ffi::OsString,
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -67,6 +67,17 @@ pub fn output_of(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// The destination of a server's stdout and stderr.
+#[derive(Debug)]
+pub enum ServerOutput {
+    /// Pipes that are open and not read.
+    Pipe,
+    /// Pipes whose reader is gone.
+    ClosedPipe,
+    /// A file.
+    File(fs::File),
+}
+
 /// The server as a process of its own.
 pub struct ServerProcess {
     /// `http://127.0.0.1:PORT`, also where it speaks TLS.
@@ -104,6 +115,37 @@ impl ServerProcess {
             Err(_) => bail!("the server did not listen within {WAIT_TIMEOUT:?}; its log is above"),
         }
         Ok(program)
+    }
+
+    /// Starts it in development mode with this destination of its output, which is not read: it must be waited for until
+    /// it listens.
+    pub fn start_unread(storage: &ServerStorage, output: &ServerOutput) -> Result<Self> {
+        // Tests elsewhere use other addresses, so the port stays free until the server listens.
+        let address = TcpListener::bind("127.0.0.77:0")?.local_addr()?;
+        let mut command = storage.command()?;
+        command
+            .args(["serve", "--dev", "--listen", &address.to_string()])
+            .env("RUST_LOG", "trace")
+            .stdin(Stdio::null());
+        match output {
+            ServerOutput::Pipe | ServerOutput::ClosedPipe => {
+                command.stdout(Stdio::piped()).stderr(Stdio::piped())
+            }
+            ServerOutput::File(file) => command.stdout(file.try_clone()?).stderr(file.try_clone()?),
+        };
+        let mut child = command.spawn().context("start the server")?;
+        if matches!(output, ServerOutput::ClosedPipe) {
+            drop((child.stdout.take(), child.stderr.take()));
+        }
+        Ok(Self {
+            url: format!("http://{address}"),
+            child,
+        })
+    }
+
+    /// Its exit status, if it has ended.
+    pub fn status(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     /// Its anonymous memory in bytes, without mapped files.

@@ -88,7 +88,11 @@ impl TestServer {
 
         let mut settings = HttpSettings::new(vec![7; 32]);
         set(&mut settings);
-        let state = AppState::new(Arc::clone(&engine), Arc::new(Metrics::new()?), settings);
+        let state = AppState::new(
+            Arc::clone(&engine),
+            Arc::new(Metrics::new(Arc::new(|| 0))?),
+            settings,
+        );
         let shutdown = state.shutdown.clone();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;

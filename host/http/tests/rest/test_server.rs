@@ -75,7 +75,7 @@ impl TestServer {
     ) -> Self {
         let clock = Arc::new(ManualClock(AtomicI64::new(1_777_636_800_000)));
         let artifacts = Arc::new(artifacts);
-        let metrics = Arc::new(Metrics::new().expect("metric names are unique"));
+        let metrics = Arc::new(Metrics::new(Arc::new(|| 0)).expect("metric names are unique"));
         let ports = Ports {
             store: Arc::new(SqlStore::open(options).await.expect("a database")),
             artifacts: artifacts.clone(),

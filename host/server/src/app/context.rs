@@ -36,7 +36,8 @@ impl AppContext {
         let artifacts = Arc::new(
             artifacts.with_context(|| format!("open the artifacts folder {}", files.display()))?,
         );
-        let metrics = Arc::new(Metrics::new().context("set up metrics")?);
+        let metrics =
+            Arc::new(Metrics::new(environment.dropped_log_lines).context("set up metrics")?);
         let settings = Settings {
             owner,
             polling: PollInterval {

@@ -21,7 +21,7 @@ mod update_options;
 mod update_view;
 mod window;
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -85,7 +85,8 @@ impl Cli {
 
 /// Prints why the program failed.
 pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    // The exit code reports the failure too if stderr cannot be written.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
     ExitCode::from(if error.is::<Unreachable>() { 3 } else { 1 })
 }
 
@@ -111,8 +112,6 @@ impl Command {
 
 /// Prints a line; exits if the reader has closed the pipe, as `head` does.
 fn print(line: impl std::fmt::Display) {
-    use std::io::Write as _;
-
     if writeln!(std::io::stdout(), "{line}").is_err() {
         std::process::exit(1);
     }

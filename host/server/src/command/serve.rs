@@ -1,11 +1,11 @@
+use std::{io::Write as _, sync::Arc};
+
 use anyhow::{Context as _, Result};
 use clap::Args;
+use tidegate_engine::chain;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{
-    config_args::{ConfigArgs, ServeFlags},
-    print,
-};
+use super::config_args::{ConfigArgs, ServeFlags};
 use crate::{
     app::{App, Environment, RunningApp},
     config, logging,
@@ -25,7 +25,7 @@ impl Serve {
     pub(super) async fn run(self) -> Result<()> {
         let mut config = self.config_args.config()?;
         self.flags.apply(&mut config);
-        let span_export = logging::start(&config)?;
+        let (log_output, span_export) = logging::start(&config)?;
         for variable in config::service_variables() {
             tracing::debug!(variable, "ignored a variable of a Kubernetes Service");
         }
@@ -34,16 +34,18 @@ impl Serve {
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
 
         let dev = config.dev;
-        let app = App::start(config, Environment::default()).await?;
+        let environment = Environment {
+            dropped_log_lines: Arc::new(log_output.dropped_lines()),
+            ..Environment::default()
+        };
+        let app = App::start(config, environment).await?;
         if dev {
             tracing::warn!(
                 "development mode (--dev): devices need no token, and every client can get one; never use it on a network"
             );
         }
         if let Some(key) = &app.first_key {
-            print(format_args!(
-                "The first admin's key (shown only once): {key}"
-            ));
+            print_first_key(key);
         }
         tracing::info!(addr = %app.addr, version = env!("CARGO_PKG_VERSION"), "listening");
         tokio::select! {
@@ -58,6 +60,20 @@ impl Serve {
         }
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Prints the key; a server whose stdout is closed runs without it.
+fn print_first_key(key: &str) {
+    let printed = writeln!(
+        std::io::stdout(),
+        "The first admin's key (shown only once): {key}"
+    );
+    if let Err(error) = printed {
+        tracing::warn!(
+            error = %chain(&error),
+            "cannot print the first admin's key; create another one with `tidegate key create`"
+        );
     }
 }
 

@@ -11,6 +11,7 @@ mod ddi;
 mod firmware;
 mod hostile;
 mod idempotency;
+mod log_output;
 mod registry;
 mod single_updates;
 mod swupdate;
