@@ -60,12 +60,33 @@ impl PollingOverride {
         interval: Duration,
         jitter_percent: Option<u8>,
     ) -> Result<Self, ParseError> {
-        Ok(Self {
-            selector: selector::parse(&filter, &DEVICE_FIELDS)?,
+        let selector = selector::parse(&filter, &DEVICE_FIELDS)?;
+        Ok(Self::from_parts(filter, selector, interval, jitter_percent))
+    }
+
+    /// Like [`Self::new`], for a filter that was accepted before: it may have values that are rejected now, and keeps
+    /// its meaning.
+    pub fn from_stored(
+        filter: String,
+        interval: Duration,
+        jitter_percent: Option<u8>,
+    ) -> Result<Self, ParseError> {
+        let selector = selector::parse_stored(&filter, &DEVICE_FIELDS)?;
+        Ok(Self::from_parts(filter, selector, interval, jitter_percent))
+    }
+
+    fn from_parts(
+        filter: String,
+        selector: Selector,
+        interval: Duration,
+        jitter_percent: Option<u8>,
+    ) -> Self {
+        Self {
             filter,
+            selector,
             interval,
             jitter_percent,
-        })
+        }
     }
 
     /// The filter's source text.

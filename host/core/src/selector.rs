@@ -3,14 +3,22 @@
 //!
 //! Syntax: `field==value`, `!=`, `=lt=` `=le=` `=gt=` `=ge=` (also `<` `<=` `>` `>=`), `=in=(a,b)`, `=out=(a,b)`. `;`
 //! or ` and ` binds tighter than `,` or ` or `; parentheses group. Values may be quoted with single or double quotes.
-//! `*` in a text value matches any run of characters. Comparisons are case-sensitive. `!=` and `=out=` match entities
-//! without the field; all other comparisons do not. Times are RFC 3339 or milliseconds since 1970.
+//! `*` in a value matches any run of characters, `\*` a star. Comparisons are case-sensitive. `!=` and `=out=` match
+//! entities without the field; all other comparisons do not. Times are RFC 3339 or milliseconds since 1970. A value that
+//! the field cannot have is an error, as is a version without an order if it is compared by order.
 
+mod check;
 mod matching;
 mod parse;
+mod value;
 
-pub use matching::{FieldValues, glob_matches, matches};
-pub use parse::{MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, ParseError, parse};
+use strum::VariantNames as _;
+
+pub use matching::{FieldValues, matches};
+pub use parse::{MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, ParseError, parse, parse_stored};
+pub use value::Value;
+
+use crate::{device::DeviceState, mode::DeviceMode};
 
 /// A parsed selector; all its fields are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +41,7 @@ pub struct Comparison {
     /// Comparison operator.
     pub operator: Operator,
     /// Exactly one value; one or more for `In` and `Out`.
-    pub values: Vec<String>,
+    pub values: Vec<Value>,
 }
 
 impl Selector {
@@ -52,6 +60,8 @@ impl Selector {
 pub enum FieldKind {
     /// Compared as text.
     Text,
+    /// One of these words. They have no order.
+    Word(&'static [&'static str]),
     /// Compared as versions, by [`crate::version::sort_key`].
     Version,
     /// Compared as times. A [`Comparison`] holds milliseconds since 1970, whatever the notation in the source text.
@@ -81,6 +91,8 @@ pub struct Fields {
     pub prefixes: &'static [&'static str],
 }
 
+const BOOLEAN: FieldKind = FieldKind::Word(&["true", "false"]);
+
 /// The fields of devices.
 pub const DEVICE_FIELDS: Fields = Fields {
     names: &[
@@ -91,10 +103,10 @@ pub const DEVICE_FIELDS: Fields = Fields {
         ("sw_version", FieldKind::Version),
         ("group", FieldKind::Text),
         ("feed", FieldKind::Text),
-        ("mode", FieldKind::Text),
-        ("pinned", FieldKind::Text),
-        ("drifted", FieldKind::Text),
-        ("state", FieldKind::Text),
+        ("mode", FieldKind::Word(DeviceMode::VARIANTS)),
+        ("pinned", BOOLEAN),
+        ("drifted", BOOLEAN),
+        ("state", FieldKind::Word(DeviceState::VARIANTS)),
         ("last_seen", FieldKind::Time),
         ("created_at", FieldKind::Time),
     ],

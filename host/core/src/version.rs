@@ -25,6 +25,11 @@ pub fn sort_key(version: &str) -> String {
     }
 }
 
+/// True if [`sort_key`] orders the version by its numbers. All others sort after these, as text.
+pub fn is_ordered(version: &str) -> bool {
+    !sort_key(version).starts_with('~')
+}
+
 /// True if two spellings (`v1.2`, `1.2.0+build7`) denote the same version.
 pub fn is_same(one: &str, other: &str) -> bool {
     one == other || sort_key(one) == sort_key(other)
@@ -88,6 +93,12 @@ mod tests {
         for pair in ascending.windows(2) {
             assert!(sort_key(pair[0]) < sort_key(pair[1]), "{pair:?}");
         }
+        assert!(ascending[..13].iter().all(|version| is_ordered(version)));
+        assert!(
+            !["Rev B", "2.O.0", "", "~", "1.*", "v"]
+                .into_iter()
+                .any(is_ordered)
+        );
         assert_eq!(sort_key("1.2"), sort_key("1.2.0+build7"));
         assert_eq!(sort_key("007"), sort_key("7"));
         assert!(is_same("5.0.0", "v5.0.0") && is_same("rev B", " rev B"));

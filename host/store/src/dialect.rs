@@ -134,17 +134,26 @@ impl Dialect {
         }
     }
 
-    /// Converts a pattern in which only `*` is special, for [`Self::matches`].
-    pub(crate) fn pattern(self, pattern: &str) -> String {
-        let mut escaped = String::with_capacity(pattern.len() + 8);
-        for c in pattern.chars() {
+    /// A pattern for [`Self::matches`]: these texts, with any run of characters between them.
+    pub(crate) fn pattern(self, parts: &[String]) -> String {
+        let any = match self {
+            Self::Sqlite => "*",
+            Self::Postgres => "%",
+        };
+        let escaped: Vec<_> = parts.iter().map(|part| self.escaped(part)).collect();
+        escaped.join(any)
+    }
+
+    /// A text without special characters in a pattern.
+    fn escaped(self, text: &str) -> String {
+        let mut escaped = String::with_capacity(text.len() + 8);
+        for c in text.chars() {
             match (self, c) {
-                (Self::Sqlite, '?' | '[') => {
+                (Self::Sqlite, '?' | '[' | '*') => {
                     escaped.push('[');
                     escaped.push(c);
                     escaped.push(']');
                 }
-                (Self::Postgres, '*') => escaped.push('%'),
                 (Self::Postgres, '%' | '_' | '\\') => {
                     escaped.push('\\');
                     escaped.push(c);
@@ -210,9 +219,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_star_of_a_pattern_is_special() {
-        assert_eq!(Dialect::Sqlite.pattern(r"a*b?[c]_%\"), r"a*b[?][[]c]_%\");
-        assert_eq!(Dialect::Postgres.pattern(r"a*b?[c]_%\"), r"a%b?[c]\_\%\\");
+    fn the_texts_of_a_pattern_have_no_special_characters() {
+        let parts = ["a".to_owned(), r"b?[c]_%*\".to_owned()];
+        assert_eq!(Dialect::Sqlite.pattern(&parts), r"a*b[?][[]c]_%[*]\");
+        assert_eq!(Dialect::Postgres.pattern(&parts), r"a%b?[c]\_\%*\\");
     }
 
     #[test]

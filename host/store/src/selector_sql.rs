@@ -2,7 +2,7 @@
 //! both on random fleets.
 
 use tidegate_core::{
-    selector::{Comparison, FieldKind, Operator, Selector},
+    selector::{Comparison, FieldKind, Operator, Selector, Value},
     version::sort_key,
 };
 
@@ -115,17 +115,18 @@ impl Column<'_> {
         &self,
         kind: FieldKind,
         operator: Operator,
-        value: &str,
+        value: &Value,
         dialect: Dialect,
         parameters: &mut Parameters,
     ) -> String {
-        let is_pattern = matches!(operator, Operator::Equal | Operator::In)
-            && kind != FieldKind::Time
-            && value.contains('*');
-        if is_pattern {
-            let pattern = parameters.bind(dialect.pattern(&storable(value)));
-            return dialect.matches(self.text, &pattern);
-        }
+        let value = match value {
+            Value::Pattern(parts) => {
+                let pattern = dialect.pattern(parts);
+                let pattern = parameters.bind(storable(&pattern).into_owned());
+                return dialect.matches(self.text, &pattern);
+            }
+            Value::Exact(value) => value,
+        };
         let sign = match operator {
             Operator::Equal | Operator::In | Operator::NotEqual | Operator::Out => "=",
             Operator::Less => "<",
@@ -134,7 +135,7 @@ impl Column<'_> {
             Operator::GreaterOrEqual => ">=",
         };
         match kind {
-            FieldKind::Text => {
+            FieldKind::Text | FieldKind::Word(_) => {
                 let value = parameters.bind(storable(value).into_owned());
                 format!("{} {sign} {value}", self.text)
             }

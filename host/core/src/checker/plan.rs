@@ -88,6 +88,19 @@ mod tests {
             })
         );
         assert!(check_plan(&plan(vec![Members::Selector("colour==red".into())])).is_err());
+        let slip = plan(vec![
+            Members::Rest,
+            Members::Selector("state!=in-sync".into()),
+        ]);
+        let slip = check_plan(&slip).map_err(|violation| violation.to_string());
+        assert_eq!(
+            slip,
+            Err(
+                "invalid selector of wave 1: invalid value `in-sync` for `state`: must be unknown, registered, pending, \
+                 in_sync or error (did you mean in_sync?)"
+                    .to_owned()
+            )
+        );
         let custom = plan(vec![Members::Rest, Members::Custom]);
         assert_eq!(check_assignment(&custom, &[1, u16::MAX]), Ok(()));
         assert_eq!(

@@ -32,57 +32,30 @@ pub fn matches(selector: &Selector, facts: &impl FieldValues) -> bool {
 }
 
 fn holds(comparison: &Comparison, operator: Operator, value: &str) -> bool {
+    let kind = comparison.kind;
+    let is = |is_right: fn(Ordering) -> bool, wanted: &str| {
+        compare(kind, value, wanted).is_some_and(is_right)
+    };
     let mut wanted = comparison.values.iter();
     match operator {
         Operator::Equal | Operator::In => {
-            wanted.any(|wanted| equal(comparison.kind, value, wanted))
+            wanted.any(|wanted| wanted.matches(value, |wanted| is(Ordering::is_eq, wanted)))
         }
-        Operator::Less => wanted
-            .any(|wanted| compare(comparison.kind, value, wanted).is_some_and(Ordering::is_lt)),
-        Operator::LessOrEqual => wanted
-            .any(|wanted| compare(comparison.kind, value, wanted).is_some_and(Ordering::is_le)),
-        Operator::Greater => wanted
-            .any(|wanted| compare(comparison.kind, value, wanted).is_some_and(Ordering::is_gt)),
-        Operator::GreaterOrEqual => wanted
-            .any(|wanted| compare(comparison.kind, value, wanted).is_some_and(Ordering::is_ge)),
+        Operator::Less => wanted.any(|wanted| is(Ordering::is_lt, &wanted.text())),
+        Operator::LessOrEqual => wanted.any(|wanted| is(Ordering::is_le, &wanted.text())),
+        Operator::Greater => wanted.any(|wanted| is(Ordering::is_gt, &wanted.text())),
+        Operator::GreaterOrEqual => wanted.any(|wanted| is(Ordering::is_ge, &wanted.text())),
         // Handled as negations in `matches`.
         Operator::NotEqual | Operator::Out => false,
     }
 }
 
-fn equal(kind: FieldKind, value: &str, wanted: &str) -> bool {
-    if wanted.contains('*') && kind != FieldKind::Time {
-        return glob_matches(wanted, value);
-    }
-    compare(kind, value, wanted).is_some_and(Ordering::is_eq)
-}
-
 fn compare(kind: FieldKind, value: &str, wanted: &str) -> Option<Ordering> {
     match kind {
-        FieldKind::Text => Some(value.cmp(wanted)),
+        FieldKind::Text | FieldKind::Word(_) => Some(value.cmp(wanted)),
         FieldKind::Version => Some(sort_key(value).cmp(&sort_key(wanted))),
         FieldKind::Time => Some(value.parse::<i64>().ok()?.cmp(&wanted.parse::<i64>().ok()?)),
     }
-}
-
-/// True if `text` matches a pattern in which `*` stands for any run of characters.
-pub fn glob_matches(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(mut text) = text.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        // The earliest match leaves the most text for the following parts.
-        let Some(at) = text.find(part) else {
-            return false;
-        };
-        text = &text[at + part.len()..];
-    }
-    text.ends_with(last)
 }
 
 #[cfg(test)]
@@ -99,6 +72,7 @@ mod tests {
                 "sw_version" => &["1.10.0"],
                 "group" => &["lab", "berlin"],
                 "attribute.site" => &["lab-3"],
+                "attribute.note" => &["4*100\\W"],
                 "last_seen" => &["1000"],
                 _ => &[],
             };
@@ -121,6 +95,13 @@ mod tests {
             ("attribute.site==*-3", true),
             ("attribute.site==l*b*3", true),
             ("attribute.site==*b-3*3", false),
+            (r"attribute.site==lab\*", false),
+            (r"attribute.note==4\*100*", true),
+            (r"attribute.note==4\*\*", false),
+            (r#"attribute.note=="4\*100\\W""#, true),
+            (r#"attribute.note=="4\*10\*""#, false),
+            (r"attribute.note==*100\W", true),
+            (r"attribute.note=out=(4\*2,*\*100*)", false),
             ("attribute.floor!=4", true),
             ("attribute.floor=gt=4", false),
             ("last_seen>999", true),

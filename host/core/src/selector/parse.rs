@@ -1,4 +1,4 @@
-use super::{Comparison, FieldKind, Fields, Operator, Selector};
+use super::{Comparison, FieldKind, Fields, Operator, Selector, Value, check::check};
 
 /// Maximum length of a selector, in bytes.
 pub const MAX_LENGTH: usize = 4096;
@@ -42,10 +42,40 @@ pub enum ParseError {
         /// The value.
         value: String,
     },
+    /// A value that the field cannot have.
+    #[error("invalid value `{value}` for `{field}`: must be {expected}")]
+    InvalidValue {
+        /// The field.
+        field: String,
+        /// The value.
+        value: String,
+        /// What the value must be.
+        expected: String,
+    },
+    /// A comparison by order of a field that has no order.
+    #[error("`{field}` has no order: use `==`, `!=`, `=in=` or `=out=`")]
+    NotOrdered {
+        /// The field.
+        field: String,
+    },
 }
 
 /// Parses a selector over `fields`.
 pub fn parse(text: &str, fields: &Fields) -> Result<Selector, ParseError> {
+    parse_checked(text, fields, check)
+}
+
+/// Parses a selector that was accepted before. It may have values that its fields cannot have, which earlier versions of
+/// the server accepted; it matches the same entities as before.
+pub fn parse_stored(text: &str, fields: &Fields) -> Result<Selector, ParseError> {
+    parse_checked(text, fields, |_| Ok(()))
+}
+
+fn parse_checked(
+    text: &str,
+    fields: &Fields,
+    check: fn(&Comparison) -> Result<(), ParseError>,
+) -> Result<Selector, ParseError> {
     if text.len() > MAX_LENGTH {
         return Err(ParseError::TooLong);
     }
@@ -53,6 +83,7 @@ pub fn parse(text: &str, fields: &Fields) -> Result<Selector, ParseError> {
         text,
         at: 0,
         fields,
+        check,
         comparisons: 0,
     };
     let selector = parser.any(0)?;
@@ -67,6 +98,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     fields: &'a Fields,
+    check: fn(&Comparison) -> Result<(), ParseError>,
     comparisons: usize,
 }
 
@@ -114,29 +146,22 @@ impl Parser<'_> {
         self.skip_spaces();
         let operator = self.operator()?;
         self.skip_spaces();
-        let mut values = match operator {
+        let written = match operator {
             Operator::In | Operator::Out => self.list()?,
             _ => vec![self.value()?],
         };
-        if kind == FieldKind::Time {
-            for value in &mut values {
-                match millis(value) {
-                    Some(millis) => *value = millis.to_string(),
-                    None => {
-                        return Err(ParseError::NotATime {
-                            field,
-                            value: value.clone(),
-                        });
-                    }
-                }
-            }
+        let mut values = Vec::with_capacity(written.len());
+        for parts in written {
+            values.push(value(&field, kind, operator, parts)?);
         }
-        Ok(Comparison {
+        let comparison = Comparison {
             field,
             kind,
             operator,
             values,
-        })
+        };
+        (self.check)(&comparison)?;
+        Ok(comparison)
     }
 
     fn field(&mut self) -> Result<String, ParseError> {
@@ -171,7 +196,7 @@ impl Parser<'_> {
             .ok_or_else(|| self.expected("a comparison such as `==` or `=lt=`"))
     }
 
-    fn list(&mut self) -> Result<Vec<String>, ParseError> {
+    fn list(&mut self) -> Result<Vec<Vec<String>>, ParseError> {
         if !self.take("(") {
             return Err(self.expected("`(`"));
         }
@@ -189,7 +214,8 @@ impl Parser<'_> {
         }
     }
 
-    fn value(&mut self) -> Result<String, ParseError> {
+    /// A value as the texts between its wildcards.
+    fn value(&mut self) -> Result<Vec<String>, ParseError> {
         for quote in ['"', '\''] {
             if self.text[self.at..].starts_with(quote) {
                 return self.quoted(quote);
@@ -199,25 +225,40 @@ impl Parser<'_> {
         if value.is_empty() {
             Err(self.expected("a value"))
         } else {
-            Ok(value)
+            let mut parts = value.split('*').map(str::to_owned);
+            let mut joined = vec![parts.next().unwrap_or_default()];
+            for part in parts {
+                match joined.last_mut() {
+                    // Without quotes, a backslash escapes only a star.
+                    Some(before) if before.ends_with('\\') => {
+                        before.pop();
+                        before.push('*');
+                        before.push_str(&part);
+                    }
+                    _ => joined.push(part),
+                }
+            }
+            Ok(joined)
         }
     }
 
-    fn quoted(&mut self, quote: char) -> Result<String, ParseError> {
-        let mut value = String::new();
+    fn quoted(&mut self, quote: char) -> Result<Vec<String>, ParseError> {
+        let (mut parts, mut part) = (Vec::new(), String::new());
         let mut escaped = false;
         for (offset, c) in self.text[self.at + 1..].char_indices() {
             match c {
                 _ if escaped => {
-                    value.push(c);
+                    part.push(c);
                     escaped = false;
                 }
                 '\\' => escaped = true,
                 c if c == quote => {
                     self.at += 1 + offset + 1;
-                    return Ok(value);
+                    parts.push(part);
+                    return Ok(parts);
                 }
-                c => value.push(c),
+                '*' => parts.push(std::mem::take(&mut part)),
+                c => part.push(c),
             }
         }
         self.at = self.text.len();
@@ -280,6 +321,33 @@ impl Parser<'_> {
     }
 }
 
+/// The value of a comparison, from the texts between its wildcards. Only texts, words and versions have patterns, and
+/// only if they are compared for equality.
+fn value(
+    field: &str,
+    kind: FieldKind,
+    operator: Operator,
+    parts: Vec<String>,
+) -> Result<Value, ParseError> {
+    use Operator::{Equal, In, NotEqual, Out};
+    if kind == FieldKind::Time {
+        let value = parts.join("*");
+        return match millis(&value) {
+            Some(millis) => Ok(Value::Exact(millis.to_string())),
+            None => Err(ParseError::NotATime {
+                field: field.to_owned(),
+                value,
+            }),
+        };
+    }
+    let is_pattern = parts.len() > 1 && matches!(operator, Equal | NotEqual | In | Out);
+    Ok(if is_pattern {
+        Value::Pattern(parts)
+    } else {
+        Value::Exact(parts.join("*"))
+    })
+}
+
 /// Milliseconds of an RFC 3339 time, or of a number that is milliseconds since 1970.
 fn millis(value: &str) -> Option<i64> {
     let moment = || value.parse::<jiff::Timestamp>().ok();
@@ -307,14 +375,14 @@ mod tests {
 
     #[test]
     fn and_binds_tighter_than_or() {
-        let Ok(Selector::Or(terms)) = check("hw_model==a;state==b,name==c") else {
+        let Ok(Selector::Or(terms)) = check("hw_model==a;feed==b,name==c") else {
             panic!("an or of two")
         };
         assert!(
             matches!(&terms[..], [Selector::And(both), Selector::Compare(_)] if both.len() == 2)
         );
         assert_eq!(
-            check("hw_model==a and state==b or name==c"),
+            check("hw_model==a and feed==b or name==c"),
             Ok(Selector::Or(terms))
         );
     }
@@ -324,7 +392,10 @@ mod tests {
         let Ok(Selector::Compare(comparison)) = check(r#"name=="it's; \"fine\"""#) else {
             panic!("a comparison")
         };
-        assert_eq!(comparison.values, [r#"it's; "fine""#]);
+        assert_eq!(
+            comparison.values,
+            [Value::Exact(r#"it's; "fine""#.to_owned())]
+        );
     }
 
     #[test]
@@ -340,7 +411,11 @@ mod tests {
             else {
                 panic!("a comparison: {written}")
             };
-            assert_eq!(comparison.values, [expected], "{written}");
+            assert_eq!(
+                comparison.values,
+                [Value::Exact(expected.to_owned())],
+                "{written}"
+            );
         }
     }
 

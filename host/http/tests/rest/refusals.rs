@@ -114,6 +114,11 @@ async fn parameters_are_checked() {
         ("offset=18446744073709551615", "invalid_page", "offset"),
         ("limits=7", "unknown_field", "limits"),
         ("q=hw_model%3D", "invalid_selector", "q"),
+        ("q=pinned==TRUE", "invalid_selector", "q"),
+        ("q=mode!=manuel", "invalid_selector", "q"),
+        ("q=state!=in-sync", "invalid_selector", "q"),
+        ("q=sw_version=lt=2.O.0", "invalid_selector", "q"),
+        ("q=sw_version=lt=''", "invalid_selector", "q"),
         ("sort=secret", "invalid_sort", "sort"),
     ] {
         let refused = server

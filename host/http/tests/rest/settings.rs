@@ -105,6 +105,11 @@ async fn bad_settings_are_named_and_change_nothing() {
             &["/polling/overrides/0/filter"],
         ),
         (
+            one("mode!=manuel", "5s"),
+            "invalid_settings",
+            &["/polling/overrides/0/filter"],
+        ),
+        (
             one("last_seen>5", "5s"),
             "invalid_settings",
             &["/polling/overrides/0/filter"],

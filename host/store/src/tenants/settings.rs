@@ -107,12 +107,12 @@ impl TryFrom<PollingJson> for PollingSettings {
         let overrides = json.overrides.into_iter().map(|one| {
             let interval = Duration::from_secs(one.seconds);
             let filter = one.filter;
-            PollingOverride::new(filter.clone(), interval, one.jitter_percent).map_err(|_| {
-                RowError::UnknownValue {
+            PollingOverride::from_stored(filter.clone(), interval, one.jitter_percent).map_err(
+                |_| RowError::UnknownValue {
                     column: COLUMN,
                     value: filter,
-                }
-            })
+                },
+            )
         });
         Ok(Self {
             interval: json.seconds.map(Duration::from_secs),

@@ -102,4 +102,16 @@ on_both! {
         assert!(!store.change_settings(TenantId(99), 0, &settings).await?);
         assert_eq!(store.tenant_by_id(TenantId(99)).await?, None);
     }
+
+    async fn a_filter_that_was_accepted_before_values_were_checked_keeps_its_meaning(store) {
+        let stored = |filter: &str| {
+            PollingOverride::from_stored(filter.to_owned(), Duration::from_secs(7), None).expect("a selector")
+        };
+        let overrides = vec![stored("state!=in-sync"), stored("sw_version=lt=rev-b"), stored("mode=gt=a")];
+        let polling = PollingSettings { overrides, ..PollingSettings::default() };
+        let settings = TenantSettings { polling, ..TenantSettings::default() };
+        assert!(store.change_settings(store.ours, 0, &settings).await?);
+        let own = store.tenant_by_id(store.ours).await?.expect("a tenant");
+        assert_eq!(own.settings, settings);
+    }
 }

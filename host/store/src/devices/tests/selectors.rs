@@ -4,33 +4,25 @@ use proptest::{prelude::*, sample::select, strategy::ValueTree as _, test_runner
 use tidegate_core::{
     device::Device,
     mode::DeviceMode,
-    selector::{Comparison, DEVICE_FIELDS, FieldKind, Operator, Selector, matches, parse},
+    selector::{Comparison, DEVICE_FIELDS, FieldKind, Operator, Selector, Value, matches, parse},
     time::Timestamp,
 };
 use tidegate_engine::ports::{Devices as _, LastSeenRecord, NewDevice};
 
 use super::*;
 
-const FIELDS: &[(&str, FieldKind)] = &[
-    ("device_id", FieldKind::Text),
-    ("name", FieldKind::Text),
-    ("hw_model", FieldKind::Text),
-    ("hw_revision", FieldKind::Version),
-    ("sw_version", FieldKind::Version),
-    ("group", FieldKind::Text),
-    ("feed", FieldKind::Text),
-    ("mode", FieldKind::Text),
-    ("pinned", FieldKind::Text),
-    ("drifted", FieldKind::Text),
-    ("created_at", FieldKind::Time),
-    ("label.rack", FieldKind::Text),
-    ("label.missing", FieldKind::Text),
-    ("state", FieldKind::Text),
-    ("last_seen", FieldKind::Time),
-    ("attribute.site", FieldKind::Text),
-    ("attribute.floor", FieldKind::Text),
-    ("attribute.missing", FieldKind::Text),
-];
+/// All fields of devices, and some labels and attributes.
+fn fields() -> Vec<(&'static str, FieldKind)> {
+    let free = [
+        "label.rack",
+        "label.missing",
+        "attribute.site",
+        "attribute.floor",
+        "attribute.missing",
+    ];
+    let free = free.into_iter().map(|name| (name, FieldKind::Text));
+    DEVICE_FIELDS.names.iter().copied().chain(free).collect()
+}
 
 const OPERATORS: &[Operator] = &[
     Operator::Equal,
@@ -108,20 +100,42 @@ const VERSIONS: &[&str] = &[
     "éclair",
 ];
 
-fn value(kind: FieldKind) -> BoxedStrategy<String> {
+fn value(kind: FieldKind) -> BoxedStrategy<Value> {
+    let exact = |text: &str| Value::Exact(text.to_owned());
+    // Stars are wildcards in one half of the values, and literal in the other.
+    let text = move |texts: &'static [&'static str]| {
+        (select(texts), any::<bool>()).prop_map(move |(text, has_wildcards)| {
+            if has_wildcards && text.contains('*') {
+                Value::Pattern(text.split('*').map(str::to_owned).collect())
+            } else {
+                exact(text)
+            }
+        })
+    };
     match kind {
-        FieldKind::Text => select(TEXTS).prop_map(str::to_owned).boxed(),
-        FieldKind::Version => select(VERSIONS).prop_map(str::to_owned).boxed(),
-        FieldKind::Time => (-3..4_i64).prop_map(|n| n.to_string()).boxed(),
+        FieldKind::Text => text(TEXTS).boxed(),
+        // Selectors that were stored before words were checked may compare them with any text.
+        FieldKind::Word(words) => prop_oneof![select(words).prop_map(exact), text(TEXTS)].boxed(),
+        FieldKind::Version => text(VERSIONS).boxed(),
+        FieldKind::Time => (-3..4_i64)
+            .prop_map(|n| Value::Exact(n.to_string()))
+            .boxed(),
     }
 }
 
 fn any_selector() -> impl Strategy<Value = Selector> {
     let comparison =
-        (select(FIELDS), select(OPERATORS)).prop_flat_map(|((field, kind), operator)| {
-            let many = matches!(operator, Operator::In | Operator::Out);
+        (select(fields()), select(OPERATORS)).prop_flat_map(|((field, kind), operator)| {
+            use Operator::{Equal, In, NotEqual, Out};
+            let many = matches!(operator, In | Out);
+            let has_patterns = matches!(operator, Equal | NotEqual | In | Out);
             let values = prop::collection::vec(value(kind), if many { 1..4 } else { 1..2 });
-            values.prop_map(move |values| {
+            values.prop_map(move |mut values| {
+                if !has_patterns {
+                    for value in &mut values {
+                        *value = Value::Exact(value.text().into_owned());
+                    }
+                }
                 Selector::Compare(Comparison {
                     field: field.to_owned(),
                     kind,
@@ -260,8 +274,35 @@ on_both! {
         }
     }
 
+    async fn an_escaped_star_is_no_wildcard(store) {
+        for name in ["4*100", "4x100", "4*"] {
+            let device = NewDevice { name: name.to_owned(), ..device(name, &[], &[]) };
+            store.create_device(store.ours, device).await?;
+        }
+        for (text, expected) in [
+            (r"name==4\*100", vec!["4*100"]),
+            (r"name==4*100", vec!["4*100", "4x100"]),
+            (r"name==4\**", vec!["4*", "4*100"]),
+            (r#"name=="4\*""#, vec!["4*"]),
+            (r"name!=4\*100", vec!["4*", "4x100"]),
+            (r"name=in=(4\*,4x*)", vec!["4*", "4x100"]),
+        ] {
+            let selector = parse(text, &DEVICE_FIELDS)?;
+            let in_sql = store.matching(store.ours, &selector).await?;
+            let mut found = Vec::new();
+            for id in ["4*", "4*100", "4x100"] {
+                let device = store.device(store.ours, id).await?.expect("it was created");
+                assert_eq!(matches(&selector, &device), in_sql.contains(&device.key), "{text} on {id}");
+                if in_sql.contains(&device.key) {
+                    found.push(id);
+                }
+            }
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
     async fn the_largest_selector_is_supported(store) {
-        let values = (0..256).map(|n| n.to_string()).collect();
+        let values = (0..256).map(|n| Value::Exact(n.to_string())).collect();
         let comparison = Comparison { field: "group".into(), kind: FieldKind::Text, operator: Operator::In, values };
         let wide = Selector::And(vec![Selector::Compare(comparison); 32]);
         let deep = (0..32).fold(wide, |inner, _| Selector::Or(vec![Selector::And(vec![inner])]));

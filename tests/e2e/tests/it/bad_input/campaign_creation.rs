@@ -122,6 +122,20 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/target_filter",
         ),
         (
+            "a selector with a misspelt state",
+            json!({ "target_filter": "state!=in-sync" }),
+            422,
+            INVALID,
+            "/target_filter",
+        ),
+        (
+            "a selector with a misspelt version",
+            json!({ "target_filter": "sw_version=lt=2.O.0" }),
+            422,
+            INVALID,
+            "/target_filter",
+        ),
+        (
             "a deeply nested selector",
             json!({ "target_filter": "(".repeat(5000) }),
             422,
