@@ -5,11 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{extract::Request, response::Response};
 use http::{HeaderValue, header::LOCATION, request::Parts};
 
 use crate::{AppState, tls::PeerCertificates};
@@ -42,8 +38,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn from_request(parts: &Parts, state: &AppState) -> Self {
-        let Some(connection) = parts.extensions.get::<Connection>() else {
+    fn from_request(parts: &mut Parts, state: &AppState) -> Self {
+        // The client replaces the connection, because extensions that exceed their map's capacity cost a larger map.
+        let Some(connection) = parts.extensions.remove::<Connection>() else {
             return Self::default();
         };
         let peer = connection.peer.ip().to_canonical();
@@ -52,7 +49,7 @@ impl Client {
             return Self {
                 address: Some(peer),
                 is_tls: connection.is_tls,
-                certificates: connection.certificates.clone(),
+                certificates: connection.certificates,
                 ..Self::default()
             };
         }
@@ -73,17 +70,17 @@ impl Client {
     }
 }
 
-/// Adds the [`Client`] to the request's extensions, and the proxy's prefix to a `Location` that is a path.
-pub(crate) async fn identify_client(
-    State(state): State<AppState>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// Adds the [`Client`] to the request's extensions. Returns the prefix for the paths of links.
+pub(crate) fn identify_client(state: &AppState, request: Request) -> (Request, String) {
     let (mut parts, body) = request.into_parts();
-    let client = Client::from_request(&parts, &state);
+    let client = Client::from_request(&mut parts, state);
     let prefix = client.prefix.clone();
     parts.extensions.insert(client);
-    let mut response = next.run(Request::from_parts(parts, body)).await;
+    (Request::from_parts(parts, body), prefix)
+}
+
+/// Adds the proxy's prefix to a `Location` that is a path.
+pub(crate) fn add_prefix_to_location(prefix: &str, response: &mut Response) {
     if !prefix.is_empty()
         && let Some(location) = response.headers_mut().get_mut(LOCATION)
         && location.as_bytes().starts_with(b"/")
@@ -92,5 +89,4 @@ pub(crate) async fn identify_client(
     {
         *location = prefixed;
     }
-    response
 }

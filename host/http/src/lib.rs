@@ -45,9 +45,9 @@ pub use tls::{ClientAuth, Tls, TlsError, TlsSettings};
 use axum::{
     Router,
     body::HttpBody as _,
-    extract::Request,
+    extract::{Request, State},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Version, header::CONNECTION};
 use tower::{
@@ -59,6 +59,7 @@ use tower_http::{
     request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
 };
 
+use metrics::RequestTimer;
 use problem::Problem;
 
 /// The router of all HTTP interfaces.
@@ -68,26 +69,22 @@ pub fn router(state: AppState) -> Router {
     Router::new()
         .merge(probes::router())
         .nest("/api/v1", rest::router(&state))
-        .nest("/{tenant}/controller/v1/{device}", ddi::router(&state))
+        .nest("/{tenant}/controller/v1/{device}", ddi::router())
         .fallback(|| async { Problem::no_route() })
         // One stack instead of one `layer` call for each: every call boxes the request's future.
         .layer(
             ServiceBuilder::new()
                 .layer(middleware::from_fn_with_state(
-                    state.metrics.clone(),
-                    metrics::count_requests,
+                    state.clone(),
+                    observe_request,
                 ))
                 .layer(MapRequestLayer::new(request_id::discard_invalid_id))
                 .layer(SetRequestIdLayer::x_request_id(state.request_ids.clone()))
-                .layer(middleware::from_fn_with_state(
-                    state.clone(),
-                    client::identify_client,
-                ))
                 .layer(request_span::layer(&state.settings))
                 .layer(MapResponseLayer::new(problem::add_request_id))
                 .layer(PropagateRequestIdLayer::x_request_id())
                 .option_layer(access_log)
-                .layer(middleware::from_fn(close_after_refused_body))
+                .layer(MapResponseLayer::new(IntoResponse::into_response))
                 .layer(CatchPanicLayer::custom(problem::from_panic)),
         )
         .with_state(state)
@@ -96,20 +93,34 @@ pub fn router(state: AppState) -> Router {
 /// Request bodies up to this size are read to their end even if the request is refused.
 const MAX_DRAINED_BODY_BYTES: u64 = 16 << 10;
 
+/// Identifies the client, counts the request and completes the headers of its response. One function does it all, because
+/// each function of middleware boxes the services below it and its future for every request.
+async fn observe_request(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let timer = RequestTimer::start(&request);
+    let closes_if_refused = has_large_body(&request) && request.version() < Version::HTTP_2;
+    let (request, prefix) = client::identify_client(&state, request);
+    let mut response = next.run(request).await;
+    client::add_prefix_to_location(&prefix, &mut response);
+    if closes_if_refused {
+        close_after_refused_body(&mut response);
+    }
+    timer.finish(&response, &state.metrics);
+    response
+}
+
+fn has_large_body(request: &Request) -> bool {
+    let size = request.body().size_hint().upper();
+    size.is_none_or(|size| size > MAX_DRAINED_BODY_BYTES)
+}
+
 /// Adds `Connection: close` to the refusal of a request with a large body: the rest of the body is not read, so the
 /// connection ends, and clients must not reuse it.
-async fn close_after_refused_body(request: Request, next: Next) -> Response {
-    let has_connection_header = request.version() < Version::HTTP_2;
-    let size = request.body().size_hint().upper();
-    let is_large = size.is_none_or(|size| size > MAX_DRAINED_BODY_BYTES);
-    let mut response = next.run(request).await;
+fn close_after_refused_body(response: &mut Response) {
     let status = response.status();
-    let is_refused = status.is_client_error() || status.is_server_error();
-    if has_connection_header && is_large && is_refused {
+    if status.is_client_error() || status.is_server_error() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
-    response
 }
 
 #[cfg(test)]

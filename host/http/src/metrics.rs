@@ -1,13 +1,17 @@
 //! Prometheus metrics. Requests and plugin calls are counted as they happen. The fleet's gauges are read from the
 //! store's counters at every scrape. They are sums over all tenants, so that they reveal nothing about one tenant.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    middleware::Next,
+    extract::{MatchedPath, Request},
     response::Response,
 };
+use http::Method;
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
@@ -158,33 +162,42 @@ impl Observer for Metrics {
     }
 }
 
-/// Counts every request by its matched route.
-pub(crate) async fn count_requests(
-    State(metrics): State<Arc<Metrics>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let method = request.method().clone();
-    let started = std::time::Instant::now();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let seconds = if route.starts_with("/{tenant}") {
-        &metrics.ddi_seconds
-    } else {
-        &metrics.rest_seconds
-    };
-    // A non-standard method must not become a label: clients could create any number of them.
-    let method = match method.as_str() {
-        standard @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => standard,
-        _ => "other",
-    };
-    metrics
-        .requests
-        .with_label_values(&[method, route, response.status().as_str()])
-        .inc();
-    seconds.observe(started.elapsed().as_secs_f64());
-    response
+/// A request whose response will be counted, by its matched route.
+pub(crate) struct RequestTimer {
+    route: Option<MatchedPath>,
+    method: Method,
+    started: Instant,
+}
+
+impl RequestTimer {
+    pub(crate) fn start(request: &Request) -> Self {
+        Self {
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            method: request.method().clone(),
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn finish(self, response: &Response, metrics: &Metrics) {
+        let route = self.route.as_ref().map_or("none", MatchedPath::as_str);
+        let seconds = if route.starts_with("/{tenant}") {
+            &metrics.ddi_seconds
+        } else {
+            &metrics.rest_seconds
+        };
+        // A non-standard method must not become a label: clients could create any number of them.
+        let method = match self.method.as_str() {
+            standard @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => {
+                standard
+            }
+            _ => "other",
+        };
+        metrics
+            .requests
+            .with_label_values(&[method, route, response.status().as_str()])
+            .inc();
+        seconds.observe(self.started.elapsed().as_secs_f64());
+    }
 }
 
 impl FleetGauges {

@@ -87,6 +87,13 @@ impl HttpSettings {
     }
 }
 
+impl HttpSettings {
+    /// Whether a log line names the device of its request, besides the request id.
+    pub(crate) fn names_devices_in_logs(&self) -> bool {
+        self.detailed_device_spans || self.access_log
+    }
+}
+
 impl AppState {
     /// The state of a server. `metrics` must be the engine's observer.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, settings: HttpSettings) -> Self {

@@ -25,6 +25,12 @@ impl FromRequestParts<AppState> for DeviceAuth {
     type Rejection = DdiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, DdiError> {
+        let default_client = Client::default();
+        let client = parts.extensions.get().unwrap_or(&default_client);
+        // Before anything else of the request is read.
+        if !state.limits.allow_client(client.address, &parts.method) {
+            return Err(DdiError::TooManyRequests);
+        }
         let uri = match parts.extensions.get::<OriginalUri>() {
             Some(OriginalUri(uri)) => uri,
             None => &parts.uri,
@@ -45,8 +51,6 @@ impl FromRequestParts<AppState> for DeviceAuth {
             }
             found => found?,
         };
-        let default_client = Client::default();
-        let client = parts.extensions.get().unwrap_or(&default_client);
         let has_certificate =
             has_valid_certificate(state, &tenant, client, &parts.headers, &device_id).await?;
         let certificate = has_certificate.then_some(Credential::Verified);
@@ -60,7 +64,9 @@ impl FromRequestParts<AppState> for DeviceAuth {
             log_refusal(tenant_segment, device_segment, reason);
             return Err(DdiError::Unauthenticated);
         };
-        record_caller(&parts.extensions, tenant.id, &caller.device_id);
+        if state.settings.names_devices_in_logs() {
+            record_caller(&parts.extensions, tenant.id, &caller.device_id);
+        }
         let is_tracked = tenant.settings.track_address;
         caller.address = client.address.filter(|_| is_tracked);
         if !state.limits.allow_tenant(tenant.id, &parts.method) {

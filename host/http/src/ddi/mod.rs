@@ -1,6 +1,7 @@
 //! The device API: hawkBit's Direct Device Integration (DDI).
 //!
-//! Every handler takes a [`device_auth::DeviceAuth`], which finds the tenant and authenticates the device. [`error`]
+//! Every handler takes a [`device_auth::DeviceAuth`] first, which limits the rate of requests, finds the tenant and
+//! authenticates the device. [`error`]
 //! turns failures into a status and, where devices expect one, a body.
 
 mod artifact;
@@ -23,23 +24,19 @@ mod representation;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
-    middleware::{self, Next},
-    response::{IntoResponse as _, Response},
+    extract::DefaultBodyLimit,
     routing::{any, get, post, put},
 };
 use http::StatusCode;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{AppState, client::Client};
-
-use error::DdiError;
+use crate::AppState;
 
 /// Maximum size of a body, in bytes. Fifty messages in any language are far smaller.
 const MAX_BODY: usize = 1 << 20;
 
 /// The routes below `/{tenant}/controller/v1/{device}`.
-pub(crate) fn router(state: &AppState) -> Router<AppState> {
+pub(crate) fn router() -> Router<AppState> {
     Router::new()
         .route("/", get(poll::get))
         .route("/configData", put(config_data::put))
@@ -81,18 +78,5 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
         // A route instead of a fallback: nested routers cannot each have a fallback of their own.
         .route("/{*rest}", any(|| async { StatusCode::NOT_FOUND }))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn_with_state(state.clone(), limit_rate))
         .layer(CatchPanicLayer::custom(error::from_panic))
-}
-
-/// Refuses clients that exceed their rate limit, before anything else of the request is read.
-async fn limit_rate(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let address = request
-        .extensions()
-        .get()
-        .and_then(|client: &Client| client.address);
-    if !state.limits.allow_client(address, request.method()) {
-        return DdiError::TooManyRequests.into_response();
-    }
-    next.run(request).await
 }
