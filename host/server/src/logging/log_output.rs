@@ -92,7 +92,7 @@ mod tests {
         fn write(&mut self, line: &[u8]) -> io::Result<usize> {
             self.given += 1;
             let _ = self.sender.send(self.given);
-            if self.given % 2 == 0 {
+            if self.given.is_multiple_of(2) {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             Ok(line.len())
