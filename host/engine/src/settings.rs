@@ -19,8 +19,8 @@ pub struct Settings {
     pub device_wait: Duration,
     /// Maximum size of a firmware file, in bytes.
     pub max_artifact_bytes: u64,
-    /// Duration of leases: on a campaign, and on the execution of a keyed request. Another server may take over when a
-    /// lease is not renewed.
+    /// Duration of leases: on a campaign, and on the execution of a keyed request. A lease is renewed several times in its
+    /// duration; another server may take over when it is not.
     pub lease: Duration,
     /// Minimum time between two ticks of one campaign.
     pub tick_pause: Duration,
@@ -41,7 +41,7 @@ impl Default for Settings {
             waiting_reports: 10_000,
             device_wait: Duration::from_secs(5),
             max_artifact_bytes: 16 << 30,
-            lease: Duration::from_secs(30),
+            lease: Duration::from_secs(10),
             tick_pause: Duration::from_millis(250),
             tick_period: Duration::from_secs(1),
         }

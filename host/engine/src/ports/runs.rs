@@ -29,6 +29,14 @@ pub trait Runs: Send + Sync {
         until: Timestamp,
     ) -> Result<Option<Fence>, StoreError>;
 
+    /// Extends a lease until `until`. False if it was lost or released.
+    async fn renew_lease(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        until: Timestamp,
+    ) -> Result<bool, StoreError>;
+
     /// Releases a lease. A lost lease is no error.
     async fn release(&self, run: RunRef, fence: Fence) -> Result<(), StoreError>;
 

@@ -49,6 +49,29 @@ pub(crate) async fn lease(
     Ok(Some(Fence(fence)))
 }
 
+/// Extends a lease. False if it was lost or released.
+pub(crate) async fn renew(
+    database: &Database,
+    run: RunRef,
+    fence: Fence,
+    until: Timestamp,
+) -> Result<bool, StoreError> {
+    let mut tx = database.write().await?;
+    let renewed = sqlx::query(
+        "UPDATE campaign_runs SET lease_until = $4 \
+         WHERE tenant_id = $1 AND campaign_id = $2 AND fence = $3 AND lease_owner IS NOT NULL",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .bind(fence.0)
+    .bind(until.0)
+    .execute(tx.conn())
+    .await
+    .map_err(failed("renew a campaign lease"))?;
+    tx.commit().await?;
+    Ok(renewed.rows_affected() > 0)
+}
+
 /// Releases a lease. Does nothing if the lease was lost.
 pub(crate) async fn release(
     database: &Database,

@@ -30,6 +30,15 @@ impl Runs for SqlStore {
         lease::lease(&self.database, run, owner, now, until).await
     }
 
+    async fn renew_lease(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        lease::renew(&self.database, run, fence, until).await
+    }
+
     async fn release(&self, run: RunRef, fence: Fence) -> Result<(), StoreError> {
         lease::release(&self.database, run, fence).await
     }

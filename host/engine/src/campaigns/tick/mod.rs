@@ -5,13 +5,14 @@ mod plugin_failures;
 mod rollback;
 mod rollout;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use tidegate_core::{campaign::CampaignStatus, time::Timestamp};
+use tokio::time::sleep;
 
 use super::journal_entry::host_journal_entry;
 use crate::{
-    Engine, Error, Result,
+    Engine, Error, Result, chain,
     ports::{AffectedDevice, Fence, Run, RunRef, TickOutcome},
 };
 
@@ -34,14 +35,17 @@ pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
     else {
         return Ok(());
     };
-    let result = Tick {
+    let tick = Tick {
         engine,
         run,
         fence,
         now,
-    }
-    .process()
-    .await;
+    };
+    // Polled concurrently: processing may wait for what renewing waits for.
+    let result = tokio::select! {
+        result = tick.process() => result,
+        never = tick.renew_lease() => match never {},
+    };
     if let Err(error) = &result {
         invalidate_if_unavailable(engine, error);
         // The tick may have applied an outcome without its consequences, so the campaign becomes due again, whatever
@@ -69,6 +73,19 @@ struct Tick<'a> {
 }
 
 impl Tick<'_> {
+    /// Renews the lease for as long as this future is polled. A lost lease shows when the tick is applied.
+    async fn renew_lease(&self) -> Infallible {
+        let lease = self.engine.settings.lease;
+        loop {
+            sleep(lease * 3 / 10).await;
+            let until = self.engine.now().plus(lease);
+            let renewed = self.engine.store().renew_lease(self.run, self.fence, until);
+            if let Err(error) = renewed.await {
+                tracing::warn!(error = %chain(&error), "campaign lease not renewed; retrying");
+            }
+        }
+    }
+
     async fn process(&self) -> Result<()> {
         let Some(run) = self.engine.store().run(self.run).await? else {
             return Ok(());

@@ -12,10 +12,14 @@ on_both! {
         assert_eq!(store.lease(fixture.run, "b", later(29), later(60)).await?, None);
         let second = store.lease(fixture.run, "b", later(30), later(60)).await?.expect("the lease expired");
         assert!(second.0 > first.0);
-        // Releasing a lost lease does nothing.
+        // Renewing or releasing a lost lease does nothing.
+        assert!(!store.renew_lease(fixture.run, first, later(90)).await?);
         store.release(fixture.run, first).await?;
         assert_eq!(store.lease(fixture.run, "a", later(31), later(60)).await?, None);
+        assert!(store.renew_lease(fixture.run, second, later(70)).await?);
+        assert_eq!(store.lease(fixture.run, "a", later(69), later(90)).await?, None, "it was renewed");
         store.release(fixture.run, second).await?;
+        assert!(!store.renew_lease(fixture.run, second, later(90)).await?);
         let third = store.lease(fixture.run, "a", later(31), later(60)).await?.expect("it was released");
         assert!(third.0 > second.0);
         let theirs = tidegate_engine::ports::RunRef { tenant: store.theirs, ..fixture.run };
