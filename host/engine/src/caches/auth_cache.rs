@@ -14,6 +14,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 
+use super::epoch::Epoch;
 use crate::ports::{Authority, Gateway, GatewayUse, Tenant};
 
 /// Maximum number of cached tenants; each spelling of a name counts.
@@ -23,10 +24,12 @@ const USE_RECORDING_INTERVAL_MS: i64 = 1000;
 
 /// Caches tenants, gateways and authorities, so that authenticating a poll needs no database access.
 pub(crate) struct AuthCache {
-    /// By name, as devices spell it.
-    tenants: Cache<Box<str>, Cached<Option<Arc<Tenant>>>>,
-    /// Incremented when a tenant changes, to detect stale reads.
-    tenant_version: Mutex<u64>,
+    /// By name, as devices spell it, with the epoch in which it was cached.
+    tenants: Cache<Box<str>, (u32, CachedTenant)>,
+    /// Changes when a tenant changes.
+    tenant_epoch: Epoch,
+    /// Held while a tenant is cached or the epoch changes.
+    tenant_lock: Mutex<()>,
     /// All gateways of each tenant.
     pub(crate) gateways: Cache<TenantId, Cached<Arc<[CachedGateway]>>>,
     /// All authorities of each tenant.
@@ -34,6 +37,9 @@ pub(crate) struct AuthCache {
     /// Last uses of gateways since the last flush.
     used: Mutex<HashMap<(TenantId, GatewayId), Timestamp>>,
 }
+
+/// A look-up of a tenant's name.
+type CachedTenant = Cached<Option<Arc<Tenant>>>;
 
 /// A gateway with the time of its last recorded use.
 #[derive(Debug)]
@@ -53,7 +59,8 @@ impl Default for AuthCache {
     fn default() -> Self {
         Self {
             tenants: Cache::new(MAX_TENANTS),
-            tenant_version: Mutex::default(),
+            tenant_epoch: Epoch::default(),
+            tenant_lock: Mutex::default(),
             gateways: Cache::new(MAX_TENANTS),
             authorities: Cache::new(MAX_TENANTS),
             used: Mutex::default(),
@@ -63,33 +70,46 @@ impl Default for AuthCache {
 
 impl AuthCache {
     /// The cached look-up of this name.
-    pub(crate) fn tenant(&self, name: &str) -> Option<Cached<Option<Arc<Tenant>>>> {
-        self.tenants.get(name)
+    pub(crate) fn tenant(&self, name: &str) -> Option<CachedTenant> {
+        let (epoch, cached) = self.tenants.get(name)?;
+        self.tenant_epoch.is_current(epoch).then_some(cached)
     }
 
-    /// The current version, to be taken before a tenant is read.
-    pub(crate) fn tenant_version(&self) -> u64 {
-        *self.tenant_version.lock()
+    /// The tenant of this name as it was last known, current or not.
+    pub(crate) fn last_known_tenant(&self, name: &str) -> Option<Arc<Tenant>> {
+        let (_, cached) = self.tenants.get(name)?;
+        cached.value
     }
 
-    /// Caches a look-up, unless a tenant has changed since `tenant_version` was taken.
-    pub(crate) fn insert_tenant(
-        &self,
-        tenant_version: u64,
-        name: &str,
-        read: Cached<Option<Arc<Tenant>>>,
-    ) {
-        let current = self.tenant_version.lock();
-        if *current == tenant_version {
-            self.tenants.insert(name.into(), read);
+    /// The current epoch, to be taken before a tenant is read.
+    pub(crate) fn tenant_epoch(&self) -> u32 {
+        self.tenant_epoch.now()
+    }
+
+    /// Caches a look-up, unless a tenant has changed since `epoch` was taken.
+    pub(crate) fn insert_tenant(&self, epoch: u32, name: &str, read: CachedTenant) {
+        let _lock = self.tenant_lock.lock();
+        if self.tenant_epoch.now() == epoch {
+            self.tenants.insert(name.into(), (epoch, read));
         }
     }
 
-    /// Drops all tenants after one of them was changed, here or by another server.
+    /// No cached tenant is current any more: one of them was changed, here or by another server.
     pub(crate) fn invalidate_tenants(&self) {
-        let mut tenant_version = self.tenant_version.lock();
-        self.tenants.clear();
-        *tenant_version += 1;
+        let _lock = self.tenant_lock.lock();
+        self.tenant_epoch.distrust();
+    }
+
+    /// No tenant is current until [`Self::resume`]: changes of other servers do not arrive.
+    pub(crate) fn suspend(&self) {
+        let _lock = self.tenant_lock.lock();
+        self.tenant_epoch.suspend();
+    }
+
+    /// Tenants that are cached from now on are current.
+    pub(crate) fn resume(&self) {
+        let _lock = self.tenant_lock.lock();
+        self.tenant_epoch.renew();
     }
 
     pub(crate) fn invalidate_gateways(&self, tenant: TenantId) {
@@ -170,14 +190,21 @@ mod tests {
             read_at: Timestamp(0),
         };
         let cached = || Some(auth_cache.tenant("lab")?.value?.settings_revision);
-        auth_cache.insert_tenant(auth_cache.tenant_version(), "lab", read(0));
+        auth_cache.insert_tenant(auth_cache.tenant_epoch(), "lab", read(0));
         assert_eq!(cached(), Some(0));
-        let old = auth_cache.tenant_version();
+        let old = auth_cache.tenant_epoch();
         auth_cache.invalidate_tenants();
         assert_eq!(cached(), None);
         auth_cache.insert_tenant(old, "lab", read(0));
         assert_eq!(cached(), None);
-        auth_cache.insert_tenant(auth_cache.tenant_version(), "lab", read(1));
+        auth_cache.insert_tenant(auth_cache.tenant_epoch(), "lab", read(1));
         assert_eq!(cached(), Some(1));
+        auth_cache.suspend();
+        auth_cache.insert_tenant(auth_cache.tenant_epoch(), "lab", read(2));
+        assert_eq!(cached(), None);
+        let known = auth_cache.last_known_tenant("lab");
+        assert_eq!(known.map(|tenant| tenant.settings_revision), Some(2));
+        auth_cache.resume();
+        assert_eq!(cached(), None);
     }
 }

@@ -1,6 +1,7 @@
 //! What the server keeps in memory to answer devices without the store.
 
 mod auth_cache;
+mod epoch;
 mod firmware_cache;
 mod read_model;
 
@@ -44,9 +45,22 @@ impl Caches {
         self.auth.invalidate_tenants();
     }
 
-    /// Drops all cached devices and tenants, when changes of other servers may have been missed.
+    /// No cached device or tenant is current any more, when changes may have been missed.
     pub fn invalidate_all(&self) {
         self.auth.invalidate_tenants();
         self.read_model.invalidate_all();
+    }
+
+    /// Changes of other servers do not arrive: nothing that is cached is used until [`Self::resume`], except to tell a
+    /// device that it has nothing to do while the store cannot be read.
+    pub fn suspend(&self) {
+        self.auth.suspend();
+        self.read_model.suspend();
+    }
+
+    /// Changes of other servers arrive from now on.
+    pub fn resume(&self) {
+        self.auth.resume();
+        self.read_model.resume();
     }
 }

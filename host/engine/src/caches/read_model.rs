@@ -7,6 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use quick_cache::{Equivalent, sync::Cache};
 use tidegate_core::id::TenantId;
 
+use super::epoch::Epoch;
 use crate::ports::PollView;
 
 /// Maximum number of cached devices; others are read from the store. One million fit, however they are distributed over
@@ -22,7 +23,8 @@ const VERSION_STRIPES: usize = 16_384;
 pub(crate) struct ReadModel {
     views: Cache<Key, CachedDevice>,
     /// Groups of devices that use gateways that are restricted to a group.
-    groups: Cache<Key, Arc<[String]>>,
+    groups: Cache<Key, (u32, Arc<[String]>)>,
+    epoch: Epoch,
     /// Per stripe: the number of changes.
     versions: Box<[Mutex<u64>]>,
     hasher: RandomState,
@@ -31,8 +33,33 @@ pub(crate) struct ReadModel {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct CachedDevice {
     view: PollView,
-    /// `None`: not computed yet.
-    polling_override: Option<CachedOverride>,
+    /// The epoch in which it was cached.
+    epoch: u32,
+    override_match: OverrideMatch,
+    /// The revision of the settings with that override. Apart from it, so that an entry stays small.
+    override_revision: i64,
+}
+
+/// Which polling override of the tenant's settings matches a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OverrideMatch {
+    NotComputed,
+    Nothing,
+    Index(u8),
+}
+
+impl CachedDevice {
+    fn polling_override(&self) -> Option<CachedOverride> {
+        let index = match self.override_match {
+            OverrideMatch::NotComputed => return None,
+            OverrideMatch::Nothing => None,
+            OverrideMatch::Index(index) => Some(index),
+        };
+        Some(CachedOverride {
+            revision: self.override_revision,
+            index,
+        })
+    }
 }
 
 /// The polling override of the tenant's settings that matches a device.
@@ -58,6 +85,7 @@ impl Default for ReadModel {
         Self {
             views: Cache::new(CAPACITY),
             groups: Cache::new(CAPACITY),
+            epoch: Epoch::default(),
             versions: (0..VERSION_STRIPES).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
         }
@@ -67,8 +95,34 @@ impl Default for ReadModel {
 impl ReadModel {
     /// The cached poll view of a device.
     pub(crate) fn get(&self, tenant: TenantId, device_id: &str) -> Option<PollView> {
+        let cached = self.current(&KeyRef { tenant, device_id })?;
+        Some(cached.view)
+    }
+
+    /// The poll view of a device as it was last known, current or not.
+    pub(crate) fn last_known(&self, tenant: TenantId, device_id: &str) -> Option<PollView> {
         let cached = self.views.get(&KeyRef { tenant, device_id })?;
         Some(cached.view)
+    }
+
+    fn current(&self, key: &KeyRef<'_>) -> Option<CachedDevice> {
+        let cached = self.views.get(key)?;
+        self.epoch.is_current(cached.epoch).then_some(cached)
+    }
+
+    fn cached(&self, view: PollView, polling_override: Option<CachedOverride>) -> CachedDevice {
+        CachedDevice {
+            view,
+            epoch: self.epoch.now(),
+            override_match: match polling_override {
+                None => OverrideMatch::NotComputed,
+                Some(CachedOverride { index: None, .. }) => OverrideMatch::Nothing,
+                Some(CachedOverride {
+                    index: Some(index), ..
+                }) => OverrideMatch::Index(index),
+            },
+            override_revision: polling_override.map_or(0, |cached| cached.revision),
+        }
     }
 
     /// The cached polling override of a device.
@@ -77,9 +131,8 @@ impl ReadModel {
         tenant: TenantId,
         device_id: &str,
     ) -> Option<CachedOverride> {
-        self.views
-            .get(&KeyRef { tenant, device_id })?
-            .polling_override
+        self.current(&KeyRef { tenant, device_id })?
+            .polling_override()
     }
 
     /// Caches the polling override of a cached device, unless the stripe has changed since the stamp was taken.
@@ -90,22 +143,27 @@ impl ReadModel {
     ) {
         let version = self.lock(stamp.stripe);
         if *version == stamp.version
-            && let Some(cached) = self.views.get(&stamp.key_ref())
+            && let Some(cached) = self.current(&stamp.key_ref())
         {
-            let polling_override = Some(polling_override);
-            self.views.insert(
-                stamp.key(),
-                CachedDevice {
-                    polling_override,
-                    ..cached
-                },
-            );
+            let cached = self.cached(cached.view, Some(polling_override));
+            self.views.insert(stamp.key(), cached);
         }
     }
 
     /// The cached groups of a device.
     pub(crate) fn groups(&self, tenant: TenantId, device_id: &str) -> Option<Arc<[String]>> {
-        self.groups.get(&KeyRef { tenant, device_id })
+        let (epoch, groups) = self.groups.get(&KeyRef { tenant, device_id })?;
+        self.epoch.is_current(epoch).then_some(groups)
+    }
+
+    /// The groups of a device as they were last known, current or not.
+    pub(crate) fn last_known_groups(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+    ) -> Option<Arc<[String]>> {
+        let (_, groups) = self.groups.get(&KeyRef { tenant, device_id })?;
+        Some(groups)
     }
 
     /// Caches the groups of a device, unless the stripe has changed since the stamp was taken. Reports of devices
@@ -113,7 +171,7 @@ impl ReadModel {
     pub(crate) fn insert_groups(&self, stamp: VersionStamp<'_>, groups: Arc<[String]>) {
         let version = self.lock(stamp.stripe);
         if *version == stamp.version {
-            self.groups.insert(stamp.key(), groups);
+            self.groups.insert(stamp.key(), (self.epoch.now(), groups));
         }
     }
 
@@ -132,14 +190,7 @@ impl ReadModel {
     pub(crate) fn insert_read(&self, stamp: VersionStamp<'_>, view: PollView) {
         let version = self.lock(stamp.stripe);
         if *version == stamp.version {
-            let polling_override = None;
-            self.views.insert(
-                stamp.key(),
-                CachedDevice {
-                    view,
-                    polling_override,
-                },
-            );
+            self.views.insert(stamp.key(), self.cached(view, None));
         }
     }
 
@@ -154,28 +205,16 @@ impl ReadModel {
         changes_device: bool,
     ) {
         let mut version = self.lock(stamp.stripe);
-        let cached = self.views.get(&stamp.key_ref());
+        let cached = self.current(&stamp.key_ref());
         if *version == stamp.version {
             let cached = cached.filter(|_| !changes_device);
-            let polling_override = cached.and_then(|cached| cached.polling_override);
-            self.views.insert(
-                stamp.key(),
-                CachedDevice {
-                    view,
-                    polling_override,
-                },
-            );
+            let polling_override = cached.and_then(|cached| cached.polling_override());
+            self.views
+                .insert(stamp.key(), self.cached(view, polling_override));
         } else if cached.is_none_or(|cached| cached.view != view) {
             self.views.remove(&stamp.key_ref());
         } else if changes_device {
-            let polling_override = None;
-            self.views.insert(
-                stamp.key(),
-                CachedDevice {
-                    view,
-                    polling_override,
-                },
-            );
+            self.views.insert(stamp.key(), self.cached(view, None));
         }
         *version += 1;
     }
@@ -189,13 +228,29 @@ impl ReadModel {
         *version += 1;
     }
 
-    /// Drops everything.
+    /// Nothing that is cached is current any more.
     pub(crate) fn invalidate_all(&self) {
+        self.outdate_stamps();
+        self.epoch.distrust();
+    }
+
+    /// Nothing is current until [`Self::resume`]: changes of other servers do not arrive.
+    pub(crate) fn suspend(&self) {
+        self.epoch.suspend();
+    }
+
+    /// What is cached from now on is current.
+    pub(crate) fn resume(&self) {
+        self.outdate_stamps();
+        self.epoch.renew();
+    }
+
+    /// What was read before is not cached any more. Called before the epoch changes: what is cached until then belongs
+    /// to the earlier epoch.
+    fn outdate_stamps(&self) {
         for stripe in 0..VERSION_STRIPES {
             *self.lock(stripe) += 1;
         }
-        self.views.clear();
-        self.groups.clear();
     }
 
     fn stripe(&self, tenant: TenantId, device_id: &str) -> usize {
@@ -301,6 +356,32 @@ mod tests {
         assert_eq!(model.get(LAB, "b"), None);
         model.invalidate(LAB, "a");
         assert_eq!(cached_view(&model), None);
+    }
+
+    #[test]
+    fn what_is_not_current_is_still_known() {
+        let model = ReadModel::default();
+        let last_known = || model.last_known(LAB, "a");
+        model.insert_read(model.stamp(LAB, "a"), view(1));
+        model.invalidate_all();
+        assert_eq!((cached_view(&model), last_known()), (None, Some(view(1))));
+        model.insert_read(model.stamp(LAB, "a"), view(2));
+        assert_eq!(cached_view(&model), Some(view(2)));
+
+        model.suspend();
+        assert_eq!((cached_view(&model), last_known()), (None, Some(view(2))));
+        model.insert_read(model.stamp(LAB, "a"), view(3));
+        model.invalidate_all();
+        model.suspend();
+        model.insert_changed(model.stamp(LAB, "a"), view(4), false);
+        assert_eq!((cached_view(&model), last_known()), (None, Some(view(4))));
+        model.resume();
+        assert_eq!((cached_view(&model), last_known()), (None, Some(view(4))));
+        model.insert_read(model.stamp(LAB, "a"), view(5));
+        assert_eq!(cached_view(&model), Some(view(5)));
+
+        model.invalidate(LAB, "a");
+        assert_eq!(last_known(), None, "the device itself has changed");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::{gateway::find_gateway_scope, groups::groups, poll_view::poll_view};
+use super::{gateway::find_gateway_scope, groups::groups, poll_view::poll_view_or_idle};
 use crate::{
     Engine, Error, Result, chain, fingerprint,
     ports::{Enrolment, LastSeenRecord, PollView, Tenant},
@@ -147,7 +147,7 @@ async fn check_target_token(
     presented: [u8; 32],
 ) -> Result<Option<AuthGrant>> {
     let access = &tenant.settings.access;
-    let Some(known) = poll_view(engine, tenant.id, device_id).await? else {
+    let Some(known) = poll_view_or_idle(engine, tenant.id, device_id).await? else {
         let trusts_first_token =
             access.trust_on_first_use && access.registration == Registration::Open;
         return Ok(trusts_first_token.then(|| AuthGrant::trusted_token(presented)));

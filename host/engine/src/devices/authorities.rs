@@ -2,7 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use tidegate_core::id::TenantId;
 
-use crate::{Engine, Result, caches::Cached, ports::Authority};
+use crate::{
+    Engine, Result,
+    caches::Cached,
+    ports::{Authority, StoreError},
+};
 
 /// How long a tenant's authorities are cached.
 const CACHE_TTL: Duration = Duration::from_secs(10);
@@ -16,7 +20,15 @@ pub async fn authorities(engine: &Engine, tenant: TenantId) -> Result<Arc<[Autho
     {
         return Ok(cached.value);
     }
-    let value: Arc<[Authority]> = engine.store().authorities(tenant).await?.into();
+    let value: Arc<[Authority]> = match engine.store().authorities(tenant).await {
+        Ok(authorities) => authorities.into(),
+        // The authorities as they were last known.
+        Err(error @ StoreError::Unavailable(_)) => {
+            let known = engine.caches.auth.authorities.get(&tenant).ok_or(error)?;
+            return Ok(known.value);
+        }
+        Err(error) => return Err(error.into()),
+    };
     let cached = Cached {
         value: Arc::clone(&value),
         read_at: now,

@@ -6,7 +6,7 @@ use tidegate_core::id::TenantId;
 use crate::{
     Engine, Result,
     caches::{Cached, CachedGateway},
-    ports::GatewayUse,
+    ports::{GatewayUse, StoreError},
 };
 
 /// How long a tenant's gateways are cached.
@@ -43,8 +43,19 @@ pub(super) async fn find_gateway_scope(
             return Ok(None);
         }
     }
-    let gateways = engine.store().gateways(tenant).await?.into_iter();
-    let value: Arc<[_]> = gateways.map(CachedGateway::new).collect();
+    let gateways = match engine.store().gateways(tenant).await {
+        Ok(gateways) => gateways,
+        // The gateways as they were last known.
+        Err(error @ StoreError::Unavailable(_)) => {
+            let Some(known) = engine.caches.auth.gateways.get(&tenant) else {
+                return Err(error.into());
+            };
+            let found = find_by_token(&known.value, token_sha256).ok_or(error)?;
+            return Ok(Some(scope_of(engine, tenant, found)));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let value: Arc<[_]> = gateways.into_iter().map(CachedGateway::new).collect();
     let found = find_by_token(&value, token_sha256).map(|found| scope_of(engine, tenant, found));
     engine.caches.auth.gateways.insert(
         tenant,

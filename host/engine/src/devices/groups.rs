@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use tidegate_core::{device::check_device_id, id::TenantId};
 
-use crate::{Engine, Result};
+use crate::{Engine, Result, ports::StoreError};
 
-/// The groups of a device, from the cache or the store; `None` if the device does not exist. Only gateways that are
+/// The groups of a device, from the cache or the store, or as they were last known while the store cannot be read; `None` if the device does not exist. Only gateways that are
 /// restricted to a group need them, so other tenants cache no groups.
 pub(super) async fn groups(
     engine: &Engine,
@@ -18,8 +18,18 @@ pub(super) async fn groups(
         return Ok(None);
     }
     let stamp = engine.caches.read_model.stamp(tenant, device_id);
-    let groups = engine.store().device_groups(tenant, device_id).await?;
-    let groups: Option<Arc<[String]>> = groups.map(Into::into);
+    let groups: Option<Arc<[String]>> = match engine.store().device_groups(tenant, device_id).await
+    {
+        Ok(groups) => groups.map(Into::into),
+        Err(error @ StoreError::Unavailable(_)) => {
+            let known = engine
+                .caches
+                .read_model
+                .last_known_groups(tenant, device_id);
+            return Ok(Some(known.ok_or(error)?));
+        }
+        Err(error) => return Err(error.into()),
+    };
     if let Some(groups) = &groups {
         engine
             .caches

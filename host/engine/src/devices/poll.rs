@@ -3,7 +3,9 @@ use std::time::Duration;
 use tidegate_core::device::check_device_id;
 use tokio::time::timeout;
 
-use super::{Caller, authenticate::check_enrolment, caller_view::caller_view, polling, window};
+use super::{
+    Caller, authenticate::check_enrolment, caller_view::caller_view_or_idle, polling, window,
+};
 use crate::{
     Engine, Error, Result,
     ports::{PollView, Tenant},
@@ -20,7 +22,7 @@ pub struct PollResponse {
 
 /// Answers a poll. An unknown device is registered if the caller may register it.
 pub async fn poll(engine: &Engine, tenant: &Tenant, caller: &Caller) -> Result<PollResponse> {
-    let view = match caller_view(engine, caller).await? {
+    let view = match caller_view_or_idle(engine, caller).await? {
         Some(view) if !view.is_unseen => view,
         Some(_) => register(engine, caller).await?,
         None if caller.may_register => register(engine, caller).await?,

@@ -1,6 +1,6 @@
 use tidegate_core::{device::check_device_id, id::TenantId};
 
-use crate::{Engine, Result, ports::PollView};
+use crate::{Engine, Error, Result, ports::PollView};
 
 /// The poll view of a device, from the read model or the store.
 pub(super) async fn poll_view(
@@ -20,4 +20,21 @@ pub(super) async fn poll_view(
         engine.caches.read_model.insert_read(stamp, view.clone());
     }
     Ok(view)
+}
+
+/// Like [`poll_view`]. While the store cannot be read, the view of a device that had nothing to do when it was last
+/// known: it is told to come back, which is never wrong for long. Offers are not answered from memory then.
+pub(super) async fn poll_view_or_idle(
+    engine: &Engine,
+    tenant: TenantId,
+    device_id: &str,
+) -> Result<Option<PollView>> {
+    match poll_view(engine, tenant, device_id).await {
+        Err(error @ Error::Unavailable { .. }) => {
+            let known = engine.caches.read_model.last_known(tenant, device_id);
+            let idle = known.filter(|view| view.open.is_none() && !view.is_unseen);
+            idle.map(Some).ok_or(error)
+        }
+        view => view,
+    }
 }

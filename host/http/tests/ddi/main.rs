@@ -6,6 +6,7 @@ mod errors;
 mod files;
 mod limits;
 mod nginx;
+mod outage;
 mod poll_intervals;
 mod polls;
 mod proxies;

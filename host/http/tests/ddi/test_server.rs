@@ -30,6 +30,7 @@ pub(crate) struct TestServer {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) addr: SocketAddr,
     artifacts: Arc<ArtifactStore>,
+    pub(crate) store: Arc<SqlStore>,
     shutdown: CancellationToken,
     _folder: tempfile::TempDir,
 }
@@ -62,8 +63,9 @@ impl TestServer {
         let options = Options::sqlite(&folder.path().join("tidegate.db"));
         let clock = Arc::new(ManualClock::at(1_700_000_000_000));
         let artifacts = Arc::new(ArtifactStore::in_memory());
+        let store = Arc::new(SqlStore::open(options).await?);
         let ports = Ports {
-            store: Arc::new(SqlStore::open(options).await?),
+            store: store.clone(),
             artifacts: artifacts.clone(),
             sandbox: Arc::new(NoSandbox),
             clock: clock.clone(),
@@ -106,6 +108,7 @@ impl TestServer {
             addr,
             shutdown,
             artifacts,
+            store,
             _folder: folder,
         })
     }
