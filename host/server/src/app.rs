@@ -288,7 +288,8 @@ async fn invalidate_changed(engine: Arc<Engine>, mut changes: BoxStream<'static,
                 span.record("tenant", display(tenant));
                 caches.invalidate_tenants();
             }
-            Invalidation::Everything => caches.invalidate_all(),
+            Invalidation::Suspended => caches.suspend(),
+            Invalidation::Everything => caches.resume(),
         }
     }
 }

@@ -26,6 +26,7 @@ use self::{
 use crate::{
     dialect::Dialect,
     error::{Failure, failed},
+    invalidation::ListenHealth,
     migrations,
     time_limits::TimeLimits,
     write_health::WriteHealth,
@@ -61,6 +62,7 @@ pub(crate) struct Database {
     writers: Pool,
     point_readers: Pool,
     write_health: Arc<WriteHealth>,
+    listen_health: Arc<ListenHealth>,
 }
 
 impl Database {
@@ -110,6 +112,7 @@ impl Database {
             writers,
             point_readers,
             write_health: Arc::default(),
+            listen_health: Arc::default(),
         })
     }
 
@@ -226,6 +229,14 @@ impl Database {
             .await
             .map_err(failed(PROBE))?;
         tx.commit().await
+    }
+
+    pub(crate) fn limits(&self) -> &TimeLimits {
+        &self.limits
+    }
+
+    pub(crate) fn listen_health(&self) -> &ListenHealth {
+        &self.listen_health
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

@@ -1,6 +1,9 @@
 //! Cache invalidation between servers, over PostgreSQL's LISTEN and NOTIFY.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures::{
     StreamExt as _,
@@ -10,6 +13,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgListener;
 use tidegate_core::id::TenantId;
 use tidegate_engine::{chain, ports::StoreError};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::{
     database::{Database, Tx},
@@ -37,7 +44,9 @@ pub enum Invalidation {
     },
     /// Cached data about this tenant is stale, except about its devices.
     Tenant(TenantId),
-    /// Messages may have been lost: all cached data may be stale.
+    /// Messages of other servers do not arrive: cached data must not be used until [`Self::Everything`].
+    Suspended,
+    /// Messages arrive from now on. Earlier ones may have been lost: all cached data may be stale.
     Everything,
 }
 
@@ -111,53 +120,146 @@ fn split_into_messages<'a>(device_ids: impl IntoIterator<Item = &'a str>) -> Vec
     messages
 }
 
-/// The invalidations of other servers. Begins with [`Invalidation::Everything`] once it listens.
+/// Whether this server hears the others. True until it subscribes.
+#[derive(Debug, Default)]
+pub(crate) struct ListenHealth {
+    is_deaf: AtomicBool,
+}
+
+impl ListenHealth {
+    pub(crate) fn unhealthy_reason(&self) -> Option<String> {
+        self.is_deaf.load(Ordering::Relaxed).then(|| {
+            "changes of other servers are not heard; devices are answered from the database"
+                .to_owned()
+        })
+    }
+}
+
+/// The invalidations of other servers. Begins with [`Invalidation::Suspended`], then [`Invalidation::Everything`] once it
+/// listens.
 pub(crate) fn subscribe(database: &Database) -> BoxStream<'static, Invalidation> {
     if database.dialect() == Dialect::Sqlite {
         return stream::pending().boxed();
     }
-    let (server_name, url) = (database.server_name(), database.url().to_owned());
-    stream::unfold(None::<PgListener>, move |listener| {
-        let (server_name, url) = (Arc::clone(&server_name), url.clone());
-        async move {
-            let (changes, listener) = next_invalidations(listener, &server_name, &url).await;
-            Some((stream::iter(changes), Some(listener)))
+    stream::unfold(Subscription::Deaf, {
+        let database = database.clone();
+        move |subscription| {
+            let database = database.clone();
+            async move {
+                let (changes, subscription) = subscription.next(&database).await;
+                Some((stream::iter(changes), subscription))
+            }
         }
     })
     .flatten()
     .boxed()
 }
 
-async fn next_invalidations(
-    listener: Option<PgListener>,
-    server_name: &str,
-    url: &str,
-) -> (Vec<Invalidation>, PgListener) {
-    if let Some(mut listener) = listener {
-        match listener.try_recv().await {
-            Ok(Some(message)) => return (parse_message(message.payload(), server_name), listener),
-            // The listener reconnected.
-            Ok(None) => return (vec![Invalidation::Everything], listener),
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "failed to listen for invalidations");
+enum Subscription {
+    /// It has lost its connection, or has none yet, and says so.
+    Deaf,
+    Connecting,
+    Listening(Listening),
+}
+
+struct Listening {
+    listener: PgListener,
+    /// When this server heard anything for the last time, if only its own word.
+    last_heard: Instant,
+    /// Sends the own word. It ends when this is dropped.
+    _echo: JoinSet<()>,
+}
+
+impl Subscription {
+    async fn next(self, database: &Database) -> (Vec<Invalidation>, Self) {
+        let health = database.listen_health();
+        match self {
+            Self::Deaf => {
+                health.is_deaf.store(true, Ordering::Relaxed);
+                (vec![Invalidation::Suspended], Self::Connecting)
             }
+            Self::Connecting => {
+                let listening = connect(database).await;
+                health.is_deaf.store(false, Ordering::Relaxed);
+                (vec![Invalidation::Everything], Self::Listening(listening))
+            }
+            Self::Listening(mut listening) => match listening.hear(database).await {
+                Some(changes) => (changes, Self::Listening(listening)),
+                None => (Vec::new(), Self::Deaf),
+            },
         }
     }
-    loop {
-        match listen(url).await {
-            Ok(listener) => return (vec![Invalidation::Everything], listener),
-            Err(error) => {
+}
+
+impl Listening {
+    /// The next message, or none if the connection is lost or silent.
+    async fn hear(&mut self, database: &Database) -> Option<Vec<Invalidation>> {
+        let limit = database.limits().silence;
+        match timeout_at(self.last_heard + limit, self.listener.try_recv()).await {
+            Ok(Ok(Some(message))) => {
+                self.last_heard = Instant::now();
+                Some(parse_message(message.payload(), &database.server_name()))
+            }
+            Ok(Ok(None)) => {
+                tracing::warn!("the connection for invalidations was closed");
+                None
+            }
+            Ok(Err(error)) => {
                 tracing::warn!(error = %chain(&error), "failed to listen for invalidations");
-                tokio::time::sleep(RECONNECT_DELAY).await;
+                None
+            }
+            Err(_) => {
+                tracing::warn!(
+                    ?limit,
+                    "the own word did not arrive on the connection for invalidations"
+                );
+                None
             }
         }
     }
 }
 
+async fn connect(database: &Database) -> Listening {
+    let limit = database.limits().connect * 2;
+    loop {
+        match timeout(limit, listen(database.url())).await {
+            Ok(Ok(listener)) => {
+                let mut echo = JoinSet::new();
+                echo.spawn(send_own_word(database.clone()));
+                return Listening {
+                    listener,
+                    last_heard: Instant::now(),
+                    _echo: echo,
+                };
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(error = %chain(&error), "failed to listen for invalidations");
+            }
+            Err(_) => tracing::warn!(?limit, "failed to listen for invalidations: no answer"),
+        }
+        tokio::time::sleep(RECONNECT_DELAY).await;
+    }
+}
+
 async fn listen(url: &str) -> Result<PgListener, sqlx::Error> {
     let mut listener = PgListener::connect(url).await?;
+    // A lost connection is reported at once.
+    listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     Ok(listener)
+}
+
+/// Notifies this server itself, so that silence means a fault. Other servers ignore a message without devices.
+async fn send_own_word(database: Database) {
+    loop {
+        // Its absence is noticed.
+        if let Ok(mut tx) = database.write().await
+            && send(&mut tx, TenantId(0), Some(Vec::new())).await.is_ok()
+        {
+            let _ = tx.commit().await;
+        }
+        tokio::time::sleep(database.limits().own_word).await;
+    }
 }
 
 fn parse_message(message: &str, server_name: &str) -> Vec<Invalidation> {
@@ -226,6 +328,7 @@ mod tests {
         };
         let other = store.another_server().await?;
         let mut changes = store.invalidations();
+        assert_eq!(changes.next().await, Some(Invalidation::Suspended));
         assert_eq!(changes.next().await, Some(Invalidation::Everything));
         for (database, tenant, id, is_committed) in [
             (&store.database, store.ours, "its own", true),
@@ -252,7 +355,7 @@ mod tests {
         let theirs = Invalidation::Tenant(store.theirs);
         assert_eq!(changes.next().await, Some(theirs));
 
-        // A lost connection yields `Everything`.
+        // A lost connection is noticed at once.
         let mut tx = store.database.write().await?;
         sqlx::query(
             "SELECT CASE WHEN pg_terminate_backend(pid) THEN 1 ELSE 0 END FROM pg_stat_activity \
@@ -261,6 +364,7 @@ mod tests {
         .fetch_all(tx.conn())
         .await?;
         tx.commit().await?;
+        assert_eq!(changes.next().await, Some(Invalidation::Suspended));
         assert_eq!(changes.next().await, Some(Invalidation::Everything));
         let mut tx = other.database.write().await?;
         notify_devices(&mut tx, store.ours, ["again"]).await?;

@@ -2,24 +2,27 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use sqlx::{
     AnyConnection, AnyPool, AssertSqlSafe, Connection as _,
     any::{AnyConnectOptions, AnyPoolOptions},
     pool::PoolConnection,
 };
 use tidegate_engine::ports::StoreError;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::connection::InUse;
 use crate::{dialect::Dialect, error::failed, time_limits::TimeLimits};
 
 /// A connection that was idle for longer is pinged before use.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(10);
+/// Delay between two attempts to reach a database that cannot be reached.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// PostgreSQL closes a connection whose server vanished after this many seconds without an answer.
 const KEEPALIVE: &str = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \
      SELECT set_config('tcp_user_timeout', '10000', false) WHERE version() LIKE '%linux%'";
@@ -29,6 +32,7 @@ const KEEPALIVE: &str = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interva
 pub(super) struct Pool {
     connections: AnyPool,
     in_use: Arc<AtomicU32>,
+    outage: Arc<Outage>,
     limits: TimeLimits,
 }
 
@@ -64,6 +68,7 @@ impl Pool {
                 return Ok(Self {
                     connections,
                     in_use: Arc::default(),
+                    outage: Arc::default(),
                     limits,
                 });
             }
@@ -76,14 +81,23 @@ impl Pool {
     }
 
     /// Gets a connection. If transactions use all of them, this waits for one; else the database is given only the
-    /// time for a new connection.
+    /// time for a new connection. While the database cannot be reached, one caller at a time tries, and the others fail
+    /// at once.
     pub(super) async fn acquire(&self) -> Result<(PoolConnection<sqlx::Any>, InUse), sqlx::Error> {
+        if self.connections.num_idle() == 0 && !self.outage.may_try(self.limits.connect) {
+            return Err(sqlx::Error::PoolTimedOut);
+        }
         let mut acquiring = pin!(self.connections.acquire());
         let acquired = match timeout(self.limits.connect, &mut acquiring).await {
             Ok(acquired) => acquired,
             Err(_) if self.is_in_use() => acquiring.await,
             Err(_) => Err(sqlx::Error::PoolTimedOut),
         };
+        match &acquired {
+            Ok(_) => self.outage.end(),
+            Err(_) if self.connections.is_closed() => {}
+            Err(_) => self.outage.begin(),
+        }
         Ok((acquired?, InUse::new(&self.in_use)))
     }
 
@@ -93,6 +107,41 @@ impl Pool {
 
     pub(super) fn connections(&self) -> &AnyPool {
         &self.connections
+    }
+}
+
+/// Whether the last attempt to get a connection failed.
+#[derive(Debug, Default)]
+struct Outage {
+    is_on: AtomicBool,
+    /// The time of the next attempt.
+    next_try: Mutex<Option<Instant>>,
+}
+
+impl Outage {
+    fn begin(&self) {
+        *self.next_try.lock() = Some(Instant::now() + RETRY_DELAY);
+        self.is_on.store(true, Ordering::Release);
+    }
+
+    fn end(&self) {
+        if self.is_on.load(Ordering::Acquire) {
+            self.is_on.store(false, Ordering::Release);
+        }
+    }
+
+    /// True if the caller may try. Then others may not while it does.
+    fn may_try(&self, attempt: Duration) -> bool {
+        if !self.is_on.load(Ordering::Acquire) {
+            return true;
+        }
+        let mut next_try = self.next_try.lock();
+        let now = Instant::now();
+        if next_try.is_some_and(|at| now < at) {
+            return false;
+        }
+        *next_try = Some(now + attempt + RETRY_DELAY);
+        true
     }
 }
 

@@ -134,6 +134,10 @@ impl DatabaseHealth for SqlStore {
         let of_writes = self.database.unhealthy_reason();
         let of_reports = || self.reports.unhealthy_reason();
         let of_registrations = || self.registrations.unhealthy_reason();
-        of_writes.or_else(of_reports).or_else(of_registrations)
+        let of_listening = || self.database.listen_health().unhealthy_reason();
+        of_writes
+            .or_else(of_reports)
+            .or_else(of_registrations)
+            .or_else(of_listening)
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use futures::StreamExt as _;
 use sqlx::AssertSqlSafe;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::{DatabaseHealth as _, Devices as _, StoreError, Tenants as _};
@@ -12,6 +13,7 @@ use crate::{
     Options, SqlStore, TimeLimits,
     database::Tx,
     error::failed,
+    invalidation::{Invalidation, notify_devices},
     test_database,
     test_fixture::{StoreFixture, later},
     testing::TestStore,
@@ -94,6 +96,8 @@ fn limits() -> TimeLimits {
         batch_statement: Duration::from_millis(500),
         idle_in_transaction: Duration::from_millis(1500),
         network: Duration::from_millis(100),
+        own_word: Duration::from_millis(100),
+        silence: Duration::from_millis(600),
         ..TimeLimits::default()
     }
 }
@@ -331,5 +335,43 @@ async fn a_server_of_the_database_that_became_a_standby_is_left() -> anyhow::Res
     assert!(is_unavailable(&refused), "{refused:?}");
     assert!(store.unhealthy_reason().is_some());
     store.create_tenant("NEW", NOW).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_hears_nothing_says_so_and_listens_anew() -> anyhow::Result<()> {
+    let Some(outage) = Outage::prepare().await? else {
+        return Ok(());
+    };
+    let is_deaf = || {
+        let reason = outage.server.database.listen_health().unhealthy_reason();
+        reason.is_some_and(|reason| reason.contains("not heard"))
+    };
+    let mut changes = outage.server.invalidations();
+    assert_eq!(changes.next().await, Some(Invalidation::Suspended));
+    assert!(outage.server.unhealthy_reason().is_some());
+    for fail in [TcpProxy::freeze, TcpProxy::refuse, TcpProxy::cut] {
+        assert_eq!(changes.next().await, Some(Invalidation::Everything));
+        assert!(!is_deaf());
+        // It hears itself, and that is no change.
+        let silent = tokio::time::timeout(2 * limits().silence, changes.next()).await;
+        assert!(silent.is_err(), "{silent:?}");
+
+        fail(&outage.proxy);
+        let started = Instant::now();
+        assert_eq!(changes.next().await, Some(Invalidation::Suspended));
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+        assert!(is_deaf());
+        outage.proxy.restore();
+    }
+    assert_eq!(changes.next().await, Some(Invalidation::Everything));
+    let mut tx = outage.direct.database.write().await?;
+    notify_devices(&mut tx, outage.direct.ours, ["a"]).await?;
+    tx.commit().await?;
+    let heard = Invalidation::Device {
+        tenant: outage.direct.ours,
+        device_id: "a".to_owned(),
+    };
+    assert_eq!(changes.next().await, Some(heard));
     Ok(())
 }
