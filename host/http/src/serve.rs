@@ -1,13 +1,18 @@
 use std::{
+    convert::Infallible,
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use axum::{Router, body::Body};
-use http::Request;
-use hyper::body::Incoming;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -38,6 +43,10 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEAD_BYTES: usize = 64 << 10;
 /// Delay after a failed accept: most failures are due to a lack of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// How long a connection without a request is kept at shutdown: the last response may still be on its way.
+const LINGER: Duration = Duration::from_millis(250);
+/// A response body of at most this size is written to the socket at once.
+const SMALL_BODY: u64 = 16 << 10;
 /// Minimum interval between warnings about the connection limit.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -93,6 +102,7 @@ impl HttpServer {
                 builder: builder.clone(),
                 router: router.clone(),
                 watcher: connections.watcher(),
+                shutdown: shutdown.clone(),
                 write_idle_timeout,
                 connection: Connection {
                     peer,
@@ -165,6 +175,7 @@ struct ConnectionTask {
     builder: Builder<TokioExecutor>,
     router: Router,
     watcher: Watcher,
+    shutdown: CancellationToken,
     write_idle_timeout: Duration,
     connection: Connection,
 }
@@ -184,10 +195,17 @@ impl ConnectionTask {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (router, connection) = (self.router, self.connection);
+        let open_requests = OpenRequests::default();
+        let counted = open_requests.clone();
         let service =
             TowerToHyperService::new(tower::service_fn(move |mut request: Request<Incoming>| {
+                let open_request = counted.begin();
                 request.extensions_mut().insert(connection.clone());
-                router.clone().oneshot(request.map(Body::new))
+                let responding = router.clone().oneshot(request.map(Body::new));
+                async move {
+                    let response = responding.await?;
+                    Ok::<_, Infallible>(open_request.until_sent(response))
+                }
             }));
         let stream = TokioIo::new(IdleTimeoutStream::new(
             stream,
@@ -195,7 +213,64 @@ impl ConnectionTask {
             self.write_idle_timeout,
         ));
         let connection = self.builder.serve_connection(stream, service);
-        self.watcher.watch(connection.into_owned()).await
+        tokio::select! {
+            ended = self.watcher.watch(connection.into_owned()) => ended,
+            // A head that is half sent would keep the connection open.
+            () = open_requests.ended_after(&self.shutdown) => Ok(()),
+        }
+    }
+}
+
+/// The requests of a connection whose responses are not sent yet.
+#[derive(Debug, Clone, Default)]
+struct OpenRequests(Arc<AtomicUsize>);
+
+struct OpenRequest(OpenRequests);
+
+impl OpenRequests {
+    fn begin(&self) -> OpenRequest {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OpenRequest(self.clone())
+    }
+
+    /// Returns when the server shuts down and the connection had no request for [`LINGER`].
+    async fn ended_after(&self, shutdown: &CancellationToken) {
+        shutdown.cancelled().await;
+        let mut was_idle = false;
+        loop {
+            let is_idle = self.0.load(Ordering::Relaxed) == 0;
+            if is_idle && was_idle {
+                return;
+            }
+            was_idle = is_idle;
+            tokio::time::sleep(LINGER).await;
+        }
+    }
+}
+
+impl OpenRequest {
+    /// Keeps the request open until its body is sent. A small body is sent at once, in the time of [`LINGER`].
+    fn until_sent(self, response: Response<Body>) -> Response<Body> {
+        if response
+            .body()
+            .size_hint()
+            .exact()
+            .is_some_and(|bytes| bytes <= SMALL_BODY)
+        {
+            return response;
+        }
+        response.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _open = &self;
+                frame
+            }))
+        })
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -24,6 +24,7 @@ use tidegate_store::{Invalidation, SqlStore};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{field::display, level_filters::LevelFilter};
@@ -36,8 +37,6 @@ use crate::{
 
 pub use context::AppContext;
 
-/// How long open requests may take to finish at shutdown.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 /// How often the files of the server's certificate are checked for changes.
 const TLS_RELOAD_PERIOD: Duration = Duration::from_secs(10);
 /// Where the built-in components are installed if they are not next to the program.
@@ -107,7 +106,10 @@ impl App {
             max_connections: config.limits.connections,
             write_idle_timeout: config.limits.answer_silence.0,
         };
-        let serving = serving.serve(listener, router, shutdown.clone(), SHUTDOWN_GRACE);
+        let shutdown_grace = config.shutdown_grace.0;
+        // The rest is for the loops and the buffers.
+        let request_grace = shutdown_grace * 4 / 5;
+        let serving = serving.serve(listener, router, shutdown.clone(), request_grace);
         let serving = tokio::spawn(serving);
         Ok(RunningApp {
             addr,
@@ -118,6 +120,7 @@ impl App {
             store: context.store,
             _data_dir_lock: data_dir_lock,
             shutdown,
+            shutdown_grace,
             serving,
         })
     }
@@ -134,29 +137,46 @@ pub struct RunningApp {
     store: Arc<SqlStore>,
     _data_dir_lock: File,
     shutdown: CancellationToken,
+    shutdown_grace: Duration,
     serving: JoinHandle<std::io::Result<()>>,
     campaign_loop: JoinHandle<()>,
     loops: JoinSet<()>,
 }
 
 impl RunningApp {
-    /// Refuses new connections, finishes accepted requests, and flushes buffers.
+    /// Refuses new connections, finishes accepted requests, and writes what is buffered. Ends after the configured time,
+    /// whatever hangs.
     pub async fn shutdown(mut self) -> Result<()> {
+        let until = Instant::now() + self.shutdown_grace;
         self.shutdown.cancel();
         self.engine.signals().stop();
-        let served = (&mut self.serving).await;
-        if tokio::time::timeout(SHUTDOWN_GRACE, &mut self.campaign_loop)
-            .await
-            .is_err()
-        {
-            tracing::warn!(timeout = ?SHUTDOWN_GRACE, "campaign loop did not stop in time");
+        // First, because a request that hangs may use up the time.
+        let flushed = timeout_at(until, self.flush()).await;
+        let served = timeout_at(until, &mut self.serving).await;
+        if timeout_at(until, &mut self.campaign_loop).await.is_err() {
+            tracing::warn!(timeout = ?self.shutdown_grace, "campaign loop did not stop in time");
+            self.campaign_loop.abort();
         }
-        self.loops.shutdown().await;
+        self.loops.abort_all();
+        // What the last requests left.
+        let flushed_again = timeout_at(until, self.flush()).await;
+        if timeout_at(until, self.store.close()).await.is_err() {
+            tracing::warn!(timeout = ?self.shutdown_grace, "database connections not closed in time");
+        }
+        served
+            .context("requests did not end in time")?
+            .context("serve")?
+            .context("serve")?;
+        for flushed in [flushed, flushed_again] {
+            flushed.context("buffers not written in time")??;
+        }
+        Ok(())
+    }
+
+    async fn flush(&self) -> Result<()> {
         let last_seen = devices::flush_last_seen(&self.engine).await;
         let used = access::flush_gateways_used(self.engine.store(), self.engine.caches()).await;
         let usage = plugins::flush_usage(self.engine.store(), self.engine.plugins()).await;
-        self.store.close().await;
-        served.context("serve")?.context("serve")?;
         last_seen.context("write last-seen times of devices")?;
         used.context("write last-use times of gateways")?;
         usage.context("write plugin usage")

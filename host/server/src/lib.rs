@@ -11,10 +11,13 @@ mod secret;
 pub mod span_export;
 mod system_clock;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use tidegate_sandbox::compile_child;
+
+/// How long blocking work may take at the end of the process.
+const BLOCKING_GRACE: Duration = Duration::from_secs(2);
 
 /// The program. The server starts itself with `compile-component` to compile in a child process; this is handled before
 /// threads start and the command line is parsed.
@@ -37,5 +40,8 @@ pub fn main() -> ExitCode {
             return command::fail(&anyhow::Error::new(error).context("start the runtime"));
         }
     };
-    runtime.block_on(cli.run())
+    let code = runtime.block_on(cli.run());
+    // Blocking work that hangs must not keep the process.
+    runtime.shutdown_timeout(BLOCKING_GRACE);
+    code
 }

@@ -68,3 +68,34 @@ async fn too_large_request_headers_are_refused() -> std::io::Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_a_request_that_is_not_sent() -> anyhow::Result<()> {
+    let server = TestServer::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let (router, shutdown) = (server.router.clone(), server.state.shutdown.clone());
+    let grace = Duration::from_mins(1);
+    let serving =
+        tokio::spawn(HttpServer::default().serve(listener, router, shutdown.clone(), grace));
+    let mut silent = TcpStream::connect(address).await?;
+    let mut half_sent = TcpStream::connect(address).await?;
+    half_sent
+        .write_all(b"GET /health HTTP/1.1\r\nhost: ")
+        .await?;
+    let mut second = TcpStream::connect(address).await?;
+    second
+        .write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /hea")
+        .await?;
+    let mut head = [0; 15];
+    second.read_exact(&mut head).await?;
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(10), serving).await???;
+    for stream in [&mut silent, &mut half_sent, &mut second] {
+        let mut rest = Vec::new();
+        // Closed, by its end or by a reset.
+        let _ = stream.read_to_end(&mut rest).await;
+    }
+    Ok(())
+}

@@ -8,7 +8,7 @@ mod suggestion;
 mod telemetry;
 mod toml_format;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use figment::{
@@ -34,6 +34,8 @@ pub struct Config {
     /// Listen address.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
+    /// Maximum duration of a graceful shutdown.
+    pub shutdown_grace: ConfigDuration,
     /// Folder of the database, the files and the caches, unless they are configured separately.
     pub data_dir: PathBuf,
     /// Development mode: accepts devices without a token, and issues tokens to every client.
@@ -157,6 +159,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            shutdown_grace: ConfigDuration(Duration::from_secs(25)),
             data_dir: PathBuf::from("tidegate-data"),
             dev: false,
             components: None,
