@@ -3,8 +3,8 @@ use std::sync::Arc;
 use tidegate_core::{id::TenantId, time::Timestamp};
 
 use crate::{
-    Actor, Authorized, Caches, Ctx, Error, Files, HealthRegistry, PluginCalls, Ports, Result, Role,
-    ServerCtx, Settings, Signals, UpdateWriter,
+    Actor, Authorized, Caches, ClusterClock, Ctx, Error, Files, HealthRegistry, PluginCalls, Ports,
+    Result, Role, ServerCtx, Settings, Signals, UpdateWriter,
     idempotency::IdempotencyKeys,
     last_seen_buffer::LastSeenBuffer,
     ports::{Entropy, Store},
@@ -15,6 +15,8 @@ use crate::{
 pub struct Engine {
     /// The adapters.
     pub(crate) ports: Ports,
+    /// The clock of `ports`.
+    pub(crate) clock: Arc<ClusterClock>,
     /// Settings from the configuration.
     pub(crate) settings: Settings,
     /// What answers and authenticates devices.
@@ -37,7 +39,9 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with empty caches.
-    pub fn new(ports: Ports, settings: Settings) -> Self {
+    pub fn new(mut ports: Ports, settings: Settings) -> Self {
+        let clock = Arc::new(ClusterClock::new(Arc::clone(&ports.clock)));
+        ports.clock = Arc::clone(&clock) as _;
         let (caches, signals) = (Arc::<Caches>::default(), Arc::<Signals>::default());
         let update_writer = UpdateWriter::new(
             Arc::clone(&ports.store),
@@ -51,6 +55,7 @@ impl Engine {
             files: Files::new(&ports, &settings),
             idempotency_keys: IdempotencyKeys::new(&ports, &settings),
             ports,
+            clock,
             settings,
             caches,
             last_seen: LastSeenBuffer::default(),
@@ -60,7 +65,14 @@ impl Engine {
         }
     }
 
-    /// The current time of the engine's clock.
+    /// Corrects the engine's clock to the one of the database.
+    pub async fn synchronize_clock(&self) {
+        self.clock
+            .synchronize(self.store(), &*self.ports.observer)
+            .await;
+    }
+
+    /// The current time of the engine's clock, which all servers of the database share.
     pub fn now(&self) -> Timestamp {
         self.ports.clock.now()
     }
@@ -122,7 +134,9 @@ impl Engine {
     /// Why this server cannot do its work: a background loop, or the database. `None`: it can.
     pub fn unhealthy_reason(&self) -> Option<String> {
         let of_loops = self.health.unhealthy_reason();
-        of_loops.or_else(|| self.store().unhealthy_reason())
+        of_loops
+            .or_else(|| self.store().unhealthy_reason())
+            .or_else(|| self.clock.unhealthy_reason())
     }
 
     /// Writes reports and single updates.

@@ -13,8 +13,8 @@ use axum::{
 };
 use http::Method;
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use strum::VariantNames;
 use tidegate_core::{Named as _, campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
@@ -33,6 +33,7 @@ pub struct Metrics {
     plugin_calls: IntCounterVec,
     plugin_fuel: IntCounterVec,
     plugin_seconds: HistogramVec,
+    clock_offset: Gauge,
     fleet: FleetGauges,
     log_lines_dropped: IntCounter,
     dropped_log_lines: DroppedLogLines,
@@ -103,6 +104,13 @@ impl Metrics {
                 &registry,
                 HistogramVec::new(plugin_seconds, &["plugin", "call"])?,
             )?,
+            clock_offset: register(
+                &registry,
+                Gauge::new(
+                    "tidegate_clock_offset_seconds",
+                    "How far the clock of the database is ahead of the server's.",
+                )?,
+            )?,
             fleet: FleetGauges::new(&registry)?,
             log_lines_dropped: register(
                 &registry,
@@ -141,6 +149,10 @@ impl Metrics {
 }
 
 impl Observer for Metrics {
+    fn clock_measured(&self, offset_ms: i64) {
+        self.clock_offset.set(offset_ms as f64 / 1000.0);
+    }
+
     fn plugin_called(
         &self,
         plugin: &str,

@@ -9,6 +9,10 @@ use tidegate_engine::ports::{Clock, Entropy};
 pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
+    fn is_wall_clock(&self) -> bool {
+        true
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the only implementation that reads the system clock"

@@ -16,6 +16,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use sqlx::any::AnyConnectOptions;
+use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::StoreError;
 use tokio::time::{sleep, timeout};
 
@@ -191,6 +192,17 @@ impl Database {
             Dialect::Sqlite => SQLITE_STATEMENT,
             Dialect::Postgres => self.limits.connect,
         }
+    }
+
+    /// PostgreSQL's time. SQLite has none but the server's.
+    pub(crate) async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        if self.dialect == Dialect::Sqlite {
+            return Ok(None);
+        }
+        let mut tx = self.read_single().await?;
+        let now = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+        let now = sqlx::query_scalar(now).fetch_one(tx.conn()).await;
+        Ok(Some(Timestamp(now.map_err(failed("read the time"))?)))
     }
 
     /// Why writes fail. While they do, a task tries to write, so that this ends without a request that writes.

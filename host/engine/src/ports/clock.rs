@@ -4,6 +4,11 @@ use tidegate_core::time::Timestamp;
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
+
+    /// Whether it shows the real time. A simulated one is not compared with the database's.
+    fn is_wall_clock(&self) -> bool {
+        false
+    }
 }
 
 /// Cryptographically secure randomness.

@@ -14,6 +14,9 @@ pub trait Observer: Send + Sync {
         fuel: u64,
         duration: Duration,
     );
+
+    /// The database's clock was found to be this many milliseconds ahead of the server's.
+    fn clock_measured(&self, _offset_ms: i64) {}
 }
 
 /// An observer that does nothing.

@@ -1,10 +1,18 @@
+use async_trait::async_trait;
+use tidegate_core::time::Timestamp;
+
 use super::{
     Access, AutoConfirmation, Campaigns, Devices, Files, Firmwares, Journal, KeyedRequests,
-    LatestDevices, Logs, Plugins, Registry, Runs, SingleUpdates, Statistics, Tenants, Updates,
+    LatestDevices, Logs, Plugins, Registry, Runs, SingleUpdates, Statistics, StoreError, Tenants,
+    Updates,
 };
 
 /// Whether the database can do its work.
+#[async_trait]
 pub trait DatabaseHealth {
+    /// The time of the database, which its servers share. `None`: it has no clock of its own, and one server.
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError>;
+
     /// Why it cannot, at the moment. Returns at once.
     fn unhealthy_reason(&self) -> Option<String>;
 }

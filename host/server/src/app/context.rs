@@ -66,8 +66,10 @@ impl AppContext {
             entropy: environment.entropy,
             observer: Arc::clone(&metrics) as _,
         };
+        let engine = Arc::new(Engine::new(ports, settings));
+        engine.synchronize_clock().await;
         Ok(Self {
-            engine: Arc::new(Engine::new(ports, settings)),
+            engine,
             metrics,
             store,
         })

@@ -20,8 +20,9 @@ mod updates;
 
 use std::path::Path;
 
+use async_trait::async_trait;
 use futures::stream::BoxStream;
-use tidegate_core::device::AttributeNames;
+use tidegate_core::{device::AttributeNames, time::Timestamp};
 use tidegate_engine::ports::{DatabaseHealth, StoreError};
 
 use crate::{
@@ -129,7 +130,12 @@ impl SqlStore {
     }
 }
 
+#[async_trait]
 impl DatabaseHealth for SqlStore {
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.database.time().await
+    }
+
     fn unhealthy_reason(&self) -> Option<String> {
         let of_writes = self.database.unhealthy_reason();
         let of_reports = || self.reports.unhealthy_reason();

@@ -1,0 +1,145 @@
+//! The time by which all servers of a database go.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use tidegate_core::time::Timestamp;
+use tokio::time::sleep;
+
+use crate::{
+    Engine, chain,
+    ports::{Clock, Observer, Store},
+};
+
+/// How often the difference to the database's clock is measured.
+const PERIOD: Duration = Duration::from_mins(1);
+/// A measurement that took longer says too little.
+const MAX_ROUND_TRIP_MS: i64 = 1000;
+/// A larger difference is logged.
+const WARNING_MS: i64 = 2000;
+/// With a larger difference the server is not ready: what still goes by its own clock would go wrong.
+const UNHEALTHY_MS: i64 = 30_000;
+const MAX_SILENCE: Duration = Duration::from_mins(5);
+
+/// The server's clock, corrected to the database's. Several servers share a database, and each of them sets leases,
+/// deadlines and wake-ups that the others compare with their own time.
+pub struct ClusterClock {
+    local: Arc<dyn Clock>,
+    /// What is added to the local time, in milliseconds.
+    offset: AtomicI64,
+}
+
+impl ClusterClock {
+    pub(crate) fn new(local: Arc<dyn Clock>) -> Self {
+        Self {
+            local,
+            offset: AtomicI64::new(0),
+        }
+    }
+
+    /// Measures the difference to the database's clock, and corrects this one. Without effect if the database has no
+    /// clock of its own, or if time is simulated.
+    pub async fn synchronize(&self, store: &dyn Store, observer: &dyn Observer) {
+        if !self.local.is_wall_clock() {
+            return;
+        }
+        let before = self.local.now().0;
+        match store.time().await {
+            Ok(Some(time)) => self.correct(before, time, self.local.now().0, observer),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "clock of the database not read; retrying");
+            }
+        }
+    }
+
+    fn correct(&self, before: i64, time: Timestamp, after: i64, observer: &dyn Observer) {
+        if !(0..=MAX_ROUND_TRIP_MS).contains(&(after - before)) {
+            return;
+        }
+        let offset = time.0 - i64::midpoint(before, after);
+        self.offset.store(offset, Ordering::Relaxed);
+        observer.clock_measured(offset);
+        if offset.abs() > WARNING_MS {
+            tracing::warn!(
+                offset_ms = offset,
+                "the clocks of this server and of the database differ; synchronize them, for example with NTP"
+            );
+        }
+    }
+
+    /// Why the server is not ready, if its clock is too wrong.
+    pub(crate) fn unhealthy_reason(&self) -> Option<String> {
+        let offset = self.offset.load(Ordering::Relaxed);
+        (offset.abs() > UNHEALTHY_MS).then(|| {
+            let seconds = offset.abs() / 1000;
+            let relation = if offset > 0 { "behind" } else { "ahead of" };
+            format!("the clock of this server is {seconds} s {relation} the one of the database")
+        })
+    }
+}
+
+impl Clock for ClusterClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.local.now().0 + self.offset.load(Ordering::Relaxed))
+    }
+
+    fn is_wall_clock(&self) -> bool {
+        self.local.is_wall_clock()
+    }
+}
+
+/// Measures the difference to the database's clock periodically, until it is dropped.
+pub async fn synchronize_clock_loop(engine: Arc<Engine>) {
+    let heartbeat = engine.health.register_loop("clock", MAX_SILENCE);
+    loop {
+        sleep(PERIOD).await;
+        heartbeat.run(engine.synchronize_clock()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::NoopObserver;
+
+    struct FixedClock;
+
+    impl Clock for FixedClock {
+        fn now(&self) -> Timestamp {
+            Timestamp(1_000_000)
+        }
+    }
+
+    fn clock() -> ClusterClock {
+        ClusterClock::new(Arc::new(FixedClock))
+    }
+
+    #[test]
+    fn the_clock_goes_by_the_time_of_the_database() {
+        let clock = clock();
+        clock.correct(1_000_000, Timestamp(1_300_050), 1_000_100, &NoopObserver);
+        assert_eq!(clock.now(), Timestamp(1_300_000));
+        let reason = "the clock of this server is 300 s behind the one of the database";
+        assert_eq!(clock.unhealthy_reason().as_deref(), Some(reason));
+        clock.correct(1_000_000, Timestamp(960_000), 1_000_000, &NoopObserver);
+        let reason = "the clock of this server is 40 s ahead of the one of the database";
+        assert_eq!(clock.unhealthy_reason().as_deref(), Some(reason));
+        clock.correct(1_000_000, Timestamp(1_030_000), 1_000_000, &NoopObserver);
+        assert_eq!(clock.unhealthy_reason(), None);
+        assert_eq!(clock.now(), Timestamp(1_030_000));
+    }
+
+    #[test]
+    fn a_slow_or_disturbed_measurement_is_ignored() {
+        let clock = clock();
+        clock.correct(1_000_000, Timestamp(1_300_000), 1_001_001, &NoopObserver);
+        clock.correct(1_000_000, Timestamp(1_300_000), 999_999, &NoopObserver);
+        assert_eq!(clock.now(), Timestamp(1_000_000));
+    }
+}
