@@ -1,0 +1,143 @@
+//! A server whose PostgreSQL cannot be reached, or has another time.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+use tidegate::{
+    app::{App, Environment, RunningApp},
+    config::{Config, ConfigDuration},
+};
+use tidegate_core::time::Timestamp;
+use tidegate_engine::ports::Clock;
+use tidegate_faults::TcpProxy;
+use tidegate_store::test_database;
+
+const GRACE: Duration = Duration::from_secs(3);
+/// For a busy machine.
+const MARGIN: Duration = Duration::from_secs(2);
+
+struct ServerOnPostgres {
+    app: RunningApp,
+    proxy: TcpProxy,
+    _folder: TempDir,
+}
+
+impl ServerOnPostgres {
+    /// None without a PostgreSQL server.
+    async fn start(environment: Environment) -> Result<Option<Self>> {
+        let url = test_database::create().await;
+        let Some(url) = url.map_err(anyhow::Error::from_boxed)? else {
+            return Ok(None);
+        };
+        // Fails if another test has installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (before, name) = url.rsplit_once('/').context("the name of the database")?;
+        let (scheme, target) = before.rsplit_once('@').context("the host")?;
+        let proxy = TcpProxy::start(target).await?;
+        let folder = tempfile::tempdir()?;
+        let components = folder.path().join("components");
+        std::fs::create_dir(&components)?;
+        let mut config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data_dir: folder.path().join("data"),
+            components: Some(components),
+            shutdown_grace: ConfigDuration(GRACE),
+            ..Config::default()
+        };
+        config.database.url = Some(format!("{scheme}@{}/{name}", proxy.addr()));
+        Ok(Some(Self {
+            app: App::start(config, environment).await?,
+            proxy,
+            _folder: folder,
+        }))
+    }
+
+    /// The status of the readiness probe, which answers in time, and its body.
+    async fn readiness(&self) -> Result<(u16, String)> {
+        let started = Instant::now();
+        let response = reqwest::get(format!("http://{}/readyz", self.app.addr)).await?;
+        let answer = (response.status().as_u16(), response.text().await?);
+        ensure!(started.elapsed() < MARGIN, "{:?}", started.elapsed());
+        Ok(answer)
+    }
+
+    async fn wait_for_readiness(&self, status: u16) -> Result<String> {
+        let started = Instant::now();
+        loop {
+            let (found, body) = self.readiness().await?;
+            if found == status {
+                return Ok(body);
+            }
+            ensure!(
+                started.elapsed() < Duration::from_mins(1),
+                "{found}: {body}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_survives_a_dead_network_and_stops_in_it() -> Result<()> {
+    let Some(server) = ServerOnPostgres::start(Environment::default()).await? else {
+        return Ok(());
+    };
+    server.wait_for_readiness(200).await?;
+    for fail in [TcpProxy::refuse, TcpProxy::freeze] {
+        fail(&server.proxy);
+        server.wait_for_readiness(503).await?;
+        server.proxy.restore();
+        server.wait_for_readiness(200).await?;
+    }
+    server.proxy.freeze();
+    let started = Instant::now();
+    // What could not be written is an error; that it takes no longer is what counts.
+    let _ = server.app.shutdown().await;
+    let elapsed = started.elapsed();
+    assert!(elapsed < GRACE + MARGIN, "{elapsed:?}");
+    Ok(())
+}
+
+/// A clock that stands still, years ago, and claims to be real.
+struct WrongClock;
+
+impl Clock for WrongClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_700_000_000_000)
+    }
+
+    fn is_wall_clock(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_goes_by_the_time_of_its_database() -> Result<()> {
+    let environment = Environment {
+        clock: Arc::new(WrongClock),
+        ..Environment::default()
+    };
+    let Some(server) = ServerOnPostgres::start(environment).await? else {
+        return Ok(());
+    };
+    let body = server.wait_for_readiness(503).await?;
+    assert!(body.contains("behind the one of the database"), "{body}");
+    let time = server.app.engine.store().time().await?;
+    let time = time.context("PostgreSQL has a clock")?;
+    // The wrong clock stands still, so the server's time is the one of the last measurement.
+    server.app.engine.synchronize_clock().await;
+    let difference = server.app.engine.now().0 - time.0;
+    assert!((0..60_000).contains(&difference), "{difference}");
+    let metrics = reqwest::get(format!("http://{}/metrics", server.app.addr)).await?;
+    let metrics = metrics.text().await?;
+    let offset = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("tidegate_clock_offset_seconds "))
+        .context("the metric")?;
+    assert!(offset.parse::<f64>()? > 1000.0, "{offset}");
+    server.app.shutdown().await
+}
