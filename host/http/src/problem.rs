@@ -135,6 +135,17 @@ impl Problem {
         &self.detail
     }
 
+    /// The errors of this and another problem of the same request, with the code of this one.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.errors.extend(other.errors);
+        Self::invalid(self.code, self.errors)
+    }
+
+    /// The fields that it names.
+    pub(crate) fn into_errors(self) -> Vec<FieldError> {
+        self.errors
+    }
+
     /// Replaces the list of broken rules.
     pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;

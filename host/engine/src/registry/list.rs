@@ -1,6 +1,6 @@
 use tidegate_core::{
     device::Device,
-    selector::{DEVICE_FIELDS, parse},
+    selector::{DEVICE_FIELDS, Selector, parse},
 };
 
 use crate::{
@@ -8,33 +8,32 @@ use crate::{
     ports::{DeviceFilter, DeviceSort, Page, PageRequest, Store},
 };
 
-/// Lists devices that match `q` (RSQL), sorted by `sort` (`field` or `field:desc`).
+/// Lists devices.
 pub async fn list(
     ctx: &Ctx,
     store: &dyn Store,
-    q: Option<&str>,
-    sort: Option<&str>,
+    filter: &DeviceFilter,
     page: PageRequest,
 ) -> Result<Page<Device>> {
-    let selector = q.map(|q| parse(q, &DEVICE_FIELDS)).transpose();
-    let selector = selector
-        .map_err(|error| Error::invalid("invalid_selector", "selector", error.to_string()))?;
-    let (sort, descending) = sort.map_or(Ok((DeviceSort::default(), false)), parse_sort)?;
-    let filter = DeviceFilter {
-        selector,
-        sort,
-        descending,
-    };
-    Ok(store.list_devices(ctx.tenant, &filter, page).await?)
+    Ok(store.list_devices(ctx.tenant, filter, page).await?)
 }
 
-fn parse_sort(text: &str) -> Result<(DeviceSort, bool)> {
-    let (field, direction) = text.split_once(':').unwrap_or((text, "asc"));
-    let sort = field.parse().map_err(|_| bad_sort())?;
-    match direction {
-        "asc" => Ok((sort, false)),
-        "desc" => Ok((sort, true)),
-        _ => Err(bad_sort()),
+impl DeviceFilter {
+    /// The devices that match a selector in RSQL.
+    pub fn parse_selector(text: &str) -> Result<Selector> {
+        parse(text, &DEVICE_FIELDS)
+            .map_err(|error| Error::invalid("invalid_selector", "selector", error.to_string()))
+    }
+
+    /// The sort key and whether its order is descending: `field`, `field:asc` or `field:desc`.
+    pub fn parse_sort(text: &str) -> Result<(DeviceSort, bool)> {
+        let (field, direction) = text.split_once(':').unwrap_or((text, "asc"));
+        let sort = field.parse().map_err(|_| bad_sort())?;
+        match direction {
+            "asc" => Ok((sort, false)),
+            "desc" => Ok((sort, true)),
+            _ => Err(bad_sort()),
+        }
     }
 }
 
@@ -50,12 +49,13 @@ mod tests {
 
     #[test]
     fn a_sort_is_a_field_and_a_direction() {
-        assert_eq!(parse_sort("name").ok(), Some((DeviceSort::Name, false)));
+        let parse = DeviceFilter::parse_sort;
+        assert_eq!(parse("name").ok(), Some((DeviceSort::Name, false)));
         assert_eq!(
-            parse_sort("last_seen:desc").ok(),
+            parse("last_seen:desc").ok(),
             Some((DeviceSort::LastSeen, true))
         );
-        assert!(parse_sort("name:up").is_err());
-        assert!(parse_sort("secret").is_err());
+        assert!(parse("name:up").is_err());
+        assert!(parse("secret").is_err());
     }
 }

@@ -7,7 +7,7 @@ use strum::VariantNames;
 use tidegate_core::{
     Named,
     access::Registration,
-    campaign::Priority,
+    campaign::{CampaignStatus, Priority},
     mode::DeviceMode,
     plugin::RollbackScope,
     update::{OnDenied, SuccessCriteriaName, UpdateTypeName},
@@ -23,6 +23,7 @@ use utoipa::{
 pub(crate) struct EnumField<T>(pub(crate) T);
 
 // utoipa's derive asks the arguments of a generic type for schemas, which enums of other crates do not have.
+pub(crate) type CampaignStatusField = EnumField<CampaignStatus>;
 pub(crate) type DeviceModeField = EnumField<DeviceMode>;
 pub(crate) type OnDeniedField = EnumField<OnDenied>;
 pub(crate) type PriorityField = EnumField<Priority>;

@@ -29,28 +29,51 @@ pub(crate) struct PageQuery {
     pub(crate) offset: Option<u64>,
 }
 
-/// Query parameters. Unknown parameters and invalid values are 422.
-pub(crate) struct QueryParams<T>(pub(crate) T);
+/// The parameters of an operation as they are sent, with their rules.
+pub(crate) trait Query: DeserializeOwned {
+    /// What the handler gets.
+    type Params;
 
-impl<T: DeserializeOwned> FromRequestParts<AppState> for QueryParams<T> {
-    type Rejection = Problem;
+    /// Converts the parameters. The problem names every parameter that breaks a rule; [`both`] combines the problems
+    /// of several parameters.
+    fn check(self) -> Result<Self::Params>;
+}
 
-    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self> {
-        parse(parts.uri.query().unwrap_or_default()).map(Self)
+impl Query for PageQuery {
+    type Params = PageRequest;
+
+    fn check(self) -> Result<PageRequest> {
+        page(self.limit, self.offset)
     }
 }
 
-/// Parses a query. An error names every parameter that is invalid or unknown.
-fn parse<T: DeserializeOwned>(query: &str) -> Result<T> {
+/// Checked query parameters. Unknown parameters and invalid values are 422.
+pub(crate) struct QueryParams<T: Query>(pub(crate) T::Params);
+
+impl<T: Query> FromRequestParts<AppState> for QueryParams<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self> {
+        parse::<T>(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+/// Parses and checks a query. An error names every parameter that is invalid, is unknown or breaks a rule.
+fn parse<T: Query>(query: &str) -> Result<T::Params> {
     let mut invalid: Vec<FieldError> = Vec::new();
     let mut valid = Cow::Borrowed(query);
     loop {
         let pairs = form_urlencoded::parse(valid.as_bytes());
-        let Attempt { result, unknown } = decode(serde_urlencoded::Deserializer::new(pairs));
+        let Attempt { result, unknown } =
+            decode::<T, _>(serde_urlencoded::Deserializer::new(pairs));
         let unknown: Vec<_> = unknown.iter().map(|path| parameter_name(path)).collect();
         let (path, error) = match result {
-            Ok(value) if unknown.is_empty() && invalid.is_empty() => return Ok(value),
-            Ok(_) => return Err(decode_problem(invalid, unknown, Vec::new())),
+            Ok(query) if unknown.is_empty() && invalid.is_empty() => return query.check(),
+            // Invalid parameters were left out, so the rules concern the others.
+            Ok(query) => {
+                let rules = query.check().err().map(Problem::into_errors);
+                return Err(decode_problem(invalid, unknown, rules.unwrap_or_default()));
+            }
             Err(error) => error,
         };
         let name = parameter_name(&path);
@@ -79,6 +102,15 @@ fn without(query: &str, name: &str) -> Option<String> {
 /// The name of the parameter at a JSON pointer.
 fn parameter_name(path: &str) -> String {
     path.trim_start_matches('/').to_owned()
+}
+
+/// Both values, or one problem with the errors of both.
+pub(crate) fn both<A, B>(first: Result<A>, second: Result<B>) -> Result<(A, B)> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (Err(first), Err(second)) => Err(first.and(second)),
+        (Err(problem), Ok(_)) | (Ok(_), Err(problem)) => Err(problem),
+    }
 }
 
 /// The page for `limit` and `offset`; 422 that names each that is out of range.
@@ -127,6 +159,20 @@ mod tests {
         q: Option<String>,
     }
 
+    impl Query for TestQuery {
+        type Params = Self;
+
+        fn check(self) -> Result<Self> {
+            let is_empty = self.q.as_deref() == Some("");
+            let q = if is_empty {
+                Err(Problem::field("invalid_q", "q", "must not be empty"))
+            } else {
+                Ok(())
+            };
+            both(page(self.limit, None), q).map(|_| self)
+        }
+    }
+
     #[test]
     fn parameters_are_read_or_refused() {
         let expected = TestQuery {
@@ -157,6 +203,22 @@ mod tests {
         let mut names = problem.field_paths();
         names.sort_unstable();
         assert_eq!(names, ["colour", "is_beta", "limit", "q", "size"]);
+    }
+
+    #[test]
+    fn broken_rules_are_named_with_the_other_errors() {
+        for (query, expected) in [
+            ("limit=0&colour=red", vec!["colour", "limit"]),
+            ("limit=0&is_beta=maybe&q=", vec!["is_beta", "limit", "q"]),
+            ("limit=0&q=", vec!["limit", "q"]),
+            // The rules of an invalid parameter are not checked.
+            ("limit=x&q=", vec!["limit", "q"]),
+        ] {
+            let problem = parse::<TestQuery>(query).expect_err("an error");
+            let mut names = problem.field_paths();
+            names.sort_unstable();
+            assert_eq!(names, expected, "{query}");
+        }
     }
 
     #[test]

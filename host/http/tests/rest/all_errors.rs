@@ -144,6 +144,76 @@ async fn the_metadata_of_a_firmware_reports_all_errors() {
 }
 
 #[tokio::test]
+async fn all_errors_of_a_query_are_reported() {
+    let server = TestServer::new().await;
+    server.fleet(1).await;
+    for (method, query, fields) in [
+        (
+            "GET",
+            "devices?limit=0&colour=red&q=hw_model%3D&sort=secret&offset=x",
+            vec!["colour", "limit", "offset", "q", "sort"],
+        ),
+        (
+            "GET",
+            "devices?limit=0&q=hw_model%3D&sort=secret",
+            vec!["limit", "q", "sort"],
+        ),
+        (
+            "GET",
+            "campaigns?status=sleeping&limit=0&colour=red",
+            vec!["colour", "limit", "status"],
+        ),
+        (
+            "GET",
+            "firmware?is_beta=maybe&limit=0&colour=red",
+            vec!["colour", "is_beta", "limit"],
+        ),
+        ("GET", "plugins?limit=0&colour=red", vec!["colour", "limit"]),
+        (
+            "GET",
+            "campaigns/1/journal?after=x&limit=0&colour=red",
+            vec!["after", "colour", "limit"],
+        ),
+        (
+            "GET",
+            "campaigns/1/updates?limit=0&colour=red",
+            vec!["colour", "limit"],
+        ),
+        (
+            "POST",
+            "campaigns/1/journal/1/replay?revision=x&colour=red",
+            vec!["colour", "revision"],
+        ),
+        (
+            "GET",
+            "devices/pi-0/updates?limit=0&colour=red",
+            vec!["colour", "limit"],
+        ),
+        (
+            "GET",
+            "devices/pi-0/attributes/history?limit=0&offset=x",
+            vec!["limit", "offset"],
+        ),
+        (
+            "GET",
+            "devices/pi-0/log?limit=0&update_id=x",
+            vec!["limit", "update_id"],
+        ),
+        (
+            "GET",
+            "updates/1/log?limit=0&after=x",
+            vec!["after", "limit"],
+        ),
+    ] {
+        let path = format!("/api/v1/{query}");
+        let response = server.send(method, &path, &server.admin, &json!({})).await;
+        let (_, mut found) = response.expect_problem(422);
+        found.sort();
+        assert_eq!(found, fields, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn a_rule_that_reads_an_invalid_field_is_not_reported() {
     let server = TestServer::new().await;
     server.fleet(1).await;

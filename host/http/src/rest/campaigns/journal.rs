@@ -1,7 +1,10 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use tidegate_core::Named as _;
-use tidegate_engine::{Ctx, campaigns, ports::JournalEntry};
+use tidegate_engine::{
+    Ctx, campaigns,
+    ports::{JournalEntry, PageRequest},
+};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -9,7 +12,7 @@ use crate::{
     problem::Result,
     rest::{
         extract::{PathParams, parse_id},
-        query::{QueryParams, page},
+        query::{Query, QueryParams, page},
         response::{List, Time},
     },
 };
@@ -22,6 +25,15 @@ pub(crate) struct JournalQuery {
     /// 1 to 500, 50 when left out.
     limit: Option<u32>,
     offset: Option<u64>,
+}
+
+impl Query for JournalQuery {
+    /// The number of the entry before the first one, and the page.
+    type Params = (i64, PageRequest);
+
+    fn check(self) -> Result<Self::Params> {
+        Ok((self.after.unwrap_or(0), page(self.limit, self.offset)?))
+    }
 }
 
 /// A call of a plugin, or an action of the server itself.
@@ -56,11 +68,9 @@ pub(crate) async fn list_journal(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
-    QueryParams(query): QueryParams<JournalQuery>,
+    QueryParams((after, page)): QueryParams<JournalQuery>,
 ) -> Result<Json<List<EntryBody>>> {
     let campaign = parse_id("campaign", &campaign)?;
-    let page = page(query.limit, query.offset)?;
-    let after = query.after.unwrap_or(0);
     let found = campaigns::journal(&ctx, state.engine.store(), campaign, after, page).await?;
     let items = found.items.into_iter().map(EntryBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))

@@ -1,16 +1,18 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use strum::VariantNames;
-use tidegate_core::campaign::CampaignStatus;
-use tidegate_engine::{Ctx, campaigns, ports::CampaignFilter};
+use tidegate_engine::{
+    Ctx, campaigns,
+    ports::{CampaignFilter, PageRequest},
+};
 use utoipa::IntoParams;
 
 use super::body::{CampaignBody, summary};
 use crate::{
     AppState,
-    problem::{Problem, Result},
+    problem::Result,
     rest::{
-        query::{QueryParams, page},
+        enum_field::CampaignStatusField,
+        query::{Query, QueryParams, page},
         response::List,
     },
 };
@@ -19,10 +21,22 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub(crate) struct CampaignsQuery {
     /// Only campaigns with this status.
-    status: Option<String>,
+    #[param(inline)]
+    status: Option<CampaignStatusField>,
     /// 1 to 500, 50 when left out.
     limit: Option<u32>,
     offset: Option<u64>,
+}
+
+impl Query for CampaignsQuery {
+    type Params = (CampaignFilter, PageRequest);
+
+    fn check(self) -> Result<Self::Params> {
+        let filter = CampaignFilter {
+            status: self.status.map(|status| status.0),
+        };
+        Ok((filter, page(self.limit, self.offset)?))
+    }
 }
 
 /// Lists campaigns, newest first, without their waves.
@@ -33,20 +47,9 @@ pub(crate) struct CampaignsQuery {
 pub(crate) async fn list_campaigns(
     ctx: Ctx,
     State(state): State<AppState>,
-    QueryParams(query): QueryParams<CampaignsQuery>,
+    QueryParams((filter, page)): QueryParams<CampaignsQuery>,
 ) -> Result<Json<List<CampaignBody>>> {
-    let page = page(query.limit, query.offset)?;
-    let filter = CampaignFilter {
-        status: query.status.as_deref().map(status).transpose()?,
-    };
     let found = campaigns::list(&ctx, state.engine.store(), &filter, page).await?;
     let items: Result<_> = found.items.into_iter().map(summary).collect();
     Ok(Json(List::new(items?, found.total, page)))
-}
-
-fn status(text: &str) -> Result<CampaignStatus> {
-    text.parse().map_err(|_| {
-        let known = <CampaignStatus as VariantNames>::VARIANTS.join(", ");
-        Problem::field("wrong_type", "status", format!("must be one of {known}"))
-    })
 }

@@ -1,7 +1,7 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_core::id::Digest;
+use tidegate_core::id::{Digest, InvalidDigest};
 use tidegate_engine::{Ctx, Error, campaigns};
 use utoipa::{IntoParams, ToSchema};
 
@@ -10,7 +10,7 @@ use crate::{
     problem::{Problem, Result},
     rest::{
         extract::{PathParams, parse_id},
-        query::QueryParams,
+        query::{Query, QueryParams},
     },
 };
 
@@ -19,6 +19,17 @@ use crate::{
 pub(crate) struct ReplayQuery {
     /// Another revision of the same plugin to call instead.
     revision: Option<String>,
+}
+
+impl Query for ReplayQuery {
+    type Params = Option<Digest>;
+
+    fn check(self) -> Result<Option<Digest>> {
+        let revision = self.revision.map(|text| text.parse()).transpose();
+        revision.map_err(|error: InvalidDigest| {
+            Problem::field("wrong_type", "revision", error.to_string())
+        })
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,18 +56,12 @@ pub(crate) async fn replay_decision(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams((campaign, seq)): PathParams<(String, String)>,
-    QueryParams(query): QueryParams<ReplayQuery>,
+    QueryParams(revision): QueryParams<ReplayQuery>,
 ) -> Result<Json<Replayed>> {
     let (campaign, seq) = (
         parse_id("campaign", &campaign)?,
         parse_id("journal entry", &seq)?,
     );
-    let revision = query
-        .revision
-        .map(|text| text.parse::<Digest>())
-        .transpose();
-    let revision =
-        revision.map_err(|error| Problem::field("wrong_type", "revision", error.to_string()))?;
     let engine = &state.engine;
     let replay = campaigns::replay(
         &ctx,

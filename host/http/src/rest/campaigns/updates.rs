@@ -6,7 +6,7 @@ use crate::{
     problem::Result,
     rest::{
         extract::{PathParams, parse_id},
-        query::{PageQuery, QueryParams, page},
+        query::{PageQuery, QueryParams},
         response::List,
         shared::UpdateBody,
     },
@@ -22,10 +22,9 @@ pub(crate) async fn list_campaign_updates(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
-    QueryParams(query): QueryParams<PageQuery>,
+    QueryParams(page): QueryParams<PageQuery>,
 ) -> Result<Json<List<UpdateBody>>> {
     let campaign = parse_id("campaign", &campaign)?;
-    let page = page(query.limit, query.offset)?;
     let found = campaigns::updates(&ctx, state.engine.store(), campaign, page).await?;
     let items = found.items.into_iter().map(UpdateBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))

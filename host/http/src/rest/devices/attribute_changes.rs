@@ -9,7 +9,7 @@ use crate::{
     problem::Result,
     rest::{
         extract::PathParams,
-        query::{PageQuery, QueryParams, page},
+        query::{PageQuery, QueryParams},
         response::{List, Time},
     },
 };
@@ -42,9 +42,8 @@ pub(crate) async fn list_attribute_changes(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
-    QueryParams(query): QueryParams<PageQuery>,
+    QueryParams(page): QueryParams<PageQuery>,
 ) -> Result<Json<List<AttributeChangeBody>>> {
-    let page = page(query.limit, query.offset)?;
     let found = registry::attribute_changes(&ctx, state.engine.store(), &device, page).await?;
     let items = found.items.into_iter().map(AttributeChangeBody::from);
     Ok(Json(List::new(items.collect(), found.total, page)))

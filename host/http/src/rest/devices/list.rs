@@ -1,14 +1,18 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use tidegate_engine::{Ctx, registry};
+use tidegate_engine::{
+    Ctx,
+    ports::{DeviceFilter, PageRequest},
+    registry,
+};
 use utoipa::IntoParams;
 
 use super::body::DeviceBody;
 use crate::{
     AppState,
-    problem::Result,
+    problem::{Problem, Result},
     rest::{
-        query::{QueryParams, page},
+        query::{Query, QueryParams, both, page},
         response::List,
     },
 };
@@ -27,6 +31,27 @@ pub(crate) struct DevicesQuery {
     offset: Option<u64>,
 }
 
+impl Query for DevicesQuery {
+    type Params = (DeviceFilter, PageRequest);
+
+    fn check(self) -> Result<Self::Params> {
+        let selector = self.q.as_deref().map(DeviceFilter::parse_selector);
+        let sort = self.sort.as_deref().map(DeviceFilter::parse_sort);
+        let filter = both(
+            selector.transpose().map_err(Problem::from),
+            sort.transpose().map_err(Problem::from),
+        );
+        let ((selector, sort), page) = both(filter, page(self.limit, self.offset))?;
+        let (sort, descending) = sort.unwrap_or_default();
+        let filter = DeviceFilter {
+            selector,
+            sort,
+            descending,
+        };
+        Ok((filter, page))
+    }
+}
+
 /// Lists devices.
 #[utoipa::path(
     get, path = "/devices", tag = "devices", params(DevicesQuery),
@@ -35,11 +60,9 @@ pub(crate) struct DevicesQuery {
 pub(crate) async fn list_devices(
     ctx: Ctx,
     State(state): State<AppState>,
-    QueryParams(query): QueryParams<DevicesQuery>,
+    QueryParams((filter, page)): QueryParams<DevicesQuery>,
 ) -> Result<Json<List<DeviceBody>>> {
-    let page = page(query.limit, query.offset)?;
-    let (q, sort) = (query.q.as_deref(), query.sort.as_deref());
-    let found = registry::list(&ctx, state.engine.store(), q, sort, page).await?;
+    let found = registry::list(&ctx, state.engine.store(), &filter, page).await?;
     let items = found.items.into_iter().map(DeviceBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))
 }

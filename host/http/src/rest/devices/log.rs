@@ -14,7 +14,7 @@ use crate::{
     problem::Result,
     rest::{
         extract::PathParams,
-        query::{QueryParams, page},
+        query::{Query, QueryParams, page},
         response::Time,
         shared::{LogLineBody, UpdateBody, accepts_event_stream, follow_logs},
     },
@@ -27,6 +27,16 @@ pub(crate) struct LogQuery {
     update_id: Option<i32>,
     /// 1 to 500, 50 when left out.
     limit: Option<u32>,
+}
+
+impl Query for LogQuery {
+    /// The update, and the maximum number of lines.
+    type Params = (Option<UpdateId>, u32);
+
+    fn check(self) -> Result<Self::Params> {
+        let limit = page(self.limit, None)?.limit;
+        Ok((self.update_id.map(UpdateId), limit))
+    }
 }
 
 /// Feedback and log of a device for one update.
@@ -84,16 +94,13 @@ pub(crate) async fn show_update_log(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
-    QueryParams(query): QueryParams<LogQuery>,
+    QueryParams((update, limit)): QueryParams<LogQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
     if accepts_event_stream(&headers) {
         let device = registry::get(&ctx, state.engine.store(), &device).await?;
-        let update = query.update_id.map(UpdateId);
         return follow_logs(&state, ctx, device.key, update, &headers);
     }
-    let limit = page(query.limit, None)?.limit;
-    let update = query.update_id.map(UpdateId);
     let log = registry::feedback_log(&ctx, state.engine.store(), &device, update, limit).await?;
     let items: Vec<_> = log.lines.into_iter().map(FeedbackBody::from).collect();
     let count = items.len() as u64;

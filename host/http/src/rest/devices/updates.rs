@@ -9,7 +9,7 @@ use crate::{
     problem::Result,
     rest::{
         extract::PathParams,
-        query::{PageQuery, QueryParams, page},
+        query::{PageQuery, QueryParams},
         response::percent,
         shared::UpdateBody,
     },
@@ -55,9 +55,8 @@ pub(crate) async fn list_device_updates(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
-    QueryParams(query): QueryParams<PageQuery>,
+    QueryParams(page): QueryParams<PageQuery>,
 ) -> Result<Json<DeviceUpdates>> {
-    let page = page(query.limit, query.offset)?;
     let found = registry::updates(&ctx, state.engine.store(), &device, page).await?;
     let counts = updates::totals(&ctx, state.engine.store(), &device).await?;
     let items: Vec<_> = found.items.into_iter().map(UpdateBody::from).collect();

@@ -15,7 +15,7 @@ use crate::{
     problem::{Problem, Result},
     rest::{
         extract::{PathParams, parse_id},
-        query::QueryParams,
+        query::{Query, QueryParams},
     },
 };
 
@@ -24,6 +24,14 @@ use crate::{
 pub(crate) struct DownloadQuery {
     /// Name of the file; may be left out when there is only one.
     file: Option<String>,
+}
+
+impl Query for DownloadQuery {
+    type Params = Self;
+
+    fn check(self) -> Result<Self> {
+        Ok(self)
+    }
 }
 
 /// Downloads a file of a firmware, with range (`Range`) and conditional requests (`ETag`).

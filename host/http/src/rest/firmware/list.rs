@@ -1,6 +1,9 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use tidegate_engine::{Ctx, firmware, ports::FirmwareFilter};
+use tidegate_engine::{
+    Ctx, firmware,
+    ports::{FirmwareFilter, PageRequest},
+};
 use utoipa::IntoParams;
 
 use super::FirmwareBody;
@@ -8,7 +11,7 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        query::{QueryParams, page},
+        query::{Query, QueryParams, page},
         response::List,
     },
 };
@@ -27,6 +30,22 @@ pub(crate) struct FirmwareQuery {
     offset: Option<u64>,
 }
 
+impl Query for FirmwareQuery {
+    type Params = (FirmwareFilter, PageRequest);
+
+    fn check(self) -> Result<Self::Params> {
+        let filter = FirmwareFilter {
+            device_model: self.device_model,
+            manufacturer: self.manufacturer,
+            version: self.version,
+            tag: self.tag,
+            is_beta: self.is_beta,
+            is_security_update: self.is_security_update,
+        };
+        Ok((filter, page(self.limit, self.offset)?))
+    }
+}
+
 /// Lists firmware that is not deleted, newest first.
 #[utoipa::path(
     get, path = "/firmware", tag = "firmware", params(FirmwareQuery),
@@ -35,17 +54,8 @@ pub(crate) struct FirmwareQuery {
 pub(crate) async fn list_firmware(
     ctx: Ctx,
     State(state): State<AppState>,
-    QueryParams(query): QueryParams<FirmwareQuery>,
+    QueryParams((filter, page)): QueryParams<FirmwareQuery>,
 ) -> Result<Json<List<FirmwareBody>>> {
-    let page = page(query.limit, query.offset)?;
-    let filter = FirmwareFilter {
-        device_model: query.device_model,
-        manufacturer: query.manufacturer,
-        version: query.version,
-        tag: query.tag,
-        is_beta: query.is_beta,
-        is_security_update: query.is_security_update,
-    };
     let found = firmware::list(&ctx, state.engine.store(), &filter, page).await?;
     let items = found.items.into_iter().map(FirmwareBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))

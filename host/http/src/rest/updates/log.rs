@@ -15,7 +15,7 @@ use crate::{
     problem::Result,
     rest::{
         extract::{PathParams, parse_id},
-        query::{QueryParams, page},
+        query::{Query, QueryParams, page},
         shared::{accepts_event_stream, follow_logs},
     },
 };
@@ -27,6 +27,15 @@ pub(crate) struct LinesQuery {
     after: Option<u64>,
     /// 1 to 500, 50 when left out.
     limit: Option<u32>,
+}
+
+impl Query for LinesQuery {
+    /// The number of the line before the first one, and the maximum number of lines.
+    type Params = (Option<u64>, u32);
+
+    fn check(self) -> Result<Self::Params> {
+        Ok((self.after, page(self.limit, None)?.limit))
+    }
 }
 
 /// Shows the log of an update. With `Accept: text/event-stream` it streams the log: `line` events, and an `end` event
@@ -41,7 +50,7 @@ pub(crate) async fn show_log(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams(update): PathParams<String>,
-    QueryParams(query): QueryParams<LinesQuery>,
+    QueryParams((after, limit)): QueryParams<LinesQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let update: UpdateId = parse_id("update", &update)?;
@@ -49,7 +58,6 @@ pub(crate) async fn show_log(
         let row = updates::get(&ctx, state.engine.store(), update).await?;
         return follow_logs(&state, ctx, row.update.device, Some(update), &headers);
     }
-    let limit = page(query.limit, None)?.limit;
-    let log = updates::log(&ctx, state.engine.store(), update, query.after, limit).await?;
+    let log = updates::log(&ctx, state.engine.store(), update, after, limit).await?;
     Ok(Json(UpdateLogBody::from(log)).into_response())
 }
