@@ -37,6 +37,8 @@ pub enum Error {
         /// (`targets.filter`, `policies.0.plugin`); a JSON pointer into a plugin's config may follow
         /// (`strategy.config/steps/1`).
         errors: Vec<FieldError>,
+        /// The input that resolves it, if one does that the path does not name.
+        remedy: Option<Remedy>,
     },
     /// The user lacks the permission.
     #[error("{message}")]
@@ -81,7 +83,7 @@ pub enum Error {
     },
 }
 
-/// What resolves a conflict. Fields are named as in [`Error::Invalid`].
+/// What resolves an error. Fields are named as in [`Error::Invalid`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
     /// The same request with this field.
@@ -108,10 +110,10 @@ impl Error {
         }
     }
 
-    /// Adds the input that resolves a conflict.
+    /// Adds the input that resolves a conflict or an invalid request.
     #[must_use]
     pub(crate) fn with_remedy(mut self, resolved_by: Remedy) -> Self {
-        if let Self::Conflict { remedy, .. } = &mut self {
+        if let Self::Conflict { remedy, .. } | Self::Invalid { remedy, .. } = &mut self {
             *remedy = Some(resolved_by);
         }
         self
@@ -132,6 +134,7 @@ impl Error {
             code,
             message,
             errors,
+            remedy: None,
         }
     }
 
@@ -145,6 +148,7 @@ impl Error {
             code,
             message,
             errors,
+            remedy: None,
         }
     }
 

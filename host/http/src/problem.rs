@@ -187,13 +187,19 @@ impl Problem {
 
 /// A remedy by the names of the request, to be appended to the error.
 fn in_words(remedy: Remedy) -> String {
-    let name = |field| {
+    let name = |field: &str| {
         let pointer = to_request_field(field);
-        pointer.trim_start_matches('/').to_owned()
+        let name = pointer.trim_start_matches('/');
+        // The fields of a firmware are in a part of the upload.
+        if field.starts_with("details.") {
+            format!("`{name}` in `metadata`")
+        } else {
+            format!("`{name}`")
+        }
     };
     match remedy {
-        Remedy::SetField(field) => format!(": set `{}`", name(field)),
-        Remedy::StartUpdate(field) => format!(": start an update with a `{}`", name(field)),
+        Remedy::SetField(field) => format!(": set {}", name(field)),
+        Remedy::StartUpdate(field) => format!(": start an update with a {}", name(field)),
     }
 }
 
@@ -209,7 +215,20 @@ impl From<Error> for Problem {
             Error::Invalid { code, errors, .. } if errors.is_empty() => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
             }
-            Error::Invalid { code, errors, .. } => Self::invalid(code, to_request_fields(errors)),
+            Error::Invalid {
+                code,
+                errors,
+                remedy,
+                ..
+            } => {
+                let mut errors = to_request_fields(errors);
+                if let Some(remedy) = remedy.map(in_words) {
+                    for error in &mut errors {
+                        error.message.push_str(&remedy);
+                    }
+                }
+                Self::invalid(code, errors)
+            }
             Error::Forbidden { code, .. } => Self::new(StatusCode::FORBIDDEN, code, detail),
             Error::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
             Error::TooMany { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail),
@@ -341,5 +360,16 @@ mod tests {
             };
             assert_eq!(Problem::from(error).detail(), detail);
         }
+        let error = Error::Invalid {
+            code: "invalid_firmware",
+            message: String::new(),
+            errors: vec![FieldError {
+                path: "details.version".to_owned(),
+                message: "is not SemVer".to_owned(),
+            }],
+            remedy: Some(Remedy::SetField("details.version")),
+        };
+        let detail = "/version: is not SemVer: set `version` in `metadata`";
+        assert_eq!(Problem::from(error).detail(), detail);
     }
 }

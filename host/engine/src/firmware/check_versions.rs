@@ -53,7 +53,7 @@ pub(super) fn check_versions(
         return Ok(());
     }
     let code = "image_contradicts";
-    Err(UploadError { code, errors })
+    Err(UploadError::of_fields(code, errors))
 }
 
 #[cfg(test)]

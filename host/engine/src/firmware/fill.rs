@@ -13,6 +13,10 @@ use super::{
     spec::FirmwareSpec,
     upload_error::UploadError,
 };
+use crate::Remedy;
+
+/// The path of the version in the uploader's input.
+const VERSION: &str = "details.version";
 
 /// Fills the omitted fields. Several images must agree.
 pub(super) fn fill(spec: &mut FirmwareSpec, images: &[NamedImage]) -> Result<(), UploadError> {
@@ -20,7 +24,7 @@ pub(super) fn fill(spec: &mut FirmwareSpec, images: &[NamedImage]) -> Result<(),
     if details.version.is_empty()
         && let Some(version) = unanimous(images.iter().map(|(_, image)| summarize(image).version))
             .map_err(|()| {
-            images_differ("details.version", "the version; set it in the metadata")
+            images_differ(VERSION, "the version").with_remedy(Remedy::SetField(VERSION))
         })?
     {
         details.version = version::semver(version).ok_or_else(|| not_semver(version, images))?;
@@ -112,10 +116,9 @@ fn not_semver(version: &str, images: &[NamedImage]) -> UploadError {
         .iter()
         .filter(|(_, image)| summarize(image).version == Some(version));
     let filename = said_by.next().map_or("the image", |(filename, _)| filename);
-    let message = format!(
-        "{filename} has version {version}, which is not SemVer (such as 1.4.0): upload it with a version of this form"
-    );
-    UploadError::new("invalid_firmware", "details.version", message)
+    let message = format!("{filename} has version {version}, which is not SemVer (such as 1.4.0)");
+    let error = UploadError::new("invalid_firmware", VERSION, message);
+    error.with_remedy(Remedy::SetField(VERSION))
 }
 
 #[cfg(test)]
@@ -232,9 +235,10 @@ mod tests {
             "{message}"
         );
         assert!(
-            message.ends_with("upload it with a version of this form"),
+            message.ends_with("which is not SemVer (such as 1.4.0)"),
             "{message}"
         );
+        assert_eq!(error.remedy, Some(Remedy::SetField("details.version")));
         let mut spec = FirmwareSpec::default();
         spec.details.version = "2024.5.0-rc.1".to_owned();
         let details = filled(spec, &[image]);

@@ -65,7 +65,7 @@ impl SpecCheck {
         } else {
             "invalid_firmware"
         };
-        Err(UploadError { code, errors })
+        Err(UploadError::of_fields(code, errors))
     }
 
     pub(super) fn details(&mut self, details: &FirmwareDetails) {

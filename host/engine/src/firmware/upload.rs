@@ -70,7 +70,7 @@ impl<'a> Upload<'a> {
             Ok(modules) => modules,
             Err(error) => {
                 self.lease.release().await;
-                return Err(Error::invalid_fields(error.code, error.errors));
+                return Err(error.into());
             }
         };
         if let Err(late) = self.lease.check() {

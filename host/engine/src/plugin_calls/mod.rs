@@ -52,6 +52,7 @@ impl PluginCalls {
                 code: "plugin_rejected",
                 message,
                 errors: Vec::new(),
+                remedy: None,
             },
             Rejection::Unavailable(message) => Error::Unavailable { message },
         })

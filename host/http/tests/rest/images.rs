@@ -95,7 +95,7 @@ async fn fields_that_no_image_holds_are_required() {
         (
             vec![("dock.swu", &odd[..])],
             "/version",
-            "dock.swu has version 24.05",
+            "dock.swu has version 24.05, which is not SemVer (such as 1.4.0): set `version` in `metadata`",
         ),
         (vec![], "/file", "at least one file"),
     ] {
