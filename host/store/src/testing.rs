@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 
+use serde_json::Value;
+use sqlx::Row as _;
 use tempfile::TempDir;
 use tidegate_core::{
     device::AutoConfirm,
@@ -100,6 +102,36 @@ pub(crate) fn test_ctx(tenant: TenantId) -> Ctx {
         role: Role::Admin,
         request_id: "request-1".into(),
         now: Timestamp(1),
+    }
+}
+
+/// A row of the audit trail.
+#[derive(Debug)]
+pub(crate) struct AuditRow {
+    pub action: String,
+    pub before: Value,
+    pub after: Value,
+}
+
+impl TestStore {
+    /// The newest row of the audit trail of [`Self::ours`].
+    pub(crate) async fn last_audit_row(&self) -> anyhow::Result<AuditRow> {
+        let mut tx = self.database.read_single().await?;
+        let row = sqlx::query(
+            "SELECT action, before_json, after_json FROM audit WHERE tenant_id = $1 ORDER BY id DESC LIMIT 1",
+        )
+        .bind(self.ours.0)
+        .fetch_one(tx.conn())
+        .await?;
+        let json = |column: &str| -> anyhow::Result<Value> {
+            let text: Option<String> = row.try_get(column)?;
+            Ok(text.map_or(Ok(Value::Null), |text| serde_json::from_str(&text))?)
+        };
+        Ok(AuditRow {
+            action: row.try_get("action")?,
+            before: json("before_json")?,
+            after: json("after_json")?,
+        })
     }
 }
 

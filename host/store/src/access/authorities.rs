@@ -42,7 +42,13 @@ pub(crate) async fn create(
     .map_err(conflict("create an authority", message))?;
     let id = row.take("id").map(AuthorityId);
     let id = id.map_err(row_error("read authority row"))?;
-    let after = fields(&authority.name, &authority.subject, authority.expires_at.0);
+    let sha256 = hex::encode(authority.sha256);
+    let after = fields(
+        &authority.name,
+        &authority.subject,
+        &sha256,
+        authority.expires_at.0,
+    );
     let entry = AuditEntry::new("device_authority.create", id, Value::Null, after);
     audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
@@ -76,7 +82,7 @@ pub(crate) async fn delete(
     let mut tx = database.write().await?;
     let deleted = sqlx::query(
         "DELETE FROM device_authorities WHERE tenant_id = $1 AND id = $2 \
-         RETURNING name, subject, expires_at",
+         RETURNING name, subject, certificate_sha256, expires_at",
     )
     .bind(ctx.tenant.0)
     .bind(id.0)
@@ -88,7 +94,8 @@ pub(crate) async fn delete(
     };
     let read = || -> Result<Value, RowError> {
         let (name, subject) = (row.take("name")?, row.take("subject")?);
-        Ok(fields(name, subject, row.take("expires_at")?))
+        let sha256 = row.take("certificate_sha256")?;
+        Ok(fields(name, subject, sha256, row.take("expires_at")?))
     };
     let before = read().map_err(row_error("read authority row"))?;
     let entry = AuditEntry::new("device_authority.delete", id, before, Value::Null);
@@ -97,8 +104,9 @@ pub(crate) async fn delete(
     Ok(true)
 }
 
-fn fields(name: &str, subject: &str, expires_at: i64) -> Value {
-    json!({ "name": name, "subject": subject, "expires_at": expires_at })
+/// The fields of an authority, for the audit trail.
+fn fields(name: &str, subject: &str, sha256: &str, expires_at: i64) -> Value {
+    json!({ "name": name, "subject": subject, "certificate_sha256": sha256, "expires_at": expires_at })
 }
 
 fn authority(row: &AnyRow) -> Result<Authority, RowError> {

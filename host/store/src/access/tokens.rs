@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     id::{DeviceKey, TenantId},
@@ -40,18 +40,19 @@ pub(crate) async fn replace(
 ) -> Result<bool, StoreError> {
     let mut tx = database.write().await?;
     let sql = format!(
-        "SELECT token_sha256 FROM devices WHERE tenant_id = $1 AND device_id = $2{}",
+        "SELECT token_sha256, old_token_until FROM devices WHERE tenant_id = $1 AND device_id = $2{}",
         tx.dialect().for_update()
     );
-    let before: Option<Option<String>> = sqlx::query_scalar(AssertSqlSafe(sql))
+    let row = sqlx::query(AssertSqlSafe(sql))
         .bind(ctx.tenant.0)
         .bind(storable(device_id).into_owned())
         .fetch_optional(tx.conn())
         .await
         .map_err(failed("read a device's token"))?;
-    let Some(before) = before else {
+    let Some(row) = row else {
         return Ok(false);
     };
+    let before = read_fields(&row).map_err(row_error("read device row"))?;
     // If the device has not used the current token, it still has the old one: keep the old one, drop the unused one.
     sqlx::query(
         "UPDATE devices SET \
@@ -69,14 +70,13 @@ pub(crate) async fn replace(
     .execute(tx.conn())
     .await
     .map_err(failed("replace a device's token"))?;
-    let before = json!({ "has_token": before.is_some() });
-    let (action, after) = match sha256 {
-        Some(_) => {
-            let old_token_expires_at = old_until.map(|at| at.0);
-            let after = json!({ "has_token": true, "old_token_expires_at": old_token_expires_at });
-            ("device.replace_token", after)
-        }
-        None => ("device.revoke_token", json!({ "has_token": false })),
+    let mut after = fields(sha256.is_some(), old_until);
+    let action = if sha256.is_some() {
+        // The other fields may be the same as before.
+        after["token_replaced"] = true.into();
+        "device.replace_token"
+    } else {
+        "device.revoke_token"
     };
     audit::record(
         &mut tx,
@@ -87,6 +87,17 @@ pub(crate) async fn replace(
     notify_devices(&mut tx, ctx.tenant, [device_id]).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+fn read_fields(row: &AnyRow) -> Result<Value, RowError> {
+    let token: Option<&str> = row.take("token_sha256")?;
+    let old_until = row.take::<Option<i64>>("old_token_until")?.map(Timestamp);
+    Ok(fields(token.is_some(), old_until))
+}
+
+/// The fields of a device's tokens, for the audit trail.
+fn fields(has_token: bool, old_until: Option<Timestamp>) -> Value {
+    json!({ "has_token": has_token, "old_token_expires_at": old_until.map(|at| at.0) })
 }
 
 pub(crate) async fn forget_old(

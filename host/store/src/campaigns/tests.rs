@@ -1,9 +1,10 @@
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tidegate_core::{
-    campaign::{Approval, CampaignStatus, Priority},
+    campaign::{Approval, CampaignStatus, Hold, Priority, Rollback},
     id::{CampaignId, DeviceKey},
-    plugin::{ClassKey, OperatorAct, OperatorActKind},
+    plugin::{ClassKey, OperatorAct, OperatorActKind, RollbackScope},
     time::Timestamp,
     update::SuccessCriteria,
 };
@@ -113,6 +114,37 @@ on_both! {
         let back = CampaignChange { status: Some(CampaignStatus::RollingBack), ..CampaignChange::default() };
         assert!(store.change_campaign(store.ours, id, 2, back).await?);
         assert_eq!(store.campaign(store.ours, id).await?.expect("it exists").ended_at, None);
+    }
+
+    async fn the_audit_trail_has_the_reason_of_a_rollback_and_the_hold_that_a_resume_ends(store) {
+        let id = created(store, "1.0.0").await?;
+        let hold = Hold { reason: "20 % failed".into(), by: "failure ceiling".into(), since: NOON };
+        let held = CampaignChange { status: Some(CampaignStatus::Held), hold: Some(hold), ..CampaignChange::default() };
+        assert!(store.change_campaign(store.ours, id, 0, held).await?);
+        let row = store.last_audit_row().await?;
+        assert_eq!((&row.before["hold"], &row.after["hold"]), (&Value::Null, &json!("20 % failed")));
+
+        let mut resumed = act(OperatorActKind::Resumed, 1, None);
+        resumed.status = Some(CampaignStatus::InProgress);
+        resumed.accepts_failures = true;
+        assert!(store.change_campaign(store.ours, id, 1, resumed).await?);
+        let row = store.last_audit_row().await?;
+        assert_eq!(row.action, "campaign.resume");
+        let before = json!({ "status": "held", "hold": "20 % failed", "accepts_failures": false });
+        let after = json!({ "status": "in_progress", "hold": null, "accepts_failures": true });
+        assert_eq!((row.before, row.after), (before, after));
+
+        let rollback = Rollback { scope: RollbackScope::Everything, reason: "it hums".into(), by: "bo".into() };
+        let back = CampaignChange {
+            status: Some(CampaignStatus::RollingBack),
+            rollback: Some(rollback),
+            ..CampaignChange::default()
+        };
+        assert!(store.change_campaign(store.ours, id, 2, back).await?);
+        let row = store.last_audit_row().await?;
+        assert_eq!(row.action, "campaign.roll_back");
+        let after = json!({ "status": "rolling_back", "scope": "everything", "reason": "it hums" });
+        assert_eq!((row.before, row.after), (json!({ "status": "in_progress" }), after));
     }
 
     async fn a_campaign_starts_once_and_stores_all_members(store) {

@@ -84,6 +84,14 @@ async fn firmware(walk: &mut AuditWalk<'_>) -> Result<i64> {
             .succeeds(&walk.tenant.publisher, change, upload)
             .await?;
         ids.push(created["firmware_id"].as_i64().context("no id")?);
+        let row = walk.last_row().await?;
+        let file = &created["modules"][0]["artifacts"][0];
+        let expected =
+            json!([{ "filename": file["filename"], "sha256": file["hashes"]["sha256"] }]);
+        ensure!(
+            row.after["files"] == expected && row.after["description"] == created["description"],
+            "{row:?} {created}"
+        );
     }
     Ok(ids[1])
 }
@@ -148,25 +156,43 @@ async fn credentials(walk: &mut AuditWalk<'_>) -> Result<()> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate()?;
-    let body = json!({ "name": "plant", "certificate": params.self_signed(&key)?.pem() });
+    let certificate = params.self_signed(&key)?;
+    let digest = hex::encode(Sha256::digest(certificate.der()));
+    let body = json!({ "name": "plant", "certificate": certificate.pem() });
     let create = send(Method::POST, "device-authorities", "", Some(body));
     let change = Change::of("post /device-authorities", "device_authority.create").created();
     let created = walk.succeeds(&tenant.admin, change, create).await?;
+    let after = walk.last_row().await?.after;
+    ensure!(
+        after["certificate_sha256"] == digest && after["name"] == "plant",
+        "{after}"
+    );
     let id = created["authority_id"].to_string();
     let delete = send(Method::DELETE, "device-authorities/{}", &id, None);
     let operation = "delete /device-authorities/{authority_id}";
     let change = Change::of(operation, "device_authority.delete").deleted();
     walk.succeeds(&tenant.admin, change, delete).await?;
+    let row = walk.last_row().await?;
+    ensure!(row.before == after, "{row:?}");
     Ok(())
 }
 
 async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
     let operator = &walk.tenant.operator;
-    let body = json!({ "device_id": "shed", "groups": ["north"], "labels": { "site": "a" } });
+    let body = json!({
+        "device_id": "shed", "groups": ["north"], "labels": { "site": "a" },
+        "attributes": { "hw_model": "rpi4" },
+    });
     let create = send(Method::POST, "devices", "", Some(body));
     let change = Change::of("post /devices", "device.create").created();
     let created = walk.succeeds(operator, change, &create).await?;
     walk.add_secret(created["token"].as_str().context("no token")?);
+    let row = walk.last_row().await?;
+    ensure!(
+        row.after["attributes"] == json!({ "hw_model": "rpi4" })
+            && row.after["groups"] == json!(["north"]),
+        "{row:?}"
+    );
     walk.changes_nothing(operator, &create).await?;
 
     let body = json!({ "pinned": true, "groups": ["south"], "labels": { "site": "b" } });
@@ -174,7 +200,7 @@ async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
     let change = Change::of("patch /devices/{device_id}", "device.change");
     walk.succeeds(operator, change, &patch).await?;
     walk.changes_nothing(operator, &patch).await?;
-    let row = walk.rows().await?.pop().context("no row")?;
+    let row = walk.last_row().await?;
     ensure!(
         row.before == json!({ "pinned": false, "groups": ["north"], "labels": { "site": "a" } })
             && row.after
@@ -197,34 +223,66 @@ async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
     let change = Change::of(operation, "device.deactivate_auto_confirm");
     walk.succeeds(operator, change, &deactivate).await?;
     walk.changes_nothing(operator, &deactivate).await?;
-    let row = walk.rows().await?.pop().context("no row")?;
+    let row = walk.last_row().await?;
     ensure!(
         row.before["auto_confirm"] == true && row.before["remark"] == "unattended",
         "{row:?}"
     );
 
-    let replace = send(Method::POST, "devices/{}/token", "shed", None);
-    let change = Change::of("post /devices/{device_id}/token", "device.replace_token");
-    let replaced = walk.succeeds(operator, change, replace).await?;
-    walk.add_secret(replaced["token"].as_str().context("no token")?);
-    let revoke = send(Method::DELETE, "devices/{}/token", "shed", None);
-    let change = Change::of("delete /devices/{device_id}/token", "device.revoke_token");
-    walk.succeeds(operator, change, revoke).await?;
+    device_tokens(walk).await?;
 
     let delete = send(Method::DELETE, "devices/{}", "shed", None);
     let change = Change::of("delete /devices/{device_id}", "device.delete").deleted();
     walk.succeeds(operator, change, &delete).await?;
+    let row = walk.last_row().await?;
+    ensure!(
+        row.before["groups"] == json!(["south"]) && row.before["labels"] == json!({ "site": "b" }),
+        "{row:?}"
+    );
     walk.changes_nothing(operator, &delete).await
+}
+
+async fn device_tokens(walk: &mut AuditWalk<'_>) -> Result<()> {
+    let operator = &walk.tenant.operator;
+    let mut old_token_expires_at = Value::Null;
+    // Each replacement leaves a row, also if it changes nothing that can be shown.
+    for lifetime in [3600, 60, 0, 0] {
+        let body = json!({ "old_token_expires_in": lifetime });
+        let replace = send(Method::POST, "devices/{}/token", "shed", Some(body));
+        let change = Change::of("post /devices/{device_id}/token", "device.replace_token");
+        let replaced = walk.succeeds(operator, change, replace).await?;
+        walk.add_secret(replaced["token"].as_str().context("no token")?);
+        let row = walk.last_row().await?;
+        let before = json!({ "has_token": true, "old_token_expires_at": old_token_expires_at });
+        ensure!(row.before == before, "{row:?}");
+        old_token_expires_at = row.after["old_token_expires_at"].clone();
+        ensure!(old_token_expires_at.is_i64() == (lifetime > 0), "{row:?}");
+    }
+    let revoke = send(Method::DELETE, "devices/{}/token", "shed", None);
+    let change = Change::of("delete /devices/{device_id}/token", "device.revoke_token");
+    walk.succeeds(operator, change, revoke).await?;
+    let row = walk.last_row().await?;
+    ensure!(
+        row.after == json!({ "has_token": false, "old_token_expires_at": null }),
+        "{row:?}"
+    );
+    Ok(())
 }
 
 async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     let tenant = walk.tenant;
     let operator = &tenant.operator;
     let mut fleet = tenant.create_devices("press", 3).await?;
-    let body = json!({ "firmware_id": firmware });
+    let body = json!({ "firmware_id": firmware, "priority": "high" });
     let update = send(Method::POST, "devices/{}/update", "press-0", Some(body));
     let change = Change::of("post /devices/{device_id}/update", "update.create").created();
     let created = walk.succeeds(operator, change, &update).await?;
+    let overrides = |ignored: bool| json!({ "ignore_pin": ignored, "ignore_installed": ignored });
+    let row = walk.last_row().await?;
+    ensure!(
+        row.after["weight"] == 700 && row.after["overrides"] == overrides(false),
+        "{row:?}"
+    );
     walk.changes_nothing(operator, &update).await?;
 
     let id = created["update_id"].to_string();
@@ -236,7 +294,7 @@ async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     );
     let change = Change::of("post /updates/{update_id}/cancel", "update.cancel");
     walk.succeeds(operator, change, &cancel).await?;
-    let row = walk.rows().await?.pop().context("no row")?;
+    let row = walk.last_row().await?;
     ensure!(
         row.before == json!({ "status": "offered" })
             && row.after == json!({ "status": "cancelling", "reason": "too warm" }),
@@ -257,17 +315,25 @@ async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     let roll_back = send(Method::POST, "devices/{}/rollback", "press-0", body);
     let change = Change::of("post /devices/{device_id}/rollback", "device.roll_back");
     walk.succeeds(operator, change, &roll_back).await?;
-    let row = walk.rows().await?.pop().context("no row")?;
-    ensure!(row.after["reason"] == "it hums", "{row:?}");
+    let row = walk.last_row().await?;
+    ensure!(
+        row.after["reason"] == "it hums"
+            && row.after["weight"] == 1000
+            && row.after["overrides"].is_object(),
+        "{row:?}"
+    );
     walk.changes_nothing(operator, &roll_back).await?;
 
-    let body = json!({ "device_ids": ["press-1", "press-2", "unknown"], "firmware_id": firmware });
+    let body = json!({ "device_ids": ["press-1", "press-2", "unknown"], "firmware_id": firmware, "update_config": { "force": true } });
     let bulk = send(Method::POST, "devices/bulk/update", "", Some(body));
     let change = Change::of("post /devices/bulk/update", "update.create_many").created();
     walk.succeeds(operator, change, &bulk).await?;
-    let row = walk.rows().await?.pop().context("no row")?;
+    let row = walk.last_row().await?;
     ensure!(
-        row.after["count"] == 2 && row.resource_id.is_none(),
+        row.after["count"] == 2
+            && row.resource_id.is_none()
+            && row.after["weight"] == 500
+            && row.after["overrides"] == overrides(true),
         "{row:?}"
     );
     walk.changes_nothing(operator, &bulk).await
@@ -330,9 +396,12 @@ async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     let advance = command("waves/1/advance");
     let change = Change::of(&operation("waves/{wave}/advance"), "campaign.advance");
     walk.succeeds(operator, change, &advance).await?;
-    let roll_back = command("rollback");
+    let reason = Some(json!({ "reason": "it hums" }));
+    let roll_back = send(Method::POST, "campaigns/{}/rollback", &id, reason);
     let change = Change::of(&operation("rollback"), "campaign.roll_back");
     walk.succeeds(operator, change, &roll_back).await?;
+    let row = walk.last_row().await?;
+    ensure!(row.after["reason"] == "it hums", "{row:?}");
 
     body["requires_approval"] = false.into();
     let created = operator
@@ -524,6 +593,10 @@ impl<'a> AuditWalk<'a> {
             );
         }
         Ok(())
+    }
+
+    async fn last_row(&self) -> Result<AuditRow> {
+        self.rows().await?.pop().context("no row")
     }
 
     /// The tenant's rows, in order.
