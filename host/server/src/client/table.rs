@@ -21,8 +21,8 @@ pub(crate) fn list(items: &[Value], columns: &[Column<'_>]) -> String {
     trimmed(&table)
 }
 
-/// A row for each present field of one item.
-pub(crate) fn sheet(item: &Value, rows: &[Column<'_>]) -> String {
+/// The details of one item: a row for each field that it has.
+pub(crate) fn details(item: &Value, rows: &[Column<'_>]) -> String {
     let mut table = bare();
     for (heading, pointer) in rows {
         let text = cell(item.pointer(pointer));
@@ -121,7 +121,7 @@ mod tests {
             " ID  FAILED  TAGS  %\n 1   3       a, b\n 20                12.3"
         );
         assert_eq!(
-            sheet(&items[0], &[("id", "/id"), ("none", "/none")]),
+            details(&items[0], &[("id", "/id"), ("none", "/none")]),
             " id  1"
         );
     }

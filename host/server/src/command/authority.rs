@@ -47,7 +47,7 @@ impl DeviceAuthority {
                     .with_context(|| format!("read {}", certificate.display()))?;
                 let body = json!({ "name": name, "certificate": pem });
                 let created = rest.post("device-authorities", &body).await?;
-                show(&rest, &created, sheet);
+                show(&rest, &created, details);
             }
             Command::Remove { authority } => {
                 let list = "device-authorities";
@@ -62,8 +62,8 @@ impl DeviceAuthority {
     }
 }
 
-fn sheet(authority: &Value) -> String {
-    table::sheet(
+fn details(authority: &Value) -> String {
+    table::details(
         authority,
         &[
             ("id", "/authority_id"),

@@ -86,7 +86,7 @@ impl Device {
                 let mut device = rest.get(&format!("devices/{id}"), &[]).await?;
                 device["updates"] =
                     rest.get(&format!("devices/{id}/updates"), &[]).await?["items"].take();
-                show(&rest, &device, sheet);
+                show(&rest, &device, details);
             }
             Command::Create(create) => create.run(&rest).await?,
             Command::Set(set) => set.run(&rest).await?,
@@ -112,8 +112,8 @@ impl Device {
     }
 }
 
-fn sheet(device: &Value) -> String {
-    let facts = table::sheet(
+fn details(device: &Value) -> String {
+    let details = table::details(
         device,
         &[
             ("id", "/device_id"),
@@ -141,9 +141,9 @@ fn sheet(device: &Value) -> String {
     );
     let updates = device["updates"].as_array().map_or(&[][..], Vec::as_slice);
     if updates.is_empty() {
-        return facts;
+        return details;
     }
-    format!("{facts}\n\n{}", table::list(updates, &UPDATES))
+    format!("{details}\n\n{}", table::list(updates, &UPDATES))
 }
 
 fn explanation(answer: &Value) -> String {

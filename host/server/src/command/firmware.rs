@@ -89,7 +89,7 @@ impl Firmware {
         match self.command {
             Command::Upload(upload) => {
                 let answer = rest.upload("firmware", upload.form().await?).await?;
-                show(&rest, &answer, sheet);
+                show(&rest, &answer, details);
             }
             Command::List {
                 part,
@@ -104,7 +104,7 @@ impl Firmware {
             }
             Command::Show { id } => {
                 let answer = rest.get(&format!("firmware/{id}"), &[]).await?;
-                show(&rest, &answer, sheet);
+                show(&rest, &answer, details);
             }
             Command::Delete { id } => {
                 rest.delete(&format!("firmware/{id}")).await?;
@@ -154,8 +154,8 @@ pub(super) async fn stream(path: &Path) -> Result<FormPart> {
         .with_context(|| format!("read {}", path.display()))
 }
 
-fn sheet(firmware: &Value) -> String {
-    table::sheet(
+fn details(firmware: &Value) -> String {
+    table::details(
         firmware,
         &[
             ("id", "/firmware_id"),

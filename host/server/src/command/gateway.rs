@@ -58,7 +58,7 @@ impl Gateway {
 }
 
 fn describe(created: &Value) -> String {
-    let facts = table::sheet(
+    let details = table::details(
         &created["gateway"],
         &[
             ("id", "/gateway_id"),
@@ -67,7 +67,7 @@ fn describe(created: &Value) -> String {
         ],
     );
     let token = created["token"].as_str().unwrap_or_default();
-    format!("{facts}\n\nToken (shown only once): {token}")
+    format!("{details}\n\nToken (shown only once): {token}")
 }
 
 const GATEWAYS: [table::Column<'_>; 5] = [

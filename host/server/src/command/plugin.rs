@@ -56,7 +56,7 @@ impl Plugin {
             Command::Upload { file } => {
                 let form = Form::new().part("component", stream(&file).await?);
                 let answer = rest.upload("plugins", form).await?;
-                show(&rest, &answer, |answer| table::sheet(answer, &REVISION));
+                show(&rest, &answer, |answer| table::details(answer, &REVISION));
             }
             Command::Validate { name, config } => {
                 let body = json!({ "config": json_argument(&config)? });
@@ -81,11 +81,11 @@ fn revisions(plugin: &Value) -> String {
     let revisions = plugin["revisions"]
         .as_array()
         .map_or(&[][..], Vec::as_slice);
-    let sheets: Vec<String> = revisions
+    let blocks: Vec<String> = revisions
         .iter()
-        .map(|revision| table::sheet(revision, &REVISION))
+        .map(|revision| table::details(revision, &REVISION))
         .collect();
-    sheets.join("\n\n")
+    blocks.join("\n\n")
 }
 
 /// Parses JSON from the command line, or from the file that `@FILE` names.

@@ -6,7 +6,7 @@ use super::{
     PageArgs, listing, show,
     update_log::{Until, follow, lines},
     update_options::RetryOptions,
-    update_view::{UPDATES, sheet},
+    update_view::{UPDATES, details},
 };
 use crate::client::{Remote, RestClient, segment};
 
@@ -87,19 +87,19 @@ impl Update {
             }
             Command::Show { id } => {
                 let update = rest.get(&format!("updates/{id}"), &[]).await?;
-                show(&rest, &update, sheet);
+                show(&rest, &update, details);
             }
             Command::Cancel { id, force, reason } => {
                 let body = json!({ "reason": reason, "force": force });
                 let update = rest.post(&format!("updates/{id}/cancel"), &body).await?;
-                show(&rest, &update, sheet);
+                show(&rest, &update, details);
             }
             Command::Retry { id, options } => {
                 let mut body = Map::new();
                 options.set(&mut body);
                 let path = format!("updates/{id}/retry");
                 let update = rest.post(&path, &Value::Object(body)).await?;
-                show(&rest, &update, sheet);
+                show(&rest, &update, details);
             }
             Command::Log { id, follow: true } => {
                 follow(&rest, &format!("updates/{id}/log"), Until::UpdateEnds).await?;

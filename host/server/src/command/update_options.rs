@@ -9,8 +9,8 @@ use tidegate_core::{
 
 use super::{enum_value::enum_value, window::Window};
 
-/// The options of a campaign or an update as facts: label and JSON pointer. Retries are shown among the attempts.
-pub(super) const OPTION_FACTS: &[(&str, &str)] = &[
+/// The options of a campaign or an update as rows of a details view: label and JSON pointer. Retries are shown among the attempts.
+pub(super) const OPTION_ROWS: &[(&str, &str)] = &[
     ("window", "/maintenance_window/schedule"),
     ("note", "/note"),
     ("update type", "/update_type"),

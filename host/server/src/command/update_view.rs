@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tidegate_core::{Named as _, update::UpdateStatus};
 
-use super::update_options::OPTION_FACTS;
+use super::update_options::OPTION_ROWS;
 use crate::client::table;
 
 /// The columns of a list of updates.
@@ -19,14 +19,14 @@ pub(super) const UPDATES: [table::Column<'_>; 9] = [
     ("ENDED AT", "/completed_at"),
 ];
 
-/// The facts about an update.
-pub(super) fn sheet(update: &Value) -> String {
+/// The fields of an update.
+pub(super) fn details(update: &Value) -> String {
     let mut update = update.clone();
     // An ended update has no deadline, and a scheduled one does not have one yet.
     if !update["completed_at"].is_null() || update["status"] == UpdateStatus::Scheduled.as_str() {
         update["timeout_at"] = Value::Null;
     }
-    let facts: [&[(&str, &str)]; 3] = [
+    let rows: [&[(&str, &str)]; 3] = [
         &[
             ("id", "/update_id"),
             ("device", "/device_id"),
@@ -39,7 +39,7 @@ pub(super) fn sheet(update: &Value) -> String {
             ("code", "/code"),
             ("percent", "/progress_percentage"),
         ],
-        OPTION_FACTS,
+        OPTION_ROWS,
         &[
             ("retry", "/retry_count"),
             ("max retries", "/max_retries"),
@@ -53,7 +53,7 @@ pub(super) fn sheet(update: &Value) -> String {
             ("times out at", "/timeout_at"),
         ],
     ];
-    table::sheet(&update, &facts.concat())
+    table::details(&update, &rows.concat())
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn only_open_updates_show_a_deadline() {
         let update = |status: &str, completed_at: Option<&str>| {
-            sheet(&json!({"status": status, "completed_at": completed_at, "timeout_at": "12:00"}))
+            details(&json!({"status": status, "completed_at": completed_at, "timeout_at": "12:00"}))
         };
         assert!(update("offered", None).contains("times out at  12:00"));
         assert!(!update("completed", Some("11:00")).contains("12:00"));

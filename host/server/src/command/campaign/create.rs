@@ -76,7 +76,7 @@ impl Create {
         let id = created["campaign_id"].as_i64();
         // The campaign exists even if starting it fails.
         if !(self.start && rest.wants_json()) {
-            show(rest, &created, view::headline);
+            show(rest, &created, view::summary);
         }
         match id {
             Some(id) if self.start => step::take(rest, id, "start", &json!({})).await,

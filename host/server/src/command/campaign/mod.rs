@@ -116,7 +116,7 @@ impl Campaign {
             }
             Command::Show { id } => {
                 let answer = rest.get(&format!("campaigns/{id}"), &[]).await?;
-                show(&rest, &answer, view::sheet);
+                show(&rest, &answer, view::details);
                 Ok(())
             }
             Command::Waves { id } => {

@@ -27,6 +27,6 @@ impl StepArgs {
 /// Runs a campaign command and prints the campaign's status.
 pub(super) async fn take(rest: &RestClient, id: i64, step: &str, body: &Value) -> Result<()> {
     let answer = rest.post(&format!("campaigns/{id}/{step}"), body).await?;
-    show(rest, &answer, view::headline);
+    show(rest, &answer, view::summary);
     Ok(())
 }

@@ -3,10 +3,10 @@
 use serde_json::Value;
 use tidegate_core::campaign::CampaignStatus;
 
-use crate::{client::table, command::update_options::OPTION_FACTS};
+use crate::{client::table, command::update_options::OPTION_ROWS};
 
 /// One line with the campaign's status.
-pub(super) fn headline(campaign: &Value) -> String {
+pub(super) fn summary(campaign: &Value) -> String {
     let number = |name: &str| campaign[name].as_u64().unwrap_or(0);
     let name = campaign["name"].as_str().unwrap_or_default();
     let status = campaign["status"].as_str().unwrap_or_default();
@@ -44,10 +44,10 @@ pub(super) fn status(campaign: &Value) -> Option<CampaignStatus> {
 }
 
 /// The campaign with its waves and the explanation of its last decision.
-pub(super) fn sheet(campaign: &Value) -> String {
+pub(super) fn details(campaign: &Value) -> String {
     let word = stopped(campaign);
     let (because, by) = (format!("{word} because"), format!("{word} by"));
-    let facts: [&[(&str, &str)]; 3] = [
+    let rows: [&[(&str, &str)]; 3] = [
         &[
             ("id", "/campaign_id"),
             ("name", "/name"),
@@ -61,7 +61,7 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("strategy", "/strategy/plugin"),
             ("priority", "/priority"),
         ],
-        OPTION_FACTS,
+        OPTION_ROWS,
         &[
             ("retries", "/max_retries"),
             ("approved by", "/approved_by"),
@@ -79,7 +79,7 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("created by", "/created_by"),
         ],
     ];
-    let mut parts = vec![table::sheet(campaign, &facts.concat())];
+    let mut parts = vec![table::details(campaign, &rows.concat())];
     let waves = campaign["waves"].as_array().map_or(&[][..], Vec::as_slice);
     if !waves.is_empty() {
         parts.push(table::list(waves, &WAVES));
@@ -132,10 +132,10 @@ mod tests {
                 "hold": { "reason": "too warm", "by": "canary" },
             });
             let expected = format!("campaign 7 spring: {status}, {word} because too warm");
-            assert_eq!(headline(&campaign), expected);
-            let sheet = sheet(&campaign);
-            assert!(sheet.contains(&format!("{word} because")), "{sheet}");
-            assert!(sheet.contains(&format!("{word} by")), "{sheet}");
+            assert_eq!(summary(&campaign), expected);
+            let text = details(&campaign);
+            assert!(text.contains(&format!("{word} because")), "{text}");
+            assert!(text.contains(&format!("{word} by")), "{text}");
         }
     }
 }

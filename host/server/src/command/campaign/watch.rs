@@ -57,7 +57,7 @@ async fn wait(events: &mut (impl Stream<Item = reqwest::Result<()>> + Unpin)) ->
 /// What was printed already.
 #[derive(Default)]
 struct WatchState {
-    headline: String,
+    summary: String,
     notes: Vec<String>,
     entries: usize,
 }
@@ -80,10 +80,10 @@ impl WatchState {
         for entry in entries {
             self.print_entry(entry);
         }
-        let headline = view::headline(&campaign);
-        if headline != self.headline {
-            print(&headline);
-            self.headline = headline;
+        let summary = view::summary(&campaign);
+        if summary != self.summary {
+            print(&summary);
+            self.summary = summary;
         }
         Ok(campaign)
     }

@@ -2,7 +2,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::sheet;
+use super::details;
 use crate::{
     client::{RestClient, segment},
     command::{print, show},
@@ -32,7 +32,7 @@ impl AutoConfirm {
             return Ok(());
         }
         let device = rest.put(&path, &json!({ "remark": self.remark })).await?;
-        show(rest, &device, sheet);
+        show(rest, &device, details);
         Ok(())
     }
 }

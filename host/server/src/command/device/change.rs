@@ -3,7 +3,7 @@ use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
 use tidegate_core::{Named as _, mode::DeviceMode};
 
-use super::sheet;
+use super::details;
 use crate::{
     client::{RestClient, segment},
     command::{enum_value::enum_value, print, show},
@@ -95,7 +95,7 @@ impl Create {
             let token = answer["token"].as_str().unwrap_or_default();
             format!(
                 "{}\n\nToken (shown only once): {token}",
-                sheet(&answer["device"])
+                details(&answer["device"])
             )
         });
         Ok(())
@@ -124,7 +124,7 @@ impl Set {
     pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         let path = format!("devices/{}", segment(&self.id));
         let answer = rest.patch(&path, &self.patch()?).await?;
-        show(rest, &answer, sheet);
+        show(rest, &answer, details);
         Ok(())
     }
 

@@ -44,7 +44,7 @@ impl Update {
         self.options.set(&mut body);
         let path = format!("devices/{}/update", segment(&self.id));
         let created = rest.post(&path, &Value::Object(body)).await?;
-        show(rest, &created, update_view::sheet);
+        show(rest, &created, update_view::details);
         Ok(())
     }
 }
@@ -73,7 +73,7 @@ impl Rollback {
         }
         let path = format!("devices/{}/rollback", segment(&self.id));
         let created = rest.post(&path, &body).await?;
-        show(rest, &created, update_view::sheet);
+        show(rest, &created, update_view::details);
         Ok(())
     }
 }
