@@ -81,7 +81,7 @@ pub async fn validate(
     Ok(checked.rules.into_errors())
 }
 
-/// A draft with the objects that it names. `None`: an error tells why.
+/// A request with the objects that it names. If one is missing, `rules` has the reason.
 struct CheckedDraft {
     firmware: Option<Firmware>,
     strategy: Option<PluginUse>,

@@ -1,4 +1,4 @@
-//! Compatibility of devices with a firmware, as policies judge it.
+//! Compatibility of devices with a firmware, which policies decide.
 //!
 //! Campaigns, single updates and mode `latest` decide here which devices may get a firmware: devices that plugins
 //! cannot distinguish form a class ([`classify`]), and a [`CompatibilityCheck`] asks each of the [`Policies`] about the

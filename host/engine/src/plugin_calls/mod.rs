@@ -44,7 +44,7 @@ impl PluginCalls {
         self.usage.take()
     }
 
-    /// What a component is; an error tells why it is rejected.
+    /// Inspects a component. The error has the reason why it is rejected.
     pub(crate) async fn inspect(&self, component: &Bytes) -> Result<Inspection> {
         let inspected = self.sandbox.inspect(component.clone()).await;
         inspected.map_err(|rejection| match rejection {

@@ -38,7 +38,7 @@ pub struct UpdateRequest {
     pub policies: Option<Vec<PluginChoice>>,
 }
 
-/// A request with the objects that it names. `None`: an error tells why.
+/// A request with the objects that it names. If one is missing, `rules` has the reason.
 pub(super) struct CheckedRequest {
     firmware: Option<Firmware>,
     policies: Vec<PluginUse>,

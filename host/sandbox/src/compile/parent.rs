@@ -195,7 +195,7 @@ async fn exchange(child: &mut Child, component: Bytes) -> std::io::Result<ChildO
     let stdout = child.stdout.take().ok_or_else(missing)?;
     let stderr = child.stderr.take().ok_or_else(missing)?;
     let write = async move {
-        // A child that exits early closes its pipe; its status tells why.
+        // A child that exits early closes its pipe; the reason is in its status.
         let _ = stdin.write_all(&component).await;
         drop(stdin);
     };

@@ -110,7 +110,7 @@ impl ShortForm {
         strategy.or_else(|| self.values().first().map(|(field, _)| *field))
     }
 
-    /// The plugin and its config. `None`: an error tells why.
+    /// The plugin and its config. `None`: it is invalid; the reasons were added to `errors`.
     pub(super) async fn into_strategy(
         self,
         ctx: &Ctx,
