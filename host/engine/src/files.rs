@@ -37,8 +37,7 @@ pub struct Files {
     store: Arc<dyn Store>,
     artifacts: Arc<dyn Artifacts>,
     clock: Arc<dyn Clock>,
-    /// The server's name.
-    owner: String,
+    server_name: String,
     /// Maximum size of a file of a firmware, in bytes.
     pub(crate) max_bytes: u64,
     /// Numbers the requests that lease files.
@@ -51,7 +50,7 @@ impl Files {
             store: Arc::clone(&ports.store),
             artifacts: Arc::clone(&ports.artifacts),
             clock: Arc::clone(&ports.clock),
-            owner: settings.owner.clone(),
+            server_name: settings.server_name.clone(),
             max_bytes: settings.max_artifact_bytes,
             requests: AtomicU64::new(0),
         }
@@ -70,7 +69,7 @@ impl Files {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         FileLease {
             files: self,
-            holder: format!("{}/{number}", self.owner),
+            holder: format!("{}/{number}", self.server_name),
             until: self.now().plus(LEASE_DURATION),
         }
     }

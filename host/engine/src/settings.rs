@@ -5,8 +5,8 @@ use tidegate_core::{device::AttributeNames, polling::PollInterval};
 /// Settings from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Name of this server in leases.
-    pub owner: String,
+    /// Unique name of this server. It is the holder of its leases.
+    pub server_name: String,
     /// Polling interval for tenants that set none.
     pub polling: PollInterval,
     /// Whether devices without a token are authenticated, and registered at their first poll.
@@ -31,7 +31,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            owner: "tidegate".to_owned(),
+            server_name: "tidegate".to_owned(),
             polling: PollInterval {
                 interval: Duration::from_mins(5),
                 jitter_percent: 0,

@@ -20,7 +20,7 @@ mod database;
 mod devices;
 mod dialect;
 mod error;
-mod files;
+mod file_leases;
 mod firmware;
 mod invalidation;
 mod journal;

@@ -36,7 +36,7 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
         "used only while there is no key",
     ),
     (
-        "files.rs",
+        "file_leases.rs",
         "UPDATE unreferenced_files SET deleting_since",
         "a reference of any tenant keeps a file",
     ),

@@ -74,6 +74,15 @@ pub async fn confirmation(
     describe(engine, row, history).await
 }
 
+/// Checks that this update of the device is being cancelled or is cancelled.
+pub async fn check_cancel_action(engine: &Engine, caller: &Caller, id: UpdateId) -> Result<()> {
+    let (_, row) = own_update(engine, caller, id).await?;
+    match row.update.state.status {
+        UpdateStatus::Cancelling | UpdateStatus::Cancelled => Ok(()),
+        _ => Err(Error::not_found("cancelled update", id)),
+    }
+}
+
 /// Whether the device may read the update in this status.
 fn is_visible(status: UpdateStatus) -> bool {
     !matches!(
@@ -87,7 +96,7 @@ fn is_visible(status: UpdateStatus) -> bool {
 }
 
 /// The update of this id, if it belongs to this device.
-pub(super) async fn own_update(
+async fn own_update(
     engine: &Engine,
     caller: &Caller,
     id: UpdateId,

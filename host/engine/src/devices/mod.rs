@@ -4,38 +4,34 @@
 //! device's updates replaces or drops its entry.
 
 mod artifact;
-mod attributes;
 mod authenticate;
 mod authorities;
 mod auto_confirm;
 mod caller_view;
-mod cancel_action;
 mod deployment;
 mod feedback;
 mod gateway;
 mod groups;
-mod installed;
 mod last_seen;
-mod log;
 mod poll;
 mod poll_view;
 mod polling;
 mod record;
+mod reports;
 mod tenant;
 mod window;
 
 pub use artifact::{ArtifactDownload, artifact, module};
-pub use attributes::report_attributes;
 pub use authenticate::{Caller, Credential, authenticate};
 pub use authorities::authorities;
 pub use auto_confirm::{
     ConfirmationBase, activate_auto_confirm, confirmation_base, deactivate_auto_confirm,
 };
-pub use cancel_action::check_cancel_action;
-pub use deployment::{Deployment, confirmation, deployment, installed_deployment};
+pub use deployment::{
+    Deployment, check_cancel_action, confirmation, deployment, installed_deployment,
+};
 pub use feedback::{record_cancel_feedback, record_confirmation_feedback, record_feedback};
-pub use installed::report_installed;
 pub use last_seen::{flush_last_seen, flush_last_seen_loop};
-pub use log::report_log;
 pub use poll::{PollResponse, poll};
+pub use reports::{report_attributes, report_installed, report_log};
 pub use tenant::tenant;

@@ -6,23 +6,25 @@
 //! once, so it is encrypted with the client's key, which is not stored.
 
 mod encrypt;
-mod expire;
 mod reserve;
 mod running_request;
 
 use std::{sync::Arc, time::Duration};
 
+use tidegate_core::time::Timestamp;
+
 use crate::{
-    Ports, Settings,
+    Ports, Result, Settings,
     ports::{Clock, Entropy, Quota, Store},
 };
 
-pub(crate) use expire::delete_expired;
 pub use reserve::{Reservation, reserve};
 pub use running_request::RunningRequest;
 
 /// How long a response is stored.
 const RETENTION: Duration = Duration::from_hours(24);
+/// Maximum number of expired requests deleted per transaction.
+const EXPIRED_BATCH_SIZE: u32 = 500;
 /// Maximum size of a stored response, in bytes: a bulk update of ten thousand devices fits.
 const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// The stored requests of one tenant.
@@ -50,4 +52,11 @@ impl IdempotencyKeys {
             lease: settings.lease,
         }
     }
+}
+
+/// Deletes requests whose retention has ended.
+pub(crate) async fn delete_expired(store: &dyn Store, now: Timestamp) -> Result<()> {
+    let batch = EXPIRED_BATCH_SIZE;
+    while store.delete_expired_requests(now, batch).await? >= u64::from(batch) {}
+    Ok(())
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use strum::EnumString;
 use tidegate_core::{
     campaign::Targets,
-    device::Device,
+    device::{AutoConfirm, Device},
     id::{DeviceKey, TenantId, UpdateId},
     mode::DeviceMode,
     plugin::ClassKey,
@@ -60,6 +60,13 @@ pub trait Devices: Send + Sync {
     /// The device of this id.
     async fn device(&self, tenant: TenantId, device_id: &str)
     -> Result<Option<Device>, StoreError>;
+
+    /// The device's auto-confirmation; `None`: inactive.
+    async fn auto_confirm(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+    ) -> Result<Option<AutoConfirm>, StoreError>;
 
     /// A page of the devices that match.
     async fn list_devices(

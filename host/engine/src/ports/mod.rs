@@ -3,11 +3,10 @@
 mod access;
 mod adapters;
 mod artifacts;
-mod auto_confirm;
 mod campaigns;
 mod clock;
 mod devices;
-mod files;
+mod file_leases;
 mod firmware;
 mod journal;
 mod keyed_requests;
@@ -31,7 +30,6 @@ pub use access::{
 };
 pub use adapters::Ports;
 pub use artifacts::{Artifacts, ByteStream, PutError, StoredFile};
-pub use auto_confirm::AutoConfirmation;
 pub use campaigns::{
     CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns, ClassVerdict,
     Membership, NewCampaign, NewWave, Wave,
@@ -41,7 +39,7 @@ pub use devices::{
     DeviceFilter, DeviceSort, Devices, LastSeenRecord, NewDevice, OpenUpdate, PollView,
     SelectedDevice,
 };
-pub use files::Files;
+pub use file_leases::FileLeases;
 pub use firmware::{CandidateFilter, FirmwareFilter, Firmwares, NewFirmware, NewModule};
 pub use journal::{EntryKind, Journal, JournalEntry, NewJournalEntry, RecordedCall};
 pub use keyed_requests::{

@@ -2,9 +2,8 @@ use async_trait::async_trait;
 use tidegate_core::time::Timestamp;
 
 use super::{
-    Access, AutoConfirmation, Campaigns, Devices, Files, Firmwares, Journal, KeyedRequests,
-    LatestDevices, Logs, Plugins, Registry, Runs, SingleUpdates, Statistics, StoreError, Tenants,
-    Updates,
+    Access, Campaigns, Devices, FileLeases, Firmwares, Journal, KeyedRequests, LatestDevices, Logs,
+    Plugins, Registry, Runs, SingleUpdates, Statistics, StoreError, Tenants, Updates,
 };
 
 /// Whether the database can do its work.
@@ -24,7 +23,7 @@ pub trait Store:
     Tenants
     + Access
     + Devices
-    + Files
+    + FileLeases
     + KeyedRequests
     + Registry
     + LatestDevices
@@ -33,7 +32,6 @@ pub trait Store:
     + Runs
     + SingleUpdates
     + Updates
-    + AutoConfirmation
     + Journal
     + Logs
     + Plugins
@@ -48,7 +46,7 @@ impl<T> Store for T where
     T: Tenants
         + Access
         + Devices
-        + Files
+        + FileLeases
         + KeyedRequests
         + Registry
         + LatestDevices
@@ -57,7 +55,6 @@ impl<T> Store for T where
         + Runs
         + SingleUpdates
         + Updates
-        + AutoConfirmation
         + Journal
         + Logs
         + Plugins

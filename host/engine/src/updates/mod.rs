@@ -5,25 +5,23 @@ mod bulk;
 mod cancel;
 mod create;
 mod explain;
-mod get;
 mod log;
 mod offer_refusal;
 mod policies;
+mod read;
 mod request;
 mod retry;
 mod roll_back;
-mod totals;
 
 pub use bulk::{BulkResult, create_many};
 pub use cancel::cancel;
 pub use create::create;
 pub use explain::explain_open_update;
-pub use get::get;
 pub use log::{UpdateLog, log, newest_update};
 pub use offer_refusal::OfferRefusal;
+pub use read::{get, totals};
 pub use request::{MAX_DEVICES, UpdateRequest, validate};
 pub use retry::retry;
 pub use roll_back::roll_back;
-pub use totals::totals;
 
 pub use crate::update_options::RetryOptions;

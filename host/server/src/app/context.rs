@@ -29,8 +29,8 @@ impl AppContext {
     pub async fn open(config: &Config, environment: Environment) -> Result<Self> {
         data_folder::create(config)?;
         let names = attribute_names(config);
-        let owner = owner(&*environment.entropy);
-        let store = Arc::new(open_store(config, owner.clone(), names.clone()).await?);
+        let server_name = server_name(&*environment.entropy);
+        let store = Arc::new(open_store(config, server_name.clone(), names.clone()).await?);
         let files = config.artifacts_dir();
         let artifacts = ArtifactStore::open_folder(&files).await;
         let artifacts = Arc::new(
@@ -39,7 +39,7 @@ impl AppContext {
         let metrics =
             Arc::new(Metrics::new(environment.dropped_log_lines).context("set up metrics")?);
         let settings = Settings {
-            owner,
+            server_name,
             polling: PollInterval {
                 interval: config.devices.polling_interval.0,
                 jitter_percent: config.devices.polling_jitter_percent,
@@ -78,7 +78,7 @@ impl AppContext {
 
 async fn open_store(
     config: &Config,
-    host: String,
+    server_name: String,
     attribute_names: AttributeNames,
 ) -> Result<SqlStore> {
     let options = match &config.database.url {
@@ -87,7 +87,7 @@ async fn open_store(
     };
     // The URL may contain a password, so errors do not include it.
     SqlStore::open(Options {
-        server_name: host,
+        server_name,
         attribute_names,
         ..options
     })
@@ -104,8 +104,8 @@ fn attribute_names(config: &Config) -> AttributeNames {
 }
 
 /// A unique name of this server.
-fn owner(entropy: &dyn Entropy) -> String {
+fn server_name(entropy: &dyn Entropy) -> String {
     let mut bytes = [0; 8];
     entropy.fill(&mut bytes);
-    format!("host-{:016x}", u64::from_le_bytes(bytes))
+    format!("server-{:016x}", u64::from_le_bytes(bytes))
 }

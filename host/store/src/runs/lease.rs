@@ -16,7 +16,7 @@ use crate::{
 pub(crate) async fn lease(
     database: &Database,
     run: RunRef,
-    owner: &str,
+    server_name: &str,
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Option<Fence>, StoreError> {
@@ -29,7 +29,7 @@ pub(crate) async fn lease(
     )
     .bind(run.tenant.0)
     .bind(run.campaign.0)
-    .bind(owner)
+    .bind(server_name)
     .bind(now.0)
     .bind(until.0)
     .fetch_optional(tx.conn())

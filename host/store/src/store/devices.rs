@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use tidegate_core::{
     campaign::Targets,
-    device::Device,
+    device::{AutoConfirm, Device},
     id::{DeviceKey, TenantId},
     selector::Selector,
     time::Timestamp,
@@ -17,7 +17,10 @@ use tidegate_engine::{
 };
 
 use super::SqlStore;
-use crate::devices::{Registration, create, last_seen, list, poll_view, read, select};
+use crate::{
+    devices::{Registration, create, last_seen, list, poll_view, read, select},
+    updates::auto_confirm,
+};
 
 #[async_trait]
 impl Devices for SqlStore {
@@ -50,6 +53,14 @@ impl Devices for SqlStore {
         device_id: &str,
     ) -> Result<Option<Device>, StoreError> {
         read::device(&self.database, tenant, device_id).await
+    }
+
+    async fn auto_confirm(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+    ) -> Result<Option<AutoConfirm>, StoreError> {
+        auto_confirm::read(&mut self.database.read_single().await?, tenant, device).await
     }
 
     async fn list_devices(

@@ -1,10 +1,9 @@
 //! The store: every port of the engine, delegated to the module of its tables.
 
 mod access;
-mod auto_confirm;
 mod campaigns;
 mod devices;
-mod files;
+mod file_leases;
 mod firmware;
 mod journal;
 mod keyed_requests;

@@ -23,11 +23,11 @@ impl Runs for SqlStore {
     async fn lease(
         &self,
         run: RunRef,
-        owner: &str,
+        server_name: &str,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Fence>, StoreError> {
-        lease::lease(&self.database, run, owner, now, until).await
+        lease::lease(&self.database, run, server_name, now, until).await
     }
 
     async fn renew_lease(

@@ -30,7 +30,7 @@ pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
     let until = now.plus(engine.settings.lease);
     let Some(fence) = engine
         .store()
-        .lease(run, &engine.settings.owner, now, until)
+        .lease(run, &engine.settings.server_name, now, until)
         .await?
     else {
         return Ok(());

@@ -4,7 +4,7 @@ use tidegate_core::{
     update::UpdateEvent,
 };
 use tidegate_engine::ports::{
-    AutoConfirmation as _, DeviceReport, ReportedAttributes, ReportedFirmware, Updates as _,
+    DeviceReport, Devices as _, ReportedAttributes, ReportedFirmware, Updates as _,
 };
 
 use super::*;

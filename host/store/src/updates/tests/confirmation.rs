@@ -8,7 +8,7 @@ use tidegate_core::{
         UpdateStatus, UpdateType,
     },
 };
-use tidegate_engine::ports::{AutoConfirmation as _, Runs as _, Updates as _};
+use tidegate_engine::ports::{Devices as _, Runs as _, Updates as _};
 
 use super::*;
 use crate::test_fixture::TIMEOUT;

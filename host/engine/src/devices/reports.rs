@@ -1,11 +1,16 @@
 use std::collections::BTreeMap;
 
-use tidegate_core::device::{AttributeMode, MAX_ATTRIBUTE_CHARS};
+use tidegate_core::{
+    device::{AttributeMode, MAX_ATTRIBUTE_CHARS},
+    log::{LogSource, lines},
+};
 
-use super::{Caller, caller_view::caller_view};
+use super::{Caller, caller_view::caller_view, record::record};
 use crate::{
     Engine, Error, Result,
-    ports::{DeviceEvent, DeviceReport, ReportedAttributes},
+    ports::{
+        DeviceEvent, DeviceReport, RecordError, ReportedAttributes, ReportedFirmware, ReportedLines,
+    },
 };
 
 /// Records the attributes that a device reports; durable when this returns. `None` removes a key. An unknown device is
@@ -38,6 +43,35 @@ pub async fn report_attributes(
         .update_writer
         .report(&caller.device_id, report)
         .await?;
+    Ok(())
+}
+
+/// Records which firmware a device reports as installed, by name and version; durable when this returns. Returns
+/// whether the report is new.
+pub async fn report_installed(
+    engine: &Engine,
+    caller: &Caller,
+    name: String,
+    version: String,
+) -> std::result::Result<bool, RecordError> {
+    let firmware = ReportedFirmware { name, version };
+    let (_, recorded) = record(engine, caller, DeviceEvent::Installed(firmware)).await?;
+    Ok(recorded.is_new_installation)
+}
+
+/// Appends lines to the log of the device's open update; durable when this returns.
+pub async fn report_log(
+    engine: &Engine,
+    caller: &Caller,
+    text: &str,
+) -> std::result::Result<(), RecordError> {
+    let lines = ReportedLines {
+        update: None,
+        source: LogSource::Device,
+        lines: lines(text),
+    };
+    let (device, _) = record(engine, caller, DeviceEvent::Log(lines)).await?;
+    engine.signals.notify_log_watchers(device);
     Ok(())
 }
 

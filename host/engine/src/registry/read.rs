@@ -5,8 +5,17 @@ use tidegate_core::{
 
 use crate::{
     Ctx, Error, Result,
-    ports::{DeviceFilter, DeviceSort, Page, PageRequest, Store},
+    ports::{
+        AttributeChange, DeviceFilter, DeviceSort, Page, PageRequest, Store, UpdateFilter,
+        UpdateRow,
+    },
 };
+
+/// The device of this id.
+pub async fn get(ctx: &Ctx, store: &dyn Store, device_id: &str) -> Result<Device> {
+    let device = store.device(ctx.tenant, device_id).await?;
+    device.ok_or_else(|| Error::not_found("device", device_id))
+}
 
 /// Lists devices.
 pub async fn list(
@@ -16,6 +25,32 @@ pub async fn list(
     page: PageRequest,
 ) -> Result<Page<Device>> {
     Ok(store.list_devices(ctx.tenant, filter, page).await?)
+}
+
+/// Lists a device's updates, newest first.
+pub async fn updates(
+    ctx: &Ctx,
+    store: &dyn Store,
+    device_id: &str,
+    page: PageRequest,
+) -> Result<Page<UpdateRow>> {
+    let device = get(ctx, store, device_id).await?;
+    let filter = UpdateFilter {
+        campaign: None,
+        device: Some(device.key),
+    };
+    Ok(store.list_updates(ctx.tenant, &filter, page).await?)
+}
+
+/// Attribute changes from a device's reports, newest first.
+pub async fn attribute_changes(
+    ctx: &Ctx,
+    store: &dyn Store,
+    device_id: &str,
+    page: PageRequest,
+) -> Result<Page<AttributeChange>> {
+    let changes = store.attribute_changes(ctx.tenant, device_id, page).await?;
+    changes.ok_or_else(|| Error::not_found("device", device_id))
 }
 
 impl DeviceFilter {

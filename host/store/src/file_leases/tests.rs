@@ -1,5 +1,5 @@
 use tidegate_core::firmware::{Artifact, Hashes};
-use tidegate_engine::ports::{Files as _, NewFirmware};
+use tidegate_engine::ports::{FileLeases as _, NewFirmware};
 
 use super::*;
 use crate::{test_fixture, testing::on_both};

@@ -1,19 +1,19 @@
 use async_trait::async_trait;
 use tidegate_core::time::Timestamp;
-use tidegate_engine::ports::{Files, StoreError};
+use tidegate_engine::ports::{FileLeases, StoreError};
 
 use super::SqlStore;
-use crate::files;
+use crate::file_leases;
 
 #[async_trait]
-impl Files for SqlStore {
+impl FileLeases for SqlStore {
     async fn lease_file(
         &self,
         sha256: [u8; 32],
         holder: &str,
         until: Timestamp,
     ) -> Result<bool, StoreError> {
-        files::lease_file(&self.database, sha256, holder, until).await
+        file_leases::lease_file(&self.database, sha256, holder, until).await
     }
 
     async fn end_file_leases(
@@ -21,11 +21,11 @@ impl Files for SqlStore {
         holder: &str,
         now: Timestamp,
     ) -> Result<Vec<[u8; 32]>, StoreError> {
-        files::end_file_leases(&self.database, holder, now).await
+        file_leases::end_file_leases(&self.database, holder, now).await
     }
 
     async fn confirm_file_deleted(&self, sha256: [u8; 32]) -> Result<(), StoreError> {
-        files::confirm_file_deleted(&self.database, sha256).await
+        file_leases::confirm_file_deleted(&self.database, sha256).await
     }
 
     async fn orphaned_files(
@@ -33,6 +33,6 @@ impl Files for SqlStore {
         now: Timestamp,
         deleting_before: Timestamp,
     ) -> Result<Vec<[u8; 32]>, StoreError> {
-        files::orphaned_files(&self.database, now, deleting_before).await
+        file_leases::orphaned_files(&self.database, now, deleting_before).await
     }
 }

@@ -3,7 +3,10 @@ use tidegate_core::{
     id::FirmwareId,
 };
 
-use crate::{Ctx, Error, Result, ports::Store};
+use crate::{
+    Ctx, Error, Result,
+    ports::{FirmwareFilter, Page, PageRequest, Store},
+};
 
 /// The firmware of this id. A deleted one is found as long as campaigns, updates or devices refer to it.
 pub async fn get(ctx: &Ctx, store: &dyn Store, id: FirmwareId) -> Result<Firmware> {
@@ -13,6 +16,16 @@ pub async fn get(ctx: &Ctx, store: &dyn Store, id: FirmwareId) -> Result<Firmwar
         return Err(absent());
     }
     Ok(firmware)
+}
+
+/// Lists firmware that is not deleted, newest first.
+pub async fn list(
+    ctx: &Ctx,
+    store: &dyn Store,
+    filter: &FirmwareFilter,
+    page: PageRequest,
+) -> Result<Page<Firmware>> {
+    Ok(store.list_firmware(ctx.tenant, filter, page).await?)
 }
 
 /// The files of a firmware, in the order of its modules.

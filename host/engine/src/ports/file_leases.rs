@@ -6,7 +6,7 @@ use super::StoreError;
 /// Reference tracking for the files in [`super::Artifacts`]. Identical content is one file across all tenants, and
 /// several servers may share the files.
 #[async_trait]
-pub trait Files: Send + Sync {
+pub trait FileLeases: Send + Sync {
     /// Leases a file until `until`: meanwhile it is not deleted, and rows that refer to it may be stored. False: it is
     /// pending deletion and cannot be leased.
     async fn lease_file(
