@@ -43,12 +43,12 @@ pub fn resolve(
     answers: &MembershipInput,
 ) -> Vec<Vec<DeviceKey>> {
     let mut left: Vec<usize> = (0..candidates.len()).collect();
-    let total = candidates.len() as u64;
+    let mut shares = ShareSizes::new(candidates.len() as u64);
     let mut waves = Vec::with_capacity(plan.waves.len());
     for (index, wave) in plan.waves.iter().enumerate() {
         let taken: Vec<usize> = match &wave.members {
             Members::Count(count) => take_first(&mut left, *count),
-            Members::Share(share) => take_first(&mut left, share_of(total, *share)),
+            Members::Share(share) => take_first(&mut left, shares.next_size(*share)),
             Members::Rest => std::mem::take(&mut left),
             Members::Selector(_) => {
                 let selected = answers.selected.get(&index);
@@ -72,9 +72,37 @@ pub fn resolve(
     waves
 }
 
-fn share_of(total: u64, basis_points: u16) -> u64 {
-    // Rounded up, so that a share above zero is at least one device.
-    u64::try_from((u128::from(total) * u128::from(basis_points)).div_ceil(10_000)).unwrap_or(total)
+/// Sizes of the waves that are shares, in the plan's order.
+///
+/// The sum of the shares is rounded up, not each share: the waves together exceed their percentage by less than one
+/// device, however many there are. The first share above zero is at least one device; a later one may be none.
+struct ShareSizes {
+    /// All candidates.
+    total: u64,
+    /// Sum of the shares so far, in basis points.
+    basis_points: u64,
+    /// Devices of the shares so far.
+    end: u64,
+}
+
+impl ShareSizes {
+    fn new(total: u64) -> Self {
+        Self {
+            total,
+            basis_points: 0,
+            end: 0,
+        }
+    }
+
+    /// The size of the next wave that is a share, as long as so many devices are left.
+    fn next_size(&mut self, basis_points: u16) -> u64 {
+        self.basis_points += u64::from(basis_points);
+        let exact = u128::from(self.total) * u128::from(self.basis_points);
+        let end = u64::try_from(exact.div_ceil(10_000)).unwrap_or(u64::MAX);
+        let size = end - self.end;
+        self.end = end;
+        size
+    }
 }
 
 fn take_first(left: &mut Vec<usize>, count: u64) -> Vec<usize> {
@@ -88,6 +116,10 @@ fn take_if(left: &mut Vec<usize>, matches_predicate: impl Fn(usize) -> bool) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::plugin::PlannedWave;
 
@@ -102,6 +134,15 @@ mod tests {
     }
 
     fn wave_sizes(members: Vec<Members>, answers: &MembershipInput) -> Vec<usize> {
+        let waves = waves_of(members, &candidates_named(10), answers);
+        waves.iter().map(Vec::len).collect()
+    }
+
+    fn waves_of(
+        members: Vec<Members>,
+        candidates: &[Candidate],
+        answers: &MembershipInput,
+    ) -> Vec<Vec<DeviceKey>> {
         let waves = members
             .into_iter()
             .map(|members| PlannedWave {
@@ -114,10 +155,13 @@ mod tests {
             parallel: false,
             dynamic: false,
         };
-        resolve(&plan, &candidates_named(10), answers)
-            .iter()
-            .map(Vec::len)
-            .collect()
+        resolve(&plan, candidates, answers)
+    }
+
+    /// Sizes of waves that are shares of this many devices, in basis points.
+    fn share_sizes(total: u64, shares: &[u16]) -> Vec<u64> {
+        let mut sizes = ShareSizes::new(total);
+        shares.iter().map(|share| sizes.next_size(*share)).collect()
     }
 
     #[test]
@@ -143,6 +187,127 @@ mod tests {
             "stranger".into(),
         ]);
         assert_eq!(wave_sizes(vec![named, Members::Rest], &none), [1, 9]);
+    }
+
+    #[test]
+    fn the_sum_of_shares_is_rounded_and_not_each_share() {
+        for (total, shares, expected) in [
+            (3, &[1000, 1500, 2500][..], &[1, 0, 1][..]),
+            (15, &[1000; 5], &[2, 1, 2, 1, 2]),
+            (1, &[1, 1, 9998], &[1, 0, 0]),
+            (10, &[0, 1, 0, 999, 1], &[0, 1, 0, 0, 1]),
+            (10, &[1000, 2000, 7000], &[1, 2, 7]),
+            (10, &[6000, 6000], &[6, 6]),
+            (0, &[5000, 5000], &[0, 0]),
+            (u64::MAX, &[10_000, 10_000], &[u64::MAX, 0]),
+        ] {
+            assert_eq!(share_sizes(total, shares), expected, "{total} {shares:?}");
+        }
+        let of_101: u64 = share_sizes(101, &[100; 50]).iter().sum();
+        assert_eq!(of_101, 51);
+    }
+
+    #[test]
+    fn shares_count_the_devices_of_shares_alone() {
+        let selected = [(1, (2..6).map(DeviceKey).collect())].into();
+        let answers = MembershipInput {
+            selected,
+            assigned: Vec::new(),
+        };
+        let members = vec![
+            Members::Share(1500),
+            Members::Selector("state==in_sync".into()),
+            Members::Share(500),
+            Members::Count(1),
+            Members::Share(500),
+            Members::Rest,
+        ];
+        assert_eq!(wave_sizes(members, &answers), [2, 4, 0, 1, 1, 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_wave_of_shares_ends_at_the_rounded_sum(
+            total in 0_usize..=10_000,
+            members in prop::collection::vec(members(), 1..60),
+            ends_with_rest in any::<bool>(),
+        ) {
+            let candidates = candidates();
+            let selected = (0..members.len()).map(|wave| (wave, selected_by(wave))).collect();
+            let answers = MembershipInput { selected, assigned: Vec::new() };
+            let rest = ends_with_rest.then_some(Members::Rest);
+            let members: Vec<Members> = members.into_iter().chain(rest).collect();
+            let waves = waves_of(members.clone(), &candidates[..total], &answers);
+
+            let mut taken = HashSet::new();
+            let (mut sum, mut of_shares, mut has_share) = (0_u128, 0_u128, false);
+            for (index, (members, wave)) in members.iter().zip(&waves).enumerate() {
+                let had_devices_left = taken.len() < total;
+                for key in wave {
+                    prop_assert!(taken.insert(*key), "{key:?} is in two waves");
+                }
+                let has_devices_left = taken.len() < total;
+                match members {
+                    Members::Share(share) => {
+                        sum += u128::from(*share);
+                        of_shares += wave.len() as u128;
+                        let exact = total as u128 * sum;
+                        // Exceeds the exact share by less than a device.
+                        prop_assert!(of_shares * 10_000 < exact + 10_000);
+                        if has_devices_left {
+                            prop_assert!(of_shares * 10_000 >= exact);
+                        }
+                        let is_first = !has_share && *share > 0;
+                        has_share |= is_first;
+                        prop_assert!(!(is_first && had_devices_left && wave.is_empty()));
+                    }
+                    Members::Count(count) => {
+                        prop_assert!(!has_devices_left || wave.len() as u64 == *count);
+                    }
+                    Members::Selector(_) => {
+                        let selected = &answers.selected[&index];
+                        prop_assert!(wave.iter().all(|key| selected.contains(key)));
+                    }
+                    _ => prop_assert!(!has_devices_left),
+                }
+            }
+        }
+
+        #[test]
+        fn shares_of_a_hundred_percent_are_all_devices(
+            total in 0_u64..=10_000,
+            cuts in prop::collection::btree_set(0_u16..10_000, 0..60),
+        ) {
+            // Cumulative percentages, as strategies turn them into shares.
+            let mut below = 0;
+            let mut shares = Vec::new();
+            for end in cuts.into_iter().chain([10_000]) {
+                shares.push(end - below);
+                below = end;
+            }
+            prop_assert_eq!(share_sizes(total, &shares).iter().sum::<u64>(), total);
+        }
+    }
+
+    fn members() -> impl Strategy<Value = Members> {
+        prop_oneof![
+            4 => (0_u16..=1000).prop_map(Members::Share),
+            1 => (0_u16..=10_000).prop_map(Members::Share),
+            1 => (0_u64..500).prop_map(Members::Count),
+            1 => Just(Members::Selector("state==in_sync".into())),
+        ]
+    }
+
+    /// Ten thousand candidates, made once for all cases.
+    fn candidates() -> &'static [Candidate] {
+        static CANDIDATES: LazyLock<Vec<Candidate>> = LazyLock::new(|| candidates_named(10_000));
+        &CANDIDATES
+    }
+
+    /// Every 97th device, another set for each wave.
+    fn selected_by(wave: usize) -> HashSet<DeviceKey> {
+        let first = i64::try_from(wave % 97).expect("less than 97");
+        (first..10_000).step_by(97).map(DeviceKey).collect()
     }
 
     #[test]

@@ -77,8 +77,7 @@ impl Strategy for Canary {
     }
 }
 
-/// Members from one percentage of all devices up to another. Shares are rounded up, so that the last wave takes the
-/// rest.
+/// Members from one percentage of all devices up to another.
 fn members(below: u16, up_to: Percent) -> Members {
     if up_to == Percent::ALL {
         Members::Rest

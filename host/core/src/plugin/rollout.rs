@@ -46,7 +46,7 @@ pub struct PlanInput {
 pub enum Members {
     /// A fixed number of devices.
     Count(u64),
-    /// A share of all selected devices in basis points, rounded up.
+    /// A share of all selected devices in basis points. The sum of the shares so far is rounded up.
     Share(u16),
     /// The devices that match an RSQL selector.
     Selector(String),
