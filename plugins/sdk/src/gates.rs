@@ -55,7 +55,7 @@ pub struct PromotionCriteria {
 impl PromotionCriteria {
     /// The gate between two waves.
     pub fn gate(&self, transition: &WaveTransition<'_>) -> Gate {
-        if transition.from == 0 {
+        if transition.from_first {
             self.first_wave_gate(transition)
         } else {
             let gate = transition.before.success_gate(self.success);

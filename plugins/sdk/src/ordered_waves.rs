@@ -40,6 +40,8 @@ pub struct WaveTransition<'a> {
     pub now: u64,
     /// Index of the open wave.
     pub from: usize,
+    /// True if no wave before the open one has devices.
+    pub from_first: bool,
     /// The open wave, with all devices released.
     pub before: &'a WaveReport,
     /// The wave to open.
@@ -94,6 +96,7 @@ pub fn in_order(
         let transition = WaveTransition {
             now,
             from,
+            from_first: observation.waves[..from].iter().all(|wave| wave.size == 0),
             before,
             next,
         };

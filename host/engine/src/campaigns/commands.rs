@@ -109,6 +109,7 @@ pub async fn advance(
     let waves = store.waves(ctx.tenant, id).await?;
     let waiting = waves.get(usize::try_from(wave).unwrap_or(usize::MAX));
     let is_open = waiting.is_some_and(|wave| wave.report.released > 0);
+    let is_empty = waiting.is_some_and(|wave| wave.report.size == 0);
     let act = OperatorAct {
         at: ctx.now,
         kind: OperatorActKind::Advanced,
@@ -125,6 +126,12 @@ pub async fn advance(
             return Err(Error::conflict(
                 "gate_passed",
                 format!("wave {wave} is already released"),
+            ));
+        }
+        if is_empty {
+            return Err(Error::conflict(
+                "gate_passed",
+                format!("wave {wave} has no devices and is passed without a gate"),
             ));
         }
         Ok(CampaignChange {

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    Percent, PromotionCriteria,
     rollout::OperatorAct,
     testing::{NOW, counts, observation, wave},
     types::{HealthVerdict, RollBack, Scope},
@@ -128,6 +129,57 @@ fn a_hold_releases_no_device() {
     let decision = in_order(&observation, None, hold).expect("a decision");
     assert_eq!(decision.outcome, Outcome::Hold("no".to_owned()));
     assert_eq!(levels(&decision), []);
+}
+
+#[test]
+fn empty_waves_are_skipped_without_a_gate() {
+    let done = wave("first", 1).with_counts(counts(0, 1, 0));
+    let empty = || wave("empty", 0);
+    for (waves, from, from_first, opened) in [
+        (
+            vec![done.clone(), empty(), empty(), wave("next", 1)],
+            0,
+            true,
+            3,
+        ),
+        (vec![empty(), done.clone(), wave("next", 1)], 1, true, 2),
+        (
+            vec![done.clone(), done.clone(), empty(), wave("next", 1)],
+            1,
+            false,
+            3,
+        ),
+    ] {
+        let observation = observation("{}", waves);
+        let decision = in_order(&observation, None, |transition| {
+            assert_eq!((transition.from, transition.from_first), (from, from_first));
+            Gate::Open
+        });
+        assert_eq!(levels(&decision.expect("a decision")), [(opened, 1)]);
+    }
+}
+
+#[test]
+fn the_criteria_of_the_first_wave_apply_to_the_first_with_devices() {
+    let done = wave("canary", 1).with_counts(counts(0, 1, 0));
+    let observation = observation("{}", vec![wave("empty", 0), done, wave("next", 1)]);
+    let criteria = PromotionCriteria {
+        success: Percent::ALL,
+        soak_time: 0,
+        requires_approval: true,
+    };
+    let decision = in_order(&observation, None, |transition| criteria.gate(&transition));
+    let decision = decision.expect("a decision");
+    assert_eq!(decision.outcome, Outcome::AwaitOperator(2));
+    assert_eq!(levels(&decision), []);
+}
+
+#[test]
+fn a_campaign_that_ends_with_empty_waves_completes() {
+    let done = wave("first", 1).with_counts(counts(0, 1, 0));
+    let observation = observation("{}", vec![done, wave("empty", 0)]);
+    let decision = in_order(&observation, None, hold).expect("a decision");
+    assert_eq!(decision.outcome, Outcome::Complete);
 }
 
 /// A minimal host that applies levels and ends devices.

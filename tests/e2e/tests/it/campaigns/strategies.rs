@@ -12,7 +12,9 @@ both_databases!(
     immediate_in_batches,
     staged_over_hours,
     green_before_blue,
-    canary_up_to_a_percentage
+    canary_up_to_a_percentage,
+    canary_of_three_devices,
+    stages_of_three_devices
 );
 
 async fn immediate_in_batches(tenant: IsolatedTenant) -> Result<()> {
@@ -182,12 +184,83 @@ async fn canary_up_to_a_percentage(tenant: IsolatedTenant) -> Result<()> {
     let campaign = tenant
         .wait_for_status_while(id, "completed", async || install(&mut fleet).await)
         .await?;
-    let updated = fleet
-        .iter()
-        .filter(|device| device.version == "2.0.0")
-        .count();
+    let updated = updated(&fleet);
     ensure!(updated == 10, "{updated} devices were updated: {campaign}");
     Ok(())
+}
+
+async fn canary_of_three_devices(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 3).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let config = json!({
+        "canary_percentage": 10,
+        "canary_duration_minutes": 30,
+        "steps": [25, 50],
+        "require_approval": true,
+    });
+    let body = json!({ "strategy": { "plugin": "canary", "config": config } });
+    let id = tenant.start_campaign(firmware, body).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
+        .await?;
+    ensure!(sizes(&tenant, id).await? == [1, 0, 1]);
+    install(&mut fleet).await?;
+    tenant
+        .wait_for_counts(id, json!({ "completed_devices": 1 }))
+        .await?;
+    tenant.advance(Duration::from_mins(31));
+
+    // The gate after the canary is before the next wave with devices.
+    let advance = async |wave: u32| {
+        let path = format!("campaigns/{id}/waves/{wave}/advance");
+        tenant.operator.post(&path, &json!({})).await
+    };
+    advance(1).await?.expect_problem(409, "gate_passed")?;
+    advance(2).await?.expect_status(200)?;
+    let campaign = tenant
+        .wait_for_status_while(id, "completed", async || install(&mut fleet).await)
+        .await?;
+    let updated = updated(&fleet);
+    ensure!(updated == 2, "{updated} devices were updated: {campaign}");
+    Ok(())
+}
+
+async fn stages_of_three_devices(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 3).await?;
+    let stage = |percentage| json!({ "percentage": percentage, "duration_hours": 1 });
+    // Percentages whose sum is not exact in binary.
+    let config = json!({ "stages": [stage(0.1), stage(0.1 + 0.2), stage(33.4), stage(66.0)] });
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let body = json!({ "strategy": { "plugin": "staged", "config": config } });
+    let id = tenant.start_campaign(firmware, body).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
+        .await?;
+    ensure!(sizes(&tenant, id).await? == [1, 0, 1, 0]);
+    install(&mut fleet).await?;
+    tenant
+        .wait_for_counts(id, json!({ "completed_devices": 1 }))
+        .await?;
+    // The duration of a stage without devices does not count.
+    tenant.advance(Duration::from_mins(61));
+    let campaign = tenant
+        .wait_for_status_while(id, "completed", async || install(&mut fleet).await)
+        .await?;
+    let updated = updated(&fleet);
+    ensure!(updated == 2, "{updated} devices were updated: {campaign}");
+    Ok(())
+}
+
+/// The numbers of devices of the campaign's waves.
+async fn sizes(tenant: &IsolatedTenant, id: i64) -> Result<Vec<u64>> {
+    let waves = tenant.waves(id).await?;
+    let sizes = waves.iter().map(|wave| wave["total"].as_u64());
+    sizes.collect::<Option<_>>().context("no size")
+}
+
+fn updated(fleet: &[Device]) -> usize {
+    let has_update = |device: &&Device| device.version == "2.0.0";
+    fleet.iter().filter(has_update).count()
 }
 
 /// Replaces the strategy of the valid body by a short form.
