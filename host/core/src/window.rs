@@ -1,5 +1,6 @@
 //! Maintenance windows: when updates may be installed.
 
+mod cron_fields;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -20,11 +21,11 @@ pub const MAX_WINDOW: Duration = Duration::from_hours(7 * 24);
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WindowSpec {
     /// Opening times as cron: five fields, or six or seven (seconds first, year last) with Quartz's numbering of
-    /// weekdays, where Sunday is 1.
+    /// weekdays, where Sunday is 1. Ranges may go round.
     pub schedule: String,
     /// Duration of an opening: a minute to a week.
     pub duration: Duration,
-    /// IANA name of the time zone of the schedule.
+    /// Time zone of the schedule: an IANA name or a fixed offset, `Z` or `+03:00`.
     pub timezone: String,
     /// Allows devices to download before the window opens.
     pub prefetch: bool,
@@ -81,7 +82,7 @@ impl MaintenanceWindow {
         }
         let zone = schedule::parse_time_zone(&spec.timezone);
         if zone.is_none() {
-            let message = "must be an IANA time zone, such as Europe/Berlin";
+            let message = "must be an IANA time zone, such as Europe/Berlin, or a fixed offset, such as +03:00 or Z";
             report("timezone", message.to_owned());
         }
         match (cron, zone, errors.is_empty()) {

@@ -4,13 +4,16 @@ use croner::{Cron, parser::CronParser};
 use jiff::{
     SignedDuration,
     civil::DateTime,
-    tz::{AmbiguousOffset, TimeZone},
+    tz::{AmbiguousOffset, Offset, TimeZone},
 };
 
+use super::cron_fields::fields_of;
 use crate::time::Timestamp;
 
 /// Maximum length of a schedule and of a time zone's name, in bytes.
 const MAX_TEXT_BYTES: usize = 200;
+/// Maximum fixed offset from UTC: no time zone has a larger one.
+const MAX_OFFSET: SignedDuration = SignedDuration::from_hours(14);
 /// Maximum occurrences examined for one opening: one per second over both passes of a repeated hour.
 const MAX_SKIPPED_OCCURRENCES: usize = 2 * 60 * 60;
 
@@ -57,21 +60,78 @@ impl Schedule {
     }
 }
 
-/// Parses cron: five fields as in Unix, more as in Quartz.
+/// Parses cron: five fields as in Unix, more as in Quartz. Ranges may go round: `FRI-MON`, `22-2`, `NOV-FEB`.
 pub(super) fn parse_cron(schedule: &str) -> Result<Cron, String> {
     if schedule.len() > MAX_TEXT_BYTES || !schedule.is_ascii() {
         return Err("must be cron in at most 200 ASCII characters".to_owned());
     }
-    let is_quartz = schedule.split_ascii_whitespace().count() > 5;
+    let texts: Vec<&str> = schedule.split_ascii_whitespace().collect();
+    if let [nickname] = texts[..]
+        && nickname.starts_with('@')
+    {
+        return parse(nickname, false).ok_or_else(|| {
+            let known = "@yearly, @monthly, @weekly, @daily or @hourly";
+            format!("`{nickname}` is not a schedule: use {known}, or cron such as `0 2 * * SUN`")
+        });
+    }
+    let fields = fields_of(texts.len()).ok_or_else(|| {
+        format!(
+            "must be cron, such as `0 2 * * SUN`: five fields (minute, hour, day of the month, month, weekday), or six or \
+             seven with the second first and the year last; this has {}",
+            texts.len()
+        )
+    })?;
+    let is_quartz = texts.len() > 5;
+    let unrolled = fields.iter().zip(&texts);
+    let unrolled: Vec<_> = unrolled.map(|(field, text)| field.unrolled(text)).collect();
+    parse(&unrolled.join(" "), is_quartz).ok_or_else(|| {
+        let is_valid_alone = |at: usize| {
+            let mut alone = vec!["*"; texts.len()];
+            alone[at] = &unrolled[at];
+            parse(&alone.join(" "), is_quartz).is_some()
+        };
+        match (0..texts.len()).find(|at| !is_valid_alone(*at)) {
+            Some(at) => fields[at].invalid(texts[at]),
+            None => {
+                "must be cron, such as `0 2 * * SUN`: these fields cannot be combined".to_owned()
+            }
+        }
+    })
+}
+
+fn parse(schedule: &str, is_quartz: bool) -> Option<Cron> {
     let parser = CronParser::builder()
         .alternative_weekdays(is_quartz)
         .sloppy_ranges(is_quartz)
         .build();
-    let parsed = parser.parse(schedule);
-    parsed.map_err(|error| format!("must be cron, such as `0 2 * * SUN`: {error}"))
+    parser.parse(schedule).ok()
 }
 
+/// An IANA time zone, or a fixed offset: `Z` or `+03:00`.
 pub(super) fn parse_time_zone(name: &str) -> Option<TimeZone> {
+    if let Some(offset) = fixed_offset(name) {
+        return Some(TimeZone::fixed(offset));
+    }
     let zone = TimeZone::get(name).ok()?;
     (name.len() <= MAX_TEXT_BYTES && !zone.is_unknown()).then_some(zone)
+}
+
+/// `Z`, or hours and minutes with a sign, up to [`MAX_OFFSET`].
+fn fixed_offset(name: &str) -> Option<Offset> {
+    if name == "Z" {
+        return Some(Offset::UTC);
+    }
+    let &[sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] = name.as_bytes() else {
+        return None;
+    };
+    let number = |tens: u8, ones: u8| {
+        let are_digits = tens.is_ascii_digit() && ones.is_ascii_digit();
+        are_digits.then(|| i32::from(tens - b'0') * 10 + i32::from(ones - b'0'))
+    };
+    let (hours, minutes) = (number(h1, h2)?, number(m1, m2)?);
+    let seconds = (hours * 60 + minutes) * 60;
+    if minutes > 59 || seconds > MAX_OFFSET.as_secs() as i32 {
+        return None;
+    }
+    Offset::from_seconds(if sign == b'-' { -seconds } else { seconds }).ok()
 }

@@ -48,10 +48,121 @@ fn schedules_accept_unix_and_quartz_cron() {
         ("*/20 * * * *", "2026-05-01T12:20:00Z"),
         ("0 12 1 5 *", "2027-05-01T12:00:00Z"),
         ("@daily", "2026-05-02T00:00:00Z"),
+        ("0 2 * * FRI-MON", "2026-05-02T02:00:00Z"),
+        ("0 2 * * sat-sun", "2026-05-02T02:00:00Z"),
+        ("0 2 * * 6-2", "2026-05-02T02:00:00Z"),
+        ("0 2 * * 5-7", "2026-05-02T02:00:00Z"),
+        ("0 2 * * SAT-MON/2", "2026-05-02T02:00:00Z"),
+        ("0 0 2 ? * 7-2", "2026-05-02T02:00:00Z"),
+        ("0 0 2 ? * SAT-MON", "2026-05-02T02:00:00Z"),
+        ("0 22-2 * * *", "2026-05-01T22:00:00Z"),
+        ("0 22-2/2,4 2 * *", "2026-05-02T00:00:00Z"),
+        ("50-10/20 * * * *", "2026-05-01T12:10:00Z"),
+        ("0 0 1 NOV-FEB *", "2026-11-01T00:00:00Z"),
+        ("0 0 1 11-2 *", "2026-11-01T00:00:00Z"),
+        ("0 0 30-2 * *", "2026-05-02T00:00:00Z"),
     ] {
         let window = window(schedule, 60, "UTC");
         let next = openings(&window, "2026-05-01T12:00:00Z", 1);
         assert_eq!(next, [expected], "{schedule}");
+    }
+}
+
+#[test]
+fn ranges_that_go_round_have_all_their_values() {
+    let weekend = window("0 2 * * FRI-MON", 60, "UTC");
+    assert_eq!(
+        openings(&weekend, "2026-05-01T12:00:00Z", 5),
+        [
+            "2026-05-02T02:00:00Z",
+            "2026-05-03T02:00:00Z",
+            "2026-05-04T02:00:00Z",
+            "2026-05-08T02:00:00Z",
+            "2026-05-09T02:00:00Z"
+        ]
+    );
+    let winter = window("0 0 1 NOV-FEB *", 60, "UTC");
+    assert_eq!(
+        openings(&winter, "2026-05-01T12:00:00Z", 5),
+        [
+            "2026-11-01T00:00:00Z",
+            "2026-12-01T00:00:00Z",
+            "2027-01-01T00:00:00Z",
+            "2027-02-01T00:00:00Z",
+            "2027-11-01T00:00:00Z"
+        ]
+    );
+    let quartz = window("0 0 22-2/2 ? * *", 60, "UTC");
+    assert_eq!(
+        openings(&quartz, "2026-05-01T12:00:00Z", 4),
+        [
+            "2026-05-01T22:00:00Z",
+            "2026-05-02T00:00:00Z",
+            "2026-05-02T02:00:00Z",
+            "2026-05-02T22:00:00Z"
+        ]
+    );
+}
+
+#[test]
+fn a_time_zone_may_be_a_fixed_offset() {
+    for (timezone, expected) in [
+        ("Z", "2026-05-02T02:00:00Z"),
+        ("+03:00", "2026-05-01T23:00:00Z"),
+        ("-03:30", "2026-05-02T05:30:00Z"),
+        ("+14:00", "2026-05-02T12:00:00Z"),
+        ("-00:00", "2026-05-02T02:00:00Z"),
+    ] {
+        let window = window("0 2 * * *", 60, timezone);
+        let next = openings(&window, "2026-05-01T13:00:00Z", 1);
+        assert_eq!(next, [expected], "{timezone}");
+    }
+    let window = window("0 2 * * *", 60, "+03:00");
+    assert_eq!(
+        window.describe(at("2026-05-01T12:00:00Z")),
+        "its maintenance window is closed and opens at 2026-05-02 02:00:00 +03 (+03:00)"
+    );
+}
+
+#[test]
+fn an_invalid_schedule_is_explained() {
+    let fields = |count| {
+        format!(
+            "must be cron, such as `0 2 * * SUN`: five fields (minute, hour, day of the month, month, weekday), or six \
+             or seven with the second first and the year last; this has {count}"
+        )
+    };
+    let invalid = |text: &str, field: &str, expected: &str| {
+        format!(
+            "`{text}` is not a valid {field}: must be {expected}, `*`, or a list, range or step of these"
+        )
+    };
+    for (schedule, expected) in [
+        ("", fields(0)),
+        ("0 2 * *", fields(4)),
+        ("60 2 * * *", invalid("60", "minute", "0 to 59")),
+        ("0 25 * * *", invalid("25", "hour", "0 to 23")),
+        ("0 22-30 * * *", invalid("22-30", "hour", "0 to 23")),
+        ("0 2 32 * *", invalid("32", "day of the month", "1 to 31, or L")),
+        ("0 2 * FOO *", invalid("FOO", "month", "1 to 12, or JAN to DEC")),
+        ("0 2 * * NODAY", invalid("NODAY", "weekday", "0 to 7, or SUN to SAT")),
+        ("0 0 2 ? * 8", invalid("8", "weekday", "1 to 7, or SUN to SAT")),
+        (
+            "@sometimes",
+            "`@sometimes` is not a schedule: use @yearly, @monthly, @weekly, @daily or @hourly, or cron such as \
+             `0 2 * * SUN`"
+                .to_owned(),
+        ),
+    ] {
+        let spec = WindowSpec {
+            schedule: schedule.to_owned(),
+            duration: Duration::from_hours(1),
+            timezone: "UTC".to_owned(),
+            prefetch: false,
+        };
+        let errors = MaintenanceWindow::new(spec).err().unwrap_or_default();
+        let messages: Vec<_> = errors.into_iter().map(|error| error.message).collect();
+        assert_eq!(messages, [expected], "{schedule}");
     }
 }
 
@@ -231,7 +342,12 @@ fn broken_rules_are_named() {
         "Europe/Atlantis",
         "Etc/Unknown",
         "../UTC",
-        "+02:00",
+        "+2:00",
+        "+02:60",
+        "+14:01",
+        "+0200",
+        "02:00",
+        "z",
     ] {
         let timezone = timezone.to_owned();
         assert_eq!(

@@ -10,7 +10,7 @@ pub(super) struct Window {
     /// Duration of the window: `02:00:00` or `2h`
     #[arg(id = "window-duration", long, value_name = "TIME", requires = "window")]
     duration: Option<String>,
-    /// Time zone of the window: `Europe/Berlin`
+    /// Time zone of the window: `Europe/Berlin`, or a fixed offset such as `+03:00`
     #[arg(id = "window-timezone", long, value_name = "ZONE", requires = "window")]
     timezone: Option<String>,
     /// Allow devices to download before the window opens

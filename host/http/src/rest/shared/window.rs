@@ -18,7 +18,7 @@ pub(crate) struct WindowBody {
     schedule: String,
     /// How long it stays open: `00:01:00` to `168:00:00`. It must be long enough to download, install and restart.
     duration: TimeOfDay,
-    /// The time zone of the schedule, an IANA name.
+    /// The time zone of the schedule: an IANA name, or a fixed offset such as `+03:00`.
     #[schema(examples("Europe/Berlin"))]
     timezone: String,
     /// Whether devices may download the files before the window opens.
