@@ -119,8 +119,8 @@ on_both! {
     async fn the_audit_trail_has_the_reason_of_a_rollback_and_the_hold_that_a_resume_ends(store) {
         let id = created(store, "1.0.0").await?;
         let hold = Hold { reason: "20 % failed".into(), by: "failure ceiling".into(), since: NOON };
-        let held = CampaignChange { status: Some(CampaignStatus::Held), hold: Some(hold), ..CampaignChange::default() };
-        assert!(store.change_campaign(store.ours, id, 0, held).await?);
+        let change = CampaignChange { status: Some(CampaignStatus::Held), hold: Some(hold), ..CampaignChange::default() };
+        assert!(store.change_campaign(store.ours, id, 0, change).await?);
         let row = store.last_audit_row().await?;
         assert_eq!((&row.before["hold"], &row.after["hold"]), (&Value::Null, &json!("20 % failed")));
 
