@@ -1,30 +1,23 @@
 //! The time by which all servers of a database go.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
 };
 
 use tidegate_core::time::Timestamp;
-use tokio::time::sleep;
 
 use crate::{
-    Engine, chain,
+    chain,
     ports::{Clock, Observer, Store},
 };
 
-/// How often the difference to the database's clock is measured.
-const PERIOD: Duration = Duration::from_mins(1);
 /// A measurement that took longer says too little.
 const MAX_ROUND_TRIP_MS: i64 = 1000;
 /// A larger difference is logged.
 const WARNING_MS: i64 = 2000;
 /// With a larger difference the server is not ready: what still goes by its own clock would go wrong.
 const UNHEALTHY_MS: i64 = 30_000;
-const MAX_SILENCE: Duration = Duration::from_mins(5);
 
 /// The server's clock, corrected to the database's. Several servers share a database, and each of them sets leases,
 /// deadlines and wake-ups that the others compare with their own time.
@@ -91,15 +84,6 @@ impl Clock for ClusterClock {
 
     fn is_wall_clock(&self) -> bool {
         self.local.is_wall_clock()
-    }
-}
-
-/// Measures the difference to the database's clock periodically, until it is dropped.
-pub async fn synchronize_clock_loop(engine: Arc<Engine>) {
-    let heartbeat = engine.health.register_loop("clock", MAX_SILENCE);
-    loop {
-        sleep(PERIOD).await;
-        heartbeat.run(engine.synchronize_clock()).await;
     }
 }
 

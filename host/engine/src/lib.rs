@@ -11,6 +11,7 @@
 
 mod authorize;
 mod caches;
+mod clock_loop;
 mod cluster_clock;
 mod ctx;
 mod engine;
@@ -44,7 +45,8 @@ pub mod updates;
 
 pub use authorize::{Admin, Approver, Authorized, Operator, Publisher, RequiredRole};
 pub use caches::Caches;
-pub use cluster_clock::{ClusterClock, synchronize_clock_loop};
+pub use clock_loop::synchronize_clock_loop;
+pub use cluster_clock::ClusterClock;
 pub use ctx::{Actor, ActorKind, Ctx, ServerCtx};
 pub use engine::Engine;
 pub use error::{Error, Remedy, Result};

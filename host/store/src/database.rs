@@ -27,7 +27,7 @@ use self::{
 use crate::{
     dialect::Dialect,
     error::{Failure, failed},
-    invalidation::ListenHealth,
+    listen_health::ListenHealth,
     migrations,
     time_limits::TimeLimits,
     write_health::WriteHealth,

@@ -1,9 +1,6 @@
 //! Cache invalidation between servers, over PostgreSQL's LISTEN and NOTIFY.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures::{
     StreamExt as _,
@@ -120,21 +117,6 @@ fn split_into_messages<'a>(device_ids: impl IntoIterator<Item = &'a str>) -> Vec
     messages
 }
 
-/// Whether this server hears the others. True until it subscribes.
-#[derive(Debug, Default)]
-pub(crate) struct ListenHealth {
-    is_deaf: AtomicBool,
-}
-
-impl ListenHealth {
-    pub(crate) fn unhealthy_reason(&self) -> Option<String> {
-        self.is_deaf.load(Ordering::Relaxed).then(|| {
-            "changes of other servers are not heard; devices are answered from the database"
-                .to_owned()
-        })
-    }
-}
-
 /// The invalidations of other servers. Begins with [`Invalidation::Suspended`], then [`Invalidation::Everything`] once it
 /// listens.
 pub(crate) fn subscribe(database: &Database) -> BoxStream<'static, Invalidation> {
@@ -175,12 +157,12 @@ impl Subscription {
         let health = database.listen_health();
         match self {
             Self::Deaf => {
-                health.is_deaf.store(true, Ordering::Relaxed);
+                health.set_deaf(true);
                 (vec![Invalidation::Suspended], Self::Connecting)
             }
             Self::Connecting => {
                 let listening = connect(database).await;
-                health.is_deaf.store(false, Ordering::Relaxed);
+                health.set_deaf(false);
                 (vec![Invalidation::Everything], Self::Listening(listening))
             }
             Self::Listening(mut listening) => match listening.hear(database).await {

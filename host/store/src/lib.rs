@@ -26,6 +26,7 @@ mod invalidation;
 mod journal;
 mod keyed_requests;
 mod latest;
+mod listen_health;
 mod maintenance_windows;
 mod migrations;
 mod plugins;
