@@ -9,6 +9,7 @@ pub mod access;
 pub mod campaign;
 pub mod checker;
 pub mod device;
+pub mod device_fields;
 pub mod feedback;
 pub mod firmware;
 pub mod id;

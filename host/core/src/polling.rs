@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::{
+    device_fields::DEVICE_FIELDS,
     id::DeviceKey,
     plugin::FieldError,
-    selector::{self, DEVICE_FIELDS, FieldValues, ParseError, Selector},
+    selector::{self, FieldValues, ParseError, Selector},
     time::Timestamp,
 };
 

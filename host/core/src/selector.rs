@@ -10,15 +10,13 @@
 mod check;
 mod matching;
 mod parse;
+mod parse_error;
 mod value;
 
-use strum::VariantNames as _;
-
 pub use matching::{FieldValues, matches};
-pub use parse::{MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, ParseError, parse, parse_stored};
+pub use parse::{parse, parse_stored};
+pub use parse_error::{MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, ParseError};
 pub use value::Value;
-
-use crate::{device::DeviceState, mode::DeviceMode};
 
 /// A parsed selector; all its fields are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,28 +88,6 @@ pub struct Fields {
     /// Prefixes of free field names, such as `attribute.`; their values are text.
     pub prefixes: &'static [&'static str],
 }
-
-const BOOLEAN: FieldKind = FieldKind::Word(&["true", "false"]);
-
-/// The fields of devices.
-pub const DEVICE_FIELDS: Fields = Fields {
-    names: &[
-        ("device_id", FieldKind::Text),
-        ("name", FieldKind::Text),
-        ("hw_model", FieldKind::Text),
-        ("hw_revision", FieldKind::Version),
-        ("sw_version", FieldKind::Version),
-        ("group", FieldKind::Text),
-        ("feed", FieldKind::Text),
-        ("mode", FieldKind::Word(DeviceMode::VARIANTS)),
-        ("pinned", BOOLEAN),
-        ("drifted", BOOLEAN),
-        ("state", FieldKind::Word(DeviceState::VARIANTS)),
-        ("last_seen", FieldKind::Time),
-        ("created_at", FieldKind::Time),
-    ],
-    prefixes: &["attribute.", "label."],
-};
 
 impl Fields {
     fn kind(&self, field: &str) -> Option<FieldKind> {

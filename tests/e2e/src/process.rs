@@ -2,7 +2,7 @@ use std::{
     env,
     ffi::OsString,
     fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener},
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
@@ -167,6 +167,17 @@ impl ServerProcess {
             "the server ended before it was killed: {status}"
         );
         Ok(())
+    }
+
+    /// Sends SIGTERM and waits for the end of the process. Then reads what it wrote to a stderr that is not read.
+    pub fn terminate_and_read(mut self) -> Result<(ExitStatus, Vec<u8>)> {
+        let stderr = self.child.stderr.take();
+        let status = self.terminate()?;
+        let mut unread = Vec::new();
+        if let Some(mut stderr) = stderr {
+            stderr.read_to_end(&mut unread)?;
+        }
+        Ok((status, unread))
     }
 
     /// Sends SIGTERM and waits for the end of the process.

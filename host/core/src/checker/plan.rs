@@ -1,8 +1,9 @@
 use super::Violation;
 use crate::{
     campaign::MAX_WAVES,
+    device_fields::DEVICE_FIELDS,
     plugin::{Members, Plan, UNASSIGNED},
-    selector::{DEVICE_FIELDS, parse},
+    selector::parse,
 };
 
 /// Checks a plan before its waves are resolved to devices.

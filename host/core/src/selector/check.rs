@@ -79,7 +79,8 @@ fn nearest<'a>(words: &[&'a str], value: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::selector::{DEVICE_FIELDS, parse, parse_stored};
+    use crate::device_fields::DEVICE_FIELDS;
+    use crate::selector::{parse, parse_stored};
 
     #[test]
     fn values_that_a_field_cannot_have_are_rejected() {

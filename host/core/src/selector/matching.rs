@@ -61,7 +61,8 @@ fn compare(kind: FieldKind, value: &str, wanted: &str) -> Option<Ordering> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::selector::{DEVICE_FIELDS, parse};
+    use crate::device_fields::DEVICE_FIELDS;
+    use crate::selector::parse;
 
     struct Gateway;
 

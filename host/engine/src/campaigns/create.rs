@@ -1,10 +1,11 @@
 use tidegate_core::{
     Named as _,
     campaign::{Campaign, CampaignSpec, MAX_POLICIES, PluginUse, Priority, Targets},
+    device_fields::DEVICE_FIELDS,
     firmware::Firmware,
     id::FirmwareId,
     plugin::{FieldError, PluginKind},
-    selector::{DEVICE_FIELDS, parse},
+    selector::parse,
     time::Timestamp,
     update::{SuccessCriteria, UpdateOptions},
 };

@@ -3,12 +3,13 @@ use std::collections::HashSet;
 use tidegate_core::{
     Named as _,
     campaign::{Campaign, PluginUse},
+    device_fields::DEVICE_FIELDS,
     firmware::Firmware,
     mode::DeviceMode,
     order,
     plugin::{AssignInput, Context, DeviceClass, Members, Plan, PlanInput, PluginKind},
     selection::{self, MembershipInput},
-    selector::{DEVICE_FIELDS, Selector, parse},
+    selector::{Selector, parse},
     time::Timestamp,
 };
 

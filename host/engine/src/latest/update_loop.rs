@@ -2,9 +2,10 @@ use std::{sync::Arc, time::Duration};
 
 use tidegate_core::{
     campaign::{Priority, Targets},
+    device_fields::DEVICE_FIELDS,
     firmware::Firmware,
     id::{DeviceKey, TenantId},
-    selector::{DEVICE_FIELDS, parse},
+    selector::parse,
     update::{SuccessCriteria, UpdateOptions},
 };
 use tokio::time::{Instant, sleep};

@@ -1,6 +1,7 @@
 use tidegate_core::{
     device::Device,
-    selector::{DEVICE_FIELDS, Selector, parse},
+    device_fields::DEVICE_FIELDS,
+    selector::{Selector, parse},
 };
 
 use crate::{

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use tidegate_core::{
     device::Device,
+    device_fields::DEVICE_FIELDS,
     id::{DeviceKey, TenantId},
-    selector::{DEVICE_FIELDS, Selector},
+    selector::Selector,
     settings::TenantSettings,
     time::Timestamp,
 };

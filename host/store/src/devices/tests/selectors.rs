@@ -3,8 +3,9 @@
 use proptest::{prelude::*, sample::select, strategy::ValueTree as _, test_runner::TestRunner};
 use tidegate_core::{
     device::Device,
+    device_fields::DEVICE_FIELDS,
     mode::DeviceMode,
-    selector::{Comparison, DEVICE_FIELDS, FieldKind, Operator, Selector, Value, matches, parse},
+    selector::{Comparison, FieldKind, Operator, Selector, Value, matches, parse},
     time::Timestamp,
 };
 use tidegate_engine::ports::{Devices as _, LastSeenRecord, NewDevice};
