@@ -13,6 +13,23 @@ use tidegate_engine::{
 use super::{error::DdiError, links::Links};
 use crate::{AppState, caller::record_caller, client::Client};
 
+/// Refuses a client that exceeds its rate limit, before anything else of the request is read.
+pub(super) struct WithinRateLimit;
+
+impl FromRequestParts<AppState> for WithinRateLimit {
+    type Rejection = DdiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, DdiError> {
+        let client = parts.extensions.get::<Client>();
+        let address = client.and_then(|client| client.address);
+        if state.limits.allow_client(address, &parts.method) {
+            Ok(Self)
+        } else {
+            Err(DdiError::TooManyRequests)
+        }
+    }
+}
+
 /// Extracts the device that sent the request, authenticated.
 pub(super) struct DeviceAuth {
     pub(super) caller: Caller,
@@ -25,12 +42,9 @@ impl FromRequestParts<AppState> for DeviceAuth {
     type Rejection = DdiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, DdiError> {
+        WithinRateLimit::from_request_parts(parts, state).await?;
         let default_client = Client::default();
         let client = parts.extensions.get().unwrap_or(&default_client);
-        // Before anything else of the request is read.
-        if !state.limits.allow_client(client.address, &parts.method) {
-            return Err(DdiError::TooManyRequests);
-        }
         let uri = match parts.extensions.get::<OriginalUri>() {
             Some(OriginalUri(uri)) => uri,
             None => &parts.uri,

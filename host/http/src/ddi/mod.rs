@@ -32,6 +32,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::AppState;
 
+use device_auth::WithinRateLimit;
+
 /// Maximum size of a body, in bytes. Fifty messages in any language are far smaller.
 const MAX_BODY: usize = 1 << 20;
 
@@ -76,7 +78,11 @@ pub(crate) fn router() -> Router<AppState> {
             get(artifact::get),
         )
         // A route instead of a fallback: nested routers cannot each have a fallback of their own.
-        .route("/{*rest}", any(|| async { StatusCode::NOT_FOUND }))
+        .route(
+            "/{*rest}",
+            any(|_: WithinRateLimit| async { StatusCode::NOT_FOUND }),
+        )
+        .method_not_allowed_fallback(|_: WithinRateLimit| async { StatusCode::METHOD_NOT_ALLOWED })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(error::from_panic))
 }

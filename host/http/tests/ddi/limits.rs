@@ -91,6 +91,21 @@ async fn failed_authentication_counts_and_rest_names_the_problem() -> anyhow::Re
 }
 
 #[tokio::test]
+async fn requests_for_no_resource_are_limited_too() -> anyhow::Result<()> {
+    let (server, _) = limited(|_| {}).await?;
+    for status in [404, 404, 404, 429] {
+        let response = server.send(get(format!("{BASE}/no/resource"))).await?;
+        assert_eq!(response.status, status);
+    }
+    for status in [405, 405, 429] {
+        let response = server.send(request("DELETE", BASE)).await?;
+        assert_eq!(response.status, status);
+        assert!(status == 429 || response.header("allow") == Some("GET,HEAD"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn private_networks_are_exempt_by_default() -> anyhow::Result<()> {
     let (server, _) = limited(|settings| settings.limits.exempt_private = true).await?;
     for _ in 0..10 {
