@@ -10,6 +10,7 @@ use crate::{
     Named as _,
     id::{CampaignId, Digest, FirmwareId, TenantId},
     plugin::RollbackScope,
+    selector::SelectorText,
     time::Timestamp,
     update::{SuccessCriteria, UpdateOptions},
 };
@@ -112,7 +113,7 @@ pub struct Targets {
     /// Group names.
     pub groups: Vec<String>,
     /// RSQL filter.
-    pub filter: Option<String>,
+    pub filter: Option<SelectorText>,
     /// All devices on this feed; excludes the other fields. The newest campaign on a feed wins.
     pub feed: Option<String>,
 }

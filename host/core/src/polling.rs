@@ -6,7 +6,7 @@ use crate::{
     device_fields::DEVICE_FIELDS,
     id::DeviceKey,
     plugin::FieldError,
-    selector::{self, FieldValues, ParseError, Selector},
+    selector::{self, FieldValues, ParseError, Selector, SelectorText},
     time::Timestamp,
 };
 
@@ -46,7 +46,7 @@ pub struct PollingSettings {
 /// A polling interval for the devices that match a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollingOverride {
-    filter: String,
+    filter: SelectorText,
     selector: Selector,
     /// Mean time between two polls.
     pub interval: Duration,
@@ -57,41 +57,21 @@ pub struct PollingOverride {
 impl PollingOverride {
     /// Parses `filter`, an RSQL selector over device fields.
     pub fn new(
-        filter: String,
+        filter: impl Into<SelectorText>,
         interval: Duration,
         jitter_percent: Option<u8>,
     ) -> Result<Self, ParseError> {
-        let selector = selector::parse(&filter, &DEVICE_FIELDS)?;
-        Ok(Self::from_parts(filter, selector, interval, jitter_percent))
-    }
-
-    /// Like [`Self::new`], for a filter that was accepted before: it may have values that are rejected now, and keeps
-    /// its meaning.
-    pub fn from_stored(
-        filter: String,
-        interval: Duration,
-        jitter_percent: Option<u8>,
-    ) -> Result<Self, ParseError> {
-        let selector = selector::parse_stored(&filter, &DEVICE_FIELDS)?;
-        Ok(Self::from_parts(filter, selector, interval, jitter_percent))
-    }
-
-    fn from_parts(
-        filter: String,
-        selector: Selector,
-        interval: Duration,
-        jitter_percent: Option<u8>,
-    ) -> Self {
-        Self {
+        let filter = filter.into();
+        Ok(Self {
+            selector: filter.parse(&DEVICE_FIELDS)?,
             filter,
-            selector,
             interval,
             jitter_percent,
-        }
+        })
     }
 
-    /// The filter's source text.
-    pub fn filter(&self) -> &str {
+    /// The filter.
+    pub fn filter(&self) -> &SelectorText {
         &self.filter
     }
 }
@@ -368,7 +348,7 @@ mod tests {
             jitter_percent: Some(101),
             overrides: vec![
                 override_for("group==lab", minutes(24 * 60), Some(200)),
-                override_for("state==error;(group==lab,last_seen>7)", minutes(1), None),
+                override_for("state==error;(group==lab,last_seen>0)", minutes(1), None),
             ],
         };
         let errors = polling.validation_errors();

@@ -5,17 +5,22 @@
 //! or ` and ` binds tighter than `,` or ` or `; parentheses group. Values may be quoted with single or double quotes.
 //! `*` in a value matches any run of characters, `\*` a star. Comparisons are case-sensitive. `!=` and `=out=` match
 //! entities without the field; all other comparisons do not. Times are RFC 3339 or milliseconds since 1970. A value that
-//! the field cannot have is an error, as is a version without an order if it is compared by order.
+//! the field cannot have is an error, as is a value without an order (a pattern, `rev-b` for a version) if it is compared
+//! by order. A stored selector keeps the rules by which it was accepted, its [`Syntax`].
 
 mod check;
 mod matching;
 mod parse;
 mod parse_error;
+mod syntax;
+mod text;
 mod value;
 
 pub use matching::{FieldValues, matches};
-pub use parse::{parse, parse_stored};
+pub use parse::parse;
 pub use parse_error::{MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, ParseError};
+pub use syntax::Syntax;
+pub use text::SelectorText;
 pub use value::Value;
 
 /// A parsed selector; all its fields are known.

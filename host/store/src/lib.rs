@@ -32,6 +32,7 @@ mod migrations;
 mod plugins;
 mod rows;
 mod runs;
+mod selector_json;
 mod selector_sql;
 mod sql;
 mod stats;

@@ -85,7 +85,7 @@ pub(crate) fn spec(firmware: FirmwareId, success_criteria: SuccessCriteria) -> C
         targets: Targets {
             devices: vec!["d-0".into()],
             groups: vec!["north".into()],
-            filter: Some("hw_model==A".into()),
+            filter: Some("hw_model==A".to_owned().into()),
             feed: None,
         },
         allow_beta: false,

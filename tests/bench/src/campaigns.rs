@@ -271,7 +271,7 @@ impl EngineFixture {
             description: String::new(),
             firmware: self.firmware,
             targets: Targets {
-                filter: Some(format!("hw_model=={model}")),
+                filter: Some(format!("hw_model=={model}").into()),
                 ..Targets::default()
             },
             allow_beta: false,

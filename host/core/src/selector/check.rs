@@ -1,56 +1,72 @@
 //! Rejects comparisons that cannot mean what was intended: they would match no device, or all of them.
 
-use super::{Comparison, FieldKind, Operator, ParseError, Value};
+use super::{FieldKind, Operator, ParseError, Value};
 use crate::version;
 
 /// The least similarity at which a word is suggested, from 0 to 1.
 const MIN_SIMILARITY: f64 = 0.5;
+/// A smaller number is no time in milliseconds since 1970 but one in seconds, or a year. As milliseconds it would be in
+/// the first months of 1970, so that a comparison by order would match all devices, or none.
+const MIN_MILLIS: i64 = 10_000_000_000;
 
-/// Checks the values of a comparison against the type of its field.
-pub(super) fn check(comparison: &Comparison) -> Result<(), ParseError> {
-    let is_ordering = matches!(
-        comparison.operator,
-        Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual
-    );
-    match comparison.kind {
-        FieldKind::Word(_) if is_ordering => Err(ParseError::NotOrdered {
-            field: comparison.field.clone(),
-        }),
-        FieldKind::Word(words) => reject_first(
-            comparison,
-            |value| {
-                words
-                    .iter()
-                    .any(|word| value.matches(word, |text| text == *word))
-            },
-            |value| one_of(words, value),
-        ),
-        FieldKind::Version if is_ordering => reject_first(
-            comparison,
-            |value| version::is_ordered(&value.text()),
-            |_| {
-                "a version that begins with a number, such as 2.0.0, to be compared by order".into()
-            },
-        ),
+/// Checks a value against the type of its field. `parts`: the texts between its wildcards.
+pub(super) fn check(
+    field: &str,
+    kind: FieldKind,
+    operator: Operator,
+    parts: &[String],
+) -> Result<(), ParseError> {
+    use Operator::{Greater, GreaterOrEqual, Less, LessOrEqual};
+    let is_ordering = matches!(operator, Less | LessOrEqual | Greater | GreaterOrEqual);
+    let text = parts.join("*");
+    let expected = match kind {
+        FieldKind::Word(_) if is_ordering => {
+            return Err(ParseError::NotOrdered {
+                field: field.to_owned(),
+                value: text,
+            });
+        }
+        FieldKind::Word(words) if !words.iter().any(|word| matches_word(parts, word)) => {
+            one_of(words, &text)
+        }
+        FieldKind::Version if text.trim().is_empty() => {
+            "a version, such as 2.0.0, or `*` for any version".to_owned()
+        }
+        FieldKind::Version if is_ordering && !version::is_ordered(&text) => {
+            "a version that begins with a number, such as 2.0.0, to be compared by order".to_owned()
+        }
+        FieldKind::Text if is_ordering && parts.len() > 1 => {
+            r"a text without wildcards to be compared by order (`\*` is a star)".to_owned()
+        }
+        FieldKind::Time if is_short_number(&text) => {
+            return Err(ParseError::NotATime {
+                field: field.to_owned(),
+                value: text,
+            });
+        }
         // The parser converts times, and rejects all else.
-        FieldKind::Version | FieldKind::Text | FieldKind::Time => Ok(()),
+        FieldKind::Word(_) | FieldKind::Version | FieldKind::Text | FieldKind::Time => {
+            return Ok(());
+        }
+    };
+    Err(ParseError::InvalidValue {
+        field: field.to_owned(),
+        value: text,
+        expected,
+    })
+}
+
+fn matches_word(parts: &[String], word: &str) -> bool {
+    match parts {
+        [text] => text == word,
+        parts => Value::Pattern(parts.to_vec()).matches(word, |_| false),
     }
 }
 
-fn reject_first(
-    comparison: &Comparison,
-    is_valid: impl Fn(&Value) -> bool,
-    expected: impl Fn(&str) -> String,
-) -> Result<(), ParseError> {
-    let invalid = comparison.values.iter().find(|value| !is_valid(value));
-    invalid.map_or(Ok(()), |value| {
-        let value = value.text();
-        Err(ParseError::InvalidValue {
-            field: comparison.field.clone(),
-            expected: expected(&value),
-            value: value.into_owned(),
-        })
-    })
+/// Zero and negative numbers are times before every device; they are no year and no time in seconds.
+fn is_short_number(text: &str) -> bool {
+    let number = text.parse::<i64>();
+    number.is_ok_and(|number| (1..MIN_MILLIS).contains(&number))
 }
 
 /// `rollout, latest or manual (did you mean manual?)`
@@ -79,8 +95,10 @@ fn nearest<'a>(words: &[&'a str], value: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::device_fields::DEVICE_FIELDS;
-    use crate::selector::{parse, parse_stored};
+    use crate::{
+        device_fields::DEVICE_FIELDS,
+        selector::{SelectorText, Syntax, parse},
+    };
 
     #[test]
     fn values_that_a_field_cannot_have_are_rejected() {
@@ -88,6 +106,11 @@ mod tests {
         const STATES: &str = "must be unknown, registered, pending, in_sync or error";
         const ORDERED: &str =
             "must be a version that begins with a number, such as 2.0.0, to be compared by order";
+        const VERSION: &str = "must be a version, such as 2.0.0, or `*` for any version";
+        const PLAIN: &str =
+            r"must be a text without wildcards to be compared by order (`\*` is a star)";
+        const TIME: &str =
+            "must be RFC 3339, such as 2026-05-01T12:00:00Z, or milliseconds since 1970";
         for (text, message) in [
             (
                 "pinned==TRUE",
@@ -126,7 +149,13 @@ mod tests {
             ),
             (
                 "mode=gt=latest",
-                "`mode` has no order: use `==`, `!=`, `=in=` or `=out=`".to_owned(),
+                "invalid comparison of `mode` with `latest`: it has no order, use `==`, `!=`, `=in=` or `=out=`"
+                    .to_owned(),
+            ),
+            (
+                "pinned<true",
+                "invalid comparison of `pinned` with `true`: it has no order, use `==`, `!=`, `=in=` or `=out=`"
+                    .to_owned(),
             ),
             (
                 "sw_version=lt=2.O.0",
@@ -134,7 +163,31 @@ mod tests {
             ),
             (
                 r#"sw_version=lt="""#,
-                format!("invalid value `` for `sw_version`: {ORDERED}"),
+                format!("invalid value `` for `sw_version`: {VERSION}"),
+            ),
+            (
+                r#"sw_version!="""#,
+                format!("invalid value `` for `sw_version`: {VERSION}"),
+            ),
+            (
+                "hw_revision=out=(1.0,' ')",
+                format!("invalid value ` ` for `hw_revision`: {VERSION}"),
+            ),
+            (
+                "name>a*",
+                format!("invalid value `a*` for `name`: {PLAIN}"),
+            ),
+            (
+                "attribute.floor<='*'",
+                format!("invalid value `*` for `attribute.floor`: {PLAIN}"),
+            ),
+            (
+                "last_seen>2026",
+                format!("invalid time `2026` for `last_seen`: {TIME}"),
+            ),
+            (
+                "created_at=out=(0,1777636800)",
+                format!("invalid time `1777636800` for `created_at`: {TIME}"),
             ),
             (
                 "sw_version>=1.*",
@@ -147,7 +200,11 @@ mod tests {
         ] {
             let error = parse(text, &DEVICE_FIELDS).map_err(|error| error.to_string());
             assert_eq!(error, Err(message), "{text}");
-            assert!(parse_stored(text, &DEVICE_FIELDS).is_ok(), "{text}");
+            let stored = SelectorText {
+                text: text.to_owned(),
+                syntax: Syntax::V1,
+            };
+            assert!(stored.parse(&DEVICE_FIELDS).is_ok(), "{text}");
         }
     }
 
@@ -169,6 +226,12 @@ mod tests {
             "hw_revision>3",
             "name=gt=''",
             "attribute.floor=lt=x",
+            r"name>a\*",
+            r#"name>"a\*""#,
+            "attribute.floor==''",
+            "sw_version==*",
+            "last_seen>0;last_seen<1777636800000;created_at>=-5",
+            "last_seen>1970-01-01T00:00:01Z",
         ] {
             assert!(parse(text, &DEVICE_FIELDS).is_ok(), "{text}");
         }

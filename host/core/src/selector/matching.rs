@@ -74,7 +74,7 @@ mod tests {
                 "group" => &["lab", "berlin"],
                 "attribute.site" => &["lab-3"],
                 "attribute.note" => &["4*100\\W"],
-                "last_seen" => &["1000"],
+                "last_seen" => &["1777636801000"],
                 _ => &[],
             };
             values.iter().map(|value| Cow::from(*value)).collect()
@@ -105,12 +105,12 @@ mod tests {
             (r"attribute.note=out=(4\*2,*\*100*)", false),
             ("attribute.floor!=4", true),
             ("attribute.floor=gt=4", false),
-            ("last_seen>999", true),
-            ("last_seen==1970-01-01T00:00:01Z", true),
-            ("last_seen==1970-01-01T02:00:01.000+02:00", true),
-            ("last_seen=in=(0,1970-01-01T00:00:01.000Z)", true),
-            ("last_seen=gt=1970-01-01T00:00:01.000Z", false),
-            ("last_seen!=1970-01-01T00:00:00.999Z", true),
+            ("last_seen>1777636800999", true),
+            ("last_seen==2026-05-01T12:00:01Z", true),
+            ("last_seen==2026-05-01T14:00:01.000+02:00", true),
+            ("last_seen=in=(0,2026-05-01T12:00:01.000Z)", true),
+            ("last_seen=gt=2026-05-01T12:00:01.000Z", false),
+            ("last_seen!=2026-05-01T12:00:00.999Z", true),
             ("(hw_model==rpi3,hw_model==rpi4);group==lab", true),
         ] {
             let selector = parse(text, &DEVICE_FIELDS).expect("a valid selector");

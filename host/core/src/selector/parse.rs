@@ -1,23 +1,18 @@
 use super::{
     Comparison, FieldKind, Fields, MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, Operator, ParseError,
-    Selector, Value, check::check,
+    Selector, Syntax, Value, check::check,
 };
 
 /// Parses a selector over `fields`.
 pub fn parse(text: &str, fields: &Fields) -> Result<Selector, ParseError> {
-    parse_checked(text, fields, check)
+    parse_as(text, fields, Syntax::CURRENT)
 }
 
-/// Parses a selector that was accepted before. It may have values that its fields cannot have, which earlier versions of
-/// the server accepted; it matches the same entities as before.
-pub fn parse_stored(text: &str, fields: &Fields) -> Result<Selector, ParseError> {
-    parse_checked(text, fields, |_| Ok(()))
-}
-
-fn parse_checked(
+/// Parses a selector over `fields` by the rules of `syntax`.
+pub(super) fn parse_as(
     text: &str,
     fields: &Fields,
-    check: fn(&Comparison) -> Result<(), ParseError>,
+    syntax: Syntax,
 ) -> Result<Selector, ParseError> {
     if text.len() > MAX_LENGTH {
         return Err(ParseError::TooLong);
@@ -26,7 +21,7 @@ fn parse_checked(
         text,
         at: 0,
         fields,
-        check,
+        syntax,
         comparisons: 0,
     };
     let selector = parser.any(0)?;
@@ -41,7 +36,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     fields: &'a Fields,
-    check: fn(&Comparison) -> Result<(), ParseError>,
+    syntax: Syntax,
     comparisons: usize,
 }
 
@@ -95,16 +90,17 @@ impl Parser<'_> {
         };
         let mut values = Vec::with_capacity(written.len());
         for parts in written {
+            if self.syntax.checks_values() {
+                check(&field, kind, operator, &parts)?;
+            }
             values.push(value(&field, kind, operator, parts)?);
         }
-        let comparison = Comparison {
+        Ok(Comparison {
             field,
             kind,
             operator,
             values,
-        };
-        (self.check)(&comparison)?;
-        Ok(comparison)
+        })
     }
 
     fn field(&mut self) -> Result<String, ParseError> {
@@ -173,7 +169,7 @@ impl Parser<'_> {
             for part in parts {
                 match joined.last_mut() {
                     // Without quotes, a backslash escapes only a star.
-                    Some(before) if before.ends_with('\\') => {
+                    Some(before) if self.syntax.escapes_stars() && before.ends_with('\\') => {
                         before.pop();
                         before.push('*');
                         before.push_str(&part);
@@ -190,6 +186,10 @@ impl Parser<'_> {
         let mut escaped = false;
         for (offset, c) in self.text[self.at + 1..].char_indices() {
             match c {
+                '*' if escaped && !self.syntax.escapes_stars() => {
+                    parts.push(std::mem::take(&mut part));
+                    escaped = false;
+                }
                 _ if escaped => {
                     part.push(c);
                     escaped = false;

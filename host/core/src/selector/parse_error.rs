@@ -30,7 +30,7 @@ pub enum ParseError {
         /// The known fields, comma-separated.
         known: String,
     },
-    /// A value of a time field that is not a time.
+    /// A value of a time field that is not a time. A short number is a time in seconds, or a year.
     #[error(
         "invalid time `{value}` for `{field}`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or milliseconds since 1970"
     )]
@@ -51,9 +51,13 @@ pub enum ParseError {
         expected: String,
     },
     /// A comparison by order of a field that has no order.
-    #[error("`{field}` has no order: use `==`, `!=`, `=in=` or `=out=`")]
+    #[error(
+        "invalid comparison of `{field}` with `{value}`: it has no order, use `==`, `!=`, `=in=` or `=out=`"
+    )]
     NotOrdered {
         /// The field.
         field: String,
+        /// The value.
+        value: String,
     },
 }

@@ -5,7 +5,6 @@ use tidegate_core::{
     firmware::Firmware,
     id::FirmwareId,
     plugin::{FieldError, PluginKind},
-    selector::parse,
     time::Timestamp,
     update::{SuccessCriteria, UpdateOptions},
 };
@@ -164,7 +163,7 @@ impl Draft {
             "must name at most 1000 groups",
         );
         if let Some(filter) = &targets.filter
-            && let Err(error) = parse(filter, &DEVICE_FIELDS)
+            && let Err(error) = filter.parse(&DEVICE_FIELDS)
         {
             rules.reject("targets.filter", error.to_string());
         }

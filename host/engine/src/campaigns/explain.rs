@@ -186,7 +186,7 @@ fn not_selected(campaign: &Campaign) -> String {
         targets
             .filter
             .as_ref()
-            .map(|filter| format!("devices where {filter}")),
+            .map(|filter| format!("devices where {}", filter.text)),
     );
     format!(
         "when the campaign started, it was not among its targets: {}",

@@ -9,7 +9,7 @@ use tidegate_core::{
     order,
     plugin::{AssignInput, Context, DeviceClass, Members, Plan, PlanInput, PluginKind},
     selection::{self, MembershipInput},
-    selector::{Selector, parse},
+    selector::{ParseError, parse},
     time::Timestamp,
 };
 
@@ -112,9 +112,10 @@ impl Planning<'_> {
             .spec
             .targets
             .filter
-            .as_deref()
-            .map(parse_selector)
-            .transpose()?;
+            .as_ref()
+            .map(|filter| filter.parse(&DEVICE_FIELDS))
+            .transpose()
+            .map_err(|error| invalid_selector(&error))?;
         let (tenant, targets) = (self.campaign.tenant, &self.campaign.spec.targets);
         let selected = self
             .store
@@ -239,10 +240,10 @@ impl Planning<'_> {
         let mut answers = MembershipInput::default();
         for (index, wave) in plan.waves.iter().enumerate() {
             if let Members::Selector(text) = &wave.members {
-                let matching = self
-                    .store
-                    .matching(self.campaign.tenant, &parse_selector(text)?)
-                    .await?;
+                let selector =
+                    parse(text, &DEVICE_FIELDS).map_err(|error| invalid_selector(&error))?;
+                let tenant = self.campaign.tenant;
+                let matching = self.store.matching(tenant, &selector).await?;
                 answers.selected.insert(index, matching);
             }
         }
@@ -303,9 +304,8 @@ fn excluded_mode(device: &SelectedDevice) -> Option<DeviceMode> {
     (device.mode != DeviceMode::Rollout).then_some(device.mode)
 }
 
-fn parse_selector(text: &str) -> Result<Selector> {
-    parse(text, &DEVICE_FIELDS)
-        .map_err(|error| Error::invalid("invalid_selector", "targets.filter", error.to_string()))
+fn invalid_selector(error: &ParseError) -> Error {
+    Error::invalid("invalid_selector", "targets.filter", error.to_string())
 }
 
 fn plan_failed(strategy: &PluginUse, why: &dyn std::fmt::Display) -> Error {

@@ -1,11 +1,12 @@
 use tidegate_core::{
     campaign::{CampaignStatus, Targets},
-    plugin::{DecisionOutcome, OperatorActKind},
+    plugin::{DecisionOutcome, Members, OperatorActKind},
+    selector::{SelectorText, Syntax},
 };
 use tidegate_engine::{Actor, Approver, Authorized, Error, Role, campaigns};
 
 use crate::{
-    engine_fixture::{EngineFixture, draft, server_ctx},
+    engine_fixture::{EngineFixture, draft, plan, server_ctx},
     scripted_sandbox::decision,
 };
 
@@ -15,7 +16,7 @@ async fn all_errors_of_a_campaign_are_reported_together() {
     let mut draft = draft(tidegate_core::id::FirmwareId(99));
     draft.name = String::new();
     draft.targets = Targets {
-        filter: Some("colour==red".to_owned()),
+        filter: Some("colour==red".to_owned().into()),
         ..Targets::default()
     };
     draft.strategy.plugin = "calm".to_owned();
@@ -42,6 +43,39 @@ async fn all_errors_of_a_campaign_are_reported_together() {
             "strategy.plugin"
         ]
     );
+}
+
+#[tokio::test]
+async fn a_campaign_with_a_filter_of_the_first_syntax_starts_as_it_did() {
+    let fixture = EngineFixture::new(2).await;
+    let mut draft = draft(fixture.add_firmware("1.1.0").await);
+    draft.targets.filter = Some(SelectorText {
+        text: r#"hw_model=="\*4";pinned!=TRUE"#.to_owned(),
+        syntax: Syntax::V1,
+    });
+    let id = fixture.create(draft).await.id;
+    let (store, plugins) = (fixture.engine.store(), fixture.engine.plugins());
+    let ctx = fixture.ctx();
+    let started = campaigns::start(&ctx, store, plugins, fixture.engine.signals(), id).await;
+    let started = started.expect("the filter keeps its meaning");
+    assert_eq!(started.total_devices, 2);
+}
+
+#[tokio::test]
+async fn a_plan_with_a_misspelt_value_in_a_selector_is_rejected() {
+    let fixture = EngineFixture::new(2).await;
+    *fixture.sandbox.plan.lock().expect("no test panicked") = Box::new(|_| {
+        let misspelt = Members::Selector("mode!=manuel".to_owned());
+        Ok(plan(&[misspelt, Members::Rest]))
+    });
+    let draft = draft(fixture.add_firmware("1.1.0").await);
+    let id = fixture.create(draft).await.id;
+    let (store, plugins) = (fixture.engine.store(), fixture.engine.plugins());
+    let started =
+        campaigns::start(&fixture.ctx(), store, plugins, fixture.engine.signals(), id).await;
+    let error = started.expect_err("the plan is invalid").to_string();
+    let expected = "invalid value `manuel` for `mode`: must be rollout, latest or manual";
+    assert!(error.contains(expected), "{error}");
 }
 
 #[tokio::test]

@@ -360,7 +360,7 @@ pub(crate) fn draft(firmware: FirmwareId) -> Draft {
         description: String::new(),
         firmware,
         targets: Targets {
-            filter: Some("hw_model==rpi4".to_owned()),
+            filter: Some("hw_model==rpi4".to_owned().into()),
             ..Targets::default()
         },
         allow_beta: false,

@@ -119,6 +119,10 @@ async fn parameters_are_checked() {
         ("q=state!=in-sync", "invalid_selector", "q"),
         ("q=sw_version=lt=2.O.0", "invalid_selector", "q"),
         ("q=sw_version=lt=''", "invalid_selector", "q"),
+        ("q=sw_version!=''", "invalid_selector", "q"),
+        ("q=last_seen=gt=2026", "invalid_selector", "q"),
+        ("q=name=gt=a*", "invalid_selector", "q"),
+        ("q=pinned=gt=false", "invalid_selector", "q"),
         ("sort=secret", "invalid_sort", "sort"),
     ] {
         let refused = server

@@ -1,7 +1,14 @@
 //! Settings of a tenant.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use tidegate_engine::{Role, tenants};
+use tidegate_core::{
+    polling::PollingOverride,
+    selector::{SelectorText, Syntax},
+    settings::TenantSettings,
+};
+use tidegate_engine::{Actor, Admin, Role, tenants};
 
 use crate::test_server::{TestResponse, TestServer};
 
@@ -110,7 +117,7 @@ async fn bad_settings_are_named_and_change_nothing() {
             &["/polling/overrides/0/filter"],
         ),
         (
-            one("last_seen>5", "5s"),
+            one("last_seen>0", "5s"),
             "invalid_settings",
             &["/polling/overrides/0/filter"],
         ),
@@ -197,4 +204,53 @@ async fn access_settings_are_stored_and_validated() {
     assert_eq!(server.get(PATH).await.expect(200), set);
     let back = patch(&server, json!({"access": null})).await.expect(200);
     assert_eq!(back["access"]["registration"], "open");
+}
+
+#[tokio::test]
+async fn a_stored_filter_is_kept_by_changes_of_other_settings() {
+    let server = TestServer::new().await;
+    let text = r#"mode!=manuel;name=="\*""#;
+    let stored = SelectorText {
+        text: text.to_owned(),
+        syntax: Syntax::V1,
+    };
+    let mut settings = TenantSettings::default();
+    let stored_override = PollingOverride::new(stored.clone(), Duration::from_secs(30), None);
+    settings.polling.overrides = vec![stored_override.expect("a filter of the first syntax")];
+    let engine = &server.state.engine;
+    let store = engine.store();
+    let ctx = engine.trusted_ctx::<Admin>(server.tenant.id, Actor::command_line());
+    let before = store.tenant_by_id(server.tenant.id).await;
+    let before = before.expect("the store answers").expect("a tenant");
+    let changed = store.change_settings(&ctx, &before, &settings).await;
+    assert!(changed.expect("the settings are stored"));
+    let filters = async || {
+        let tenant = store.tenant_by_id(server.tenant.id).await;
+        let tenant = tenant.expect("the store answers").expect("a tenant");
+        let overrides = tenant.settings.polling.overrides;
+        let filters = overrides.iter().map(|item| item.filter().clone());
+        filters.collect::<Vec<_>>()
+    };
+
+    for body in [
+        json!({"polling": {"interval": "5m"}}),
+        json!({"track_address": true}),
+    ] {
+        let shown = patch(&server, body).await.expect(200);
+        assert_eq!(shown["polling"]["interval"], "00:05:00");
+        assert_eq!(shown["polling"]["overrides"][0]["filter"], text);
+        assert_eq!(filters().await, std::slice::from_ref(&stored));
+    }
+
+    let again = json!({"polling": {"overrides": [{"filter": text, "interval": "30s"}]}});
+    let refused = patch(&server, again).await.expect_problem(422);
+    assert_eq!(refused.1, ["/polling/overrides/0/filter"]);
+    let new = json!({"polling": {"overrides": [{"filter": r"name==\*", "interval": "30s"}]}});
+    patch(&server, new).await.expect(200);
+    assert_eq!(
+        filters().await,
+        [SelectorText::from(r"name==\*".to_owned())]
+    );
+    patch(&server, json!({"polling": null})).await.expect(200);
+    assert_eq!(filters().await, []);
 }

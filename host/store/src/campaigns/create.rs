@@ -124,11 +124,12 @@ fn insert_sql(dialect: Dialect) -> String {
 /// For the audit trail. The configs of plugins are left out; the campaign keeps them.
 fn fields(spec: &CampaignSpec, options: &UpdateOptionsRow) -> Value {
     let plugin = |used: &PluginUse| format!("{} {}", used.plugin, used.revision);
+    let filter = spec.targets.filter.as_ref().map(|filter| &filter.text);
     json!({
         "name": spec.name, "firmware_id": spec.firmware.0,
         "targets": {
             "devices": spec.targets.devices.iter().take(MAX_NAMED).collect::<Vec<_>>(),
-            "groups": spec.targets.groups, "filter": spec.targets.filter, "feed": spec.targets.feed,
+            "groups": spec.targets.groups, "filter": filter, "feed": spec.targets.feed,
         },
         "strategy": plugin(&spec.strategy),
         "policies": spec.policies.iter().map(plugin).collect::<Vec<_>>(),

@@ -6,10 +6,14 @@ use tidegate_core::{
     Named as _,
     campaign::{Approval, Hold, PluginUse, Rollback, Targets},
     plugin::{ClassKey, OperatorAct},
+    selector::{SelectorText, Syntax},
     time::Timestamp,
 };
 
-use crate::rows::{RowError, RowExt as _, parse_value};
+use crate::{
+    rows::{RowError, RowExt as _, parse_value},
+    selector_json::SyntaxJson,
+};
 
 /// The number of operator acts that are kept for strategies.
 pub(super) const MAX_OPERATOR_ACTS: usize = 64;
@@ -19,14 +23,22 @@ pub(super) struct TargetsJson {
     devices: Vec<String>,
     groups: Vec<String>,
     filter: Option<String>,
+    /// Rules of the filter.
+    #[serde(default)]
+    filter_syntax: SyntaxJson,
 }
 
 impl From<Targets> for TargetsJson {
     fn from(targets: Targets) -> Self {
+        let (filter, filter_syntax) = match targets.filter {
+            Some(SelectorText { text, syntax }) => (Some(text), syntax),
+            None => (None, Syntax::CURRENT),
+        };
         Self {
             devices: targets.devices,
             groups: targets.groups,
-            filter: targets.filter,
+            filter,
+            filter_syntax: filter_syntax.into(),
         }
     }
 }
@@ -36,7 +48,10 @@ impl From<TargetsJson> for Targets {
         Self {
             devices: json.devices,
             groups: json.groups,
-            filter: json.filter,
+            filter: json.filter.map(|text| SelectorText {
+                text,
+                syntax: json.filter_syntax.into(),
+            }),
             // Stored in a separate column.
             feed: None,
         }

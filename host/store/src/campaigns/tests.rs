@@ -3,8 +3,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidegate_core::{
     campaign::{Approval, CampaignStatus, Hold, Priority, Rollback},
+    device_fields::DEVICE_FIELDS,
     id::{CampaignId, DeviceKey},
     plugin::{ClassKey, OperatorAct, OperatorActKind, RollbackScope},
+    selector::Syntax,
     time::Timestamp,
     update::SuccessCriteria,
 };
@@ -51,6 +53,25 @@ on_both! {
         assert!(store.waves(store.ours, id).await?.is_empty());
         let membership = store.membership(store.ours, id, DeviceKey(1)).await?;
         assert_eq!(membership, Membership::NotStarted);
+    }
+
+    async fn a_filter_that_was_stored_without_a_syntax_has_the_first_one(store) {
+        let id = created(store, "1.0.0").await?;
+        let filter = async || -> anyhow::Result<_> {
+            let campaign = store.campaign(store.ours, id).await?.expect("it was created");
+            Ok(campaign.spec.targets.filter.expect("a filter"))
+        };
+        assert_eq!(filter().await?.syntax, Syntax::CURRENT);
+        let targets = r#"{"devices": [], "groups": [], "filter": "pinned!=TRUE;name==\"\\*\""}"#;
+        sqlx::query("UPDATE campaigns SET targets = $1 WHERE tenant_id = $2 AND id = $3")
+            .bind(targets)
+            .bind(store.ours.0)
+            .bind(id.0)
+            .execute(store.database.writers())
+            .await?;
+        let first = filter().await?;
+        assert_eq!((first.text.as_str(), first.syntax), (r#"pinned!=TRUE;name=="\*""#, Syntax::V1));
+        assert!(first.parse(&DEVICE_FIELDS).is_ok());
     }
 
     async fn a_deleted_firmware_gets_no_new_campaign(store) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidegate_core::{
     polling::{PollingOverride, PollingSettings},
+    selector::SelectorText,
     settings::TenantSettings,
 };
 use tidegate_engine::ports::StoreError;
@@ -14,6 +15,7 @@ use crate::{
     dialect::storable,
     error::internal,
     rows::{RowError, to_json},
+    selector_json::SyntaxJson,
 };
 
 const COLUMN: &str = "settings";
@@ -41,6 +43,9 @@ struct PollingJson {
 #[derive(Serialize, Deserialize)]
 struct OverrideJson {
     filter: String,
+    /// Rules of the filter.
+    #[serde(default)]
+    filter_syntax: SyntaxJson,
     seconds: u64,
     jitter_percent: Option<u8>,
 }
@@ -88,7 +93,8 @@ impl TryFrom<SettingsJson> for TenantSettings {
 impl From<&PollingSettings> for PollingJson {
     fn from(polling: &PollingSettings) -> Self {
         let overrides = polling.overrides.iter().map(|one| OverrideJson {
-            filter: storable(one.filter()).into_owned(),
+            filter: storable(&one.filter().text).into_owned(),
+            filter_syntax: one.filter().syntax.into(),
             seconds: one.interval.as_secs(),
             jitter_percent: one.jitter_percent,
         });
@@ -106,13 +112,16 @@ impl TryFrom<PollingJson> for PollingSettings {
     fn try_from(json: PollingJson) -> Result<Self, RowError> {
         let overrides = json.overrides.into_iter().map(|one| {
             let interval = Duration::from_secs(one.seconds);
-            let filter = one.filter;
-            PollingOverride::from_stored(filter.clone(), interval, one.jitter_percent).map_err(
-                |_| RowError::UnknownValue {
+            let filter = SelectorText {
+                text: one.filter,
+                syntax: one.filter_syntax.into(),
+            };
+            PollingOverride::new(filter.clone(), interval, one.jitter_percent).map_err(|_| {
+                RowError::UnknownValue {
                     column: COLUMN,
-                    value: filter,
-                },
-            )
+                    value: filter.text,
+                }
+            })
         });
         Ok(Self {
             interval: json.seconds.map(Duration::from_secs),

@@ -3,6 +3,7 @@ use std::time::Duration;
 use tidegate_core::{
     access::{AccessSettings, Registration},
     polling::{PollingOverride, PollingSettings},
+    selector::{SelectorText, Syntax},
 };
 use tidegate_engine::{Role, ports::Tenants as _};
 
@@ -105,13 +106,23 @@ on_both! {
 
     async fn a_filter_that_was_accepted_before_values_were_checked_keeps_its_meaning(store) {
         let stored = |filter: &str| {
-            PollingOverride::from_stored(filter.to_owned(), Duration::from_secs(7), None).expect("a selector")
+            let filter = SelectorText { text: filter.to_owned(), syntax: Syntax::V1 };
+            PollingOverride::new(filter, Duration::from_secs(7), None).expect("a selector")
         };
-        let overrides = vec![stored("state!=in-sync"), stored("sw_version=lt=rev-b"), stored("mode=gt=a")];
+        let overrides = vec![stored("state!=in-sync"), stored("sw_version=lt=rev-b"), stored(r"name==a\*")];
         let polling = PollingSettings { overrides, ..PollingSettings::default() };
         let settings = TenantSettings { polling, ..TenantSettings::default() };
         assert!(store.change_settings(store.ours, 0, &settings).await?);
         let own = store.tenant_by_id(store.ours).await?.expect("a tenant");
         assert_eq!(own.settings, settings);
+
+        let without_syntax = r#"{"polling": {"overrides": [{"filter": "state!=in-sync", "seconds": 7}]}}"#;
+        sqlx::query("UPDATE tenants SET settings = $1 WHERE id = $2")
+            .bind(without_syntax)
+            .bind(store.ours.0)
+            .execute(store.database.writers())
+            .await?;
+        let own = store.tenant_by_id(store.ours).await?.expect("a tenant");
+        assert_eq!(own.settings.polling.overrides, [stored("state!=in-sync")]);
     }
 }

@@ -154,7 +154,7 @@ impl CampaignBody {
             },
             target_devices: spec.targets.devices,
             target_groups: spec.targets.groups,
-            target_filter: spec.targets.filter,
+            target_filter: spec.targets.filter.map(|filter| filter.text),
             target_feed: spec.targets.feed,
             allow_beta: spec.allow_beta,
             strategy: PluginUseBody::new(spec.strategy)?,

@@ -141,7 +141,7 @@ impl NewCampaignRequest {
             targets: Targets {
                 devices: campaign.target_devices,
                 groups: campaign.target_groups,
-                filter: campaign.target_filter,
+                filter: campaign.target_filter.map(Into::into),
                 feed: campaign.target_feed,
             },
             allow_beta: campaign.allow_beta,

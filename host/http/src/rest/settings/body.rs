@@ -114,8 +114,17 @@ impl SettingsBody {
             .map_err(|error| Problem::invalid("wrong_type", vec![error_at("", &error)]))
     }
 
-    pub(super) fn into_settings(self) -> Result<TenantSettings> {
-        let (settings, errors) = self.convert();
+    /// The settings. `unchanged_overrides` are kept as they are, also if their filters would not be accepted any more.
+    pub(super) fn into_settings(
+        mut self,
+        unchanged_overrides: Option<Vec<PollingOverride>>,
+    ) -> Result<TenantSettings> {
+        if let (Some(polling), Some(_)) = (&mut self.polling, &unchanged_overrides) {
+            polling.overrides = None;
+        }
+        let (mut settings, errors) = self.convert();
+        let kept = unchanged_overrides.into_iter().flatten();
+        settings.polling.overrides.extend(kept);
         if errors.is_empty() {
             return Ok(settings);
         }
@@ -156,7 +165,7 @@ fn error_at(path: impl Into<String>, error: &impl ToString) -> FieldError {
 impl From<&PollingSettings> for PollingBody {
     fn from(polling: &PollingSettings) -> Self {
         let overrides = polling.overrides.iter().map(|item| OverrideBody {
-            filter: item.filter().to_owned(),
+            filter: item.filter().text.clone(),
             interval: TimeOfDay(item.interval),
             jitter_percent: item.jitter_percent,
         });

@@ -43,11 +43,16 @@ pub(crate) async fn change_settings(
         ctx: Some(&ctx),
     };
     from_value::<SettingsBody>(&patch, &context).await?;
+    let patches_overrides = patch.get("polling").is_some_and(|polling| {
+        let fields = polling.as_object();
+        fields.is_none_or(|fields| fields.contains_key("overrides"))
+    });
     let change = |before: TenantSettings| -> Result<TenantSettings> {
         let mut body =
             serde_json::to_value(SettingsBody::from(&before)).map_err(|_| serialize_error())?;
         merge(&mut body, patch.clone());
-        SettingsBody::from_merged(body)?.into_settings()
+        let unchanged = (!patches_overrides).then_some(before.polling.overrides);
+        SettingsBody::from_merged(body)?.into_settings(unchanged)
     };
     let settings =
         tenants::change_settings(&ctx, state.engine.store(), state.engine.caches(), change).await?;
