@@ -8,6 +8,8 @@ pub(super) struct CronField {
     name: &'static str,
     first: u32,
     last: u32,
+    /// The greatest number that is accepted: in Unix, Sunday is also 7.
+    greatest: u32,
     /// Names of the values, from the first on.
     words: &'static [&'static str],
     /// What is valid, for error messages.
@@ -31,6 +33,7 @@ const MONTH: CronField = CronField {
 };
 const UNIX_WEEKDAY: CronField = CronField {
     words: WEEKDAYS,
+    greatest: 7,
     ..CronField::of("weekday", 0, 6, "0 to 7, or SUN to SAT")
 };
 const QUARTZ_WEEKDAY: CronField = CronField {
@@ -39,7 +42,7 @@ const QUARTZ_WEEKDAY: CronField = CronField {
 };
 const YEAR: CronField = CronField {
     is_cyclic: false,
-    ..CronField::of("year", 1, 9999, "1 to 9999")
+    ..CronField::of("year", 1, 5000, "1 to 5000")
 };
 
 const UNIX: &[CronField] = &[MINUTE, HOUR, DAY, MONTH, UNIX_WEEKDAY];
@@ -60,6 +63,7 @@ impl CronField {
             name,
             first,
             last,
+            greatest: last,
             words: &[],
             expected,
             is_cyclic: true,
@@ -123,6 +127,7 @@ impl CronField {
         }
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
         let number: u32 = text.parse().ok().filter(|_| is_number)?;
-        (self.first..=self.last).contains(&number).then_some(number)
+        let is_valid = (self.first..=self.greatest).contains(&number);
+        is_valid.then_some(number)
     }
 }

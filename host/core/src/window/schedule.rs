@@ -4,7 +4,7 @@ use croner::{Cron, parser::CronParser};
 use jiff::{
     SignedDuration,
     civil::DateTime,
-    tz::{AmbiguousOffset, Offset, TimeZone},
+    tz::{AmbiguousOffset, Offset, TimeZone, offset},
 };
 
 use super::cron_fields::fields_of;
@@ -12,8 +12,10 @@ use crate::time::Timestamp;
 
 /// Maximum length of a schedule and of a time zone's name, in bytes.
 const MAX_TEXT_BYTES: usize = 200;
-/// Maximum fixed offset from UTC: no time zone has a larger one.
-const MAX_OFFSET: SignedDuration = SignedDuration::from_hours(14);
+/// Offset from UTC of the westernmost time zone.
+const MIN_OFFSET: Offset = offset(-12);
+/// Offset from UTC of the easternmost time zone.
+const MAX_OFFSET: Offset = offset(14);
 /// Maximum occurrences examined for one opening: one per second over both passes of a repeated hour.
 const MAX_SKIPPED_OCCURRENCES: usize = 2 * 60 * 60;
 
@@ -116,7 +118,7 @@ pub(super) fn parse_time_zone(name: &str) -> Option<TimeZone> {
     (name.len() <= MAX_TEXT_BYTES && !zone.is_unknown()).then_some(zone)
 }
 
-/// `Z`, or hours and minutes with a sign, up to [`MAX_OFFSET`].
+/// `Z`, or hours and minutes with a sign, from [`MIN_OFFSET`] to [`MAX_OFFSET`].
 fn fixed_offset(name: &str) -> Option<Offset> {
     if name == "Z" {
         return Some(Offset::UTC);
@@ -129,9 +131,12 @@ fn fixed_offset(name: &str) -> Option<Offset> {
         are_digits.then(|| i32::from(tens - b'0') * 10 + i32::from(ones - b'0'))
     };
     let (hours, minutes) = (number(h1, h2)?, number(m1, m2)?);
-    let seconds = (hours * 60 + minutes) * 60;
-    if minutes > 59 || seconds > MAX_OFFSET.as_secs() as i32 {
+    if minutes > 59 {
         return None;
     }
-    Offset::from_seconds(if sign == b'-' { -seconds } else { seconds }).ok()
+    let seconds = (hours * 60 + minutes) * 60;
+    let offset = Offset::from_seconds(if sign == b'-' { -seconds } else { seconds }).ok()?;
+    (MIN_OFFSET..=MAX_OFFSET)
+        .contains(&offset)
+        .then_some(offset)
 }

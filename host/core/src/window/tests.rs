@@ -52,6 +52,9 @@ fn schedules_accept_unix_and_quartz_cron() {
         ("0 2 * * sat-sun", "2026-05-02T02:00:00Z"),
         ("0 2 * * 6-2", "2026-05-02T02:00:00Z"),
         ("0 2 * * 5-7", "2026-05-02T02:00:00Z"),
+        ("0 2 * * 7-1", "2026-05-03T02:00:00Z"),
+        ("0 2 * * 7-0", "2026-05-03T02:00:00Z"),
+        ("0 2 * * 7-6/5", "2026-05-03T02:00:00Z"),
         ("0 2 * * SAT-MON/2", "2026-05-02T02:00:00Z"),
         ("0 0 2 ? * 7-2", "2026-05-02T02:00:00Z"),
         ("0 0 2 ? * SAT-MON", "2026-05-02T02:00:00Z"),
@@ -79,6 +82,15 @@ fn ranges_that_go_round_have_all_their_values() {
             "2026-05-04T02:00:00Z",
             "2026-05-08T02:00:00Z",
             "2026-05-09T02:00:00Z"
+        ]
+    );
+    let sunday_and_monday = window("0 2 * * 7-1", 60, "UTC");
+    assert_eq!(
+        openings(&sunday_and_monday, "2026-05-01T12:00:00Z", 3),
+        [
+            "2026-05-03T02:00:00Z",
+            "2026-05-04T02:00:00Z",
+            "2026-05-10T02:00:00Z"
         ]
     );
     let winter = window("0 0 1 NOV-FEB *", 60, "UTC");
@@ -111,6 +123,7 @@ fn a_time_zone_may_be_a_fixed_offset() {
         ("+03:00", "2026-05-01T23:00:00Z"),
         ("-03:30", "2026-05-02T05:30:00Z"),
         ("+14:00", "2026-05-02T12:00:00Z"),
+        ("-12:00", "2026-05-01T14:00:00Z"),
         ("-00:00", "2026-05-02T02:00:00Z"),
     ] {
         let window = window("0 2 * * *", 60, timezone);
@@ -146,7 +159,9 @@ fn an_invalid_schedule_is_explained() {
         ("0 2 32 * *", invalid("32", "day of the month", "1 to 31, or L")),
         ("0 2 * FOO *", invalid("FOO", "month", "1 to 12, or JAN to DEC")),
         ("0 2 * * NODAY", invalid("NODAY", "weekday", "0 to 7, or SUN to SAT")),
+        ("0 2 * * 8-1", invalid("8-1", "weekday", "0 to 7, or SUN to SAT")),
         ("0 0 2 ? * 8", invalid("8", "weekday", "1 to 7, or SUN to SAT")),
+        ("0 0 2 ? * * 5001", invalid("5001", "year", "1 to 5000")),
         (
             "@sometimes",
             "`@sometimes` is not a schedule: use @yearly, @monthly, @weekly, @daily or @hourly, or cron such as \
@@ -345,6 +360,8 @@ fn broken_rules_are_named() {
         "+2:00",
         "+02:60",
         "+14:01",
+        "-12:01",
+        "-14:00",
         "+0200",
         "02:00",
         "z",
