@@ -1,5 +1,7 @@
 //! Settings of a tenant; unset values fall back to the server's defaults.
 
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use crate::{access::AccessSettings, plugin::FieldError, polling::PollingSettings};
 
 /// All settings of a tenant.
@@ -11,6 +13,52 @@ pub struct TenantSettings {
     pub access: AccessSettings,
     /// Stores the network address of each device's last request.
     pub track_address: bool,
+    /// The device API.
+    pub ddi: DdiSettings,
+}
+
+/// Settings of the device API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DdiSettings {
+    /// The names of the links to a file; `None`: the server's default.
+    pub links: Option<DdiLinks>,
+}
+
+/// The names under which a device finds the links to a file and to its checksum. The links themselves are the same under
+/// all names: they have the scheme that the device uses.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    IntoStaticStr,
+    EnumString,
+    VariantArray,
+    VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum DdiLinks {
+    /// `download-http` and `md5sum-http`, as hawkBit sends them unless it is configured otherwise.
+    #[default]
+    Http,
+    /// `download` and `md5sum`.
+    Https,
+    /// All four. Small devices cannot read a response of this length.
+    Both,
+}
+
+impl DdiLinks {
+    /// Whether there are `download-http` and `md5sum-http`.
+    pub fn has_http(self) -> bool {
+        self != Self::Https
+    }
+
+    /// Whether there are `download` and `md5sum`.
+    pub fn has_https(self) -> bool {
+        self != Self::Http
+    }
 }
 
 impl TenantSettings {

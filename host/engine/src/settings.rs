@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tidegate_core::{device::AttributeNames, polling::PollInterval};
+use tidegate_core::{device::AttributeNames, polling::PollInterval, settings::DdiLinks};
 
 /// Settings from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub struct Settings {
     pub server_name: String,
     /// Polling interval for tenants that set none.
     pub polling: PollInterval,
+    /// Names of the links to files for tenants that set none.
+    pub ddi_links: DdiLinks,
     /// Whether devices without a token are authenticated, and registered at their first poll.
     pub anonymous_devices: bool,
     /// Names of the attributes that the server itself interprets.
@@ -36,6 +38,7 @@ impl Default for Settings {
                 interval: Duration::from_mins(5),
                 jitter_percent: 0,
             },
+            ddi_links: DdiLinks::default(),
             anonymous_devices: false,
             attribute_names: AttributeNames::default(),
             waiting_reports: 10_000,

@@ -1,5 +1,5 @@
 /// The known differences of Tidegate from hawkBit, by number.
-pub const DIFFERENCES: [(u8, &str); 15] = [
+pub const DIFFERENCES: [(u8, &str); 14] = [
     (1, "reading an ended update does not change it"),
     (
         2,
@@ -32,16 +32,15 @@ pub const DIFFERENCES: [(u8, &str); 15] = [
         11,
         "`sleep` is always hours, minutes and seconds of less than a day",
     ),
-    (12, "both pairs of file links are always present"),
     (
-        13,
+        12,
         "outside its maintenance window a device is offered nothing, unless it may prefetch",
     ),
     (
-        14,
+        13,
         "update ids fit 32 bits, and links to updates always have a `c`",
     ),
-    (15, "`Content-Disposition` has the whole name of a file"),
+    (14, "`Content-Disposition` has the whole name of a file"),
 ];
 
 #[cfg(test)]
@@ -50,6 +49,6 @@ mod tests {
 
     #[test]
     fn differences_are_numbered_from_one() {
-        assert!(DIFFERENCES.iter().map(|(number, _)| *number).eq(1..=15));
+        assert!(DIFFERENCES.iter().map(|(number, _)| *number).eq(1..=14));
     }
 }

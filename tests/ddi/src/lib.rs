@@ -22,6 +22,7 @@ mod response;
 mod run;
 mod suite;
 mod wait;
+mod zephyr;
 
 pub use adapter::Adapter;
 pub use bundle::{Bundle, File, Module};
@@ -31,3 +32,4 @@ pub use report::{CaseOutcome, CaseResult, Report};
 pub use run::{RunOptions, run};
 
 pub use wait::{WAIT_TIMEOUT, wait_until};
+pub use zephyr::ZephyrFile;

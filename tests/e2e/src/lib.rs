@@ -33,6 +33,7 @@ pub use rest::{RestClient, RestResponse};
 pub use run::{Fixture, run, run_standalone};
 pub use server::{ServerOptions, TestServer, components};
 pub use test_tenant::TestTenant;
+pub use tidegate::config::LinkNames;
 pub use tidegate_ddi_client::{
     ConfigData, Credentials, DdiError, Deployment, Execution, Feedback, Finished, HandlingType,
     HttpResponse, Offer,

@@ -7,10 +7,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use reqwest::Certificate;
 use tempfile::TempDir;
 use tidegate::{
     app::{App, Environment, RunningApp},
-    config::{Config, ConfigDuration},
+    config::{Config, ConfigDuration, LinkNames},
 };
 use tidegate_engine::Engine;
 
@@ -29,12 +30,18 @@ pub struct ServerOptions {
     pub compile_cpu: Option<Duration>,
     /// Whether clients on loopback are trusted proxies.
     pub trust_loopback: bool,
+    /// Whether it uses TLS, with a new certificate for `localhost`.
+    pub tls: bool,
+    /// The server's names of links to files.
+    pub ddi_links: LinkNames,
 }
 
 /// A whole server in this process, on loopback, with a manual clock.
 pub struct TestServer {
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, with TLS `https://localhost:PORT`.
     pub url: String,
+    /// The file with its certificate, PEM, if it uses TLS.
+    pub certificate: Option<PathBuf>,
     /// The clock of the server.
     pub clock: Arc<ManualClock>,
     /// The use cases of the server, for what the REST API does not offer: tenants, API keys, gateway tokens.
@@ -69,6 +76,14 @@ impl TestServer {
         if options.trust_loopback {
             config.http.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
         }
+        if options.tls {
+            let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+            let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+            fs::write(&cert, own.cert.pem())?;
+            fs::write(&key, own.signing_key.serialize_pem())?;
+            (config.tls.cert, config.tls.key) = (Some(cert), Some(key));
+        }
+        config.ddi.links = options.ddi_links;
         config.sandbox.compile_cpu = options.compile_cpu.map(ConfigDuration);
         share_compiled_code(dir.path())?;
         Self::with(config, Arc::default(), dir).await
@@ -98,12 +113,25 @@ impl TestServer {
         let app = App::start(config.clone(), environment)
             .await
             .context("start a server")?;
+        let certificate = config.tls.cert.clone();
+        let (url, http) = match &certificate {
+            None => (format!("http://{}", app.addr), reqwest::Client::new()),
+            Some(file) => {
+                let root = Certificate::from_pem(&fs::read(file)?)?;
+                // As most devices do. Tests set `Host`, which HTTP/2 has no field for.
+                let client = reqwest::Client::builder().http1_only();
+                let client = client.tls_certs_only([root]);
+                let url = format!("https://localhost:{}", app.addr.port());
+                (url, client.build()?)
+            }
+        };
         Ok(Self {
-            url: format!("http://{}", app.addr),
+            url,
+            certificate,
             clock,
             engine: Arc::clone(&app.engine),
             first_key: app.first_key.clone(),
-            http: reqwest::Client::new(),
+            http,
             app,
             config,
             dir,

@@ -7,6 +7,7 @@ use tidegate_core::{
     Named as _,
     firmware::{Artifact, Module, ModuleMetadata},
     id::ModuleId,
+    settings::DdiLinks,
     time::Timestamp,
     update::HandlingType,
 };
@@ -144,14 +145,31 @@ struct Hashes {
     sha256: String,
 }
 
-/// Clients built without TLS use only the `-http` links.
+/// hawkBit has the names without `-http` for HTTPS; here only the setting decides which names there are. Zephyr before 3.2
+/// cannot skip a link that it does not know, and later versions have 1100 bytes for the whole response.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct ArtifactLinks {
-    download: FileLink,
-    md5sum: FileLink,
-    download_http: FileLink,
-    md5sum_http: FileLink,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    download: Option<FileLink>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    md5sum: Option<FileLink>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    download_http: Option<FileLink>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    md5sum_http: Option<FileLink>,
+}
+
+impl ArtifactLinks {
+    fn new(file: &FileLink, names: DdiLinks) -> Self {
+        let (has_http, has_https) = (names.has_http(), names.has_https());
+        Self {
+            download: has_https.then(|| file.clone()),
+            md5sum: has_https.then(|| file.md5sum()),
+            download_http: has_http.then(|| file.clone()),
+            md5sum_http: has_http.then(|| file.md5sum()),
+        }
+    }
 }
 
 impl<'a> DeploymentBase<'a> {
@@ -259,12 +277,7 @@ impl<'a> ArtifactBody<'a> {
                 sha256: hex::encode(hashes.sha256),
             },
             size: artifact.size,
-            links: ArtifactLinks {
-                md5sum: file.md5sum(),
-                md5sum_http: file.md5sum(),
-                download: file.clone(),
-                download_http: file,
-            },
+            links: ArtifactLinks::new(&file, device.link_names),
         }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, OriginalUri};
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use percent_encoding::percent_decode_str;
-use tidegate_core::access::AccessSettings;
+use tidegate_core::{access::AccessSettings, settings::DdiLinks};
 use tidegate_engine::{
     Error,
     devices::{self, Caller, Credential},
@@ -36,6 +36,8 @@ pub(super) struct DeviceAuth {
     pub(super) tenant: Arc<Tenant>,
     /// Links to its resources, based on the request's own URL.
     pub(super) links: Links,
+    /// The names of its links to files.
+    pub(super) link_names: DdiLinks,
 }
 
 impl FromRequestParts<AppState> for DeviceAuth {
@@ -88,8 +90,10 @@ impl FromRequestParts<AppState> for DeviceAuth {
         }
         let links =
             Links::from_request(uri, &parts.headers, client, tenant_segment, device_segment);
+        let link_names = tenant.settings.ddi.links;
         Ok(Self {
             caller,
+            link_names: link_names.unwrap_or(state.engine.settings().ddi_links),
             tenant,
             links: links.ok_or(DdiError::malformed(
                 "the Host header is not a valid host and port",

@@ -10,6 +10,7 @@ use tidegate_core::{
     campaign::{CampaignStatus, Priority},
     mode::DeviceMode,
     plugin::RollbackScope,
+    settings::DdiLinks,
     update::{OnDenied, SuccessCriteriaName, UpdateTypeName},
 };
 use tidegate_engine::Role;
@@ -24,6 +25,7 @@ pub(crate) struct EnumField<T>(pub(crate) T);
 
 // utoipa's derive asks the arguments of a generic type for schemas, which enums of other crates do not have.
 pub(crate) type CampaignStatusField = EnumField<CampaignStatus>;
+pub(crate) type DdiLinksField = EnumField<DdiLinks>;
 pub(crate) type DeviceModeField = EnumField<DeviceMode>;
 pub(crate) type OnDeniedField = EnumField<OnDenied>;
 pub(crate) type PriorityField = EnumField<Priority>;

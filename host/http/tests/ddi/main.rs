@@ -5,6 +5,7 @@ mod confirmation;
 mod errors;
 mod files;
 mod limits;
+mod link_names;
 mod nginx;
 mod outage;
 mod poll_intervals;

@@ -6,7 +6,11 @@ mod ports;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tidegate_artifacts::ArtifactStore;
-use tidegate_core::{access::AccessSettings, id::TenantId, settings::TenantSettings};
+use tidegate_core::{
+    access::AccessSettings,
+    id::TenantId,
+    settings::{DdiLinks, TenantSettings},
+};
 use tidegate_engine::{
     Actor, Admin, Authorized, Engine, Ports, ServerCtx, Settings, fingerprint,
     ports::{NewDevice, NewGateway, NoopObserver},
@@ -38,7 +42,7 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// A server with tenant LAB and a gateway. Devices must authenticate.
     pub(crate) async fn authenticated() -> anyhow::Result<Self> {
-        Self::start(false, |_| {}, HttpServer::default()).await
+        Self::start(Settings::default(), |_| {}, HttpServer::default()).await
     }
 
     /// The same with changed settings.
@@ -46,16 +50,26 @@ impl TestServer {
         set: impl FnOnce(&mut HttpSettings),
         http_server: HttpServer,
     ) -> anyhow::Result<Self> {
-        Self::start(false, set, http_server).await
+        Self::start(Settings::default(), set, http_server).await
     }
 
     /// A server that accepts devices without credentials.
     pub(crate) async fn anonymous() -> anyhow::Result<Self> {
-        Self::start(true, |_| {}, HttpServer::default()).await
+        Self::anonymous_with(|_| {}).await
+    }
+
+    /// The same with changed settings of the engine.
+    pub(crate) async fn anonymous_with(set: impl FnOnce(&mut Settings)) -> anyhow::Result<Self> {
+        let mut settings = Settings {
+            anonymous_devices: true,
+            ..Settings::default()
+        };
+        set(&mut settings);
+        Self::start(settings, |_| {}, HttpServer::default()).await
     }
 
     async fn start(
-        anonymous_devices: bool,
+        settings: Settings,
         set: impl FnOnce(&mut HttpSettings),
         http_server: HttpServer,
     ) -> anyhow::Result<Self> {
@@ -71,10 +85,6 @@ impl TestServer {
             clock: clock.clone(),
             entropy: Arc::new(CountingEntropy::default()),
             observer: Arc::new(NoopObserver),
-        };
-        let settings = Settings {
-            anonymous_devices,
-            ..Settings::default()
         };
         let engine = Arc::new(Engine::new(ports, settings));
         let ctx = engine.server_ctx(Actor::command_line())?;
@@ -129,6 +139,12 @@ impl TestServer {
     /// Sets whether the tenant stores the addresses of devices.
     pub(crate) async fn track_address(&self, enabled: bool) -> anyhow::Result<()> {
         self.change_settings(|settings| settings.track_address = enabled)
+            .await
+    }
+
+    /// Sets the names of the tenant's links to files; `None`: the server's default.
+    pub(crate) async fn set_ddi_links(&self, links: Option<DdiLinks>) -> anyhow::Result<()> {
+        self.change_settings(|settings| settings.ddi.links = links)
             .await
     }
 

@@ -108,8 +108,7 @@ async fn an_update_is_installed() -> anyhow::Result<()> {
                         "sha256": "63212cc06daf4b21eff708f872166e580bd6af4287f4a32e01c236f4078b65b8",
                     },
                     "_links": {
-                        "download": {"href": file}, "download-http": {"href": file},
-                        "md5sum": {"href": format!("{file}.MD5SUM")},
+                        "download-http": {"href": file},
                         "md5sum-http": {"href": format!("{file}.MD5SUM")},
                     },
                 }],

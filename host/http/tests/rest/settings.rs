@@ -21,7 +21,10 @@ async fn patch(server: &TestServer, body: Value) -> TestResponse {
 #[tokio::test]
 async fn settings_are_merged_and_go_back_to_the_defaults() {
     let server = TestServer::new().await;
-    let defaults = json!({"polling": {"interval": "00:05:00", "jitter_percent": 0}});
+    let defaults = json!({
+        "polling": {"interval": "00:05:00", "jitter_percent": 0},
+        "ddi": {"links": "http"},
+    });
     let access = json!({
         "registration": "open", "trust_on_first_use": false, "target_tokens": true,
         "gateway_tokens": true, "proxy_authorities": [],
@@ -30,6 +33,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
         "access": access,
         "polling": {"interval": null, "jitter_percent": null, "overrides": []},
         "track_address": false,
+        "ddi": {"links": null},
         "defaults": defaults,
     });
     assert_eq!(server.get(PATH).await.expect(200), nothing);
@@ -46,6 +50,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
             "overrides": [{"filter": "hw_model==rpi4", "interval": "00:00:30", "jitter_percent": null}],
         },
         "track_address": false,
+        "ddi": {"links": null},
         "defaults": defaults,
     });
     assert_eq!(set.expect(200), expected);
@@ -71,6 +76,25 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
 }
 
 #[tokio::test]
+async fn the_links_to_files_are_a_setting() {
+    let server = TestServer::new().await;
+    for (links, expected) in [
+        (json!("https"), json!("https")),
+        (json!("both"), json!("both")),
+        (json!("http"), json!("http")),
+        (json!(null), json!(null)),
+    ] {
+        let set = patch(&server, json!({"ddi": {"links": links}})).await;
+        assert_eq!(set.expect(200)["ddi"]["links"], expected);
+    }
+    patch(&server, json!({"ddi": {"links": "both"}}))
+        .await
+        .expect(200);
+    let back = patch(&server, json!({"ddi": null})).await.expect(200);
+    assert_eq!(back["ddi"]["links"], json!(null));
+}
+
+#[tokio::test]
 async fn bad_settings_are_named_and_change_nothing() {
     let server = TestServer::new().await;
     let before = server.get(PATH).await.expect(200);
@@ -85,6 +109,11 @@ async fn bad_settings_are_named_and_change_nothing() {
             &["/polling/intervall"],
         ),
         (json!({"defaults": {}}), "unknown_field", &["/defaults"]),
+        (
+            json!({"ddi": {"links": "ftp"}}),
+            "wrong_type",
+            &["/ddi/links"],
+        ),
         (
             json!({"polling": {"interval": 300}}),
             "wrong_type",

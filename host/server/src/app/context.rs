@@ -44,6 +44,7 @@ impl AppContext {
                 interval: config.devices.polling_interval.0,
                 jitter_percent: config.devices.polling_jitter_percent,
             },
+            ddi_links: config.ddi.links.into(),
             anonymous_devices: config.dev,
             attribute_names: names,
             waiting_reports: config.limits.waiting_reports,

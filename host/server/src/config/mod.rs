@@ -2,6 +2,7 @@
 
 mod config_duration;
 mod config_error;
+mod ddi;
 mod network;
 mod service_variables;
 mod suggestion;
@@ -23,6 +24,7 @@ use toml_format::Toml;
 
 pub use config_duration::ConfigDuration;
 pub use config_error::ConfigError;
+pub use ddi::{Ddi, LinkNames};
 pub use network::{ClientAuthMode, Forwarded, Http, Limits as RequestLimits, Tls};
 pub use service_variables::service_variables;
 pub use telemetry::Telemetry;
@@ -46,6 +48,8 @@ pub struct Config {
     pub database: Database,
     /// Polling and attributes of devices.
     pub devices: Devices,
+    /// The device API.
+    pub ddi: Ddi,
     /// Firmware files.
     pub artifacts: Artifacts,
     /// Limits of plugins.
@@ -165,6 +169,7 @@ impl Default for Config {
             components: None,
             database: Database::default(),
             devices: Devices::default(),
+            ddi: Ddi::default(),
             artifacts: Artifacts::default(),
             sandbox: Sandbox::default(),
             log: Log {

@@ -1,6 +1,7 @@
 use std::{fs, path::Path};
 
 use anyhow::Result;
+use tidegate_core::settings::DdiLinks;
 
 use super::*;
 
@@ -77,6 +78,19 @@ fn a_file_changes_what_it_names() -> Result<()> {
 }
 
 #[test]
+fn links_to_files_have_the_configured_names() -> Result<()> {
+    for (text, expected) in [
+        ("", DdiLinks::Http),
+        ("[ddi]\nlinks = 'http'", DdiLinks::Http),
+        ("[ddi]\nlinks = 'https'", DdiLinks::Https),
+        ("[ddi]\nlinks = 'both'", DdiLinks::Both),
+    ] {
+        assert_eq!(DdiLinks::from(load(text)?.ddi.links), expected, "{text}");
+    }
+    Ok(())
+}
+
+#[test]
 fn proxies_are_addresses_and_networks() -> Result<()> {
     let text = "[http]\ntrusted_proxies = ['10.0.0.0/8', '192.0.2.1', 'fd00::/8', '::1']";
     let trusted = load(text)?.http.proxies()?.networks;
@@ -106,6 +120,7 @@ fn bad_values_are_named() {
             "listen = 'here'",
             "`listen` in tidegate.toml is \"here\", but must be an address and a port",
         ),
+        ("[ddi]\nlinks = 'ftp'", "`ddi.links` in tidegate.toml"),
         (
             "[devices]\npolling_interval = '-5m'",
             "`devices.polling_interval` in tidegate.toml is \"-5m\", but must be a duration, not negative",

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::{
+    Named as _,
     polling::{PollingOverride, PollingSettings},
     selector::SelectorText,
-    settings::TenantSettings,
+    settings::{DdiSettings, TenantSettings},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -14,7 +15,7 @@ use super::access::AccessJson;
 use crate::{
     dialect::storable,
     error::internal,
-    rows::{RowError, to_json},
+    rows::{RowError, parse_value, to_json},
     selector_json::SyntaxJson,
 };
 
@@ -27,6 +28,14 @@ struct SettingsJson {
     polling: PollingJson,
     access: AccessJson,
     track_address: bool,
+    ddi: DdiJson,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct DdiJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links: Option<String>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -74,6 +83,7 @@ impl From<&TenantSettings> for SettingsJson {
             polling: (&settings.polling).into(),
             access: (&settings.access).into(),
             track_address: settings.track_address,
+            ddi: settings.ddi.into(),
         }
     }
 }
@@ -86,6 +96,26 @@ impl TryFrom<SettingsJson> for TenantSettings {
             polling: json.polling.try_into()?,
             access: json.access.try_into()?,
             track_address: json.track_address,
+            ddi: json.ddi.try_into()?,
+        })
+    }
+}
+
+impl From<DdiSettings> for DdiJson {
+    fn from(ddi: DdiSettings) -> Self {
+        Self {
+            links: ddi.links.map(|links| links.as_str().to_owned()),
+        }
+    }
+}
+
+impl TryFrom<DdiJson> for DdiSettings {
+    type Error = RowError;
+
+    fn try_from(json: DdiJson) -> Result<Self, RowError> {
+        let links = json.links.map(|links| parse_value(COLUMN, &links));
+        Ok(Self {
+            links: links.transpose()?,
         })
     }
 }

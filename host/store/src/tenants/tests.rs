@@ -4,6 +4,7 @@ use tidegate_core::{
     access::{AccessSettings, Registration},
     polling::{PollingOverride, PollingSettings},
     selector::{SelectorText, Syntax},
+    settings::{DdiLinks, DdiSettings},
 };
 use tidegate_engine::{Role, ports::Tenants as _};
 
@@ -89,6 +90,9 @@ on_both! {
                 proxy_authorities: vec!["AB:CD".to_owned()],
             },
             track_address: true,
+            ddi: DdiSettings {
+                links: Some(DdiLinks::Both),
+            },
         };
         assert!(store.change_settings(store.ours, 0, &settings).await?);
         assert!(!store.change_settings(store.ours, 0, &TenantSettings::default()).await?);

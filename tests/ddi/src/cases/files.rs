@@ -219,7 +219,7 @@ fn names() -> Vec<Case> {
         .get("{link}")
         .status(200)
         .differs(
-            15,
+            14,
             |it| {
                 it.satisfies("the name is cut", |response| {
                     let name = response.header("content-disposition");

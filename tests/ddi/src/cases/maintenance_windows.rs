@@ -73,7 +73,7 @@ pub(super) fn cases() -> Vec<Case> {
         .get("")
         .status(200)
         .differs(
-            13,
+            12,
             |it| it.has("/_links/deploymentBase"),
             |it| {
                 it.lacks("/_links/deploymentBase")
@@ -87,7 +87,7 @@ pub(super) fn cases() -> Vec<Case> {
         )
         .get(PATH)
         .differs(
-            13,
+            12,
             |it| {
                 it.status(200)
                     .json("/deployment/update", "skip")

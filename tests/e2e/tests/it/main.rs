@@ -19,3 +19,4 @@ mod tenants;
 mod third_party;
 mod transfers;
 mod two_servers;
+mod zephyr;

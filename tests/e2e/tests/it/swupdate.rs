@@ -24,15 +24,25 @@ const CONTENT: &[u8] = b"brought by the tide\n";
 
 #[test]
 fn it_installs_a_signed_image_on_sqlite() -> Result<()> {
-    run_if_enabled(Database::Sqlite)
+    run_if_enabled(Database::Sqlite, false)
 }
 
 #[test]
 fn it_installs_a_signed_image_on_postgres() -> Result<()> {
-    run_if_enabled(Database::Postgres)
+    run_if_enabled(Database::Postgres, false)
 }
 
-fn run_if_enabled(database: Database) -> Result<()> {
+#[test]
+fn it_installs_a_signed_image_over_tls_on_sqlite() -> Result<()> {
+    run_if_enabled(Database::Sqlite, true)
+}
+
+#[test]
+fn it_installs_a_signed_image_over_tls_on_postgres() -> Result<()> {
+    run_if_enabled(Database::Postgres, true)
+}
+
+fn run_if_enabled(database: Database, tls: bool) -> Result<()> {
     if env::var_os("TIDEGATE_TEST_CLIENTS").is_none() {
         // Not `eprintln!`: its output is captured.
         let _ = writeln!(
@@ -48,11 +58,12 @@ fn run_if_enabled(database: Database) -> Result<()> {
         );
         return Ok(());
     }
-    run_standalone(async || installs_a_signed_image(database).await)
+    run_standalone(async || installs_a_signed_image(database, tls).await)
 }
 
-async fn installs_a_signed_image(database: Database) -> Result<()> {
+async fn installs_a_signed_image(database: Database, tls: bool) -> Result<()> {
     let options = ServerOptions {
+        tls,
         polling_interval: Some(Duration::from_secs(1)),
         ..ServerOptions::default()
     };
@@ -85,6 +96,7 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
         url: &tenant.server.url,
         tenant: &tenant.record.name,
         token: created["token"].as_str().context("no token")?,
+        certificate: tenant.server.certificate.as_deref(),
     };
     let running = device.run(folder, "1.0.0", "")?;
     // The policy `hardware` excludes this device because of the image's metadata.
@@ -204,18 +216,28 @@ struct Settings<'a> {
     url: &'a str,
     tenant: &'a str,
     token: &'a str,
+    /// The server's certificate, if it uses TLS.
+    certificate: Option<&'a Path>,
 }
 
 impl Settings<'_> {
     /// Starts the client of a device that runs this version.
     fn run(&self, folder: &Path, version: &str, arguments: &str) -> Result<Client> {
-        let Self { url, tenant, token } = self;
+        let Self {
+            url,
+            tenant,
+            token,
+            certificate,
+        } = self;
+        let authority = certificate.map_or_else(String::new, |file| {
+            format!("cafile = \"{}\"; ", file.display())
+        });
         let config = format!(
             "globals : {{ loglevel = 5; }};\n\
              identify : (\n    {{ name = \"hw_boardname\"; value = \"dock\"; }},\n    \
              {{ name = \"hw_revision\"; value = \"1.0\"; }},\n    \
              {{ name = \"sw_version\"; value = \"{version}\"; }}\n);\n\
-             suricatta : {{ tenant = \"{tenant}\"; id = \"dock-0\"; url = \"{url}\"; targettoken = \"{token}\"; \
+             suricatta : {{ tenant = \"{tenant}\"; id = \"dock-0\"; url = \"{url}\"; targettoken = \"{token}\"; {authority}\
              polldelay = 1; retry = 4; retrywait = 1; }};\n"
         );
         fs::write(folder.join("swupdate.cfg"), config)?;

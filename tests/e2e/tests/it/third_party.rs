@@ -1,6 +1,9 @@
 //! A third-party device client: the crate `hawkbit`.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::Bytes;
@@ -8,8 +11,12 @@ use futures::{Stream, TryStreamExt as _};
 use hawkbit::ddi::{
     Client, ClientAuthorization, Execution, Finished, MaintenanceWindow, Mode, Type,
 };
-use serde_json::json;
-use tidegate_e2e::{FirmwareForm, TestTenant, both_databases, wait_until};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tidegate_e2e::{
+    Database, FirmwareForm, Fixture, HttpResponse, IsolatedTenant, LinkNames, ServerOptions,
+    TestTenant, both_databases, wait_until,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -17,30 +24,124 @@ use tokio::{
 
 both_databases!(
     it_installs_and_accepts_a_cancellation,
+    it_installs_and_accepts_a_cancellation_over_tls,
+    it_downloads_from_links_of_any_name,
+    it_downloads_from_links_of_any_name_over_tls,
     it_confirms_before_installing,
     a_broken_download_resumes,
     it_streams_in_its_maintenance_window,
 );
 
 async fn it_installs_and_accepts_a_cancellation(tenant: TestTenant) -> Result<()> {
+    installs_and_accepts_a_cancellation(&tenant).await
+}
+
+async fn it_installs_and_accepts_a_cancellation_over_tls(
+    TenantOverTls(tenant): TenantOverTls,
+) -> Result<()> {
+    installs_and_accepts_a_cancellation(&tenant).await
+}
+
+async fn it_downloads_from_links_of_any_name(tenant: TestTenant) -> Result<()> {
+    downloads_from_links_of_any_name(&tenant, "download-http", "http://").await
+}
+
+async fn it_downloads_from_links_of_any_name_over_tls(
+    TenantOverTls(tenant): TenantOverTls,
+) -> Result<()> {
+    downloads_from_links_of_any_name(&tenant, "download", "https://").await
+}
+
+/// A tenant whose server uses TLS and sends the links `download` and `md5sum`.
+struct TenantOverTls(IsolatedTenant);
+
+impl Fixture for TenantOverTls {
+    async fn set_up(database: Database) -> Result<Self> {
+        let options = ServerOptions {
+            tls: true,
+            ddi_links: LinkNames::Https,
+            ..ServerOptions::default()
+        };
+        IsolatedTenant::with(database, options).await.map(Self)
+    }
+}
+
+/// The tenant's setting decides the names of links, otherwise the server's. The links have the scheme of the server.
+async fn downloads_from_links_of_any_name(
+    tenant: &TestTenant,
+    default_name: &str,
+    scheme: &str,
+) -> Result<()> {
+    let client = target_client(tenant, "third-0").await?;
+    let request = client.poll().await?.config_data_request();
+    let data = json!({ "hw_model": "edge", "sw_version": "1.0.0" });
+    request
+        .context("no attributes are requested")?
+        .upload(Execution::Closed, Finished::Success, None, data, vec![])
+        .await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    tenant.start_campaign(firmware, json!({})).await?;
+    let device = tenant.device("third-0");
+    for (links, names) in [
+        (json!(null), &[default_name][..]),
+        (json!("http"), &["download-http"]),
+        (json!("https"), &["download"]),
+        (json!("both"), &["download", "download-http"]),
+    ] {
+        let setting = json!({ "ddi": { "links": links } });
+        let request = tenant.admin.request(Method::PATCH, "settings");
+        HttpResponse::fetch(request.json(&setting))
+            .await?
+            .expect_status(200)?;
+        let update = wait_until("an update is offered", async || {
+            Ok(client.poll().await?.update())
+        });
+        let update = update.await?.fetch().await?;
+        let folder = tempfile::tempdir()?;
+        let files = update.download(folder.path()).await?;
+        ensure!(files.len() == 1, "{files:?}");
+        files[0].check_sha256().await?;
+
+        let path = format!("deploymentBase/{}", update.action_id());
+        let body = device.get(&path).await?.expect_status(200)?.json()?;
+        let sent = &body["deployment"]["chunks"][0]["artifacts"][0]["_links"];
+        let sent = sent.as_object().context("no links")?;
+        let is_download = |name: &&String| name.starts_with("download");
+        let found: Vec<_> = sent.keys().filter(is_download).collect();
+        ensure!(found == names, "{links}: {body}");
+        let has_scheme = |link: &Value| {
+            link["href"]
+                .as_str()
+                .is_some_and(|href| href.starts_with(scheme))
+        };
+        ensure!(sent.values().all(has_scheme), "{links}: {body}");
+    }
+    Ok(())
+}
+
+/// A device with a token of its own, over TLS if its server uses it.
+async fn target_client(tenant: &TestTenant, id: &str) -> Result<Client> {
     let created = tenant
         .operator
-        .post("devices", &json!({ "device_id": "third-0" }))
+        .post("devices", &json!({ "device_id": id }))
         .await?
         .expect_status(201)?
         .json()?;
     let token = created["token"].as_str().context("no token")?.to_owned();
-    let authorization = ClientAuthorization::TargetToken(token);
-    let client = Client::new(
+    let certificate = tenant.server.certificate.as_deref();
+    Ok(Client::new(
         &tenant.server.url,
         &tenant.record.name,
-        "third-0",
-        authorization,
+        id,
+        ClientAuthorization::TargetToken(token),
+        certificate.and_then(Path::to_str),
         None,
         None,
-        None,
-    )?;
+    )?)
+}
 
+async fn installs_and_accepts_a_cancellation(tenant: &TestTenant) -> Result<()> {
+    let client = target_client(tenant, "third-0").await?;
     let reply = client.poll().await?;
     ensure!(
         reply.polling_sleep()?.as_secs() == 300,

@@ -3,7 +3,7 @@ use serde_json::Value;
 use tidegate_core::{
     plugin::FieldError,
     polling::{PollInterval, PollingOverride, PollingSettings},
-    settings::TenantSettings,
+    settings::{DdiSettings, TenantSettings},
 };
 use utoipa::ToSchema;
 
@@ -12,6 +12,7 @@ use crate::{
     field_names::to_request_fields,
     problem::{Problem, Result},
     rest::{
+        enum_field::{DdiLinksField, EnumField},
         extract::object_or_null,
         rules::{Body, RuleContext, add_errors, no_rules},
         shared::TimeOfDay,
@@ -39,6 +40,18 @@ pub(crate) struct SettingsBody {
     /// Whether the address of a device's last poll is stored and shown; false by default. When it becomes false, stored
     /// addresses are deleted.
     track_address: Option<bool>,
+    #[serde(deserialize_with = "object_or_null")]
+    ddi: Option<DdiBody>,
+}
+
+/// What devices are sent.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+#[schema(as = DdiSettings)]
+struct DdiBody {
+    /// The links to each file: `http`: `download-http` and `md5sum-http`; `https`: `download` and `md5sum`; `both`: all
+    /// four, which small devices cannot read. Each has the scheme that the device uses.
+    links: Option<DdiLinksField>,
 }
 
 /// How often devices poll.
@@ -71,6 +84,12 @@ struct OverrideBody {
 #[derive(Debug, Serialize, ToSchema)]
 struct Defaults {
     polling: DefaultPolling,
+    ddi: DefaultDdi,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct DefaultDdi {
+    links: DdiLinksField,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -92,6 +111,9 @@ impl Settings {
                     interval: TimeOfDay(interval),
                     jitter_percent,
                 },
+                ddi: DefaultDdi {
+                    links: EnumField(server.ddi_links),
+                },
             },
         }
     }
@@ -103,6 +125,7 @@ impl From<&TenantSettings> for SettingsBody {
             polling: Some((&settings.polling).into()),
             access: Some((&settings.access).into()),
             track_address: Some(settings.track_address),
+            ddi: Some(settings.ddi.into()),
         }
     }
 }
@@ -140,6 +163,7 @@ impl SettingsBody {
             polling,
             access: self.access.unwrap_or_default().into(),
             track_address: self.track_address.unwrap_or_default(),
+            ddi: self.ddi.unwrap_or_default().into(),
         };
         (settings, errors)
     }
@@ -159,6 +183,22 @@ fn error_at(path: impl Into<String>, error: &impl ToString) -> FieldError {
     FieldError {
         path: path.into(),
         message: error.to_string(),
+    }
+}
+
+impl From<DdiSettings> for DdiBody {
+    fn from(ddi: DdiSettings) -> Self {
+        Self {
+            links: ddi.links.map(EnumField),
+        }
+    }
+}
+
+impl From<DdiBody> for DdiSettings {
+    fn from(body: DdiBody) -> Self {
+        Self {
+            links: body.links.map(|EnumField(links)| links),
+        }
     }
 }
 
