@@ -10,8 +10,10 @@ use crate::Incompatibility;
 
 /// Metadata key: JSON list of revisions.
 const REVISIONS: &str = "swu.hardware_compatibility";
-/// Metadata key: JSON object of such lists by board name.
+/// Metadata key: JSON object of such lists by board name. Null: the list for boards without one of their own applies.
 const BOARDS: &str = "swu.boards";
+/// Metadata key: `true` if the image has content for boards that it does not list.
+const OTHER_BOARDS: &str = "swu.other_boards";
 /// Metadata key: the system that a bundle is for.
 const COMPATIBLE: &str = "rauc.compatible";
 /// Prefix of a revision that is a regular expression.
@@ -24,7 +26,9 @@ pub(crate) struct ImageRequirements {
     pub(crate) model: Option<String>,
     /// Revisions for boards without a list of their own.
     revisions: Option<Revisions>,
-    boards: BTreeMap<String, Revisions>,
+    boards: BTreeMap<String, Option<Revisions>>,
+    /// True if boards that are not listed are supported too.
+    other_boards: bool,
     /// Parse error; metadata may have been edited by hand.
     unreadable: Option<String>,
 }
@@ -33,14 +37,18 @@ impl ImageRequirements {
     pub(crate) fn read(firmware: &Firmware) -> Self {
         let read = || -> Result<Self, String> {
             let revisions: Option<Vec<String>> = json(firmware, REVISIONS)?;
-            let boards: Option<BTreeMap<String, Vec<String>>> = json(firmware, BOARDS)?;
+            let boards: Option<BTreeMap<String, Option<Vec<String>>>> = json(firmware, BOARDS)?;
             let boards = boards.unwrap_or_default().into_iter();
             Ok(Self {
                 model: value(firmware, COMPATIBLE).map(str::to_owned),
-                revisions: revisions.map(Revisions::new),
+                // An uploader lifts the image's list by an empty one.
+                revisions: revisions
+                    .filter(|list| !list.is_empty())
+                    .map(Revisions::new),
                 boards: boards
-                    .map(|(board, list)| (board, Revisions::new(list)))
+                    .map(|(board, list)| (board, list.map(Revisions::new)))
                     .collect(),
+                other_boards: value(firmware, OTHER_BOARDS).map(str::trim) == Some("true"),
                 unreadable: None,
             })
         };
@@ -57,10 +65,11 @@ impl ImageRequirements {
         }
         let model = class.hardware_model.as_deref().map(str::trim);
         let own = model.and_then(|model| self.boards.get(model));
-        if let Some(revisions) = own.or(self.revisions.as_ref()) {
+        let own_list = own.and_then(Option::as_ref);
+        if let Some(revisions) = own_list.or(self.revisions.as_ref()) {
             return revisions.incompatibility(class);
         }
-        if self.boards.is_empty() {
+        if self.boards.is_empty() || self.other_boards || own.is_some() {
             return None;
         }
         let listed = self.boards.keys().map(String::as_str).collect::<Vec<_>>();

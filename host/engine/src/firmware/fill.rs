@@ -1,6 +1,6 @@
 //! Fills fields that the uploader omitted from the update images. Fields of the uploader take precedence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::{
     firmware::FirmwareDetails,
@@ -9,7 +9,9 @@ use tidegate_core::{
 use tidegate_images::{Image, SwDescription};
 
 use super::{
+    hardware::{SWU_BOARDS, SWU_HARDWARE},
     image_summary::{NamedImage, images_differ, metadata, summarize},
+    override_notes::replace_hardware,
     spec::FirmwareSpec,
     upload_error::UploadError,
 };
@@ -18,8 +20,15 @@ use crate::Remedy;
 /// The path of the version in the uploader's input.
 const VERSION: &str = "details.version";
 
-/// Fills the omitted fields. Several images must agree.
-pub(super) fn fill(spec: &mut FirmwareSpec, images: &[NamedImage]) -> Result<(), UploadError> {
+/// Maximum length of a firmware's name, in characters.
+const MAX_NAME_CHARS: usize = 200;
+
+/// Fills the omitted fields. Several images must agree. Returns which requirements of the images the uploader's fields
+/// replace.
+pub(super) fn fill(
+    spec: &mut FirmwareSpec,
+    images: &[NamedImage],
+) -> Result<Vec<String>, UploadError> {
     let details = &mut spec.details;
     if details.version.is_empty()
         && let Some(version) = unanimous(images.iter().map(|(_, image)| summarize(image).version))
@@ -33,7 +42,8 @@ pub(super) fn fill(spec: &mut FirmwareSpec, images: &[NamedImage]) -> Result<(),
         && let Some((filename, image)) = images.first()
     {
         let stem = || stem(filename, summarize(image).version.unwrap_or_default());
-        details.name = summarize(image).name.map_or_else(stem, str::to_owned);
+        let name = summarize(image).name.map_or_else(stem, str::to_owned);
+        details.name = name.chars().take(MAX_NAME_CHARS).collect();
     }
     if details.description.is_empty()
         && let Some(text) = images
@@ -42,7 +52,10 @@ pub(super) fn fill(spec: &mut FirmwareSpec, images: &[NamedImage]) -> Result<(),
     {
         text.clone_into(&mut details.description);
     }
-    for (key, value) in metadata(images)? {
+    let mut of_images: BTreeMap<_, _> = metadata(images)?.into_iter().collect();
+    let stated: BTreeSet<String> = details.metadata.keys().cloned().collect();
+    let notes = replace_hardware(details, &mut of_images);
+    for (key, value) in of_images {
         details.metadata.entry(key.to_owned()).or_insert(value);
     }
     let mut descriptions = images.iter().filter_map(|(_, image)| match image {
@@ -50,9 +63,9 @@ pub(super) fn fill(spec: &mut FirmwareSpec, images: &[NamedImage]) -> Result<(),
         Image::Rauc(_) => None,
     });
     if let Some(description) = descriptions.next() {
-        fill_hardware(details, description);
+        fill_hardware(details, description, &stated);
     }
-    Ok(())
+    Ok(notes)
 }
 
 /// The common value, if all values that are present are equal.
@@ -64,21 +77,33 @@ fn unanimous<T: Ord>(values: impl Iterator<Item = Option<T>>) -> Result<Option<T
     }
 }
 
-/// Sets the device model of an image for a single board, or the lowest and highest revision of an image that lists
-/// plain numbers.
-fn fill_hardware(details: &mut FirmwareDetails, description: &SwDescription) {
+/// Sets the device model of an image for a single board and no other, or the lowest and highest revision of an image
+/// that lists plain numbers. Metadata of the uploader replaces the image's lists, so that neither is set.
+fn fill_hardware(
+    details: &mut FirmwareDetails,
+    description: &SwDescription,
+    stated: &BTreeSet<String>,
+) {
+    let is_unbounded =
+        details.min_hardware_version.is_none() && details.max_hardware_version.is_none();
     if description.boards.is_empty() {
-        let is_unbounded =
-            details.min_hardware_version.is_none() && details.max_hardware_version.is_none();
-        if is_unbounded && let Some((lowest, highest)) = bounds(&description.hardware) {
+        if is_unbounded
+            && !stated.contains(SWU_HARDWARE)
+            && let Some((lowest, highest)) = bounds(&description.hardware)
+        {
             details.min_hardware_version = Some(lowest);
             details.max_hardware_version = Some(highest);
         }
-    } else if let (1, true, None) = (
-        description.boards.len(),
-        description.hardware.is_empty(),
-        &details.device_model,
-    ) {
+        return;
+    }
+    let is_for_others = description.other_boards
+        || !description.boards_without_list.is_empty()
+        || !description.hardware.is_empty();
+    if description.boards.len() == 1
+        && !is_for_others
+        && !stated.contains(SWU_BOARDS)
+        && details.device_model.is_none()
+    {
         details.device_model = description.boards.keys().next().cloned();
     }
 }
@@ -123,12 +148,10 @@ fn not_semver(version: &str, images: &[NamedImage]) -> UploadError {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use tidegate_images::{Bundle, BundleFormat, Manifest};
 
     use super::*;
-    use crate::firmware::hardware::{RAUC_COMPATIBLE, SWU_BOARDS, SWU_HARDWARE};
+    use crate::firmware::hardware::{RAUC_COMPATIBLE, SWU_OTHER_BOARDS};
 
     fn swu(filename: &str, version: &str, hardware: &[&str]) -> NamedImage {
         let description = SwDescription {
@@ -201,6 +224,28 @@ mod tests {
     }
 
     #[test]
+    fn metadata_of_the_uploader_lifts_the_images_requirements() {
+        let mut image = swu("edge.swu", "1.0.0", &["1.0"]);
+        let lifted = |key: &str, value: &str, image: &NamedImage| {
+            let mut spec = FirmwareSpec::default();
+            let metadata = &mut spec.details.metadata;
+            metadata.insert(key.to_owned(), value.to_owned());
+            let details = filled(spec, std::slice::from_ref(image));
+            assert_eq!(details.metadata[key], value);
+            details
+        };
+        let details = lifted(SWU_HARDWARE, "[]", &image);
+        assert_eq!(details.min_hardware_version, None);
+        assert_eq!(details.max_hardware_version, None);
+        if let Image::Swu(description) = &mut image.1 {
+            description.hardware.clear();
+            let boards = &mut description.boards;
+            boards.insert("rpi4".to_owned(), vec!["1.0".to_owned()]);
+        }
+        assert_eq!(lifted(SWU_BOARDS, "{}", &image).device_model, None);
+    }
+
+    #[test]
     fn one_board_is_a_model() {
         let mut image = swu("edge.swu", "1.0.0", &[]);
         if let Image::Swu(description) = &mut image.1 {
@@ -213,6 +258,23 @@ mod tests {
         assert_eq!(details.metadata[SWU_BOARDS], r#"{"rpi4":["1.0"]}"#);
         assert_eq!(details.min_hardware_version, None);
         if let Image::Swu(description) = &mut image.1 {
+            description.other_boards = true;
+        }
+        let details = filled(FirmwareSpec::default(), &[image.clone()]);
+        assert_eq!(details.device_model, None);
+        assert_eq!(details.metadata[SWU_OTHER_BOARDS], "true");
+        if let Image::Swu(description) = &mut image.1 {
+            description.other_boards = false;
+            description.boards_without_list.insert("cm4".to_owned());
+        }
+        let details = filled(FirmwareSpec::default(), &[image.clone()]);
+        assert_eq!(details.device_model, None);
+        assert_eq!(
+            details.metadata[SWU_BOARDS],
+            r#"{"cm4":null,"rpi4":["1.0"]}"#
+        );
+        if let Image::Swu(description) = &mut image.1 {
+            description.boards_without_list.clear();
             description
                 .boards
                 .insert("cm4".to_owned(), vec!["1.0".to_owned()]);

@@ -7,6 +7,9 @@ use tidegate_core::firmware::FirmwareDetails;
 pub(super) const SWU_HARDWARE: &str = "swu.hardware_compatibility";
 /// Metadata key for the policy `hardware`: a JSON object with such a list for each board name.
 pub(super) const SWU_BOARDS: &str = "swu.boards";
+/// Metadata key for the policy `hardware`: `true` if the image has content for boards that it does not list. Such an
+/// image names no model for them, so that mode `latest` does not choose it for them.
+pub(super) const SWU_OTHER_BOARDS: &str = "swu.other_boards";
 /// Metadata key for the policy `hardware`: the system that a RAUC bundle is compatible with.
 pub(super) const RAUC_COMPATIBLE: &str = "rauc.compatible";
 
@@ -94,6 +97,12 @@ mod tests {
             false,
         );
         check(None, &[boards], &["a", "b"], false);
+        check(
+            None,
+            &[boards, (SWU_OTHER_BOARDS, "true")],
+            &["a", "b"],
+            false,
+        );
         check(None, &[revisions], &[], true);
         check(None, &[revisions, boards], &["a", "b"], true);
         check(

@@ -6,12 +6,12 @@ use tidegate_core::version;
 use tidegate_images::Image;
 
 use super::{
-    hardware::{RAUC_COMPATIBLE, SWU_BOARDS, SWU_HARDWARE},
+    hardware::{RAUC_COMPATIBLE, SWU_BOARDS, SWU_HARDWARE, SWU_OTHER_BOARDS},
     upload_error::UploadError,
 };
 
 /// Maximum length of a metadata value, in characters.
-const MAX_VALUE: usize = 4000;
+pub(super) const MAX_VALUE: usize = 4000;
 
 /// An uploaded image with its file name.
 pub(super) type NamedImage = (String, Image);
@@ -73,10 +73,12 @@ fn entries(image: &Image) -> Vec<(&'static str, String)> {
                 SWU_HARDWARE,
                 json(of.hardware.is_empty(), serde_json::json!(of.hardware)),
             );
-            add(
-                SWU_BOARDS,
-                json(of.boards.is_empty(), serde_json::json!(of.boards)),
-            );
+            let mut boards = serde_json::json!(of.boards);
+            for board in &of.boards_without_list {
+                boards[board] = serde_json::Value::Null;
+            }
+            add(SWU_BOARDS, json(of.boards.is_empty(), boards));
+            add(SWU_OTHER_BOARDS, of.other_boards.then(|| true.to_string()));
             add("swu.version", other_form(&of.version));
         }
         Image::Rauc(bundle) => {

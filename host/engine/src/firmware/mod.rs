@@ -1,12 +1,12 @@
 //! Use cases of firmware: upload, list, delete.
 
 mod build_modules;
-mod check_versions;
 mod delete;
 mod fill;
 mod hardware;
 mod image_summary;
 mod inspect_image;
+mod override_notes;
 mod read;
 mod spec;
 mod spec_check;

@@ -1,8 +1,12 @@
 use tidegate_core::firmware::{Artifact, Firmware};
 
 use super::{
-    FirmwareSpec, check_versions::check_versions, fill::fill, image_summary::NamedImage,
-    inspect_image::inspect, upload_error::UploadError,
+    FirmwareSpec,
+    fill::fill,
+    image_summary::NamedImage,
+    inspect_image::inspect,
+    override_notes::{add_notes, replaced_versions},
+    upload_error::UploadError,
 };
 use crate::{
     Authorized, Error, Files, Publisher, Result,
@@ -101,9 +105,10 @@ impl<'a> Upload<'a> {
         &self,
         spec: &mut FirmwareSpec,
     ) -> std::result::Result<Vec<NewModule>, UploadError> {
-        fill(spec, &self.images)?;
+        let mut notes = fill(spec, &self.images)?;
         let modules = spec.build_modules(&self.files)?;
-        check_versions(spec, &modules, &self.images)?;
+        notes.extend(replaced_versions(&modules, &self.images));
+        add_notes(spec, &notes);
         Ok(modules)
     }
 

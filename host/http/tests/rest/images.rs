@@ -115,19 +115,98 @@ async fn fields_that_no_image_holds_are_required() {
     }
 }
 
+/// A `.swu` with this description: a cpio archive as `cpio -H newc` makes it.
+fn swu(description: &str) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (name, content) in [
+        ("sw-description", description.as_bytes()),
+        ("rootfs.img", b"root"),
+        ("TRAILER!!!", b""),
+    ] {
+        let mut header = [0; 13];
+        (header[1], header[2]) = (0o100_644, 1);
+        (header[6], header[11]) = (content.len(), name.len() + 1);
+        let fields: Vec<_> = header.iter().map(|field| format!("{field:08X}")).collect();
+        let fields = fields.concat();
+        archive.extend_from_slice(format!("070701{fields}{name}\0").as_bytes());
+        archive.resize(archive.len().next_multiple_of(4), 0);
+        archive.extend_from_slice(content);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+    }
+    archive
+}
+
 #[tokio::test]
-async fn fields_of_the_uploader_win_except_the_version() {
+async fn images_that_swupdate_installs_are_read_as_it_reads_them() {
+    const IMAGES: &str = r#"images: ( { filename = "rootfs.img"; } );"#;
+    const REVISION: &str = r#"hardware-compatibility: [ "1.0" ];"#;
+    let server = TestServer::new().await;
+    let long = "\u{e4}".repeat(6000);
+    for (name, description, expected) in [
+        (
+            "version-link",
+            format!(r##"version = {{ ref = "#./common"; }}; common = "1.0.12"; {IMAGES}"##),
+            json!({ "version": "1.0.12", "metadata": {} }),
+        ),
+        (
+            "board-and-others",
+            format!(r#"version = "3.0.2"; gate = {{ {REVISION} {IMAGES} }}; {IMAGES}"#),
+            json!({
+                "device_model": null,
+                "metadata": { "swu.boards": r#"{"gate":["1.0"]}"#, "swu.other_boards": "true" },
+            }),
+        ),
+        (
+            "sets-and-others",
+            format!(
+                r#"version = "3.0.5"; stable = {{ copy-1: {{ {IMAGES} }} }};
+                   gate = {{ {REVISION} stable = {{ copy-1: {{ {IMAGES} }} }} }};"#
+            ),
+            json!({
+                "device_model": null,
+                "metadata": { "swu.boards": r#"{"gate":["1.0"]}"#, "swu.other_boards": "true" },
+            }),
+        ),
+        (
+            "version-of-a-board",
+            format!(r#"gate = {{ version = "4.1.0"; {REVISION} {IMAGES} }};"#),
+            json!({
+                "version": "4.1.0", "device_model": "gate",
+                "metadata": { "swu.boards": r#"{"gate":["1.0"]}"# },
+            }),
+        ),
+        (
+            "revisions-of-a-mode",
+            format!(
+                r#"version = "5.0.0"; gate = {{ stable = {{ copy-1: {{
+                   hardware-compatibility: [ "1.0", "1.2" ]; {IMAGES} }} }} }}"#
+            ),
+            json!({
+                "device_model": "gate",
+                "metadata": { "swu.boards": r#"{"gate":["1.0","1.2"]}"# },
+            }),
+        ),
+        (
+            "long-description",
+            format!(r#"version = "1.0.0"; description = "{long}"; {IMAGES}"#),
+            json!({ "description": long }),
+        ),
+    ] {
+        let image = swu(&format!("software = {{ {description} }}"));
+        let filename = format!("{name}.swu");
+        let firmware = upload(&server, &json!({}), &[(&filename, &image)]).await;
+        let firmware = firmware.expect(201);
+        for (field, value) in expected.as_object().expect("an object") {
+            assert_eq!(&firmware[field], value, "{field} of {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn fields_of_the_uploader_win_with_a_note() {
     let server = TestServer::new().await;
     let image = fixture("newc.swu");
     let file = [("newc.swu", &image[..])];
-    let other = json!({ "version": "1.4.1" });
-    let refused = upload(&server, &other, &file).await.expect_problem(422);
-    assert_eq!(
-        refused,
-        ("image_contradicts".to_owned(), vec!["/version".to_owned()])
-    );
-    assert!(!is_stored(&server, &image).await);
-
     let metadata = json!({
         "name": "dock", "version": "1.4.0", "description": "ours", "min_hardware_version": "1.1",
         "metadata": { "swu.hardware_compatibility": "[]", "site": "north" },
@@ -137,6 +216,31 @@ async fn fields_of_the_uploader_win_except_the_version() {
         assert_eq!(&firmware[field], value, "{field}");
     }
     assert_eq!(firmware["max_hardware_version"], Value::Null);
+
+    let other = json!({ "name": "dock", "version": "1.4.1", "min_hardware_version": "2" });
+    let firmware = upload(&server, &other, &file).await.expect(201);
+    assert_eq!(firmware["version"], "1.4.1");
+    assert_eq!(firmware["modules"][0]["version"], "1.4.1");
+    assert_eq!(
+        firmware["metadata"],
+        json!({
+            "image.note": "min_hardware_version 2 replaces the revisions of the image: [\"1.0\",\"1.2\"]. version 1.4.1 \
+                           replaces 1.4.0 of newc.swu; a device that reports 1.4.0 does not run this firmware",
+        })
+    );
+    let shown = server
+        .get(&format!("/api/v1/firmware/{}", firmware["firmware_id"]))
+        .await;
+    assert_eq!(shown.expect(200)["metadata"], firmware["metadata"]);
+
+    let gate = r#"software = { version = "1.0.0"; gate = { hardware-compatibility: [ "1.0" ]; images: ( { } ); }; }"#;
+    let gate = swu(gate);
+    let own_model = json!({ "device_model": "dock" });
+    let firmware = upload(&server, &own_model, &[("gate.swu", &gate)]).await;
+    let firmware = firmware.expect(201);
+    assert_eq!(firmware["device_model"], "dock");
+    let note = "device_model dock replaces the boards of the image: gate";
+    assert_eq!(firmware["metadata"], json!({ "image.note": note }));
 }
 
 #[tokio::test]

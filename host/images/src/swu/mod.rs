@@ -3,6 +3,7 @@
 mod cpio;
 mod description;
 mod libconfig;
+mod sections;
 
 pub use description::SwDescription;
 
