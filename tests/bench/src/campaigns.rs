@@ -17,7 +17,7 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Actor, Authorized, Ctx, Engine, Operator, Publisher,
-    campaigns::{self, Draft},
+    campaigns::{self, CampaignRequest},
     plugins::{self, PluginChoice},
     ports::{DeviceEvent, DeviceReport, NewFirmware, NewModule, ReportedAttributes, RunRef},
     tenants::{self, DEFAULT_TENANT},
@@ -203,8 +203,8 @@ impl EngineFixture {
     /// Starts a campaign on all devices of a model.
     async fn start(&self, model: &str, round: usize, size: usize) -> Result<(RunRef, StartTimes)> {
         let (engine, ctx) = (&*self.app.engine, self.ctx());
-        let draft = self.draft(model, round);
-        let campaign = campaigns::create(&ctx, engine.store(), engine.plugins(), draft)
+        let request = self.campaign_request(model, round);
+        let campaign = campaigns::create(&ctx, engine.store(), engine.plugins(), request)
             .await?
             .id;
         let run = RunRef {
@@ -260,13 +260,13 @@ impl EngineFixture {
         Ok(began.elapsed().as_secs_f64() * 1e3)
     }
 
-    fn draft(&self, model: &str, round: usize) -> Draft {
+    fn campaign_request(&self, model: &str, round: usize) -> CampaignRequest {
         let choice = |plugin: &str, config: &str| PluginChoice {
             plugin: plugin.to_owned(),
             revision: None,
             config: config.to_owned(),
         };
-        Draft {
+        CampaignRequest {
             name: format!("{model} {round}"),
             description: String::new(),
             firmware: self.firmware,

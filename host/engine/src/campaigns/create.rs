@@ -26,7 +26,7 @@ const INVALID: &str = "invalid_campaign";
     missing_docs,
     reason = "each field is the field of CampaignSpec of that name"
 )]
-pub struct Draft {
+pub struct CampaignRequest {
     pub name: String,
     pub description: String,
     pub firmware: FirmwareId,
@@ -48,15 +48,15 @@ pub async fn create(
     ctx: &Authorized<Operator>,
     store: &dyn Store,
     plugins: &PluginCalls,
-    draft: Draft,
+    request: CampaignRequest,
 ) -> Result<Campaign> {
-    let checked = check(ctx, store, plugins, &draft).await?;
+    let checked = check(ctx, store, plugins, &request).await?;
     checked.rules.accept(INVALID)?;
     let (Some(firmware), Some(strategy)) = (checked.firmware, checked.strategy) else {
-        let message = "a valid draft without firmware or strategy";
+        let message = "a valid request without firmware or strategy";
         return Err(Error::internal("check campaign", message));
     };
-    let spec = draft.into_spec(&firmware, strategy, checked.policies);
+    let spec = request.into_spec(&firmware, strategy, checked.policies);
     let campaign = NewCampaign {
         spec,
         created_by: ctx.actor.name.to_string(),
@@ -75,14 +75,14 @@ pub async fn validate(
     ctx: &Ctx,
     store: &dyn Store,
     plugins: &PluginCalls,
-    draft: &Draft,
+    request: &CampaignRequest,
 ) -> Result<Vec<FieldError>> {
-    let checked = check(ctx, store, plugins, draft).await?;
+    let checked = check(ctx, store, plugins, request).await?;
     Ok(checked.rules.into_errors())
 }
 
 /// A request with the objects that it names. If one is missing, `rules` has the reason.
-struct CheckedDraft {
+struct CheckedRequest {
     firmware: Option<Firmware>,
     strategy: Option<PluginUse>,
     policies: Vec<PluginUse>,
@@ -93,23 +93,23 @@ async fn check(
     ctx: &Ctx,
     store: &dyn Store,
     plugins: &PluginCalls,
-    draft: &Draft,
-) -> Result<CheckedDraft> {
+    request: &CampaignRequest,
+) -> Result<CheckedRequest> {
     let mut rules = Rules::default();
-    draft.check(ctx.now, &mut rules);
-    let firmware = firmware(ctx, store, draft, &mut rules).await?;
-    let strategy = draft
+    request.check(ctx.now, &mut rules);
+    let firmware = firmware(ctx, store, request, &mut rules).await?;
+    let strategy = request
         .strategy
         .resolve(store, plugins, ctx.tenant, "strategy", &mut rules)
         .await?;
-    let mut policies = Vec::with_capacity(draft.policies.len());
-    for (index, choice) in draft.policies.iter().enumerate() {
+    let mut policies = Vec::with_capacity(request.policies.len());
+    for (index, choice) in request.policies.iter().enumerate() {
         let path = format!("policies.{index}");
         let policy = choice.resolve(store, plugins, ctx.tenant, &path, &mut rules);
         policies.push(policy.await?);
     }
     check_kinds(strategy.as_ref(), &policies, &mut rules);
-    Ok(CheckedDraft {
+    Ok(CheckedRequest {
         firmware,
         strategy,
         policies: policies.into_iter().flatten().collect(),
@@ -117,8 +117,8 @@ async fn check(
     })
 }
 
-impl Draft {
-    /// The rules that concern the draft alone.
+impl CampaignRequest {
+    /// The rules that concern the request alone.
     fn check(&self, now: Timestamp, rules: &mut Rules) {
         rules.require(
             (1..=200).contains(&self.name.chars().count()),
@@ -219,13 +219,13 @@ impl Draft {
 async fn firmware(
     ctx: &Ctx,
     store: &dyn Store,
-    draft: &Draft,
+    request: &CampaignRequest,
     rules: &mut Rules,
 ) -> Result<Option<Firmware>> {
-    let firmware = store.firmware(ctx.tenant, draft.firmware).await?;
+    let firmware = store.firmware(ctx.tenant, request.firmware).await?;
     let message = match &firmware {
-        None => format!("there is no firmware {}", draft.firmware),
-        Some(firmware) if firmware.details.is_beta && !draft.allow_beta => {
+        None => format!("there is no firmware {}", request.firmware),
+        Some(firmware) if firmware.details.is_beta && !request.allow_beta => {
             "is a beta firmware: set allow_beta to roll it out".to_owned()
         }
         Some(_) => return Ok(firmware),

@@ -21,7 +21,7 @@ mod tick;
 
 pub use approve::approve;
 pub use commands::{advance, cancel, change_limits, pause, resume, roll_back};
-pub use create::{Draft, create, validate};
+pub use create::{CampaignRequest, create, validate};
 pub use explain::{Explanation, MembershipStatus, explain};
 pub use journal::{Replay, journal, replay};
 pub use read::{get, last_progress_at, list, updates, waves, waves_of};

@@ -6,29 +6,29 @@ use tidegate_core::{
 use tidegate_engine::{Actor, Approver, Authorized, Error, Role, campaigns};
 
 use crate::{
-    engine_fixture::{EngineFixture, draft, plan, server_ctx},
+    engine_fixture::{EngineFixture, campaign_request, plan, server_ctx},
     scripted_sandbox::decision,
 };
 
 #[tokio::test]
 async fn all_errors_of_a_campaign_are_reported_together() {
     let fixture = EngineFixture::new(1).await;
-    let mut draft = draft(tidegate_core::id::FirmwareId(99));
-    draft.name = String::new();
-    draft.targets = Targets {
+    let mut request = campaign_request(tidegate_core::id::FirmwareId(99));
+    request.name = String::new();
+    request.targets = Targets {
         filter: Some("colour==red".to_owned().into()),
         ..Targets::default()
     };
-    draft.strategy.plugin = "calm".to_owned();
-    draft.policies[0].plugin = "nowhere".to_owned();
+    request.strategy.plugin = "calm".to_owned();
+    request.policies[0].plugin = "nowhere".to_owned();
     let error = campaigns::create(
         &fixture.ctx(),
         fixture.engine.store(),
         fixture.engine.plugins(),
-        draft,
+        request,
     )
     .await
-    .expect_err("the draft is invalid");
+    .expect_err("the request is invalid");
     let Error::Invalid { errors, .. } = error else {
         panic!("{error:?}")
     };
@@ -48,12 +48,12 @@ async fn all_errors_of_a_campaign_are_reported_together() {
 #[tokio::test]
 async fn a_campaign_with_a_filter_of_the_first_syntax_starts_as_it_did() {
     let fixture = EngineFixture::new(2).await;
-    let mut draft = draft(fixture.add_firmware("1.1.0").await);
-    draft.targets.filter = Some(SelectorText {
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.targets.filter = Some(SelectorText {
         text: r#"hw_model=="\*4";pinned!=TRUE"#.to_owned(),
         syntax: Syntax::V1,
     });
-    let id = fixture.create(draft).await.id;
+    let id = fixture.create(request).await.id;
     let (store, plugins) = (fixture.engine.store(), fixture.engine.plugins());
     let ctx = fixture.ctx();
     let started = campaigns::start(&ctx, store, plugins, fixture.engine.signals(), id).await;
@@ -68,8 +68,8 @@ async fn a_plan_with_a_misspelt_value_in_a_selector_is_rejected() {
         let misspelt = Members::Selector("mode!=manuel".to_owned());
         Ok(plan(&[misspelt, Members::Rest]))
     });
-    let draft = draft(fixture.add_firmware("1.1.0").await);
-    let id = fixture.create(draft).await.id;
+    let request = campaign_request(fixture.add_firmware("1.1.0").await);
+    let id = fixture.create(request).await.id;
     let (store, plugins) = (fixture.engine.store(), fixture.engine.plugins());
     let started =
         campaigns::start(&fixture.ctx(), store, plugins, fixture.engine.signals(), id).await;
@@ -81,9 +81,9 @@ async fn a_plan_with_a_misspelt_value_in_a_selector_is_rejected() {
 #[tokio::test]
 async fn a_campaign_is_approved_by_another_user() {
     let fixture = EngineFixture::new(1).await;
-    let mut draft = draft(fixture.add_firmware("1.1.0").await);
-    draft.requires_approval = true;
-    let id = fixture.create(draft).await.id;
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.requires_approval = true;
+    let id = fixture.create(request).await.id;
     let code = |error: Error| match error {
         Error::Conflict { code, .. } | Error::Forbidden { code, .. } => code,
         other => panic!("{other:?}"),
@@ -143,7 +143,7 @@ async fn a_campaign_is_approved_by_another_user() {
 async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     campaigns::pause(
         &fixture.ctx(),
@@ -214,7 +214,7 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
 async fn another_tenant_sees_nothing() {
     let fixture = EngineFixture::new(1).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     let other = fixture
         .engine

@@ -17,7 +17,7 @@ use tidegate_engine::{
     updates::{self, OfferRefusal, UpdateRequest},
 };
 
-use crate::engine_fixture::{EngineFixture, draft};
+use crate::engine_fixture::{EngineFixture, campaign_request};
 
 /// The versions of the classes of each call.
 type AskedClasses = Arc<Mutex<Vec<Vec<String>>>>;
@@ -131,9 +131,9 @@ async fn a_policy_that_fails_rejects_the_classes_that_it_was_asked_about() {
 #[tokio::test]
 async fn the_journal_of_a_campaign_has_the_verdict_of_each_policy_on_each_class() {
     let (fixture, asked) = fixture_of_two_classes(false).await;
-    let mut draft = draft(fixture.add_firmware("1.1.0").await);
-    draft.policies = policies();
-    let id = fixture.create_and_start(draft).await;
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.policies = policies();
+    let id = fixture.create_and_start(request).await;
     let asked = asked.lock().expect("no test panicked").clone();
     assert_eq!(asked, [vec!["0.9.0", "1.0.0"], vec!["0.9.0", "1.0.0"]]);
     let all = PageRequest {

@@ -25,7 +25,7 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Actor, ActorKind, Authorized, Ctx, Engine, Operator, Ports, Role, ServerCtx, Settings,
-    campaigns::{self, Draft},
+    campaigns::{self, CampaignRequest},
     plugins::PluginChoice,
     ports::{
         Artifacts, ByteStream, CallFailure, Clock, DeviceEvent, DeviceReport, Entropy, EntryKind,
@@ -196,20 +196,20 @@ impl EngineFixture {
         self.tenant
     }
 
-    pub(crate) async fn create(&self, draft: Draft) -> Campaign {
+    pub(crate) async fn create(&self, request: CampaignRequest) -> Campaign {
         campaigns::create(
             &self.ctx(),
             self.engine.store(),
             self.engine.plugins(),
-            draft,
+            request,
         )
         .await
         .expect("a valid campaign")
     }
 
     /// A started campaign for all devices.
-    pub(crate) async fn create_and_start(&self, draft: Draft) -> CampaignId {
-        let id = self.create(draft).await.id;
+    pub(crate) async fn create_and_start(&self, request: CampaignRequest) -> CampaignId {
+        let id = self.create(request).await.id;
         campaigns::start(
             &self.ctx(),
             self.engine.store(),
@@ -349,13 +349,13 @@ pub(crate) fn feedback(finished: Finished) -> Feedback {
     Feedback::new(Execution::Closed, finished)
 }
 
-pub(crate) fn draft(firmware: FirmwareId) -> Draft {
+pub(crate) fn campaign_request(firmware: FirmwareId) -> CampaignRequest {
     let choice = |plugin: &str| PluginChoice {
         plugin: plugin.to_owned(),
         revision: None,
         config: "{}".to_owned(),
     };
-    Draft {
+    CampaignRequest {
         name: "spring".to_owned(),
         description: String::new(),
         firmware,

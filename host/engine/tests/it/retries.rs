@@ -12,19 +12,19 @@ use tidegate_core::{
 use tidegate_engine::{campaigns, ports::DeviceChange, registry};
 
 use crate::{
-    engine_fixture::{EngineFixture, draft, feedback},
+    engine_fixture::{EngineFixture, campaign_request, feedback},
     scripted_sandbox::decision,
 };
 
 /// A campaign that offered its update to one device and allows two retries.
 async fn start_rollout() -> (EngineFixture, CampaignId) {
     let fixture = EngineFixture::new(1).await;
-    let mut draft = draft(fixture.add_firmware("1.1.0").await);
-    draft.options.retries = RetryPolicy {
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.options.retries = RetryPolicy {
         max_retries: 2,
         delay: Duration::from_mins(1),
     };
-    let id = fixture.create_and_start(draft).await;
+    let id = fixture.create_and_start(request).await;
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));

@@ -6,10 +6,10 @@ use tidegate_core::{
     plugin::{DecisionOutcome, HealthVerdict, RollbackRequest, RollbackScope},
     update::{Purpose, SuccessCriteria, UpdateEvent, UpdateStatus},
 };
-use tidegate_engine::campaigns::{self, Draft};
+use tidegate_engine::campaigns::{self, CampaignRequest};
 
 use crate::{
-    engine_fixture::{EngineFixture, draft, feedback},
+    engine_fixture::{EngineFixture, campaign_request, feedback},
     scripted_sandbox::{decision, health},
 };
 
@@ -21,7 +21,7 @@ async fn half_rolled_out() -> (EngineFixture, tidegate_core::id::CampaignId) {
         move |_: &_| Ok(decision(&sizes, DecisionOutcome::Proceed))
     };
     let first = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     fixture
         .sandbox
@@ -35,7 +35,7 @@ async fn half_rolled_out() -> (EngineFixture, tidegate_core::id::CampaignId) {
     assert_eq!(fixture.status(first).await, CampaignStatus::Completed);
 
     let second = fixture
-        .create_and_start(draft(fixture.add_firmware("1.2.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.2.0").await))
         .await;
     fixture.sandbox.decides(all_at_once(&[(0, 1), (1, 2)]));
     fixture.tick(second).await;
@@ -141,9 +141,9 @@ async fn a_device_that_completes_while_being_cancelled_is_rolled_back() {
 #[tokio::test]
 async fn a_device_that_installed_and_fell_silent_is_rolled_back() {
     let fixture = EngineFixture::new(1).await;
-    let campaign = Draft {
+    let campaign = CampaignRequest {
         success_criteria: SuccessCriteria::Attested,
-        ..draft(fixture.add_firmware("1.1.0").await)
+        ..campaign_request(fixture.add_firmware("1.1.0").await)
     };
     // The previous firmware: the devices report version 1.0.0, spelt in another way here.
     let before = fixture.add_firmware("v1.0").await;
@@ -221,9 +221,9 @@ async fn cancelling_a_campaign_cancels_its_open_updates() {
 #[tokio::test]
 async fn without_auto_rollback_a_rollback_request_holds_the_campaign() {
     let fixture = EngineFixture::new(3).await;
-    let mut draft = draft(fixture.add_firmware("1.1.0").await);
-    draft.auto_rollback = false;
-    let id = fixture.create_and_start(draft).await;
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.auto_rollback = false;
+    let id = fixture.create_and_start(request).await;
     let request = RollbackRequest {
         scope: RollbackScope::Everything,
         reason: "bad".to_owned(),

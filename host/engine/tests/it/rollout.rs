@@ -12,7 +12,7 @@ use tidegate_engine::{
 };
 
 use crate::{
-    engine_fixture::{EngineFixture, draft},
+    engine_fixture::{EngineFixture, campaign_request},
     scripted_sandbox::{decision, health},
 };
 
@@ -20,7 +20,7 @@ use crate::{
 async fn a_campaign_goes_out_wave_by_wave_to_its_end() {
     let fixture = EngineFixture::new(10).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     fixture.sandbox.decides(|observation| {
         let finished: Vec<bool> = observation
@@ -54,9 +54,9 @@ async fn a_campaign_goes_out_wave_by_wave_to_its_end() {
 #[tokio::test]
 async fn no_more_devices_are_in_flight_than_the_campaign_allows() {
     let fixture = EngineFixture::new(10).await;
-    let mut draft = draft(fixture.add_firmware("1.1.0").await);
-    draft.max_concurrent_updates = Some(2);
-    let id = fixture.create_and_start(draft).await;
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.max_concurrent_updates = Some(2);
+    let id = fixture.create_and_start(request).await;
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1), (1, 2)], DecisionOutcome::Proceed)));
@@ -78,7 +78,7 @@ async fn no_more_devices_are_in_flight_than_the_campaign_allows() {
 async fn a_plugin_that_keeps_making_invalid_decisions_holds_its_campaign() {
     let fixture = EngineFixture::new(10).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     fixture
         .sandbox
@@ -124,7 +124,7 @@ async fn a_plugin_that_keeps_making_invalid_decisions_holds_its_campaign() {
 async fn a_missed_deadline_is_retried_with_back_off_and_finally_holds() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     fixture
         .sandbox
@@ -150,7 +150,7 @@ async fn a_missed_deadline_is_retried_with_back_off_and_finally_holds() {
 async fn one_answer_in_time_resets_the_timeouts() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     for _ in 0..12 {
         fixture
@@ -171,7 +171,7 @@ async fn one_answer_in_time_resets_the_timeouts() {
 async fn a_host_failure_does_not_hold_the_campaign() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     fixture
         .sandbox
@@ -189,7 +189,7 @@ async fn a_host_failure_does_not_hold_the_campaign() {
 async fn a_decision_that_the_checker_refuses_counts_as_an_invalid_answer() {
     let fixture = EngineFixture::new(10).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     fixture
         .sandbox
@@ -206,7 +206,7 @@ async fn a_decision_that_the_checker_refuses_counts_as_an_invalid_answer() {
 async fn a_policy_that_keeps_failing_holds_the_campaign_too() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     fixture.sandbox.decides(|observation| {
         assert!(matches!(
@@ -238,7 +238,7 @@ async fn a_policy_that_keeps_failing_holds_the_campaign_too() {
 async fn a_policy_that_says_hold_releases_no_device() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     fixture
         .sandbox
@@ -253,10 +253,10 @@ async fn a_policy_that_says_hold_releases_no_device() {
 #[tokio::test]
 async fn the_failure_ceiling_holds_a_campaign_that_no_plugin_stops() {
     let fixture = EngineFixture::new(10).await;
-    let mut draft = draft(fixture.add_firmware("1.1.0").await);
-    draft.failure_threshold_percent = 50;
-    draft.auto_rollback = false;
-    let id = fixture.create_and_start(draft).await;
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.failure_threshold_percent = 50;
+    request.auto_rollback = false;
+    let id = fixture.create_and_start(request).await;
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
@@ -274,10 +274,10 @@ async fn the_failure_ceiling_holds_a_campaign_that_no_plugin_stops() {
 #[tokio::test]
 async fn resuming_after_the_failure_ceiling_accepts_the_failures_so_far() {
     let fixture = EngineFixture::new(10).await;
-    let mut draft = draft(fixture.add_firmware("1.1.0").await);
-    draft.failure_threshold_percent = 50;
-    draft.auto_rollback = false;
-    let id = fixture.create_and_start(draft).await;
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.failure_threshold_percent = 50;
+    request.auto_rollback = false;
+    let id = fixture.create_and_start(request).await;
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
@@ -312,10 +312,10 @@ async fn resuming_after_the_failure_ceiling_accepts_the_failures_so_far() {
 #[tokio::test]
 async fn resuming_a_pause_accepts_no_failures() {
     let fixture = EngineFixture::new(10).await;
-    let mut draft = draft(fixture.add_firmware("1.1.0").await);
-    draft.failure_threshold_percent = 50;
-    draft.auto_rollback = false;
-    let id = fixture.create_and_start(draft).await;
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.failure_threshold_percent = 50;
+    request.auto_rollback = false;
+    let id = fixture.create_and_start(request).await;
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
@@ -346,7 +346,7 @@ async fn resuming_a_pause_accepts_no_failures() {
 async fn an_update_without_feedback_times_out() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     fixture
         .sandbox
@@ -388,7 +388,7 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
             .collect())
     });
     let id = fixture
-        .create(draft(fixture.add_firmware("1.1.0").await))
+        .create(campaign_request(fixture.add_firmware("1.1.0").await))
         .await
         .id;
     let error = campaigns::start(
@@ -433,7 +433,7 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
 async fn a_second_start_changes_nothing() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     let before = fixture.campaign(id).await;
     let error = campaigns::start(
@@ -462,7 +462,7 @@ async fn a_second_start_changes_nothing() {
 async fn every_plugin_call_is_in_the_journal() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     fixture
         .sandbox

@@ -4,13 +4,13 @@ use serde_json::json;
 use tidegate_captured_log::CapturedLog;
 use tidegate_engine::{campaigns, latest, ports::RunRef, run_gc};
 
-use crate::engine_fixture::{EngineFixture, draft};
+use crate::engine_fixture::{EngineFixture, campaign_request};
 
 #[tokio::test]
 async fn a_tick_has_a_span_with_its_tenant_and_campaign() {
     let fixture = EngineFixture::new(1).await;
     let firmware = fixture.add_firmware("1.1.0").await;
-    let campaign = fixture.create_and_start(draft(firmware)).await;
+    let campaign = fixture.create_and_start(campaign_request(firmware)).await;
     let tenant = fixture.tenant();
     let log = CapturedLog::start();
     fixture

@@ -8,28 +8,28 @@ use tidegate_core::{
     window::{MaintenanceWindow, WindowSpec},
 };
 use tidegate_engine::{
-    campaigns::{self, Draft},
+    campaigns::{self, CampaignRequest},
     ports::UpdateRow,
 };
 
 use crate::{
-    engine_fixture::{EngineFixture, draft},
+    engine_fixture::{EngineFixture, campaign_request},
     scripted_sandbox::{decision, health},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
 
 /// The fixture's clock starts at a quarter past midnight.
-fn from_two_to_three(draft: Draft) -> Draft {
+fn from_two_to_three(request: CampaignRequest) -> CampaignRequest {
     let window = MaintenanceWindow::new(WindowSpec {
         schedule: "0 2 * * *".to_owned(),
         duration: HOUR,
         timezone: "UTC".to_owned(),
         prefetch: false,
     });
-    let mut draft = draft;
-    draft.options.window = Some(Arc::new(window.expect("a valid window")));
-    draft
+    let mut request = request;
+    request.options.window = Some(Arc::new(window.expect("a valid window")));
+    request
 }
 
 async fn reasons(fixture: &EngineFixture, row: &UpdateRow) -> String {
@@ -41,8 +41,8 @@ async fn reasons(fixture: &EngineFixture, row: &UpdateRow) -> String {
 #[tokio::test]
 async fn a_device_waiting_for_its_window_is_explained_and_does_not_time_out() {
     let fixture = EngineFixture::new(10).await;
-    let draft = from_two_to_three(draft(fixture.add_firmware("1.1.0").await));
-    let id = fixture.create_and_start(draft).await;
+    let request = from_two_to_three(campaign_request(fixture.add_firmware("1.1.0").await));
+    let id = fixture.create_and_start(request).await;
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
@@ -71,12 +71,12 @@ async fn a_rollback_waits_for_no_window() {
         .sandbox
         .decides(|_| Ok(decision(all, DecisionOutcome::Proceed)));
     let first = fixture
-        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
         .await;
     fixture.tick(first).await;
     fixture.report_result(first, Finished::Success).await;
-    let draft = from_two_to_three(draft(fixture.add_firmware("1.2.0").await));
-    let second = fixture.create_and_start(draft).await;
+    let request = from_two_to_three(campaign_request(fixture.add_firmware("1.2.0").await));
+    let second = fixture.create_and_start(request).await;
     fixture.tick(second).await;
     fixture.clock.advance(2 * HOUR);
     fixture.report_result(second, Finished::Success).await;

@@ -3,7 +3,7 @@ use serde::Deserialize;
 use tidegate_core::{campaign::Targets, id::FirmwareId, plugin::FieldError};
 use tidegate_engine::{
     Authorized, Ctx, Engine, Operator,
-    campaigns::{self, Draft},
+    campaigns::{self, CampaignRequest},
 };
 use utoipa::ToSchema;
 
@@ -92,8 +92,8 @@ pub(crate) async fn create_campaign(
         let errors = converted.all_errors(&context).await?;
         return Err(Problem::invalid("invalid_campaign", errors));
     }
-    let ConvertedCampaign { draft, short, .. } = converted;
-    let campaign = campaigns::create(&ctx, engine.store(), engine.plugins(), draft)
+    let ConvertedCampaign { request, short, .. } = converted;
+    let campaign = campaigns::create(&ctx, engine.store(), engine.plugins(), request)
         .await
         .map_err(|error| Problem::from(error).map_fields(|field| rename(short.as_ref(), field)))?;
     let location = format!("/campaigns/{}", campaign.id);
@@ -103,7 +103,7 @@ pub(crate) async fn create_campaign(
 
 /// The engine's input. Invalid fields have placeholders and errors.
 struct ConvertedCampaign {
-    draft: Draft,
+    request: CampaignRequest,
     /// The strategy, if it was given in the short form.
     short: Option<ShortStrategy>,
     errors: Vec<FieldError>,
@@ -134,7 +134,7 @@ impl NewCampaignRequest {
             policies.push(policy.into_choice(&format!("/policies/{index}"), &mut errors));
         }
         let (options, success_criteria) = options.to_options(&mut errors);
-        let draft = Draft {
+        let request = CampaignRequest {
             name: campaign.name,
             description: campaign.description,
             firmware: FirmwareId(campaign.firmware_id),
@@ -156,7 +156,7 @@ impl NewCampaignRequest {
             success_criteria,
         };
         Ok(ConvertedCampaign {
-            draft,
+            request,
             short,
             errors,
         })
@@ -167,7 +167,7 @@ impl ConvertedCampaign {
     /// The errors of the conversion and of the engine.
     async fn all_errors(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let Self {
-            draft,
+            request,
             short,
             mut errors,
         } = self;
@@ -175,11 +175,11 @@ impl ConvertedCampaign {
             return Ok(errors);
         };
         let engine = context.engine;
-        let found = campaigns::validate(ctx, engine.store(), engine.plugins(), &draft).await?;
+        let found = campaigns::validate(ctx, engine.store(), engine.plugins(), &request).await?;
         let found = to_request_fields(found).into_iter();
         // A strategy that is missing is reported once.
         let found = found.filter(|error| {
-            !draft.strategy.plugin.is_empty() || !is_below(&error.path, "/strategy")
+            !request.strategy.plugin.is_empty() || !is_below(&error.path, "/strategy")
         });
         let found = found.map(|error| FieldError {
             path: rename(short.as_ref(), error.path),
