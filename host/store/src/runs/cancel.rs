@@ -10,7 +10,7 @@ use tidegate_engine::ports::{AffectedDevice, Fence, RunRef, StoreError};
 
 use super::{commit::commit, lease::lock_if_fenced};
 use crate::{
-    database::Database,
+    database::{Database, Tx},
     error::failed,
     rows::{RowError, RowExt as _, row_error},
     sql::literal,
@@ -33,23 +33,14 @@ pub(crate) async fn cancel_updates(
     if lock_if_fenced(&mut tx, run, fence).await?.is_none() {
         return Ok(Vec::new());
     }
-    let sql = format!(
-        "SELECT id, device_key FROM updates WHERE tenant_id = $1 AND campaign_id = $2 AND completed_at IS NULL \
-         AND cancel_requested_at IS NULL AND purpose = {} ORDER BY id LIMIT $3",
-        literal(PurposeName::Forward)
-    );
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(run.tenant.0)
-        .bind(run.campaign.0)
-        .bind(i64::from(limit))
-        .fetch_all(tx.conn())
-        .await
-        .map_err(failed(CANCEL))?;
-    let open = rows
-        .iter()
-        .map(update_and_device)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(row_error(CANCEL))?;
+    let open = forward_updates(
+        &mut tx,
+        run,
+        "completed_at IS NULL AND cancel_requested_at IS NULL",
+        limit,
+        CANCEL,
+    )
+    .await?;
     if open.is_empty() {
         return Ok(Vec::new());
     }
@@ -65,6 +56,32 @@ pub(crate) async fn cancel_updates(
         }
     }
     commit(tx, run, work, tenant_counters, devices).await
+}
+
+/// The first `limit` updates of the campaign's waves that meet the SQL `condition`, with their devices.
+pub(super) async fn forward_updates(
+    tx: &mut Tx,
+    run: RunRef,
+    condition: &str,
+    limit: u32,
+    operation: &'static str,
+) -> Result<Vec<(UpdateId, DeviceKey)>, StoreError> {
+    let sql = format!(
+        "SELECT id, device_key FROM updates WHERE tenant_id = $1 AND campaign_id = $2 AND {condition} \
+         AND purpose = {} ORDER BY id LIMIT $3",
+        literal(PurposeName::Forward)
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(run.tenant.0)
+        .bind(run.campaign.0)
+        .bind(i64::from(limit))
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(operation))?;
+    rows.iter()
+        .map(update_and_device)
+        .collect::<Result<_, _>>()
+        .map_err(row_error(operation))
 }
 
 pub(super) fn update_and_device(row: &AnyRow) -> Result<(UpdateId, DeviceKey), RowError> {

@@ -6,12 +6,12 @@ use tidegate_core::{
     mode::SkipReason,
     plugin::RollbackScope,
     rollback::{self, EndedUpdate, RollbackAction, RollbackPosition},
-    update::{Attempt, Purpose, PurposeName, Update, UpdateState},
+    update::{Attempt, Purpose, Update, UpdateState},
 };
 use tidegate_engine::ports::{Fence, Offer, RollbackBatch, RunRef, StoreError};
 
 use super::{
-    cancel::update_and_device,
+    cancel::forward_updates,
     commit::commit,
     lease::lock_if_fenced,
     skipped::{self, SkippedDevice},
@@ -21,7 +21,6 @@ use crate::{
     error::failed,
     firmware::id_by_version,
     rows::{RowError, RowExt as _, row_error, to_json},
-    sql::literal,
     tenant_counters::TenantCounters,
     updates::unit_of_work::{DeviceRow, NewUpdate, UpdateUnitOfWork},
 };
@@ -42,7 +41,14 @@ pub(crate) async fn roll_back(
     if lock_if_fenced(&mut tx, run, fence).await?.is_none() {
         return Ok(RollbackBatch::default());
     }
-    let pending = rollback_pending(&mut tx, run, limit).await?;
+    let pending = forward_updates(
+        &mut tx,
+        run,
+        "completed_at IS NOT NULL AND rollback_processed_at IS NULL",
+        limit,
+        ROLL_BACK,
+    )
+    .await?;
     if pending.is_empty() {
         return Ok(RollbackBatch::default());
     }
@@ -78,29 +84,6 @@ pub(crate) async fn roll_back(
         processed: pending.len() as u64,
         affected,
     })
-}
-
-async fn rollback_pending(
-    tx: &mut Tx,
-    run: RunRef,
-    limit: u32,
-) -> Result<Vec<(UpdateId, DeviceKey)>, StoreError> {
-    let sql = format!(
-        "SELECT id, device_key FROM updates WHERE tenant_id = $1 AND campaign_id = $2 AND completed_at IS NOT NULL \
-         AND rollback_processed_at IS NULL AND purpose = {} ORDER BY id LIMIT $3",
-        literal(PurposeName::Forward)
-    );
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(run.tenant.0)
-        .bind(run.campaign.0)
-        .bind(i64::from(limit))
-        .fetch_all(tx.conn())
-        .await
-        .map_err(failed(ROLL_BACK))?;
-    rows.iter()
-        .map(update_and_device)
-        .collect::<Result<_, _>>()
-        .map_err(row_error(ROLL_BACK))
 }
 
 fn decide(
