@@ -47,6 +47,8 @@ pub struct HttpSettings {
     pub token_secret: Vec<u8>,
     /// Maximum time for a request, except uploads, downloads and event streams.
     pub request_timeout: Duration,
+    /// Maximum time that a request to advance a campaign waits for the decision.
+    pub decision_wait: Duration,
     /// Maximum time in which an uploading client sends nothing.
     pub upload_idle_timeout: Duration,
     /// Maximum size of a JSON body, in bytes.
@@ -74,6 +76,7 @@ impl HttpSettings {
             dev: false,
             token_secret,
             request_timeout: Duration::from_secs(30),
+            decision_wait: Duration::from_secs(5),
             upload_idle_timeout: Duration::from_mins(1),
             max_json_bytes: 4 << 20,
             max_component_bytes: 32 << 20,

@@ -66,6 +66,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "audit",
         include_str!("../../../migrations/0010_audit.sql"),
     ),
+    (
+        11,
+        "advances",
+        include_str!("../../../migrations/0011_advances.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

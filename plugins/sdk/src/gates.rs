@@ -93,7 +93,7 @@ impl PromotionCriteria {
                 opens_in: Some(left),
             };
         }
-        if self.requires_approval && next.advanced_at.is_none() {
+        if self.requires_approval {
             return Gate::Operator {
                 reason: format!(
                     "Wave '{}' has succeeded with {} of {} devices updated; \

@@ -33,6 +33,18 @@ pub enum Gate {
     },
 }
 
+impl Gate {
+    /// Why the gate is shut; `None` if it is open.
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Open => None,
+            Self::Wait { reason, .. } | Self::Operator { reason } | Self::Hold { reason } => {
+                Some(reason)
+            }
+        }
+    }
+}
+
 /// Transition from an open wave to the next one. Empty waves are skipped.
 #[derive(Debug, Clone, Copy)]
 pub struct WaveTransition<'a> {
@@ -53,6 +65,8 @@ pub struct WaveTransition<'a> {
 /// - At most `max-in-flight` devices, and at most `at_once`, are outstanding.
 /// - The worst verdict of the policies applies. `roll-back` and `hold` are returned as the outcome. While it is
 ///   `inconclusive` no wave opens except the first; open waves continue.
+/// - An operator who advances the campaign opens the next wave, whatever gate is shut, and although a policy is
+///   inconclusive. A policy that holds the campaign and the limits of devices in flight still apply.
 /// - An operator who resumes the campaign overrides a gate that holds, but not a policy that holds.
 /// - The campaign is complete when all devices have ended.
 ///
@@ -85,22 +99,20 @@ pub fn in_order(
         if before.counts.pending > 0 && before.released < before.size {
             break;
         }
-        if let WorstVerdict::Inconclusive { policy, reason } = worst {
-            builder.explain(format!(
-                "Wave '{}' waits for policy {policy}: {reason}",
-                next.name
-            ));
-            break;
-        }
-        let now = observation.context.now;
-        let transition = WaveTransition {
-            now,
-            from,
-            from_first: observation.waves[..from].iter().all(|wave| wave.size == 0),
-            before,
-            next,
+        let gate = match worst {
+            WorstVerdict::Inconclusive { policy, reason } => Gate::Wait {
+                reason: format!("Wave '{}' waits for policy {policy}: {reason}", next.name),
+                opens_in: None,
+            },
+            _ => gate(WaveTransition {
+                now: observation.context.now,
+                from,
+                from_first: observation.waves[..from].iter().all(|wave| wave.size == 0),
+                before,
+                next,
+            }),
         };
-        builder.apply_gate(gate(transition), index, observation)?;
+        builder.apply_gate(gate, index, observation)?;
         break;
     }
     Ok(builder.decision)
@@ -201,6 +213,11 @@ impl DecisionBuilder {
         observation: &Observation,
     ) -> Result<(), String> {
         let next = &observation.waves[index];
+        if let (Some(reason), Some(_)) = (gate.reason(), next.advanced_at) {
+            self.explain(format!("An operator advanced past this gate: {reason}"));
+            self.open(index, next);
+            return Ok(());
+        }
         match gate {
             Gate::Open => self.open(index, next),
             Gate::Wait { reason, opens_in } => {

@@ -1,6 +1,6 @@
 use tidegate_core::{
     Named as _,
-    campaign::{Campaign, CampaignStatus, FAILURE_CEILING, Priority, Rollback, Transition},
+    campaign::{Campaign, FAILURE_CEILING, Priority, Rollback, Transition},
     id::CampaignId,
     plugin::{OperatorAct, OperatorActKind, RollbackScope},
 };
@@ -98,50 +98,6 @@ pub async fn roll_back(
     transition(ctx, store, signals, id, Transition::RollBack, None, fill).await
 }
 
-/// Opens the gate before a wave.
-pub async fn advance(
-    ctx: &Authorized<Operator>,
-    store: &dyn Store,
-    signals: &Signals,
-    id: CampaignId,
-    wave: u32,
-) -> Result<Campaign> {
-    let waves = store.waves(ctx.tenant, id).await?;
-    let waiting = waves.get(usize::try_from(wave).unwrap_or(usize::MAX));
-    let is_open = waiting.is_some_and(|wave| wave.report.released > 0);
-    let is_empty = waiting.is_some_and(|wave| wave.report.size == 0);
-    let act = OperatorAct {
-        at: ctx.now,
-        kind: OperatorActKind::Advanced,
-        wave: Some(wave),
-    };
-    apply_command(ctx, store, signals, id, |campaign| {
-        if campaign.status != CampaignStatus::InProgress {
-            return Err(invalid_status("advance", campaign));
-        }
-        if waiting.is_none() {
-            return Err(Error::not_found("wave", wave));
-        }
-        if is_open {
-            return Err(Error::conflict(
-                "gate_passed",
-                format!("wave {wave} is already released"),
-            ));
-        }
-        if is_empty {
-            return Err(Error::conflict(
-                "gate_passed",
-                format!("wave {wave} has no devices and is passed without a gate"),
-            ));
-        }
-        Ok(CampaignChange {
-            act: Some(act),
-            ..CampaignChange::default()
-        })
-    })
-    .await
-}
-
 /// Changes a campaign's priority and its limit of devices in flight.
 pub async fn change_limits(
     ctx: &Authorized<Operator>,
@@ -223,16 +179,19 @@ pub(super) async fn apply_command(
         let campaign = super::get(ctx, store, id).await?;
         let requested = command(&campaign)?;
         let changed = change(ctx, store, signals, campaign, requested).await;
-        let has_lost_race =
-            matches!(&changed, Err(Error::Conflict { code, .. }) if *code == CHANGED_MEANWHILE);
         attempts += 1;
-        if !has_lost_race || attempts == MAX_ATTEMPTS {
+        if !has_lost_race(&changed) || attempts == MAX_ATTEMPTS {
             return changed;
         }
     }
 }
 
-fn invalid_status(verb: &str, campaign: &Campaign) -> Error {
+/// Whether the campaign changed between reading it and changing it.
+pub(super) fn has_lost_race(changed: &Result<Campaign>) -> bool {
+    matches!(changed, Err(Error::Conflict { code, .. }) if *code == CHANGED_MEANWHILE)
+}
+
+pub(super) fn invalid_status(verb: &str, campaign: &Campaign) -> Error {
     let status = campaign.status.as_str();
     Error::conflict(
         "invalid_transition",
@@ -241,7 +200,7 @@ fn invalid_status(verb: &str, campaign: &Campaign) -> Error {
 }
 
 /// Applies a change to the campaign as read, and wakes its loop. Returns the changed campaign.
-async fn change(
+pub(super) async fn change(
     ctx: &Ctx,
     store: &dyn Store,
     signals: &Signals,

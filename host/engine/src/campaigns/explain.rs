@@ -8,7 +8,9 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::{explain_retry::explain_retry, explain_rollback::explain_rollback};
+use super::{
+    advance::explain_advance, explain_retry::explain_retry, explain_rollback::explain_rollback,
+};
 use crate::{
     Ctx, Error, Result,
     ports::{CampaignFilter, Membership, PageRequest, Store, UpdateFilter, UpdateRow, Wave},
@@ -226,6 +228,7 @@ fn explain_wave_member(
     reasons.push(format!(
         "it is number {place} of {size} in wave {index} ({name})"
     ));
+    reasons.extend(explain_advance(wave));
     if let Some(newest) = updates.first() {
         reasons.push(format!(
             "it was admitted; its newest update is {}",
@@ -247,7 +250,11 @@ fn explain_wave_member(
         wave.report.released
     ));
     reasons.extend(status_reason(campaign));
-    reasons.extend(campaign.explain.iter().cloned());
+    for sentence in &campaign.explain {
+        if !reasons.contains(sentence) {
+            reasons.push(sentence.clone());
+        }
+    }
     (MembershipStatus::Waiting, reasons)
 }
 

@@ -4,6 +4,7 @@
 //! Plan, check, execute: a plugin proposes, `tidegate_core::checker` checks, the store applies the outcome with a
 //! compare-and-set, and devices are admitted from what was applied.
 
+mod advance;
 mod approve;
 mod commands;
 mod create;
@@ -19,8 +20,9 @@ mod reconcile;
 mod start;
 mod tick;
 
+pub use advance::{advance, await_advance};
 pub use approve::approve;
-pub use commands::{advance, cancel, change_limits, pause, resume, roll_back};
+pub use commands::{cancel, change_limits, pause, resume, roll_back};
 pub use create::{CampaignRequest, create, validate};
 pub use explain::{Explanation, MembershipStatus, explain};
 pub use journal::{Replay, journal, replay};

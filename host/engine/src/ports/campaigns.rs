@@ -99,7 +99,7 @@ pub struct CampaignChange {
     pub rollback: Option<Rollback>,
     /// When the campaign ended.
     pub ended_at: Option<Timestamp>,
-    /// The operator's act, shown to the strategy. `Advanced` is also stored with its wave.
+    /// The operator's act, shown to the strategy. `Advanced` is also stored with its wave, as an [`Advance`].
     pub act: Option<OperatorAct>,
     /// New priority.
     pub priority: Option<Priority>,
@@ -191,6 +191,22 @@ pub struct Wave {
     pub admitted: u64,
     /// Number of failures that an operator accepted.
     pub accepted: u64,
+    /// The last time an operator advanced the campaign past the gate before this wave.
+    pub advance: Option<Advance>,
+}
+
+/// An operator advanced the campaign past the gate before a wave. This concerns only the next decision of the strategy:
+/// if that does not open the wave, the operator must advance the campaign again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advance {
+    /// Name of the operator.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whether the wave opened; `None` until a decision that takes it into account is applied.
+    pub applied: Option<bool>,
+    /// The explanation of that decision.
+    pub explain: Vec<String>,
 }
 
 /// A device's membership in a campaign, fixed when the campaign started.

@@ -31,8 +31,8 @@ pub use access::{
 pub use adapters::Ports;
 pub use artifacts::{Artifacts, ByteStream, PutError, StoredFile};
 pub use campaigns::{
-    CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns, ClassVerdict,
-    Membership, NewCampaign, NewWave, Wave,
+    Advance, CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns,
+    ClassVerdict, Membership, NewCampaign, NewWave, Wave,
 };
 pub use clock::{Clock, Entropy};
 pub use devices::{

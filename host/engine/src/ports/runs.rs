@@ -7,7 +7,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateOptions},
 };
 
-use super::{NewJournalEntry, StoreError, Wave};
+use super::{Advance, NewJournalEntry, StoreError, Wave};
 
 /// Campaigns as the engine's loops process them. The cost of these methods does not depend on the number of devices.
 #[async_trait]
@@ -192,6 +192,9 @@ pub struct TickOutcome {
     pub wake_at: Option<Timestamp>,
     /// The decision's explanation, stored with the campaign.
     pub explain: Option<Vec<String>>,
+    /// The operators' advances that the decision took into account, by the index of the wave. One that did not open its
+    /// wave no longer counts.
+    pub advances: Vec<(u32, Advance)>,
     /// When the campaign ended.
     pub ended_at: Option<Timestamp>,
     /// New state of the strategy.
@@ -216,6 +219,7 @@ impl TickOutcome {
             rollback: None,
             wake_at: None,
             explain: None,
+            advances: Vec::new(),
             ended_at: None,
             strategy_state: None,
             policy_states: None,

@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use tidegate_core::{
-    campaign::{CampaignStatus, Targets},
+    campaign::{Campaign, CampaignStatus, Targets},
+    id::CampaignId,
     plugin::{DecisionOutcome, Members, OperatorActKind},
     selector::{SelectorText, Syntax},
 };
-use tidegate_engine::{Actor, Approver, Authorized, Error, Role, campaigns};
+use tidegate_engine::{Actor, Approver, Authorized, Error, Role, campaigns, ports::Advance};
 
 use crate::{
     engine_fixture::{EngineFixture, campaign_request, plan, server_ctx},
@@ -177,37 +180,82 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
         Ok(decision(&[(0, 1)], DecisionOutcome::AwaitOperator(1)))
     });
     fixture.tick(id).await;
-    campaigns::advance(
-        &fixture.ctx(),
-        fixture.engine.store(),
-        fixture.engine.signals(),
-        id,
-        1,
-    )
-    .await
-    .expect("the gate opens");
+    let started = fixture.ctx();
+    advance(&fixture, id, 1).await.expect("the wave is next");
+    let waits = await_advance(&fixture, id, 1, Duration::ZERO).await;
+    assert_eq!(waits, None);
     fixture.sandbox.decides(|observation| {
         assert!(observation.waves[1].advanced_at.is_some());
         Ok(decision(&[(1, 2)], DecisionOutcome::Proceed))
     });
     fixture.tick(id).await;
     assert_eq!(fixture.updates(id).await.len(), 3);
-    let again = campaigns::advance(
-        &fixture.ctx(),
-        fixture.engine.store(),
-        fixture.engine.signals(),
-        id,
-        1,
-    )
-    .await
-    .expect_err("the wave is released already");
-    assert!(matches!(
-        again,
-        Error::Conflict {
-            code: "gate_passed",
-            ..
-        }
-    ));
+    let answer = await_advance(&fixture, id, 1, Duration::from_secs(5)).await;
+    let answer = answer.expect("an answer");
+    assert_eq!((answer.applied, answer.at), (Some(true), started.now));
+    assert_eq!(answer.by, started.actor.name.to_string());
+    assert_eq!(conflict(advance(&fixture, id, 1).await), "gate_passed");
+}
+
+#[tokio::test]
+async fn an_advance_counts_for_one_decision() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
+        .await;
+    assert_eq!(conflict(advance(&fixture, id, 1).await), "not_next");
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+
+    advance(&fixture, id, 1).await.expect("the wave is next");
+    fixture.sandbox.decides(|observation| {
+        assert!(observation.waves[1].advanced_at.is_some());
+        let mut refusal = decision(&[], DecisionOutcome::Proceed);
+        refusal.explain = vec!["The limit is reached.".to_owned()];
+        Ok(refusal)
+    });
+    fixture.tick(id).await;
+    let answer = await_advance(&fixture, id, 1, Duration::from_secs(5)).await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.applied, Some(false));
+    assert_eq!(answer.explain, ["The limit is reached."]);
+    let explain = fixture.campaign(id).await.explain;
+    assert_eq!(explain.len(), 2, "{explain:?}");
+    assert!(explain[0].contains(&answer.by), "{explain:?}");
+
+    // It does not stand in for an approval later.
+    fixture.sandbox.decides(|observation| {
+        assert_eq!(observation.waves[1].advanced_at, None);
+        Ok(decision(&[], DecisionOutcome::AwaitOperator(1)))
+    });
+    fixture.tick(id).await;
+}
+
+async fn advance(fixture: &EngineFixture, id: CampaignId, wave: u32) -> Result<Campaign, Error> {
+    let (store, signals) = (fixture.engine.store(), fixture.engine.signals());
+    campaigns::advance(&fixture.ctx(), store, signals, id, wave).await
+}
+
+async fn await_advance(
+    fixture: &EngineFixture,
+    id: CampaignId,
+    wave: u32,
+    limit: Duration,
+) -> Option<Advance> {
+    let (store, signals) = (fixture.engine.store(), fixture.engine.signals());
+    let answer = campaigns::await_advance(&fixture.ctx(), store, signals, id, wave, limit).await;
+    answer.expect("the waves are read")
+}
+
+/// The code of a conflict.
+fn conflict<T>(result: Result<T, Error>) -> &'static str {
+    match result {
+        Err(Error::Conflict { code, .. }) => code,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("the command is refused"),
+    }
 }
 
 #[tokio::test]

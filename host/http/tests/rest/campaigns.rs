@@ -53,10 +53,23 @@ async fn a_campaign_is_created_started_changed_and_ended() {
         .await
         .expect(200);
     assert_eq!(resumed["status"], "in_progress");
-    server
+    let not_next = server
         .post(&format!("{path}/waves/1/advance"), &json!({}))
+        .await;
+    assert_eq!(not_next.expect_problem(409).0, "not_next");
+    let advanced = server
+        .post(&format!("{path}/waves/0/advance"), &json!({}))
         .await
-        .expect(200);
+        .expect(202);
+    assert_eq!(
+        (&advanced["applied"], &advanced["reason"]),
+        (&json!(null), &json!(null))
+    );
+    let advance = &advanced["waves"][0]["advance"];
+    assert_eq!(
+        (&advance["by"], &advance["applied"]),
+        (&json!("admin"), &json!(null))
+    );
     server
         .post(&format!("{path}/waves/9/advance"), &json!({}))
         .await

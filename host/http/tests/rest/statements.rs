@@ -94,7 +94,6 @@ async fn a_command_reads_its_campaign_once_and_returns_what_it_stored() {
         ("POST", "/pause", json!({"reason": "lunch"})),
         ("POST", "/resume", json!({})),
         ("PATCH", "", limits),
-        ("POST", "/waves/0/advance", json!({})),
         ("POST", "/cancel", json!({"reason": "enough"})),
         ("POST", "/rollback", json!({"reason": "bad"})),
     ] {

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{Router, body::Body};
@@ -91,6 +92,8 @@ impl TestServer {
         let engine = Arc::new(Engine::new(ports, settings));
         let first = tenants::bootstrap(&engine).await.expect("a first start");
         let mut settings = HttpSettings::new(vec![7; 32]);
+        // No loop decides here.
+        settings.decision_wait = Duration::ZERO;
         set(&mut settings);
         let state = AppState::new(engine, metrics, settings);
         Self {

@@ -7,10 +7,13 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Ctx,
-    ports::{CampaignChange, StoreError},
+    ports::{Advance, CampaignChange, StoreError},
 };
 
-use super::{run_row::CampaignRunRow, waves::lock_counters};
+use super::{
+    run_row::CampaignRunRow,
+    waves::{lock_counters, write_advance},
+};
 use crate::{
     audit::{self, AuditEntry},
     database::{Database, Tx},
@@ -39,7 +42,7 @@ pub(crate) async fn change(
     let mut tenant_counters = TenantCounters::default();
     run_row.write(&mut tx, &mut tenant_counters).await?;
     if let Some(act) = change.act {
-        record_advance(&mut tx, tenant, id, act).await?;
+        record_advance(&mut tx, ctx, id, act).await?;
     }
     if change.accepts_failures {
         accept_failures(&mut tx, tenant, id).await?;
@@ -147,24 +150,20 @@ fn apply_to_row(run_row: &mut CampaignRunRow, change: &CampaignChange) -> Result
 
 async fn record_advance(
     tx: &mut Tx,
-    tenant: TenantId,
+    ctx: &Ctx,
     id: CampaignId,
     act: OperatorAct,
 ) -> Result<(), StoreError> {
     let (OperatorActKind::Advanced, Some(wave)) = (act.kind, act.wave) else {
         return Ok(());
     };
-    sqlx::query(
-        "UPDATE waves SET advanced_at = $4 WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
-    )
-    .bind(tenant.0)
-    .bind(id.0)
-    .bind(i64::from(wave))
-    .bind(act.at.0)
-    .execute(tx.conn())
-    .await
-    .map_err(failed("record an advance"))?;
-    Ok(())
+    let advance = Advance {
+        by: ctx.actor.name.to_string(),
+        at: act.at,
+        applied: None,
+        explain: Vec::new(),
+    };
+    write_advance(tx, ctx.tenant, id, wave, advance).await
 }
 
 /// Excludes the failures so far from the failure ceiling.

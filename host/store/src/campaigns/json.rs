@@ -9,6 +9,7 @@ use tidegate_core::{
     selector::{SelectorText, Syntax},
     time::Timestamp,
 };
+use tidegate_engine::ports::Advance;
 
 use crate::{
     rows::{RowError, RowExt as _, parse_value},
@@ -116,6 +117,36 @@ impl From<HoldJson> for Hold {
             reason: json.reason,
             by: json.by,
             since: Timestamp(json.since),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct AdvanceJson {
+    by: String,
+    at: i64,
+    applied: Option<bool>,
+    explain: Vec<String>,
+}
+
+impl From<Advance> for AdvanceJson {
+    fn from(advance: Advance) -> Self {
+        Self {
+            by: advance.by,
+            at: advance.at.0,
+            applied: advance.applied,
+            explain: advance.explain,
+        }
+    }
+}
+
+impl From<AdvanceJson> for Advance {
+    fn from(json: AdvanceJson) -> Self {
+        Self {
+            by: json.by,
+            at: Timestamp(json.at),
+            applied: json.applied,
+            explain: json.explain,
         }
     }
 }

@@ -15,4 +15,4 @@ mod tests;
 pub(crate) use create::lock_firmware;
 pub(crate) use read::campaign;
 pub(crate) use run_row::CampaignRunRow;
-pub(crate) use waves::{lock_counters, waves};
+pub(crate) use waves::{lock_counters, waves, write_advance};

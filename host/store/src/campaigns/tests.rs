@@ -11,8 +11,8 @@ use tidegate_core::{
     update::SuccessCriteria,
 };
 use tidegate_engine::ports::{
-    CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, Membership, NewCampaign, NewWave,
-    PageRequest, Runs as _, StoreError,
+    Advance, CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, Membership, NewCampaign,
+    NewWave, PageRequest, Runs as _, StoreError, TickOutcome,
 };
 
 use crate::{
@@ -226,5 +226,16 @@ on_both! {
         assert_eq!((run.acts[0].at, run.acts[63].kind), (later(7), OperatorActKind::Advanced));
         let advanced: Vec<_> = run.waves.iter().map(|wave| wave.report.advanced_at).collect();
         assert_eq!(advanced, [None, Some(later(70))]);
+        let advance = Advance { by: "maker".into(), at: later(70), applied: None, explain: Vec::new() };
+        assert_eq!(run.waves[1].advance, Some(advance.clone()));
+
+        // A decision that does not open the wave uses the advance up.
+        let fence = fixture.lease().await?;
+        let answer = Advance { applied: Some(false), explain: vec!["Not yet.".into()], ..advance };
+        let mut outcome = TickOutcome::unchanged(72, later(71), run.plugin_failures);
+        outcome.advances = vec![(1, answer.clone())];
+        assert!(store.apply(fixture.run, fence, outcome).await?);
+        let wave = fixture.read_run().await?.waves.remove(1);
+        assert_eq!((wave.report.advanced_at, wave.advance), (None, Some(answer)));
     }
 }

@@ -6,8 +6,9 @@ use tidegate_core::{
     time::Timestamp,
     wave::{Counts, Failure, WaveReport},
 };
-use tidegate_engine::ports::{StoreError, Wave};
+use tidegate_engine::ports::{Advance, StoreError, Wave};
 
+use super::json::{AdvanceJson, json_optional};
 use crate::{
     database::Tx,
     error::failed,
@@ -24,7 +25,7 @@ pub(crate) async fn waves(
 ) -> Result<Vec<Wave>, StoreError> {
     let rows = sqlx::query(
         "SELECT wave, name, size, released, admitted, offered, in_progress, completed, failed, timed_out, cancelled, \
-         rejected, accepted_failures, opened_at, last_progress_at, advanced_at \
+         rejected, accepted_failures, opened_at, last_progress_at, advanced_at, advance \
          FROM waves WHERE tenant_id = $1 AND campaign_id = $2 ORDER BY wave",
     )
     .bind(tenant.0)
@@ -99,6 +100,29 @@ pub(crate) async fn lock_counters(
     Ok(())
 }
 
+/// Stores an operator's advance with its wave. Strategies see it unless a decision has not applied it.
+pub(crate) async fn write_advance(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+    wave: u32,
+    advance: Advance,
+) -> Result<(), StoreError> {
+    let advanced_at = (advance.applied != Some(false)).then_some(advance.at.0);
+    sqlx::query(
+        "UPDATE waves SET advanced_at = $4, advance = $5 WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .bind(i64::from(wave))
+    .bind(advanced_at)
+    .bind(to_json(&AdvanceJson::from(advance))?)
+    .execute(tx.conn())
+    .await
+    .map_err(failed("store an advance"))?;
+    Ok(())
+}
+
 /// Failure codes by wave, most frequent first.
 async fn failures(
     tx: &mut Tx,
@@ -145,6 +169,7 @@ fn from_row(row: &AnyRow, failures: Vec<Failure>) -> Result<Wave, RowError> {
         report,
         admitted: row.count("admitted")?,
         accepted: row.count("accepted_failures")?,
+        advance: json_optional::<AdvanceJson>(row, "advance")?.map(Advance::from),
     })
 }
 

@@ -1,10 +1,10 @@
 use tidegate_core::time::Timestamp;
-use tidegate_engine::ports::{Fence, RunRef, StoreError, TickOutcome};
+use tidegate_engine::ports::{Advance, Fence, RunRef, StoreError, TickOutcome};
 
 use super::lease::lock_if_fenced;
 use crate::{
     blob::pack_states,
-    campaigns::{CampaignRunRow, lock_counters},
+    campaigns::{CampaignRunRow, lock_counters, write_advance},
     database::{Database, Tx},
     error::failed,
     rows::{RowExt as _, row_error, to_i64},
@@ -36,6 +36,7 @@ pub(crate) async fn apply(
     if let Some(levels) = &applied.levels {
         raise_levels(&mut tx, run, levels, applied.at).await?;
     }
+    write_advances(&mut tx, run, applied.advances).await?;
     let policies = applied.policy_states.as_deref().map(pack_states);
     write_plugin_states(&mut tx, run, applied.strategy_state, policies).await?;
     tenant_counters.write(&mut tx).await?;
@@ -111,6 +112,21 @@ async fn raise_levels(
         .execute(tx.conn())
         .await
         .map_err(failed(RAISE))?;
+    }
+    Ok(())
+}
+
+async fn write_advances(
+    tx: &mut Tx,
+    run: RunRef,
+    advances: Vec<(u32, Advance)>,
+) -> Result<(), StoreError> {
+    if advances.is_empty() {
+        return Ok(());
+    }
+    lock_counters(tx, run.tenant, run.campaign).await?;
+    for (wave, advance) in advances {
+        write_advance(tx, run.tenant, run.campaign, wave, advance).await?;
     }
     Ok(())
 }

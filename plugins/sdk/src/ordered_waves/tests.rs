@@ -121,6 +121,73 @@ fn a_resume_overrides_a_holding_gate_once() {
 }
 
 #[test]
+fn an_advance_opens_the_next_wave_whatever_gate_is_shut() {
+    let criteria = |soak_time| PromotionCriteria {
+        success: Percent::new(80),
+        soak_time,
+        requires_approval: true,
+    };
+    let first = |counts| wave("first", 10).with_counts(counts);
+    for (first, soak_time, gate) in [
+        (first(counts(4, 6, 0)), 0, "has ended: 6 of 10 have."),
+        (first(counts(0, 5, 5)), 0, "5 of 10 devices updated"),
+        (first(counts(0, 10, 0)), 7_200_000, "soaks for 2 h"),
+        (first(counts(0, 10, 0)), 0, "needs an operator's approval."),
+    ] {
+        let mut observation = observation("{}", vec![first, wave("second", 10), wave("third", 5)]);
+        let criteria = criteria(soak_time);
+        let decide = |observation: &Observation| {
+            in_order(observation, None, |transition| criteria.gate(&transition))
+                .expect("a decision")
+        };
+        assert_eq!(levels(&decide(&observation)), [], "{gate}");
+        observation.waves[1].advanced_at = Some(NOW);
+        let decision = decide(&observation);
+        assert_eq!(levels(&decision), [(1, 10)], "{gate}");
+        assert_eq!(decision.outcome, Outcome::Proceed, "{gate}");
+        let past = "An operator advanced past this gate: ";
+        assert!(
+            decision
+                .explain
+                .iter()
+                .any(|sentence| sentence.starts_with(past) && sentence.contains(gate)),
+            "{:?}",
+            decision.explain
+        );
+    }
+}
+
+#[test]
+fn an_advance_overrides_an_inconclusive_policy_but_no_hold_and_no_limit() {
+    let mut observation = observation(
+        "{}",
+        vec![
+            wave("first", 10).with_counts(counts(2, 8, 0)),
+            wave("second", 10),
+        ],
+    );
+    observation.waves[1].advanced_at = Some(NOW);
+    let decide = |observation: &Observation| in_order(observation, None, hold).expect("a decision");
+    let unsure = HealthVerdict::Inconclusive("too few".to_owned());
+    let advanced = decide(&observation.clone().with_verdict("a", unsure));
+    assert_eq!(levels(&advanced), [(1, 10)]);
+
+    let held = HealthVerdict::Hold("too hot".to_owned());
+    let held = decide(&observation.clone().with_verdict("a", held));
+    assert_eq!(held.outcome, Outcome::Hold("too hot".to_owned()));
+    assert_eq!(levels(&held), []);
+
+    observation.context.max_in_flight = Some(2);
+    let full = decide(&observation);
+    assert_eq!(levels(&full), []);
+    assert!(
+        full.explain
+            .iter()
+            .any(|sentence| sentence.ends_with("The limit of 2 devices in flight is reached."))
+    );
+}
+
+#[test]
 fn a_hold_releases_no_device() {
     // The limit would allow two more devices of the first wave.
     let mut first = wave("first", 10).with_counts(counts(1, 9, 0));

@@ -15,8 +15,13 @@ use tidegate_core::{
 use super::{BATCH_SIZE, MAX_BATCHES, Tick, observe};
 use crate::{
     Error, Result,
-    campaigns::{journal_entry::journal_entry, prepare::campaign_firmware},
-    ports::{CallFailure, EntryKind, NewJournalEntry, Offer, PluginFailureState, Run, TickOutcome},
+    campaigns::{
+        advance::advance_result, journal_entry::journal_entry, prepare::campaign_firmware,
+    },
+    ports::{
+        Advance, CallFailure, EntryKind, NewJournalEntry, Offer, PluginFailureState, Run,
+        TickOutcome,
+    },
 };
 
 impl Tick<'_> {
@@ -205,11 +210,20 @@ impl Tick<'_> {
                 }
             }
         };
-        let explain = Some(decision.explain);
+        let advances = advances(run, &levels, &decision.explain);
+        let explain = advances
+            .iter()
+            .filter_map(|(wave, advance)| {
+                let wave = run.waves.get(*wave as usize)?;
+                advance_result(&wave.report.name, advance)
+            })
+            .chain(decision.explain)
+            .collect();
         TickOutcome {
             levels: Some(levels),
             strategy_state: Some(decision.state),
-            explain,
+            explain: Some(explain),
+            advances,
             ..outcome
         }
     }
@@ -332,6 +346,21 @@ impl Tick<'_> {
             now: self.now,
         }
     }
+}
+
+/// The advances that a decision with these levels took into account, with its answer.
+fn advances(run: &Run, levels: &[u64], explain: &[String]) -> Vec<(u32, Advance)> {
+    let waves = (0_u32..).zip(run.waves.iter().zip(levels));
+    let answered = waves.filter_map(|(index, (wave, level))| {
+        let advance = wave.advance.as_ref()?;
+        let answer = Advance {
+            applied: Some(*level > 0),
+            explain: explain.to_vec(),
+            ..advance.clone()
+        };
+        advance.applied.is_none().then_some((index, answer))
+    });
+    answered.collect()
 }
 
 /// Results of the health policies.

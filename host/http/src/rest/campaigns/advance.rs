@@ -1,5 +1,8 @@
 use axum::{Json, extract::State};
+use http::StatusCode;
+use serde::Serialize;
 use tidegate_engine::{Authorized, Operator, campaigns};
+use utoipa::ToSchema;
 
 use super::body::{CampaignBody, detail};
 use crate::{
@@ -8,25 +11,49 @@ use crate::{
     rest::extract::{PathParams, parse_id},
 };
 
-/// Lets a campaign advance past the gate before a wave.
+/// A campaign with the result of advancing it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AdvancedCampaign)]
+pub(crate) struct AdvancedCampaignBody {
+    #[serde(flatten)]
+    campaign: CampaignBody,
+    /// Whether the wave opened. `null`: the strategy has not decided yet; the wave's `advance` has the result later.
+    applied: Option<bool>,
+    /// The explanation of the decision, for example why the wave did not open.
+    reason: Option<String>,
+}
+
+/// Advances a campaign past the gate before its next wave, and waits up to 5 seconds for the strategy's decision.
+///
+/// It concerns that decision only: if the wave does not open, the campaign must be advanced again.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/waves/{wave}/advance", tag = "campaigns",
     params(("campaign_id" = i64, Path), ("wave" = u32, Path, description = "Counts from 0.")),
-    responses((status = 200, body = CampaignBody)),
+    responses(
+        (status = 200, body = AdvancedCampaignBody),
+        (status = 202, body = AdvancedCampaignBody, description = "The strategy has not decided yet."),
+    ),
 )]
 pub(crate) async fn advance_campaign(
     ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams((campaign, wave)): PathParams<(String, String)>,
-) -> Result<Json<CampaignBody>> {
-    let (campaign, wave) = (parse_id("campaign", &campaign)?, parse_id("wave", &wave)?);
-    let campaign = campaigns::advance(
-        &ctx,
-        state.engine.store(),
-        state.engine.signals(),
-        campaign,
-        wave,
-    )
-    .await?;
-    Ok(Json(detail(&ctx, &state.engine, campaign).await?))
+) -> Result<(StatusCode, Json<AdvancedCampaignBody>)> {
+    let (id, wave) = (parse_id("campaign", &campaign)?, parse_id("wave", &wave)?);
+    let (store, signals) = (state.engine.store(), state.engine.signals());
+    campaigns::advance(&ctx, store, signals, id, wave).await?;
+    let limit = state.settings.decision_wait;
+    let advance = campaigns::await_advance(&ctx, store, signals, id, wave, limit).await?;
+    let applied = advance.as_ref().and_then(|advance| advance.applied);
+    let campaign = campaigns::get(&ctx, store, id).await?;
+    let body = AdvancedCampaignBody {
+        campaign: detail(&ctx, &state.engine, campaign).await?,
+        applied,
+        reason: advance.map(|advance| advance.explain.join(" ")),
+    };
+    let status = match applied {
+        Some(_) => StatusCode::OK,
+        None => StatusCode::ACCEPTED,
+    };
+    Ok((status, Json(body)))
 }

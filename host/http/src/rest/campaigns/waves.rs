@@ -4,7 +4,7 @@ use strum::{IntoStaticStr, VariantNames};
 use tidegate_core::wave::Failure;
 use tidegate_engine::{
     Ctx, campaigns,
-    ports::{PageRequest, Wave},
+    ports::{Advance, PageRequest, Wave},
 };
 use utoipa::ToSchema;
 
@@ -37,10 +37,25 @@ pub(crate) struct WaveBody {
     opened_at: Option<Time>,
     /// When one of the counters last changed.
     moved_at: Option<Time>,
-    /// When an operator advanced the campaign past the gate before this wave.
+    /// When an operator advanced the campaign past the gate before this wave; null if that did not open it.
     advanced_at: Option<Time>,
+    /// The last time an operator advanced the campaign past the gate before this wave.
+    advance: Option<AdvanceBody>,
     /// Failures by code, most frequent first.
     failures: Vec<FailureBody>,
+}
+
+/// An operator's attempt to open a wave, and what became of it.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Advance)]
+pub(crate) struct AdvanceBody {
+    /// Name of the operator.
+    by: String,
+    at: Time,
+    /// Whether the wave opened. `null`: the strategy has not decided yet.
+    applied: Option<bool>,
+    /// The explanation of the decision.
+    explain: Vec<String>,
 }
 
 /// Status of a wave.
@@ -110,7 +125,19 @@ impl From<(Wave, u32)> for WaveBody {
             opened_at: report.opened_at.map(Time::from),
             moved_at: report.last_progress_at.map(Time::from),
             advanced_at: report.advanced_at.map(Time::from),
+            advance: wave.advance.map(AdvanceBody::from),
             failures: report.failures.into_iter().map(FailureBody::from).collect(),
+        }
+    }
+}
+
+impl From<Advance> for AdvanceBody {
+    fn from(advance: Advance) -> Self {
+        Self {
+            by: advance.by,
+            at: advance.at.into(),
+            applied: advance.applied,
+            explain: advance.explain,
         }
     }
 }

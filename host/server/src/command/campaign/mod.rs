@@ -79,7 +79,7 @@ enum Command {
     Cancel(step::StepArgs),
     /// Roll devices back to their previous firmware
     Rollback(step::StepArgs),
-    /// Open the gate before a wave
+    /// Open the next wave, whatever gate is shut; exit code 1 if it does not open
     Advance {
         /// Id of the campaign
         id: i64,
@@ -154,9 +154,7 @@ impl Campaign {
             Command::Resume { id } => step::take(&rest, id, "resume", &json!({})).await,
             Command::Cancel(step) => step.take(&rest, "cancel").await,
             Command::Rollback(step) => step.take(&rest, "rollback").await,
-            Command::Advance { id, wave } => {
-                step::take(&rest, id, &format!("waves/{wave}/advance"), &json!({})).await
-            }
+            Command::Advance { id, wave } => step::advance(&rest, id, wave).await,
             Command::Watch { id } => watch::watch(&rest, id).await,
             Command::Journal { id, part } => journal::list(&rest, id, &part).await,
             Command::Replay(replay) => replay.run(&rest).await,

@@ -1,4 +1,4 @@
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -28,5 +28,26 @@ impl StepArgs {
 pub(super) async fn take(rest: &RestClient, id: i64, step: &str, body: &Value) -> Result<()> {
     let answer = rest.post(&format!("campaigns/{id}/{step}"), body).await?;
     show(rest, &answer, view::summary);
+    Ok(())
+}
+
+/// Advances a campaign past the gate before a wave, and prints what became of it.
+pub(super) async fn advance(rest: &RestClient, id: i64, wave: u32) -> Result<()> {
+    let path = format!("campaigns/{id}/waves/{wave}/advance");
+    let answer = rest.post(&path, &json!({})).await?;
+    show(rest, &answer, |campaign| {
+        let summary = view::summary(campaign);
+        match campaign["applied"].as_bool() {
+            Some(true) => format!("wave {wave} is open; {summary}"),
+            Some(false) => summary,
+            None => format!(
+                "the strategy has not decided yet; `tidegate campaign show {id}` shows the result; {summary}"
+            ),
+        }
+    });
+    if answer["applied"] == false {
+        let reason = answer["reason"].as_str().unwrap_or_default();
+        bail!("wave {wave} did not open: {reason}");
+    }
     Ok(())
 }

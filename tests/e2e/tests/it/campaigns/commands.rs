@@ -9,6 +9,8 @@ both_databases!(
     a_pause_stops_new_offers,
     a_cancel_cancels_every_open_update,
     a_gate_waits_for_an_operator,
+    an_operator_advances_past_any_gate,
+    an_advance_that_opens_nothing_is_used_up,
     invalid_transitions_change_nothing,
     max_concurrent_updates_is_respected,
 );
@@ -175,7 +177,12 @@ async fn a_gate_waits_for_an_operator(tenant: TestTenant) -> Result<()> {
     advance("7").await?.expect_problem(404, "not_found")?;
     advance("x").await?.expect_problem(404, "not_found")?;
     advance("0").await?.expect_problem(409, "gate_passed")?;
-    advance("1").await?.expect_status(200)?;
+    let advanced = advance("1").await?.expect_success()?;
+    let reason = advanced["reason"].as_str().unwrap_or_default();
+    ensure!(
+        advanced["applied"] == true && reason.contains("needs an operator's approval"),
+        "{advanced}"
+    );
     let campaign = tenant
         .wait_for_status_while(id, "completed", async || {
             for device in &mut fleet {
@@ -192,6 +199,97 @@ async fn a_gate_waits_for_an_operator(tenant: TestTenant) -> Result<()> {
         .await?
         .expect_problem(409, "invalid_transition")?;
     Ok(())
+}
+
+async fn an_operator_advances_past_any_gate(tenant: TestTenant) -> Result<()> {
+    let fleet = tenant.create_devices("edge", 4).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let strategy = json!({ "plugin": "canary", "config": {
+        "canary_percentage": 25,
+        "canary_duration_minutes": 60,
+        "steps": [50, 100],
+    } });
+    let id = tenant
+        .start_campaign(firmware, json!({ "strategy": strategy }))
+        .await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
+        .await?;
+    let advance = async |wave: u32| {
+        tenant
+            .operator
+            .post(&format!("campaigns/{id}/waves/{wave}/advance"), &json!({}))
+            .await
+    };
+    advance(2).await?.expect_problem(409, "not_next")?;
+    let advanced = advance(1).await?.expect_success()?;
+    let reason = advanced["reason"].as_str().unwrap_or_default();
+    ensure!(
+        advanced["applied"] == true
+            && reason.contains("opens when every device of 'canary' has ended"),
+        "{advanced}"
+    );
+    let wave = &advanced["waves"][1];
+    ensure!(
+        wave["released"] == 1 && wave["advance"]["applied"] == true,
+        "{advanced}"
+    );
+
+    // Each device of the wave can say who opened it, past which gate.
+    let by = wave["advance"]["by"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    ensure!(!by.is_empty(), "{advanced}");
+    let mut members = 0;
+    for device in &fleet {
+        let path = format!("devices/{}/explain", device.id);
+        let reasons =
+            tenant.operator.get(&path).await?.expect_success()?["items"][0]["reasons"].to_string();
+        members += usize::from(
+            reasons.contains(&format!("{by} advanced the campaign past the gate"))
+                && reasons.contains("An operator advanced past this gate"),
+        );
+    }
+    ensure!(members == 1, "{members} devices are members of the wave");
+    Ok(())
+}
+
+async fn an_advance_that_opens_nothing_is_used_up(tenant: TestTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 2).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let strategy = json!({ "plugin": "canary", "config": {
+        "canary_percentage": 50,
+        "canary_duration_minutes": 0,
+        "steps": [100],
+        "require_approval": true,
+    } });
+    let body = json!({ "strategy": strategy, "max_concurrent_updates": 1 });
+    let id = tenant.start_campaign(firmware, body).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
+        .await?;
+    let path = format!("campaigns/{id}/waves/1/advance");
+    let refused = tenant
+        .operator
+        .post(&path, &json!({}))
+        .await?
+        .expect_success()?;
+    let reason = refused["reason"].as_str().unwrap_or_default();
+    ensure!(
+        refused["applied"] == false
+            && reason.contains("The limit of 1 devices in flight is reached"),
+        "{refused}"
+    );
+    ensure!(refused["waves"][1]["advanced_at"].is_null(), "{refused}");
+    let waits = |entry: &Value| entry["outcome"] == "await_operator";
+    wait_until("the strategy waits for an operator", async || {
+        for device in &mut fleet {
+            device.install().await?;
+        }
+        Ok(tenant.journal(id).await?.iter().any(waits).then_some(()))
+    })
+    .await
 }
 
 async fn invalid_transitions_change_nothing(tenant: TestTenant) -> Result<()> {

@@ -1,0 +1,160 @@
+use std::time::Duration;
+
+use tidegate_core::{
+    campaign::{Campaign, CampaignStatus},
+    id::CampaignId,
+    plugin::{OperatorAct, OperatorActKind},
+};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::{sleep, timeout},
+};
+
+use super::commands::{MAX_ATTEMPTS, change, has_lost_race, invalid_status};
+use crate::{
+    Authorized, Ctx, Error, Operator, Result, Signals,
+    ports::{Advance, CampaignChange, Run, RunRef, Store, Wave},
+};
+
+/// Error code for a wave that was opened already.
+const GATE_PASSED: &str = "gate_passed";
+/// How often the database is asked for a decision that another server may have applied.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Lets the next decision of the strategy open a wave, whatever gate is shut. The wave must be the next one.
+pub async fn advance(
+    ctx: &Authorized<Operator>,
+    store: &dyn Store,
+    signals: &Signals,
+    id: CampaignId,
+    wave: u32,
+) -> Result<Campaign> {
+    let run = RunRef {
+        tenant: ctx.tenant,
+        campaign: id,
+    };
+    let mut attempts = 0;
+    loop {
+        // Campaign and waves from one snapshot: a decision in between must not open the wave unseen.
+        let read = store.run(run).await?;
+        let read = read.ok_or_else(|| Error::not_found("campaign", id))?;
+        check(&read, wave)?;
+        let act = OperatorAct {
+            at: ctx.now,
+            kind: OperatorActKind::Advanced,
+            wave: Some(wave),
+        };
+        let requested = CampaignChange {
+            act: Some(act),
+            ..CampaignChange::default()
+        };
+        let changed = change(ctx, store, signals, read.campaign, requested).await;
+        attempts += 1;
+        if !has_lost_race(&changed) || attempts == MAX_ATTEMPTS {
+            return changed;
+        }
+    }
+}
+
+/// Waits at most `limit` for a decision that takes the last advance past the gate before this wave into account.
+/// `None`: there was none in time.
+pub async fn await_advance(
+    ctx: &Ctx,
+    store: &dyn Store,
+    signals: &Signals,
+    id: CampaignId,
+    wave: u32,
+    limit: Duration,
+) -> Result<Option<Advance>> {
+    let mut changes = signals.watch();
+    let answered = async {
+        loop {
+            let waves = store.waves(ctx.tenant, id).await?;
+            let advance = usize::try_from(wave)
+                .ok()
+                .and_then(|wave| waves.into_iter().nth(wave)?.advance);
+            if advance.as_ref().is_none_or(|last| last.applied.is_some()) {
+                return Ok(advance);
+            }
+            let run = RunRef {
+                tenant: ctx.tenant,
+                campaign: id,
+            };
+            tokio::select! {
+                () = changed(&mut changes, run) => {}
+                () = sleep(POLL_INTERVAL) => {}
+            }
+        }
+    };
+    timeout(limit, answered).await.unwrap_or(Ok(None))
+}
+
+/// Returns when the campaign may have changed.
+async fn changed(changes: &mut Receiver<RunRef>, run: RunRef) {
+    loop {
+        match changes.recv().await {
+            Ok(other) if other != run => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// Checks that the wave is the next one of a campaign in progress.
+fn check(run: &Run, index: u32) -> Result<()> {
+    if run.campaign.status != CampaignStatus::InProgress {
+        return Err(invalid_status("advance", &run.campaign));
+    }
+    let waves = || (0_u32..).zip(&run.waves);
+    let Some((_, wave)) = waves().find(|(at, _)| *at == index) else {
+        return Err(Error::not_found("wave", index));
+    };
+    if wave.report.released > 0 {
+        let message = format!("wave {index} is already released");
+        return Err(Error::conflict(GATE_PASSED, message));
+    }
+    if wave.report.size == 0 {
+        let message = format!("wave {index} has no devices and is passed without a gate");
+        return Err(Error::conflict(GATE_PASSED, message));
+    }
+    match waves().find(|(_, wave)| is_closed(wave)) {
+        Some((next, closed)) if next != index && !run.parallel => {
+            let name = &closed.report.name;
+            let message =
+                format!("wave {index} is not the next one: advance to wave {next} ({name}) first");
+            Err(Error::conflict("not_next", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_closed(wave: &Wave) -> bool {
+    wave.report.released == 0 && wave.report.size > 0
+}
+
+/// What became of the last advance past the gate before a wave, for operators.
+pub(super) fn explain_advance(wave: &Wave) -> Vec<String> {
+    let Some(advance) = &wave.advance else {
+        return Vec::new();
+    };
+    let name = &wave.report.name;
+    let Some(result) = advance_result(name, advance) else {
+        let by = &advance.by;
+        return vec![format!(
+            "{by} advanced the campaign past the gate before wave '{name}'; the next decision takes that into account"
+        )];
+    };
+    std::iter::once(result)
+        .chain(advance.explain.iter().cloned())
+        .collect()
+}
+
+/// What became of an advance. `None`: no decision has taken it into account yet.
+pub(super) fn advance_result(wave: &str, advance: &Advance) -> Option<String> {
+    let by = &advance.by;
+    Some(if advance.applied? {
+        format!("{by} advanced the campaign past the gate before wave '{wave}'.")
+    } else {
+        format!("{by} tried to advance the campaign, but wave '{wave}' did not open.")
+    })
+}
