@@ -51,15 +51,23 @@ required_roles! {
 impl<R: RequiredRole> Authorized<R> {
     /// Fails unless the actor has the role `R`.
     pub fn new(ctx: Ctx) -> Result<Self> {
-        if ctx.role.includes(R::ROLE) {
-            let required = PhantomData;
-            return Ok(Self { ctx, required });
+        ctx.require::<R>()?;
+        let required = PhantomData;
+        Ok(Self { ctx, required })
+    }
+}
+
+impl Ctx {
+    /// Fails unless the actor has the role `R`. For a part of a request that requires more than the request itself.
+    pub(crate) fn require<R: RequiredRole>(&self) -> Result<()> {
+        if self.role.includes(R::ROLE) {
+            return Ok(());
         }
         let message = format!(
             "this requires the role {}; {} has the role {}",
             R::ROLE.as_str(),
-            ctx.actor.name,
-            ctx.role.as_str()
+            self.actor.name,
+            self.role.as_str()
         );
         Err(Error::Forbidden {
             code: "role_missing",

@@ -76,8 +76,10 @@ impl TestTenant {
             engine.store(),
             engine.caches(),
             engine.entropy(),
-            "gateway",
-            None,
+            access::GatewayRequest {
+                name: "gateway".to_owned(),
+                ..access::GatewayRequest::default()
+            },
         )
         .await?
         .token;

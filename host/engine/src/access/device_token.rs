@@ -1,11 +1,12 @@
 use std::time::Duration;
 
-use tidegate_core::time::Timestamp;
+use tidegate_core::{plugin::FieldError, time::Timestamp};
 
 use crate::{
     Authorized, Caches, Error, Operator, Result, fingerprint,
     ports::{Entropy, Store},
-    secret::generate_secret,
+    rules::Rules,
+    secret::{check_token, chosen_or_new},
 };
 
 /// How long a replaced token stays valid by default.
@@ -22,7 +23,7 @@ pub struct NewToken {
     pub old_token_expires_at: Option<Timestamp>,
 }
 
-/// Replaces a device's token. The current token stays valid until the new one is first used, for at most
+/// Replaces a device's token by a new one, or by one that an administrator chose. The current token stays valid until the new one is first used, for at most
 /// `old_token_lifetime`; zero invalidates it immediately.
 pub async fn replace_token(
     ctx: &Authorized<Operator>,
@@ -30,8 +31,10 @@ pub async fn replace_token(
     caches: &Caches,
     entropy: &dyn Entropy,
     device_id: &str,
+    token: Option<String>,
     old_token_lifetime: Duration,
 ) -> Result<NewToken> {
+    Rules::from_iter(validate_token(token.as_deref())).accept("invalid_token")?;
     if old_token_lifetime > MAX_OLD_TOKEN_LIFETIME {
         let message = format!(
             "must be at most {} seconds",
@@ -42,7 +45,7 @@ pub async fn replace_token(
     }
     let now = ctx.now;
     let old_until = (!old_token_lifetime.is_zero()).then(|| now.plus(old_token_lifetime));
-    let token = generate_secret(entropy, "");
+    let token = chosen_or_new(ctx, entropy, token, "")?;
     replace(
         ctx,
         store,
@@ -56,6 +59,15 @@ pub async fn replace_token(
         token,
         old_token_expires_at: old_until,
     })
+}
+
+/// The error if a chosen token is invalid.
+pub fn validate_token(token: Option<&str>) -> Vec<FieldError> {
+    let mut rules = Rules::default();
+    if let Some(token) = token {
+        check_token(&mut rules, token);
+    }
+    rules.into_errors()
 }
 
 /// Revokes a device's tokens immediately. Gateways and certificates can still authenticate as the device.

@@ -5,7 +5,7 @@ use crate::{
     Admin, Authorized, Caches, Error, Result, fingerprint,
     ports::{Entropy, Gateway, NewGateway, Store, StoreError},
     rules::Rules,
-    secret::generate_secret,
+    secret::{check_token, chosen_or_new},
 };
 
 /// A new gateway and its token.
@@ -17,23 +17,53 @@ pub struct CreatedGateway {
     pub token: String,
 }
 
+/// A gateway to be created, as requested.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GatewayRequest {
+    /// Display name, unique within the tenant.
+    pub name: String,
+    /// The group whose devices it may authenticate as; `None`: all devices of the tenant.
+    pub group: Option<String>,
+    /// Its token; `None`: a new one.
+    pub token: Option<String>,
+}
+
+impl GatewayRequest {
+    /// The invalid fields.
+    pub fn validate(&self) -> Vec<FieldError> {
+        let mut rules = Rules::from_iter(validate_name(&self.name));
+        let fits = |group: &String| (1..=100).contains(&group.chars().count());
+        let message = "must have 1 to 100 characters";
+        rules.require(self.group.as_ref().is_none_or(fits), "group", message);
+        if let Some(token) = &self.token {
+            check_token(&mut rules, token);
+        }
+        rules.into_errors()
+    }
+}
+
 /// Creates a gateway. It authenticates as every device of the tenant, or only as the devices of a group.
 pub async fn create_gateway(
     ctx: &Authorized<Admin>,
     store: &dyn Store,
     caches: &Caches,
     entropy: &dyn Entropy,
-    name: &str,
-    group: Option<&str>,
+    request: GatewayRequest,
 ) -> Result<CreatedGateway> {
-    Rules::from_iter(validate_gateway(name, group)).accept("invalid_gateway")?;
-    check_count("too_many_gateways", store.gateways(ctx.tenant).await?.len())?;
-    let token = generate_secret(entropy, "tgw_");
+    Rules::from_iter(request.validate()).accept("invalid_gateway")?;
+    let others = store.gateways(ctx.tenant).await?;
+    check_count("too_many_gateways", others.len())?;
+    let GatewayRequest { name, group, token } = request;
+    let token = chosen_or_new(ctx, entropy, token, "tgw_")?;
     let (sha256, created_at) = (fingerprint(&token), ctx.now);
+    if others.iter().any(|other| other.sha256 == sha256) {
+        let message = "another gateway has this token; choose another one";
+        return Err(Error::conflict("gateway_exists", message));
+    }
     let new = NewGateway {
-        name: name.to_owned(),
+        name: name.clone(),
         sha256,
-        group: group.map(str::to_owned),
+        group: group.clone(),
         created_at,
     };
     let id = match store.create_gateway(ctx, new).await {
@@ -45,21 +75,13 @@ pub async fn create_gateway(
     caches.auth.invalidate_gateways(ctx.tenant);
     let gateway = Gateway {
         id,
-        name: name.to_owned(),
+        name,
         sha256,
         group: group.map(Into::into),
         created_at,
         last_used: None,
     };
     Ok(CreatedGateway { gateway, token })
-}
-
-/// The invalid fields of a gateway to be created.
-pub fn validate_gateway(name: &str, group: Option<&str>) -> Vec<FieldError> {
-    let mut rules = Rules::from_iter(validate_name(name));
-    let fits = group.is_none_or(|group| (1..=100).contains(&group.chars().count()));
-    rules.require(fits, "group", "must have 1 to 100 characters");
-    rules.into_errors()
 }
 
 /// Deletes a gateway. Its token is rejected from now on, on other servers after at most ten seconds.

@@ -6,9 +6,11 @@ mod device_token;
 mod gateways;
 
 pub use authorities::{create_authority, delete_authority};
-pub use device_token::{DEFAULT_OLD_TOKEN_LIFETIME, NewToken, replace_token, revoke_token};
+pub use device_token::{
+    DEFAULT_OLD_TOKEN_LIFETIME, NewToken, replace_token, revoke_token, validate_token,
+};
 pub use gateways::{
-    CreatedGateway, create_gateway, delete_gateway, flush_gateways_used, validate_gateway,
+    CreatedGateway, GatewayRequest, create_gateway, delete_gateway, flush_gateways_used,
 };
 
 use tidegate_core::plugin::FieldError;

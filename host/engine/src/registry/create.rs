@@ -5,7 +5,7 @@ use crate::{
     Authorized, Error, Operator, Result, fingerprint,
     ports::{Entropy, MAX_LABELS, NewDevice, Store, StoreError},
     rules::Rules,
-    secret::generate_secret,
+    secret::{check_token, chosen_or_new},
 };
 
 /// A new device and its token.
@@ -17,15 +17,17 @@ pub struct DeviceWithToken {
     pub token: String,
 }
 
-/// Creates a device before it is first seen. Its token and creation time are set here.
+/// Creates a device before it is first seen. Its creation time is set here, and its token, unless an administrator
+/// chose one.
 pub async fn create(
     ctx: &Authorized<Operator>,
     store: &dyn Store,
     entropy: &dyn Entropy,
     device: NewDevice,
+    token: Option<String>,
 ) -> Result<DeviceWithToken> {
-    Rules::from_iter(validate_new(&device)).accept(INVALID)?;
-    let token = generate_secret(entropy, "");
+    Rules::from_iter(validate_new(&device, token.as_deref())).accept(INVALID)?;
+    let token = chosen_or_new(ctx, entropy, token, "")?;
     let device_id = device.device_id.clone();
     let device = NewDevice {
         token_sha256: Some(fingerprint(&token)),
@@ -44,7 +46,7 @@ pub async fn create(
 }
 
 /// The invalid fields of a device to be created.
-pub fn validate_new(device: &NewDevice) -> Vec<FieldError> {
+pub fn validate_new(device: &NewDevice, token: Option<&str>) -> Vec<FieldError> {
     let mut validator = DeviceValidator::default();
     validator.device_id(&device.device_id);
     validator.name(&device.name);
@@ -62,5 +64,8 @@ pub fn validate_new(device: &NewDevice) -> Vec<FieldError> {
     let mut rules = validator.rules;
     let message = format!("must be at most {MAX_LABELS}");
     rules.require(device.labels.len() <= MAX_LABELS, "labels", &message);
+    if let Some(token) = token {
+        check_token(&mut rules, token);
+    }
     rules.into_errors()
 }

@@ -32,6 +32,7 @@ impl TestServer {
             self.engine.caches(),
             self.engine.entropy(),
             device,
+            None,
             old_life,
         )
         .await?;
@@ -136,8 +137,11 @@ async fn a_gateway_of_a_group_is_refused_for_other_devices() -> anyhow::Result<(
         engine.store(),
         engine.caches(),
         engine.entropy(),
-        "hall",
-        Some("hall"),
+        access::GatewayRequest {
+            name: "hall".to_owned(),
+            group: Some("hall".to_owned()),
+            ..access::GatewayRequest::default()
+        },
     )
     .await?;
     let yard = access::create_gateway(
@@ -145,8 +149,11 @@ async fn a_gateway_of_a_group_is_refused_for_other_devices() -> anyhow::Result<(
         engine.store(),
         engine.caches(),
         engine.entropy(),
-        "yard",
-        Some("yard"),
+        access::GatewayRequest {
+            name: "yard".to_owned(),
+            group: Some("yard".to_owned()),
+            ..access::GatewayRequest::default()
+        },
     )
     .await?;
     let hall_token = format!("GatewayToken {}", hall.token);
@@ -190,8 +197,10 @@ async fn a_deleted_gateway_is_revoked() -> anyhow::Result<()> {
         engine.store(),
         engine.caches(),
         engine.entropy(),
-        "hall",
-        None,
+        access::GatewayRequest {
+            name: "hall".to_owned(),
+            ..access::GatewayRequest::default()
+        },
     )
     .await?;
     let token = format!("GatewayToken {}", made.token);

@@ -175,8 +175,10 @@ async fn a_new_gateway_and_a_new_tenant_are_accepted_within_a_second() -> anyhow
         server.engine.store(),
         server.engine.caches(),
         server.engine.entropy(),
-        "gate",
-        None,
+        access::GatewayRequest {
+            name: "gate".to_owned(),
+            ..access::GatewayRequest::default()
+        },
     )
     .await?;
     let theirs = format!("GatewayToken {}", made.token);

@@ -134,3 +134,51 @@ async fn development_tokens_exist_only_in_development() {
         ["/tenant"]
     );
 }
+
+async fn poll(server: &TestServer, kind: &str, token: &str) -> u16 {
+    let request = Request::get("/default/controller/v1/edge-1")
+        .header("host", "tide.example")
+        .header("authorization", format!("{kind} {token}"))
+        .body(Body::empty());
+    let response = server.send_request(request.expect("a request")).await;
+    response.status
+}
+
+#[tokio::test]
+async fn an_administrator_chooses_tokens() {
+    let server = TestServer::new().await;
+    let operator = server.key("olga", Role::Operator).await;
+    let [first, second, third] =
+        ["a1", "b2", "c3"].map(|pair| format!("from-another-server-{}", pair.repeat(8)));
+
+    let device = json!({"device_id": "edge-1", "token": first});
+    let refused = server
+        .send("POST", "/api/v1/devices", &operator, &device)
+        .await;
+    assert_eq!(refused.expect_problem(403).0, "role_missing");
+    let created = server.post("/api/v1/devices", &device).await.expect(201);
+    assert_eq!(created["token"], json!(first));
+    assert_eq!(poll(&server, "TargetToken", &first).await, 200);
+
+    let change = json!({"token": second, "old_token_expires_in": 0});
+    let path = "/api/v1/devices/edge-1/token";
+    let refused = server.send("POST", path, &operator, &change).await;
+    assert_eq!(refused.expect_problem(403).0, "role_missing");
+    server.post(path, &change).await.expect(201);
+    assert_eq!(poll(&server, "TargetToken", &first).await, 401);
+    assert_eq!(poll(&server, "TargetToken", &second).await, 200);
+    let long = json!({"token": "x".repeat(129)});
+    let refused = server.post(path, &long).await.expect_problem(422);
+    assert_eq!(refused.1, ["/token"]);
+
+    let gateway = |name: &str, token: &str| json!({"name": name, "token": token});
+    let gateways = "/api/v1/gateways";
+    let odd = gateway("hall", "gateway token of it");
+    let refused = server.post(gateways, &odd).await.expect_problem(422);
+    assert_eq!(refused.1, ["/token"]);
+    let created = server.post(gateways, &gateway("hall", &third)).await;
+    assert_eq!(created.expect(201)["token"], json!(third));
+    assert_eq!(poll(&server, "GatewayToken", &third).await, 200);
+    let again = server.post(gateways, &gateway("yard", &third)).await;
+    assert_eq!(again.expect_problem(409).0, "gateway_exists");
+}

@@ -24,6 +24,9 @@ enum Command {
         /// Restrict the gateway to devices of this group; devices that it registers join the group
         #[arg(long)]
         group: Option<String>,
+        /// Its token, instead of a new one: 16 to 128 letters, digits and `-._~+/=`
+        #[arg(long)]
+        token: Option<String>,
     },
     /// Revoke a gateway's token; devices that it registered stay
     Revoke {
@@ -40,8 +43,8 @@ impl Gateway {
                 let answer = rest.get("gateways", &[]).await?;
                 show(&rest, &answer, |answer| listing(answer, &GATEWAYS));
             }
-            Command::Create { name, group } => {
-                let body = json!({ "name": name, "group": group });
+            Command::Create { name, group, token } => {
+                let body = json!({ "name": name, "group": group, "token": token });
                 let created = rest.post("gateways", &body).await?;
                 show(&rest, &created, describe);
             }

@@ -47,14 +47,16 @@ impl GatewayToken {
             } => {
                 let (_, context) = config_args.open().await?;
                 let ctx = ctx_of_tenant(&context.engine, &tenant).await?;
-                let group = group.as_deref();
                 let created = access::create_gateway(
                     &ctx,
                     context.engine.store(),
                     context.engine.caches(),
                     context.engine.entropy(),
-                    &name,
-                    group,
+                    access::GatewayRequest {
+                        name,
+                        group,
+                        token: None,
+                    },
                 )
                 .await?;
                 context.store.close().await;

@@ -60,7 +60,7 @@ enum Command {
     /// Upload, list and delete firmware
     Firmware(firmware::Firmware),
     /// Manage devices: list, create, change, delete, replace tokens, update, roll back, explain
-    Device(device::Device),
+    Device(Box<device::Device>),
     /// List, create and revoke gateways
     Gateway(gateway::Gateway),
     /// List, add and remove certificate authorities of devices

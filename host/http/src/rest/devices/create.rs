@@ -46,6 +46,9 @@ pub(crate) struct NewDevice {
     pinned: bool,
     /// How often it polls, `00:00:01` to `23:59:59`; as the tenant's settings say when left out.
     polling_interval: Option<TimeOfDay>,
+    /// Its token, 16 to 128 letters, digits and `-._~+/=`, for example the one that another server issued; a new one when
+    /// left out. Requires the role `admin`.
+    token: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,11 +68,13 @@ pub(crate) async fn create_device(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<NewDevice>,
 ) -> Result<Created<CreatedDevice>> {
+    let (device, token) = request.into_parts();
     let created = registry::create(
         &ctx,
         state.engine.store(),
         state.engine.entropy(),
-        request.into(),
+        device,
+        token,
     )
     .await?;
     let location = format!("/devices/{}", encode_segment(&created.device.device_id));
@@ -80,25 +85,29 @@ pub(crate) async fn create_device(
     Ok(Created { location, body })
 }
 
-impl From<NewDevice> for ports::NewDevice {
-    fn from(request: NewDevice) -> Self {
-        Self {
-            device_id: request.device_id,
-            name: request.name,
-            groups: request.groups,
-            attributes: request.attributes,
-            feed: request.feed,
-            labels: request.labels,
-            mode: request.mode.0,
-            pinned: request.pinned,
-            polling_interval: request.polling_interval.map(|interval| interval.0),
-            ..Self::default()
-        }
+impl NewDevice {
+    /// The device, and its token if one was chosen.
+    fn into_parts(self) -> (ports::NewDevice, Option<String>) {
+        let device = ports::NewDevice {
+            device_id: self.device_id,
+            name: self.name,
+            groups: self.groups,
+            attributes: self.attributes,
+            feed: self.feed,
+            labels: self.labels,
+            mode: self.mode.0,
+            pinned: self.pinned,
+            polling_interval: self.polling_interval.map(|interval| interval.0),
+            ..ports::NewDevice::default()
+        };
+        (device, self.token)
     }
 }
 
 impl Body for NewDevice {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
-        Ok(to_request_fields(registry::validate_new(&self.into())))
+        let (device, token) = self.into_parts();
+        let errors = registry::validate_new(&device, token.as_deref());
+        Ok(to_request_fields(errors))
     }
 }

@@ -3,18 +3,20 @@ use std::time::Duration;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, access};
 use utoipa::ToSchema;
 
 use crate::{
     AppState,
+    field_names::to_request_fields,
     problem::Result,
     rest::{
         extract::PathParams,
         json::OptionalJson,
         response::Time,
         response::{Created, encode_segment},
-        rules::no_rules,
+        rules::{Body, RuleContext},
     },
 };
 
@@ -23,6 +25,8 @@ pub(crate) struct TokenRequest {
     /// How many seconds the previous token stays valid unless the new one is used earlier; 604800, a week, when left
     /// out. 0 revokes it immediately.
     old_token_expires_in: Option<u64>,
+    /// The new token, 16 to 128 letters, digits and `-._~+/=`; generated when left out. Requires the role `admin`.
+    token: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,6 +58,7 @@ pub(crate) async fn replace_token(
         state.engine.caches(),
         state.engine.entropy(),
         &device,
+        request.token,
         old_life,
     )
     .await?;
@@ -81,4 +86,10 @@ pub(crate) async fn revoke_token(
     Ok(StatusCode::NO_CONTENT)
 }
 
-no_rules!(TokenRequest);
+impl Body for TokenRequest {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        Ok(to_request_fields(access::validate_token(
+            self.token.as_deref(),
+        )))
+    }
+}

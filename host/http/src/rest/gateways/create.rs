@@ -1,7 +1,10 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tidegate_core::plugin::FieldError;
-use tidegate_engine::{Admin, Authorized, access};
+use tidegate_engine::{
+    Admin, Authorized,
+    access::{self, GatewayRequest},
+};
 use utoipa::ToSchema;
 
 use super::body::GatewayBody;
@@ -22,6 +25,9 @@ pub(crate) struct NewGateway {
     name: String,
     /// The gateway authenticates only devices of this group. Devices that it registers join the group.
     group: Option<String>,
+    /// Its token, 16 to 128 letters, digits and `-._~+/=`, for example the one that another server issued; a new one when
+    /// left out.
+    token: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,14 +47,12 @@ pub(crate) async fn create_gateway(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<NewGateway>,
 ) -> Result<Created<CreatedGateway>> {
-    let NewGateway { name, group } = request;
     let created = access::create_gateway(
         &ctx,
         state.engine.store(),
         state.engine.caches(),
         state.engine.entropy(),
-        &name,
-        group.as_deref(),
+        request.into(),
     )
     .await?;
     let location = format!("/gateways/{}", created.gateway.id);
@@ -59,9 +63,15 @@ pub(crate) async fn create_gateway(
     Ok(Created { location, body })
 }
 
+impl From<NewGateway> for GatewayRequest {
+    fn from(request: NewGateway) -> Self {
+        let NewGateway { name, group, token } = request;
+        Self { name, group, token }
+    }
+}
+
 impl Body for NewGateway {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
-        let errors = access::validate_gateway(&self.name, self.group.as_deref());
-        Ok(to_request_fields(errors))
+        Ok(to_request_fields(GatewayRequest::from(self).validate()))
     }
 }

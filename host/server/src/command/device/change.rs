@@ -38,6 +38,9 @@ pub(super) struct Create {
     /// Polling interval, instead of the tenant's
     #[arg(long, value_name = "HH:MM:SS")]
     polling_interval: Option<String>,
+    /// Token, instead of a new one: 16 to 128 letters, digits and `-._~+/=`; for administrators
+    #[arg(long)]
+    token: Option<String>,
 }
 
 /// Changes of a device; other fields stay as they are.
@@ -111,6 +114,7 @@ impl Create {
             ("feed", self.feed),
             ("mode", self.mode.map(|mode| mode.as_str().to_owned())),
             ("polling_interval", self.polling_interval),
+            ("token", self.token),
         ] {
             if let Some(value) = value {
                 body[field] = value.into();

@@ -17,6 +17,9 @@ pub(super) enum Token {
         /// Maximum lifetime of the old token: `2d`; `0s` revokes it immediately [default: a week]
         #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
         old_for: Option<u64>,
+        /// The new token, instead of a generated one: 16 to 128 letters, digits and `-._~+/=`; for administrators
+        #[arg(long)]
+        token: Option<String>,
     },
     /// Revoke the device's tokens; gateways and certificates can still authenticate as the device
     Revoke {
@@ -28,11 +31,8 @@ pub(super) enum Token {
 impl Token {
     pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         match self {
-            Self::Rotate { id, old_for } => {
-                let body = old_for.map_or(
-                    json!({}),
-                    |old_for| json!({ "old_token_expires_in": old_for }),
-                );
+            Self::Rotate { id, old_for, token } => {
+                let body = json!({ "old_token_expires_in": old_for, "token": token });
                 let path = format!("devices/{}/token", segment(&id));
                 let created = rest.post(&path, &body).await?;
                 show(rest, &created, describe);

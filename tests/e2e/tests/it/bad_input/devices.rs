@@ -89,9 +89,16 @@ pub(super) fn cases() -> Vec<BadRequest> {
         ),
         (
             "unknown field",
-            json!({ "device_id": "a", "token": "mine" }),
+            json!({ "device_id": "a", "secret": "mine" }),
             422,
             "unknown_field",
+            "/secret",
+        ),
+        (
+            "short token",
+            json!({ "device_id": "a", "token": "mine" }),
+            422,
+            INVALID,
             "/token",
         ),
         (
