@@ -17,7 +17,7 @@ impl FirmwareSpec {
     pub(super) fn build_modules(&self, files: &[Artifact]) -> Result<Vec<NewModule>, UploadError> {
         let mut check = SpecCheck::default();
         check.details(&self.details);
-        check.files(files);
+        check.files(files, &self.modules);
         let modules = match (&self.modules[..], files) {
             ([], [unanimous]) => {
                 check.checksums("checksums", &self.checksums, unanimous);
@@ -176,6 +176,13 @@ mod tests {
         };
         let modules = bare.build_modules(&[file("a.bin")]).expect("a valid spec");
         assert!(modules[1].part == "licence" && modules[1].artifacts.is_empty());
+
+        let fetched_elsewhere = FirmwareSpec {
+            modules: vec![module("ostree", &[])],
+            ..spec()
+        };
+        let modules = fetched_elsewhere.build_modules(&[]).expect("a valid spec");
+        assert!(modules[0].part == "ostree" && modules[0].artifacts.is_empty());
     }
 
     #[test]

@@ -117,11 +117,11 @@ impl SpecCheck {
         );
     }
 
-    pub(super) fn files(&mut self, files: &[Artifact]) {
+    pub(super) fn files(&mut self, files: &[Artifact], modules: &[ModuleSpec]) {
         self.rule(
-            !files.is_empty(),
+            !files.is_empty() || !modules.is_empty(),
             "files",
-            "a firmware must have at least one file",
+            "a firmware must have at least one file, or name its modules",
         );
         for (at, file) in files.iter().enumerate() {
             let message = "must have 1 to 255 bytes, no path and no control characters";

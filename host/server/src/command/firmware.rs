@@ -18,8 +18,8 @@ pub(super) struct Firmware {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Upload a firmware of one or more files
-    Upload(Upload),
+    /// Upload a firmware: its files, or modules whose content devices fetch elsewhere
+    Upload(Box<Upload>),
     /// List firmware, newest first
     List {
         #[command(flatten)]
@@ -46,8 +46,12 @@ enum Command {
 #[derive(Debug, Args)]
 struct Upload {
     /// Files to upload
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "modules", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// JSON file with the list of modules: their part, name, version, metadata and files; by default all files are one
+    /// module `os`
+    #[arg(long, value_name = "FILE")]
+    modules: Option<PathBuf>,
     /// Name: 1 to 200 characters; optional for an update image (.swu, .raucb)
     #[arg(long)]
     name: Option<String>,
@@ -117,7 +121,11 @@ impl Firmware {
 
 impl Upload {
     async fn form(&self) -> Result<Form> {
-        let metadata = FormPart::text(self.metadata().to_string()).mime_str("application/json")?;
+        let mut metadata = self.metadata();
+        if let Some(path) = &self.modules {
+            metadata["modules"] = read_json(path).await?;
+        }
+        let metadata = FormPart::text(metadata.to_string()).mime_str("application/json")?;
         let mut form = Form::new().part("metadata", metadata);
         for file in &self.files {
             form = form.part("file", stream(file).await?);
@@ -145,6 +153,12 @@ impl Upload {
         set("is_security_update", json!(self.security_update));
         Value::Object(metadata)
     }
+}
+
+async fn read_json(path: &Path) -> Result<Value> {
+    let context = || format!("read {}", path.display());
+    let text = tokio::fs::read(path).await.with_context(context)?;
+    serde_json::from_slice(&text).with_context(context)
 }
 
 /// Streams a file in constant memory.

@@ -24,7 +24,10 @@ pub(crate) async fn create(
     gateway: &NewGateway,
 ) -> Result<GatewayId, StoreError> {
     let mut tx = database.write().await?;
-    let message = format!("gateway {} exists already, or another one with this token", gateway.name);
+    let message = format!(
+        "gateway {} exists already, or another one with this token",
+        gateway.name
+    );
     let group = gateway.group.as_deref();
     let row = sqlx::query(
         "INSERT INTO gateways (tenant_id, name, token_sha256, group_name, created_at) \

@@ -7,6 +7,7 @@ use tidegate_e2e::{FirmwareForm, HttpResponse, RestResponse as _, TestTenant, bo
 
 both_databases!(
     many_files_and_odd_names,
+    modules_without_files_reach_devices,
     unused_firmware_can_be_deleted,
     names_at_their_limits
 );
@@ -82,6 +83,45 @@ async fn many_files_and_odd_names(tenant: TestTenant) -> Result<()> {
         .await?
         .expect_status(200)?;
     ensure!(one.body == "notes", "{one}");
+    Ok(())
+}
+
+/// Devices that fetch the content elsewhere (`OSTree`, container registries) get modules with metadata alone.
+async fn modules_without_files_reach_devices(tenant: TestTenant) -> Result<()> {
+    let commit = json!([{ "key": "commit", "value": "4f3a" }]);
+    let modules = json!([{ "part": "os", "name": "ostree", "metadata": commit }]);
+    let form = FirmwareForm::new("2.0.0").files(&[]);
+    form.send(&tenant.publisher)
+        .await?
+        .expect_problem(422, "invalid_firmware")?;
+    let id = form
+        .with(json!({ "modules": modules }))
+        .upload(&tenant.publisher)
+        .await?;
+    let shown = tenant.viewer.get(&format!("firmware/{id}")).await?;
+    let shown = shown.expect_success()?;
+    ensure!(shown["file_size"] == 0, "{shown}");
+    tenant
+        .viewer
+        .get(&format!("firmware/{id}/download"))
+        .await?
+        .expect_problem(404, "not_found")?;
+
+    let mut device = tenant.create_devices("edge", 1).await?.swap_remove(0);
+    let campaign = tenant.start_campaign(id, json!({})).await?;
+    tenant
+        .wait_for_counts(campaign, json!({ "in_progress_devices": 1 }))
+        .await?;
+    let offer = device.offer().await?.context("no offer")?;
+    let module = offer.deployment.chunks.first().context("no module")?;
+    ensure!(
+        module.name == "ostree"
+            && module.artifacts.is_empty()
+            && module.metadata[0].value == "4f3a",
+        "{offer:?}"
+    );
+    device.install().await?;
+    tenant.wait_for_status(campaign, "completed").await?;
     Ok(())
 }
 

@@ -70,6 +70,10 @@ fn choose_file<'a>(firmware: &'a Firmware, filename: Option<&str>) -> Result<&'a
     let files: Vec<_> = firmware::files(firmware).collect();
     match (filename, &files[..]) {
         (None, [only]) => Ok(only),
+        (None, []) => {
+            let message = format!("firmware {} has no files", firmware.id);
+            Err(Problem::new(StatusCode::NOT_FOUND, "not_found", message))
+        }
         (None, _) => {
             let names: Vec<_> = files.iter().map(|file| &*file.filename).collect();
             let message = format!("is required: one of {}", names.join(", "));

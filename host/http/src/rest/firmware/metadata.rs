@@ -70,7 +70,9 @@ pub(super) struct ModuleMetadata {
     /// Whether its files are encrypted. Sent to devices.
     #[serde(default)]
     encrypted: bool,
-    /// The uploaded files that belong to the module, possibly none. A file belongs to one module only.
+    /// The uploaded files that belong to the module; none for content that devices fetch elsewhere. A file belongs to one
+    /// module only.
+    #[serde(default)]
     files: Vec<FileMetadata>,
 }
 

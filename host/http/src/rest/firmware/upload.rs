@@ -28,7 +28,7 @@ const MAX_METADATA_BYTES: usize = 1 << 20;
 #[expect(dead_code, reason = "documentation only")]
 pub(crate) struct FirmwareUpload {
     metadata: FirmwareMetadata,
-    /// One or more parts of this name, each with a file name.
+    /// Parts of this name, each with a file name; none if `modules` lists modules without files.
     #[schema(value_type = Vec<String>, format = Binary)]
     file: Vec<u8>,
 }
