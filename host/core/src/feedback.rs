@@ -8,8 +8,8 @@ use crate::{Named as _, id::Digest, time::Timestamp};
 pub const MAX_MESSAGES: usize = 50;
 /// Maximum length of a kept message, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 512;
-/// Maximum feedbacks kept of one update, in addition to the one that closes it.
-pub const MAX_PER_UPDATE: u32 = 1000;
+/// Maximum feedbacks kept of one update by default, in addition to the one that closes it.
+pub const DEFAULT_FEEDBACK_PER_UPDATE: u32 = 1000;
 
 /// One feedback message of the device API.
 #[derive(Debug, Clone, PartialEq, Eq)]

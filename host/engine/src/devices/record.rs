@@ -58,7 +58,7 @@ impl From<RecordError> for Error {
             RecordError::NotFound => Self::not_found("device or update", ""),
             RecordError::Refused(refusal) => Self::conflict("update_refused", refusal.to_string()),
             RecordError::AlreadyActive => Self::conflict("auto_confirm_active", error.to_string()),
-            RecordError::TooMany(_) => Self::TooMany {
+            RecordError::TooMany(_) | RecordError::FeedbackQuota(_) => Self::TooMany {
                 message: error.to_string(),
             },
             RecordError::Store(error) => error.into(),

@@ -189,9 +189,15 @@ pub enum RecordError {
     /// Auto-confirmation is active already.
     #[error("auto-confirm is active already")]
     AlreadyActive,
-    /// The limit of stored feedback or attributes is exceeded.
+    /// The limit of stored attributes is exceeded.
     #[error("at most {0} are stored")]
     TooMany(usize),
+    /// The limit of stored feedback of the update is exceeded.
+    #[error(
+        "at most {0} reports of this update are stored; the limit ends with the update: its final report (`closed`) is \
+         accepted, and the next update starts anew"
+    )]
+    FeedbackQuota(u32),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -221,9 +221,9 @@ mod tests {
             ),
             (DdiError::TooManyRequests, 429, ""),
             (
-                DdiError::from(RecordError::TooMany(1000)),
+                DdiError::from(RecordError::FeedbackQuota(1000)),
                 429,
-                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AssignmentQuotaExceededException","errorCode":"hawkbit.server.error.quota.tooManyEntries","message":"at most 1000 are stored","info":null}"#,
+                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AssignmentQuotaExceededException","errorCode":"hawkbit.server.error.quota.tooManyEntries","message":"at most 1000 reports of this update are stored; the limit ends with the update: its final report (`closed`) is accepted, and the next update starts anew","info":null}"#,
             ),
             (
                 DdiError::from(RecordError::Refused(EventError::NotCancelling)),

@@ -90,6 +90,7 @@ async fn open_store(
     SqlStore::open(Options {
         server_name,
         attribute_names,
+        max_feedback_per_update: config.limits.feedback_per_update,
         ..options
     })
     .await

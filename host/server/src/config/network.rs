@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tidegate_core::feedback::DEFAULT_FEEDBACK_PER_UPDATE;
 use tidegate_http::{
     ClientAuth, ClientCertHeaderNames, HeaderName, IpNet, ProxyHeaders, RequestLimitSettings,
     TlsSettings, TrustedProxies,
@@ -81,6 +82,8 @@ pub struct Limits {
     pub event_streams_per_tenant: usize,
     /// Concurrent reports of devices that wait for the database.
     pub waiting_reports: usize,
+    /// Reports that are kept of one update, in addition to the final one.
+    pub feedback_per_update: u32,
 }
 
 impl Default for Http {
@@ -109,6 +112,7 @@ impl Default for Limits {
             answer_silence: ConfigDuration(serving.write_idle_timeout),
             event_streams_per_tenant: limits.event_streams,
             waiting_reports: tidegate_engine::Settings::default().waiting_reports,
+            feedback_per_update: DEFAULT_FEEDBACK_PER_UPDATE,
         }
     }
 }
@@ -203,6 +207,7 @@ impl Limits {
         for (key, is_none, least) in [
             ("connections", self.connections == 0, "1"),
             ("waiting_reports", self.waiting_reports == 0, "1"),
+            ("feedback_per_update", self.feedback_per_update < 10, "10"),
             ("answer_silence", self.answer_silence.0.as_secs() == 0, "1s"),
         ] {
             if is_none {

@@ -21,7 +21,9 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use tidegate_core::{device::AttributeNames, time::Timestamp};
+use tidegate_core::{
+    device::AttributeNames, feedback::DEFAULT_FEEDBACK_PER_UPDATE, time::Timestamp,
+};
 use tidegate_engine::ports::{DatabaseHealth, StoreError};
 
 use crate::{
@@ -56,6 +58,8 @@ pub struct Options {
     pub connections: u32,
     /// The names of the attributes that contain the hardware of a device, for devices that an operator creates.
     pub attribute_names: AttributeNames,
+    /// Maximum feedbacks kept of one update, in addition to the one that closes it.
+    pub max_feedback_per_update: u32,
     /// How long the store waits for its database.
     pub limits: TimeLimits,
 }
@@ -68,6 +72,7 @@ impl Options {
             server_name: "tidegate".to_owned(),
             connections: 16,
             attribute_names: AttributeNames::default(),
+            max_feedback_per_update: DEFAULT_FEEDBACK_PER_UPDATE,
             limits: TimeLimits::default(),
         }
     }
@@ -106,6 +111,7 @@ impl SqlStore {
         };
         let reports = ReportBatch {
             database: database.clone(),
+            max_feedback_per_update: options.max_feedback_per_update,
         };
         Ok(Self {
             attribute_names: options.attribute_names,

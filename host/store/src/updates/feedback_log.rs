@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct FeedbackLog {
     keys: HashSet<FeedbackKey>,
     new: Vec<NewFeedbackRow>,
+    /// Maximum feedbacks kept of one update.
+    pub(super) max_per_update: u32,
 }
 
 #[derive(Serialize)]
@@ -96,6 +98,7 @@ impl FeedbackLog {
         tenant: TenantId,
         work: &UpdateUnitOfWork,
         reports: &[(usize, &DeviceReport)],
+        max_per_update: u32,
     ) -> Result<Self, StoreError> {
         const READ: &str = "read feedback";
         let keys: Vec<_> = reports
@@ -113,6 +116,7 @@ impl FeedbackLog {
         let mut history = Self {
             keys: HashSet::new(),
             new: Vec::new(),
+            max_per_update,
         };
         if keys.is_empty() {
             return Ok(history);

@@ -7,7 +7,7 @@ use serde_json::json;
 use tidegate_core::{
     Named as _,
     device::AutoConfirm,
-    feedback::{Execution, MAX_PER_UPDATE},
+    feedback::Execution,
     id::{DeviceKey, TenantId, UpdateId},
     log::LogSource,
     time::Timestamp,
@@ -37,6 +37,8 @@ use crate::{
 /// Records many reports in one transaction.
 pub(crate) struct ReportBatch {
     pub(crate) database: Database,
+    /// Maximum feedbacks kept of one update.
+    pub(crate) max_feedback_per_update: u32,
 }
 
 impl Batch for ReportBatch {
@@ -67,6 +69,7 @@ impl Batch for ReportBatch {
                 &reports,
                 &mut outcomes,
                 &mut tenant_counters,
+                self.max_feedback_per_update,
             )
             .await?;
             for (_, report) in &reports {
@@ -104,6 +107,7 @@ async fn record(
     reports: &[(usize, &DeviceReport)],
     outcomes: &mut [Option<RecordOutcome>],
     tenant_counters: &mut TenantCounters,
+    max_feedback_per_update: u32,
 ) -> Result<UpdateUnitOfWork, StoreError> {
     let devices = reports.iter().map(|(_, report)| report.device).collect();
     let updates = reports
@@ -123,7 +127,8 @@ async fn record(
         .max()
         .unwrap_or(Timestamp(0));
     let mut work = UpdateUnitOfWork::open(tx, tenant, &devices, &updates, now).await?;
-    let mut history = FeedbackLog::read(tx, tenant, &work, reports).await?;
+    let mut history =
+        FeedbackLog::read(tx, tenant, &work, reports, max_feedback_per_update).await?;
     let mut attributes = DeviceAttributes::read(tx, tenant, reports).await?;
     let mut new_lines = NewLogLines::default();
     let mut cancellations = Vec::new();
@@ -258,8 +263,8 @@ fn record_event(
         || !after.status.is_open();
     let changes_confirmation = is_confirmation && !after.differs_only_in_report(before);
     let stored = loaded.feedback_count;
-    if stored >= MAX_PER_UPDATE && !closes && !changes_confirmation {
-        return Err(RecordError::TooMany(MAX_PER_UPDATE as usize));
+    if stored >= history.max_per_update && !closes && !changes_confirmation {
+        return Err(RecordError::FeedbackQuota(history.max_per_update));
     }
     let changed = work.apply_transition(id, &event, after, report.at, tenant_counters);
     if is_known {

@@ -96,7 +96,7 @@ on_both! {
             version: version.into(),
         });
         let activation = || DeviceEvent::AutoConfirmActivated { initiator: None, remark: None };
-        let batch = ReportBatch { database: store.database.clone() };
+        let batch = ReportBatch { database: store.database.clone(), max_feedback_per_update: 1000 };
         let results = batch.write(&[
             report(busy, activation()),
             report(busy, DeviceEvent::Update(update, UpdateEvent::Retrieved)),

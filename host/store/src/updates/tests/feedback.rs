@@ -1,5 +1,5 @@
 use tidegate_core::{
-    feedback::{Execution, Finished, MAX_PER_UPDATE},
+    feedback::{DEFAULT_FEEDBACK_PER_UPDATE, Execution, Finished},
     time::Timestamp,
     update::{EventError, UpdateEvent},
 };
@@ -170,14 +170,14 @@ on_both! {
         fixture.release(&[1]).await?;
         let key = fixture.devices[0];
         let update = fixture.latest_update(key).await?.update.id;
-        let reports = (0..MAX_PER_UPDATE).map(|n| {
+        let reports = (0..DEFAULT_FEEDBACK_PER_UPDATE).map(|n| {
             fixture.report(key, update, proceeding(&n.to_string()), later(1))
         });
         for recorded in futures::future::join_all(reports).await {
             recorded?;
         }
         let refused = fixture.report(key, update, proceeding("once more"), later(2)).await;
-        assert!(matches!(refused, Err(RecordError::TooMany(1000))), "{refused:?}");
+        assert!(matches!(refused, Err(RecordError::FeedbackQuota(1000))), "{refused:?}");
         assert!(!fixture.report(key, update, proceeding("7"), later(2)).await?.changes_update);
         fixture.report(key, update, closed(Finished::Success), later(3)).await?;
         assert_eq!(fixture.status_of(key).await?, UpdateStatus::Completed);
