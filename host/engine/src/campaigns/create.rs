@@ -103,7 +103,8 @@ async fn check(
         .resolve(store, plugins, ctx.tenant, "strategy", &mut rules)
         .await?;
     let mut policies = Vec::with_capacity(request.policies.len());
-    for (index, choice) in request.policies.iter().enumerate() {
+    // More are refused, without validating each.
+    for (index, choice) in request.policies.iter().take(MAX_POLICIES).enumerate() {
         let path = format!("policies.{index}");
         let policy = choice.resolve(store, plugins, ctx.tenant, &path, &mut rules);
         policies.push(policy.await?);

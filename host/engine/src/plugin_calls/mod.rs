@@ -44,6 +44,13 @@ impl PluginCalls {
         self.usage.take()
     }
 
+    /// Takes back usage that could not be written.
+    pub(crate) fn restore_usage(&self, tenant: TenantId, usage: Vec<(Digest, Usage)>) {
+        for (plugin, usage) in usage {
+            self.usage.add(tenant, plugin, usage);
+        }
+    }
+
     /// Inspects a component. The error has the reason why it is rejected.
     pub(crate) async fn inspect(&self, component: &Bytes) -> Result<Inspection> {
         let inspected = self.sandbox.inspect(component.clone()).await;
@@ -155,8 +162,12 @@ impl PluginCalls {
         call: Call<T>,
     ) -> Call<T> {
         let failure = call.outcome.as_ref().err();
-        self.usage
-            .add(tenant, plugin.revision, failure.is_some(), call.fuel);
+        let usage = Usage {
+            calls: 1,
+            failures: u64::from(failure.is_some()),
+            fuel: call.fuel,
+        };
+        self.usage.add(tenant, plugin.revision, usage);
         let name = plugin.plugin.as_str();
         self.count(name, kind.as_str(), failure, call.fuel, call.duration);
         if let Some(failure) = failure {

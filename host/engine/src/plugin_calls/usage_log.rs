@@ -10,12 +10,12 @@ use crate::ports::Usage;
 pub(super) struct UsageLog(Mutex<HashMap<(TenantId, Digest), Usage>>);
 
 impl UsageLog {
-    pub(super) fn add(&self, tenant: TenantId, plugin: Digest, has_failed: bool, fuel: u64) {
+    pub(super) fn add(&self, tenant: TenantId, plugin: Digest, more: Usage) {
         let mut log = self.0.lock();
         let usage = log.entry((tenant, plugin)).or_default();
-        usage.calls += 1;
-        usage.failures += u64::from(has_failed);
-        usage.fuel += fuel;
+        usage.calls += more.calls;
+        usage.failures += more.failures;
+        usage.fuel += more.fuel;
     }
 
     pub(super) fn take(&self) -> HashMap<TenantId, Vec<(Digest, Usage)>> {

@@ -124,7 +124,13 @@ impl UpdateRequest {
         rules: &mut Rules,
     ) -> Result<Vec<PluginUse>> {
         let mut chosen = Vec::new();
-        for (index, choice) in self.policies.iter().flatten().enumerate() {
+        for (index, choice) in self
+            .policies
+            .iter()
+            .flatten()
+            .take(MAX_POLICIES)
+            .enumerate()
+        {
             let path = format!("policies.{index}");
             let policy = choice.resolve(store, plugins, tenant, &path, rules).await?;
             if let Some(policy) = &policy

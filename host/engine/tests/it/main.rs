@@ -7,6 +7,7 @@ mod error_logs;
 mod idempotency;
 mod latest;
 mod names;
+mod plugin_usage;
 mod retries;
 mod rollback;
 mod rollout;
