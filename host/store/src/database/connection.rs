@@ -4,6 +4,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    task::{Poll, ready},
     time::Duration,
 };
 
@@ -17,7 +18,7 @@ use sqlx::{
     any::{AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo},
     pool::PoolConnection,
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::error::Failure;
 
@@ -181,19 +182,22 @@ impl<'c> Executor<'c> for &'c mut BoundedConnection {
     {
         let limit = self.limit;
         let (connection, state) = self.parts();
-        let until = Instant::now() + limit;
-        let items = connection.fetch_many(query);
-        stream::unfold(Some((items, state)), move |running| async move {
-            let (mut items, state) = running?;
-            let item = match timeout_at(until, items.next()).await {
-                Ok(Some(item)) => item,
-                Ok(None) => return None,
-                Err(_) => Err(late(limit)),
-            };
-            match item {
-                Ok(item) => Some((Ok(item), Some((items, state)))),
-                error => Some((state.finish(error), None)),
+        let mut items = connection.fetch_many(query);
+        // One timer for all rows: a timer for each row would cost more than the row.
+        let mut end = Box::pin(sleep(limit));
+        let mut has_ended = false;
+        stream::poll_fn(move |context| {
+            if has_ended {
+                return Poll::Ready(None);
             }
+            let item = match items.poll_next_unpin(context) {
+                Poll::Pending => {
+                    ready!(end.as_mut().poll(context).map(|()| Some(Err(late(limit)))))
+                }
+                Poll::Ready(item) => item,
+            };
+            has_ended = !matches!(item, Some(Ok(_)));
+            Poll::Ready(item.map(|item| state.finish(item)))
         })
         .boxed()
     }
