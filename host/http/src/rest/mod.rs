@@ -31,7 +31,8 @@ mod updates;
 use std::time::Duration;
 
 use axum::{
-    Json, Router,
+    Router,
+    body::Bytes,
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -51,11 +52,16 @@ const TIMEOUT_STATUS: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 /// Everything under `/api/v1`.
 pub(crate) fn router(state: &AppState) -> Router<AppState> {
     let (router, document) = operations(state.settings.dev, Some(state)).split_for_parts();
-    let document = finish(document);
+    // As text: the document itself takes megabytes, and every clone of its handler would have one.
+    let document = finish(document).to_json();
+    let document = Bytes::from(document.expect("maps with text keys are JSON"));
     let limit = middleware::from_fn_with_state(state.clone(), limit_rate);
     router
         .layer(limit)
-        .route("/openapi.json", get(|| async move { Json(document) }))
+        .route(
+            "/openapi.json",
+            get(|| async move { ([(CONTENT_TYPE, "application/json")], document) }),
+        )
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
 }
 
