@@ -9,6 +9,7 @@ mod status;
 mod success_criteria;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod window;
 
 pub use confirmation::DENIED;
@@ -100,6 +101,8 @@ pub struct UpdateState {
     pub ends_at: Timestamp,
     /// End of the soak time; set when the device first reports the new version.
     pub soaks_until: Option<Timestamp>,
+    /// Since when its clock stands still, because the device is shown another update. The deadlines are those of then.
+    pub waits_since: Option<Timestamp>,
     /// Error of an update that did not succeed.
     pub error: Option<UpdateError>,
     /// True if the device reported the installation in this or an earlier attempt, so that it may run the firmware.
@@ -181,6 +184,7 @@ impl UpdateState {
             timeout_at: now,
             ends_at: now,
             soaks_until: None,
+            waits_since: None,
             error: None,
             installed_reported: false,
         };
@@ -219,6 +223,9 @@ impl UpdateState {
         };
         if after.status != before && after.status.is_open() {
             after.begin_phase(now);
+        }
+        if !after.status.is_offered_to_device() {
+            after.set_visible(false, now);
         }
         Ok(after)
     }
@@ -329,7 +336,7 @@ impl UpdateState {
             }
             UpdateStatus::WaitingConfirmation => {
                 self.status = UpdateStatus::Cancelling;
-                self.ends_at = now.plus(self.options.timeouts.update);
+                self.ends_at = self.own_time(now).plus(self.options.timeouts.update);
                 Ok(self)
             }
             UpdateStatus::Offered | UpdateStatus::Downloading | UpdateStatus::Installing => {
@@ -382,6 +389,7 @@ impl UpdateState {
     fn end(mut self, status: UpdateStatus, now: Timestamp) -> Self {
         self.status = status;
         self.completed_at = Some(now);
+        self.waits_since = None;
         self
     }
 }

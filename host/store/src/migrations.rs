@@ -71,6 +71,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "advances",
         include_str!("../../../migrations/0011_advances.sql"),
     ),
+    (
+        12,
+        "waiting_updates",
+        include_str!("../../../migrations/0012_waiting_updates.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

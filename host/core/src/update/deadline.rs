@@ -8,8 +8,9 @@ use crate::time::Timestamp;
 impl UpdateState {
     /// Sets the deadlines of a status that was just entered. The update timeout does not run while the update waits
     /// for confirmation: it starts, or restarts, with each confirmation. It does not run either while the device
-    /// waits for its maintenance window.
+    /// waits for its maintenance window, or while the update waits behind another one.
     pub(super) fn begin_phase(&mut self, now: Timestamp) {
+        let now = self.own_time(now);
         let timeouts = self.options.timeouts;
         match (self.status, self.options.confirmation) {
             (UpdateStatus::WaitingConfirmation, Some(confirmation)) => {
@@ -30,14 +31,14 @@ impl UpdateState {
     }
 
     /// The end of `time`, which runs only from the opening that the device waits for.
-    fn deadline_in_window(&self, now: Timestamp, time: Duration) -> Timestamp {
+    pub(super) fn deadline_in_window(&self, now: Timestamp, time: Duration) -> Timestamp {
         let window = self.options.window.as_ref();
         let from = window.map_or(now, |window| window.timeout_start(now, time));
         from.plus(time)
     }
 
     /// Timeout of the current phase, if it has its own.
-    fn phase_timeout(&self) -> Option<Duration> {
+    pub(super) fn phase_timeout(&self) -> Option<Duration> {
         match self.status {
             UpdateStatus::Downloading => self.options.timeouts.download,
             UpdateStatus::Installing => self.options.timeouts.install,
@@ -47,7 +48,7 @@ impl UpdateState {
 
     /// Ends an update whose deadline has passed. A scheduled retry is offered instead.
     pub(super) fn apply_deadline(mut self, now: Timestamp) -> Self {
-        if !self.status.is_open() || now < self.timeout_at {
+        if !self.status.is_open() || self.waits_since.is_some() || now < self.timeout_at {
             return self;
         }
         if self.status == UpdateStatus::Scheduled {

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Ctx, Error, Result,
     ports::{CampaignFilter, Membership, PageRequest, Store, UpdateFilter, UpdateRow, Wave},
+    updates::waits_behind,
 };
 
 /// Number of campaigns explained, the newest ones.
@@ -110,6 +111,10 @@ async fn explain_campaign(
                 ctx.now,
             );
             reasons.extend(explain_retry(&campaign, &updates, ctx.now));
+            let waits = updates
+                .first()
+                .and_then(|newest| waits_behind(&newest.update, device));
+            reasons.extend(waits.map(|waits| format!("it {waits}")));
             if status == MembershipStatus::Offered {
                 let newest = updates.first();
                 reasons.extend(explain_rollback(store, &campaign, device, newest).await?);

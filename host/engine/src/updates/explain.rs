@@ -1,24 +1,63 @@
-use tidegate_core::{Named as _, device::Device, update::UpdateStatus};
+use tidegate_core::{
+    Named as _,
+    device::Device,
+    update::{Update, UpdateStatus},
+};
 
-use crate::{Ctx, Error, Result, ports::Store};
+use crate::{
+    Ctx, Error, Result,
+    ports::{PageRequest, Store, UpdateFilter, UpdateRow},
+};
 
-/// Explains, in a sentence, a device's open update and what it waits for. For an update of a campaign the campaign's
-/// explanation covers the window.
-pub async fn explain_open_update(
+/// How many of a device's newest updates are searched for those that wait.
+const NEWEST: PageRequest = PageRequest {
+    limit: 50,
+    offset: 0,
+};
+
+/// Explains, in sentences, the open update that a device is shown, what it waits for, and which others wait behind it.
+/// For an update of a campaign the campaign's explanation covers the window, and that it waits behind another.
+pub async fn explain_open_updates(
     ctx: &Ctx,
     store: &dyn Store,
     device: &Device,
-) -> Result<Option<String>> {
+) -> Result<Vec<String>> {
     let Some(id) = device.open_update else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     // It may have been deleted meanwhile.
     let row = match super::get(ctx, store, id).await {
-        Err(Error::NotFound { .. }) => return Ok(None),
+        Err(Error::NotFound { .. }) => return Ok(Vec::new()),
         row => row?,
     };
+    let mut reasons: Vec<String> = explain_shown_update(ctx, &row).into_iter().collect();
+    let of_device = UpdateFilter {
+        campaign: None,
+        device: Some(device.key),
+    };
+    let updates = store.list_updates(ctx.tenant, &of_device, NEWEST).await?;
+    let others = updates.items.iter().map(|row| &row.update);
+    let waiting = others.filter(|update| update.campaign.is_none());
+    reasons.extend(waiting.filter_map(|update| {
+        let waits = waits_behind(update, device)?;
+        Some(format!("update {} {waits}", update.id))
+    }));
+    Ok(reasons)
+}
+
+/// That an update waits behind the one that its device is shown.
+pub(crate) fn waits_behind(update: &Update, device: &Device) -> Option<String> {
+    update.state.waits_since?;
+    let shown = device.open_update.filter(|shown| *shown != update.id)?;
+    Some(format!(
+        "waits behind update {shown}; its time does not run meanwhile"
+    ))
+}
+
+fn explain_shown_update(ctx: &Ctx, row: &UpdateRow) -> Option<String> {
+    let id = row.update.id;
     let state = &row.update.state;
-    Ok(match state.window_wait_reason(ctx.now) {
+    match state.window_wait_reason(ctx.now) {
         Some(_) if row.update.campaign.is_some() => None,
         Some(why) => Some(format!("update {id} waits: {why}")),
         None if state.status == UpdateStatus::Cancelling => Some(format!(
@@ -28,5 +67,5 @@ pub async fn explain_open_update(
             "its current update is {id}: it is {}",
             state.status.as_str()
         )),
-    })
+    }
 }

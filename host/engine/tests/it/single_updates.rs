@@ -6,15 +6,19 @@ use tidegate_core::{
     feedback::Finished,
     firmware::FirmwareDetails,
     id::FirmwareId,
+    plugin::DecisionOutcome,
     update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::{
-    Error, Result,
+    Error, Result, campaigns,
     ports::{DeviceChange, NewFirmware, Offer, OfferResult, UpdateRow},
     registry, updates,
 };
 
-use crate::engine_fixture::{EngineFixture, feedback};
+use crate::{
+    engine_fixture::{EngineFixture, campaign_request, feedback},
+    scripted_sandbox::decision,
+};
 
 const DEVICE: &str = "device-000";
 
@@ -307,4 +311,65 @@ async fn a_forced_cancel_does_not_wait_for_the_device() {
     for force in [true, false] {
         assert_eq!(refusal(cancel(force).await).0, "update_ended");
     }
+}
+
+#[tokio::test]
+async fn updates_behind_another_one_are_explained_and_do_not_time_out() {
+    let fixture = EngineFixture::new(10).await;
+    let shown = fixture
+        .offered(
+            fixture.add_firmware("1.1.0").await,
+            SuccessCriteria::Reported,
+        )
+        .await;
+    let second = fixture
+        .offered(
+            fixture.add_firmware("1.2.0").await,
+            SuccessCriteria::Reported,
+        )
+        .await;
+    let campaign = fixture
+        .create_and_start(campaign_request(fixture.add_firmware("1.3.0").await))
+        .await;
+    fixture.sandbox.decides(|_| {
+        let all = [(0, 1), (1, 2), (2, 7)];
+        Ok(decision(&all, DecisionOutcome::Proceed))
+    });
+    fixture.tick(campaign).await;
+
+    let (ctx, store) = (fixture.ctx(), fixture.engine.store());
+    let device = store.device(fixture.tenant(), DEVICE).await;
+    let device = device.expect("the database answers").expect("the device");
+    let reasons = updates::explain_open_updates(&ctx, store, &device).await;
+    let behind = format!(
+        "waits behind update {}; its time does not run meanwhile",
+        shown.update.id
+    );
+    assert_eq!(
+        reasons.expect("reasons"),
+        [
+            format!("its current update is {}: it is offered", shown.update.id),
+            format!("update {} {behind}", second.update.id),
+        ]
+    );
+    let explained = campaigns::explain(&ctx, store, DEVICE).await;
+    let reasons = &explained.expect("an explanation")[0].reasons;
+    assert!(reasons.contains(&format!("it {behind}")), "{reasons:?}");
+
+    // The one that is shown fails; the next one has not lost a minute.
+    fixture.clock.advance(Duration::from_mins(29));
+    fixture
+        .report(&shown, UpdateEvent::Feedback(feedback(Finished::Failure)))
+        .await;
+    let second = fixture.update(&second).await.update.state;
+    assert_eq!(
+        second.timeout_at,
+        fixture.engine.now().plus(Duration::from_mins(30))
+    );
+    let explained = campaigns::explain(&ctx, store, DEVICE).await;
+    let reasons = explained.expect("an explanation").remove(0).reasons;
+    assert!(
+        reasons.iter().any(|reason| reason.contains("waits behind")),
+        "{reasons:?}"
+    );
 }

@@ -130,7 +130,7 @@ async fn overdue(
     let rows = sqlx::query(
         "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status FROM updates u \
          LEFT JOIN campaign_runs r ON r.tenant_id = u.tenant_id AND r.campaign_id = u.campaign_id \
-         WHERE u.completed_at IS NULL AND u.timeout_at <= $1 ORDER BY u.timeout_at LIMIT $2",
+         WHERE u.completed_at IS NULL AND u.waits_since IS NULL AND u.timeout_at <= $1 ORDER BY u.timeout_at LIMIT $2",
     )
     .bind(now.0)
     .bind(i64::from(limit))

@@ -18,7 +18,7 @@ pub(crate) fn columns() -> String {
         "u.id, u.tenant_id, u.device_key, u.firmware_id, u.campaign_id, u.purpose, u.wave, u.weight, u.status, \
          u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.code, u.from_version, u.to_version, \
          u.from_firmware_id, u.error_code, u.error_message, u.installed_reported, u.created_at, u.started_at, \
-         u.completed_at, u.timeout_at, u.ends_at, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried, {options}"
+         u.completed_at, u.timeout_at, u.ends_at, u.waits_since, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried, {options}"
     )
 }
 
@@ -84,6 +84,7 @@ fn state(row: &AnyRow) -> Result<UpdateState, RowError> {
         timeout_at: Timestamp(row.take("timeout_at")?),
         ends_at: Timestamp(row.take("ends_at")?),
         soaks_until: time("soaks_until")?,
+        waits_since: time("waits_since")?,
         error: match error {
             None => None,
             Some(code) => Some(UpdateError {

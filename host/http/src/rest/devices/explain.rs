@@ -70,7 +70,7 @@ pub(crate) async fn explain_device(
     let device = registry::get(&ctx, engine.store(), &device_id).await?;
     let mut reasons = registry::reasons(&device);
     reasons.extend(latest::explain(&ctx, engine.store(), engine.plugins(), &device).await?);
-    reasons.extend(updates::explain_open_update(&ctx, engine.store(), &device).await?);
+    reasons.extend(updates::explain_open_updates(&ctx, engine.store(), &device).await?);
     let explanations = campaigns::explain(&ctx, engine.store(), &device_id).await?;
     let items: Vec<_> = explanations
         .into_iter()

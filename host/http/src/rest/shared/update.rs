@@ -50,8 +50,9 @@ pub(crate) struct UpdateBody {
     started_at: Option<Time>,
     completed_at: Option<Time>,
     /// When it times out without further feedback: the earlier of the deadlines of its phase and of the update. While
-    /// it is `scheduled`: when it is offered.
-    timeout_at: Time,
+    /// it is `scheduled`: when it is offered. Null while it waits behind another update of its device: its time does not
+    /// run.
+    timeout_at: Option<Time>,
 }
 
 impl From<UpdateRow> for UpdateBody {
@@ -89,7 +90,10 @@ impl From<UpdateRow> for UpdateBody {
             created_at: update.created_at.into(),
             started_at: state.started_at.map(Time::from),
             completed_at: state.completed_at.map(Time::from),
-            timeout_at: state.timeout_at.into(),
+            timeout_at: match state.waits_since {
+                Some(_) => None,
+                None => Some(state.timeout_at.into()),
+            },
         }
     }
 }

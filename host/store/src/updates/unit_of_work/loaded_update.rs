@@ -127,6 +127,7 @@ struct LoadedUpdateJson<'a> {
     timeout_at: i64,
     ends_at: i64,
     soaks_until: Option<i64>,
+    waits_since: Option<i64>,
     cancel_requested_at: Option<i64>,
     rollback_processed_at: Option<i64>,
     is_retried: i64,
@@ -153,6 +154,7 @@ impl UpdatableRow for LoadedUpdateJson<'_> {
         ("timeout_at", ColumnType::Int),
         ("ends_at", ColumnType::Int),
         ("soaks_until", ColumnType::Int),
+        ("waits_since", ColumnType::Int),
         ("cancel_requested_at", ColumnType::Int),
         ("rollback_processed_at", ColumnType::Int),
         ("is_retried", ColumnType::Int),
@@ -194,6 +196,7 @@ fn json(loaded: &LoadedUpdate) -> LoadedUpdateJson<'_> {
         timeout_at: state.timeout_at.0,
         ends_at: state.ends_at.0,
         soaks_until: millis(state.soaks_until),
+        waits_since: millis(state.waits_since),
         cancel_requested_at: millis(loaded.cancel_requested_at),
         rollback_processed_at: millis(loaded.rollback_processed_at),
         is_retried: i64::from(loaded.update.attempt.is_retried),
@@ -217,6 +220,7 @@ struct NewUpdateJson<'a> {
     completed_at: Option<i64>,
     timeout_at: i64,
     ends_at: i64,
+    waits_since: Option<i64>,
     installed_reported: i64,
     retry_count: u32,
     retry_of: Option<i32>,
@@ -225,7 +229,7 @@ struct NewUpdateJson<'a> {
     options: UpdateOptionsRow,
 }
 
-const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 19] = [
+const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 20] = [
     ("device_key", ColumnType::Int),
     ("firmware_id", ColumnType::Int),
     ("campaign_id", ColumnType::Int),
@@ -241,6 +245,7 @@ const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 19] = [
     ("completed_at", ColumnType::Int),
     ("timeout_at", ColumnType::Int),
     ("ends_at", ColumnType::Int),
+    ("waits_since", ColumnType::Int),
     ("installed_reported", ColumnType::Int),
     ("retry_count", ColumnType::Int),
     ("retry_of", ColumnType::Int),
@@ -313,6 +318,7 @@ fn new_update_json(
         completed_at: millis(new.state.completed_at),
         timeout_at: new.state.timeout_at.0,
         ends_at: new.state.ends_at.0,
+        waits_since: millis(new.state.waits_since),
         installed_reported: i64::from(new.state.installed_reported),
         retry_count: new.attempt.count,
         retry_of: new.attempt.first.map(|id| id.0),

@@ -16,7 +16,7 @@ pub(crate) use loaded_update::{LoadedUpdate, NewUpdate};
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
 };
 
 use tidegate_core::{
@@ -207,6 +207,9 @@ impl UpdateUnitOfWork {
                 let confirmed = new.state.after(&UpdateEvent::AutoConfirmed, new.created_at);
                 new.state = confirmed.map_err(|error| internal("create updates")(error.into()))?;
             }
+            let visible = self.visible_update(new.device);
+            let is_visible = visible.is_none_or(|loaded| loaded.update.weight < new.weight);
+            new.state.set_visible(is_visible, new.created_at);
             let from = InstalledBefore {
                 version: device.sw_version,
                 firmware: device.installed_firmware,
@@ -303,13 +306,30 @@ impl UpdateUnitOfWork {
         }
     }
 
+    /// The update that a poll of the device shows, by the same rule as `devices/poll_view.rs`.
+    fn visible_update(&self, key: DeviceKey) -> Option<&LoadedUpdate> {
+        self.updates_of(key)
+            .filter(|loaded| loaded.update.state.status.is_offered_to_device())
+            .max_by_key(|loaded| (loaded.update.weight, Reverse(loaded.update.id)))
+    }
+
+    /// Lets the clocks run of the updates that polls show, and stops those of the updates that wait behind them.
+    fn set_clocks(&mut self) {
+        let visible = self
+            .by_device
+            .keys()
+            .filter_map(|key| self.visible_update(*key));
+        let visible: HashSet<UpdateId> = visible.map(|loaded| loaded.update.id).collect();
+        for (id, loaded) in &mut self.updates {
+            let is_visible = visible.contains(id);
+            loaded.changed |= loaded.update.state.set_visible(is_visible, self.now);
+        }
+    }
+
     /// The poll view of a device from memory, by the same rule as `devices/poll_view.rs`.
     pub(crate) fn view(&self, key: DeviceKey) -> Option<PollView> {
         let device = self.device(key)?;
-        let visible = self
-            .updates_of(key)
-            .filter(|loaded| loaded.update.state.status.is_offered_to_device())
-            .max_by_key(|loaded| (loaded.update.weight, Reverse(loaded.update.id)));
+        let visible = self.visible_update(key);
         Some(PollView {
             device: key,
             token_sha256: device.token_sha256,
@@ -389,10 +409,11 @@ impl UpdateUnitOfWork {
 
     /// Writes all changes except the tenant counters, which are written last in the transaction.
     pub(crate) async fn write(
-        self,
+        mut self,
         tx: &mut Tx,
         tenant_counters: &mut TenantCounters,
     ) -> Result<(), StoreError> {
+        self.set_clocks();
         let changed = self.updates.values().filter(|loaded| loaded.changed);
         loaded_update::write(tx, self.tenant, changed).await?;
         retries::insert(
