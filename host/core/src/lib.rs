@@ -19,6 +19,7 @@ mod names;
 pub mod order;
 pub mod plugin;
 pub mod polling;
+pub mod reporting_clock;
 pub mod rollback;
 pub mod selection;
 pub mod selector;

@@ -6,6 +6,7 @@ use crate::{
     Actor, Authorized, Caches, ClusterClock, Ctx, Error, Files, HealthRegistry, PluginCalls, Ports,
     Result, Role, ServerCtx, Settings, Signals, UpdateWriter,
     idempotency::IdempotencyKeys,
+    interruptions::Interruptions,
     last_seen_buffer::LastSeenBuffer,
     ports::{Entropy, Store},
 };
@@ -31,6 +32,8 @@ pub struct Engine {
     pub(crate) files: Files,
     /// The keys of requests.
     pub(crate) idempotency_keys: IdempotencyKeys,
+    /// What interrupts the reports of devices.
+    pub(crate) interruptions: Interruptions,
     /// Health of the background loops.
     pub(crate) health: Arc<HealthRegistry>,
     /// Wakes loops and watchers.
@@ -60,6 +63,7 @@ impl Engine {
             caches,
             last_seen: LastSeenBuffer::default(),
             update_writer,
+            interruptions: Interruptions::default(),
             health: Arc::default(),
             signals,
         }

@@ -97,6 +97,9 @@ impl App {
         let state = AppState::new(Arc::clone(&context.engine), context.metrics, http);
         let shutdown = state.shutdown.clone();
         let router = tidegate_http::router(state);
+        // Before a device can report: what it reports is judged by this clock.
+        let kept = context.engine.keep_reporting_clock().await;
+        kept.context("record a heartbeat")?;
         let mut loops = spawn_loops(&context.engine, &context.store);
         if let Some(tls) = tls.clone() {
             loops.spawn(reload_tls_loop(Arc::clone(&context.engine), tls));

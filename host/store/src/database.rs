@@ -27,6 +27,7 @@ use self::{
 use crate::{
     dialect::Dialect,
     error::{Failure, failed},
+    known_clock::KnownClock,
     listen_health::ListenHealth,
     migrations,
     time_limits::TimeLimits,
@@ -64,6 +65,7 @@ pub(crate) struct Database {
     point_readers: Pool,
     write_health: Arc<WriteHealth>,
     listen_health: Arc<ListenHealth>,
+    known_clock: Arc<KnownClock>,
 }
 
 impl Database {
@@ -114,6 +116,7 @@ impl Database {
             point_readers,
             write_health: Arc::default(),
             listen_health: Arc::default(),
+            known_clock: Arc::default(),
         })
     }
 
@@ -183,7 +186,14 @@ impl Database {
         };
         let connection = BoundedConnection::new(connection, in_use, limit);
         let server_name = Arc::clone(&self.server_name);
-        Ok(Tx::new(connection, kind, self.dialect, server_name))
+        let stopped_ms = self.known_clock.get().stopped_ms;
+        Ok(Tx::new(
+            connection,
+            kind,
+            self.dialect,
+            server_name,
+            stopped_ms,
+        ))
     }
 
     /// The first statement on a connection that may have died while it was idle. SQLite waits for its lock.
@@ -249,6 +259,10 @@ impl Database {
 
     pub(crate) fn listen_health(&self) -> &ListenHealth {
         &self.listen_health
+    }
+
+    pub(crate) fn known_clock(&self) -> &KnownClock {
+        &self.known_clock
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

@@ -6,8 +6,8 @@
 //!
 //! # Architecture invariant
 //!
-//! Only this crate uses sqlx. Every table has a `tenant_id`, except `tenants` and the tables of files, which tenants
-//! share. Every statement names the `tenant_id`, and every foreign key contains it, so that a row cannot refer to
+//! Only this crate uses sqlx. Every table has a `tenant_id`, except `tenants`, and the tables of files and of the
+//! reporting clock, which tenants share. Every statement names the `tenant_id`, and every foreign key contains it, so that a row cannot refer to
 //! another tenant. The tests in `tenant_isolation` read all statements of this crate and check this.
 
 mod access;
@@ -25,11 +25,13 @@ mod firmware;
 mod invalidation;
 mod journal;
 mod keyed_requests;
+mod known_clock;
 mod latest;
 mod listen_health;
 mod maintenance_windows;
 mod migrations;
 mod plugins;
+mod reporting_clock;
 mod rows;
 mod runs;
 mod selector_json;

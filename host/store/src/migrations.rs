@@ -76,6 +76,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "waiting_updates",
         include_str!("../../../migrations/0012_waiting_updates.sql"),
     ),
+    (
+        13,
+        "reporting_clock",
+        include_str!("../../../migrations/0013_reporting_clock.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -56,6 +56,11 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
         "a loop processes all tenants",
     ),
     (
+        "reporting_clock.rs",
+        "SELECT MAX(last_seen) FROM devices",
+        "the clock is that of all tenants",
+    ),
+    (
         "runs/expire.rs",
         "timeout_at <= $1",
         "a loop processes all tenants",
@@ -69,6 +74,7 @@ const SHARED: &[(&str, &str)] = &[
         "equal bytes are one file for all tenants",
     ),
     ("file_leases", "a lease belongs to a request of a server"),
+    ("reporting_clock", "the clock is that of all tenants"),
 ];
 
 #[test]

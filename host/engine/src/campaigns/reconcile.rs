@@ -1,4 +1,4 @@
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -8,13 +8,13 @@ use tokio::{
 };
 use tracing::Instrument as _;
 
-use super::tick::{invalidate_if_unavailable, tick};
-use crate::{Engine, Heartbeat, Result, chain, plugins::flush_usage, ports::RunRef};
+use super::tick::tick;
+use crate::{Engine, chain, ports::RunRef};
 
 /// Maximum number of campaigns processed concurrently.
 const MAX_CONCURRENT_TICKS: usize = 8;
 /// Campaigns or updates read from the store at a time.
-const BATCH_SIZE: u32 = 500;
+pub(super) const BATCH_SIZE: u32 = 500;
 /// How long a loop may be silent beyond its period, because the database may be slow.
 const MAX_EXTRA_SILENCE: Duration = Duration::from_mins(1);
 /// Maximum duration of one tick, with all its plugin calls and batches.
@@ -130,55 +130,6 @@ impl RunningTicks {
     }
 }
 
-/// The loop that expires updates and writes plugin usage. Runs until it is dropped.
-pub async fn expire_updates_loop(engine: Arc<Engine>) {
-    let heartbeat = engine
-        .health
-        .register_loop("deadlines", max_silence(&engine));
-    loop {
-        let iteration = async {
-            if let Err(error) = expire_updates(&engine, &heartbeat).await {
-                invalidate_if_unavailable(&engine, &error);
-                tracing::warn!(error = %chain(&error), "cannot expire updates; retrying");
-            }
-            if let Err(error) = flush_usage(engine.store(), engine.plugins()).await {
-                tracing::warn!(error = %chain(&error), "cannot write plugin usage");
-            }
-        };
-        heartbeat.run(iteration).await;
-        sleep(engine.settings.tick_period).await;
-    }
-}
-
-fn max_silence(engine: &Engine) -> Duration {
+pub(super) fn max_silence(engine: &Engine) -> Duration {
     engine.settings.tick_period + MAX_EXTRA_SILENCE
-}
-
-async fn expire_updates(engine: &Engine, heartbeat: &Heartbeat) -> Result<()> {
-    loop {
-        heartbeat.beat();
-        let affected = engine
-            .store()
-            .expire_updates(engine.now(), BATCH_SIZE)
-            .await?;
-        engine.caches.invalidate_affected(&affected);
-        for affected in &affected {
-            engine.signals.notify_log_watchers(affected.device);
-        }
-        let woken: HashSet<RunRef> = affected
-            .iter()
-            .filter_map(|affected| {
-                Some(RunRef {
-                    tenant: affected.tenant,
-                    campaign: affected.campaign?,
-                })
-            })
-            .collect();
-        for run in woken {
-            engine.signals.wake_campaign(run);
-        }
-        if affected.len() < BATCH_SIZE as usize {
-            return Ok(());
-        }
-    }
 }

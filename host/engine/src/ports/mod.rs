@@ -5,6 +5,7 @@ mod adapters;
 mod artifacts;
 mod campaigns;
 mod clock;
+mod clocks;
 mod devices;
 mod file_leases;
 mod firmware;
@@ -35,6 +36,7 @@ pub use campaigns::{
     ClassVerdict, Membership, NewCampaign, NewWave, Wave,
 };
 pub use clock::{Clock, Entropy};
+pub use clocks::{Beat, Clocks, Interruption};
 pub use devices::{
     DeviceFilter, DeviceSort, Devices, LastSeenRecord, NewDevice, OpenUpdate, PollView,
     SelectedDevice,

@@ -2,8 +2,9 @@ use async_trait::async_trait;
 use tidegate_core::time::Timestamp;
 
 use super::{
-    Access, Campaigns, Devices, FileLeases, Firmwares, Journal, KeyedRequests, LatestDevices, Logs,
-    Plugins, Registry, Runs, SingleUpdates, Statistics, StoreError, Tenants, Updates,
+    Access, Campaigns, Clocks, Devices, FileLeases, Firmwares, Journal, KeyedRequests,
+    LatestDevices, Logs, Plugins, Registry, Runs, SingleUpdates, Statistics, StoreError, Tenants,
+    Updates,
 };
 
 /// Whether the database can do its work.
@@ -30,6 +31,7 @@ pub trait Store:
     + Firmwares
     + Campaigns
     + Runs
+    + Clocks
     + SingleUpdates
     + Updates
     + Journal
@@ -53,6 +55,7 @@ impl<T> Store for T where
         + Firmwares
         + Campaigns
         + Runs
+        + Clocks
         + SingleUpdates
         + Updates
         + Journal

@@ -5,7 +5,7 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -67,7 +67,10 @@ impl EngineFixture {
             Members::Count(2),
             Members::Rest,
         ])));
-        let clock = Arc::new(ManualClock(AtomicI64::new(1_000_000)));
+        let clock = Arc::new(ManualClock {
+            now: AtomicI64::new(1_000_000),
+            is_wall_clock: AtomicBool::new(false),
+        });
         let calls = Calls::default();
         let ports = Ports {
             store,
@@ -391,20 +394,32 @@ pub(crate) fn plan(members: &[Members]) -> Plan {
     }
 }
 
-pub(crate) struct ManualClock(AtomicI64);
+pub(crate) struct ManualClock {
+    now: AtomicI64,
+    is_wall_clock: AtomicBool,
+}
 
 impl ManualClock {
     pub(crate) fn advance(&self, time: Duration) {
-        self.0.fetch_add(
+        self.now.fetch_add(
             i64::try_from(time.as_millis()).expect("a short time"),
             Ordering::SeqCst,
         );
+    }
+
+    /// From now on it counts as real time, in which servers record heartbeats.
+    pub(crate) fn become_wall_clock(&self) {
+        self.is_wall_clock.store(true, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    fn is_wall_clock(&self) -> bool {
+        self.is_wall_clock.load(Ordering::SeqCst)
     }
 }
 

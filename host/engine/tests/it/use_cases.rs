@@ -21,7 +21,7 @@ const AREAS: [&str; 9] = [
 ];
 
 /// Functions that have no context.
-const WITHOUT_CONTEXT: [&str; 12] = [
+const WITHOUT_CONTEXT: [&str; 13] = [
     // They find out who the actor is.
     "tenants/authenticate.rs: authenticate",
     "tenants/authenticate.rs: by_name",
@@ -31,7 +31,8 @@ const WITHOUT_CONTEXT: [&str; 12] = [
     "tenants/stats.rs: stats_of_all",
     // Loops and their steps.
     "access/gateways.rs: flush_gateways_used",
-    "campaigns/reconcile.rs: expire_updates_loop",
+    "campaigns/deadlines.rs: expire_batch",
+    "campaigns/deadlines.rs: expire_updates_loop",
     "campaigns/reconcile.rs: reconcile",
     "campaigns/tick/mod.rs: tick",
     "latest/update_loop.rs: process_dirty_tenants",

@@ -12,6 +12,7 @@ pub(crate) struct Tx {
     kind: TxKind,
     dialect: Dialect,
     server_name: Arc<str>,
+    stopped_ms: i64,
 }
 
 pub(super) enum TxKind {
@@ -31,12 +32,14 @@ impl Tx {
         kind: TxKind,
         dialect: Dialect,
         server_name: Arc<str>,
+        stopped_ms: i64,
     ) -> Self {
         Self {
             connection: Some(connection),
             kind,
             dialect,
             server_name,
+            stopped_ms,
         }
     }
 
@@ -60,6 +63,11 @@ impl Tx {
     /// The name of this server.
     pub(crate) fn server_name(&self) -> &str {
         &self.server_name
+    }
+
+    /// How long the reporting clock has stood still, in milliseconds.
+    pub(crate) fn stopped_ms(&self) -> i64 {
+        self.stopped_ms
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

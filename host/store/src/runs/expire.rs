@@ -6,6 +6,7 @@ use std::{
 use tidegate_core::{
     campaign::{CampaignStatus, RetryAction, retry_action},
     id::{DeviceKey, TenantId, UpdateId},
+    reporting_clock::ReportingClock,
     time::Timestamp,
     update::{UpdateEvent, UpdateStatus},
 };
@@ -28,8 +29,9 @@ pub(crate) async fn expire(
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<AffectedDevice>, StoreError> {
+    let clock = database.known_clock().get();
     // Usually there are none: check without the write lock.
-    if overdue(&mut database.read_single().await?, now, 1)
+    if overdue(&mut database.read_single().await?, clock, now, 1)
         .await?
         .is_empty()
     {
@@ -38,7 +40,7 @@ pub(crate) async fn expire(
     let mut tx = database.write().await?;
     let mut tenant_counters = TenantCounters::default();
     let mut affected = Vec::new();
-    for (tenant, overdue) in overdue(&mut tx, now, limit).await? {
+    for (tenant, overdue) in overdue(&mut tx, clock, now, limit).await? {
         let devices: BTreeSet<DeviceKey> = overdue.iter().map(|update| update.device).collect();
         let updates: BTreeSet<UpdateId> = overdue.iter().map(|update| update.id).collect();
         let mut work = UpdateUnitOfWork::open(&mut tx, tenant, &devices, &updates, now).await?;
@@ -121,23 +123,46 @@ struct Overdue {
     campaign_status: Option<CampaignStatus>,
 }
 
-/// Open updates whose deadline passed, the longest overdue first, by tenant.
+/// Updates whose deadline passed, in the time of the reporting clock.
+const PAST_DEADLINE: &str = "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status FROM updates u \
+     LEFT JOIN campaign_runs r ON r.tenant_id = u.tenant_id AND r.campaign_id = u.campaign_id \
+     WHERE u.completed_at IS NULL AND u.waits_since IS NULL AND u.status <> 'scheduled' AND u.timeout_at <= $1 \
+     ORDER BY u.timeout_at LIMIT $2";
+/// Retries whose time has come.
+const DUE_RETRIES: &str = "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status FROM updates u \
+     LEFT JOIN campaign_runs r ON r.tenant_id = u.tenant_id AND r.campaign_id = u.campaign_id \
+     WHERE u.completed_at IS NULL AND u.status = 'scheduled' AND u.timeout_at <= $1 \
+     ORDER BY u.timeout_at LIMIT $2";
+
+/// Updates whose deadline passed and retries that are due, up to `limit` of each, the longest overdue first, by tenant.
 async fn overdue(
     tx: &mut Tx,
+    clock: ReportingClock,
     now: Timestamp,
     limit: u32,
 ) -> Result<BTreeMap<TenantId, Vec<Overdue>>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status FROM updates u \
-         LEFT JOIN campaign_runs r ON r.tenant_id = u.tenant_id AND r.campaign_id = u.campaign_id \
-         WHERE u.completed_at IS NULL AND u.waits_since IS NULL AND u.timeout_at <= $1 ORDER BY u.timeout_at LIMIT $2",
-    )
-    .bind(now.0)
-    .bind(i64::from(limit))
-    .fetch_all(tx.conn())
-    .await
-    .map_err(failed(EXPIRE))?;
     let mut by_tenant: BTreeMap<TenantId, Vec<_>> = BTreeMap::new();
+    if clock.runs(now) {
+        let until = now.0.saturating_sub(tx.stopped_ms());
+        add_overdue(tx, PAST_DEADLINE, until, limit, &mut by_tenant).await?;
+    }
+    add_overdue(tx, DUE_RETRIES, now.0, limit, &mut by_tenant).await?;
+    Ok(by_tenant)
+}
+
+async fn add_overdue(
+    tx: &mut Tx,
+    sql: &'static str,
+    until: i64,
+    limit: u32,
+    by_tenant: &mut BTreeMap<TenantId, Vec<Overdue>>,
+) -> Result<(), StoreError> {
+    let rows = sqlx::query(sql)
+        .bind(until)
+        .bind(i64::from(limit))
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(EXPIRE))?;
     for row in &rows {
         let read = || {
             let (id, device) = update_and_device(row)?;
@@ -151,5 +176,5 @@ async fn overdue(
         let (tenant, overdue) = read().map_err(row_error(EXPIRE))?;
         by_tenant.entry(tenant).or_default().push(overdue);
     }
-    Ok(by_tenant)
+    Ok(())
 }

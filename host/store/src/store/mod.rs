@@ -2,6 +2,7 @@
 
 mod access;
 mod campaigns;
+mod clocks;
 mod devices;
 mod file_leases;
 mod firmware;
@@ -31,6 +32,7 @@ use crate::{
     database::Database,
     devices::RegistrationBatch,
     invalidation::{self, Invalidation},
+    reporting_clock,
     time_limits::TimeLimits,
     updates::ReportBatch,
 };
@@ -106,6 +108,7 @@ impl SqlStore {
             options.limits,
         )
         .await?;
+        reporting_clock::read(&database).await?;
         let registrations = RegistrationBatch {
             database: database.clone(),
         };

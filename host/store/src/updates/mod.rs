@@ -2,6 +2,7 @@
 
 mod attributes;
 pub(crate) mod auto_confirm;
+mod deadlines;
 mod effects;
 mod feedback_log;
 pub(crate) mod history;

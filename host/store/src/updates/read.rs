@@ -33,8 +33,9 @@ pub(crate) async fn one(
         .fetch_optional(tx.conn())
         .await
         .map_err(failed(READ))?;
+    let stopped_ms = tx.stopped_ms();
     row.as_ref()
-        .map(from_row)
+        .map(|row| from_row(row, stopped_ms))
         .transpose()
         .map_err(row_error(READ))
 }
@@ -67,7 +68,9 @@ pub(crate) async fn page(
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
-    let items: Result<_, _> = rows.iter().map(from_row).collect();
+    let stopped_ms = tx.stopped_ms();
+    let items = rows.iter().map(|row| from_row(row, stopped_ms));
+    let items: Result<_, _> = items.collect();
     Ok(Page {
         items: items.map_err(row_error(READ))?,
         total,
@@ -87,8 +90,8 @@ fn conditions(tenant: TenantId, filter: UpdateFilter) -> (Parameters, String) {
     (parameters, campaign + &device)
 }
 
-fn from_row(row: &AnyRow) -> Result<UpdateRow, RowError> {
-    let (update, revision) = update(row)?;
+fn from_row(row: &AnyRow, stopped_ms: i64) -> Result<UpdateRow, RowError> {
+    let (update, revision) = update(row, stopped_ms)?;
     Ok(UpdateRow {
         update,
         device_id: row.take("device_name")?,

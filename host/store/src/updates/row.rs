@@ -6,6 +6,7 @@ use tidegate_core::{
     update::{Attempt, Purpose, PurposeName, Update, UpdateError, UpdateState},
 };
 
+use super::deadlines::StoredDeadlines;
 use crate::{
     rows::{RowError, RowExt as _},
     update_options::{options, success_criteria, take_u32, update_option_columns},
@@ -22,8 +23,8 @@ pub(crate) fn columns() -> String {
     )
 }
 
-/// Reads an update and its revision.
-pub(crate) fn update(row: &AnyRow) -> Result<(Update, i32), RowError> {
+/// Reads an update and its revision. `stopped_ms`: how long the reporting clock has stood still.
+pub(crate) fn update(row: &AnyRow, stopped_ms: i64) -> Result<(Update, i32), RowError> {
     let update = Update {
         id: UpdateId(row.take("id")?),
         tenant: TenantId(row.take("tenant_id")?),
@@ -31,7 +32,7 @@ pub(crate) fn update(row: &AnyRow) -> Result<(Update, i32), RowError> {
         firmware: FirmwareId(row.take("firmware_id")?),
         campaign: campaign(row)?,
         weight: row.take("weight")?,
-        state: state(row)?,
+        state: state(row, stopped_ms)?,
         from_version: row.take("from_version")?,
         to_version: row.take("to_version")?,
         from_firmware: row.take::<Option<i64>>("from_firmware_id")?.map(FirmwareId),
@@ -69,10 +70,16 @@ fn campaign(row: &AnyRow) -> Result<Option<(CampaignId, Purpose)>, RowError> {
     Ok(Some((CampaignId(campaign), purpose)))
 }
 
-fn state(row: &AnyRow) -> Result<UpdateState, RowError> {
+fn state(row: &AnyRow, stopped_ms: i64) -> Result<UpdateState, RowError> {
     let time = |column| Ok::<_, RowError>(row.take::<Option<i64>>(column)?.map(Timestamp));
     let error: Option<String> = row.take("error_code")?;
-    Ok(UpdateState {
+    let stored = StoredDeadlines {
+        timeout_at: row.take("timeout_at")?,
+        ends_at: row.take("ends_at")?,
+        soaks_until: row.take("soaks_until")?,
+        waits_since: row.take("waits_since")?,
+    };
+    let mut state = UpdateState {
         status: row.parse("status")?,
         success_criteria: success_criteria(row)?,
         options: options(row)?,
@@ -81,10 +88,10 @@ fn state(row: &AnyRow) -> Result<UpdateState, RowError> {
         code: code(row)?,
         started_at: time("started_at")?,
         completed_at: time("completed_at")?,
-        timeout_at: Timestamp(row.take("timeout_at")?),
-        ends_at: Timestamp(row.take("ends_at")?),
-        soaks_until: time("soaks_until")?,
-        waits_since: time("waits_since")?,
+        timeout_at: Timestamp(stored.timeout_at),
+        ends_at: Timestamp(stored.ends_at),
+        soaks_until: None,
+        waits_since: None,
         error: match error {
             None => None,
             Some(code) => Some(UpdateError {
@@ -93,7 +100,9 @@ fn state(row: &AnyRow) -> Result<UpdateState, RowError> {
             }),
         },
         installed_reported: row.flag("installed_reported")?,
-    })
+    };
+    stored.restore(&mut state, stopped_ms);
+    Ok(state)
 }
 
 /// Reads `code`.

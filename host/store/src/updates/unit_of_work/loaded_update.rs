@@ -17,7 +17,7 @@ use crate::{
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
     update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow},
-    updates::row,
+    updates::{deadlines::StoredDeadlines, row},
 };
 
 /// An update that a transaction reads and changes.
@@ -85,9 +85,10 @@ pub(super) async fn read(
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
+    let stopped_ms = tx.stopped_ms();
     rows.iter()
         .map(|row| {
-            let (update, revision) = row::update(row)?;
+            let (update, revision) = row::update(row, stopped_ms)?;
             Ok::<_, RowError>(LoadedUpdate {
                 update,
                 revision,
@@ -170,12 +171,14 @@ pub(super) async fn write<'a>(
     tenant: TenantId,
     changed: impl Iterator<Item = &'a LoadedUpdate>,
 ) -> Result<(), StoreError> {
-    let rows: Vec<_> = changed.map(json).collect();
+    let stopped_ms = tx.stopped_ms();
+    let rows: Vec<_> = changed.map(|loaded| json(loaded, stopped_ms)).collect();
     update_rows(tx, tenant, &rows).await
 }
 
-fn json(loaded: &LoadedUpdate) -> LoadedUpdateJson<'_> {
+fn json(loaded: &LoadedUpdate, stopped_ms: i64) -> LoadedUpdateJson<'_> {
     let state = &loaded.update.state;
+    let deadlines = StoredDeadlines::of(state, stopped_ms);
     let millis = |at: Option<Timestamp>| at.map(|at| at.0);
     LoadedUpdateJson {
         id: loaded.update.id.0,
@@ -193,10 +196,10 @@ fn json(loaded: &LoadedUpdate) -> LoadedUpdateJson<'_> {
         cancel_requests: loaded.cancel_requests,
         started_at: millis(state.started_at),
         completed_at: millis(state.completed_at),
-        timeout_at: state.timeout_at.0,
-        ends_at: state.ends_at.0,
-        soaks_until: millis(state.soaks_until),
-        waits_since: millis(state.waits_since),
+        timeout_at: deadlines.timeout_at,
+        ends_at: deadlines.ends_at,
+        soaks_until: deadlines.soaks_until,
+        waits_since: deadlines.waits_since,
         cancel_requested_at: millis(loaded.cancel_requested_at),
         rollback_processed_at: millis(loaded.rollback_processed_at),
         is_retried: i64::from(loaded.update.attempt.is_retried),
@@ -259,9 +262,10 @@ pub(super) async fn insert(
     new: &[(NewUpdate, InstalledBefore)],
 ) -> Result<Vec<(DeviceKey, UpdateId)>, StoreError> {
     const CREATE: &str = "create updates";
+    let stopped_ms = tx.stopped_ms();
     let rows = new
         .iter()
-        .map(new_update_json)
+        .map(|new| new_update_json(new, stopped_ms))
         .collect::<Result<Vec<_>, _>>()?;
     let sql = insert_sql(tx.dialect());
     let rows = sqlx::query(AssertSqlSafe(sql))
@@ -294,6 +298,7 @@ fn insert_sql(dialect: Dialect) -> String {
 
 fn new_update_json(
     (new, from): &(NewUpdate, InstalledBefore),
+    stopped_ms: i64,
 ) -> Result<NewUpdateJson<'_>, StoreError> {
     let purpose = new.campaign.map(|(_, purpose)| purpose);
     let wave = match purpose {
@@ -302,6 +307,7 @@ fn new_update_json(
     };
     let purpose = purpose.map(|purpose| PurposeName::from(purpose).as_str());
     let millis = |at: Option<Timestamp>| at.map(|at| at.0);
+    let deadlines = StoredDeadlines::of(&new.state, stopped_ms);
     Ok(NewUpdateJson {
         device_key: new.device.0,
         firmware_id: new.firmware.0,
@@ -316,9 +322,9 @@ fn new_update_json(
         created_at: new.created_at.0,
         started_at: millis(new.state.started_at),
         completed_at: millis(new.state.completed_at),
-        timeout_at: new.state.timeout_at.0,
-        ends_at: new.state.ends_at.0,
-        waits_since: millis(new.state.waits_since),
+        timeout_at: deadlines.timeout_at,
+        ends_at: deadlines.ends_at,
+        waits_since: deadlines.waits_since,
         installed_reported: i64::from(new.state.installed_reported),
         retry_count: new.attempt.count,
         retry_of: new.attempt.first.map(|id| id.0),

@@ -1,0 +1,36 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tidegate_core::{reporting_clock::ReportingClock, time::Timestamp};
+
+use super::StoreError;
+
+/// The reporting clock, which all servers of the database share.
+#[async_trait]
+pub trait Clocks: Send + Sync {
+    /// The clock as of its last heartbeat. The store converts deadlines by the clock that was last read or recorded.
+    async fn reporting_clock(&self) -> Result<ReportingClock, StoreError>;
+
+    /// Records a heartbeat; returns the clock.
+    async fn record_beat(&self, beat: Beat) -> Result<ReportingClock, StoreError>;
+}
+
+/// A heartbeat of a server that takes reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// Time of the heartbeat.
+    pub at: Timestamp,
+    /// Why devices could not report since the last heartbeat, if the server knows.
+    pub interruption: Option<Interruption>,
+    /// How long the clock stands still after it has stopped.
+    pub grace: Duration,
+}
+
+/// Why devices could not report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The server has just started. Other servers may have taken reports.
+    Start,
+    /// The server refused reports, because the database could not write them.
+    RefusedReports,
+}

@@ -1,0 +1,79 @@
+//! Heartbeats of the reporting clock.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use crate::{
+    Engine, Result,
+    ports::{Beat, Clock as _, Interruption},
+};
+
+/// A longer polling interval keeps the clock standing still as this one does.
+const MAX_INTERVAL: Duration = Duration::from_hours(1);
+
+impl Engine {
+    /// Records a heartbeat of the reporting clock if one is due. Must precede the deadlines of every round, because it
+    /// notices a gap and a jump of the time. Without effect if time is simulated.
+    pub async fn keep_reporting_clock(&self) -> Result<()> {
+        if !self.clock.is_wall_clock() {
+            return Ok(());
+        }
+        let now = self.now();
+        let clock = self.store().reporting_clock().await?;
+        let is_start = !self.interruptions.has_beaten.load(Ordering::Relaxed);
+        // While the clock stands still, the next heartbeat that is due is early enough.
+        let takes_refusals = clock.runs(now) || clock.is_beat_due(now);
+        let has_refused = takes_refusals
+            && self
+                .interruptions
+                .has_refused
+                .swap(false, Ordering::Relaxed);
+        if !(is_start || has_refused || clock.is_beat_due(now)) {
+            return Ok(());
+        }
+        let interruption = match (is_start, has_refused) {
+            (_, true) => Some(Interruption::RefusedReports),
+            (true, false) => Some(Interruption::Start),
+            (false, false) => None,
+        };
+        let beaten = self.record_beat(interruption, !clock.hears(now)).await;
+        if beaten.is_err() && has_refused {
+            self.interruptions.note_refusal();
+        }
+        beaten?;
+        self.interruptions.has_beaten.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn record_beat(&self, interruption: Option<Interruption>, is_gap: bool) -> Result<()> {
+        let grace = if interruption.is_some() || is_gap {
+            self.reporting_grace().await?
+        } else {
+            2 * self.settings.polling.interval
+        };
+        let beat = Beat {
+            at: self.now(),
+            interruption,
+            grace,
+        };
+        let clock = self.store().record_beat(beat).await?;
+        if clock.runs_from == Some(beat.at.plus(grace)) {
+            tracing::info!(
+                ?interruption,
+                grace_seconds = grace.as_secs(),
+                "devices could not report; deadlines of updates are extended"
+            );
+        }
+        Ok(())
+    }
+
+    /// Two polling intervals: the longest that is the default of a tenant.
+    async fn reporting_grace(&self) -> Result<Duration> {
+        let default = self.settings.polling.interval;
+        let tenants = self.store().tenants().await?;
+        let intervals = tenants.iter().map(|tenant| {
+            let interval = tenant.settings.polling.interval;
+            interval.unwrap_or(default)
+        });
+        Ok(2 * intervals.max().unwrap_or(default).min(MAX_INTERVAL))
+    }
+}

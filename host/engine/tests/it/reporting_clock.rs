@@ -1,0 +1,131 @@
+//! The server's own absence, a jump of its time, and refused reports: none of them is the silence of devices.
+
+use std::time::Duration;
+
+use tidegate_core::{
+    campaign::CampaignStatus, device::AttributeMode, feedback::Finished, id::CampaignId,
+    plugin::DecisionOutcome, update::UpdateStatus,
+};
+use tidegate_engine::{
+    Engine, Settings,
+    campaigns::{self, CampaignRequest},
+    devices::{self, Caller},
+    ports::Enrolment,
+};
+
+use crate::{
+    engine_fixture::{EngineFixture, campaign_request},
+    scripted_sandbox::decision,
+};
+
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Two polling intervals of the default settings.
+const GRACE: Duration = Duration::from_mins(10);
+
+/// A campaign with ten devices that are being updated since ten minutes, of thirty; it is rolled back if half of them
+/// fail.
+async fn in_flight() -> (EngineFixture, CampaignId) {
+    let fixture = EngineFixture::new(10).await;
+    fixture.clock.become_wall_clock();
+    let request = CampaignRequest {
+        failure_threshold_percent: 50,
+        ..campaign_request(fixture.add_firmware("1.1.0").await)
+    };
+    let id = fixture.create_and_start(request).await;
+    fixture.sandbox.decides(|_| {
+        Ok(decision(
+            &[(0, 1), (1, 2), (2, 7)],
+            DecisionOutcome::Proceed,
+        ))
+    });
+    fixture.tick(id).await;
+    pass(&fixture, &fixture.engine, Duration::from_mins(10)).await;
+    assert_eq!(fixture.counts(id).await.offered, 10);
+    (fixture, id)
+}
+
+/// Lets the time pass for a server that runs.
+async fn pass(fixture: &EngineFixture, server: &Engine, time: Duration) {
+    for _ in 0..time.as_secs() / HEARTBEAT.as_secs() {
+        fixture.clock.advance(HEARTBEAT);
+        campaigns::expire_batch(server).await.expect("a round");
+    }
+}
+
+/// Checks that no update has timed out, that every success is taken, and that the campaign goes on.
+async fn check_all_succeed(fixture: &EngineFixture, server: &Engine, id: CampaignId) {
+    assert_eq!(campaigns::expire_batch(server).await.expect("a round"), 0);
+    pass(fixture, server, GRACE).await;
+    assert_eq!(fixture.counts(id).await.timed_out, 0);
+    fixture.report_result(id, Finished::Success).await;
+    fixture.tick(id).await;
+    assert_eq!(fixture.counts(id).await.completed, 10);
+    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
+}
+
+/// Checks that silent devices time out after the twenty minutes that they had left.
+async fn check_silence_counts(fixture: &EngineFixture, server: &Engine, id: CampaignId) {
+    pass(fixture, server, Duration::from_mins(19)).await;
+    assert_eq!(fixture.counts(id).await.timed_out, 0);
+    pass(fixture, server, Duration::from_mins(2)).await;
+    assert_eq!(fixture.counts(id).await.timed_out, 10);
+    fixture.tick(id).await;
+    assert_ne!(fixture.status(id).await, CampaignStatus::InProgress);
+}
+
+#[tokio::test]
+async fn the_servers_absence_times_out_no_update() {
+    let (fixture, id) = in_flight().await;
+    fixture.clock.advance(Duration::from_hours(2));
+    let restarted = Engine::new(fixture.ports.clone(), Settings::default());
+    check_all_succeed(&fixture, &restarted, id).await;
+}
+
+#[tokio::test]
+async fn devices_that_stay_silent_after_the_absence_time_out() {
+    let (fixture, id) = in_flight().await;
+    fixture.clock.advance(Duration::from_hours(2));
+    let restarted = Engine::new(fixture.ports.clone(), Settings::default());
+    campaigns::expire_batch(&restarted).await.expect("a round");
+    pass(&fixture, &restarted, GRACE).await;
+    check_silence_counts(&fixture, &restarted, id).await;
+}
+
+#[tokio::test]
+async fn a_gap_of_the_loop_or_a_jump_of_the_time_times_out_no_update() {
+    let (fixture, id) = in_flight().await;
+    fixture.clock.advance(Duration::from_hours(2));
+    check_all_succeed(&fixture, &fixture.engine, id).await;
+}
+
+#[tokio::test]
+async fn a_time_in_which_reports_are_refused_times_out_no_update() {
+    let (fixture, id) = in_flight().await;
+    // The database is reached by the loop, not by the devices: no report may wait.
+    let settings = Settings {
+        waiting_reports: 0,
+        ..Settings::default()
+    };
+    let busy = Engine::new(fixture.ports.clone(), settings);
+    campaigns::expire_batch(&busy).await.expect("a round");
+    pass(&fixture, &busy, GRACE).await;
+    let caller = Caller {
+        tenant: fixture.tenant(),
+        device_id: fixture.updates(id).await.remove(0).device_id,
+        may_register: false,
+        enrolment: Enrolment::default(),
+        address: None,
+    };
+    for _ in 0..60 {
+        let data = [("a".to_owned(), Some("b".to_owned()))].into();
+        let refused = devices::report_attributes(&busy, &caller, AttributeMode::Merge, data);
+        refused.await.expect_err("no report may wait");
+        pass(&fixture, &busy, Duration::from_mins(1)).await;
+    }
+    let open = fixture.open(id).await;
+    assert!(
+        open.iter()
+            .all(|row| row.update.state.status == UpdateStatus::Offered)
+    );
+    check_all_succeed(&fixture, &fixture.engine, id).await;
+}

@@ -1,0 +1,90 @@
+//! The row of the reporting clock.
+
+use sqlx::AssertSqlSafe;
+use tidegate_core::{reporting_clock::ReportingClock, time::Timestamp};
+use tidegate_engine::ports::{Beat, Interruption, StoreError};
+
+use crate::{
+    database::{Database, Tx},
+    dialect::Dialect,
+    error::failed,
+    rows::{RowError, RowExt as _, row_error},
+};
+
+#[cfg(test)]
+mod tests;
+
+const READ: &str = "read the reporting clock";
+
+/// Reads the clock, also for later transactions of this server.
+pub(crate) async fn read(database: &Database) -> Result<ReportingClock, StoreError> {
+    let mut tx = database.read_single().await?;
+    let clock = row(&mut tx, "").await?.unwrap_or_default();
+    database.known_clock().set(clock);
+    Ok(clock)
+}
+
+/// Records a heartbeat.
+pub(crate) async fn record_beat(
+    database: &Database,
+    beat: Beat,
+) -> Result<ReportingClock, StoreError> {
+    let mut tx = database.write().await?;
+    let lock = tx.dialect().for_update();
+    let before = match row(&mut tx, lock).await? {
+        Some(clock) => clock,
+        // Written by a version without heartbeats.
+        None => ReportingClock {
+            beat_at: last_seen(&mut tx).await?,
+            ..ReportingClock::default()
+        },
+    };
+    let interrupted = match beat.interruption {
+        // Devices could report to other servers of the database.
+        Some(Interruption::Start) => tx.dialect() == Dialect::Sqlite,
+        Some(Interruption::RefusedReports) => true,
+        None => false,
+    };
+    let clock = before.beat(beat.at, interrupted, beat.grace);
+    sqlx::query(
+        "INSERT INTO reporting_clock (name, stopped_ms, beat_at, runs_from) VALUES ('updates', $1, $2, $3) \
+         ON CONFLICT (name) DO UPDATE SET stopped_ms = excluded.stopped_ms, beat_at = excluded.beat_at, \
+         runs_from = excluded.runs_from",
+    )
+    .bind(clock.stopped_ms)
+    .bind(clock.beat_at.map(|at| at.0))
+    .bind(clock.runs_from.map(|at| at.0))
+    .execute(tx.conn())
+    .await
+    .map_err(failed("record a heartbeat"))?;
+    tx.commit().await?;
+    database.known_clock().set(clock);
+    Ok(clock)
+}
+
+async fn row(tx: &mut Tx, lock: &'static str) -> Result<Option<ReportingClock>, StoreError> {
+    let sql = format!(
+        "SELECT stopped_ms, beat_at, runs_from FROM reporting_clock WHERE name = 'updates'{lock}"
+    );
+    let row = sqlx::query(AssertSqlSafe(sql))
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    let clock = row.map(|row| {
+        Ok::<_, RowError>(ReportingClock {
+            stopped_ms: row.take("stopped_ms")?,
+            beat_at: row.take::<Option<i64>>("beat_at")?.map(Timestamp),
+            runs_from: row.take::<Option<i64>>("runs_from")?.map(Timestamp),
+        })
+    });
+    clock.transpose().map_err(row_error(READ))
+}
+
+/// When any device was last seen.
+async fn last_seen(tx: &mut Tx) -> Result<Option<Timestamp>, StoreError> {
+    let at: Option<i64> = sqlx::query_scalar("SELECT MAX(last_seen) FROM devices")
+        .fetch_one(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    Ok(at.map(Timestamp))
+}

@@ -1,0 +1,17 @@
+use async_trait::async_trait;
+use tidegate_core::reporting_clock::ReportingClock;
+use tidegate_engine::ports::{Beat, Clocks, StoreError};
+
+use super::SqlStore;
+use crate::reporting_clock;
+
+#[async_trait]
+impl Clocks for SqlStore {
+    async fn reporting_clock(&self) -> Result<ReportingClock, StoreError> {
+        reporting_clock::read(&self.database).await
+    }
+
+    async fn record_beat(&self, beat: Beat) -> Result<ReportingClock, StoreError> {
+        reporting_clock::record_beat(&self.database, beat).await
+    }
+}
