@@ -2,6 +2,7 @@
 
 mod confirmation;
 mod deadline;
+mod late_success;
 mod options;
 mod retry;
 mod retry_policy;
@@ -125,6 +126,8 @@ pub enum UpdateEvent {
     Retrieved,
     /// The device sent feedback.
     Feedback(Feedback),
+    /// The device reported success after the update timed out, and before it was offered a later update.
+    LateSuccess(Feedback),
     /// An operator, a campaign or a policy cancels the update.
     CancelRequested,
     /// An operator ends a cancelling or verifying update without waiting for the device.
@@ -200,6 +203,11 @@ impl UpdateState {
             UpdateEvent::Feedback(feedback) => {
                 let interpreted = self.interpret_feedback(feedback, now);
                 self.apply_feedback(&interpreted, now)?
+                    .with_last_report(&interpreted)
+            }
+            UpdateEvent::LateSuccess(feedback) => {
+                let interpreted = self.interpret_feedback(feedback, now);
+                self.apply_late_success(&interpreted, now)?
                     .with_last_report(&interpreted)
             }
             UpdateEvent::CancelRequested => self.request_cancel(now)?,

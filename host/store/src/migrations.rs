@@ -81,6 +81,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "reporting_clock",
         include_str!("../../../migrations/0013_reporting_clock.sql"),
     ),
+    (
+        14,
+        "late_success",
+        include_str!("../../../migrations/0014_late_success.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr};
 use tidegate_core::{
-    Named as _, campaign::CampaignStatus, device::DeviceState, id::TenantId, time::Timestamp,
-    update::UpdateStatus,
+    Named as _,
+    campaign::CampaignStatus,
+    device::DeviceState,
+    id::TenantId,
+    time::Timestamp,
+    update::{Update, UpdateStatus},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -127,6 +131,27 @@ impl TenantCounters {
     ) {
         self.add_update_status(tenant, before, after, at);
         self.add_update_status(tenant, None, UpdateStatus::Scheduled, at);
+    }
+
+    /// Takes back that an update timed out: it counts as scheduled.
+    pub(crate) fn uncount_timeout(&mut self, tenant: TenantId, update: &Update) {
+        let status = update.state.status.as_str();
+        self.add(tenant, CounterKind::UpdatesByStatus, status, -1);
+        let scheduled = UpdateStatus::Scheduled.as_str();
+        self.add(tenant, CounterKind::UpdatesByStatus, scheduled, 1);
+        if let Some(at) = update
+            .state
+            .completed_at
+            .filter(|_| !update.attempt.is_retried)
+        {
+            self.add(tenant, CounterKind::FailedInHour, &hour_key(at), -1);
+        }
+    }
+
+    /// Takes back that a retry was scheduled.
+    pub(crate) fn uncount_scheduled(&mut self, tenant: TenantId) {
+        let scheduled = UpdateStatus::Scheduled.as_str();
+        self.add(tenant, CounterKind::UpdatesByStatus, scheduled, -1);
     }
 
     fn add_update_status(

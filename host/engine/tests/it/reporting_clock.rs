@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use tidegate_core::{
-    campaign::CampaignStatus, device::AttributeMode, feedback::Finished, id::CampaignId,
-    plugin::DecisionOutcome, update::UpdateStatus,
+    campaign::CampaignStatus,
+    device::AttributeMode,
+    feedback::Finished,
+    id::CampaignId,
+    plugin::DecisionOutcome,
+    update::{UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::{
     Engine, Settings,
@@ -14,7 +18,7 @@ use tidegate_engine::{
 };
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request},
+    engine_fixture::{EngineFixture, campaign_request, feedback},
     scripted_sandbox::decision,
 };
 
@@ -128,4 +132,20 @@ async fn a_time_in_which_reports_are_refused_times_out_no_update() {
             .all(|row| row.update.state.status == UpdateStatus::Offered)
     );
     check_all_succeed(&fixture, &fixture.engine, id).await;
+}
+
+#[tokio::test]
+async fn the_failure_ceiling_is_judged_on_late_successes() {
+    let (fixture, id) = in_flight().await;
+    // The devices are silent for half an hour, and then they report success.
+    pass(&fixture, &fixture.engine, Duration::from_mins(21)).await;
+    assert_eq!(fixture.counts(id).await.timed_out, 10);
+    for row in fixture.updates(id).await {
+        let success = UpdateEvent::Feedback(feedback(Finished::Success));
+        fixture.report(&row, success).await;
+    }
+    fixture.tick(id).await;
+    let counts = fixture.counts(id).await;
+    assert_eq!((counts.completed, counts.timed_out), (10, 0));
+    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
 }

@@ -7,6 +7,7 @@ use tidegate_core::{
     update::UpdateStatus,
 };
 use tidegate_engine::{
+    campaigns,
     devices::{self, Caller},
     ports::Enrolment,
 };
@@ -365,5 +366,27 @@ async fn unusual_texts_are_stored() -> anyhow::Result<()> {
         .await?;
     assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(server.status(update).await?, Some(UpdateStatus::Failed));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_success_after_the_timeout_is_taken() -> anyhow::Result<()> {
+    let (server, update) = offered().await?;
+    server.clock.advance(31 * 60);
+    assert_eq!(campaigns::expire_batch(&server.engine).await?, 1);
+    for (execution, finished, status, expected) in [
+        ("proceeding", "none", 410, UpdateStatus::TimedOut),
+        ("closed", "failure", 410, UpdateStatus::TimedOut),
+        ("closed", "success", 200, UpdateStatus::Completed),
+        ("closed", "success", 200, UpdateStatus::Completed),
+        ("closed", "failure", 410, UpdateStatus::Completed),
+    ] {
+        let body = feedback(execution, finished);
+        let response = server
+            .send_feedback("deploymentBase", update, &body)
+            .await?;
+        assert_eq!(response.status, status, "{execution} {finished}");
+        assert_eq!(server.status(update).await?, Some(expected));
+    }
     Ok(())
 }

@@ -131,7 +131,7 @@ async fn failures(
 ) -> Result<HashMap<i64, Vec<Failure>>, StoreError> {
     let rows = sqlx::query(
         "SELECT wave, code, devices FROM wave_failures WHERE tenant_id = $1 AND campaign_id = $2 \
-         ORDER BY devices DESC, code",
+         AND devices > 0 ORDER BY devices DESC, code",
     )
     .bind(tenant.0)
     .bind(id.0)

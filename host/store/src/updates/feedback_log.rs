@@ -209,7 +209,9 @@ pub(super) fn feedback<'a>(
     at: Timestamp,
 ) -> Option<(Cow<'a, Feedback>, bool)> {
     match event {
-        UpdateEvent::Feedback(feedback) => Some((state.interpret_feedback(feedback, at), false)),
+        UpdateEvent::Feedback(feedback) | UpdateEvent::LateSuccess(feedback) => {
+            Some((state.interpret_feedback(feedback, at), false))
+        }
         UpdateEvent::ConfirmationFeedback(feedback) | UpdateEvent::Declined(feedback) => {
             Some((Cow::Borrowed(feedback), false))
         }

@@ -8,7 +8,7 @@ use tidegate_core::{
     Named as _,
     device::AutoConfirm,
     feedback::Execution,
-    id::{DeviceKey, TenantId, UpdateId},
+    id::{TenantId, UpdateId},
     log::LogSource,
     time::Timestamp,
     update::{UpdateEvent, UpdateStatus},
@@ -24,7 +24,7 @@ use super::{
     feedback_log::{FeedbackKey, FeedbackLog, LogPosition, feedback},
     installed_report,
     log::NewLogLines,
-    unit_of_work::UpdateUnitOfWork,
+    unit_of_work::{LoadedUpdate, UpdateUnitOfWork},
 };
 use crate::{
     audit::{self, AuditEntry},
@@ -231,7 +231,7 @@ fn record_event(
         .loaded(id)
         .filter(|loaded| loaded.update.device == report.device);
     let loaded = loaded.ok_or(RecordError::NotFound)?;
-    let event = effective_event(work, report.device, event);
+    let event = effective_event(work, loaded, event);
     let before = &loaded.update.state;
     let transition = before.clone().after(&event, report.at);
     let campaign = loaded.update.campaign.map(|(campaign, _)| campaign);
@@ -290,17 +290,22 @@ fn record_event(
     Ok(Effects::of_update(changed, campaign))
 }
 
-/// A denial of a device with auto-confirm is final.
+/// A denial of a device with auto-confirm is final. A success may arrive after the update timed out.
 fn effective_event<'a>(
     work: &UpdateUnitOfWork,
-    device: DeviceKey,
+    loaded: &LoadedUpdate,
     event: &'a UpdateEvent,
 ) -> Cow<'a, UpdateEvent> {
-    let auto_confirms = || {
-        let device = work.device(device);
-        device.is_some_and(|device| device.auto_confirms)
+    let device = work.device(loaded.update.device);
+    let auto_confirms = || device.is_some_and(|device| device.auto_confirms);
+    let may_be_late = || {
+        let timed_out = device.and_then(|device| device.timed_out_update);
+        timed_out == Some(loaded.update.id)
     };
     match event {
+        UpdateEvent::Feedback(feedback) if may_be_late() => {
+            Cow::Owned(UpdateEvent::LateSuccess(feedback.clone()))
+        }
         UpdateEvent::ConfirmationFeedback(answer)
             if answer.execution == Execution::Denied && auto_confirms() =>
         {

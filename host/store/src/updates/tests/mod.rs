@@ -4,6 +4,7 @@ mod confirmation;
 mod counters;
 mod feedback;
 mod installed_report;
+mod late_success;
 mod log;
 mod single_updates;
 mod soak;

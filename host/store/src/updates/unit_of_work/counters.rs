@@ -88,6 +88,28 @@ impl CampaignCounters {
         }
     }
 
+    /// Takes back that an update timed out: it counts as scheduled. `is_processed`: by a rollback.
+    pub(super) fn uncount_timeout(&mut self, update: &Update, is_processed: bool) {
+        let Some((campaign, purpose)) = update.campaign else {
+            return;
+        };
+        let campaign = self.0.entry(campaign).or_default();
+        match purpose {
+            Purpose::Forward { wave } => {
+                campaign.open_updates += 1;
+                campaign.rollback_pending -= i64::from(!is_processed);
+                let buckets = &mut campaign.waves.entry(wave).or_default().buckets;
+                *buckets.entry(update.state.status.bucket()).or_default() -= 1;
+                *buckets.entry(UpdateStatus::Scheduled.bucket()).or_default() += 1;
+                campaign.add_end(wave, update, -1);
+            }
+            Purpose::Rollback => {
+                campaign.open_rollbacks += 1;
+                campaign.rollback_failed -= 1;
+            }
+        }
+    }
+
     /// Counts admitted devices. `gone` of them were deleted or skipped, and count as cancelled.
     pub(super) fn count_admitted(
         &mut self,
@@ -243,13 +265,20 @@ impl CampaignDelta {
         if after == UpdateStatus::Rejected {
             return;
         }
-        if let Some(error) = &update.state.error {
-            *self.failures.entry((wave, error.code.clone())).or_default() += 1;
-        }
         // An update that was completed at creation has no duration.
-        if let (Some(_), Some(end)) = (before, update.state.completed_at) {
+        if before.is_some() {
+            self.add_end(wave, update, 1);
+        }
+    }
+
+    /// Counts the error and the duration of an ended update, or takes them back.
+    fn add_end(&mut self, wave: u32, update: &Update, delta: i64) {
+        if let Some(error) = &update.state.error {
+            *self.failures.entry((wave, error.code.clone())).or_default() += delta;
+        }
+        if let Some(end) = update.state.completed_at {
             let took = end.since(update.state.timeout_starts_at(update.offered_at()));
-            *self.durations.entry(bucket(took)).or_default() += 1;
+            *self.durations.entry(bucket(took)).or_default() += delta;
         }
     }
 

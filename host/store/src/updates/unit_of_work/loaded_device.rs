@@ -33,6 +33,8 @@ pub(crate) struct DeviceRow {
     pub(crate) sw_version: Option<String>,
     pub(crate) installed_firmware: Option<FirmwareId>,
     pub(crate) installed_update: Option<UpdateId>,
+    /// The update that timed out, until the device is offered a later one or completes one.
+    pub(crate) timed_out_update: Option<UpdateId>,
     /// The version of the last completed update.
     pub(crate) expected_version: Option<String>,
     /// Since when the device reports another version than `expected_version`.
@@ -90,6 +92,7 @@ impl DeviceRow {
         self.sw_version = Some(update.to_version.clone());
         self.expected_version = Some(update.to_version.clone());
         self.drifted_at = None;
+        self.timed_out_update = None;
     }
 
     pub(super) fn traits(&self) -> DeviceTraits {
@@ -115,7 +118,7 @@ pub(super) async fn lock(
     );
     let sql = format!(
         "SELECT id, device_id, state, hw_model, hw_revision, sw_version, installed_firmware_id, installed_update_id, \
-         expected_version, drifted_at, attribute_change_seq, mode, pinned, feed, wants_attributes, auto_confirm_at, \
+         timed_out_update_id, expected_version, drifted_at, attribute_change_seq, mode, pinned, feed, wants_attributes, auto_confirm_at, \
          {TOKEN_COLUMNS}, polling_seconds FROM devices \
          WHERE +tenant_id = $1 AND {wanted} ORDER BY id{lock}"
     );
@@ -145,6 +148,9 @@ fn from_row(row: &AnyRow) -> Result<DeviceRow, RowError> {
         installed_update: row
             .take::<Option<i32>>("installed_update_id")?
             .map(UpdateId),
+        timed_out_update: row
+            .take::<Option<i32>>("timed_out_update_id")?
+            .map(UpdateId),
         expected_version: row.take("expected_version")?,
         drifted_at: row.take::<Option<i64>>("drifted_at")?.map(Timestamp),
         attribute_change_seq: row.take("attribute_change_seq")?,
@@ -170,6 +176,7 @@ struct DeviceJson<'a> {
     sw_version_key: Option<String>,
     installed_firmware_id: Option<i64>,
     installed_update_id: Option<i32>,
+    timed_out_update_id: Option<i32>,
     expected_version: Option<&'a str>,
     drifted_at: Option<i64>,
     attribute_change_seq: i64,
@@ -188,6 +195,7 @@ impl UpdatableRow for DeviceJson<'_> {
         ("sw_version_key", ColumnType::Text),
         ("installed_firmware_id", ColumnType::Int),
         ("installed_update_id", ColumnType::Int),
+        ("timed_out_update_id", ColumnType::Int),
         ("expected_version", ColumnType::Text),
         ("drifted_at", ColumnType::Int),
         ("attribute_change_seq", ColumnType::Int),
@@ -220,6 +228,7 @@ pub(super) async fn write(
                 sw_version_key: after.sw_version.as_deref().map(sort_key),
                 installed_firmware_id: after.installed_firmware.map(|id| id.0),
                 installed_update_id: after.installed_update.map(|id| id.0),
+                timed_out_update_id: after.timed_out_update.map(|id| id.0),
                 expected_version: after.expected_version.as_deref(),
                 drifted_at: after.drifted_at.map(|at| at.0),
                 attribute_change_seq: after.attribute_change_seq,

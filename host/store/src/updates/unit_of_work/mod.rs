@@ -5,6 +5,7 @@
 
 mod counters;
 mod histogram;
+mod late_success;
 mod loaded_device;
 mod loaded_update;
 mod retries;
@@ -45,6 +46,8 @@ pub(crate) struct UpdateUnitOfWork {
     updates: BTreeMap<UpdateId, LoadedUpdate>,
     by_device: HashMap<DeviceKey, Vec<UpdateId>>,
     counters: CampaignCounters,
+    /// Retries that were never offered and are not needed any more.
+    withdrawn_retries: Vec<UpdateId>,
     /// Retries of failed updates, which are inserted after all other changes are written.
     pending_retries: BTreeMap<DeviceKey, Vec<Update>>,
 }
@@ -77,6 +80,7 @@ impl UpdateUnitOfWork {
             updates: BTreeMap::new(),
             by_device: HashMap::new(),
             counters: CampaignCounters::default(),
+            withdrawn_retries: Vec::new(),
             pending_retries: BTreeMap::new(),
         };
         for loaded in updates {
@@ -163,7 +167,7 @@ impl UpdateUnitOfWork {
         let Some(loaded) = self.updates.get_mut(&id) else {
             return false;
         };
-        let before = loaded.update.state.status;
+        let mut before = loaded.update.state.status;
         if after.differs_only_in_report(&loaded.update.state) {
             loaded.changed |= after != loaded.update.state;
             loaded.update.state = after;
@@ -172,6 +176,12 @@ impl UpdateUnitOfWork {
         if before != UpdateStatus::Cancelling && after.status == UpdateStatus::Cancelling {
             loaded.cancel_requests += 1;
         }
+        if before == UpdateStatus::TimedOut {
+            before = self.undo_timeout(id, tenant_counters);
+        }
+        let Some(loaded) = self.updates.get_mut(&id) else {
+            return false;
+        };
         loaded.update.state = after;
         // The device learns nothing from its own retrieval: the revision does not change.
         if *event != UpdateEvent::Retrieved {
@@ -283,6 +293,13 @@ impl UpdateUnitOfWork {
         let is_installed = before.is_some() && update.state.status == UpdateStatus::Completed;
         if is_installed && update.state.options.update_type.installs() {
             device.set_installed(update);
+        }
+        if update.state.status == UpdateStatus::TimedOut {
+            device.timed_out_update = Some(update.id);
+        } else if matches!(before, None | Some(UpdateStatus::Scheduled))
+            || device.timed_out_update == Some(update.id)
+        {
+            device.timed_out_update = None;
         }
         device.wants_attributes |= is_installed;
         // Requests the attributes: a device that reported its version too early would not report it again.
@@ -414,6 +431,7 @@ impl UpdateUnitOfWork {
         tenant_counters: &mut TenantCounters,
     ) -> Result<(), StoreError> {
         self.set_clocks();
+        late_success::delete(tx, self.tenant, &self.withdrawn_retries).await?;
         let changed = self.updates.values().filter(|loaded| loaded.changed);
         loaded_update::write(tx, self.tenant, changed).await?;
         retries::insert(

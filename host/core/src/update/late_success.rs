@@ -1,0 +1,106 @@
+//! A success after the update timed out: the device was silent, but not idle.
+
+use super::{EventError, UpdateState, UpdateStatus};
+use crate::{feedback::Feedback, time::Timestamp};
+
+impl UpdateState {
+    /// Takes feedback of success after a time-out. The caller has checked that the device was offered no later update.
+    pub(super) fn apply_late_success(
+        self,
+        feedback: &Feedback,
+        now: Timestamp,
+    ) -> Result<Self, EventError> {
+        let was_confirmed = self.options.confirmation.is_none() || self.started_at.is_some();
+        if self.status != UpdateStatus::TimedOut || !was_confirmed {
+            return Err(EventError::Closed);
+        }
+        let after = self.reopened(now).apply_feedback(feedback, now)?;
+        match after.status {
+            UpdateStatus::Completed | UpdateStatus::Verifying => Ok(after),
+            _ => Err(EventError::Closed),
+        }
+    }
+
+    /// The update as if it had not timed out, with its whole time.
+    fn reopened(mut self, now: Timestamp) -> Self {
+        self.status = UpdateStatus::Installing;
+        self.completed_at = None;
+        self.error = None;
+        self.ends_at = now.plus(self.options.timeouts.update);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{
+        super::{Confirmation, OnDenied, SuccessCriteria, UpdateEvent, UpdateOptions},
+        *,
+    };
+    use crate::feedback::{Execution, Finished};
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn timed_out(success_criteria: SuccessCriteria, options: UpdateOptions) -> UpdateState {
+        let offered = UpdateState::offered(success_criteria, options, Timestamp(0));
+        let end = offered.timeout_at;
+        let ended = offered.after(&UpdateEvent::DeadlinePassed, end);
+        let ended = ended.expect("an overdue update");
+        assert_eq!(ended.status, UpdateStatus::TimedOut);
+        ended
+    }
+
+    fn late(
+        state: UpdateState,
+        execution: Execution,
+        finished: Finished,
+    ) -> Result<UpdateState, EventError> {
+        let feedback = Feedback::new(execution, finished);
+        state.after(&UpdateEvent::LateSuccess(feedback), Timestamp(1_000_000))
+    }
+
+    #[test]
+    fn a_success_after_the_timeout_counts_and_nothing_else_does() {
+        use Execution as E;
+        use Finished as F;
+        use SuccessCriteria as C;
+        use UpdateStatus as S;
+        for (criteria, execution, finished, expected) in [
+            (C::Reported, E::Closed, F::Success, Ok(S::Completed)),
+            (C::Reported, E::Closed, F::None, Ok(S::Completed)),
+            (C::Attested, E::Closed, F::Success, Ok(S::Verifying)),
+            (C::Reported, E::Closed, F::Failure, Err(EventError::Closed)),
+            (C::Reported, E::Proceeding, F::None, Err(EventError::Closed)),
+            (C::Reported, E::Downloaded, F::None, Err(EventError::Closed)),
+        ] {
+            let state = timed_out(criteria, UpdateOptions::forced(MINUTE));
+            let after = late(state, execution, finished);
+            assert_eq!(after.map(|after| after.status), expected, "{execution:?}");
+        }
+        let verifying = late(
+            timed_out(C::Attested, UpdateOptions::forced(MINUTE)),
+            E::Closed,
+            F::Success,
+        );
+        let verifying = verifying.expect("taken");
+        assert_eq!(verifying.timeout_at, Timestamp(1_060_000));
+        assert_eq!((verifying.completed_at, verifying.error), (None, None));
+        assert!(verifying.installed_reported);
+    }
+
+    #[test]
+    fn an_update_that_was_never_confirmed_stays_timed_out() {
+        let options = UpdateOptions {
+            confirmation: Some(Confirmation {
+                on_denied: OnDenied::Reject,
+                timeout: MINUTE,
+            }),
+            ..UpdateOptions::forced(MINUTE)
+        };
+        let state = timed_out(SuccessCriteria::Reported, options);
+        let after = late(state, Execution::Closed, Finished::Success);
+        assert_eq!(after, Err(EventError::Closed));
+    }
+}
