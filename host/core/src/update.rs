@@ -2,6 +2,7 @@
 
 mod confirmation;
 mod deadline;
+mod file_fetch;
 mod late_success;
 mod options;
 mod retry;
@@ -14,6 +15,7 @@ mod waiting;
 mod window;
 
 pub use confirmation::DENIED;
+pub use file_fetch::FileFetch;
 pub use options::{
     Confirmation, HandlingType, OnDenied, Timeouts, UpdateOptions, UpdateType, UpdateTypeName,
 };
@@ -90,6 +92,8 @@ pub struct UpdateState {
     pub progress: Option<(u32, u32)>,
     /// Last reported execution, for operators; does not affect the state machine.
     pub phase: Option<Execution>,
+    /// How far the device has fetched the files; `None`: not that the server saw.
+    pub fetch: Option<FileFetch>,
     /// Last reported status code, for operators.
     pub code: Option<i32>,
     /// When the device first started it.
@@ -124,6 +128,10 @@ pub struct UpdateError {
 pub enum UpdateEvent {
     /// The device fetched the deployment.
     Retrieved,
+    /// The device began to fetch a file.
+    FetchBegun,
+    /// The device has fetched the files whole, and fetches none.
+    FetchCompleted,
     /// The device sent feedback.
     Feedback(Feedback),
     /// The device reported success after the update timed out, and before it was offered a later update.
@@ -181,6 +189,7 @@ impl UpdateState {
             options,
             progress: None,
             phase: None,
+            fetch: None,
             code: None,
             started_at: None,
             completed_at: None,
@@ -200,6 +209,8 @@ impl UpdateState {
         let before = self.status;
         let mut after = match event {
             UpdateEvent::Retrieved => self.advance(UpdateStatus::Downloading, now),
+            UpdateEvent::FetchBegun => self.begin_fetch(now),
+            UpdateEvent::FetchCompleted => self.complete_fetch(now),
             UpdateEvent::Feedback(feedback) => {
                 let interpreted = self.interpret_feedback(feedback, now);
                 self.apply_feedback(&interpreted, now)?
@@ -238,11 +249,13 @@ impl UpdateState {
         Ok(after)
     }
 
-    /// True if the states differ at most in what the device last reported ([`Self::phase`], [`Self::code`]).
+    /// True if the states differ at most in what the device last reported ([`Self::phase`], [`Self::code`]) and fetched
+    /// ([`Self::fetch`]).
     pub fn differs_only_in_report(&self, other: &Self) -> bool {
-        let (phase, code) = (other.phase, other.code);
+        let (phase, code, fetch) = (other.phase, other.code, other.fetch);
         let with_other_report = Self {
             phase,
+            fetch,
             code,
             ..self.clone()
         };
@@ -290,9 +303,15 @@ impl UpdateState {
             (Execution::Downloaded, _) if !self.options.update_type.installs() => {
                 self.apply_success(now)
             }
-            (Execution::Downloaded | Execution::Proceeding, _) => {
+            (Execution::Downloaded, _) => {
+                self.fetch = Some(FileFetch::Complete);
                 self.advance(UpdateStatus::Installing, now)
             }
+            // Many devices report this before they download.
+            (Execution::Proceeding, _) if self.fetch == Some(FileFetch::Begun) => {
+                self.advance(UpdateStatus::Downloading, now)
+            }
+            (Execution::Proceeding, _) => self.advance(UpdateStatus::Installing, now),
             (Execution::Download | Execution::Scheduled | Execution::Resumed, _) => {
                 self.advance(UpdateStatus::Downloading, now)
             }

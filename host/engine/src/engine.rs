@@ -5,6 +5,7 @@ use tidegate_core::{id::TenantId, time::Timestamp};
 use crate::{
     Actor, Authorized, Caches, ClusterClock, Ctx, Error, Files, HealthRegistry, PluginCalls, Ports,
     Result, Role, ServerCtx, Settings, Signals, UpdateWriter,
+    file_fetches::FileFetches,
     idempotency::IdempotencyKeys,
     interruptions::Interruptions,
     last_seen_buffer::LastSeenBuffer,
@@ -24,6 +25,8 @@ pub struct Engine {
     pub(crate) caches: Arc<Caches>,
     /// Last-seen times that are not written yet.
     pub(crate) last_seen: LastSeenBuffer,
+    /// What devices are fetching.
+    pub(crate) file_fetches: FileFetches,
     /// Writes reports and single updates.
     pub(crate) update_writer: UpdateWriter,
     /// Calls plugins.
@@ -62,6 +65,7 @@ impl Engine {
             settings,
             caches,
             last_seen: LastSeenBuffer::default(),
+            file_fetches: FileFetches::default(),
             update_writer,
             interruptions: Interruptions::default(),
             health: Arc::default(),

@@ -17,6 +17,7 @@ mod ctx;
 mod engine;
 mod error;
 mod error_chain;
+mod file_fetches;
 mod files;
 mod gc;
 mod health;

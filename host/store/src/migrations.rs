@@ -86,6 +86,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "late_success",
         include_str!("../../../migrations/0014_late_success.sql"),
     ),
+    (
+        15,
+        "file_fetch",
+        include_str!("../../../migrations/0015_file_fetch.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

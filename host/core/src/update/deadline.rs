@@ -25,6 +25,8 @@ impl UpdateState {
             (_, Some(phase)) => self.deadline_in_window(now, phase),
             // A cancellation does not wait for the window, although the update may have.
             (UpdateStatus::Cancelling, _) => now.plus(timeouts.update),
+            // The soak began in this step.
+            (UpdateStatus::Verifying, _) => self.soaks_until.unwrap_or(self.ends_at),
             _ => self.ends_at,
         };
         self.timeout_at = self.ends_at.min(end_of_phase);
@@ -41,7 +43,7 @@ impl UpdateState {
     pub(super) fn phase_timeout(&self) -> Option<Duration> {
         match self.status {
             UpdateStatus::Downloading => self.options.timeouts.download,
-            UpdateStatus::Installing => self.options.timeouts.install,
+            UpdateStatus::Installing => self.install_timeout(),
             _ => None,
         }
     }

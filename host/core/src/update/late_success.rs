@@ -22,10 +22,11 @@ impl UpdateState {
     }
 
     /// The update as if it had not timed out, with its whole time.
-    fn reopened(mut self, now: Timestamp) -> Self {
+    pub(super) fn reopened(mut self, now: Timestamp) -> Self {
         self.status = UpdateStatus::Installing;
         self.completed_at = None;
         self.error = None;
+        self.soaks_until = None;
         self.ends_at = now.plus(self.options.timeouts.update);
         self
     }
@@ -36,7 +37,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{
-        super::{Confirmation, OnDenied, SuccessCriteria, UpdateEvent, UpdateOptions},
+        super::{Confirmation, OnDenied, SuccessCriteria, UpdateEvent, UpdateOptions, UpdateType},
         *,
     };
     use crate::feedback::{Execution, Finished};
@@ -88,6 +89,33 @@ mod tests {
         assert_eq!(verifying.timeout_at, Timestamp(1_060_000));
         assert_eq!((verifying.completed_at, verifying.error), (None, None));
         assert!(verifying.installed_reported);
+    }
+
+    #[test]
+    fn a_device_that_reports_the_new_version_after_the_timeout_has_succeeded() {
+        let report = |criteria, options, is_target| {
+            let event = UpdateEvent::VersionReported { is_target };
+            let after = timed_out(criteria, options).after(&event, Timestamp(1_000_000));
+            after.expect("versions are never refused")
+        };
+        let forced = || UpdateOptions::forced(MINUTE);
+        for criteria in [SuccessCriteria::Reported, SuccessCriteria::Attested] {
+            let after = report(criteria, forced(), true);
+            assert_eq!(after.status, UpdateStatus::Completed);
+            assert_eq!(after.error, None);
+            let other = report(criteria, forced(), false);
+            assert_eq!(other.status, UpdateStatus::TimedOut);
+        }
+        let soaked = report(SuccessCriteria::Soaked(MINUTE), forced(), true);
+        assert_eq!(soaked.status, UpdateStatus::Verifying);
+        assert_eq!(soaked.soaks_until, Some(Timestamp(1_060_000)));
+        assert_eq!(soaked.timeout_at, Timestamp(1_060_000));
+        let download_only = UpdateOptions {
+            update_type: UpdateType::DownloadOnly,
+            ..forced()
+        };
+        let after = report(SuccessCriteria::Reported, download_only, true);
+        assert_eq!(after.status, UpdateStatus::TimedOut);
     }
 
     #[test]

@@ -61,6 +61,13 @@ impl SuccessCriteria {
 impl UpdateState {
     /// Applies a reported version.
     pub(super) fn apply_version_report(mut self, is_target: bool, now: Timestamp) -> Self {
+        let installs = self.options.update_type.installs();
+        if self.status == UpdateStatus::TimedOut && is_target && installs {
+            // The device was silent, but not idle.
+            self = self.reopened(now);
+            self.status = UpdateStatus::Verifying;
+            self.installed_reported = true;
+        }
         if self.status != UpdateStatus::Verifying {
             return self;
         }

@@ -2,12 +2,12 @@ use std::{io, ops::Range, sync::Arc};
 
 use tidegate_core::{
     firmware::{Artifact, Firmware, Module},
-    id::{FirmwareId, ModuleId, TenantId},
+    id::{DeviceKey, FirmwareId, ModuleId, TenantId, UpdateId},
     time::Timestamp,
     update::UpdateStatus,
 };
 
-use super::{Caller, caller_view::caller_view};
+use super::{Caller, caller_view::caller_view, fetch::FetchedUpdate};
 use crate::{
     Engine, Error, Result,
     ports::{ByteStream, PageRequest, PollView, UpdateFilter},
@@ -23,6 +23,8 @@ pub struct ArtifactDownload {
     pub artifact: Artifact,
     /// When the firmware was uploaded.
     pub created_at: Timestamp,
+    /// The open update that it is fetched for.
+    fetch: Option<FetchedUpdate>,
 }
 
 /// Finds a file of a module that the device may fetch: one of the firmware of an open update, or of its last completed
@@ -34,31 +36,53 @@ pub async fn artifact(
     filename: &str,
 ) -> Result<ArtifactDownload> {
     let absent = || Error::not_found("file", filename);
-    let (firmware, module) = find_module_for(engine, caller, module)
+    let found = find_module_for(engine, caller, module)
         .await?
         .ok_or_else(absent)?;
-    let mut artifacts = firmware.modules[module].artifacts.iter();
+    let module = &found.firmware.modules[found.index];
+    let mut artifacts = module.artifacts.iter();
     let artifact = artifacts.find(|artifact| artifact.filename == filename);
+    let modules = found.firmware.modules.iter();
+    let files = modules.map(|module| module.artifacts.len()).sum();
+    let fetch = found.update.map(|(update, status)| FetchedUpdate {
+        update,
+        status,
+        caller: caller.clone(),
+        device: found.device,
+        module: module.id,
+        files,
+    });
     Ok(ArtifactDownload {
         artifact: artifact.ok_or_else(absent)?.clone(),
-        created_at: firmware.created_at,
+        created_at: found.firmware.created_at,
+        fetch,
     })
 }
 
 /// Finds a module of a firmware that the device may fetch, as [`artifact`] does.
 pub async fn module(engine: &Engine, caller: &Caller, id: ModuleId) -> Result<Module> {
-    let (firmware, index) = find_module_for(engine, caller, id)
+    let found = find_module_for(engine, caller, id)
         .await?
         .ok_or_else(|| Error::not_found("module", id))?;
-    Ok(firmware.modules[index].clone())
+    Ok(found.firmware.modules[found.index].clone())
 }
 
-/// The firmware of a module and the module's index in it, if the device may fetch it.
+/// A module that a device may fetch.
+struct FoundModule {
+    firmware: Arc<Firmware>,
+    /// Its index in the firmware.
+    index: usize,
+    device: DeviceKey,
+    /// The open update to the firmware.
+    update: Option<(UpdateId, UpdateStatus)>,
+}
+
+/// Finds a module, if the device may fetch it.
 async fn find_module_for(
     engine: &Engine,
     caller: &Caller,
     module: ModuleId,
-) -> Result<Option<(Arc<Firmware>, usize)>> {
+) -> Result<Option<FoundModule>> {
     let tenant = caller.tenant;
     let Some(view) = caller_view(engine, caller).await? else {
         return Ok(None);
@@ -72,30 +96,58 @@ async fn find_module_for(
     else {
         return Ok(None);
     };
-    if !may_fetch(engine, tenant, &view, firmware.id).await? {
+    let Some(permit) = may_fetch(engine, tenant, &view, firmware.id).await? else {
         return Ok(None);
-    }
+    };
     engine
         .last_seen
         .record(caller.last_seen(view.device, engine.now()));
     let mut modules = firmware.modules.iter();
     let index = modules.position(|other| other.id == module);
-    Ok(index.map(|index| (firmware, index)))
+    Ok(index.map(|index| FoundModule {
+        firmware,
+        index,
+        device: view.device,
+        update: match permit {
+            FetchPermit::OpenUpdate(id, status) => Some((id, status)),
+            FetchPermit::Installed => None,
+        },
+    }))
 }
 
 impl ArtifactDownload {
-    /// Opens a byte range of the file for streaming, in constant memory.
+    /// A file that is fetched for no update.
+    pub fn without_update(artifact: Artifact, created_at: Timestamp) -> Self {
+        Self {
+            artifact,
+            created_at,
+            fetch: None,
+        }
+    }
+
+    /// Opens a byte range of the file for streaming, in constant memory. What is read counts as fetched.
     pub async fn open(&self, engine: &Engine, range: Range<u64>) -> Result<ByteStream> {
         let sha256 = self.artifact.hashes.sha256;
-        let opened = engine.ports.artifacts.open(sha256, range).await;
+        let opened = engine.ports.artifacts.open(sha256, range.clone()).await;
         let failed = |error: io::Error| Error::internal("open artifact", error);
-        opened.map_err(failed)?.ok_or_else(|| {
+        let bytes = opened.map_err(failed)?.ok_or_else(|| {
             failed(io::Error::new(
                 io::ErrorKind::NotFound,
                 "the artifact store has lost the file",
             ))
+        })?;
+        Ok(match &self.fetch {
+            Some(fetch) => fetch.track(engine, &self.artifact, range.start, bytes),
+            None => bytes,
         })
     }
+}
+
+/// Why a device may fetch a firmware.
+enum FetchPermit {
+    OpenUpdate(UpdateId, UpdateStatus),
+    /// It was installed last.
+    Installed,
 }
 
 async fn may_fetch(
@@ -103,33 +155,35 @@ async fn may_fetch(
     tenant: TenantId,
     view: &PollView,
     firmware: FirmwareId,
-) -> Result<bool> {
+) -> Result<Option<FetchPermit>> {
     let open = view
         .open
         .as_ref()
         .filter(|open| open.status != UpdateStatus::Cancelling);
-    for update in open.map(|open| open.id).into_iter().chain(view.installed) {
+    let open = open.map(|open| (open.id, FetchPermit::OpenUpdate(open.id, open.status)));
+    let installed = view.installed.map(|id| (id, FetchPermit::Installed));
+    for (update, permit) in open.into_iter().chain(installed) {
         let offered = engine
             .caches
             .firmware
             .firmware_id_of_update(engine.store(), tenant, update)
             .await?;
         if offered == Some(firmware) {
-            return Ok(true);
+            return Ok(Some(permit));
         }
     }
     // A device may finish an update after one with a higher weight has arrived, and a device in its soak time may
     // repeat a download that a restart lost.
-    has_open_update_to(engine, tenant, view, firmware).await
+    open_update_to(engine, tenant, view, firmware).await
 }
 
-/// Whether the device has an open update to this firmware besides the one that the poll view shows.
-async fn has_open_update_to(
+/// An open update of the device to this firmware, besides the one that the poll view shows.
+async fn open_update_to(
     engine: &Engine,
     tenant: TenantId,
     view: &PollView,
     firmware: FirmwareId,
-) -> Result<bool> {
+) -> Result<Option<FetchPermit>> {
     let filter = UpdateFilter {
         campaign: None,
         device: Some(view.device),
@@ -147,5 +201,6 @@ async fn has_open_update_to(
         let status = row.update.state.status;
         status.is_open() && !matches!(status, UpdateStatus::Cancelling | UpdateStatus::Scheduled)
     });
-    Ok(open.any(|row| row.update.firmware == firmware))
+    let found = open.find(|row| row.update.firmware == firmware);
+    Ok(found.map(|row| FetchPermit::OpenUpdate(row.update.id, row.update.state.status)))
 }

@@ -1,16 +1,14 @@
 use std::sync::Arc;
 
+use super::{Caller, caller_view::caller_view, record::record_in_background};
+use crate::{
+    Engine, Error, Result,
+    ports::{DeviceEvent, FeedbackRow, PollView, UpdateRow},
+};
 use tidegate_core::{
     firmware::Firmware,
     id::UpdateId,
     update::{UpdateEvent, UpdateStatus},
-};
-use tracing::Instrument as _;
-
-use super::{Caller, caller_view::caller_view};
-use crate::{
-    Engine, Error, Result, chain,
-    ports::{DeviceEvent, DeviceReport, FeedbackRow, PollView, UpdateRow},
 };
 
 /// An update as its device sees it.
@@ -40,7 +38,9 @@ pub async fn deployment(
     }
     let deployment = describe(engine, row, history).await?;
     if status == UpdateStatus::Offered {
-        record_retrieved(engine, caller, &view, id);
+        // Feedback implies the same, so the order of the two does not matter.
+        let event = DeviceEvent::Update(id, UpdateEvent::Retrieved);
+        record_in_background(engine, caller, view.device, event);
     }
     Ok(deployment)
 }
@@ -135,24 +135,4 @@ async fn describe(engine: &Engine, update: UpdateRow, history: u32) -> Result<De
         firmware,
         history,
     })
-}
-
-/// Records in the background that the device has retrieved the update. Feedback implies the same, so the order of the
-/// two does not matter.
-fn record_retrieved(engine: &Engine, caller: &Caller, view: &PollView, update: UpdateId) {
-    let report = DeviceReport {
-        tenant: caller.tenant,
-        device: view.device,
-        by: None,
-        at: engine.now(),
-        event: DeviceEvent::Update(update, UpdateEvent::Retrieved),
-    };
-    let (writer, caller) = (engine.update_writer.clone(), caller.clone());
-    let recording = async move {
-        if let Err(error) = writer.report(&caller.device_id, report).await {
-            let tenant = caller.tenant;
-            tracing::warn!(error = %chain(&error), %tenant, %update, "retrieval of an update not recorded");
-        }
-    };
-    tokio::spawn(recording.in_current_span());
 }

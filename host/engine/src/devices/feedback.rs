@@ -1,4 +1,9 @@
-use tidegate_core::{feedback::Feedback, id::UpdateId, time::Timestamp, update::UpdateEvent};
+use tidegate_core::{
+    feedback::{Execution, Feedback},
+    id::UpdateId,
+    time::Timestamp,
+    update::{FileFetch, UpdateEvent},
+};
 
 use super::{Caller, record::record};
 use crate::{
@@ -16,6 +21,21 @@ pub async fn record_feedback(
     update: UpdateId,
     feedback: Feedback,
 ) -> Result<(), RecordError> {
+    if feedback.execution == Execution::Proceeding {
+        // What it does now: it may still be downloading, or need no more than the files that it has fetched.
+        let (tenant, device_id) = (caller.tenant, &caller.device_id);
+        let event = match engine
+            .file_fetches
+            .take_unrecorded(tenant, device_id, update)
+        {
+            Some(FileFetch::Begun) => Some(UpdateEvent::FetchBegun),
+            Some(FileFetch::Complete) => Some(UpdateEvent::FetchCompleted),
+            None => None,
+        };
+        if let Some(event) = event {
+            record_event(engine, caller, update, event).await?;
+        }
+    }
     record_event(
         engine,
         caller,

@@ -10,6 +10,7 @@ mod auto_confirm;
 mod caller_view;
 mod deployment;
 mod feedback;
+mod fetch;
 mod gateway;
 mod groups;
 mod last_seen;

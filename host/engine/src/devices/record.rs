@@ -1,8 +1,10 @@
 use tidegate_core::{id::DeviceKey, time::Timestamp};
 
+use tracing::Instrument as _;
+
 use super::{Caller, caller_view::caller_view};
 use crate::{
-    Engine, Error,
+    Engine, Error, UpdateWriter, chain,
     ports::{DeviceEvent, DeviceReport, RecordError, RecordedReport, StoreError},
 };
 
@@ -62,6 +64,49 @@ async fn require_known_device(
             Err(StoreError::Internal { context, source }.into())
         }
     }
+}
+
+/// Records, in the background, what the server itself sees of a device.
+pub(super) fn record_in_background(
+    engine: &Engine,
+    caller: &Caller,
+    device: DeviceKey,
+    event: DeviceEvent,
+) {
+    let at = engine.now();
+    tokio::spawn(background_record(
+        &engine.update_writer,
+        caller,
+        device,
+        event,
+        at,
+    ));
+}
+
+/// The same as a future, for a time after the request.
+pub(super) fn background_record(
+    writer: &UpdateWriter,
+    caller: &Caller,
+    device: DeviceKey,
+    event: DeviceEvent,
+    at: Timestamp,
+) -> impl Future<Output = ()> + Send + 'static {
+    let report = DeviceReport {
+        tenant: caller.tenant,
+        device,
+        by: None,
+        at,
+        event,
+    };
+    let (writer, caller) = (writer.clone(), caller.clone());
+    let recording = async move {
+        let event = report.event.clone();
+        if let Err(error) = writer.report(&caller.device_id, report).await {
+            let tenant = caller.tenant;
+            tracing::warn!(error = %chain(&error), %tenant, ?event, "event of an update not recorded");
+        }
+    };
+    recording.in_current_span()
 }
 
 impl From<RecordError> for Error {

@@ -85,10 +85,9 @@ pub(super) fn apply_report(
 
 /// Sets or clears the drift. A version that an open update installs is no drift.
 fn update_drift(work: &mut UpdateUnitOfWork, report: &DeviceReport, version: &str) {
-    let is_being_installed = work.updates_of(report.device).any(|loaded| {
-        let update = &loaded.update;
-        update.state.status.is_open() && !has_drifted(Some(&update.to_version), Some(version))
-    });
+    let is_being_installed = work
+        .completable(report.device)
+        .any(|update| !has_drifted(Some(&update.to_version), Some(version)));
     if let Some(device) = work.device_mut(report.device) {
         let expected = device.expected_version.as_deref();
         let is_drift = !is_being_installed && has_drifted(expected, Some(version));
@@ -128,7 +127,7 @@ fn contains_version(reported: &ReportedAttributes) -> bool {
             .any(|name| reported.data.get(name).is_some_and(Option::is_some))
 }
 
-/// Applies the version to the device's open updates; returns the changed ones.
+/// Applies the version to the device's open updates, and to the one that timed out; returns the changed ones.
 fn complete_by_version(
     work: &mut UpdateUnitOfWork,
     report: &DeviceReport,
@@ -136,15 +135,10 @@ fn complete_by_version(
     tenant_counters: &mut TenantCounters,
 ) -> RecordOutcome {
     let updates: Vec<_> = work
-        .updates_of(report.device)
-        .filter(|loaded| loaded.update.state.status.is_open())
-        .map(|loaded| {
-            let campaign = loaded.update.campaign.map(|(campaign, _)| campaign);
-            (
-                loaded.update.id,
-                campaign,
-                version_event(work, &loaded.update, version),
-            )
+        .completable(report.device)
+        .map(|update| {
+            let campaign = update.campaign.map(|(campaign, _)| campaign);
+            (update.id, campaign, version_event(work, update, version))
         })
         .collect();
     let mut effects = Effects::default();
@@ -160,7 +154,7 @@ fn complete_by_version(
 /// installed it: then nothing is left to verify, and the soak is cancelled.
 fn version_event(work: &UpdateUnitOfWork, update: &Update, version: &str) -> UpdateEvent {
     let is_target = is_same(&update.to_version, version);
-    if is_target || update.state.soaks_until.is_none() {
+    if is_target || !update.state.status.is_open() || update.state.soaks_until.is_none() {
         return UpdateEvent::VersionReported { is_target };
     }
     let device = work.device(update.device);

@@ -217,6 +217,8 @@ pub(super) fn feedback<'a>(
         }
         UpdateEvent::CancelFeedback(feedback) => Some((Cow::Borrowed(feedback), true)),
         UpdateEvent::Retrieved
+        | UpdateEvent::FetchBegun
+        | UpdateEvent::FetchCompleted
         | UpdateEvent::CancelRequested
         | UpdateEvent::ForceCancel
         | UpdateEvent::AutoConfirmed

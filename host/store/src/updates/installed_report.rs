@@ -34,8 +34,8 @@ pub(super) async fn record(
     let installed_by = device.installed_update;
     let installed_by = installed_by.filter(|_| device.installed_firmware == Some(firmware));
     let has_drifted = device.drifted_at.is_some();
-    if has_open_update(work, report) {
-        return complete_verifying(work, report, firmware, tenant_counters);
+    if has_open_update(work, report) || timed_out_update(work, key, firmware) {
+        return complete_waiting(work, report, firmware, tenant_counters);
     }
     if installed_by.is_some() && !has_drifted {
         return Ok(Effects::default());
@@ -59,18 +59,26 @@ fn has_open_update(work: &UpdateUnitOfWork, report: &DeviceReport) -> bool {
     updates.any(|loaded| loaded.update.state.status.is_open())
 }
 
-/// Completes the verifying update of this firmware, if there is one.
-fn complete_verifying(
+/// Whether an update of this firmware timed out, and the device was offered no later one.
+fn timed_out_update(work: &UpdateUnitOfWork, key: DeviceKey, firmware: FirmwareId) -> bool {
+    let mut updates = work.completable(key);
+    updates
+        .any(|update| update.firmware == firmware && update.state.status == UpdateStatus::TimedOut)
+}
+
+/// Completes the update of this firmware that is verified or timed out, if there is one.
+fn complete_waiting(
     work: &mut UpdateUnitOfWork,
     report: &DeviceReport,
     firmware: FirmwareId,
     tenant_counters: &mut TenantCounters,
 ) -> RecordOutcome {
     let waiting: Option<(UpdateId, Option<CampaignId>)> = work
-        .updates_of(report.device)
-        .map(|loaded| &loaded.update)
+        .completable(report.device)
         .find(|update| {
-            update.state.status == UpdateStatus::Verifying && update.firmware == firmware
+            let status = update.state.status;
+            let waits = matches!(status, UpdateStatus::Verifying | UpdateStatus::TimedOut);
+            waits && update.firmware == firmware
         })
         .map(|update| (update.id, update.campaign.map(|(campaign, _)| campaign)));
     let Some((id, campaign)) = waiting else {

@@ -53,10 +53,8 @@ pub(crate) async fn download_firmware(
 ) -> Result<Response> {
     let firmware = parse_id("firmware", &firmware)?;
     let firmware = firmware::get(&ctx, state.engine.store(), firmware).await?;
-    let file = ArtifactDownload {
-        artifact: choose_file(&firmware, query.file.as_deref())?.clone(),
-        created_at: firmware.created_at,
-    };
+    let artifact = choose_file(&firmware, query.file.as_deref())?.clone();
+    let file = ArtifactDownload::without_update(artifact, firmware.created_at);
     let (artifact, modified) = (file.artifact.clone(), file.created_at);
     let open = move |range| {
         let (engine, file) = (Arc::clone(&state.engine), file.clone());

@@ -5,7 +5,9 @@ use tidegate_core::{
     plugin::RollbackScope,
     update::{EventError, RetryPolicy, SuccessCriteria, UpdateEvent, UpdateOptions},
 };
-use tidegate_engine::ports::{RecordedReport, Runs as _};
+use tidegate_engine::ports::{
+    DeviceReport, RecordedReport, ReportedFirmware, Runs as _, Updates as _,
+};
 
 use super::*;
 use crate::test_fixture::TIMEOUT;
@@ -123,5 +125,51 @@ on_both! {
         assert_eq!(fixture.read_run().await?.rollback_progress.rollback_pending, 1);
         let processed = roll_back().await?;
         assert_eq!((processed.processed, processed.affected.len()), (1, 1));
+    }
+
+    async fn a_device_that_reports_the_new_version_after_the_timeout_has_succeeded(store) {
+        let fixture = timed_out(store, 2, 0).await?;
+        let [late, old] = fixture.devices[..] else {
+            anyhow::bail!("two devices");
+        };
+        fixture.report_version(late, "1.1.0", later(3700)).await?;
+        fixture.report_version(old, "1.0.0", later(3700)).await?;
+        let run = fixture.read_run().await?;
+        let counts = run.waves[0].report.counts;
+        assert_eq!((counts.completed, counts.timed_out), (1, 1));
+        let succeeded = device(store, 0).await?;
+        assert_eq!((succeeded.state, succeeded.drift), (DeviceState::InSync, None));
+        assert_eq!(succeeded.installed_firmware, Some(fixture.new));
+        let update = fixture.latest_update(late).await?.update;
+        assert_eq!((update.state.status, update.state.error), (UpdateStatus::Completed, None));
+        assert_eq!(fixture.status_of(old).await?, UpdateStatus::TimedOut);
+        fixture.report_version(late, "1.0.0", later(3800)).await?;
+        assert!(device(store, 0).await?.drift.is_some(), "it fell back");
+        assert_eq!(fixture.read_run().await?.waves[0].report.counts, counts);
+    }
+
+    async fn the_new_version_withdraws_the_retry_that_was_not_offered(store) {
+        let fixture = timed_out(store, 1, 2).await?;
+        let key = fixture.devices[0];
+        fixture.report_version(key, "1.1.0", later(3620)).await?;
+        assert_eq!(fixture.updates_of(key).await?.total, 1);
+        let counts = fixture.read_run().await?.waves[0].report.counts;
+        assert_eq!((counts.completed, counts.total()), (1, 1));
+        assert_eq!(device(store, 0).await?.drift, None);
+    }
+
+    async fn a_device_that_reports_the_firmware_as_installed_after_the_timeout_has_succeeded(store) {
+        let fixture = timed_out(store, 1, 0).await?;
+        let firmware = ReportedFirmware { name: "edge".into(), version: "1.1.0".into() };
+        let report = DeviceReport {
+            tenant: store.ours,
+            device: fixture.devices[0],
+            by: None,
+            at: later(3700),
+            event: DeviceEvent::Installed(firmware),
+        };
+        store.report(report).await?;
+        assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Completed);
+        assert_eq!(fixture.read_run().await?.waves[0].report.counts.completed, 1);
     }
 }

@@ -68,7 +68,10 @@ impl UpdateUnitOfWork {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let locked = loaded_device::lock(tx, tenant, devices).await?;
-        let updates = loaded_update::read(tx, tenant, locked.keys().copied(), updates).await?;
+        // A late report may complete an update that timed out.
+        let timed_out = locked.values().filter_map(|device| device.timed_out_update);
+        let updates = updates.iter().copied().chain(timed_out).collect();
+        let updates = loaded_update::read(tx, tenant, locked.keys().copied(), &updates).await?;
         let devices = locked.into_iter().map(|(key, before)| {
             let after = before.clone();
             (key, LoadedDevice { before, after })
@@ -139,6 +142,13 @@ impl UpdateUnitOfWork {
         ids.filter_map(|id| self.updates.get(id))
     }
 
+    /// The open updates of a device, and the one that timed out before the device was offered a later one.
+    pub(crate) fn completable(&self, key: DeviceKey) -> impl Iterator<Item = &Update> {
+        let timed_out = self.device(key).and_then(|device| device.timed_out_update);
+        let updates = self.updates_of(key).map(|loaded| &loaded.update);
+        updates.filter(move |update| update.state.status.is_open() || timed_out == Some(update.id))
+    }
+
     /// Applies an event: computes the transition and applies its effects. Returns false if nothing changed, or if the
     /// update is not loaded.
     pub(crate) fn apply_event(
@@ -183,8 +193,12 @@ impl UpdateUnitOfWork {
             return false;
         };
         loaded.update.state = after;
-        // The device learns nothing from its own retrieval: the revision does not change.
-        if *event != UpdateEvent::Retrieved {
+        // The device learns nothing from what it fetched itself: the revision does not change.
+        let is_fetch = matches!(
+            event,
+            UpdateEvent::Retrieved | UpdateEvent::FetchBegun | UpdateEvent::FetchCompleted
+        );
+        if !is_fetch {
             loaded.revision = loaded.revision.wrapping_add(1);
         }
         loaded.changed = true;

@@ -1,0 +1,127 @@
+use std::{
+    ops::Range,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use parking_lot::Mutex;
+use tidegate_core::{
+    firmware::Artifact,
+    id::{DeviceKey, ModuleId, UpdateId},
+    update::{UpdateEvent, UpdateStatus},
+};
+use tokio::runtime::Handle;
+
+use super::{
+    Caller,
+    record::{background_record, record_in_background},
+};
+use crate::{
+    Engine, UpdateWriter,
+    file_fetches::UpdateFetch,
+    ports::{ByteStream, Clock, DeviceEvent},
+};
+
+/// The open update that a file is fetched for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FetchedUpdate {
+    pub(super) update: UpdateId,
+    pub(super) status: UpdateStatus,
+    pub(super) caller: Caller,
+    pub(super) device: DeviceKey,
+    pub(super) module: ModuleId,
+    /// Number of files of the firmware.
+    pub(super) files: usize,
+}
+
+impl FetchedUpdate {
+    /// Notes that the device begins to fetch a file at this byte, and what it gets of these bytes. The update learns of
+    /// the beginning only if it does not count as downloading, and of the end once.
+    pub(super) fn track(
+        &self,
+        engine: &Engine,
+        artifact: &Artifact,
+        start: u64,
+        bytes: ByteStream,
+    ) -> ByteStream {
+        let fetch = engine
+            .file_fetches
+            .of(self.caller.tenant, &self.caller.device_id, self.update);
+        let filename = &artifact.filename;
+        {
+            let mut fetch = fetch.lock();
+            fetch.begin(self.module, filename, artifact.size, start);
+            if self.status != UpdateStatus::Downloading {
+                fetch.set_begun();
+                let event = DeviceEvent::Update(self.update, UpdateEvent::FetchBegun);
+                record_in_background(engine, &self.caller, self.device, event);
+            }
+        }
+        let guard = FetchGuard {
+            fetch,
+            update: self.clone(),
+            filename: filename.clone(),
+            sent: start..start,
+            writer: engine.update_writer.clone(),
+            clock: Arc::clone(&engine.ports.clock),
+        };
+        TrackedBytes { bytes, guard }.boxed()
+    }
+}
+
+/// Ends a fetch when it is dropped.
+struct FetchGuard {
+    fetch: Arc<Mutex<UpdateFetch>>,
+    update: FetchedUpdate,
+    filename: String,
+    sent: Range<u64>,
+    writer: UpdateWriter,
+    clock: Arc<dyn Clock>,
+}
+
+impl Drop for FetchGuard {
+    fn drop(&mut self) {
+        let (update, sent) = (&self.update, self.sent.clone());
+        let is_complete = self
+            .fetch
+            .lock()
+            .end(update.module, &self.filename, sent, update.files);
+        // Without a runtime the server is going down.
+        if let (true, Ok(runtime)) = (is_complete, Handle::try_current()) {
+            let event = DeviceEvent::Update(update.update, UpdateEvent::FetchCompleted);
+            let (caller, at) = (&update.caller, self.clock.now());
+            runtime.spawn(background_record(
+                &self.writer,
+                caller,
+                update.device,
+                event,
+                at,
+            ));
+        }
+    }
+}
+
+/// Bytes of a file on their way to a device.
+struct TrackedBytes {
+    bytes: ByteStream,
+    guard: FetchGuard,
+}
+
+impl Stream for TrackedBytes {
+    type Item = std::io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.bytes.poll_next_unpin(context);
+        if let Poll::Ready(Some(Ok(chunk))) = &next {
+            self.guard.sent.end += chunk.len() as u64;
+        }
+        next
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.bytes.size_hint()
+    }
+}
