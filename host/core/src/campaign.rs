@@ -43,6 +43,9 @@ pub struct Campaign {
     pub approval: Option<Approval>,
     /// Number of devices selected at the start; 0 before.
     pub total_devices: u64,
+    /// Number of devices that acknowledged a cancellation, but may have installed the firmware: the next report of their
+    /// version is awaited.
+    pub awaiting_version: u64,
     /// Time of creation.
     pub created_at: Timestamp,
     /// Actor that created it.

@@ -10,6 +10,10 @@ use crate::{
 
 /// An ended update of a campaign that is rolled back.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of the update and its device"
+)]
 pub struct EndedUpdate<'a> {
     /// Final status.
     pub status: UpdateStatus,
@@ -17,6 +21,8 @@ pub struct EndedUpdate<'a> {
     pub installs: bool,
     /// True if the device reported the installation.
     pub installed_reported: bool,
+    /// True if the device was in flight when it was cancelled, and turned out to have installed the firmware.
+    pub cancel_acknowledged: bool,
     /// Version of the update's firmware.
     pub to_version: &'a str,
     /// Version that the device reports now.
@@ -69,6 +75,7 @@ impl<'a> EndedUpdate<'a> {
             status: state.status,
             installs,
             installed_reported: state.installed_reported,
+            cancel_acknowledged: state.cancel_acknowledged,
             to_version: &update.to_version,
             reported_version: device.reported_version,
             before,
@@ -106,7 +113,9 @@ pub enum RollbackAction {
 /// Decides what a rollback of this scope does for the device of an ended update.
 pub fn rollback_action(ended: &EndedUpdate<'_>, scope: RollbackScope) -> RollbackAction {
     let runs_target = match ended.status {
-        UpdateStatus::Completed if ended.installs => scope == RollbackScope::Everything,
+        UpdateStatus::Completed if ended.installs => {
+            scope == RollbackScope::Everything || ended.cancel_acknowledged
+        }
         UpdateStatus::Completed if scope != RollbackScope::Everything => false,
         // Without a completed installation the device counts as updated only if it reported the installation, or
         // reports the version now.
@@ -192,6 +201,7 @@ mod tests {
                 status,
                 installs: true,
                 installed_reported: false,
+                cancel_acknowledged: false,
                 to_version: "2.0.0",
                 reported_version: Some(reported),
                 before,
@@ -239,6 +249,7 @@ mod tests {
                 status: UpdateStatus::TimedOut,
                 installs: true,
                 installed_reported,
+                cancel_acknowledged: false,
                 to_version: "2.0.0",
                 reported_version: reported,
                 before,
@@ -248,6 +259,40 @@ mod tests {
             for scope in [RollbackScope::Everything, RollbackScope::InFlight] {
                 assert_eq!(rollback_action(&ended, scope), expected, "{ended:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_device_that_installed_while_it_was_cancelled_is_rolled_back_in_any_scope() {
+        for (cancel_acknowledged, scope, expected) in [
+            (false, RollbackScope::InFlight, RollbackAction::NotNeeded),
+            (
+                true,
+                RollbackScope::InFlight,
+                RollbackAction::Install(FirmwareId(1)),
+            ),
+            (
+                true,
+                RollbackScope::Everything,
+                RollbackAction::Install(FirmwareId(1)),
+            ),
+        ] {
+            let ended = EndedUpdate {
+                status: UpdateStatus::Completed,
+                installs: true,
+                installed_reported: true,
+                cancel_acknowledged,
+                to_version: "2.0.0",
+                reported_version: Some("2.0.0"),
+                before: Some(FirmwareId(1)),
+                is_pinned: false,
+                already_rolling_back: None,
+            };
+            assert_eq!(
+                rollback_action(&ended, scope),
+                expected,
+                "{ended:?} {scope:?}"
+            );
         }
     }
 
@@ -271,6 +316,7 @@ mod tests {
                 status: UpdateStatus::Completed,
                 installs: false,
                 installed_reported: false,
+                cancel_acknowledged: false,
                 to_version: "2.0.0",
                 reported_version: Some(reported),
                 before,

@@ -1,5 +1,6 @@
 //! Updates: one firmware for one device, and their state machine.
 
+mod awaited_version;
 mod confirmation;
 mod deadline;
 mod file_fetch;
@@ -92,6 +93,8 @@ pub struct UpdateState {
     pub progress: Option<(u32, u32)>,
     /// Last reported execution, for operators; does not affect the state machine.
     pub phase: Option<Execution>,
+    /// True if the device acknowledged a cancellation after it may have installed the firmware.
+    pub cancel_acknowledged: bool,
     /// How far the device has fetched the files; `None`: not that the server saw.
     pub fetch: Option<FileFetch>,
     /// Last reported status code, for operators.
@@ -189,6 +192,7 @@ impl UpdateState {
             options,
             progress: None,
             phase: None,
+            cancel_acknowledged: false,
             fetch: None,
             code: None,
             started_at: None,
@@ -284,6 +288,9 @@ impl UpdateState {
     fn apply_feedback(mut self, feedback: &Feedback, now: Timestamp) -> Result<Self, EventError> {
         if self.status == UpdateStatus::WaitingConfirmation {
             return Err(EventError::ConfirmationPending);
+        }
+        if self.awaits_version() {
+            return self.decide_by_feedback(feedback, now);
         }
         let is_failure =
             (feedback.execution, feedback.finished) == (Execution::Closed, Finished::Failure);
@@ -400,6 +407,7 @@ impl UpdateState {
         match self.status {
             UpdateStatus::Cancelling => {}
             UpdateStatus::Cancelled => return Err(EventError::Closed),
+            _ if self.awaits_version() => return Err(EventError::Closed),
             _ => return Err(EventError::NotCancelling),
         }
         Ok(match (feedback.execution, feedback.finished) {
@@ -408,7 +416,7 @@ impl UpdateState {
                 self.started_at.get_or_insert(now);
                 self
             }
-            (Execution::Closed | Execution::Canceled, _) => self.end(UpdateStatus::Cancelled, now),
+            (Execution::Closed | Execution::Canceled, _) => self.acknowledge_cancel(now),
             _ => self,
         })
     }

@@ -91,6 +91,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "file_fetch",
         include_str!("../../../migrations/0015_file_fetch.sql"),
     ),
+    (
+        16,
+        "awaited_versions",
+        include_str!("../../../migrations/0016_awaited_versions.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

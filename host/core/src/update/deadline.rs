@@ -57,7 +57,7 @@ impl UpdateState {
             self.status = self.options.first_status();
             return self;
         }
-        if self.status == UpdateStatus::Cancelling {
+        if self.status == UpdateStatus::Cancelling || self.awaits_version() {
             return self.end(UpdateStatus::Cancelled, now);
         }
         // The soak time is over: the device is asked for its version again.

@@ -71,6 +71,9 @@ impl UpdateState {
         if self.status != UpdateStatus::Verifying {
             return self;
         }
+        if self.cancel_acknowledged {
+            return self.decide_by_version(is_target, now);
+        }
         match (is_target, self.soaks_until, self.success_criteria) {
             (true, None, SuccessCriteria::Soaked(time)) => {
                 let until = now.plus(time);

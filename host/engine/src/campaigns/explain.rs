@@ -239,6 +239,11 @@ fn explain_wave_member(
             "it was admitted; its newest update is {}",
             newest.update.state.status.as_str()
         ));
+        if newest.update.state.awaits_version() {
+            let awaited = "it acknowledged the cancellation, but may have installed the firmware: its next report of its \
+                           version decides";
+            reasons.push(awaited.to_owned());
+        }
         reasons.extend(newest.update.state.window_wait_reason(now));
         reasons.extend(
             newest

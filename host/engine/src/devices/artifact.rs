@@ -199,7 +199,9 @@ async fn open_update_to(
         .items;
     let mut open = updates.iter().filter(|row| {
         let status = row.update.state.status;
-        status.is_open() && !matches!(status, UpdateStatus::Cancelling | UpdateStatus::Scheduled)
+        status.is_open()
+            && !matches!(status, UpdateStatus::Cancelling | UpdateStatus::Scheduled)
+            && !row.update.state.awaits_version()
     });
     let found = open.find(|row| row.update.firmware == firmware);
     Ok(found.map(|row| FetchPermit::OpenUpdate(row.update.id, row.update.state.status)))

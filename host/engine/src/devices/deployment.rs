@@ -8,7 +8,7 @@ use crate::{
 use tidegate_core::{
     firmware::Firmware,
     id::UpdateId,
-    update::{UpdateEvent, UpdateStatus},
+    update::{UpdateEvent, UpdateState, UpdateStatus},
 };
 
 /// An update as its device sees it.
@@ -33,7 +33,7 @@ pub async fn deployment(
 ) -> Result<Deployment> {
     let (view, row) = own_update(engine, caller, id).await?;
     let status = row.update.state.status;
-    if !is_visible(status) || row.update.state.is_waiting_for_window(engine.now()) {
+    if !is_visible(&row.update.state) || row.update.state.is_waiting_for_window(engine.now()) {
         return Err(Error::not_found("update", id));
     }
     let deployment = describe(engine, row, history).await?;
@@ -53,8 +53,8 @@ pub async fn installed_deployment(
     history: u32,
 ) -> Result<Deployment> {
     let (_, row) = own_update(engine, caller, id).await?;
-    let status = row.update.state.status;
-    if status.is_open() || !is_visible(status) {
+    let state = &row.update.state;
+    if state.status.is_open() || !is_visible(state) {
         return Err(Error::not_found("installed update", id));
     }
     describe(engine, row, history).await
@@ -79,20 +79,22 @@ pub async fn check_cancel_action(engine: &Engine, caller: &Caller, id: UpdateId)
     let (_, row) = own_update(engine, caller, id).await?;
     match row.update.state.status {
         UpdateStatus::Cancelling | UpdateStatus::Cancelled => Ok(()),
+        _ if row.update.state.awaits_version() => Ok(()),
         _ => Err(Error::not_found("cancelled update", id)),
     }
 }
 
-/// Whether the device may read the update in this status.
-fn is_visible(status: UpdateStatus) -> bool {
-    !matches!(
-        status,
+/// Whether the device may read the update in this state.
+fn is_visible(state: &UpdateState) -> bool {
+    let is_hidden = matches!(
+        state.status,
         UpdateStatus::Scheduled
             | UpdateStatus::WaitingConfirmation
             | UpdateStatus::Cancelling
             | UpdateStatus::Cancelled
             | UpdateStatus::Rejected
-    )
+    );
+    !is_hidden && !state.awaits_version()
 }
 
 /// The update of this id, if it belongs to this device.

@@ -171,6 +171,9 @@ pub struct RollbackProgress {
     pub pinned: u64,
     /// Devices that an update of an operator was already rolling back.
     pub already_rolling_back: u64,
+    /// Open updates whose device acknowledged the cancellation, but may have installed the firmware: its next report of
+    /// its version is awaited.
+    pub awaiting_version: u64,
 }
 
 /// What a tick decided. `None` leaves a value unchanged.

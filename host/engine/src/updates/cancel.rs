@@ -19,7 +19,8 @@ pub async fn cancel(
     reason: &str,
 ) -> Result<UpdateRow> {
     let row = super::get(ctx, writer.store(), id).await?;
-    if row.update.state.status == UpdateStatus::Verifying {
+    let state = &row.update.state;
+    if state.status == UpdateStatus::Verifying && !state.awaits_version() {
         let message = "the device has reported the installation, which is being verified: roll the device back instead";
         return Err(Error::conflict("update_installed", message));
     }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::{
     campaign::CampaignStatus,
-    feedback::Finished,
+    feedback::{Execution, Feedback, Finished},
     plugin::{DecisionOutcome, HealthVerdict, RollbackRequest, RollbackScope},
     update::{Purpose, SuccessCriteria, UpdateEvent, UpdateStatus},
 };
@@ -233,4 +233,65 @@ async fn without_auto_rollback_a_rollback_request_holds_the_campaign() {
         .decides(move |_| Ok(decision(&[], DecisionOutcome::RollBack(request.clone()))));
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
+}
+
+#[tokio::test]
+async fn a_campaign_is_rolled_back_only_when_every_device_is_known_to_be() {
+    let (fixture, id) = half_rolled_out().await;
+    let rows = fixture.updates(id).await;
+    for row in &rows {
+        // SWUpdate: "All Chunks Installed". It boots the new version later.
+        let mut report = Feedback::new(Execution::Proceeding, Finished::None);
+        report.progress = Some((1, 1));
+        fixture.report(row, UpdateEvent::Feedback(report)).await;
+    }
+    campaigns::roll_back(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+        RollbackScope::InFlight,
+        "it hums",
+    )
+    .await
+    .expect("the rollback starts");
+    fixture.tick(id).await;
+    for row in &rows {
+        let answer = UpdateEvent::CancelFeedback(feedback(Finished::Success));
+        fixture.report(row, answer).await;
+    }
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::RollingBack);
+    let campaign = fixture.campaign(id).await;
+    assert_eq!(campaign.awaiting_version, rows.len() as u64);
+    let awaited = format!(
+        "{} acknowledged the cancellation, but may have installed",
+        rows.len()
+    );
+    assert!(
+        campaign.explain[0].contains(&awaited),
+        "{:?}",
+        campaign.explain
+    );
+    let store = fixture.engine.store();
+    let explained = campaigns::explain(&fixture.ctx(), store, &rows[0].device_id).await;
+    let reasons = explained.expect("an explanation")[0].reasons.join("\n");
+    assert!(
+        reasons.contains("its next report of its version decides"),
+        "{reasons}"
+    );
+
+    for row in &rows {
+        fixture.report_version(row.update.device, "1.2.0").await;
+    }
+    fixture.tick(id).await;
+    assert_eq!(fixture.campaign(id).await.awaiting_version, 0);
+    assert_eq!(fixture.status(id).await, CampaignStatus::RollingBack);
+    fixture.report_result(id, Finished::Success).await;
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::RolledBack);
+    for row in &rows {
+        let version = fixture.version_of(&row.device_id).await;
+        assert_eq!(version.as_deref(), Some("1.1.0"), "{}", row.device_id);
+    }
 }

@@ -408,9 +408,7 @@ async fn the_requests_of_the_file_tell_downloading_from_installing() -> anyhow::
     assert_eq!(proceeding.status, 200);
     let links = server.links().await?;
     let file = format!("{BASE}/softwaremodules/1/artifacts/edge%201.bin");
-    let begun = server
-        .send(get(&file).header("Range", "bytes=0-9"))
-        .await?;
+    let begun = server.send(get(&file).header("Range", "bytes=0-9")).await?;
     assert_eq!(begun.status, 206);
     server
         .wait_for_status(update, UpdateStatus::Downloading)
@@ -425,16 +423,16 @@ async fn the_requests_of_the_file_tell_downloading_from_installing() -> anyhow::
         Some(UpdateStatus::Downloading)
     );
     assert_eq!(server.links().await?, links, "`c` does not change");
-    let rest = server
-        .send(get(&file).header("Range", "bytes=10-"))
-        .await?;
+    let rest = server.send(get(&file).header("Range", "bytes=10-")).await?;
     assert_eq!(rest.status, 206);
     server
         .wait_for_status(update, UpdateStatus::Installing)
         .await?;
     assert_eq!(server.links().await?, links, "`c` does not change");
     let done = feedback("closed", "success");
-    let done = server.send_feedback("deploymentBase", update, &done).await?;
+    let done = server
+        .send_feedback("deploymentBase", update, &done)
+        .await?;
     assert_eq!(done.status, 200);
     assert_eq!(server.status(update).await?, Some(UpdateStatus::Completed));
     Ok(())

@@ -30,12 +30,13 @@ fn columns() -> String {
          c.policies, c.priority, c.max_concurrent_updates, c.requires_approval, c.auto_rollback, \
          c.failure_threshold_percent, c.created_by, c.created_at, {options}, \
          f.name AS firmware_name, f.version AS firmware_version, r.status, r.generation, r.hold, r.approval, \
-         r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at"
+         r.rollback, r.explain, r.total_devices, k.awaiting_version, r.started_at, r.ended_at"
     )
 }
 
 const TABLES: &str = "campaigns c \
     JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id \
+    JOIN campaign_counters k ON k.tenant_id = c.tenant_id AND k.campaign_id = c.id \
     JOIN firmware f ON f.tenant_id = c.tenant_id AND f.id = c.firmware_id";
 
 pub(crate) async fn campaign(
@@ -109,6 +110,7 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
         hold: json_optional::<HoldJson>(row, "hold")?.map(Into::into),
         approval: json_optional::<ApprovalJson>(row, "approval")?.map(Into::into),
         total_devices: row.count("total_devices")?,
+        awaiting_version: row.count("awaiting_version")?,
         created_at: Timestamp(row.take("created_at")?),
         created_by: row.take("created_by")?,
         started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),

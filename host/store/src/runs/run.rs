@@ -85,7 +85,7 @@ async fn rollback_progress(
 ) -> Result<RollbackProgress, StoreError> {
     const READ: &str = "read rollback progress";
     let row = sqlx::query(
-        "SELECT open_updates, rollback_pending, open_rollbacks, rolled_back, rollback_failed, rollback_impossible, pinned, already_rolling_back \
+        "SELECT open_updates, rollback_pending, open_rollbacks, rolled_back, rollback_failed, rollback_impossible, pinned, already_rolling_back, awaiting_version \
          FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2",
     )
     .bind(tenant.0)
@@ -103,6 +103,7 @@ async fn rollback_progress(
             rollback_impossible: row.count("rollback_impossible")?,
             pinned: row.count("pinned")?,
             already_rolling_back: row.count("already_rolling_back")?,
+            awaiting_version: row.count("awaiting_version")?,
         })
     };
     read().map_err(row_error(READ))

@@ -17,7 +17,7 @@ pub(crate) fn columns() -> String {
     let options = update_option_columns("u");
     format!(
         "u.id, u.tenant_id, u.device_key, u.firmware_id, u.campaign_id, u.purpose, u.wave, u.weight, u.status, \
-         u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.file_fetch, u.code, u.from_version, u.to_version, \
+         u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.file_fetch, u.cancel_acknowledged, u.code, u.from_version, u.to_version, \
          u.from_firmware_id, u.error_code, u.error_message, u.installed_reported, u.created_at, u.started_at, \
          u.completed_at, u.timeout_at, u.ends_at, u.waits_since, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried, {options}"
     )
@@ -85,6 +85,7 @@ fn state(row: &AnyRow, stopped_ms: i64) -> Result<UpdateState, RowError> {
         options: options(row)?,
         progress: n_of_m(row)?,
         phase: row.parse_optional("phase")?,
+        cancel_acknowledged: row.flag("cancel_acknowledged")?,
         fetch: row.parse_optional("file_fetch")?,
         code: code(row)?,
         started_at: time("started_at")?,

@@ -27,7 +27,12 @@ impl Tick<'_> {
             + rollback_progress.open_rollbacks
             > 0
         {
-            return self.idle(&run).await;
+            self.apply(TickOutcome {
+                explain: Some(vec![progress(rollback_progress)]),
+                ..self.unchanged(&run)
+            })
+            .await?;
+            return Ok(());
         }
         self.apply(self.rolled_back(&run, rollback_progress))
             .await?;
@@ -70,6 +75,25 @@ impl Tick<'_> {
     }
 }
 
+/// What a rollback that goes on waits for.
+fn progress(rollback_progress: RollbackProgress) -> String {
+    let open = rollback_progress.open_rollbacks;
+    let cancelling = rollback_progress
+        .open_updates
+        .saturating_sub(rollback_progress.awaiting_version);
+    let mut parts = vec![format!("{open} devices are being rolled back")];
+    if cancelling > 0 {
+        parts.push(format!("{cancelling} have not ended their update"));
+    }
+    if rollback_progress.awaiting_version > 0 {
+        parts.push(format!(
+            "{} acknowledged the cancellation, but may have installed the firmware: the next report of their version is awaited",
+            rollback_progress.awaiting_version
+        ));
+    }
+    parts.join("; ")
+}
+
 fn summary(rollback_progress: RollbackProgress) -> String {
     let mut parts = vec![format!(
         "{} devices were rolled back",
@@ -105,6 +129,21 @@ fn summary(rollback_progress: RollbackProgress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_progress_says_how_many_devices_are_awaited() {
+        let rollback_progress = RollbackProgress {
+            open_updates: 5,
+            awaiting_version: 2,
+            open_rollbacks: 4,
+            ..RollbackProgress::default()
+        };
+        assert_eq!(
+            progress(rollback_progress),
+            "4 devices are being rolled back; 3 have not ended their update; 2 acknowledged the cancellation, but may have \
+             installed the firmware: the next report of their version is awaited"
+        );
+    }
 
     #[test]
     fn the_summary_names_devices_that_were_not_rolled_back() {

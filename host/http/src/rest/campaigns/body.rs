@@ -57,6 +57,9 @@ pub(crate) struct CampaignBody {
     cancelled_devices: u64,
     /// Devices whose user denied the update.
     rejected_devices: u64,
+    /// Of those in progress: devices that acknowledged a cancellation, but may have installed the firmware. The next report
+    /// of their version decides; until then, or until they time out, the campaign is `rolling_back`.
+    awaiting_version_devices: u64,
     /// Share of the devices in its waves whose update has ended, in percent.
     progress_percentage: f64,
     /// In the plan's order; empty before the start. Left out in lists.
@@ -174,6 +177,7 @@ impl CampaignBody {
             timed_out_devices: counts.timed_out,
             cancelled_devices: counts.cancelled,
             rejected_devices: counts.rejected,
+            awaiting_version_devices: campaign.awaiting_version,
             progress_percentage: percent(counts.finished(), counts.total()),
             waves: None,
             explain: campaign.explain,

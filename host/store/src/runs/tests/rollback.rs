@@ -2,8 +2,10 @@ use tidegate_core::{
     campaign::ROLLBACK_WEIGHT,
     device::DeviceState,
     feedback::{Execution, Finished},
+    id::DeviceKey,
     mode::SkipReason,
     plugin::RollbackScope,
+    time::Timestamp,
     update::{Purpose, RetryPolicy, SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::ports::{
@@ -23,7 +25,77 @@ fn rollback_offer(fixture: &StoreFixture<'_>) -> Offer {
     }
 }
 
+/// Reports that all chunks are installed.
+async fn report_all_installed(fixture: &StoreFixture<'_>, device: DeviceKey) -> anyhow::Result<()> {
+    let mut report = feedback(
+        Execution::Proceeding,
+        Finished::None,
+        "All Chunks Installed.",
+    );
+    report.progress = Some((4, 4));
+    let recorded = fixture.record_event(device, UpdateEvent::Feedback(report), later(5));
+    recorded.await??;
+    Ok(())
+}
+
 on_both! {
+    async fn a_device_that_may_have_installed_is_not_done_with_its_acknowledgement(store) {
+        let fixture = StoreFixture::new(store, &[5]).await?;
+        fixture.release(&[5]).await?;
+        let [new, old, silent, brought_back, downloading] = fixture.devices[..] else {
+            anyhow::bail!("five devices");
+        };
+        for device in [new, old, silent, brought_back] {
+            report_all_installed(&fixture, device).await?;
+        }
+        fixture.record_event(downloading, UpdateEvent::FetchBegun, later(5)).await??;
+        let fence = fixture.start_rollback().await?;
+        store.cancel_updates(fixture.run, fence, 10, later(10)).await?;
+        for device in fixture.devices.clone() {
+            let answer = UpdateEvent::CancelFeedback(feedback(Execution::Canceled, Finished::Success, "stopped"));
+            let recorded = fixture.record_event(device, answer, later(11)).await??;
+            assert_eq!((recorded.view.open, recorded.view.wants_attributes), (None, device != downloading));
+        }
+        let roll_back = async |scope| {
+            let offer = rollback_offer(&fixture);
+            store.create_rollback_updates(fixture.run, fence, scope, 10, &offer).await
+        };
+        let in_flight = RollbackScope::InFlight;
+        let awaited = async || {
+            let run = fixture.read_run().await?;
+            assert_eq!(run.campaign.awaiting_version, run.rollback_progress.awaiting_version);
+            anyhow::Ok((run.rollback_progress.open_updates, run.rollback_progress.awaiting_version))
+        };
+        assert_eq!(awaited().await?, (4, 4));
+        assert_eq!(roll_back(in_flight).await?.processed, 1, "the one that was downloading");
+
+        // Five seconds later it boots the new version.
+        fixture.report_version(new, "1.1.0", later(16)).await?;
+        assert_eq!((fixture.status_of(new).await?, awaited().await?), (UpdateStatus::Completed, (3, 3)));
+        fixture.report_version(old, "1.0.0", later(16)).await?;
+        assert_eq!((fixture.status_of(old).await?, awaited().await?), (UpdateStatus::Cancelled, (2, 2)));
+        let returned = roll_back(in_flight).await?;
+        assert_eq!((returned.processed, returned.affected.len()), (2, 1));
+        let back = fixture.latest_update(new).await?.update;
+        assert_eq!((back.campaign, back.firmware), (Some((fixture.campaign(), Purpose::Rollback)), fixture.old));
+
+        let offer = Offer { firmware: fixture.old, to_version: "1.0.0".into(), ..rollback_offer(&fixture) };
+        let by_operator = store.create_updates(fixture.tenant, &[brought_back], &offer, true).await?;
+        let [OfferResult::Created(id, _)] = by_operator[..] else {
+            anyhow::bail!("{by_operator:?}");
+        };
+        let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
+        fixture.report(brought_back, id, done, later(20)).await?;
+        assert_eq!((fixture.status_of(brought_back).await?, awaited().await?), (UpdateStatus::Cancelled, (1, 1)));
+
+        let end = later(11).plus(TIMEOUT);
+        assert_eq!(store.expire_updates(Timestamp(end.0 - 1), 10).await?.len(), 0);
+        assert!(!store.expire_updates(end, 10).await?.is_empty());
+        assert_eq!((fixture.status_of(silent).await?, awaited().await?), (UpdateStatus::Cancelled, (0, 0)));
+        let returned = roll_back(in_flight).await?;
+        assert_eq!((returned.processed, returned.affected.len()), (2, 0));
+    }
+
     async fn a_rollback_reaches_devices_done_and_in_flight(store) {
         let fixture = StoreFixture::new(store, &[5]).await?;
         fixture.release(&[5]).await?;

@@ -38,6 +38,7 @@ struct CampaignDelta {
     rollback_impossible: i64,
     pinned: i64,
     already_rolling_back: i64,
+    awaiting_version: i64,
     /// Whether the campaign is to be marked dirty.
     dirty: bool,
     waves: BTreeMap<u32, WaveDelta>,
@@ -60,6 +61,12 @@ fn counted_status(update: &Update) -> UpdateStatus {
     }
 }
 
+/// The change of the number of updates whose device's version is awaited.
+fn awaiting_version(update: &Update, before: Option<UpdateStatus>) -> i64 {
+    let was_awaited = update.state.cancel_acknowledged && before == Some(UpdateStatus::Verifying);
+    i64::from(update.state.awaits_version()) - i64::from(was_awaited)
+}
+
 impl CampaignCounters {
     /// Counts a created update (no `before`) or a changed one. An update that was replaced by a retry counts as the
     /// retry, which is not counted when it is created.
@@ -77,6 +84,9 @@ impl CampaignCounters {
         match purpose {
             Purpose::Forward { wave } => {
                 campaign.open_updates += opens;
+                let awaiting = awaiting_version(update, before);
+                campaign.awaiting_version += awaiting;
+                campaign.dirty |= awaiting != 0;
                 campaign.rollback_pending += i64::from(ends);
                 campaign.count_in_wave(wave, update, before);
             }
@@ -293,7 +303,8 @@ impl CampaignDelta {
             "UPDATE campaign_counters SET open_updates = open_updates + $3, rollback_pending = rollback_pending + $4, \
              open_rollbacks = open_rollbacks + $5, rolled_back = rolled_back + $6, rollback_failed = rollback_failed + $7, \
              rollback_impossible = rollback_impossible + $8, pinned = pinned + $9, already_rolling_back = already_rolling_back + $10, last_progress_at = $11, \
-             dirty_since = CASE WHEN $12 IS NULL OR dirty_since < $12 THEN dirty_since ELSE $12 END \
+             dirty_since = CASE WHEN $12 IS NULL OR dirty_since < $12 THEN dirty_since ELSE $12 END, \
+             awaiting_version = awaiting_version + $13 \
              WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(tenant.0)
@@ -308,6 +319,7 @@ impl CampaignDelta {
         .bind(self.already_rolling_back)
         .bind(now.0)
         .bind(self.dirty.then_some(now.0))
+        .bind(self.awaiting_version)
         .execute(tx.conn())
         .await
         .map_err(failed("count updates of a campaign"))?;

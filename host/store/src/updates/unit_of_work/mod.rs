@@ -211,7 +211,29 @@ impl UpdateUnitOfWork {
                 .push(next);
         }
         self.apply_effects(&update, Some(before), at, tenant_counters);
+        if update.state.status == UpdateStatus::Completed {
+            self.end_awaited(&update, at, tenant_counters);
+        }
         true
+    }
+
+    /// A device that completes another update was brought to a known version: no report of its version is awaited.
+    fn end_awaited(
+        &mut self,
+        completed: &Update,
+        at: Timestamp,
+        tenant_counters: &mut TenantCounters,
+    ) {
+        let others = self.updates_of(completed.device);
+        let awaited: Vec<UpdateId> = others
+            .map(|loaded| &loaded.update)
+            .filter(|other| other.id != completed.id && other.state.awaits_version())
+            .map(|other| other.id)
+            .collect();
+        for id in awaited {
+            // An update that awaits a version can be ended.
+            let _ = self.apply_event(id, &UpdateEvent::ForceCancel, at, tenant_counters);
+        }
     }
 
     /// Creates updates, offered or completed, for loaded devices; returns their ids.
