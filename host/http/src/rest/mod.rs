@@ -28,7 +28,10 @@ mod shared;
 mod stats;
 mod updates;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -51,18 +54,25 @@ const TIMEOUT_STATUS: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// Everything under `/api/v1`.
 pub(crate) fn router(state: &AppState) -> Router<AppState> {
-    let (router, document) = operations(state.settings.dev, Some(state)).split_for_parts();
-    // As text: the document itself takes megabytes, and every clone of its handler would have one.
-    let document = finish(document).to_json();
-    let document = Bytes::from(document.expect("maps with text keys are JSON"));
+    let is_dev = state.settings.dev;
+    let (router, _) = operations(is_dev, Some(state)).split_for_parts();
+    // Made at the first request: it takes time and memory, and most servers are never asked for it.
+    let document = Arc::new(OnceLock::new());
+    let document = move || document.get_or_init(|| json_document(is_dev)).clone();
     let limit = middleware::from_fn_with_state(state.clone(), limit_rate);
     router
         .layer(limit)
         .route(
             "/openapi.json",
-            get(|| async move { ([(CONTENT_TYPE, "application/json")], document) }),
+            get(|| async move { ([(CONTENT_TYPE, "application/json")], document()) }),
         )
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+}
+
+fn json_document(is_dev: bool) -> Bytes {
+    let document = finish(operations(is_dev, None).into_openapi());
+    let json = document.to_json();
+    Bytes::from(json.expect("maps with text keys are JSON"))
 }
 
 /// The OpenAPI document of the REST API, without the operations of the development mode.
