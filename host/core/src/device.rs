@@ -59,7 +59,7 @@ pub struct Device {
     pub mode: DeviceMode,
     /// Excludes the device from new updates in every mode.
     pub pinned: bool,
-    /// Current state.
+    /// Current state; [`DeviceState::Overdue`] only where the engine has checked that.
     pub state: DeviceState,
     /// Time of the last poll, written in batches.
     pub last_seen: Option<Timestamp>,
@@ -115,6 +115,9 @@ pub enum DeviceState {
     InSync,
     /// The last update did not succeed.
     Error,
+    /// Has polled, but not for longer than the tenant's setting `overdue_after`. Never stored: it depends on the time, and
+    /// hides the stored state until the next poll.
+    Overdue,
 }
 
 impl Device {

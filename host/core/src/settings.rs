@@ -1,8 +1,15 @@
 //! Settings of a tenant; unset values fall back to the server's defaults.
 
+use std::time::Duration;
+
 use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use crate::{access::AccessSettings, plugin::FieldError, polling::PollingSettings};
+
+/// Shortest time after which devices may become overdue.
+const MIN_OVERDUE_AFTER: Duration = Duration::from_mins(1);
+/// Longest time after which devices may become overdue.
+const MAX_OVERDUE_AFTER: Duration = Duration::from_hours(30 * 24);
 
 /// All settings of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,6 +20,8 @@ pub struct TenantSettings {
     pub access: AccessSettings,
     /// Stores the network address of each device's last request.
     pub track_address: bool,
+    /// How long after its last poll a device is overdue; `None`: never. In whole seconds.
+    pub overdue_after: Option<Duration>,
     /// The device API.
     pub ddi: DdiSettings,
 }
@@ -68,6 +77,13 @@ impl TenantSettings {
             ("polling", self.polling.validation_errors()),
             ("access", self.access.validation_errors()),
         ];
+        let overdue_after = self
+            .overdue_after
+            .filter(|after| !(MIN_OVERDUE_AFTER..=MAX_OVERDUE_AFTER).contains(after));
+        let overdue_after = overdue_after.map(|_| FieldError {
+            path: "overdue_after".to_owned(),
+            message: "must be 1 minute to 30 days".to_owned(),
+        });
         let parts = parts.into_iter();
         parts
             .flat_map(|(part, errors)| {
@@ -76,6 +92,7 @@ impl TenantSettings {
                     ..error
                 })
             })
+            .chain(overdue_after)
             .collect()
     }
 }

@@ -44,7 +44,14 @@ fn names_are_stable_and_parsed_back() {
         "failed",
         "cancelled",
     ]);
-    assert_names::<DeviceState>(&["unknown", "registered", "pending", "in_sync", "error"]);
+    assert_names::<DeviceState>(&[
+        "unknown",
+        "registered",
+        "pending",
+        "in_sync",
+        "error",
+        "overdue",
+    ]);
     assert_names::<AttributeMode>(&["merge", "replace", "remove"]);
     assert_names::<Execution>(&[
         "closed",

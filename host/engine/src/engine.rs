@@ -8,7 +8,6 @@ use crate::{
     file_fetches::FileFetches,
     idempotency::IdempotencyKeys,
     interruptions::Interruptions,
-    last_seen_buffer::LastSeenBuffer,
     ports::{Entropy, Store},
 };
 
@@ -23,8 +22,6 @@ pub struct Engine {
     pub(crate) settings: Settings,
     /// What answers and authenticates devices.
     pub(crate) caches: Arc<Caches>,
-    /// Last-seen times that are not written yet.
-    pub(crate) last_seen: LastSeenBuffer,
     /// What devices are fetching.
     pub(crate) file_fetches: FileFetches,
     /// Writes reports and single updates.
@@ -64,7 +61,6 @@ impl Engine {
             clock,
             settings,
             caches,
-            last_seen: LastSeenBuffer::default(),
             file_fetches: FileFetches::default(),
             update_writer,
             interruptions: Interruptions::default(),

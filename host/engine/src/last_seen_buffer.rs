@@ -1,4 +1,8 @@
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use tidegate_core::{
@@ -15,8 +19,24 @@ const SHARDS: usize = 16;
 #[derive(Default)]
 pub(crate) struct LastSeenBuffer {
     shards: [Mutex<HashMap<(TenantId, DeviceKey), LastSeen>>; SHARDS],
-    /// Entries that were taken from the shards and are not written yet.
-    waiting: Mutex<Vec<LastSeenRecord>>,
+    /// Entries that were taken from the shards. Its lock is held while entries are moved, so that a reader that holds it
+    /// finds every entry.
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Entries to be written.
+    waiting: Vec<LastSeenRecord>,
+    /// Entries that are being written, by the number of their [`Taken`].
+    writing: BTreeMap<u64, Arc<[LastSeenRecord]>>,
+    next_number: u64,
+}
+
+/// Entries to be written, which end with [`LastSeenBuffer::finish`].
+pub(crate) struct Taken {
+    number: u64,
+    pub(crate) records: Arc<[LastSeenRecord]>,
 }
 
 /// When a device was last seen, and its address.
@@ -36,8 +56,13 @@ impl LastSeenBuffer {
 
     /// Takes up to `limit` entries. Older entries are taken first, except within one batch, so that frequent polls of
     /// some devices cannot starve others.
-    pub(crate) fn take(&self, limit: usize) -> Vec<LastSeenRecord> {
-        let mut waiting = self.waiting.lock();
+    pub(crate) fn take(&self, limit: usize) -> Taken {
+        let mut queue = self.queue.lock();
+        let Queue {
+            waiting,
+            writing,
+            next_number,
+        } = &mut *queue;
         if waiting.is_empty() || limit == usize::MAX {
             for shard in &self.shards {
                 let mut entries = shard.lock();
@@ -53,11 +78,44 @@ impl LastSeenBuffer {
             }
         }
         let left = waiting.len().saturating_sub(limit);
-        if left == 0 {
+        let records: Arc<[_]> = if left == 0 {
             // This also releases the memory.
-            return std::mem::take(&mut *waiting);
+            std::mem::take(waiting).into()
+        } else {
+            waiting.split_off(left).into()
+        };
+        let number = *next_number;
+        *next_number += 1;
+        writing.insert(number, Arc::clone(&records));
+        Taken { number, records }
+    }
+
+    /// Ends a write of which only the first `written` entries succeeded; the others are buffered again.
+    pub(crate) fn finish(&self, taken: &Taken, written: usize) {
+        let mut queue = self.queue.lock();
+        for unwritten in taken.records.iter().skip(written) {
+            self.record(*unwritten);
         }
-        waiting.split_off(left)
+        queue.writing.remove(&taken.number);
+    }
+
+    /// The devices of a tenant that were seen at `since` or later, and whose times are not written yet.
+    pub(crate) fn unwritten_since(&self, tenant: TenantId, since: Timestamp) -> HashSet<DeviceKey> {
+        let queue = self.queue.lock();
+        let taken = queue.writing.values().flat_map(|records| records.iter());
+        let mut devices: HashSet<_> = taken
+            .chain(&queue.waiting)
+            .filter(|seen| seen.tenant == tenant && seen.at >= since)
+            .map(|seen| seen.device)
+            .collect();
+        for shard in &self.shards {
+            let entries = shard.lock();
+            let seen = entries
+                .iter()
+                .filter(|((owner, _), (at, _))| *owner == tenant && *at >= since);
+            devices.extend(seen.map(|((_, device), _)| *device));
+        }
+        devices
     }
 }
 
@@ -80,10 +138,10 @@ mod tests {
         for (device, at) in [(1, 10), (2, 11), (1, 30), (1, 20)] {
             log.record(seen(device, at));
         }
-        let mut taken = log.take(usize::MAX);
+        let mut taken = log.take(usize::MAX).records.to_vec();
         taken.sort_unstable_by_key(|seen| seen.device);
         assert_eq!(taken, [seen(1, 30), seen(2, 11)]);
-        assert_eq!(log.take(usize::MAX), []);
+        assert!(log.take(usize::MAX).records.is_empty());
     }
 
     #[test]
@@ -97,14 +155,49 @@ mod tests {
         note(0..1000);
         let mut all = Vec::new();
         for _ in 0..10 {
-            let seen = log.take(100);
+            let seen = log.take(100).records;
             assert_eq!(seen.len(), 100);
-            all.extend(seen.into_iter().map(|seen| seen.device.0));
+            all.extend(seen.iter().map(|seen| seen.device.0));
             // These devices poll repeatedly and must not be taken instead of others.
             note(0..100);
         }
         all.sort_unstable();
         assert!(all.into_iter().eq(0..1000));
-        assert_eq!(log.take(usize::MAX).len(), 100);
+        assert_eq!(log.take(usize::MAX).records.len(), 100);
+    }
+
+    #[test]
+    fn a_time_is_unwritten_until_its_write_has_ended() {
+        let buffer = LastSeenBuffer::default();
+        let unwritten = |since| {
+            let mut devices: Vec<_> = buffer
+                .unwritten_since(TenantId(1), Timestamp(since))
+                .into_iter()
+                .map(|device| device.0)
+                .collect();
+            devices.sort_unstable();
+            devices
+        };
+        for device in 1..=3 {
+            buffer.record(seen(device, 10 * device));
+        }
+        assert_eq!(unwritten(0), [1, 2, 3]);
+        assert_eq!(unwritten(20), [2, 3]);
+        assert!(buffer.unwritten_since(TenantId(2), Timestamp(0)).is_empty());
+
+        let part = buffer.take(2);
+        let rest = buffer.take(2);
+        assert_eq!(unwritten(0), [1, 2, 3]);
+        buffer.finish(&rest, 1);
+        let mut left: Vec<_> = part.records.iter().map(|seen| seen.device.0).collect();
+        left.sort_unstable();
+        assert_eq!(unwritten(0), left);
+        // The second of its two records could not be written.
+        buffer.finish(&part, 1);
+        assert_eq!(unwritten(0), [part.records[1].device.0]);
+        let again = buffer.take(usize::MAX);
+        assert_eq!(again.records[..], part.records[1..]);
+        buffer.finish(&again, 1);
+        assert!(unwritten(0).is_empty());
     }
 }

@@ -23,6 +23,7 @@ mod gc;
 mod health;
 mod interruptions;
 mod last_seen_buffer;
+mod overdue;
 mod plugin_calls;
 mod reporting_clock;
 mod role;

@@ -126,7 +126,7 @@ impl Metrics {
 
     /// Refreshes the fleet's gauges. If the database fails, they keep their last values.
     pub(crate) async fn refresh_fleet_gauges(&self, engine: &Engine) {
-        match tenants::stats_of_all(engine.store(), engine.now()).await {
+        match tenants::stats_of_all(engine.store(), engine.caches(), engine.now()).await {
             Ok(by_tenant) => self.fleet.update(&by_tenant),
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "cannot refresh fleet gauges");

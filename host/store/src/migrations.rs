@@ -96,6 +96,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "awaited_versions",
         include_str!("../../../migrations/0016_awaited_versions.sql"),
     ),
+    (
+        17,
+        "overdue",
+        include_str!("../../../migrations/0017_overdue.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -2,41 +2,87 @@
 //! both on random fleets.
 
 use tidegate_core::{
+    device::DeviceState,
     selector::{Comparison, FieldKind, Operator, Selector, Value},
     version::sort_key,
 };
+use tidegate_engine::ports::Overdue;
 
 use crate::{
     dialect::{Dialect, storable},
-    sql::Parameters,
+    sql::{Parameters, literal},
 };
+
+/// The state of `devices d` as operators see it.
+pub(crate) fn shown_state(
+    overdue: Option<&Overdue>,
+    dialect: Dialect,
+    parameters: &mut Parameters,
+) -> String {
+    match overdue {
+        None => "d.state".to_owned(),
+        Some(overdue) => format!(
+            "CASE WHEN {} THEN {} ELSE d.state END",
+            is_overdue(overdue, dialect, parameters),
+            literal(DeviceState::Overdue)
+        ),
+    }
+}
+
+/// The condition that `devices d` is overdue, as [`Overdue::includes`] defines it.
+pub(crate) fn is_overdue(
+    overdue: &Overdue,
+    dialect: Dialect,
+    parameters: &mut Parameters,
+) -> String {
+    let before = parameters.bind(overdue.before.0);
+    let mut condition = format!("d.last_seen < {before}");
+    if !overdue.seen.is_empty() {
+        let seen: Vec<_> = overdue.seen.iter().map(|key| key.0.to_string()).collect();
+        let seen = parameters.bind(format!("[{}]", seen.join(",")));
+        let seen = dialect.json_numbers(&seen);
+        condition = format!("{condition} AND d.id NOT IN (SELECT value FROM {seen})");
+    }
+    condition
+}
 
 /// A condition on `devices d` that is never NULL. Its values are bound.
 pub(crate) fn condition(
     selector: &Selector,
+    overdue: Option<&Overdue>,
     dialect: Dialect,
     parameters: &mut Parameters,
 ) -> String {
     let mut join = |terms: &[Selector], word: &str| {
         let terms: Vec<_> = terms
             .iter()
-            .map(|term| condition(term, dialect, parameters))
+            .map(|term| condition(term, overdue, dialect, parameters))
             .collect();
         format!("({})", terms.join(word))
     };
     match selector {
         Selector::And(terms) => join(terms, " AND "),
         Selector::Or(terms) => join(terms, " OR "),
-        Selector::Compare(comparison) => compare(comparison, dialect, parameters),
+        Selector::Compare(comparison) => compare(comparison, overdue, dialect, parameters),
     }
 }
 
-fn compare(comparison: &Comparison, dialect: Dialect, parameters: &mut Parameters) -> String {
+fn compare(
+    comparison: &Comparison,
+    overdue: Option<&Overdue>,
+    dialect: Dialect,
+    parameters: &mut Parameters,
+) -> String {
     let (operator, is_negated) = match comparison.operator {
         // Negated operators also match devices without the field.
         Operator::NotEqual => (Operator::Equal, true),
         Operator::Out => (Operator::In, true),
         operator => (operator, false),
+    };
+    let state = if comparison.field == "state" {
+        shown_state(overdue, dialect, parameters)
+    } else {
+        String::new()
     };
     let mut any = |text: &str, key: &str| {
         let terms: Vec<_> = comparison
@@ -52,7 +98,7 @@ fn compare(comparison: &Comparison, dialect: Dialect, parameters: &mut Parameter
     let holds = match comparison.field.as_str() {
         "device_id" => any("d.device_id", ""),
         "name" => any("d.name", ""),
-        "state" => any("d.state", ""),
+        "state" => any(&state, ""),
         "mode" => any("d.mode", ""),
         "pinned" => any("CASE WHEN d.pinned = 1 THEN 'true' ELSE 'false' END", ""),
         "drifted" => any(

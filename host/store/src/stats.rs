@@ -2,15 +2,19 @@
 
 use tidegate_core::{
     Named as _,
+    device::DeviceState,
     id::{CampaignId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{Stats, StoreError};
+use tidegate_engine::ports::{Overdue, Stats, StoreError};
 
 use crate::{
-    database::Database,
+    database::{Database, Tx},
+    devices::last_seen::hour,
     error::failed,
     rows::{RowError, RowExt as _, row_error},
+    selector_sql::is_overdue,
+    sql::Parameters,
     tenant_counters::{CounterKind, hour_key},
 };
 
@@ -22,8 +26,12 @@ pub(crate) async fn stats(
     database: &Database,
     tenant: TenantId,
     since: Timestamp,
+    overdue: Option<&Overdue>,
 ) -> Result<Stats, StoreError> {
-    let mut tx = database.read_single().await?;
+    let mut tx = match overdue {
+        None => database.read_single().await?,
+        Some(_) => database.read().await?,
+    };
     // Hourly counters are never deleted: read the recent ones only.
     let rows = sqlx::query(
         "SELECT kind, counter_key, value FROM tenant_counters WHERE tenant_id = $1 AND value > 0 \
@@ -51,7 +59,53 @@ pub(crate) async fn stats(
         };
         read().map_err(row_error("read tenant counter row"))?;
     }
+    if let Some(overdue) = overdue {
+        let by_state = overdue_by_state(&mut tx, tenant, overdue).await?;
+        move_overdue(&mut stats.devices_by_state, by_state);
+    }
     Ok(stats)
+}
+
+/// The number of overdue devices by their stored state.
+async fn overdue_by_state(
+    tx: &mut Tx,
+    tenant: TenantId,
+    overdue: &Overdue,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut parameters = Parameters::default();
+    let tenant = parameters.bind(tenant.0);
+    let hour = parameters.bind(hour(overdue.before));
+    let is_overdue = is_overdue(overdue, tx.dialect(), &mut parameters);
+    // The hour has an index.
+    let sql = format!(
+        "SELECT d.state, COUNT(*) AS total FROM devices d \
+         WHERE d.tenant_id = {tenant} AND d.last_seen_hour <= {hour} AND {is_overdue} GROUP BY d.state"
+    );
+    let rows = parameters
+        .query(sql)?
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("count overdue devices"))?;
+    rows.iter()
+        .map(|row| Ok((row.take("state")?, row.count("total")?)))
+        .collect::<Result<_, _>>()
+        .map_err(row_error("count overdue devices"))
+}
+
+/// Counts devices as overdue instead of in their stored state.
+fn move_overdue(by_state: &mut Vec<(String, u64)>, overdue: Vec<(String, u64)>) {
+    let total: u64 = overdue.iter().map(|(_, n)| n).sum();
+    if total == 0 {
+        return;
+    }
+    for (state, n) in overdue {
+        if let Some((_, count)) = by_state.iter_mut().find(|(name, _)| *name == state) {
+            *count = count.saturating_sub(n);
+        }
+    }
+    by_state.retain(|(_, count)| *count > 0);
+    by_state.push((DeviceState::Overdue.as_str().to_owned(), total));
+    by_state.sort_unstable();
 }
 
 pub(crate) async fn last_progress_at(

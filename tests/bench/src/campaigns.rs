@@ -215,6 +215,7 @@ impl EngineFixture {
         campaigns::start(
             &ctx,
             engine.store(),
+            engine.caches(),
             engine.plugins(),
             engine.signals(),
             campaign,

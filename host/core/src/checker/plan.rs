@@ -98,7 +98,7 @@ mod tests {
             slip,
             Err(
                 "invalid selector of wave 1: invalid value `in-sync` for `state`: must be unknown, registered, pending, \
-                 in_sync or error (did you mean in_sync?)"
+                 in_sync, error or overdue (did you mean in_sync?)"
                     .to_owned()
             )
         );

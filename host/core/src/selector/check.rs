@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn values_that_a_field_cannot_have_are_rejected() {
         const MODES: &str = "must be rollout, latest or manual";
-        const STATES: &str = "must be unknown, registered, pending, in_sync or error";
+        const STATES: &str = "must be unknown, registered, pending, in_sync, error or overdue";
         const ORDERED: &str =
             "must be a version that begins with a number, such as 2.0.0, to be compared by order";
         const VERSION: &str = "must be a version, such as 2.0.0, or `*` for any version";

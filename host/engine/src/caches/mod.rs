@@ -14,7 +14,7 @@ use auth_cache::AuthCache;
 use firmware_cache::FirmwareCache;
 use read_model::ReadModel;
 
-use crate::ports::AffectedDevice;
+use crate::{last_seen_buffer::LastSeenBuffer, ports::AffectedDevice};
 
 /// What the server keeps in memory to answer devices. Use cases that change such data drop it here.
 #[derive(Default)]
@@ -25,6 +25,8 @@ pub struct Caches {
     pub(crate) auth: AuthCache,
     /// The firmware that devices request.
     pub(crate) firmware: FirmwareCache,
+    /// Last-seen times that are not written yet.
+    pub(crate) last_seen: LastSeenBuffer,
 }
 
 impl Caches {

@@ -18,10 +18,12 @@ use super::{
     journal_entry::{host_journal_entry, journal_entry},
 };
 use crate::{
-    Error, PluginCalls, Result,
+    Caches, Error, PluginCalls, Result,
     compatibility::{Classified, CompatibilityCheck, Policies, class_attributes, classify},
+    overdue::overdue,
     ports::{
-        CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, SelectedDevice, Store,
+        CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, Overdue, SelectedDevice,
+        Store,
     },
 };
 
@@ -35,16 +37,19 @@ const MAX_ASSIGN_ROWS: usize = 1_000_000;
 /// calls plugins; writes nothing.
 pub(super) async fn prepare(
     store: &dyn Store,
+    caches: &Caches,
     plugins: &PluginCalls,
     campaign: &Campaign,
     at: Timestamp,
 ) -> Result<CampaignStart> {
+    let overdue = overdue(store, caches, campaign.tenant, at).await?;
     let firmware = campaign_firmware(store, campaign).await?;
     let mut planning = Planning {
         store,
         plugins,
         campaign,
         firmware: &firmware,
+        overdue,
         at,
         journal: Vec::new(),
     };
@@ -101,6 +106,8 @@ struct Planning<'a> {
     plugins: &'a PluginCalls,
     campaign: &'a Campaign,
     firmware: &'a Firmware,
+    /// For selectors over states.
+    overdue: Option<Overdue>,
     at: Timestamp,
     journal: Vec<NewJournalEntry>,
 }
@@ -119,7 +126,13 @@ impl Planning<'_> {
         let (tenant, targets) = (self.campaign.tenant, &self.campaign.spec.targets);
         let selected = self
             .store
-            .select(tenant, targets, filter.as_ref(), attributes)
+            .select(
+                tenant,
+                targets,
+                filter.as_ref(),
+                self.overdue.as_ref(),
+                attributes,
+            )
             .await?;
         if selected.is_empty() {
             let message = "no device matches the campaign's targets";
@@ -243,7 +256,10 @@ impl Planning<'_> {
                 let selector =
                     parse(text, &DEVICE_FIELDS).map_err(|error| invalid_selector(&error))?;
                 let tenant = self.campaign.tenant;
-                let matching = self.store.matching(tenant, &selector).await?;
+                let matching = self
+                    .store
+                    .matching(tenant, &selector, self.overdue.as_ref())
+                    .await?;
                 answers.selected.insert(index, matching);
             }
         }

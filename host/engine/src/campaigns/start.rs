@@ -8,7 +8,7 @@ use super::{
     prepare::prepare,
 };
 use crate::{
-    Authorized, Ctx, Error, Operator, PluginCalls, Result, Signals,
+    Authorized, Caches, Ctx, Error, Operator, PluginCalls, Result, Signals,
     ports::{RunRef, Store},
 };
 
@@ -17,12 +17,13 @@ use crate::{
 pub async fn start(
     ctx: &Authorized<Operator>,
     store: &dyn Store,
+    caches: &Caches,
     plugins: &PluginCalls,
     signals: &Signals,
     id: CampaignId,
 ) -> Result<Campaign> {
     for _ in 0..MAX_ATTEMPTS {
-        if let Some(started) = try_start(ctx, store, plugins, signals, id).await? {
+        if let Some(started) = try_start(ctx, store, caches, plugins, signals, id).await? {
             return Ok(started);
         }
     }
@@ -33,6 +34,7 @@ pub async fn start(
 async fn try_start(
     ctx: &Ctx,
     store: &dyn Store,
+    caches: &Caches,
     plugins: &PluginCalls,
     signals: &Signals,
     id: CampaignId,
@@ -43,7 +45,7 @@ async fn try_start(
         let message = "the campaign must be approved by another user first";
         return Err(Error::conflict("not_approved", message));
     }
-    let campaign_start = prepare(store, plugins, &campaign, ctx.now).await?;
+    let campaign_start = prepare(store, caches, plugins, &campaign, ctx.now).await?;
     let tenant = campaign.tenant;
     let started = campaign_start.apply_to(campaign.clone());
     if !store.start_campaign(ctx, &campaign, campaign_start).await? {

@@ -39,7 +39,7 @@ impl CompatibilityCheck<'_> {
         };
         let attributes = &self.policies.attributes;
         let devices = store
-            .select(self.tenant, &targets, None, attributes)
+            .select(self.tenant, &targets, None, None, attributes)
             .await?;
         let classified = classify(&devices, |_| ());
         let classes = classified.classes.into_iter().map(|((), class)| class);

@@ -100,6 +100,7 @@ async fn find_module_for(
         return Ok(None);
     };
     engine
+        .caches
         .last_seen
         .record(caller.last_seen(view.device, engine.now()));
     let mut modules = firmware.modules.iter();

@@ -107,6 +107,7 @@ async fn own_update(
         return Err(Error::not_found("device", &caller.device_id));
     };
     engine
+        .caches
         .last_seen
         .record(caller.last_seen(view.device, engine.now()));
     let row = engine.store().update(caller.tenant, id).await?;

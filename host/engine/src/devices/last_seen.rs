@@ -20,16 +20,19 @@ pub async fn flush_last_seen(engine: &Engine) -> Result<()> {
 }
 
 async fn write_last_seen(engine: &Engine, limit: usize) -> Result<()> {
-    let seen = engine.last_seen.take(limit);
-    for (number, batch) in seen.chunks(BATCH_SIZE).enumerate() {
+    let buffer = &engine.caches.last_seen;
+    let taken = buffer.take(limit);
+    let mut written = 0;
+    let mut result = Ok(());
+    for batch in taken.records.chunks(BATCH_SIZE) {
         if let Err(error) = engine.store().record_last_seen(batch.to_vec()).await {
-            for unwritten in &seen[number * BATCH_SIZE..] {
-                engine.last_seen.record(*unwritten);
-            }
-            return Err(error.into());
+            result = Err(error.into());
+            break;
         }
+        written += batch.len();
     }
-    Ok(())
+    buffer.finish(&taken, written);
+    result
 }
 
 /// Writes the last-seen times of devices and gateways periodically, until it is dropped.

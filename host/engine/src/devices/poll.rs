@@ -29,7 +29,10 @@ pub async fn poll(engine: &Engine, tenant: &Tenant, caller: &Caller) -> Result<P
         None => return Err(Error::not_found("device", &caller.device_id)),
     };
     let now = engine.now();
-    engine.last_seen.record(caller.last_seen(view.device, now));
+    engine
+        .caches
+        .last_seen
+        .record(caller.last_seen(view.device, now));
     let mut interval = polling::poll_interval(engine, tenant, caller, &view).await;
     let (view, opening) = window::apply_window(view, now);
     if let Some(opening) = opening {

@@ -49,7 +49,10 @@ async fn require_known_device(
     match caller_view(engine, caller).await {
         Ok(Some(view)) => {
             let now = engine.now();
-            engine.last_seen.record(caller.last_seen(view.device, now));
+            engine
+                .caches
+                .last_seen
+                .record(caller.last_seen(view.device, now));
             Ok((view.device, now))
         }
         // The device was registered concurrently by another caller, so it is not found for this one.

@@ -41,7 +41,10 @@ async fn try_report_attributes(
         return Err(Error::not_found("device", &caller.device_id));
     };
     let at = engine.now();
-    engine.last_seen.record(caller.last_seen(view.device, at));
+    engine
+        .caches
+        .last_seen
+        .record(caller.last_seen(view.device, at));
     let attributes = ReportedAttributes {
         mode,
         data,

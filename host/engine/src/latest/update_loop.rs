@@ -91,6 +91,7 @@ async fn update_tenant(engine: &Engine, tenant: TenantId) -> Result<()> {
             tenant,
             &Targets::default(),
             Some(&eligible),
+            None,
             &chooser.policies.attributes,
         )
         .await?;

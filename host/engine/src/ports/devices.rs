@@ -57,7 +57,7 @@ pub trait Devices: Send + Sync {
         device_id: &str,
     ) -> Result<Option<PollView>, StoreError>;
 
-    /// The device of this id.
+    /// The device of this id, with its stored state.
     async fn device(&self, tenant: TenantId, device_id: &str)
     -> Result<Option<Device>, StoreError>;
 
@@ -68,11 +68,12 @@ pub trait Devices: Send + Sync {
         device: DeviceKey,
     ) -> Result<Option<AutoConfirm>, StoreError>;
 
-    /// A page of the devices that match.
+    /// A page of the devices that match. Filter and order use the shown states, the devices have their stored ones.
     async fn list_devices(
         &self,
         tenant: TenantId,
         filter: &DeviceFilter,
+        overdue: Option<&Overdue>,
         page: PageRequest,
     ) -> Result<Page<Device>, StoreError>;
 
@@ -86,6 +87,7 @@ pub trait Devices: Send + Sync {
         tenant: TenantId,
         targets: &Targets,
         filter: Option<&Selector>,
+        overdue: Option<&Overdue>,
         attributes: &[String],
     ) -> Result<Vec<SelectedDevice>, StoreError>;
 
@@ -94,6 +96,7 @@ pub trait Devices: Send + Sync {
         &self,
         tenant: TenantId,
         selector: &Selector,
+        overdue: Option<&Overdue>,
     ) -> Result<HashSet<DeviceKey>, StoreError>;
 }
 
@@ -188,6 +191,22 @@ pub struct LastSeenRecord {
     pub at: Timestamp,
     /// Source address; stored only if the tenant's settings ask for it.
     pub address: Option<IpAddr>,
+}
+
+/// Which devices of a tenant are overdue: those that were last seen before a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// The time.
+    pub before: Timestamp,
+    /// Devices that were seen since then, although the stored times do not show it yet.
+    pub seen: HashSet<DeviceKey>,
+}
+
+impl Overdue {
+    /// True if this stored device is overdue.
+    pub fn includes(&self, device: &Device) -> bool {
+        device.last_seen.is_some_and(|at| at < self.before) && !self.seen.contains(&device.key)
+    }
 }
 
 /// Which devices to list, and in which order.

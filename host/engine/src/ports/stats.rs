@@ -4,14 +4,20 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::StoreError;
+use super::{Overdue, StoreError};
 
 /// Counters for people and for metrics. They are maintained with every change; none of these methods scans devices or
-/// updates.
+/// updates. Only devices that are overdue are counted when they are asked for: the cost grows with their number, and with
+/// that of the devices last seen in the same hour as the newest of them.
 #[async_trait]
 pub trait Statistics: Send + Sync {
     /// A tenant's counters. `since` is the start of the period of the `recently` counters.
-    async fn stats(&self, tenant: TenantId, since: Timestamp) -> Result<Stats, StoreError>;
+    async fn stats(
+        &self,
+        tenant: TenantId,
+        since: Timestamp,
+        overdue: Option<&Overdue>,
+    ) -> Result<Stats, StoreError>;
 
     /// When the campaign's counters last changed. `None`: never, or the campaign does not exist.
     async fn last_progress_at(

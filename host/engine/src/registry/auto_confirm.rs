@@ -1,7 +1,7 @@
 use tidegate_core::device::Device;
 
 use crate::{
-    Authorized, Ctx, Operator, Result, UpdateWriter,
+    Authorized, Caches, Ctx, Operator, Result, UpdateWriter,
     ports::{DeviceEvent, DeviceReport, RecordError, RecordedReport, ReportedBy},
 };
 
@@ -10,10 +10,11 @@ use crate::{
 pub async fn activate_auto_confirm(
     ctx: &Authorized<Operator>,
     writer: &UpdateWriter,
+    caches: &Caches,
     device_id: &str,
     remark: Option<String>,
 ) -> Result<Device> {
-    let device = super::get(ctx, writer.store(), device_id).await?;
+    let device = super::get_stored(ctx, writer.store(), device_id).await?;
     let event = DeviceEvent::AutoConfirmActivated {
         initiator: Some(ctx.actor.name.to_string()),
         remark,
@@ -22,7 +23,7 @@ pub async fn activate_auto_confirm(
         Ok(_) | Err(RecordError::AlreadyActive) => {}
         Err(error) => return Err(error.into()),
     }
-    super::get(ctx, writer.store(), device_id).await
+    super::get(ctx, writer.store(), caches, device_id).await
 }
 
 /// Deactivates auto-confirm of a device, regardless of who activated it; confirmed updates stay confirmed.
@@ -31,7 +32,7 @@ pub async fn deactivate_auto_confirm(
     writer: &UpdateWriter,
     device_id: &str,
 ) -> Result<()> {
-    let device = super::get(ctx, writer.store(), device_id).await?;
+    let device = super::get_stored(ctx, writer.store(), device_id).await?;
     record(ctx, writer, &device, DeviceEvent::AutoConfirmDeactivated).await?;
     Ok(())
 }

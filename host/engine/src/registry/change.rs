@@ -25,7 +25,7 @@ pub async fn change(
     for campaign in campaigns {
         signals.wake_campaign(RunRef { tenant, campaign });
     }
-    super::get(ctx, store, device_id).await
+    super::get(ctx, store, caches, device_id).await
 }
 
 /// The invalid fields of a change.

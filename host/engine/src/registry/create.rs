@@ -41,7 +41,7 @@ pub async fn create(
         }
         Err(error) => return Err(error.into()),
     }
-    let device = super::get(ctx, store, &device_id).await?;
+    let device = super::get_stored(ctx, store, &device_id).await?;
     Ok(DeviceWithToken { device, token })
 }
 

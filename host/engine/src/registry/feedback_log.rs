@@ -22,7 +22,7 @@ pub async fn feedback_log(
     update: Option<UpdateId>,
     limit: u32,
 ) -> Result<FeedbackLog> {
-    let device = super::get(ctx, store, device_id).await?;
+    let device = super::get_stored(ctx, store, device_id).await?;
     let update = if let Some(id) = update {
         let found = store.update(ctx.tenant, id).await?;
         let own = found.filter(|row| row.update.device == device.key);

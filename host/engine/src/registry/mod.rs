@@ -14,5 +14,5 @@ pub use change::{change, validate_change};
 pub use create::{DeviceWithToken, create, validate_new};
 pub use delete::delete;
 pub use feedback_log::{FeedbackLog, feedback_log};
-pub use read::{attribute_changes, get, list, updates};
+pub use read::{attribute_changes, get, get_stored, list, updates};
 pub use reasons::reasons;

@@ -5,7 +5,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    Ctx, Error, Result,
+    Caches, Ctx, Error, Result,
+    overdue::{overdue, shown},
     ports::{
         AttributeChange, DeviceFilter, DeviceSort, Page, PageRequest, Store, UpdateFilter,
         UpdateRow,
@@ -13,7 +14,14 @@ use crate::{
 };
 
 /// The device of this id.
-pub async fn get(ctx: &Ctx, store: &dyn Store, device_id: &str) -> Result<Device> {
+pub async fn get(ctx: &Ctx, store: &dyn Store, caches: &Caches, device_id: &str) -> Result<Device> {
+    let overdue = overdue(store, caches, ctx.tenant, ctx.now).await?;
+    let device = get_stored(ctx, store, device_id).await?;
+    Ok(shown(device, overdue.as_ref()))
+}
+
+/// The device of this id with its stored state, which is never `overdue`.
+pub async fn get_stored(ctx: &Ctx, store: &dyn Store, device_id: &str) -> Result<Device> {
     let device = store.device(ctx.tenant, device_id).await?;
     device.ok_or_else(|| Error::not_found("device", device_id))
 }
@@ -22,10 +30,20 @@ pub async fn get(ctx: &Ctx, store: &dyn Store, device_id: &str) -> Result<Device
 pub async fn list(
     ctx: &Ctx,
     store: &dyn Store,
+    caches: &Caches,
     filter: &DeviceFilter,
     page: PageRequest,
 ) -> Result<Page<Device>> {
-    Ok(store.list_devices(ctx.tenant, filter, page).await?)
+    let overdue = overdue(store, caches, ctx.tenant, ctx.now).await?;
+    let overdue = overdue.as_ref();
+    let Page { items, total } = store
+        .list_devices(ctx.tenant, filter, overdue, page)
+        .await?;
+    let items = items.into_iter();
+    Ok(Page {
+        items: items.map(|device| shown(device, overdue)).collect(),
+        total,
+    })
 }
 
 /// Lists a device's updates, newest first.
@@ -35,7 +53,7 @@ pub async fn updates(
     device_id: &str,
     page: PageRequest,
 ) -> Result<Page<UpdateRow>> {
-    let device = get(ctx, store, device_id).await?;
+    let device = get_stored(ctx, store, device_id).await?;
     let filter = UpdateFilter {
         campaign: None,
         device: Some(device.key),

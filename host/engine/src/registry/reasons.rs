@@ -1,4 +1,7 @@
-use tidegate_core::{device::Device, mode::DeviceMode};
+use tidegate_core::{
+    device::{Device, DeviceState},
+    mode::DeviceMode,
+};
 
 /// Explains, in sentences, which of a device's settings affect its updates in every campaign.
 pub fn reasons(device: &Device) -> Vec<String> {
@@ -21,6 +24,10 @@ pub fn reasons(device: &Device) -> Vec<String> {
         };
         reasons.push(format!("it is pinned: it gets no new updates{open}"));
     }
+    if device.state == DeviceState::Overdue {
+        let reason = "it is overdue: it has not polled for longer than the tenant's `overdue_after`; updates wait for it";
+        reasons.push(reason.to_owned());
+    }
     if let Some(feed) = &device.feed {
         reasons.push(format!("it follows the feed {feed}"));
     }
@@ -39,7 +46,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use tidegate_core::{
-        device::{DeviceState, Drift},
+        device::Drift,
         id::{DeviceKey, TenantId, UpdateId},
         time::Timestamp,
     };
@@ -62,7 +69,7 @@ mod tests {
             labels: BTreeMap::new(),
             mode: DeviceMode::Manual,
             pinned: true,
-            state: DeviceState::Pending,
+            state: DeviceState::Overdue,
             last_seen: None,
             address: None,
             created_at: Timestamp(0),
@@ -80,6 +87,7 @@ mod tests {
             [
                 "its mode is manual: only operators assign its firmware, and campaigns skip it",
                 "it is pinned: it gets no new updates; its open update 7 continues",
+                "it is overdue: it has not polled for longer than the tenant's `overdue_after`; updates wait for it",
                 "it follows the feed beta",
                 "it has drifted: its last update installed 2.0.0, but it reports 1.0.0; drift is not corrected automatically",
             ]

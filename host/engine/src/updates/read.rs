@@ -14,6 +14,6 @@ pub async fn get(ctx: &Ctx, store: &dyn Store, id: UpdateId) -> Result<UpdateRow
 
 /// The number of a device's updates by status.
 pub async fn totals(ctx: &Ctx, store: &dyn Store, device_id: &str) -> Result<Counts> {
-    let device = registry::get(ctx, store, device_id).await?;
+    let device = registry::get_stored(ctx, store, device_id).await?;
     Ok(store.totals(ctx.tenant, device.key).await?)
 }

@@ -39,7 +39,7 @@ pub async fn roll_back(
     reason: &str,
 ) -> Result<UpdateRow> {
     let store = writer.store();
-    let device = registry::get(ctx, store, device_id).await?;
+    let device = registry::get_stored(ctx, store, device_id).await?;
     let updates = updates(ctx, store, &device).await?;
     let last = updates.iter().find(|row| is_running(&device, row));
     let target = match target_version {

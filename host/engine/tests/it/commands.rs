@@ -59,7 +59,15 @@ async fn a_campaign_with_a_filter_of_the_first_syntax_starts_as_it_did() {
     let id = fixture.create(request).await.id;
     let (store, plugins) = (fixture.engine.store(), fixture.engine.plugins());
     let ctx = fixture.ctx();
-    let started = campaigns::start(&ctx, store, plugins, fixture.engine.signals(), id).await;
+    let started = campaigns::start(
+        &ctx,
+        store,
+        fixture.engine.caches(),
+        plugins,
+        fixture.engine.signals(),
+        id,
+    )
+    .await;
     let started = started.expect("the filter keeps its meaning");
     assert_eq!(started.total_devices, 2);
 }
@@ -74,8 +82,15 @@ async fn a_plan_with_a_misspelt_value_in_a_selector_is_rejected() {
     let request = campaign_request(fixture.add_firmware("1.1.0").await);
     let id = fixture.create(request).await.id;
     let (store, plugins) = (fixture.engine.store(), fixture.engine.plugins());
-    let started =
-        campaigns::start(&fixture.ctx(), store, plugins, fixture.engine.signals(), id).await;
+    let started = campaigns::start(
+        &fixture.ctx(),
+        store,
+        fixture.engine.caches(),
+        plugins,
+        fixture.engine.signals(),
+        id,
+    )
+    .await;
     let error = started.expect_err("the plan is invalid").to_string();
     let expected = "invalid value `manuel` for `mode`: must be rollout, latest or manual";
     assert!(error.contains(expected), "{error}");
@@ -94,6 +109,7 @@ async fn a_campaign_is_approved_by_another_user() {
     let start = campaigns::start(
         &fixture.ctx(),
         fixture.engine.store(),
+        fixture.engine.caches(),
         fixture.engine.plugins(),
         fixture.engine.signals(),
         id,
@@ -134,6 +150,7 @@ async fn a_campaign_is_approved_by_another_user() {
     campaigns::start(
         &fixture.ctx(),
         fixture.engine.store(),
+        fixture.engine.caches(),
         fixture.engine.plugins(),
         fixture.engine.signals(),
         id,

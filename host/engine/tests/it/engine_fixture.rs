@@ -216,6 +216,7 @@ impl EngineFixture {
         campaigns::start(
             &self.ctx(),
             self.engine.store(),
+            self.engine.caches(),
             self.engine.plugins(),
             self.engine.signals(),
             id,

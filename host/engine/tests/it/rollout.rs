@@ -394,6 +394,7 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
     let error = campaigns::start(
         &fixture.ctx(),
         fixture.engine.store(),
+        fixture.engine.caches(),
         fixture.engine.plugins(),
         fixture.engine.signals(),
         id,
@@ -409,6 +410,7 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
     campaigns::start(
         &fixture.ctx(),
         fixture.engine.store(),
+        fixture.engine.caches(),
         fixture.engine.plugins(),
         fixture.engine.signals(),
         id,
@@ -439,6 +441,7 @@ async fn a_second_start_changes_nothing() {
     let error = campaigns::start(
         &fixture.ctx(),
         fixture.engine.store(),
+        fixture.engine.caches(),
         fixture.engine.plugins(),
         fixture.engine.signals(),
         id,

@@ -303,3 +303,116 @@ async fn a_device_polls_as_often_as_an_operator_says() {
     );
     assert_eq!(refused, expected);
 }
+
+#[tokio::test]
+async fn a_device_that_has_not_polled_for_long_is_overdue_until_it_polls() {
+    let server = TestServer::new().await;
+    server.fleet(0).await;
+    for id in ["a", "b", "c"] {
+        let device = json!({"device_id": id, "token": format!("token-of-16-characters-{id}")});
+        server.post("/api/v1/devices", &device).await.expect(201);
+    }
+    let poll = async |id: &str| {
+        let path = format!("/DEFAULT/controller/v1/{id}");
+        let token = format!("TargetToken token-of-16-characters-{id}");
+        let request = axum::http::Request::get(path).header("authorization", token);
+        let request = request.body(axum::body::Body::empty()).expect("a request");
+        server.send_request(request).await.expect(200);
+    };
+    let set = async |after: serde_json::Value| {
+        let change = json!({"overdue_after": after});
+        let path = "/api/v1/settings";
+        server
+            .send("PATCH", path, &server.admin, &change)
+            .await
+            .expect(200)["overdue_after"]
+            .clone()
+    };
+    // The states in the list, in the devices, by selectors and in the statistics agree.
+    let states = async || {
+        let list = server
+            .get("/api/v1/devices?sort=device_id")
+            .await
+            .expect(200);
+        let items = list["items"].as_array().expect("items").clone();
+        let mut by_state = std::collections::BTreeMap::<String, Vec<String>>::new();
+        for item in items {
+            let (id, state) = (item["device_id"].as_str(), item["state"].as_str());
+            let (id, state) = (id.expect("an id"), state.expect("a state"));
+            let shown = server.get(&format!("/api/v1/devices/{id}")).await;
+            assert_eq!(shown.expect(200)["state"], state, "{id}");
+            by_state
+                .entry(state.to_owned())
+                .or_default()
+                .push(id.to_owned());
+        }
+        for state in ["unknown", "registered", "in_sync", "overdue"] {
+            let path = format!("/api/v1/devices?sort=device_id&q=state=={state}");
+            let found = server.get(&path).await.expect(200);
+            let found = found["items"].as_array().expect("items").clone();
+            let found: Vec<_> = found.iter().map(|item| item["device_id"].clone()).collect();
+            let expected = by_state.get(state).cloned().unwrap_or_default();
+            assert_eq!(json!(found), json!(expected), "{state}");
+        }
+        let counts: std::collections::BTreeMap<_, _> = by_state
+            .iter()
+            .map(|(state, ids)| (state.clone(), ids.len()))
+            .collect();
+        let stats = server.get("/api/v1/stats").await.expect(200);
+        assert_eq!(stats["devices"]["by_state"], json!(counts));
+        let lines = by_state.into_iter();
+        let lines: Vec<_> = lines
+            .map(|(state, ids)| format!("{state}: {}", ids.join(" ")))
+            .collect();
+        lines.join(", ")
+    };
+    let campaign = json!({"target_groups": [], "target_filter": "state==overdue"});
+    let campaign = format!("{}/start", server.campaign(campaign).await);
+
+    poll("a").await;
+    poll("b").await;
+    assert_eq!(set(json!("5m")).await, "00:05:00");
+    assert_eq!(states().await, "registered: a b, unknown: c");
+    server.clock.advance_seconds(240);
+    // This poll is buffered; the stored time is the one of the registration.
+    poll("b").await;
+    server.clock.advance_seconds(70);
+    assert_eq!(states().await, "registered: a b, unknown: c");
+    let none = server.post(&campaign, &json!({})).await;
+    assert_eq!(none.expect_problem(409).0, "no_devices");
+    server.clock.advance_seconds(1);
+    assert_eq!(states().await, "overdue: a, registered: b, unknown: c");
+    server.post(&campaign, &json!({})).await.expect(200);
+    let metrics = String::from_utf8(server.get("/metrics").await.bytes).expect("text");
+    for line in [
+        r#"tidegate_devices{state="overdue"} 1"#,
+        r#"tidegate_devices{state="registered"} 1"#,
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line} is not in\n{metrics}"
+        );
+    }
+    let explained = server.get("/api/v1/devices/a/explain").await.expect(200);
+    let reasons = explained["device"]["reasons"].to_string();
+    assert!(reasons.contains("it is overdue"), "{reasons}");
+    let path = "/api/v1/devices/a";
+    let changed = server
+        .send("PATCH", path, &server.admin, &json!({"name": "A"}))
+        .await;
+    assert_eq!(changed.expect(200)["state"], "overdue");
+
+    // The moment it polls it is what it was, also while the time is not written.
+    poll("a").await;
+    assert_eq!(states().await, "registered: a b, unknown: c");
+    tidegate_engine::devices::flush_last_seen(&server.state.engine)
+        .await
+        .expect("written");
+    assert_eq!(states().await, "registered: a b, unknown: c");
+    server.clock.advance_seconds(600);
+    assert_eq!(states().await, "overdue: a b, unknown: c");
+    assert_eq!(set(json!("10m")).await, "00:10:00");
+    assert_eq!(states().await, "overdue: b, registered: a, unknown: c");
+    assert_eq!(set(json!(null)).await, json!(null));
+    assert_eq!(states().await, "registered: a b, unknown: c");
+}

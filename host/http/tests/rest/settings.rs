@@ -33,6 +33,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
         "access": access,
         "polling": {"interval": null, "jitter_percent": null, "overrides": []},
         "track_address": false,
+        "overdue_after": null,
         "ddi": {"links": null},
         "defaults": defaults,
     });
@@ -50,6 +51,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
             "overrides": [{"filter": "hw_model==rpi4", "interval": "00:00:30", "jitter_percent": null}],
         },
         "track_address": false,
+        "overdue_after": null,
         "ddi": {"links": null},
         "defaults": defaults,
     });
@@ -125,6 +127,21 @@ async fn bad_settings_are_named_and_change_nothing() {
             &["/polling/interval"],
         ),
         (json!({"polling": []}), "wrong_type", &["/polling"]),
+        (
+            json!({"overdue_after": "59s"}),
+            "invalid_settings",
+            &["/overdue_after"],
+        ),
+        (
+            json!({"overdue_after": "31d"}),
+            "invalid_settings",
+            &["/overdue_after"],
+        ),
+        (
+            json!({"overdue_after": 7}),
+            "wrong_type",
+            &["/overdue_after"],
+        ),
         (
             json!({"polling": {"interval": "0s", "jitter_percent": 101}}),
             "invalid_settings",

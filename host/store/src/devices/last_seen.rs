@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
 use serde::Serialize;
+use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::{LastSeenRecord, StoreError};
 
 use crate::{
@@ -13,6 +14,11 @@ use crate::{
 /// The maximum number of rows in one transaction. Other writers wait no longer than for one of these.
 const MAX_PER_TRANSACTION: usize = 2000;
 
+/// The hour of a last-seen time, as the column `last_seen_hour`.
+pub(crate) fn hour(at: Timestamp) -> i64 {
+    at.0.div_euclid(3_600_000)
+}
+
 /// Records when devices were last seen; a later time is kept.
 pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Result<(), StoreError> {
     #[derive(Serialize)]
@@ -20,6 +26,7 @@ pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Resul
         tenant_id: i64,
         id: i64,
         at: i64,
+        hour: i64,
         address: Option<IpAddr>,
     }
 
@@ -29,6 +36,7 @@ pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Resul
             tenant_id: seen.tenant.0,
             id: seen.device.0,
             at: seen.at.0,
+            hour: hour(seen.at),
             address: seen.address,
         })
         .collect();
@@ -59,15 +67,16 @@ fn update_sql(dialect: Dialect) -> String {
         ("tenant_id", ColumnType::Int),
         ("id", ColumnType::Int),
         ("at", ColumnType::Int),
+        ("hour", ColumnType::Int),
         ("address", ColumnType::Text),
     ];
     format!(
-        "WITH seen AS (SELECT d.tenant_id, d.id, wanted.at, \
+        "WITH seen AS (SELECT d.tenant_id, d.id, wanted.at, wanted.hour, \
          CASE WHEN t.track_address = 1 THEN wanted.address END AS address \
          FROM {} CROSS JOIN devices d CROSS JOIN tenants t \
          WHERE d.tenant_id = wanted.tenant_id AND d.id = wanted.id AND t.id = wanted.tenant_id \
          AND (d.last_seen IS NULL OR d.last_seen <= wanted.at){}) \
-         UPDATE devices SET last_seen = seen.at, address = seen.address FROM seen \
+         UPDATE devices SET last_seen = seen.at, last_seen_hour = seen.hour, address = seen.address FROM seen \
          WHERE devices.tenant_id = seen.tenant_id AND devices.id = seen.id",
         dialect.json_rows("wanted", "$1", &columns),
         match dialect {

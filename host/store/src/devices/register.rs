@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use tidegate_core::{Named as _, device::DeviceState, id::TenantId, time::Timestamp};
 use tidegate_engine::ports::{Enrolment, PollView, StoreError};
 
-use super::poll_view::poll_views;
+use super::{last_seen::hour, poll_view::poll_views};
 use crate::{
     batch_writer::Batch,
     database::{Database, LockWait, Tx},
@@ -52,13 +52,15 @@ struct NewDeviceRow<'a> {
     device_id: &'a str,
     token_sha256: Option<String>,
     at: i64,
+    hour: i64,
 }
 
-const COLUMNS: [(&str, ColumnType); 4] = [
+const COLUMNS: [(&str, ColumnType); 5] = [
     ("tenant_id", ColumnType::Int),
     ("device_id", ColumnType::Text),
     ("token_sha256", ColumnType::Text),
     ("at", ColumnType::Int),
+    ("hour", ColumnType::Int),
 ];
 
 /// The first registration of each device.
@@ -89,6 +91,7 @@ impl Batch for RegistrationBatch {
                 device_id,
                 token_sha256: item.enrolment.token_sha256.map(hex::encode),
                 at: item.now.0,
+                hour: hour(item.now),
             });
         let json = to_json(&new.collect::<Vec<_>>())?;
 
@@ -123,8 +126,9 @@ async fn insert(
 ) -> Result<usize, StoreError> {
     let sql = format!(
         "INSERT INTO devices \
-         (tenant_id, device_id, name, token_sha256, state, wants_attributes, last_seen, created_at) \
-         SELECT tenant_id, device_id, device_id, token_sha256, {}, 1, at, at FROM {} \
+         (tenant_id, device_id, name, token_sha256, state, wants_attributes, last_seen, last_seen_hour, \
+         created_at) \
+         SELECT tenant_id, device_id, device_id, token_sha256, {}, 1, at, hour, at FROM {} \
          WHERE true ON CONFLICT (tenant_id, device_id) DO NOTHING \
          RETURNING tenant_id, id, device_id",
         literal(DeviceState::Registered),
@@ -209,7 +213,7 @@ async fn mark_first_seen(
     tenant_counters: &mut TenantCounters,
 ) -> Result<(), StoreError> {
     let sql = format!(
-        "UPDATE devices SET state = {}, last_seen = seen.at FROM {} \
+        "UPDATE devices SET state = {}, last_seen = seen.at, last_seen_hour = seen.hour FROM {} \
          WHERE devices.tenant_id = seen.tenant_id AND devices.device_id = seen.device_id \
          AND devices.state = {} RETURNING devices.tenant_id AS tenant_id",
         literal(DeviceState::Registered),

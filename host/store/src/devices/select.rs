@@ -7,7 +7,7 @@ use tidegate_core::{
     plugin::ClassKey,
     selector::Selector,
 };
-use tidegate_engine::ports::{SelectedDevice, StoreError};
+use tidegate_engine::ports::{Overdue, SelectedDevice, StoreError};
 
 use crate::{
     database::{Database, Tx},
@@ -27,12 +27,14 @@ pub(crate) async fn select(
     tenant: TenantId,
     targets: &Targets,
     filter: Option<&Selector>,
+    overdue: Option<&Overdue>,
     wanted: &[String],
 ) -> Result<Vec<SelectedDevice>, StoreError> {
     let target = DeviceTarget {
         tenant,
         targets,
         filter,
+        overdue,
     };
     let mut tx = database.read().await?;
     let mut selected = devices(&mut tx, &target).await?;
@@ -52,11 +54,12 @@ pub(crate) async fn matching(
     database: &Database,
     tenant: TenantId,
     selector: &Selector,
+    overdue: Option<&Overdue>,
 ) -> Result<HashSet<DeviceKey>, StoreError> {
     let mut tx = database.read_single().await?;
     let mut parameters = Parameters::default();
     let tenant = parameters.bind(tenant.0);
-    let matches = condition(selector, tx.dialect(), &mut parameters);
+    let matches = condition(selector, overdue, tx.dialect(), &mut parameters);
     let sql = format!(
         "SELECT string_agg(CAST(d.id AS TEXT), ',') FROM devices d \
          WHERE d.tenant_id = {tenant} AND {matches}"
@@ -80,6 +83,7 @@ struct DeviceTarget<'a> {
     tenant: TenantId,
     targets: &'a Targets,
     filter: Option<&'a Selector>,
+    overdue: Option<&'a Overdue>,
 }
 
 impl DeviceTarget<'_> {
@@ -108,7 +112,7 @@ impl DeviceTarget<'_> {
             any.push(format!("(d.feed IS NOT NULL AND d.feed = {feed})"));
         }
         if let Some(filter) = self.filter {
-            any.push(condition(filter, dialect, parameters));
+            any.push(condition(filter, self.overdue, dialect, parameters));
         }
         if any.is_empty() {
             any.push("(1 = 0)".to_owned());

@@ -37,15 +37,15 @@ on_both! {
         store.register(store.ours, "gate-2", Timestamp(1)).await?;
         store.register(store.ours, "gate-2", Timestamp(2)).await?;
         store.register(store.theirs, "gate-3", Timestamp(3)).await?;
-        let stats = store.stats(store.ours, Timestamp(0)).await?;
+        let stats = store.stats(store.ours, Timestamp(0), None).await?;
         assert_eq!(stats.devices_by_state, counted(&[("registered", 1), ("unknown", 1)]));
         assert_eq!(stats.devices_by_version, counted(&[("", 1), ("1.0.0", 1)]));
         assert_eq!(stats.devices_by_model, counted(&[("", 1), ("rpi4", 1)]));
 
         store.register(store.ours, "gate-1", Timestamp(4)).await?;
-        let stats = store.stats(store.ours, Timestamp(0)).await?;
+        let stats = store.stats(store.ours, Timestamp(0), None).await?;
         assert_eq!(stats.devices_by_state, counted(&[("registered", 2)]));
-        let theirs = store.stats(store.theirs, Timestamp(0)).await?;
+        let theirs = store.stats(store.theirs, Timestamp(0), None).await?;
         assert_eq!(theirs.devices_by_state, counted(&[("registered", 1)]));
     }
 
@@ -64,13 +64,13 @@ on_both! {
             tenant_counters.count_update(ours, Some(S::Offered), S::TimedOut, at(29));
             tenant_counters.count_campaign(ours, Some(CampaignStatus::Created), CampaignStatus::InProgress);
         }).await?;
-        let stats = store.stats(ours, at(29)).await?;
+        let stats = store.stats(ours, at(29), None).await?;
         assert_eq!(stats.updates_by_status, counted(&[("completed", 1), ("failed", 1), ("timed_out", 1)]));
         assert_eq!(stats.campaigns_by_status, counted(&[("in_progress", 1)]));
         assert_eq!((stats.completed_recently, stats.failed_recently), (0, 2));
         assert_eq!(stats.last_change, Some(at(30)));
-        assert_eq!(store.stats(ours, Timestamp(0)).await?.completed_recently, 1);
-        assert_eq!(store.stats(store.theirs, Timestamp(0)).await?, Stats::default());
+        assert_eq!(store.stats(ours, Timestamp(0), None).await?.completed_recently, 1);
+        assert_eq!(store.stats(store.theirs, Timestamp(0), None).await?, Stats::default());
         assert_eq!(store.last_progress_at(ours, CampaignId(1)).await?, None);
     }
 
@@ -80,6 +80,6 @@ on_both! {
         let mut tx = store.database.write().await?;
         tenant_counters.write(&mut tx).await?;
         drop(tx);
-        assert_eq!(store.stats(store.ours, Timestamp(0)).await?, Stats::default());
+        assert_eq!(store.stats(store.ours, Timestamp(0), None).await?, Stats::default());
     }
 }

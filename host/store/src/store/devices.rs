@@ -11,8 +11,8 @@ use tidegate_core::{
 use tidegate_engine::{
     Ctx,
     ports::{
-        DeviceFilter, Devices, Enrolment, LastSeenRecord, NewDevice, Page, PageRequest, PollView,
-        SelectedDevice, StoreError,
+        DeviceFilter, Devices, Enrolment, LastSeenRecord, NewDevice, Overdue, Page, PageRequest,
+        PollView, SelectedDevice, StoreError,
     },
 };
 
@@ -67,9 +67,10 @@ impl Devices for SqlStore {
         &self,
         tenant: TenantId,
         filter: &DeviceFilter,
+        overdue: Option<&Overdue>,
         page: PageRequest,
     ) -> Result<Page<Device>, StoreError> {
-        list::list(&self.database, tenant, filter, page).await
+        list::list(&self.database, tenant, filter, overdue, page).await
     }
 
     async fn record_last_seen(&self, seen: Vec<LastSeenRecord>) -> Result<(), StoreError> {
@@ -81,16 +82,18 @@ impl Devices for SqlStore {
         tenant: TenantId,
         targets: &Targets,
         filter: Option<&Selector>,
+        overdue: Option<&Overdue>,
         wanted: &[String],
     ) -> Result<Vec<SelectedDevice>, StoreError> {
-        select::select(&self.database, tenant, targets, filter, wanted).await
+        select::select(&self.database, tenant, targets, filter, overdue, wanted).await
     }
 
     async fn matching(
         &self,
         tenant: TenantId,
         selector: &Selector,
+        overdue: Option<&Overdue>,
     ) -> Result<HashSet<DeviceKey>, StoreError> {
-        select::matching(&self.database, tenant, selector).await
+        select::matching(&self.database, tenant, selector, overdue).await
     }
 }

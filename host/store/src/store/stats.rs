@@ -3,15 +3,20 @@ use tidegate_core::{
     id::{CampaignId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{Statistics, Stats, StoreError};
+use tidegate_engine::ports::{Overdue, Statistics, Stats, StoreError};
 
 use super::SqlStore;
 use crate::stats;
 
 #[async_trait]
 impl Statistics for SqlStore {
-    async fn stats(&self, tenant: TenantId, since: Timestamp) -> Result<Stats, StoreError> {
-        stats::stats(&self.database, tenant, since).await
+    async fn stats(
+        &self,
+        tenant: TenantId,
+        since: Timestamp,
+        overdue: Option<&Overdue>,
+    ) -> Result<Stats, StoreError> {
+        stats::stats(&self.database, tenant, since, overdue).await
     }
 
     async fn last_progress_at(

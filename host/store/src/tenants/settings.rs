@@ -28,6 +28,8 @@ struct SettingsJson {
     polling: PollingJson,
     access: AccessJson,
     track_address: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overdue_after_seconds: Option<u64>,
     ddi: DdiJson,
 }
 
@@ -83,6 +85,7 @@ impl From<&TenantSettings> for SettingsJson {
             polling: (&settings.polling).into(),
             access: (&settings.access).into(),
             track_address: settings.track_address,
+            overdue_after_seconds: settings.overdue_after.map(|after| after.as_secs()),
             ddi: settings.ddi.into(),
         }
     }
@@ -96,6 +99,7 @@ impl TryFrom<SettingsJson> for TenantSettings {
             polling: json.polling.try_into()?,
             access: json.access.try_into()?,
             track_address: json.track_address,
+            overdue_after: json.overdue_after_seconds.map(Duration::from_secs),
             ddi: json.ddi.try_into()?,
         })
     }

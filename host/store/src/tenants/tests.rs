@@ -90,6 +90,7 @@ on_both! {
                 proxy_authorities: vec!["AB:CD".to_owned()],
             },
             track_address: true,
+            overdue_after: Some(Duration::from_hours(36)),
             ddi: DdiSettings {
                 links: Some(DdiLinks::Both),
             },

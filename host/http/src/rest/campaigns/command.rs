@@ -70,6 +70,7 @@ pub(crate) async fn start_campaign(command: CampaignCommand) -> Result<Json<Camp
     let started = campaigns::start(
         &command.ctx,
         command.store(),
+        command.engine.caches(),
         command.engine.plugins(),
         command.signals(),
         command.campaign,

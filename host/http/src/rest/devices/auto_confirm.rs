@@ -40,8 +40,13 @@ pub(crate) async fn activate_auto_confirm(
         .remark
         .map(|remark| check_comment("/remark", remark));
     let engine = &state.engine;
-    let device =
-        registry::activate_auto_confirm(&ctx, engine.update_writer(), &device, remark.transpose()?);
+    let device = registry::activate_auto_confirm(
+        &ctx,
+        engine.update_writer(),
+        engine.caches(),
+        &device,
+        remark.transpose()?,
+    );
     Ok(Json(device.await?.into()))
 }
 

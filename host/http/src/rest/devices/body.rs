@@ -34,7 +34,8 @@ pub(super) struct DeviceBody {
     mode: DeviceModeField,
     /// A pinned device is offered no updates, whatever its mode.
     pinned: bool,
-    /// `unknown`, `registered`, `pending`, `in_sync` or `error`.
+    /// `unknown`, `registered`, `pending`, `in_sync` or `error`; `overdue` instead while it has not polled for longer than
+    /// `overdue_after` in the tenant's settings.
     state: &'static str,
     /// When it last polled.
     last_seen: Option<Time>,

@@ -33,7 +33,7 @@ pub(crate) async fn get_device(
     PathParams(device): PathParams<String>,
 ) -> Result<Json<DeviceBody>> {
     Ok(Json(
-        registry::get(&ctx, state.engine.store(), &device)
+        registry::get(&ctx, state.engine.store(), state.engine.caches(), &device)
             .await?
             .into(),
     ))

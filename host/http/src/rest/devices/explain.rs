@@ -67,7 +67,7 @@ pub(crate) async fn explain_device(
     PathParams(device_id): PathParams<String>,
 ) -> Result<Json<Explanations>> {
     let engine = &state.engine;
-    let device = registry::get(&ctx, engine.store(), &device_id).await?;
+    let device = registry::get(&ctx, engine.store(), engine.caches(), &device_id).await?;
     let mut reasons = registry::reasons(&device);
     reasons.extend(latest::explain(&ctx, engine.store(), engine.plugins(), &device).await?);
     reasons.extend(updates::explain_open_updates(&ctx, engine.store(), &device).await?);

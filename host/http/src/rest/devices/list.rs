@@ -62,7 +62,14 @@ pub(crate) async fn list_devices(
     State(state): State<AppState>,
     QueryParams((filter, page)): QueryParams<DevicesQuery>,
 ) -> Result<Json<List<DeviceBody>>> {
-    let found = registry::list(&ctx, state.engine.store(), &filter, page).await?;
+    let found = registry::list(
+        &ctx,
+        state.engine.store(),
+        state.engine.caches(),
+        &filter,
+        page,
+    )
+    .await?;
     let items = found.items.into_iter().map(DeviceBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))
 }

@@ -98,7 +98,7 @@ pub(crate) async fn show_update_log(
     headers: HeaderMap,
 ) -> Result<Response> {
     if accepts_event_stream(&headers) {
-        let device = registry::get(&ctx, state.engine.store(), &device).await?;
+        let device = registry::get_stored(&ctx, state.engine.store(), &device).await?;
         return follow_logs(&state, ctx, device.key, update, &headers);
     }
     let log = registry::feedback_log(&ctx, state.engine.store(), &device, update, limit).await?;

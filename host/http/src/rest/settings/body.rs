@@ -40,6 +40,8 @@ pub(crate) struct SettingsBody {
     /// Whether the address of a device's last poll is stored and shown; false by default. When it becomes false, stored
     /// addresses are deleted.
     track_address: Option<bool>,
+    /// How long after its last poll the state of a device is `overdue`: 1 minute to 30 days, `7d` for example. Null: never.
+    overdue_after: Option<TimeOfDay>,
     #[serde(deserialize_with = "object_or_null")]
     ddi: Option<DdiBody>,
 }
@@ -125,6 +127,7 @@ impl From<&TenantSettings> for SettingsBody {
             polling: Some((&settings.polling).into()),
             access: Some((&settings.access).into()),
             track_address: Some(settings.track_address),
+            overdue_after: settings.overdue_after.map(TimeOfDay),
             ddi: Some(settings.ddi.into()),
         }
     }
@@ -163,6 +166,7 @@ impl SettingsBody {
             polling,
             access: self.access.unwrap_or_default().into(),
             track_address: self.track_address.unwrap_or_default(),
+            overdue_after: self.overdue_after.map(|after| after.0),
             ddi: self.ddi.unwrap_or_default().into(),
         };
         (settings, errors)

@@ -55,7 +55,7 @@ pub(crate) struct Last24Hours {
     get, path = "/stats", tag = "stats", responses((status = 200, body = StatsBody)),
 )]
 pub(crate) async fn show_stats(ctx: Ctx, State(state): State<AppState>) -> Result<Json<StatsBody>> {
-    let figures = tenants::stats(&ctx, state.engine.store()).await?;
+    let figures = tenants::stats(&ctx, state.engine.store(), state.engine.caches()).await?;
     Ok(Json(figures.into()))
 }
 

@@ -38,8 +38,8 @@ on_both! {
         assert_eq!((created.state, created.last_seen), (DeviceState::Registered, Some(Timestamp(7))));
         assert_eq!(created.groups, ["lab"]);
         let all = PageRequest { limit: 1, offset: 0 };
-        assert_eq!(store.list_devices(store.ours, &DeviceFilter::default(), all).await?.total, 200);
-        assert_eq!(store.list_devices(store.theirs, &DeviceFilter::default(), all).await?.total, 100);
+        assert_eq!(store.list_devices(store.ours, &DeviceFilter::default(), None, all).await?.total, 200);
+        assert_eq!(store.list_devices(store.theirs, &DeviceFilter::default(), None, all).await?.total, 100);
     }
 
     async fn servers_that_register_the_same_devices_do_not_deadlock(store) {
@@ -55,7 +55,7 @@ on_both! {
         for view in ones.into_iter().chain(others) {
             view?;
         }
-        let stats = tidegate_engine::ports::Statistics::stats(&one, store.ours, Timestamp(0)).await?;
+        let stats = tidegate_engine::ports::Statistics::stats(&one, store.ours, Timestamp(0), None).await?;
         assert_eq!(stats.devices_by_state, [("registered".to_owned(), 401)]);
     }
 

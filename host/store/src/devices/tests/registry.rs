@@ -129,7 +129,7 @@ on_both! {
         let refused = fixture.report(fixture.devices[1], open, UpdateEvent::Retrieved, later(3)).await;
         assert!(matches!(refused, Err(tidegate_engine::ports::RecordError::NotFound)), "{refused:?}");
         assert_eq!(fixture.updates_of(fixture.devices[0]).await?.total, 0);
-        let stats = store.stats(store.ours, NOON).await?;
+        let stats = store.stats(store.ours, NOON, None).await?;
         assert_eq!(stats.devices_by_state, []);
         assert_eq!((stats.devices_by_version, stats.devices_by_model), (vec![], vec![]));
 

@@ -36,7 +36,7 @@ async fn selected(
 ) -> anyhow::Result<String> {
     let filter = filter.map(selector).transpose()?;
     let devices = store
-        .select(store.ours, targets, filter.as_ref(), &[])
+        .select(store.ours, targets, filter.as_ref(), None, &[])
         .await?;
     let mut ids: Vec<_> = devices.into_iter().map(|device| device.device_id).collect();
     ids.sort_unstable();
@@ -62,7 +62,7 @@ on_both! {
     async fn selected_devices_have_class_and_groups(store) {
         fleet(store).await?;
         let wanted = ["site".to_owned(), "floor".to_owned(), "colour".to_owned()];
-        let mut devices = store.select(store.ours, &targets(&["c"], &["lab"]), None, &wanted).await?;
+        let mut devices = store.select(store.ours, &targets(&["c"], &["lab"]), None, None, &wanted).await?;
         devices.sort_by(|a, b| a.device_id.cmp(&b.device_id));
         for selected in &devices {
             let whole = store.device(store.ours, &selected.device_id).await?.expect("it exists");
@@ -77,7 +77,7 @@ on_both! {
     async fn matching_stays_in_the_tenant(store) {
         fleet(store).await?;
         let all = selector("attribute.colour!=red")?;
-        assert_eq!(store.matching(store.ours, &all).await?.len(), 3);
-        assert_eq!(store.matching(store.theirs, &all).await?.len(), 1);
+        assert_eq!(store.matching(store.ours, &all, None).await?.len(), 3);
+        assert_eq!(store.matching(store.theirs, &all, None).await?.len(), 1);
     }
 }

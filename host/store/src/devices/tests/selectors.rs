@@ -2,13 +2,14 @@
 
 use proptest::{prelude::*, sample::select, strategy::ValueTree as _, test_runner::TestRunner};
 use tidegate_core::{
-    device::Device,
+    Named as _,
+    device::{Device, DeviceState},
     device_fields::DEVICE_FIELDS,
     mode::DeviceMode,
     selector::{Comparison, FieldKind, Operator, Selector, Value, matches, parse},
     time::Timestamp,
 };
-use tidegate_engine::ports::{Devices as _, LastSeenRecord, NewDevice};
+use tidegate_engine::ports::{Devices as _, LastSeenRecord, NewDevice, Overdue};
 
 use super::*;
 
@@ -238,7 +239,7 @@ on_both! {
         for _ in 0..600 {
             let tree = any_selector().new_tree(&mut runner).map_err(anyhow::Error::msg)?;
             let selector = tree.current();
-            let in_sql = store.matching(store.ours, &selector).await?;
+            let in_sql = store.matching(store.ours, &selector, None).await?;
             for device in &devices {
                 assert_eq!(
                     in_sql.contains(&device.key),
@@ -249,6 +250,42 @@ on_both! {
             if in_sql.is_empty() { none += 1 } else { some += 1 }
         }
         assert!(some > 100 && none > 20, "{some} selectors matched something, {none} nothing");
+    }
+
+    async fn selectors_see_overdue_devices_in_memory_and_in_sql(store) {
+        let mut runner = TestRunner::deterministic();
+        let mut devices = fleet(store, &mut runner).await?;
+        let seen = devices.iter().filter(|device| device.last_seen == Some(Timestamp(1)));
+        let overdue = Overdue {
+            before: Timestamp(2),
+            seen: seen.take(2).map(|device| device.key).collect(),
+        };
+        let mut states = std::collections::BTreeMap::<_, usize>::new();
+        for device in &mut devices {
+            if overdue.includes(device) {
+                device.state = DeviceState::Overdue;
+            }
+            *states.entry(device.state.as_str()).or_default() += 1;
+        }
+        assert_eq!(states, [("overdue", 8), ("registered", 12), ("unknown", 40)].into());
+        let states = [
+            "state==overdue", "state!=overdue", "state==registered", "state=in=(registered,overdue)",
+            "state=out=(overdue,unknown)", "state==over*", "state==registered,last_seen<2",
+        ];
+        let mut selectors: Vec<_> = states.iter().map(|text| selector(text)).collect::<Result<_, _>>()?;
+        for _ in 0..300 {
+            selectors.push(any_selector().new_tree(&mut runner).map_err(anyhow::Error::msg)?.current());
+        }
+        for selector in selectors {
+            let in_sql = store.matching(store.ours, &selector, Some(&overdue)).await?;
+            for device in &devices {
+                assert_eq!(
+                    in_sql.contains(&device.key),
+                    matches(&selector, device),
+                    "{selector:?} on {device:?}"
+                );
+            }
+        }
     }
 
     async fn selectors_accept_rfc_3339_times_and_milliseconds(store) {
@@ -269,7 +306,7 @@ on_both! {
             ("last_seen==1777636800120", true),
         ] {
             let selector = parse(text, &DEVICE_FIELDS)?;
-            let in_sql = store.matching(store.ours, &selector).await?;
+            let in_sql = store.matching(store.ours, &selector, None).await?;
             assert_eq!(in_sql.contains(&device.key), expected, "{text}, in SQL");
             assert_eq!(matches(&selector, &device), expected, "{text}, in memory");
         }
@@ -289,7 +326,7 @@ on_both! {
             (r"name=in=(4\*,4x*)", vec!["4*", "4x100"]),
         ] {
             let selector = parse(text, &DEVICE_FIELDS)?;
-            let in_sql = store.matching(store.ours, &selector).await?;
+            let in_sql = store.matching(store.ours, &selector, None).await?;
             let mut found = Vec::new();
             for id in ["4*", "4*100", "4x100"] {
                 let device = store.device(store.ours, id).await?.expect("it was created");
@@ -307,6 +344,6 @@ on_both! {
         let comparison = Comparison { field: "group".into(), kind: FieldKind::Text, operator: Operator::In, values };
         let wide = Selector::And(vec![Selector::Compare(comparison); 32]);
         let deep = (0..32).fold(wide, |inner, _| Selector::Or(vec![Selector::And(vec![inner])]));
-        assert!(store.matching(store.ours, &deep).await?.is_empty());
+        assert!(store.matching(store.ours, &deep, None).await?.is_empty());
     }
 }

@@ -170,7 +170,7 @@ on_both! {
         let key = fixture.devices[0];
         let drifted = async || -> anyhow::Result<_> {
             let drift = device(store, 0).await?.drift;
-            let count = store.stats(store.ours, NOON).await?.drifted_devices;
+            let count = store.stats(store.ours, NOON, None).await?.drifted_devices;
             Ok((drift.map(|drift| (drift.expected, drift.since)), count))
         };
         fixture.report_version(key, "0.9.0", later(1)).await?;
@@ -196,7 +196,7 @@ on_both! {
         fixture.report_version(key, "1.0.0", later(7)).await?;
         assert_eq!(drifted().await?.1, 1);
         store.delete_device(store.ours, "d-0", later(8)).await?;
-        assert_eq!(store.stats(store.ours, NOON).await?.drifted_devices, 0);
+        assert_eq!(store.stats(store.ours, NOON, None).await?.drifted_devices, 0);
     }
 
     async fn a_version_that_completes_several_updates_wakes_the_campaigns_of_all(store) {
