@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::{
     id::{FirmwareId, ModuleId, TenantId},
     plugin::FirmwareFacts,
+    settings::VersionScheme,
     time::Timestamp,
-    version::sort_key,
+    version::{is_ordered, is_pre_release, sort_key},
 };
 
 /// A firmware with its modules.
@@ -33,7 +34,7 @@ pub struct Firmware {
 pub struct FirmwareDetails {
     /// 1 to 200 characters.
     pub name: String,
-    /// `SemVer`, at most 50 characters. Unique together with name and model.
+    /// At most 50 characters; `SemVer` unless the tenant's settings allow others. Unique together with name and model.
     pub version: String,
     /// Free text for operators.
     pub description: String,
@@ -117,7 +118,7 @@ pub struct InvalidDetails {
 
 impl FirmwareDetails {
     /// All rules that the metadata breaks.
-    pub fn check(&self) -> Vec<InvalidDetails> {
+    pub fn check(&self, versions: VersionScheme) -> Vec<InvalidDetails> {
         let mut errors = Vec::new();
         for (field, text, max) in [("name", &self.name, 200), ("version", &self.version, 50)] {
             if text.is_empty() {
@@ -142,9 +143,8 @@ impl FirmwareDetails {
             50,
         );
         if !self.version.is_empty()
-            && let Err(error) = semver::Version::parse(&self.version)
+            && let Err(message) = check_version(&self.version, versions)
         {
-            let message = format!("must be SemVer, such as 1.4.0: {error}");
             errors.push(InvalidDetails {
                 field: "version",
                 message,
@@ -162,10 +162,9 @@ impl FirmwareDetails {
         errors
     }
 
-    /// True unless it is a beta or a pre-release such as `2.0.0-rc.1`.
+    /// True unless it is a beta or a pre-release such as `2.0.0-rc.1`, or its version has no order.
     pub fn is_release(&self) -> bool {
-        let version = semver::Version::parse(&self.version);
-        !self.is_beta && version.is_ok_and(|version| version.pre.is_empty())
+        !self.is_beta && is_ordered(&self.version) && !is_pre_release(&self.version)
     }
 
     /// The firmware as plugins see it.
@@ -186,6 +185,18 @@ impl FirmwareDetails {
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
         }
+    }
+}
+
+fn check_version(version: &str, versions: VersionScheme) -> Result<(), String> {
+    match versions {
+        VersionScheme::Semver => semver::Version::parse(version)
+            .map(drop)
+            .map_err(|error| format!("must be SemVer, such as 1.4.0: {error}")),
+        VersionScheme::Loose if version.chars().any(char::is_control) => {
+            Err("must have no control characters".to_owned())
+        }
+        VersionScheme::Loose => Ok(()),
     }
 }
 
@@ -219,7 +230,7 @@ mod tests {
 
     #[test]
     fn missing_fields_are_reported_once() {
-        let errors = FirmwareDetails::default().check();
+        let errors = FirmwareDetails::default().check(VersionScheme::Semver);
         let errors: Vec<_> = errors
             .iter()
             .map(|error| format!("{}: {}", error.field, error.message))
@@ -239,7 +250,7 @@ mod tests {
             ..FirmwareDetails::default()
         };
         let fields: Vec<_> = details
-            .check()
+            .check(VersionScheme::Semver)
             .into_iter()
             .map(|error| error.field)
             .collect();
@@ -252,7 +263,33 @@ mod tests {
             version: "1.0.0".into(),
             ..FirmwareDetails::default()
         };
-        assert_eq!(good.check(), []);
+        assert_eq!(good.check(VersionScheme::Semver), []);
+    }
+
+    #[test]
+    fn a_loose_version_is_any_text_without_control_characters() {
+        let long = "x".repeat(51);
+        for (version, is_valid) in [
+            ("2026.05-1ubuntu2~rc", true),
+            ("rev B", true),
+            ("1.2.3.4", true),
+            ("版本七", true),
+            (&long[1..], true),
+            (&long, false),
+            ("", false),
+            ("1.0\n", false),
+            ("1\u{85}", false),
+        ] {
+            let details = FirmwareDetails {
+                name: "edge".into(),
+                version: version.into(),
+                ..FirmwareDetails::default()
+            };
+            let errors = details.check(VersionScheme::Loose);
+            let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
+            let expected = if is_valid { vec![] } else { vec!["version"] };
+            assert_eq!(fields, expected, "{version}");
+        }
     }
 
     #[test]
@@ -262,6 +299,9 @@ mod tests {
             ("1.0.0+b-7", false, true),
             ("1.0.0", true, false),
             ("1.0.0-rc.1", false, false),
+            ("2026.05", false, true),
+            ("2026.05-1", false, false),
+            ("1.0.20261129101500", false, false),
             ("one", false, false),
         ] {
             let details = FirmwareDetails {

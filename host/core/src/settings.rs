@@ -22,8 +22,32 @@ pub struct TenantSettings {
     pub track_address: bool,
     /// How long after its last poll a device is overdue; `None`: never. In whole seconds.
     pub overdue_after: Option<Duration>,
+    /// Which versions an uploaded firmware may have.
+    pub versions: VersionScheme,
     /// The device API.
     pub ddi: DdiSettings,
+}
+
+/// Which versions an uploaded firmware may have.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    IntoStaticStr,
+    EnumString,
+    VariantArray,
+    VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum VersionScheme {
+    /// Only `SemVer`.
+    #[default]
+    Semver,
+    /// Any text without control characters. Those that have an order are compared by it.
+    Loose,
 }
 
 /// Settings of the device API.

@@ -12,6 +12,7 @@ use tidegate_core::{
     log::LogSource,
     mode::{DeviceMode, SkipReason},
     plugin::{OperatorActKind, PluginKind, RollbackScope},
+    settings::VersionScheme,
     update::{HandlingType, OnDenied, SuccessCriteriaName, UpdateStatus, UpdateTypeName},
 };
 
@@ -52,6 +53,7 @@ fn names_are_stable_and_parsed_back() {
         "error",
         "overdue",
     ]);
+    assert_names::<VersionScheme>(&["semver", "loose"]);
     assert_names::<AttributeMode>(&["merge", "replace", "remove"]);
     assert_names::<Execution>(&[
         "closed",

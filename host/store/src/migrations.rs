@@ -101,6 +101,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "overdue",
         include_str!("../../../migrations/0017_overdue.sql"),
     ),
+    (
+        18,
+        "unordered_versions",
+        include_str!("../../../migrations/0018_unordered_versions.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

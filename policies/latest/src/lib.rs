@@ -2,9 +2,9 @@
 //!
 //! Hardware requirements of update images are checked by the policy `hardware`.
 
-use semver::Version;
 use serde::Deserialize;
 use tidegate_plugin_sdk::prelude::*;
+use tidegate_version::{is_ordered, is_pre_release, sort_key};
 
 /// The policy.
 #[derive(Debug)]
@@ -30,23 +30,23 @@ impl Plugin for Latest {
 impl CompatibilityPolicy for Latest {
     fn check_class(input: &CheckInput, class: &DeviceClass, config: &Config) -> Verdict {
         let firmware = &input.firmware;
-        let Some(offered) = parse(&firmware.version) else {
-            let version = &firmware.version;
+        let offered = firmware.version.trim();
+        if !is_ordered(offered) {
             return Verdict::incompatible(format!(
-                "The firmware's version {version} is not SemVer, such as 1.2.3."
+                "The firmware's version {offered} has no order, such as 1.2.3 or 2026.05 has."
             ));
-        };
-        if !config.allow_beta && (firmware.beta || !offered.pre.is_empty()) {
+        }
+        if !config.allow_beta && (firmware.beta || is_pre_release(offered)) {
             return Verdict::incompatible("The firmware is a beta.");
         }
         match (firmware.device_model.as_deref(), model(class)) {
-            (None, _) if is_named_by_image(firmware) => check_version(&offered, class, config),
+            (None, _) if is_named_by_image(firmware) => check_version(offered, class, config),
             (None, _) => Verdict::incompatible("The firmware names no hardware."),
             (Some(_), None) => Verdict::incompatible("The device reports no hardware model."),
             (Some(wanted), Some(model)) if wanted != model => Verdict::incompatible(format!(
                 "The hardware is {model}; the firmware is for {wanted}."
             )),
-            _ => check_version(&offered, class, config),
+            _ => check_version(offered, class, config),
         }
     }
 }
@@ -67,26 +67,27 @@ fn model(class: &DeviceClass) -> Option<&str> {
     model.filter(|model| !model.is_empty())
 }
 
-/// Compatible if the offered version is newer than the installed one.
-fn check_version(offered: &Version, class: &DeviceClass, config: &Config) -> Verdict {
-    let reported = class.version.as_deref().map(str::trim).unwrap_or_default();
-    match parse(reported) {
-        Some(installed) if offered.cmp_precedence(&installed).is_gt() => Verdict::Compatible,
-        Some(installed) => Verdict::incompatible(format!(
-            "{installed} is installed, and {offered} is not newer."
-        )),
-        None if config.allow_unknown => Verdict::Compatible,
-        None if reported.is_empty() => Verdict::incompatible("The device reports no version."),
-        None => Verdict::incompatible(format!(
-            "The installed version {reported} is not SemVer, such as 1.2.3."
-        )),
+/// Compatible if the offered version is newer than the installed one, in the order of the server.
+fn check_version(offered: &str, class: &DeviceClass, config: &Config) -> Verdict {
+    let installed = class.version.as_deref().map(str::trim).unwrap_or_default();
+    if !is_ordered(installed) {
+        return if config.allow_unknown {
+            Verdict::Compatible
+        } else if installed.is_empty() {
+            Verdict::incompatible("The device reports no version.")
+        } else {
+            Verdict::incompatible(format!(
+                "The installed version {installed} has no order, such as 1.2.3 or 2026.05 has."
+            ))
+        };
     }
-}
-
-/// Parses `SemVer` with or without a leading `v`.
-fn parse(text: &str) -> Option<Version> {
-    let text = text.trim();
-    Version::parse(text.strip_prefix(['v', 'V']).unwrap_or(text)).ok()
+    if sort_key(offered) > sort_key(installed) {
+        Verdict::Compatible
+    } else {
+        Verdict::incompatible(format!(
+            "{installed} is installed, and {offered} is not newer."
+        ))
+    }
 }
 
 tidegate_plugin_sdk::export_compatibility_policy!(Latest);

@@ -5,6 +5,7 @@ mod version;
 use semver::Version;
 use serde::Deserialize;
 use tidegate_plugin_sdk::prelude::*;
+use tidegate_version::{is_ordered, sort_key};
 
 use version::Range;
 
@@ -71,25 +72,32 @@ impl Plugin for VersionPath {
 
 impl CompatibilityPolicy for VersionPath {
     fn check_class(input: &CheckInput, class: &DeviceClass, config: &Config) -> Verdict {
-        let Some(target) = version::parse(&input.firmware.version) else {
-            return check_unreadable_version(
-                "The firmware's version",
-                &input.firmware.version,
-                config,
-            );
+        let (target, steps) = (input.firmware.version.trim(), &config.intermediate);
+        // Ranges of intermediate versions are those of SemVer; without them the order is sufficient.
+        let is_readable = |text: &str| match steps[..] {
+            [] => is_ordered(text),
+            _ => version::parse(text).is_some(),
         };
+        if !is_readable(target) {
+            return check_unreadable_version("The firmware's version", target, config);
+        }
         let reported = class.version.as_deref().map(str::trim).unwrap_or_default();
         if reported.is_empty() {
-            return check_unknown_version(&target, config);
+            return check_unknown_version(target, config);
         }
-        let Some(installed) = version::parse(reported) else {
+        if !is_readable(reported) {
             return check_unreadable_version("The installed version", reported, config);
-        };
-        if !config.allow_downgrade && target.cmp_precedence(&installed).is_lt() {
+        }
+        if !config.allow_downgrade && sort_key(target) < sort_key(reported) {
+            let (installed, target) = (version::shown(reported), version::shown(target));
             return Verdict::incompatible(format!(
                 "{installed} is installed; a downgrade to {target} is not allowed."
             ));
         }
+        let versions = version::parse(reported).zip(version::parse(target));
+        let Some((installed, target)) = versions else {
+            return Verdict::Compatible;
+        };
         match required_intermediate(&installed, &target, config) {
             None => Verdict::Compatible,
             Some(via) => Verdict::needs(
@@ -118,10 +126,12 @@ fn required_intermediate(
 
 /// By default a device that reports no version is allowed: most often it is new, and some fleets never report one. It
 /// is excluded where an intermediate version leads to the firmware, since the device might skip it.
-fn check_unknown_version(target: &Version, config: &Config) -> Verdict {
-    let steps = &config.intermediate;
-    let applies =
-        |step: &IntermediateStep| Range::new(&step.to).is_some_and(|to| to.contains(target));
+fn check_unknown_version(target: &str, config: &Config) -> Verdict {
+    let (target, steps) = (version::parse(target), &config.intermediate);
+    let applies = |step: &IntermediateStep| {
+        let range = Range::new(&step.to).zip(target.as_ref());
+        range.is_some_and(|(to, target)| to.contains(target))
+    };
     let allowed = config
         .allow_unknown
         .unwrap_or_else(|| !steps.iter().any(applies));

@@ -13,6 +13,11 @@ pub(crate) fn parse(text: &str) -> Option<Version> {
     Version::parse(&format!("{numbers}{}{rest}", ".0".repeat(missing))).ok()
 }
 
+/// The version as `SemVer` if it is one, or else as it stands.
+pub(crate) fn shown(text: &str) -> String {
+    parse(text).map_or_else(|| text.to_owned(), |version| version.to_string())
+}
+
 /// A range of versions.
 pub(crate) struct Range(VersionReq);
 

@@ -1,6 +1,6 @@
 //! The modules of a firmware, built from its description and the uploaded files.
 
-use tidegate_core::firmware::Artifact;
+use tidegate_core::{firmware::Artifact, settings::VersionScheme};
 
 use super::{
     FirmwareSpec, ModuleSpec,
@@ -14,9 +14,13 @@ const DEFAULT_PART: &str = "os";
 
 impl FirmwareSpec {
     /// Builds the modules from the uploaded files, or reports all errors.
-    pub(super) fn build_modules(&self, files: &[Artifact]) -> Result<Vec<NewModule>, UploadError> {
+    pub(super) fn build_modules(
+        &self,
+        files: &[Artifact],
+        versions: VersionScheme,
+    ) -> Result<Vec<NewModule>, UploadError> {
         let mut check = SpecCheck::default();
-        check.details(&self.details);
+        check.details(&self.details, versions);
         check.files(files, &self.modules);
         let modules = match (&self.modules[..], files) {
             ([], [unanimous]) => {
@@ -142,7 +146,7 @@ mod tests {
 
     fn paths(spec: &FirmwareSpec, files: &[&str]) -> (&'static str, Vec<String>) {
         let files: Vec<_> = files.iter().map(|name| file(name)).collect();
-        let error = spec.build_modules(&files).expect_err("an invalid spec");
+        let error = spec.build_modules(&files, VersionScheme::Semver).expect_err("an invalid spec");
         (
             error.code,
             error.errors.into_iter().map(|error| error.path).collect(),
@@ -152,7 +156,7 @@ mod tests {
     #[test]
     fn files_make_one_module_by_default() {
         let modules = spec()
-            .build_modules(&[file("a.bin"), file("b.bin")])
+            .build_modules(&[file("a.bin"), file("b.bin")], VersionScheme::Semver)
             .expect("a valid spec");
         assert_eq!(modules.len(), 1);
         assert_eq!((&*modules[0].part, &*modules[0].version), ("os", "1.1.0"));
@@ -162,7 +166,7 @@ mod tests {
             ..spec()
         };
         let modules = sorted
-            .build_modules(&[file("a.bin"), file("b.bin")])
+            .build_modules(&[file("a.bin"), file("b.bin")], VersionScheme::Semver)
             .expect("a valid spec");
         let names: Vec<_> = modules
             .iter()
@@ -174,14 +178,14 @@ mod tests {
             modules: vec![module("os", &["a.bin"]), module("licence", &[])],
             ..spec()
         };
-        let modules = bare.build_modules(&[file("a.bin")]).expect("a valid spec");
+        let modules = bare.build_modules(&[file("a.bin")], VersionScheme::Semver).expect("a valid spec");
         assert!(modules[1].part == "licence" && modules[1].artifacts.is_empty());
 
         let fetched_elsewhere = FirmwareSpec {
             modules: vec![module("ostree", &[])],
             ..spec()
         };
-        let modules = fetched_elsewhere.build_modules(&[]).expect("a valid spec");
+        let modules = fetched_elsewhere.build_modules(&[], VersionScheme::Semver).expect("a valid spec");
         assert!(modules[0].part == "ostree" && modules[0].artifacts.is_empty());
     }
 
@@ -194,7 +198,7 @@ mod tests {
             },
             ..spec()
         };
-        assert!(with(&"03".repeat(32)).build_modules(&[file("a")]).is_ok());
+        assert!(with(&"03".repeat(32)).build_modules(&[file("a")], VersionScheme::Semver).is_ok());
         assert_eq!(
             paths(&with("00"), &["a"]),
             ("checksum_mismatch", vec!["checksums.sha256".to_owned()])
@@ -222,7 +226,7 @@ mod tests {
             }
         };
         let good = with(vec![("a", String::new()), ("b", "x".repeat(4000))]);
-        let modules = good.build_modules(&[file("a")]).expect("a valid spec");
+        let modules = good.build_modules(&[file("a")], VersionScheme::Semver).expect("a valid spec");
         assert_eq!(modules[0].metadata.len(), 2);
         let long = "k".repeat(129);
         for (metadata, path) in [

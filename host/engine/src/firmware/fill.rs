@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::{
     firmware::FirmwareDetails,
+    settings::VersionScheme,
     version::{self, sort_key},
 };
 use tidegate_images::{Image, SwDescription};
@@ -28,6 +29,7 @@ const MAX_NAME_CHARS: usize = 200;
 pub(super) fn fill(
     spec: &mut FirmwareSpec,
     images: &[NamedImage],
+    versions: VersionScheme,
 ) -> Result<Vec<String>, UploadError> {
     let details = &mut spec.details;
     if details.version.is_empty()
@@ -36,7 +38,12 @@ pub(super) fn fill(
             images_differ(VERSION, "the version").with_remedy(Remedy::SetField(VERSION))
         })?
     {
-        details.version = version::semver(version).ok_or_else(|| not_semver(version, images))?;
+        details.version = match versions {
+            VersionScheme::Semver => {
+                version::semver(version).ok_or_else(|| not_semver(version, images))?
+            }
+            VersionScheme::Loose => version.to_owned(),
+        };
     }
     if details.name.is_empty()
         && let Some((filename, image)) = images.first()
@@ -178,7 +185,7 @@ mod tests {
     }
 
     fn filled(mut spec: FirmwareSpec, images: &[NamedImage]) -> FirmwareDetails {
-        fill(&mut spec, images).expect("consistent images");
+        fill(&mut spec, images, VersionScheme::Semver).expect("consistent images");
         spec.details
     }
 
@@ -286,7 +293,7 @@ mod tests {
     fn a_version_that_is_not_semver_must_come_from_the_uploader() {
         let image = swu("edge.swu", "2024.05-rc1", &[]);
         let error =
-            fill(&mut FirmwareSpec::default(), std::slice::from_ref(&image)).expect_err("no");
+            fill(&mut FirmwareSpec::default(), std::slice::from_ref(&image), VersionScheme::Semver).expect_err("no");
         assert_eq!(
             (error.code, &*error.errors[0].path),
             ("invalid_firmware", "details.version")
@@ -301,6 +308,9 @@ mod tests {
             "{message}"
         );
         assert_eq!(error.remedy, Some(Remedy::SetField("details.version")));
+        let mut loose = FirmwareSpec::default();
+        fill(&mut loose, std::slice::from_ref(&image), VersionScheme::Loose).expect("any version");
+        assert_eq!(loose.details.version, "2024.05-rc1");
         let mut spec = FirmwareSpec::default();
         spec.details.version = "2024.5.0-rc.1".to_owned();
         let details = filled(spec, &[image]);
@@ -321,7 +331,7 @@ mod tests {
                 "files",
             ),
         ] {
-            let error = fill(&mut FirmwareSpec::default(), &[one, other]).expect_err("they differ");
+            let error = fill(&mut FirmwareSpec::default(), &[one, other], VersionScheme::Semver).expect_err("they differ");
             assert_eq!(
                 (error.code, &*error.errors[0].path),
                 ("image_contradicts", path)
@@ -332,6 +342,7 @@ mod tests {
         let error = fill(
             &mut FirmwareSpec::default(),
             &[swu("a.swu", "1.0.0", &long)],
+            VersionScheme::Semver,
         )
         .expect_err("too long");
         assert_eq!(error.code, "invalid_image");

@@ -3,6 +3,7 @@
 use tidegate_core::{
     firmware::{Artifact, FirmwareDetails, ModuleMetadata, is_filename},
     plugin::FieldError,
+    settings::VersionScheme,
 };
 
 use super::{
@@ -19,9 +20,9 @@ const MAX_ENTRIES: usize = 50;
 impl FirmwareSpec {
     /// The invalid fields, as far as they do not depend on the uploaded files. Name and version may be left out, because
     /// an image may have them.
-    pub fn validate(&self) -> Vec<FieldError> {
+    pub fn validate(&self, versions: VersionScheme) -> Vec<FieldError> {
         let mut check = SpecCheck::default();
-        check.details(&self.details);
+        check.details(&self.details, versions);
         for (index, module) in self.modules.iter().take(MAX_MODULES).enumerate() {
             check.module(&format!("modules.{index}"), module);
         }
@@ -68,8 +69,8 @@ impl SpecCheck {
         Err(UploadError::of_fields(code, errors))
     }
 
-    pub(super) fn details(&mut self, details: &FirmwareDetails) {
-        for broken_rule in details.check() {
+    pub(super) fn details(&mut self, details: &FirmwareDetails, versions: VersionScheme) {
+        for broken_rule in details.check(versions) {
             self.rule(
                 false,
                 &format!("details.{}", broken_rule.field),

@@ -1,4 +1,7 @@
-use tidegate_core::firmware::{Artifact, Firmware};
+use tidegate_core::{
+    firmware::{Artifact, Firmware},
+    settings::VersionScheme,
+};
 
 use super::{
     FirmwareSpec,
@@ -12,6 +15,7 @@ use crate::{
     Authorized, Error, Files, Publisher, Result,
     files::FileLease,
     ports::{ByteStream, NewFirmware, NewModule, Store, StoreError},
+    tenants,
 };
 
 /// Maximum number of files of a firmware.
@@ -70,11 +74,16 @@ impl<'a> Upload<'a> {
     /// Creates the firmware from the stored files; images fill the omitted fields of `spec`. If `spec` is invalid, the
     /// files are deleted.
     pub async fn finish(self, mut spec: FirmwareSpec) -> Result<Firmware> {
-        let modules = match self.build_modules(&mut spec) {
+        let settings = tenants::settings(self.ctx, self.store).await;
+        let modules = settings.and_then(|settings| {
+            let modules = self.build_modules(&mut spec, settings.versions);
+            modules.map_err(Error::from)
+        });
+        let modules = match modules {
             Ok(modules) => modules,
             Err(error) => {
                 self.lease.release().await;
-                return Err(error.into());
+                return Err(error);
             }
         };
         if let Err(late) = self.lease.check() {
@@ -104,9 +113,10 @@ impl<'a> Upload<'a> {
     fn build_modules(
         &self,
         spec: &mut FirmwareSpec,
+        versions: VersionScheme,
     ) -> std::result::Result<Vec<NewModule>, UploadError> {
-        let mut notes = fill(spec, &self.images)?;
-        let modules = spec.build_modules(&self.files)?;
+        let mut notes = fill(spec, &self.images, versions)?;
+        let modules = spec.build_modules(&self.files, versions)?;
         notes.extend(replaced_versions(&modules, &self.images));
         add_notes(spec, &notes);
         Ok(modules)

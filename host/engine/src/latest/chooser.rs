@@ -5,7 +5,7 @@ use tidegate_core::{
     id::TenantId,
     plugin::DeviceClass,
     time::Timestamp,
-    version::{self, sort_key},
+    version::{is_ordered, sort_key},
 };
 
 use crate::{
@@ -183,6 +183,8 @@ impl<'a> FirmwareChooser<'a> {
         let skipped = found.iter().map(|firmware| {
             let reason = if TargetModels::of(&firmware.details).is_empty() {
                 "neither its upload nor its image names the hardware that it is for"
+            } else if !is_ordered(&firmware.details.version) {
+                "its version has no order, such as 1.2.3 or 2026.05 has"
             } else {
                 "it is a beta"
             };
@@ -232,9 +234,9 @@ impl<'a> PendingClass<'a> {
     }
 }
 
-/// The sort key of a reported version; `None` if it is not a comparable version.
+/// The sort key of a version; `None` if it has no order.
 pub(super) fn version_key(version: &str) -> Option<String> {
-    version::semver(version).map(|version| sort_key(&version))
+    is_ordered(version).then(|| sort_key(version))
 }
 
 fn key(firmware: &Firmware) -> String {

@@ -258,3 +258,28 @@ async fn the_models_of_a_firmware_are_read_from_its_image() {
         "{explanation}"
     );
 }
+
+#[tokio::test]
+async fn versions_without_an_order_are_passed_over_with_a_reason() {
+    let (fixture, checked_versions) = latest_fixture(|_| true).await;
+    for version in ["2026.05", "2026.05.1.7", "2026.6-1", "nightly", "zeta 9"] {
+        publish(&fixture, version, |_| {}).await;
+    }
+    assert_eq!(process(&fixture).await, ["2026.05.1.7", "2026.05.1.7"]);
+    let checked_versions = checked_versions.lock().expect("no test panicked").clone();
+    assert!(
+        checked_versions
+            .iter()
+            .all(|version| version == "2026.05.1.7"),
+        "{checked_versions:?}"
+    );
+    let explanation = explained(&fixture).await;
+    for sentence in [
+        "not edge nightly: its version has no order, such as 1.2.3 or 2026.05 has",
+        "not edge zeta 9: its version has no order, such as 1.2.3 or 2026.05 has",
+        "not edge 2026.6-1: it is a beta",
+        "latest chooses edge 2026.05.1.7 for it",
+    ] {
+        assert!(explanation.contains(sentence), "{sentence}: {explanation}");
+    }
+}

@@ -10,7 +10,7 @@ use tidegate_core::{
     campaign::{CampaignStatus, Priority},
     mode::DeviceMode,
     plugin::RollbackScope,
-    settings::DdiLinks,
+    settings::{DdiLinks, VersionScheme},
     update::{OnDenied, SuccessCriteriaName, UpdateTypeName},
 };
 use tidegate_engine::Role;
@@ -34,6 +34,7 @@ pub(crate) type RoleField = EnumField<Role>;
 pub(crate) type RollbackScopeField = EnumField<RollbackScope>;
 pub(crate) type SuccessCriteriaField = EnumField<SuccessCriteriaName>;
 pub(crate) type UpdateTypeField = EnumField<UpdateTypeName>;
+pub(crate) type VersionSchemeField = EnumField<VersionScheme>;
 
 impl<'de, T: FromStr + VariantNames> Deserialize<'de> for EnumField<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

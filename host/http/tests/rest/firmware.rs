@@ -337,3 +337,37 @@ async fn an_interrupted_upload_leaves_nothing_behind() {
     assert!((400..500).contains(&response.status), "{}", response.status);
     assert!(!is_stored(&server, b"unwanted").await);
 }
+
+#[tokio::test]
+async fn a_tenant_may_allow_versions_that_are_not_semver() {
+    let server = TestServer::new().await;
+    let upload = async |version: &str| {
+        let metadata = json!({"name": "edge", "version": version}).to_string();
+        let parts = [
+            ("metadata", None, metadata.as_bytes()),
+            ("file", Some("edge.bin"), b"bytes".as_slice()),
+        ];
+        server.upload("/api/v1/firmware", &parts).await
+    };
+    let refused = upload("2026.05-1ubuntu2").await.expect_problem(422);
+    assert_eq!(refused, ("invalid_firmware".to_owned(), vec!["/version".to_owned()]));
+    let set = json!({"versions": "loose"});
+    let set = server.send("PATCH", "/api/v1/settings", &server.admin, &set).await;
+    assert_eq!(set.expect(200)["versions"], "loose");
+    for version in ["2026.05-1ubuntu2", "rev B", "1.2.3.4", "1.2.3"] {
+        let created = upload(version).await.expect(201);
+        let path = format!("/api/v1/firmware/{}", created["firmware_id"]);
+        assert_eq!(server.get(&path).await.expect(200)["version"], version);
+    }
+    for version in ["1\n2".to_owned(), "x".repeat(51)] {
+        let refused = upload(&version).await.expect_problem(422);
+        assert_eq!(refused.1, ["/version"], "{version:?}");
+    }
+    let back = json!({"versions": null});
+    let back = server.send("PATCH", "/api/v1/settings", &server.admin, &back).await;
+    assert_eq!(back.expect(200)["versions"], "semver");
+    assert_eq!(upload("rev C").await.expect_problem(422).1, ["/version"]);
+    let unknown = json!({"versions": "free"});
+    let unknown = server.send("PATCH", "/api/v1/settings", &server.admin, &unknown).await;
+    assert_eq!(unknown.expect_problem(422).1, ["/versions"]);
+}

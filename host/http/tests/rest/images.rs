@@ -278,3 +278,18 @@ async fn damaged_images_leave_nothing_behind() {
     // Under another name it is an ordinary file.
     upload(&server, &good, &[("a.bin", cut)]).await.expect(201);
 }
+
+#[tokio::test]
+async fn an_images_version_is_taken_as_it_stands_if_the_tenant_says_so() {
+    let server = TestServer::new().await;
+    let mut odd = fixture("newc.swu");
+    let at = odd.windows(5).position(|part| part == b"1.4.0");
+    odd[at.expect("the version")..][..5].copy_from_slice(b"24.05");
+    let set = json!({"versions": "loose"});
+    let set = server
+        .send("PATCH", "/api/v1/settings", &server.admin, &set)
+        .await;
+    set.expect(200);
+    let firmware = upload(&server, &json!({}), &[("dock.swu", &odd[..])]).await;
+    assert_eq!(firmware.expect(201)["version"], "24.05");
+}

@@ -34,6 +34,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
         "polling": {"interval": null, "jitter_percent": null, "overrides": []},
         "track_address": false,
         "overdue_after": null,
+        "versions": "semver",
         "ddi": {"links": null},
         "defaults": defaults,
     });
@@ -52,6 +53,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
         },
         "track_address": false,
         "overdue_after": null,
+        "versions": "semver",
         "ddi": {"links": null},
         "defaults": defaults,
     });

@@ -55,7 +55,7 @@ struct Upload {
     /// Name: 1 to 200 characters; optional for an update image (.swu, .raucb)
     #[arg(long)]
     name: Option<String>,
-    /// Version in `SemVer` form; optional for an update image
+    /// Version, in `SemVer` form unless the setting `versions` is `loose`; optional for an update image
     #[arg(long)]
     version: Option<String>,
     /// Device model; any model by default

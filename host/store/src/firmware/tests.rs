@@ -185,6 +185,9 @@ on_both! {
             with("3.0.0-rc.1", &for_device_model("rpi4")),
             with("3.0.0", &|details| { for_device_model("rpi4")(details); details.is_beta = true; }),
             with("4.0.0", &|_| {}),
+            with("2.0.0.1", &for_device_model("cm4")),
+            with("nightly", &for_device_model("cm4")),
+            with("1.0.20261129101500", &for_device_model("cm4")),
         ] {
             store.create_firmware(store.ours, new).await?;
         }
@@ -208,7 +211,12 @@ on_both! {
         let one = CandidateFilter { limit: 1, ..part };
         assert_eq!(names(store.candidates(store.ours, &one).await?), "1.10.0");
         let cm4 = CandidateFilter { model: "cm4".into(), ..rpi4.clone() };
-        assert_eq!(names(store.candidates(store.ours, &cm4).await?), "2.0.0 1.8.0 1.7.0");
+        assert_eq!(names(store.candidates(store.ours, &cm4).await?), "2.0.0.1 2.0.0 1.8.0 1.7.0");
+        let without_order = CandidateFilter { limit: 2, ..cm4 };
+        assert_eq!(
+            names(store.excluded_candidates(store.ours, &without_order).await?),
+            "nightly 1.0.20261129101500"
+        );
         let newer = CandidateFilter { at_least: Some(sort_key("3.0.0")), ..rpi4 };
         assert_eq!(names(store.excluded_candidates(store.ours, &newer).await?), "4.0.0 3.0.0");
     }

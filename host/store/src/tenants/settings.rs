@@ -7,7 +7,7 @@ use tidegate_core::{
     Named as _,
     polling::{PollingOverride, PollingSettings},
     selector::SelectorText,
-    settings::{DdiSettings, TenantSettings},
+    settings::{DdiSettings, TenantSettings, VersionScheme},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -30,6 +30,8 @@ struct SettingsJson {
     track_address: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     overdue_after_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versions: Option<String>,
     ddi: DdiJson,
 }
 
@@ -86,6 +88,8 @@ impl From<&TenantSettings> for SettingsJson {
             access: (&settings.access).into(),
             track_address: settings.track_address,
             overdue_after_seconds: settings.overdue_after.map(|after| after.as_secs()),
+            versions: (settings.versions != VersionScheme::default())
+                .then(|| settings.versions.as_str().to_owned()),
             ddi: settings.ddi.into(),
         }
     }
@@ -100,6 +104,10 @@ impl TryFrom<SettingsJson> for TenantSettings {
             access: json.access.try_into()?,
             track_address: json.track_address,
             overdue_after: json.overdue_after_seconds.map(Duration::from_secs),
+            versions: match json.versions {
+                Some(versions) => parse_value(COLUMN, &versions)?,
+                None => VersionScheme::default(),
+            },
             ddi: json.ddi.try_into()?,
         })
     }

@@ -4,7 +4,7 @@ use tidegate_core::{
     access::{AccessSettings, Registration},
     polling::{PollingOverride, PollingSettings},
     selector::{SelectorText, Syntax},
-    settings::{DdiLinks, DdiSettings},
+    settings::{DdiLinks, DdiSettings, VersionScheme},
 };
 use tidegate_engine::{Role, ports::Tenants as _};
 
@@ -91,6 +91,7 @@ on_both! {
             },
             track_address: true,
             overdue_after: Some(Duration::from_hours(36)),
+            versions: VersionScheme::Loose,
             ddi: DdiSettings {
                 links: Some(DdiLinks::Both),
             },

@@ -4,8 +4,12 @@ use serde::{Deserialize, Serialize};
 use tidegate_core::{
     firmware::{self, FirmwareDetails},
     plugin::FieldError,
+    settings::VersionScheme,
 };
-use tidegate_engine::firmware::{Checksums, FileSpec, FirmwareSpec, ModuleSpec};
+use tidegate_engine::{
+    firmware::{Checksums, FileSpec, FirmwareSpec, ModuleSpec},
+    tenants,
+};
 use utoipa::ToSchema;
 
 use crate::{
@@ -21,7 +25,7 @@ pub(super) struct FirmwareMetadata {
     /// default is the name in its description, or its file name.
     #[serde(default)]
     name: String,
-    /// `SemVer`, at most 50 characters. May be left out for an update image; if given, it must equal the image's
+    /// 1 to 50 characters; `SemVer` unless `versions` in the tenant's settings is `loose`. May be left out for an update image; if given, it must equal the image's
     /// version.
     #[serde(default)]
     version: String,
@@ -163,7 +167,15 @@ impl From<firmware::ModuleMetadata> for MetadataEntry {
 }
 
 impl Body for FirmwareMetadata {
-    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
-        Ok(to_request_fields(FirmwareSpec::from(self).validate()))
+    async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let versions = match context.ctx {
+            Some(ctx) => {
+                tenants::settings(ctx, context.engine.store())
+                    .await?
+                    .versions
+            }
+            None => VersionScheme::default(),
+        };
+        Ok(to_request_fields(FirmwareSpec::from(self).validate(versions)))
     }
 }

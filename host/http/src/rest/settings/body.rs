@@ -12,7 +12,7 @@ use crate::{
     field_names::to_request_fields,
     problem::{Problem, Result},
     rest::{
-        enum_field::{DdiLinksField, EnumField},
+        enum_field::{DdiLinksField, EnumField, VersionSchemeField},
         extract::object_or_null,
         rules::{Body, RuleContext, add_errors, no_rules},
         shared::TimeOfDay,
@@ -42,6 +42,9 @@ pub(crate) struct SettingsBody {
     track_address: Option<bool>,
     /// How long after its last poll the state of a device is `overdue`: 1 minute to 30 days, `7d` for example. Null: never.
     overdue_after: Option<TimeOfDay>,
+    /// Which versions an uploaded firmware may have: `semver` (default), or with `loose` any of 1 to 50 characters
+    /// without control characters. Mode `latest` passes over versions without an order.
+    versions: Option<VersionSchemeField>,
     #[serde(deserialize_with = "object_or_null")]
     ddi: Option<DdiBody>,
 }
@@ -128,6 +131,7 @@ impl From<&TenantSettings> for SettingsBody {
             access: Some((&settings.access).into()),
             track_address: Some(settings.track_address),
             overdue_after: settings.overdue_after.map(TimeOfDay),
+            versions: Some(EnumField(settings.versions)),
             ddi: Some(settings.ddi.into()),
         }
     }
@@ -167,6 +171,7 @@ impl SettingsBody {
             access: self.access.unwrap_or_default().into(),
             track_address: self.track_address.unwrap_or_default(),
             overdue_after: self.overdue_after.map(|after| after.0),
+            versions: self.versions.unwrap_or_default().0,
             ddi: self.ddi.unwrap_or_default().into(),
         };
         (settings, errors)

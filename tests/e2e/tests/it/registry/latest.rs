@@ -1,9 +1,11 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use reqwest::Method;
 use serde_json::json;
 use tidegate_e2e::{
-    ConfigData, Device, FirmwareForm, IsolatedTenant, RestResponse as _, both_databases, wait_until,
+    ConfigData, Device, FirmwareForm, HttpResponse, IsolatedTenant, RestResponse as _,
+    both_databases, wait_until,
 };
 
 use super::update_device;
@@ -12,6 +14,7 @@ both_databases!(
     mode_latest_offers_the_newest_release,
     mode_latest_does_not_offer_a_failed_release_again,
     mode_latest_reads_hardware_from_images,
+    mode_latest_orders_versions_that_are_not_semver,
 );
 
 async fn upload(tenant: &IsolatedTenant, version: &str, beta: bool) -> Result<i64> {
@@ -155,5 +158,25 @@ async fn mode_latest_reads_hardware_from_images(tenant: IsolatedTenant) -> Resul
     );
     let rest = tenant.viewer.list("devices/edge-1/updates").await?;
     ensure!(rest.is_empty(), "{rest:?}");
+    Ok(())
+}
+
+async fn mode_latest_orders_versions_that_are_not_semver(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 1).await?;
+    update_device(&tenant, "edge-0", json!({ "mode": "latest" })).await?;
+    ensure!(upload(&tenant, "2026.05.1.7", false).await.is_err());
+    let loose = json!({ "versions": "loose" });
+    let request = tenant.admin.request(Method::PATCH, "settings").json(&loose);
+    HttpResponse::fetch(request).await?.expect_status(200)?;
+    for version in ["2026.05.1.7", "2026.05.1.10", "2026.05", "nightly"] {
+        upload(&tenant, version, false).await?;
+    }
+    install_until(&mut fleet[0], "2026.05.1.10").await?;
+    let reasons = reasons(&tenant).await?;
+    ensure!(
+        reasons.contains("nightly: its version has no order")
+            && reasons.contains("2026.05.1.10 is not newer"),
+        "{reasons}"
+    );
     Ok(())
 }
