@@ -1,9 +1,11 @@
 //! The modules of a firmware, built from its description and the uploaded files.
 
+use std::collections::BTreeMap;
+
 use tidegate_core::{firmware::Artifact, settings::VersionScheme};
 
 use super::{
-    FirmwareSpec, ModuleSpec,
+    Checksums, FileSpec, FirmwareSpec, ModuleSpec,
     spec_check::{MAX_MODULES, SpecCheck},
     upload_error::UploadError,
 };
@@ -63,7 +65,7 @@ impl FirmwareSpec {
             "modules",
             "must be at most 32",
         );
-        let mut remaining: Vec<&Artifact> = files.iter().collect();
+        let mut assignment = assign(modules, files);
         let mut built = Vec::with_capacity(modules.len());
         for (index, module) in modules.iter().take(MAX_MODULES).enumerate() {
             let path = format!("modules.{index}");
@@ -71,26 +73,62 @@ impl FirmwareSpec {
             let mut artifacts = Vec::with_capacity(module.files.len());
             for (at, file_spec) in module.files.iter().enumerate() {
                 let path = format!("{path}.files.{at}");
-                let found = remaining
-                    .iter()
-                    .position(|file| file.filename == file_spec.filename);
-                let Some(found) = found else {
-                    let message = "no uploaded file has this name, or it belongs to another module";
+                let Some(file) = assignment.files.remove(&(index, at)) else {
+                    let message = "no uploaded file has this name, or all that have it belong to other modules";
                     check.rule(false, &format!("{path}.filename"), message);
                     continue;
                 };
-                let file = remaining.remove(found);
                 check.checksums(&path, &file_spec.checksums, file);
                 artifacts.push(file.clone());
             }
             built.push(self.module(module, artifacts));
         }
-        for file in remaining {
+        for file in assignment.remaining {
             let message = format!("the file {} belongs to no module", file.filename);
             check.rule(false, "modules", &message);
         }
         built
     }
+}
+
+/// Which uploaded file is which file of which module.
+struct Assignment<'a> {
+    /// By the index of the module, and of the file in it.
+    files: BTreeMap<(usize, usize), &'a Artifact>,
+    /// The files that belong to no module.
+    remaining: Vec<&'a Artifact>,
+}
+
+/// Assigns the uploaded files by their names. Where several have one name, files with the expected checksums are assigned
+/// first, and the others in the order of modules and uploads.
+fn assign<'a>(modules: &[ModuleSpec], files: &'a [Artifact]) -> Assignment<'a> {
+    let mut assignment = Assignment {
+        files: BTreeMap::new(),
+        remaining: files.iter().collect(),
+    };
+    let is_right: [fn(&FileSpec, &Artifact) -> bool; 2] = [
+        |wanted, file| {
+            wanted.checksums != Checksums::default() && wanted.checksums.mismatches(file).is_empty()
+        },
+        |_, _| true,
+    ];
+    for is_right in is_right {
+        for (index, module) in modules.iter().enumerate() {
+            for (at, wanted) in module.files.iter().enumerate() {
+                if assignment.files.contains_key(&(index, at)) {
+                    continue;
+                }
+                let mut remaining = assignment.remaining.iter();
+                let found = remaining
+                    .position(|file| file.filename == wanted.filename && is_right(wanted, file));
+                if let Some(found) = found {
+                    let file = assignment.remaining.remove(found);
+                    assignment.files.insert((index, at), file);
+                }
+            }
+        }
+    }
+    assignment
 }
 
 fn default_module() -> ModuleSpec {
@@ -105,7 +143,6 @@ mod tests {
     use tidegate_core::firmware::{FirmwareDetails, Hashes, ModuleMetadata};
 
     use super::*;
-    use crate::firmware::{Checksums, FileSpec};
 
     fn file(filename: &str) -> Artifact {
         let hashes = Hashes {
@@ -146,7 +183,9 @@ mod tests {
 
     fn paths(spec: &FirmwareSpec, files: &[&str]) -> (&'static str, Vec<String>) {
         let files: Vec<_> = files.iter().map(|name| file(name)).collect();
-        let error = spec.build_modules(&files, VersionScheme::Semver).expect_err("an invalid spec");
+        let error = spec
+            .build_modules(&files, VersionScheme::Semver)
+            .expect_err("an invalid spec");
         (
             error.code,
             error.errors.into_iter().map(|error| error.path).collect(),
@@ -178,14 +217,18 @@ mod tests {
             modules: vec![module("os", &["a.bin"]), module("licence", &[])],
             ..spec()
         };
-        let modules = bare.build_modules(&[file("a.bin")], VersionScheme::Semver).expect("a valid spec");
+        let modules = bare
+            .build_modules(&[file("a.bin")], VersionScheme::Semver)
+            .expect("a valid spec");
         assert!(modules[1].part == "licence" && modules[1].artifacts.is_empty());
 
         let fetched_elsewhere = FirmwareSpec {
             modules: vec![module("ostree", &[])],
             ..spec()
         };
-        let modules = fetched_elsewhere.build_modules(&[], VersionScheme::Semver).expect("a valid spec");
+        let modules = fetched_elsewhere
+            .build_modules(&[], VersionScheme::Semver)
+            .expect("a valid spec");
         assert!(modules[0].part == "ostree" && modules[0].artifacts.is_empty());
     }
 
@@ -198,7 +241,11 @@ mod tests {
             },
             ..spec()
         };
-        assert!(with(&"03".repeat(32)).build_modules(&[file("a")], VersionScheme::Semver).is_ok());
+        assert!(
+            with(&"03".repeat(32))
+                .build_modules(&[file("a")], VersionScheme::Semver)
+                .is_ok()
+        );
         assert_eq!(
             paths(&with("00"), &["a"]),
             ("checksum_mismatch", vec!["checksums.sha256".to_owned()])
@@ -226,7 +273,9 @@ mod tests {
             }
         };
         let good = with(vec![("a", String::new()), ("b", "x".repeat(4000))]);
-        let modules = good.build_modules(&[file("a")], VersionScheme::Semver).expect("a valid spec");
+        let modules = good
+            .build_modules(&[file("a")], VersionScheme::Semver)
+            .expect("a valid spec");
         assert_eq!(modules[0].metadata.len(), 2);
         let long = "k".repeat(129);
         for (metadata, path) in [
@@ -251,9 +300,69 @@ mod tests {
         };
         assert_eq!(
             paths(&repeated, &["a", "b"]).1,
-            ["modules.0.files.1.filename", "modules"]
+            [
+                "modules.0.files.1.filename",
+                "modules.0.files.1.filename",
+                "modules"
+            ]
         );
         assert_eq!(paths(&spec(), &["a", "../a", "a"]).1, ["files", "files"]);
         assert_eq!(paths(&spec(), &[]).1, ["files"]);
+    }
+
+    #[test]
+    fn files_of_one_name_go_to_the_modules_that_list_it() {
+        let part = |number: u8| Artifact {
+            hashes: Hashes {
+                sha256: [number; 32],
+                ..file("").hashes
+            },
+            ..file("config.json")
+        };
+        let (first, second, third) = (part(7), part(8), part(9));
+        let uploaded = [first, second, third];
+        let with = |expected: [Option<u8>; 3]| FirmwareSpec {
+            modules: expected
+                .into_iter()
+                .map(|sha256| {
+                    let mut module = module("bApp", &["config.json"]);
+                    module.files[0].checksums.sha256 = sha256.map(|n| hex::encode([n; 32]));
+                    module
+                })
+                .collect(),
+            ..spec()
+        };
+        let assigned = |expected| {
+            let modules = with(expected).build_modules(&uploaded, VersionScheme::Semver);
+            let modules = modules.expect("a valid spec");
+            let parts = modules
+                .iter()
+                .map(|module| module.artifacts[0].hashes.sha256[0]);
+            parts.collect::<Vec<_>>()
+        };
+        assert_eq!(assigned([None, None, None]), [7, 8, 9]);
+        assert_eq!(assigned([None, None, Some(7)]), [8, 9, 7]);
+        assert_eq!(assigned([None, Some(9), Some(8)]), [7, 9, 8]);
+
+        let wrong = with([Some(8), Some(8), None]);
+        let error = wrong
+            .build_modules(&uploaded, VersionScheme::Semver)
+            .expect_err("no");
+        let fields: Vec<_> = error.errors.iter().map(|error| &*error.path).collect();
+        assert_eq!(
+            (error.code, fields),
+            ("checksum_mismatch", vec!["modules.1.files.0.sha256"])
+        );
+        let names = ["config.json"; 4];
+        assert_eq!(paths(&with([None; 3]), &names).1, ["modules"]);
+        assert_eq!(
+            paths(&with([None; 3]), &names[..2]).1,
+            ["modules.2.files.0.filename"]
+        );
+        let twice = FirmwareSpec {
+            modules: vec![module("os", &["a", "a"])],
+            ..spec()
+        };
+        assert_eq!(paths(&twice, &["a", "a"]).1, ["modules.0.files.1.filename"]);
     }
 }

@@ -46,9 +46,9 @@ pub(super) fn fill(
         };
     }
     if details.name.is_empty()
-        && let Some((filename, image)) = images.first()
+        && let Some((file, image)) = images.first()
     {
-        let stem = || stem(filename, summarize(image).version.unwrap_or_default());
+        let stem = || stem(&file.filename, summarize(image).version.unwrap_or_default());
         let name = summarize(image).name.map_or_else(stem, str::to_owned);
         details.name = name.chars().take(MAX_NAME_CHARS).collect();
     }
@@ -147,7 +147,9 @@ fn not_semver(version: &str, images: &[NamedImage]) -> UploadError {
     let mut said_by = images
         .iter()
         .filter(|(_, image)| summarize(image).version == Some(version));
-    let filename = said_by.next().map_or("the image", |(filename, _)| filename);
+    let filename = said_by
+        .next()
+        .map_or("the image", |(file, _)| &*file.filename);
     let message = format!("{filename} has version {version}, which is not SemVer (such as 1.4.0)");
     let error = UploadError::new("invalid_firmware", VERSION, message);
     error.with_remedy(Remedy::SetField(VERSION))
@@ -155,10 +157,23 @@ fn not_semver(version: &str, images: &[NamedImage]) -> UploadError {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_core::firmware::{Artifact, Hashes};
     use tidegate_images::{Bundle, BundleFormat, Manifest};
 
     use super::*;
     use crate::firmware::hardware::{RAUC_COMPATIBLE, SWU_OTHER_BOARDS};
+
+    fn file(filename: &str) -> Artifact {
+        Artifact {
+            filename: filename.to_owned(),
+            size: 1,
+            hashes: Hashes {
+                sha1: [1; 20],
+                md5: [2; 16],
+                sha256: [3; 32],
+            },
+        }
+    }
 
     fn swu(filename: &str, version: &str, hardware: &[&str]) -> NamedImage {
         let description = SwDescription {
@@ -169,7 +184,7 @@ mod tests {
                 .collect(),
             ..SwDescription::default()
         };
-        (filename.to_owned(), Image::Swu(description))
+        (file(filename), Image::Swu(description))
     }
 
     fn rauc(version: &str) -> NamedImage {
@@ -181,7 +196,7 @@ mod tests {
             format: BundleFormat::Verity,
         };
         let manifest = Some(manifest);
-        ("dock.raucb".to_owned(), Image::Rauc(Bundle { manifest }))
+        (file("dock.raucb"), Image::Rauc(Bundle { manifest }))
     }
 
     fn filled(mut spec: FirmwareSpec, images: &[NamedImage]) -> FirmwareDetails {
@@ -292,8 +307,12 @@ mod tests {
     #[test]
     fn a_version_that_is_not_semver_must_come_from_the_uploader() {
         let image = swu("edge.swu", "2024.05-rc1", &[]);
-        let error =
-            fill(&mut FirmwareSpec::default(), std::slice::from_ref(&image), VersionScheme::Semver).expect_err("no");
+        let error = fill(
+            &mut FirmwareSpec::default(),
+            std::slice::from_ref(&image),
+            VersionScheme::Semver,
+        )
+        .expect_err("no");
         assert_eq!(
             (error.code, &*error.errors[0].path),
             ("invalid_firmware", "details.version")
@@ -309,7 +328,12 @@ mod tests {
         );
         assert_eq!(error.remedy, Some(Remedy::SetField("details.version")));
         let mut loose = FirmwareSpec::default();
-        fill(&mut loose, std::slice::from_ref(&image), VersionScheme::Loose).expect("any version");
+        fill(
+            &mut loose,
+            std::slice::from_ref(&image),
+            VersionScheme::Loose,
+        )
+        .expect("any version");
         assert_eq!(loose.details.version, "2024.05-rc1");
         let mut spec = FirmwareSpec::default();
         spec.details.version = "2024.5.0-rc.1".to_owned();
@@ -331,7 +355,12 @@ mod tests {
                 "files",
             ),
         ] {
-            let error = fill(&mut FirmwareSpec::default(), &[one, other], VersionScheme::Semver).expect_err("they differ");
+            let error = fill(
+                &mut FirmwareSpec::default(),
+                &[one, other],
+                VersionScheme::Semver,
+            )
+            .expect_err("they differ");
             assert_eq!(
                 (error.code, &*error.errors[0].path),
                 ("image_contradicts", path)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_core::version;
+use tidegate_core::{firmware::Artifact, version};
 use tidegate_images::Image;
 
 use super::{
@@ -13,8 +13,8 @@ use super::{
 /// Maximum length of a metadata value, in characters.
 pub(super) const MAX_VALUE: usize = 4000;
 
-/// An uploaded image with its file name.
-pub(super) type NamedImage = (String, Image);
+/// An uploaded image with its file. Several files may have one name.
+pub(super) type NamedImage = (Artifact, Image);
 
 /// The fields that all kinds of images have.
 #[derive(Default)]

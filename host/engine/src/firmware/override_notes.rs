@@ -79,20 +79,19 @@ fn parse(json: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
 /// The modules whose version the uploader gave another than their image has. Their devices may report the image's.
 pub(super) fn replaced_versions(modules: &[NewModule], images: &[NamedImage]) -> Vec<String> {
     let files = modules.iter().flat_map(|module| {
-        let names = module.artifacts.iter().map(|file| &file.filename);
-        names.map(move |name| (module, name))
+        let artifacts = module.artifacts.iter();
+        artifacts.map(move |file| (module, file))
     });
-    let replaced = files.filter_map(|(module, filename)| {
-        let (_, image) = images.iter().find(|(name, _)| name == filename)?;
+    let replaced = files.filter_map(|(module, file)| {
+        let (_, image) = images.iter().find(|(of_image, _)| of_image == file)?;
         let version = summarize(image).version?;
         // A version that SemVer cannot express is in the metadata.
         let is_same = version::semver(version)
             .is_none_or(|semver| sort_key(&semver) == sort_key(&module.version));
         (!is_same).then(|| {
             format!(
-                "version {} replaces {version} of {filename}; a device that reports {version} does not run this \
-                 firmware",
-                module.version
+                "version {} replaces {version} of {}; a device that reports {version} does not run this firmware",
+                module.version, file.filename
             )
         })
     });
@@ -186,6 +185,18 @@ mod tests {
         assert!(of_image.is_empty());
     }
 
+    fn file(content: u8) -> Artifact {
+        Artifact {
+            filename: "a.swu".to_owned(),
+            size: 1,
+            hashes: Hashes {
+                sha1: [1; 20],
+                md5: [2; 16],
+                sha256: [content; 32],
+            },
+        }
+    }
+
     #[test]
     fn another_version_than_the_images_is_noted() {
         let module = |version: &str| NewModule {
@@ -194,15 +205,7 @@ mod tests {
             version: version.to_owned(),
             metadata: Vec::new(),
             is_encrypted: false,
-            artifacts: vec![Artifact {
-                filename: "a.swu".to_owned(),
-                size: 1,
-                hashes: Hashes {
-                    sha1: [1; 20],
-                    md5: [2; 16],
-                    sha256: [3; 32],
-                },
-            }],
+            artifacts: vec![file(3)],
         };
         let image = |version: &str| {
             let version = version.to_owned();
@@ -210,7 +213,7 @@ mod tests {
                 version,
                 ..SwDescription::default()
             };
-            ("a.swu".to_owned(), Image::Swu(description))
+            (file(3), Image::Swu(description))
         };
         for (stated, of_image, is_noted) in [
             ("1.2.0", "1.2", false),
@@ -226,5 +229,28 @@ mod tests {
                 "{notes:?}"
             );
         }
+    }
+
+    #[test]
+    fn images_of_one_name_are_compared_with_their_own_modules() {
+        let module = |version: &str, content| NewModule {
+            part: "os".to_owned(),
+            name: "edge".to_owned(),
+            version: version.to_owned(),
+            metadata: Vec::new(),
+            is_encrypted: false,
+            artifacts: vec![file(content)],
+        };
+        let image = |version: &str, content| {
+            let description = SwDescription {
+                version: version.to_owned(),
+                ..SwDescription::default()
+            };
+            (file(content), Image::Swu(description))
+        };
+        let images = [image("1.2", 3), image("1.3", 4)];
+        let notes = |modules: [NewModule; 2]| replaced_versions(&modules, &images).len();
+        assert_eq!(notes([module("1.2.0", 3), module("1.3.0", 4)]), 0);
+        assert_eq!(notes([module("1.2.0", 4), module("1.3.0", 3)]), 2);
     }
 }

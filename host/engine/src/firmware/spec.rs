@@ -1,6 +1,6 @@
 //! The uploader's description of a firmware.
 
-use tidegate_core::firmware::{FirmwareDetails, ModuleMetadata};
+use tidegate_core::firmware::{Artifact, FirmwareDetails, ModuleMetadata};
 
 /// The uploader's description of a firmware. Paths of errors have the names of its fields, separated by dots.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,14 +26,15 @@ pub struct ModuleSpec {
     pub metadata: Vec<ModuleMetadata>,
     /// Whether its files are encrypted.
     pub is_encrypted: bool,
-    /// Its files. Each uploaded file belongs to exactly one module.
+    /// Its files, whose names are unique in the module. Each uploaded file belongs to exactly one module.
     pub files: Vec<FileSpec>,
 }
 
 /// The uploader's description of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSpec {
-    /// The name under which it was uploaded.
+    /// The name under which it was uploaded. Several uploaded files of one name go to the modules that list it, in order,
+    /// except that a file goes where its checksums are expected.
     pub filename: String,
     /// Its expected checksums.
     pub checksums: Checksums,
@@ -46,4 +47,23 @@ pub struct Checksums {
     pub md5: Option<String>,
     pub sha1: Option<String>,
     pub sha256: Option<String>,
+}
+
+impl Checksums {
+    /// The expected checksums that the file does not have: name, expected and actual value.
+    pub(super) fn mismatches(&self, file: &Artifact) -> Vec<(&'static str, &str, String)> {
+        let hashes = &file.hashes;
+        let all = [
+            ("md5", &self.md5, hex::encode(hashes.md5)),
+            ("sha1", &self.sha1, hex::encode(hashes.sha1)),
+            ("sha256", &self.sha256, hex::encode(hashes.sha256)),
+        ];
+        let given = all.into_iter().filter_map(|(name, expected, actual)| {
+            let expected = expected.as_deref()?;
+            Some((name, expected, actual))
+        });
+        given
+            .filter(|(_, expected, actual)| !expected.eq_ignore_ascii_case(actual))
+            .collect()
+    }
 }

@@ -7,7 +7,7 @@ use tidegate_core::{
 };
 
 use super::{
-    spec::{Checksums, FirmwareSpec, ModuleSpec},
+    spec::{Checksums, FileSpec, FirmwareSpec, ModuleSpec},
     upload_error::UploadError,
 };
 use crate::rules::Rules;
@@ -131,7 +131,10 @@ impl SpecCheck {
                 .iter()
                 .position(|other| other.filename == file.filename)
                 == Some(at);
-            self.rule(is_first, "files", "file names must be unique");
+            // With modules, the names are unique in each of them.
+            let message =
+                "file names must be unique, unless `modules` assigns the files to several modules";
+            self.rule(is_first || !modules.is_empty(), "files", message);
         }
     }
 
@@ -153,6 +156,7 @@ impl SpecCheck {
             self.rule(fits, &format!("{path}.{field}"), &message);
         }
         self.module_metadata(&format!("{path}.metadata"), &module.metadata);
+        self.module_files(&format!("{path}.files"), &module.files);
     }
 
     fn module_metadata(&mut self, path: &str, metadata: &[ModuleMetadata]) {
@@ -172,20 +176,19 @@ impl SpecCheck {
         }
     }
 
+    pub(super) fn module_files(&mut self, path: &str, files: &[FileSpec]) {
+        for (at, file) in files.iter().enumerate() {
+            let is_first = !files[..at]
+                .iter()
+                .any(|other| other.filename == file.filename);
+            let message = "is a duplicate: file names must be unique in a module";
+            self.rule(is_first, &format!("{path}.{at}.filename"), message);
+        }
+    }
+
     pub(super) fn checksums(&mut self, path: &str, claimed: &Checksums, file: &Artifact) {
-        let hashes = [
-            ("md5", &claimed.md5, hex::encode(file.hashes.md5)),
-            ("sha1", &claimed.sha1, hex::encode(file.hashes.sha1)),
-            ("sha256", &claimed.sha256, hex::encode(file.hashes.sha256)),
-        ];
-        for (name, claimed, arrived) in hashes {
-            let Some(claimed) = claimed
-                .as_ref()
-                .filter(|claimed| !claimed.eq_ignore_ascii_case(&arrived))
-            else {
-                continue;
-            };
-            let message = format!("is {claimed}, but the uploaded bytes have {arrived}");
+        for (name, expected, actual) in claimed.mismatches(file) {
+            let message = format!("is {expected}, but the uploaded bytes have {actual}");
             self.rule(false, &format!("{path}.{name}"), &message);
             self.mismatches += 1;
         }

@@ -60,13 +60,13 @@ impl<'a> Upload<'a> {
             .store_file(body, self.stored_files.max_bytes)
             .await?;
         let file = Artifact {
-            filename: filename.clone(),
+            filename,
             size: stored.size,
             hashes: stored.hashes,
         };
         self.files.push(file.clone());
         if let Some(image) = inspect(self.stored_files.artifacts(), &file).await? {
-            self.images.push((filename, image));
+            self.images.push((file, image));
         }
         Ok(())
     }

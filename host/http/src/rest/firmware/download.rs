@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     extract::State,
@@ -6,7 +6,7 @@ use axum::{
 };
 use http::{HeaderMap, Method, StatusCode, header::CONTENT_RANGE};
 use serde::Deserialize;
-use tidegate_core::firmware::{Artifact, Firmware};
+use tidegate_core::firmware::{Artifact, Firmware, Module};
 use tidegate_engine::{Ctx, devices::ArtifactDownload, firmware};
 use utoipa::IntoParams;
 
@@ -24,6 +24,8 @@ use crate::{
 pub(crate) struct DownloadQuery {
     /// Name of the file; may be left out when there is only one.
     file: Option<String>,
+    /// The module of the file, by its index from 0 or by its name; needed when several modules have a file of this name.
+    module: Option<String>,
 }
 
 impl Query for DownloadQuery {
@@ -53,7 +55,7 @@ pub(crate) async fn download_firmware(
 ) -> Result<Response> {
     let firmware = parse_id("firmware", &firmware)?;
     let firmware = firmware::get(&ctx, state.engine.store(), firmware).await?;
-    let artifact = choose_file(&firmware, query.file.as_deref())?.clone();
+    let artifact = choose_file(&firmware, &query)?.clone();
     let file = ArtifactDownload::without_update(artifact, firmware.created_at);
     let (artifact, modified) = (file.artifact.clone(), file.created_at);
     let open = move |range| {
@@ -64,25 +66,66 @@ pub(crate) async fn download_firmware(
     Ok(with_problem_body(response))
 }
 
-fn choose_file<'a>(firmware: &'a Firmware, filename: Option<&str>) -> Result<&'a Artifact> {
-    let files: Vec<_> = firmware::files(firmware).collect();
-    match (filename, &files[..]) {
-        (None, [only]) => Ok(only),
+fn choose_file<'a>(firmware: &'a Firmware, query: &DownloadQuery) -> Result<&'a Artifact> {
+    let modules = choose_modules(firmware, query.module.as_deref())?;
+    let files = modules.into_iter().flat_map(|(index, module)| {
+        let artifacts = module.artifacts.iter();
+        artifacts.map(move |file| (index, module, file))
+    });
+    let is_wanted = |file: &Artifact| {
+        let name = query.file.as_ref();
+        name.is_none_or(|name| file.filename == *name)
+    };
+    let files: Vec<_> = files.filter(|(_, _, file)| is_wanted(file)).collect();
+    match (&query.file, &files[..]) {
+        (_, [(_, _, only)]) => Ok(only),
+        (Some(name), []) => Err(tidegate_engine::Error::not_found("file", name).into()),
+        (Some(_), _) => {
+            let modules = files
+                .iter()
+                .map(|(index, module, _)| format!("{index} ({})", module.name));
+            let modules = modules.collect::<Vec<_>>().join(", ");
+            let message =
+                format!("is required, because several modules have this file: one of {modules}");
+            Err(Problem::field("module_needed", "module", message))
+        }
         (None, []) => {
             let message = format!("firmware {} has no files", firmware.id);
             Err(Problem::new(StatusCode::NOT_FOUND, "not_found", message))
         }
         (None, _) => {
-            let names: Vec<_> = files.iter().map(|file| &*file.filename).collect();
+            let mut names: Vec<_> = files.iter().map(|(_, _, file)| &*file.filename).collect();
+            let mut seen = HashSet::new();
+            names.retain(|name| seen.insert(*name));
             let message = format!("is required: one of {}", names.join(", "));
             Err(Problem::field("file_needed", "file", message))
         }
-        (Some(name), _) => {
-            let found = files.iter().find(|file| file.filename == name);
-            let absent = || tidegate_engine::Error::not_found("file", name);
-            Ok(*found.ok_or_else(absent)?)
-        }
     }
+}
+
+/// The modules of a name, or else the one of an index; by default all. Each with its index.
+fn choose_modules<'a>(
+    firmware: &'a Firmware,
+    wanted: Option<&str>,
+) -> Result<Vec<(usize, &'a Module)>> {
+    let modules = firmware.modules.iter().enumerate();
+    let Some(wanted) = wanted else {
+        return Ok(modules.collect());
+    };
+    let named: Vec<_> = modules
+        .clone()
+        .filter(|(_, module)| module.name == wanted)
+        .collect();
+    let numbered = || {
+        modules
+            .filter(|(index, _)| index.to_string() == wanted)
+            .collect()
+    };
+    let found: Vec<_> = if named.is_empty() { numbered() } else { named };
+    if found.is_empty() {
+        return Err(tidegate_engine::Error::not_found("module", wanted).into());
+    }
+    Ok(found)
 }
 
 /// Adds a problem body to an error response of the file handler.

@@ -92,7 +92,8 @@ pub(super) struct MetadataEntry {
 /// A file of a module.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct FileMetadata {
-    /// The file name of its part of the upload.
+    /// The file name of its part of the upload, unique in its module. If modules share a name, the parts of this name go to
+    /// them in order, except where checksums say otherwise.
     filename: String,
     /// Expected checksums, in hexadecimal digits.
     md5: Option<String>,
@@ -176,6 +177,8 @@ impl Body for FirmwareMetadata {
             }
             None => VersionScheme::default(),
         };
-        Ok(to_request_fields(FirmwareSpec::from(self).validate(versions)))
+        Ok(to_request_fields(
+            FirmwareSpec::from(self).validate(versions),
+        ))
     }
 }
