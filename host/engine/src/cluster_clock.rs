@@ -1,29 +1,37 @@
-//! The time by which all servers of a database go.
+//! The time that all servers of a database use.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use tidegate_core::time::Timestamp;
+use tokio::time::sleep;
 
 use crate::{
-    chain,
+    HealthRegistry, chain,
     ports::{Clock, Observer, Store},
 };
 
-/// A measurement that took longer says too little.
+/// How often the difference to the database's clock is measured.
+const PERIOD: Duration = Duration::from_mins(1);
+/// Maximum time without a heartbeat before the loop counts as stuck.
+const MAX_SILENCE: Duration = Duration::from_mins(5);
+/// Maximum duration of a measurement, in milliseconds. A longer one is too inaccurate.
 const MAX_ROUND_TRIP_MS: i64 = 1000;
-/// A larger difference is logged.
+/// Maximum difference in milliseconds that is not logged.
 const WARNING_MS: i64 = 2000;
-/// With a larger difference the server is not ready: what still goes by its own clock would go wrong.
+/// Maximum difference in milliseconds with which the server is ready. Certificates and the log use the uncorrected time.
 const UNHEALTHY_MS: i64 = 30_000;
 
 /// The server's clock, corrected to the database's. Several servers share a database, and each of them sets leases,
 /// deadlines and wake-ups that the others compare with their own time.
 pub struct ClusterClock {
     local: Arc<dyn Clock>,
-    /// What is added to the local time, in milliseconds.
+    /// Added to the local time, in milliseconds.
     offset: AtomicI64,
 }
 
@@ -48,6 +56,20 @@ impl ClusterClock {
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "clock of the database not read; retrying");
             }
+        }
+    }
+
+    /// Measures the difference periodically, until it is dropped.
+    pub(crate) async fn run_loop(
+        &self,
+        store: &dyn Store,
+        observer: &dyn Observer,
+        health: &Arc<HealthRegistry>,
+    ) {
+        let heartbeat = health.register_loop("clock", MAX_SILENCE);
+        loop {
+            sleep(PERIOD).await;
+            heartbeat.run(self.synchronize(store, observer)).await;
         }
     }
 
@@ -105,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_goes_by_the_time_of_the_database() {
+    fn the_clock_uses_the_time_of_the_database() {
         let clock = clock();
         clock.correct(1_000_000, Timestamp(1_300_050), 1_000_100, &NoopObserver);
         assert_eq!(clock.now(), Timestamp(1_300_000));

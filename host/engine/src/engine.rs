@@ -20,7 +20,7 @@ pub struct Engine {
     pub(crate) clock: Arc<ClusterClock>,
     /// Settings from the configuration.
     pub(crate) settings: Settings,
-    /// What answers and authenticates devices.
+    /// The caches that answer and authenticate devices.
     pub(crate) caches: Arc<Caches>,
     /// What devices are fetching.
     pub(crate) file_fetches: FileFetches,
@@ -73,6 +73,13 @@ impl Engine {
     pub async fn synchronize_clock(&self) {
         self.clock
             .synchronize(self.store(), &*self.ports.observer)
+            .await;
+    }
+
+    /// Corrects the engine's clock periodically, until it is dropped.
+    pub async fn synchronize_clock_loop(self: Arc<Self>) {
+        self.clock
+            .run_loop(self.store(), &*self.ports.observer, &self.health)
             .await;
     }
 
@@ -148,7 +155,7 @@ impl Engine {
         &self.update_writer
     }
 
-    /// What answers and authenticates devices.
+    /// The caches that answer and authenticate devices.
     pub fn caches(&self) -> &Caches {
         &self.caches
     }

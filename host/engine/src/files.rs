@@ -87,7 +87,11 @@ impl Files {
     async fn delete(&self, pending: Vec<[u8; 32]>) {
         for sha256 in pending {
             if let Err(error) = self.delete_one(sha256).await {
-                tracing::warn!(error = %chain(&error), "cannot delete unreferenced file; retrying later");
+                tracing::warn!(
+                    file = %hex::encode(sha256),
+                    error = %chain(&error),
+                    "cannot delete unreferenced file; retrying later"
+                );
             }
         }
     }

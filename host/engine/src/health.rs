@@ -96,7 +96,7 @@ impl Heartbeat {
 
     /// The span of one iteration. An iteration about one tenant records it.
     pub fn span(&self) -> Span {
-        tracing::error_span!("background_task", task = self.name, tenant = Empty)
+        task_span(self.name)
     }
 
     /// Reports that the task makes progress.
@@ -105,6 +105,11 @@ impl Heartbeat {
             task.last_beat = Instant::now();
         }
     }
+}
+
+/// The span of one iteration of a background task, also of one that has no [`Heartbeat`].
+pub fn task_span(task: &'static str) -> Span {
+    tracing::error_span!("background_task", task, tenant = Empty)
 }
 
 impl Drop for Heartbeat {

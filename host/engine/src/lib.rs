@@ -11,7 +11,6 @@
 
 mod authorize;
 mod caches;
-mod clock_loop;
 mod cluster_clock;
 mod ctx;
 mod engine;
@@ -49,7 +48,6 @@ pub mod updates;
 
 pub use authorize::{Admin, Approver, Authorized, Operator, Publisher, RequiredRole};
 pub use caches::Caches;
-pub use clock_loop::synchronize_clock_loop;
 pub use cluster_clock::ClusterClock;
 pub use ctx::{Actor, ActorKind, Ctx, ServerCtx};
 pub use engine::Engine;
@@ -57,7 +55,7 @@ pub use error::{Error, Remedy, Result};
 pub use error_chain::{ErrorChain, chain};
 pub use files::Files;
 pub use gc::run_gc;
-pub use health::{HealthRegistry, Heartbeat};
+pub use health::{HealthRegistry, Heartbeat, task_span};
 pub use plugin_calls::PluginCalls;
 pub use ports::Ports;
 pub use role::Role;

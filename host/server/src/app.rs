@@ -16,7 +16,7 @@ use futures::{StreamExt as _, stream::BoxStream};
 use tidegate_engine::{
     Engine, Settings, access, campaigns, chain, devices, latest, plugins,
     ports::{Clock, Entropy},
-    run_gc, synchronize_clock_loop, tenants,
+    run_gc, tenants,
 };
 use tidegate_http::{AppState, HttpServer, HttpSettings, Tls};
 use tidegate_sandbox::CompilerCommand;
@@ -264,7 +264,7 @@ fn spawn_loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
     loops.spawn(devices::flush_last_seen_loop(Arc::clone(engine)));
     loops.spawn(latest::run_latest_loop(Arc::clone(engine)));
     loops.spawn(run_gc(Arc::clone(engine)));
-    loops.spawn(synchronize_clock_loop(Arc::clone(engine)));
+    loops.spawn(Arc::clone(engine).synchronize_clock_loop());
     loops.spawn(invalidate_changed(
         Arc::clone(engine),
         store.invalidations(),

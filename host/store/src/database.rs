@@ -17,21 +17,21 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::any::AnyConnectOptions;
 use tidegate_core::time::Timestamp;
-use tidegate_engine::ports::StoreError;
+use tidegate_engine::{ports::StoreError, task_span};
 use tokio::time::{sleep, timeout};
+use tracing::Instrument as _;
 
 use self::{
     pool::{Pool, PoolRole},
     tx::TxKind,
 };
 use crate::{
+    database_health::{ListenHealth, WriteHealth},
     dialect::Dialect,
     error::{Failure, failed},
     known_clock::KnownClock,
-    listen_health::ListenHealth,
     migrations,
     time_limits::TimeLimits,
-    write_health::WriteHealth,
 };
 
 pub(crate) use connection::BoundedConnection;
@@ -228,7 +228,8 @@ impl Database {
     async fn probe_writes(&self) {
         while self.write_health.unhealthy_reason().is_some() && !self.is_closed() {
             // A failure is the reason that is reported.
-            let _ = self.probe_write().await;
+            let probe = self.probe_write().instrument(task_span("write probe"));
+            let _ = probe.await;
             sleep(PROBE_PERIOD).await;
         }
         self.write_health.stop_probing();
@@ -267,6 +268,11 @@ impl Database {
 
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    #[cfg(test)]
+    fn fail_writes(&self) {
+        self.write_health.failed(Failure::NoSpace, "full");
     }
 
     #[cfg(test)]

@@ -9,11 +9,12 @@ use futures::{
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgListener;
 use tidegate_core::id::TenantId;
-use tidegate_engine::{chain, ports::StoreError};
+use tidegate_engine::{chain, ports::StoreError, task_span};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
+use tracing::Instrument as _;
 
 use crate::{
     database::{Database, Tx},
@@ -26,6 +27,8 @@ use crate::{
 const CHANNEL: &str = "tidegate_devices";
 /// PostgreSQL limits messages to less than 8000 bytes.
 const MAX_MESSAGE_BYTES: usize = 7000;
+/// The background task that receives notifications.
+const LISTEN_TASK: &str = "cache invalidation";
 /// The delay before a new attempt to listen.
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
@@ -41,9 +44,9 @@ pub enum Invalidation {
     },
     /// Cached data about this tenant is stale, except about its devices.
     Tenant(TenantId),
-    /// Messages of other servers do not arrive: cached data must not be used until [`Self::Everything`].
+    /// Notifications of other servers are not received: cached data must not be used until [`Self::Everything`].
     Suspended,
-    /// Messages arrive from now on. Earlier ones may have been lost: all cached data may be stale.
+    /// Notifications are received from now on. Earlier ones may have been lost: all cached data may be stale.
     Everything,
 }
 
@@ -123,7 +126,7 @@ pub(crate) fn subscribe(database: &Database) -> BoxStream<'static, Invalidation>
     if database.dialect() == Dialect::Sqlite {
         return stream::pending().boxed();
     }
-    stream::unfold(Subscription::Deaf, {
+    stream::unfold(Subscription::Disconnected, {
         let database = database.clone();
         move |subscription| {
             let database = database.clone();
@@ -138,109 +141,114 @@ pub(crate) fn subscribe(database: &Database) -> BoxStream<'static, Invalidation>
 }
 
 enum Subscription {
-    /// It has lost its connection, or has none yet, and says so.
-    Deaf,
+    /// It has lost its connection, or has none yet, which its next item says.
+    Disconnected,
     Connecting,
-    Listening(Listening),
+    Connected(ListenConnection),
 }
 
-struct Listening {
+/// A connection that listens.
+struct ListenConnection {
     listener: PgListener,
-    /// When this server heard anything for the last time, if only its own word.
-    last_heard: Instant,
-    /// Sends the own word. It ends when this is dropped.
-    _echo: JoinSet<()>,
+    /// When the last notification was received, be it this server's own.
+    last_received: Instant,
+    /// Sends the heartbeat notifications until this is dropped.
+    _heartbeat: JoinSet<()>,
 }
 
 impl Subscription {
     async fn next(self, database: &Database) -> (Vec<Invalidation>, Self) {
         let health = database.listen_health();
         match self {
-            Self::Deaf => {
-                health.set_deaf(true);
+            Self::Disconnected => {
+                health.set_disconnected(true);
                 (vec![Invalidation::Suspended], Self::Connecting)
             }
             Self::Connecting => {
-                let listening = connect(database).await;
-                health.set_deaf(false);
-                (vec![Invalidation::Everything], Self::Listening(listening))
+                let connection = connect(database).await;
+                health.set_disconnected(false);
+                (vec![Invalidation::Everything], Self::Connected(connection))
             }
-            Self::Listening(mut listening) => match listening.hear(database).await {
-                Some(changes) => (changes, Self::Listening(listening)),
-                None => (Vec::new(), Self::Deaf),
+            Self::Connected(mut connection) => match connection.receive(database).await {
+                Some(changes) => (changes, Self::Connected(connection)),
+                None => (Vec::new(), Self::Disconnected),
             },
         }
     }
 }
 
-impl Listening {
-    /// The next message, or none if the connection is lost or silent.
-    async fn hear(&mut self, database: &Database) -> Option<Vec<Invalidation>> {
-        let limit = database.limits().silence;
-        match timeout_at(self.last_heard + limit, self.listener.try_recv()).await {
-            Ok(Ok(Some(message))) => {
-                self.last_heard = Instant::now();
-                Some(parse_message(message.payload(), &database.server_name()))
-            }
-            Ok(Ok(None)) => {
-                tracing::warn!("the connection for invalidations was closed");
-                None
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(error = %chain(&error), "failed to listen for invalidations");
-                None
-            }
-            Err(_) => {
-                tracing::warn!(
-                    ?limit,
-                    "the own word did not arrive on the connection for invalidations"
-                );
-                None
-            }
+impl ListenConnection {
+    /// The changes in the next notification. `None`: the connection is lost, or no notification arrived in time.
+    async fn receive(&mut self, database: &Database) -> Option<Vec<Invalidation>> {
+        let limit = database.limits().notification_timeout;
+        let received = timeout_at(self.last_received + limit, self.listener.try_recv()).await;
+        if let Ok(Ok(Some(message))) = received {
+            self.last_received = Instant::now();
+            return Some(parse_message(message.payload(), &database.server_name()));
         }
+        task_span(LISTEN_TASK).in_scope(|| match received {
+            Ok(Ok(_)) => tracing::warn!("connection for notifications closed"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %chain(&error), "cannot receive notifications");
+            }
+            Err(_) => tracing::warn!(
+                ?limit,
+                "no notification received, not even this server's own"
+            ),
+        });
+        None
     }
 }
 
-async fn connect(database: &Database) -> Listening {
-    let limit = database.limits().connect * 2;
+async fn connect(database: &Database) -> ListenConnection {
     loop {
-        match timeout(limit, listen(database.url())).await {
-            Ok(Ok(listener)) => {
-                let mut echo = JoinSet::new();
-                echo.spawn(send_own_word(database.clone()));
-                return Listening {
-                    listener,
-                    last_heard: Instant::now(),
-                    _echo: echo,
-                };
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(error = %chain(&error), "failed to listen for invalidations");
-            }
-            Err(_) => tracing::warn!(?limit, "failed to listen for invalidations: no answer"),
+        let listening = listen(database).instrument(task_span(LISTEN_TASK));
+        if let Some(listener) = listening.await {
+            let mut heartbeat = JoinSet::new();
+            heartbeat.spawn(send_heartbeat_notifications(database.clone()));
+            return ListenConnection {
+                listener,
+                last_received: Instant::now(),
+                _heartbeat: heartbeat,
+            };
         }
         tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }
 
-async fn listen(url: &str) -> Result<PgListener, sqlx::Error> {
-    let mut listener = PgListener::connect(url).await?;
-    // A lost connection is reported at once.
-    listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
-    Ok(listener)
+async fn listen(database: &Database) -> Option<PgListener> {
+    let limit = database.limits().connect * 2;
+    let listening = async {
+        let mut listener = PgListener::connect(database.url()).await?;
+        // A lost connection is reported at once.
+        listener.eager_reconnect(false);
+        listener.listen(CHANNEL).await?;
+        Ok::<_, sqlx::Error>(listener)
+    };
+    match timeout(limit, listening).await {
+        Ok(Ok(listener)) => return Some(listener),
+        Ok(Err(error)) => tracing::warn!(error = %chain(&error), "cannot listen for notifications"),
+        Err(_) => tracing::warn!(?limit, "cannot listen for notifications: no answer in time"),
+    }
+    None
 }
 
-/// Notifies this server itself, so that silence means a fault. Other servers ignore a message without devices.
-async fn send_own_word(database: Database) {
+/// Notifies this server itself periodically, so that a period without notifications means a fault. Other servers ignore
+/// a message without devices.
+async fn send_heartbeat_notifications(database: Database) {
     loop {
-        // Its absence is noticed.
-        if let Ok(mut tx) = database.write().await
-            && send(&mut tx, TenantId(0), Some(Vec::new())).await.is_ok()
-        {
-            let _ = tx.commit().await;
-        }
-        tokio::time::sleep(database.limits().own_word).await;
+        let sending = async {
+            // The listening connection reports a missing heartbeat.
+            if let Ok(mut tx) = database.write().await
+                && send(&mut tx, TenantId(0), Some(Vec::new())).await.is_ok()
+            {
+                let _ = tx.commit().await;
+            }
+        };
+        sending
+            .instrument(task_span("heartbeat notification"))
+            .await;
+        tokio::time::sleep(database.limits().notification_period).await;
     }
 }
 

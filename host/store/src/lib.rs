@@ -17,6 +17,7 @@ mod batch_writer;
 mod blob;
 mod campaigns;
 mod database;
+mod database_health;
 mod devices;
 mod dialect;
 mod error;
@@ -27,7 +28,6 @@ mod journal;
 mod keyed_requests;
 mod known_clock;
 mod latest;
-mod listen_health;
 mod maintenance_windows;
 mod migrations;
 mod plugins;
@@ -44,7 +44,6 @@ mod tenants;
 mod time_limits;
 mod update_options;
 mod updates;
-mod write_health;
 
 #[cfg(test)]
 mod tenant_isolation;

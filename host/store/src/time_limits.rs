@@ -18,10 +18,10 @@ pub struct TimeLimits {
     pub batch_statement: Duration,
     /// How long PostgreSQL keeps a transaction of a server that sends nothing, with its locks.
     pub idle_in_transaction: Duration,
-    /// The period in which a server notifies itself, to know that it hears the others.
-    pub own_word: Duration,
-    /// How long a server may hear nothing, not even itself.
-    pub silence: Duration,
+    /// Period of a server's notifications to itself, which show that it receives those of others. PostgreSQL only.
+    pub notification_period: Duration,
+    /// Maximum time without a notification, after which the connection counts as lost. PostgreSQL only.
+    pub notification_timeout: Duration,
     /// How much later than PostgreSQL this server gives a statement up: then the network is dead.
     pub network: Duration,
 }
@@ -36,8 +36,8 @@ impl Default for TimeLimits {
             point_read: Duration::from_secs(3),
             batch_statement: Duration::from_secs(8),
             idle_in_transaction: Duration::from_secs(10),
-            own_word: Duration::from_secs(3),
-            silence: Duration::from_secs(10),
+            notification_period: Duration::from_secs(3),
+            notification_timeout: Duration::from_secs(10),
             network: Duration::from_secs(3),
         }
     }

@@ -1,12 +1,12 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
     sync::Semaphore,
-    task::JoinSet,
+    task::{self, JoinSet},
     time::{MissedTickBehavior, interval, sleep},
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::tick::tick;
 use crate::{Engine, chain, ports::RunRef};
@@ -26,7 +26,7 @@ const MAX_TICK_DURATION: Duration = Duration::from_mins(5);
 pub async fn reconcile(engine: Arc<Engine>) {
     let running = Arc::new(RunningTicks::default());
     let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_TICKS));
-    let mut ticks = JoinSet::new();
+    let mut ticks = TickTasks::default();
     let heartbeat = engine
         .health
         .register_loop("campaigns", max_silence(&engine));
@@ -38,12 +38,7 @@ pub async fn reconcile(engine: Arc<Engine>) {
             () = engine.signals.stopped() => break,
             () = engine.signals.woken() => engine.signals.take_woken(),
             _ = period.tick() => heartbeat.run(due(&engine)).await,
-            Some(ended) = ticks.join_next() => {
-                if let Err(error) = ended {
-                    tracing::error!(error = %chain(&error), "campaign tick panicked");
-                }
-                continue;
-            }
+            Some(()) = ticks.join_next() => continue,
         };
         for run in runs {
             if running.start(run) {
@@ -52,7 +47,7 @@ pub async fn reconcile(engine: Arc<Engine>) {
                     running: Arc::clone(&running),
                     run,
                 };
-                ticks.spawn(process_campaign(guard, Arc::clone(&permits)));
+                ticks.spawn(run, process_campaign(guard, Arc::clone(&permits)));
             }
         }
     }
@@ -79,17 +74,50 @@ async fn process_campaign(guard: TickGuard, permits: Arc<Semaphore>) {
         let _work = engine
             .health
             .register_job("campaign tick", MAX_TICK_DURATION);
-        let (tenant, campaign) = (run.tenant, run.campaign);
         let processed = async {
             if let Err(error) = tick(engine, run).await {
                 tracing::error!(error = %chain(&error), "campaign tick failed");
             }
         };
-        let span = tracing::error_span!("tick", %tenant, %campaign);
-        processed.instrument(span).await;
+        processed.instrument(tick_span(run)).await;
     }
     // Coalesces a burst of feedback into one tick.
     sleep(engine.settings.tick_pause).await;
+}
+
+fn tick_span(run: RunRef) -> Span {
+    let RunRef { tenant, campaign } = run;
+    tracing::error_span!("tick", %tenant, %campaign)
+}
+
+/// The tasks that process campaigns.
+#[derive(Default)]
+struct TickTasks {
+    tasks: JoinSet<()>,
+    runs: HashMap<task::Id, RunRef>,
+}
+
+impl TickTasks {
+    fn spawn(&mut self, run: RunRef, task: impl Future<Output = ()> + Send + 'static) {
+        let id = self.tasks.spawn(task).id();
+        self.runs.insert(id, run);
+    }
+
+    /// Waits for the end of a task, and logs its panic. `None` if there is no task.
+    async fn join_next(&mut self) -> Option<()> {
+        match self.tasks.join_next_with_id().await? {
+            Ok((id, ())) => {
+                self.runs.remove(&id);
+            }
+            Err(error) => {
+                let span = self.runs.remove(&error.id()).map(tick_span);
+                span.unwrap_or_else(Span::none).in_scope(|| {
+                    tracing::error!(error = %chain(&error), "campaign tick panicked");
+                });
+            }
+        }
+        Some(())
+    }
 }
 
 /// Marks a campaign as being processed until it is dropped, even if the tick panics.
@@ -109,7 +137,7 @@ impl Drop for TickGuard {
 
 /// Campaigns being processed, each with whether it was woken meanwhile.
 #[derive(Default)]
-struct RunningTicks(Mutex<std::collections::HashMap<RunRef, bool>>);
+struct RunningTicks(Mutex<HashMap<RunRef, bool>>);
 
 impl RunningTicks {
     /// True if the campaign is not being processed yet. Otherwise records that it was woken.

@@ -41,3 +41,28 @@ async fn an_iteration_of_a_background_task_has_a_span() {
         assert!(spans.contains(&span), "{task}: {spans:?}");
     }
 }
+
+#[tokio::test]
+async fn a_tick_that_panics_is_logged_in_its_span() {
+    let fixture = EngineFixture::new(1).await;
+    let firmware = fixture.add_firmware("1.1.0").await;
+    let campaign = fixture.create_and_start(draft(firmware)).await;
+    let tenant = fixture.tenant();
+    fixture.sandbox.decides(|_| panic!("a fault"));
+    let log = CapturedLog::start();
+    fixture
+        .engine
+        .signals()
+        .wake_campaign(RunRef { tenant, campaign });
+    let reconciling = tokio::spawn(campaigns::reconcile(Arc::clone(&fixture.engine)));
+    // The second span is that of the message.
+    log.ended_spans("tick", 2).await;
+    fixture.engine.signals().stop();
+    reconciling.await.expect("the loop does not panic");
+    let messages = log.events("campaign tick panicked");
+    let span =
+        json!({"name": "tick", "tenant": tenant.to_string(), "campaign": campaign.to_string()});
+    assert_eq!(messages[0]["span"], span);
+    let error = messages[0]["error"].as_str().expect("an error");
+    assert!(error.contains("a fault"), "{error}");
+}

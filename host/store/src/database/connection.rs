@@ -19,6 +19,7 @@ use sqlx::{
     pool::PoolConnection,
 };
 use tokio::time::{sleep, timeout};
+use tracing::Instrument as _;
 
 use crate::error::Failure;
 
@@ -99,7 +100,7 @@ impl BoundedConnection {
     /// Returns the connection to its pool, after a rollback if a transaction is open; closes it if it is broken. In a
     /// task of its own, because it is dropped in any place.
     pub(super) fn release(mut self, is_in_transaction: bool) {
-        tokio::spawn(async move {
+        let releasing = async move {
             if is_in_transaction && self.failure().is_none() {
                 // A failure is logged by what failed before.
                 let _ = self.control("ROLLBACK", CLEANUP_LIMIT).await;
@@ -114,7 +115,8 @@ impl BoundedConnection {
                 let connection = sqlx::Connection::close_hard(connection.detach());
                 let _ = timeout(CLEANUP_LIMIT, connection).await;
             }
-        });
+        };
+        tokio::spawn(releasing.in_current_span());
     }
 
     fn parts(&mut self) -> (&mut AnyConnection, &mut ConnectionState) {

@@ -184,7 +184,7 @@ fn sqlite(pool: AnyPoolOptions, role: PoolRole, limits: TimeLimits) -> AnyPoolOp
 /// A cached plan that was made while a table was small may scan the whole table later, so statements are planned each
 /// time. Point reads are an exception: their plan is known in advance and uses an index.
 ///
-/// The limits end what a vanished server leaves behind, and bound what others wait for it.
+/// The limits end the transactions of a vanished server, and bound the time that others wait for their locks.
 fn session_settings(role: PoolRole, limits: TimeLimits) -> String {
     let planner = match role {
         PoolRole::Migrate => return KEEPALIVE.to_owned(),

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use tidegate_engine::ports::StoreError;
 
 use super::connection::BoundedConnection;
-use crate::{dialect::Dialect, error::failed, write_health::WriteHealth};
+use crate::{database_health::WriteHealth, dialect::Dialect, error::failed};
 
 /// A transaction, or a connection for one reading statement. Dropping it before the commit rolls it back.
 pub(crate) struct Tx {
@@ -60,7 +60,6 @@ impl Tx {
             .expect("it is released when the transaction is dropped")
     }
 
-    /// The name of this server.
     pub(crate) fn server_name(&self) -> &str {
         &self.server_name
     }

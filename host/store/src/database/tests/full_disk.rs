@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use serde_json::json;
+use tidegate_captured_log::CapturedLog;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::{DatabaseHealth as _, Devices as _, StoreError, Tenants as _};
 use tidegate_faults::SmallDisk;
@@ -46,6 +48,18 @@ async fn writes_fail_only_while_the_disk_is_full() -> anyhow::Result<()> {
             wait_until_healthy(&store).await;
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_attempt_to_write_after_a_failure_has_a_span() -> anyhow::Result<()> {
+    let store = TestStore::on_sqlite().await?;
+    store.database.fail_writes();
+    let log = CapturedLog::start();
+    assert!(store.unhealthy_reason().is_some());
+    let spans = log.ended_spans("background_task", 1).await;
+    let span = json!({"name": "background_task", "task": "write probe"});
+    assert_eq!(spans[0], span);
     Ok(())
 }
 

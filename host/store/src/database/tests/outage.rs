@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
+use serde_json::json;
 use sqlx::AssertSqlSafe;
+use tidegate_captured_log::CapturedLog;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::{DatabaseHealth as _, Devices as _, StoreError, Tenants as _};
 use tidegate_faults::TcpProxy;
@@ -96,8 +98,8 @@ fn limits() -> TimeLimits {
         batch_statement: Duration::from_millis(500),
         idle_in_transaction: Duration::from_millis(1500),
         network: Duration::from_millis(100),
-        own_word: Duration::from_millis(100),
-        silence: Duration::from_millis(600),
+        notification_period: Duration::from_millis(100),
+        notification_timeout: Duration::from_millis(600),
         ..TimeLimits::default()
     }
 }
@@ -339,39 +341,51 @@ async fn a_server_of_the_database_that_became_a_standby_is_left() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn a_server_that_hears_nothing_says_so_and_listens_anew() -> anyhow::Result<()> {
+async fn a_server_without_notifications_is_unhealthy_and_listens_again() -> anyhow::Result<()> {
     let Some(outage) = Outage::prepare().await? else {
         return Ok(());
     };
-    let is_deaf = || {
+    let is_disconnected = || {
         let reason = outage.server.database.listen_health().unhealthy_reason();
-        reason.is_some_and(|reason| reason.contains("not heard"))
+        reason.is_some_and(|reason| reason.contains("not received"))
     };
+    let log = CapturedLog::start();
     let mut changes = outage.server.invalidations();
     assert_eq!(changes.next().await, Some(Invalidation::Suspended));
     assert!(outage.server.unhealthy_reason().is_some());
     for fail in [TcpProxy::freeze, TcpProxy::refuse, TcpProxy::cut] {
         assert_eq!(changes.next().await, Some(Invalidation::Everything));
-        assert!(!is_deaf());
-        // It hears itself, and that is no change.
-        let silent = tokio::time::timeout(2 * limits().silence, changes.next()).await;
-        assert!(silent.is_err(), "{silent:?}");
+        assert!(!is_disconnected());
+        // It receives its own notifications, which are no changes.
+        let unchanged =
+            tokio::time::timeout(2 * limits().notification_timeout, changes.next()).await;
+        assert!(unchanged.is_err(), "{unchanged:?}");
 
         fail(&outage.proxy);
         let started = Instant::now();
         assert_eq!(changes.next().await, Some(Invalidation::Suspended));
         assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
-        assert!(is_deaf());
+        assert!(is_disconnected());
         outage.proxy.restore();
     }
     assert_eq!(changes.next().await, Some(Invalidation::Everything));
     let mut tx = outage.direct.database.write().await?;
     notify_devices(&mut tx, outage.direct.ours, ["a"]).await?;
     tx.commit().await?;
-    let heard = Invalidation::Device {
+    let received = Invalidation::Device {
         tenant: outage.direct.ours,
         device_id: "a".to_owned(),
     };
-    assert_eq!(changes.next().await, Some(heard));
+    assert_eq!(changes.next().await, Some(received));
+
+    // Its log lines and its notifications have spans.
+    let span = |task| json!({"name": "background_task", "task": task});
+    let warnings = log.events("no notification received, not even this server's own");
+    assert!(!warnings.is_empty());
+    for warning in warnings {
+        assert_eq!(warning["span"], span("cache invalidation"));
+    }
+    let spans = log.ended_spans("background_task", 2).await;
+    assert!(spans.contains(&span("heartbeat notification")), "{spans:?}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Whether writes succeed, for the readiness probe.
+//! Whether writes succeed and notifications arrive, for the readiness probe.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -76,6 +76,26 @@ impl WriteHealth {
 
     pub(crate) fn stop_probing(&self) {
         self.is_probing.store(false, Ordering::Release);
+    }
+}
+
+/// Whether notifications of other servers are received. True until this server subscribes.
+#[derive(Debug, Default)]
+pub(crate) struct ListenHealth {
+    is_disconnected: AtomicBool,
+}
+
+impl ListenHealth {
+    pub(crate) fn set_disconnected(&self, is_disconnected: bool) {
+        self.is_disconnected
+            .store(is_disconnected, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unhealthy_reason(&self) -> Option<String> {
+        self.is_disconnected.load(Ordering::Relaxed).then(|| {
+            "notifications of other servers are not received; devices are answered from the database"
+                .to_owned()
+        })
     }
 }
 
