@@ -90,21 +90,41 @@ impl Circle<'_> {
     }
 }
 
-/// The roots of all libraries and programs that are checked: those below `host`, and this one.
+/// Folders of crates that are checked.
+const FOLDERS: [&str; 4] = ["host", "plugins", "policies", "tests"];
+
+/// The roots of all libraries and programs that are checked: those in [`FOLDERS`], and this one.
 fn crate_roots(workspace: &Path) -> Vec<PathBuf> {
-    let host = std::fs::read_dir(workspace.join("host")).expect("the folder of the crates");
-    let mut folders: Vec<PathBuf> = host
-        .map(|entry| entry.expect("an entry").path())
-        .chain([workspace.join("xtask")])
-        .collect();
-    folders.sort();
-    let roots = folders.iter().filter_map(|folder| {
-        ["src/lib.rs", "src/main.rs"]
-            .map(|file| folder.join(file))
+    let crates = FOLDERS
+        .iter()
+        .flat_map(|folder| entries(&workspace.join(folder)));
+    let mut roots = Vec::new();
+    for folder in crates.chain([workspace.join("xtask")]) {
+        let src = folder.join("src");
+        let programs = entries(&src.join("bin"))
             .into_iter()
-            .find(|file| file.exists())
-    });
-    roots.collect()
+            .map(|program| program.join("main.rs"));
+        let files = ["lib.rs", "main.rs"].map(|file| src.join(file));
+        roots.extend(
+            files
+                .into_iter()
+                .chain(programs)
+                .filter(|file| file.exists()),
+        );
+    }
+    roots
+}
+
+/// The entries of a folder, sorted. None if there is no such folder.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut entries: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    entries.sort();
+    entries
 }
 
 #[test]
@@ -114,7 +134,17 @@ fn sibling_modules_do_not_import_one_another_in_a_circle() {
         .expect("xtask is inside the workspace");
     let mut report = String::new();
     let mut found = 0;
-    for root in crate_roots(workspace) {
+    let roots = crate_roots(workspace);
+    for root in [
+        "host/store",
+        "plugins/sdk",
+        "tests/e2e",
+        "tests/fleet/src/bin/tidegate-demo",
+    ] {
+        let root = workspace.join(root);
+        assert!(roots.iter().any(|file| file.starts_with(&root)), "{root:?}");
+    }
+    for root in roots {
         let sources = read_sources(workspace, root.parent().expect("a folder"));
         let root = root.strip_prefix(workspace).expect("it is below the root");
         let krate = Crate::parse(root, &sources);

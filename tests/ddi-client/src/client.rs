@@ -1,9 +1,10 @@
 use reqwest::{Method, RequestBuilder, StatusCode, Url, header::AUTHORIZATION};
 use serde::{Serialize, de::DeserializeOwned};
+use tidegate_core::feedback::Feedback;
 
 use crate::{
     Artifact, ConfigData, Confirmation, ConfirmationBase, Credentials, DdiError, Download,
-    Feedback, FeedbackBody, HttpResponse, Offer, Poll, Resource,
+    FeedbackBody, HttpResponse, Offer, Poll, Resource,
     messages::{Cancel, InstalledFirmware, NewAutoConfirm},
     root_path,
 };

@@ -1,11 +1,12 @@
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process,
     sync::OnceLock,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// The temporary directory of this process, inside the build directory. Removes those of ended processes, because
 /// shared servers are never dropped.
@@ -47,6 +48,26 @@ pub(crate) fn build_dir() -> Result<PathBuf> {
         .find(|dir| dir.join("CACHEDIR.TAG").exists())
         .map(Path::to_owned)
         .with_context(|| format!("find the build directory above {}", program.display()))
+}
+
+/// The directory of the built-in components.
+pub fn components() -> Result<PathBuf> {
+    let dir = build_dir()?.join("components");
+    let canary = dir.join("canary.wasm");
+    if !canary.exists() {
+        bail!(
+            "{} does not exist: run `cargo xtask components` first",
+            canary.display()
+        );
+    }
+    Ok(dir)
+}
+
+/// Shares the cache of compiled components between all servers of this build.
+pub(crate) fn share_compiled_code(data_dir: &Path) -> Result<()> {
+    let shared = build_dir()?.join("tmp/e2e-compiled");
+    fs::create_dir_all(&shared).with_context(|| format!("create {}", shared.display()))?;
+    symlink(&shared, data_dir.join("compiled")).context("link the compiled code")
 }
 
 /// All files below a directory, sorted. Files that are removed meanwhile are left out.

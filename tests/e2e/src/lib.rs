@@ -24,14 +24,14 @@ mod test_tenant;
 pub use clock::ManualClock;
 pub use database::Database;
 pub use device::{Device, close};
-pub use dirs::files_below;
+pub use dirs::{components, files_below};
 pub use events::{Event, Events};
 pub use firmware::{File, FirmwareForm};
 pub use isolated_tenant::IsolatedTenant;
 pub use process::{ServerOutput, ServerProcess, ServerStorage, output_of};
 pub use rest::{RestClient, RestResponse};
 pub use run::{Fixture, run, run_standalone};
-pub use server::{ServerOptions, TestServer, components};
+pub use server::{ServerOptions, TestServer};
 pub use test_tenant::TestTenant;
 pub use tidegate::config::LinkNames;
 pub use tidegate_ddi_client::{

@@ -16,7 +16,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tidegate_sandbox::CompilerCommand;
 
-use crate::{Database, Fixture, WAIT_TIMEOUT, components, dirs, server::share_compiled_code};
+use crate::{
+    Database, Fixture, WAIT_TIMEOUT, components,
+    dirs::{self, share_compiled_code},
+};
 
 /// The data directory and the database of a server process, which outlive the process.
 pub struct ServerStorage {
@@ -39,6 +42,14 @@ impl ServerStorage {
     /// The data directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The URL of the database.
+    pub fn database_url(&self) -> String {
+        match &self.database_url {
+            Some(url) => url.clone(),
+            None => format!("sqlite://{}", self.dir().join("tidegate.db").display()),
+        }
     }
 
     /// A command of the server's program, with this storage and without any other setting from the environment.

@@ -1,12 +1,11 @@
 use std::{
     fs,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use reqwest::Certificate;
 use tempfile::TempDir;
 use tidegate::{
@@ -15,7 +14,11 @@ use tidegate::{
 };
 use tidegate_engine::Engine;
 
-use crate::{Database, ManualClock, dirs, process};
+use crate::{
+    Database, ManualClock, components,
+    dirs::{self, share_compiled_code},
+    process,
+};
 
 /// Settings of a test server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -155,24 +158,4 @@ impl TestServer {
     pub async fn stop(self) -> Result<()> {
         self.app.shutdown().await
     }
-}
-
-/// The directory of the built-in components.
-pub fn components() -> Result<PathBuf> {
-    let dir = dirs::build_dir()?.join("components");
-    let canary = dir.join("canary.wasm");
-    if !canary.exists() {
-        bail!(
-            "{} does not exist: run `cargo xtask components` first",
-            canary.display()
-        );
-    }
-    Ok(dir)
-}
-
-/// Shares the cache of compiled components between all servers of this build.
-pub(crate) fn share_compiled_code(data_dir: &Path) -> Result<()> {
-    let shared = dirs::build_dir()?.join("tmp/e2e-compiled");
-    fs::create_dir_all(&shared).with_context(|| format!("create {}", shared.display()))?;
-    symlink(&shared, data_dir.join("compiled")).context("link the compiled code")
 }

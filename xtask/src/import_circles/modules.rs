@@ -97,6 +97,7 @@ impl Crate {
         for item in items {
             let Item::Mod(child) = item else {
                 self.modules[id].add_item(&item);
+                self.add_exported_macro(id, &item);
                 continue;
             };
             if is_test(&child.attrs) {
@@ -120,6 +121,26 @@ impl Crate {
             self.modules[id].children.insert(name, child);
         }
         id
+    }
+
+    /// Adds the name that an exported macro has in the root.
+    fn add_exported_macro(&mut self, module: ModuleId, item: &Item) {
+        if let Item::Macro(item) = item
+            && let Some(name) = item.ident.as_ref().map(ToString::to_string)
+            && module != 0
+            && item
+                .attrs
+                .iter()
+                .any(|attr| attr.path().is_ident("macro_export"))
+        {
+            let path = &self.modules[module].path;
+            let target = ["crate".to_owned()]
+                .into_iter()
+                .chain(path[1..].iter().cloned());
+            let target = target.chain([name.clone()]).collect();
+            let name = Some(name);
+            self.modules[0].aliases.push(Alias { name, target });
+        }
     }
 }
 

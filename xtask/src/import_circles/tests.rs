@@ -64,6 +64,19 @@ fn a_facade_neither_hides_an_import_nor_makes_one() {
 }
 
 #[test]
+fn an_exported_macro_belongs_to_the_module_that_defines_it() {
+    let files = [
+        ("lib.rs", "mod a; mod b;"),
+        (
+            "a.rs",
+            "#[macro_export] macro_rules! make { () => {} } use crate::b::B;",
+        ),
+        ("b.rs", "pub struct B; fn f() { crate::make!(); }"),
+    ];
+    assert_eq!(found(&files).len(), 1);
+}
+
+#[test]
 fn tests_do_not_count() {
     let files = [
         ("lib.rs", "mod a; mod b; #[cfg(test)] mod c;"),
