@@ -10,8 +10,9 @@ mod target;
 
 use std::fs;
 use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
@@ -49,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[String], options: FuzzOptions)
         options.seconds,
         artifacts.display()
     );
-    let failed = explore(targets, |target| {
+    let failed = explore(&targets, |target| {
         target.explore(&workspace.root, &artifacts.join(&target.name), options)
     });
     if !failed.is_empty() {
@@ -59,30 +60,29 @@ pub(crate) fn run(workspace: &Workspace, names: &[String], options: FuzzOptions)
 }
 
 /// Prints the result of each target when it ends. Returns the names of those that failed.
-fn explore(targets: Vec<Target>, run: impl Fn(&Target) -> Result<FuzzStats> + Sync) -> Vec<String> {
-    let waiting = Mutex::new(targets.into_iter());
-    let failed = Mutex::new(Vec::new());
+fn explore(targets: &[Target], run: impl Fn(&Target) -> Result<FuzzStats> + Sync) -> Vec<String> {
+    let next = AtomicUsize::new(0);
     let work = || {
-        loop {
-            let Some(target) = lock(&waiting).next() else {
-                return;
-            };
-            match run(&target) {
+        let mut failed = Vec::new();
+        while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match run(target) {
                 Ok(found) => println!("{:<16}{found}", target.name),
                 Err(error) => {
                     println!("{:<16}FAILED: {error:#}", target.name);
-                    lock(&failed).push(target.name);
+                    failed.push(target.name.clone());
                 }
             }
         }
+        failed
     };
     let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(work);
-        }
-    });
-    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let failed = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        failed.flatten().collect()
+    })
 }
 
 /// Creates an empty directory for the results, as a path relative to the root: libFuzzer's
@@ -107,8 +107,4 @@ fn check_names(names: &[String], targets: &[Target]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

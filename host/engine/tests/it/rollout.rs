@@ -195,7 +195,7 @@ async fn a_decision_that_the_checker_refuses_counts_as_an_invalid_answer() {
         .sandbox
         .decides(|_| Ok(decision(&[(2, 7)], DecisionOutcome::Proceed)));
     fixture.tick(id).await;
-    let calls = fixture.calls.lock().expect("no test panicked").clone();
+    let calls = fixture.calls.lock().clone();
     assert_eq!(
         calls.last(),
         Some(&("waves".to_owned(), "decide", "invalid-answer"))

@@ -1,16 +1,14 @@
 //! A third-party device client: the crate `hawkbit`.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{path::Path, sync::Arc};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt as _};
 use hawkbit::ddi::{
     Client, ClientAuthorization, Execution, Finished, MaintenanceWindow, Mode, Type,
 };
+use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_e2e::{
@@ -450,10 +448,7 @@ impl Proxy {
     }
 
     fn file_requests(&self) -> Vec<String> {
-        self.file_requests
-            .lock()
-            .map(|file_requests| file_requests.clone())
-            .unwrap_or_default()
+        self.file_requests.lock().clone()
     }
 }
 
@@ -467,9 +462,7 @@ async fn forward(
     server.write_all(&head).await?;
     let text = String::from_utf8_lossy(&head).into_owned();
     let is_first_file = text.contains("/artifacts/") && {
-        let mut file_requests = file_requests
-            .lock()
-            .map_err(|_| anyhow!("a thread panicked"))?;
+        let mut file_requests = file_requests.lock();
         file_requests.push(text);
         file_requests.len() == 1
     };
