@@ -5,18 +5,22 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use reqwest::{
-    Method, RequestBuilder,
+    Client, Method, RequestBuilder,
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sqlx::{AnyConnection, Connection as _, Row as _};
 use tidegate_e2e::{
-    FirmwareForm, HttpResponse, RestClient, RestResponse as _, TestTenant, both_databases,
-    components, wait_until,
+    FirmwareForm, HttpResponse, RestClient, RestResponse as _, ServerProcess, ServerStorage,
+    TestTenant, both_databases, components, output_of, wait_until,
 };
 
-both_databases!(every_change_leaves_one_row, reports_of_devices_leave_no_row);
+both_databases!(
+    every_change_leaves_one_row,
+    reports_of_devices_leave_no_row,
+    each_kind_of_actor_is_recorded,
+);
 
 /// Ends of the paths of POST operations that change nothing.
 const READ_ONLY_POSTS: [&str; 2] = ["/validate", "/replay"];
@@ -68,6 +72,61 @@ async fn reports_of_devices_leave_no_row(tenant: TestTenant) -> Result<()> {
         "there is nothing to install"
     );
     ensure!(walk.rows().await?.len() == before, "feedback left a row");
+    Ok(())
+}
+
+async fn each_kind_of_actor_is_recorded(storage: ServerStorage) -> Result<()> {
+    sqlx::any::install_default_drivers();
+    let server = ServerProcess::start(&storage)?;
+    let key = ["key", "create", "--user", "ada", "--role", "admin"];
+    let key = output_of(storage.command()?.args(key))?;
+    let rest = RestClient::anonymous(Client::new(), &server.url);
+    let request = json!({ "tenant": "default", "user_id": "jo", "role": "admin" });
+    let token = rest.post("auth/dev-token", &request).await?;
+    let token = token.expect_status(200)?.json()?;
+    let token = token["token"].as_str().context("a token")?;
+    let clients = [rest.clone().with_token(token), rest.with_key(key.trim())];
+    for (client, name) in clients.iter().zip(["by-token", "by-key"]) {
+        let body = json!({ "name": name });
+        client.post("gateways", &body).await?.expect_status(201)?;
+    }
+
+    let rows = rows(&storage.database_url(), 1).await?;
+    let actor_of = |action: &str, name: &str| {
+        let mut rows = rows.iter();
+        let row = rows.find(|row| row.action == action && row.after.to_string().contains(name));
+        let (kind, actor, role) = &row.with_context(|| format!("{action}: {rows:?}"))?.actor;
+        anyhow::Ok(format!("{kind} {actor} {role}"))
+    };
+    let expected = [
+        // The first key, and the built-in plugins.
+        ("api_key.create", "admin", "server tidegate admin"),
+        ("plugin.upload", "canary", "server tidegate admin"),
+        ("api_key.create", "ada", "command_line command line admin"),
+        ("gateway.create", "by-token", "token jo admin"),
+        ("gateway.create", "by-key", "key ada admin"),
+    ];
+    for (action, name, actor) in expected {
+        ensure!(
+            actor_of(action, name)? == actor,
+            "{action} {name}: {rows:?}"
+        );
+    }
+
+    // Of the key, a row has its id: the first 12 digits of the hash.
+    let hash = hex::encode(Sha256::digest(key.trim()));
+    let created = rows
+        .iter()
+        .find(|row| row.resource_id.as_deref() == Some(&hash[..12]));
+    ensure!(
+        created.is_some_and(|row| row.action == "api_key.create"),
+        "{rows:?}"
+    );
+    let text = format!("{rows:?}");
+    ensure!(
+        !text.contains(key.trim()) && !text.contains(&hash[..13]),
+        "{text}"
+    );
     Ok(())
 }
 
@@ -599,35 +658,39 @@ impl<'a> AuditWalk<'a> {
         self.rows().await?.pop().context("no row")
     }
 
-    /// The tenant's rows, in order.
     async fn rows(&self) -> Result<Vec<AuditRow>> {
-        let mut connection = AnyConnection::connect(&self.tenant.server.database_url()).await?;
-        let rows = sqlx::query(
-            "SELECT actor_kind, actor, role, request_id, action, resource_kind, resource_id, \
-             before_json, after_json FROM audit WHERE tenant_id = $1 ORDER BY id",
-        )
-        .bind(self.tenant.record.id.0)
-        .fetch_all(&mut connection)
-        .await?;
-        connection.close().await?;
-        let json = |text: Option<String>| -> Result<Value> {
-            Ok(text
-                .map(|text| serde_json::from_str(&text))
-                .transpose()?
-                .unwrap_or_default())
-        };
-        rows.iter()
-            .map(|row| {
-                Ok(AuditRow {
-                    actor: (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?),
-                    request_id: row.try_get(3)?,
-                    action: row.try_get(4)?,
-                    resource_kind: row.try_get(5)?,
-                    resource_id: row.try_get(6)?,
-                    before: json(row.try_get(7)?)?,
-                    after: json(row.try_get(8)?)?,
-                })
-            })
-            .collect()
+        rows(&self.tenant.server.database_url(), self.tenant.record.id.0).await
     }
+}
+
+/// The rows of a tenant, in order.
+async fn rows(database_url: &str, tenant_id: i64) -> Result<Vec<AuditRow>> {
+    let mut connection = AnyConnection::connect(database_url).await?;
+    let rows = sqlx::query(
+        "SELECT actor_kind, actor, role, request_id, action, resource_kind, resource_id, \
+         before_json, after_json FROM audit WHERE tenant_id = $1 ORDER BY id",
+    )
+    .bind(tenant_id)
+    .fetch_all(&mut connection)
+    .await?;
+    connection.close().await?;
+    let json = |text: Option<String>| -> Result<Value> {
+        Ok(text
+            .map(|text| serde_json::from_str(&text))
+            .transpose()?
+            .unwrap_or_default())
+    };
+    rows.iter()
+        .map(|row| {
+            Ok(AuditRow {
+                actor: (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?),
+                request_id: row.try_get(3)?,
+                action: row.try_get(4)?,
+                resource_kind: row.try_get(5)?,
+                resource_id: row.try_get(6)?,
+                before: json(row.try_get(7)?)?,
+                after: json(row.try_get(8)?)?,
+            })
+        })
+        .collect()
 }
