@@ -43,7 +43,9 @@ pub enum MembershipStatus {
     Excluded,
     InNoWave,
     Waiting,
+    #[strum(serialize = "passed_over")]
     Skipped,
+    #[strum(serialize = "admitted")]
     Offered,
 }
 

@@ -114,8 +114,8 @@ pub struct CallRecord {
     pub output: Vec<u8>,
 }
 
-/// Why a call has no output. Its name is the class of the failure in the journal, in metrics and in REST; the text is for
-/// display only.
+/// Why a call has no output. Its name is the class of the failure in the journal and in metrics; the text is for display
+/// only.
 #[derive(
     Debug, Clone, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantNames, EnumDiscriminants,
 )]

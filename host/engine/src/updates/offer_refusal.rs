@@ -5,7 +5,7 @@ use tidegate_core::{Named as _, id::UpdateId};
 
 use crate::Error;
 
-/// Why a firmware is not offered to a device. Its name is the code in REST.
+/// Why a firmware is not offered to a device. Its name is the code of the error.
 #[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum OfferRefusal {

@@ -20,7 +20,7 @@ fn names_are_stable() {
         (ActorKind::VARIANTS, "key token command_line server"),
         (
             MembershipStatus::VARIANTS,
-            "not_started not_selected excluded in_no_wave waiting skipped offered",
+            "not_started not_selected excluded in_no_wave waiting passed_over admitted",
         ),
         (
             OfferRefusal::VARIANTS,
