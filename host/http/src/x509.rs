@@ -161,7 +161,6 @@ fn subject_names(certificate: &Certificate) -> Vec<String> {
     names
 }
 
-/// The certificate of an authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AuthorityCertificate {
     /// In DER.

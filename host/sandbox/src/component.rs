@@ -5,7 +5,7 @@ use wasmparser::{
     Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, WasmFeatures,
 };
 
-use crate::{since_1_0 as contract, text::truncate};
+use crate::{limits::truncate, since_1_0 as contract};
 
 /// Why a file is not a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,7 @@ use wasmtime::{PoolConcurrencyLimitError, Trap};
 use crate::{
     guest::Guest,
     limits::Budget,
-    text::{MAX_REASON_BYTES, truncate},
+    limits::{MAX_REASON_BYTES, truncate},
 };
 
 /// The stage in which a call failed.

@@ -3,7 +3,7 @@
 use tidegate_core::plugin::{Description, PluginKind};
 use tidegate_engine::ports::{CallFailure, Rejection};
 
-use crate::{plugin::Plugin, text::MAX_REASON_BYTES, trial};
+use crate::{limits::MAX_REASON_BYTES, plugin::Plugin, trial};
 
 /// Maximum number of metrics, and of attributes, that a plugin may request.
 const MAX_DECLARED_NAMES: usize = 64;

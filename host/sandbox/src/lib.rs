@@ -24,7 +24,6 @@ mod replay;
 mod sandbox;
 mod schema;
 mod since_1_0;
-mod text;
 mod ticker;
 mod trial;
 

@@ -15,6 +15,14 @@ pub(crate) const MAX_LOG_BYTES: usize = 16 << 10;
 /// Bytes of a config.
 pub(crate) const MAX_CONFIG_BYTES: usize = 256 << 10;
 
+/// Bytes of a reason, and of other texts of one sentence.
+pub(crate) const MAX_REASON_BYTES: usize = 1 << 10;
+
+/// Truncates a text to a number of bytes, at a character boundary.
+pub(crate) fn truncate(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
 /// Limits of the sandbox. The defaults are ample for every supported language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxLimits {

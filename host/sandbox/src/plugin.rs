@@ -19,10 +19,10 @@ use crate::{
     failure::{CallStage, classify, describe},
     guest::Guest,
     limits::{Budget, SandboxLimits},
+    limits::{MAX_REASON_BYTES, truncate},
     record,
     schema::{ConfigSchema, parse_config},
     since_1_0::{self as contract, CallInput, CallName},
-    text::{MAX_REASON_BYTES, truncate},
     ticker::ticks,
 };
 

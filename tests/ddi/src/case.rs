@@ -35,7 +35,6 @@ pub(crate) struct DeviceSetup {
     pub(crate) has_token: bool,
 }
 
-/// The state of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeviceState {
     /// Never registered.

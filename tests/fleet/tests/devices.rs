@@ -35,9 +35,7 @@ struct ServerScript {
     refusals: Vec<StatusCode>,
     /// Cancels the update once the device has downloaded it.
     cancels: bool,
-    /// Requires a confirmation.
     requires_confirmation: bool,
-    /// The attributes of the device.
     attributes: Value,
 }
 

@@ -97,7 +97,7 @@ impl AuthCache {
     /// No cached tenant is current any more: one of them was changed, here or by another server.
     pub(crate) fn invalidate_tenants(&self) {
         let _lock = self.tenant_lock.lock();
-        self.tenant_epoch.distrust();
+        self.tenant_epoch.outdate();
     }
 
     /// No tenant is current until [`Self::resume`]: changes of other servers do not arrive.

@@ -1,8 +1,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Counts the times at which everything that was cached became doubtful. What was cached in an earlier epoch is not
-/// current any more; it is kept as what was last known, for the case that the store cannot be read. Odd epochs are
-/// suspensions, in which nothing is current.
+/// The number of times that all cached entries became outdated. Entries of an earlier epoch are outdated; they are kept
+/// for answers while the store cannot be read. In odd epochs the cache is suspended: every entry is outdated.
 #[derive(Default)]
 pub(super) struct Epoch(AtomicU32);
 
@@ -15,13 +14,13 @@ impl Epoch {
         cached_in.is_multiple_of(2) && cached_in == self.now()
     }
 
-    /// Begins an epoch in which what is cached from now on is current.
+    /// Begins an epoch in which new entries are current.
     pub(super) fn renew(&self) {
         self.advance(|epoch| epoch + 2 - epoch % 2);
     }
 
     /// Like [`Self::renew`], but continues a suspension.
-    pub(super) fn distrust(&self) {
+    pub(super) fn outdate(&self) {
         self.advance(|epoch| epoch + 2);
     }
 

@@ -47,14 +47,14 @@ impl Caches {
         self.auth.invalidate_tenants();
     }
 
-    /// No cached device or tenant is current any more, when changes may have been missed.
+    /// Marks all cached devices and tenants as outdated, because changes may have been missed.
     pub fn invalidate_all(&self) {
         self.auth.invalidate_tenants();
         self.read_model.invalidate_all();
     }
 
-    /// Changes of other servers do not arrive: nothing that is cached is used until [`Self::resume`], except to tell a
-    /// device that it has nothing to do while the store cannot be read.
+    /// Suspends the caches until [`Self::resume`], because changes of other servers are not received. Cached entries are
+    /// then used for one purpose only: to tell a device that it has nothing to do while the store cannot be read.
     pub fn suspend(&self) {
         self.auth.suspend();
         self.read_model.suspend();

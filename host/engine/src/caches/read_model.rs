@@ -228,10 +228,10 @@ impl ReadModel {
         *version += 1;
     }
 
-    /// Nothing that is cached is current any more.
+    /// Marks all entries as outdated.
     pub(crate) fn invalidate_all(&self) {
         self.outdate_stamps();
-        self.epoch.distrust();
+        self.epoch.outdate();
     }
 
     /// Nothing is current until [`Self::resume`]: changes of other servers do not arrive.
@@ -239,14 +239,14 @@ impl ReadModel {
         self.epoch.suspend();
     }
 
-    /// What is cached from now on is current.
+    /// Ends a suspension: new entries are current.
     pub(crate) fn resume(&self) {
         self.outdate_stamps();
         self.epoch.renew();
     }
 
-    /// What was read before is not cached any more. Called before the epoch changes: what is cached until then belongs
-    /// to the earlier epoch.
+    /// Prevents that data which was read before is cached. Called before the epoch changes: entries that are added until
+    /// then belong to the earlier epoch.
     fn outdate_stamps(&self) {
         for stripe in 0..VERSION_STRIPES {
             *self.lock(stripe) += 1;

@@ -22,8 +22,8 @@ pub(super) async fn poll_view(
     Ok(view)
 }
 
-/// Like [`poll_view`]. While the store cannot be read, the view of a device that had nothing to do when it was last
-/// known: it is told to come back, which is never wrong for long. Offers are not answered from memory then.
+/// Like [`poll_view`]. While the store cannot be read, returns the outdated view of a device if it has nothing to do: the
+/// device is told to come back, which is correct again with its next poll. Offers are not answered from outdated views.
 pub(super) async fn poll_view_or_idle(
     engine: &Engine,
     tenant: TenantId,

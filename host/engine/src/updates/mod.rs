@@ -11,7 +11,7 @@ mod policies;
 mod read;
 mod request;
 mod retry;
-mod roll_back;
+mod rollback;
 
 pub use bulk::{BulkResult, create_many};
 pub use cancel::cancel;
@@ -23,6 +23,6 @@ pub use offer_refusal::OfferRefusal;
 pub use read::{get, totals};
 pub use request::{MAX_DEVICES, UpdateRequest, validate};
 pub use retry::retry;
-pub use roll_back::roll_back;
+pub use rollback::roll_back;
 
 pub use crate::update_options::RetryOptions;

@@ -15,7 +15,6 @@ pub(crate) struct Tokens {
     is_dev: bool,
 }
 
-/// The identity in a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenIdentity {
     /// The tenant's name, in upper case.

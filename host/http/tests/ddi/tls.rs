@@ -82,7 +82,6 @@ fn write_server_cert(folder: &Path) -> anyhow::Result<CertificateDer<'static>> {
     Ok(own.cert.der().clone())
 }
 
-/// A server with TLS.
 async fn tls_server(
     client_auth: ClientAuth,
     set: impl FnOnce(&mut HttpSettings),

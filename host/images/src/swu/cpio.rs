@@ -141,7 +141,6 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// cpio format.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) enum CpioFormat {
         Newc,

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     code::CodeKey,
     limits::SandboxLimits,
-    text::{MAX_REASON_BYTES, truncate},
+    limits::{MAX_REASON_BYTES, truncate},
 };
 
 /// The command that starts the compiler process.

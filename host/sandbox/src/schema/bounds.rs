@@ -152,7 +152,7 @@ impl<'a> SchemaMeasurer<'a> {
         let pointer = match target.strip_prefix('#') {
             Some(pointer) if pointer.is_empty() || pointer.starts_with('/') => pointer,
             _ => {
-                let target = crate::text::truncate(target, 200).to_owned();
+                let target = crate::limits::truncate(target, 200).to_owned();
                 return Err(SchemaBoundsError::Foreign(at.to_owned(), target));
             }
         };

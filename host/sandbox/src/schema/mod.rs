@@ -8,7 +8,7 @@ use tidegate_core::plugin::FieldError;
 
 use crate::{
     limits::MAX_CONFIG_BYTES,
-    text::{MAX_REASON_BYTES, truncate},
+    limits::{MAX_REASON_BYTES, truncate},
 };
 
 /// Maximum size of a schema.

@@ -6,7 +6,7 @@ use super::bindings::exports::tidegate::plugin::{
     rollout::{Decision, Members, Outcome, WavePlan},
 };
 use super::bindings::tidegate::plugin::types::HealthVerdict;
-use crate::text::MAX_REASON_BYTES;
+use crate::limits::MAX_REASON_BYTES;
 
 const MAX_STATE_BYTES: usize = 64 << 10;
 const MAX_EXPLAIN_LINES: usize = 16;

@@ -11,8 +11,7 @@ use tidegate_engine::{
 
 use super::{
     config_args::{ConfigArgs, ctx_of_tenant},
-    enum_value::enum_value,
-    print,
+    enum_value, print,
 };
 
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,6 @@ mod authority;
 mod campaign;
 mod config_args;
 mod device;
-mod enum_value;
 mod firmware;
 mod gateway;
 mod gateway_token;
@@ -21,10 +20,14 @@ mod update_options;
 mod update_view;
 mod window;
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, process::ExitCode, str::FromStr};
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use strum::VariantNames;
 
 use crate::client::Unreachable;
 
@@ -108,6 +111,15 @@ impl Command {
             Self::Settings(command) => command.run().await,
         }
     }
+}
+
+/// A parser for a flag whose values are the names of an enum. The help lists them, and other values are refused.
+fn enum_value<T>() -> impl TypedValueParser<Value = T>
+where
+    T: FromStr + VariantNames + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(T::VARIANTS)
+        .try_map(|name| name.parse().map_err(|_| "there is no such value"))
 }
 
 /// Prints a line; exits if the reader has closed the pipe, as `head` does.

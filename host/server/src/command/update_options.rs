@@ -7,7 +7,7 @@ use tidegate_core::{
     update::{OnDenied, SuccessCriteriaName, UpdateTypeName},
 };
 
-use super::{enum_value::enum_value, window::Window};
+use super::{enum_value, window::Window};
 
 /// The options of a campaign or an update as rows of a details view: label and JSON pointer. Retries are shown among the attempts.
 pub(super) const OPTION_ROWS: &[(&str, &str)] = &[
@@ -18,7 +18,6 @@ pub(super) const OPTION_ROWS: &[(&str, &str)] = &[
     ("confirmation", "/requires_confirmation"),
 ];
 
-/// The options of an update.
 #[derive(Debug, Args)]
 pub(super) struct UpdateOptions {
     /// Total timeout of an update, from offer to end: 5 to 1440

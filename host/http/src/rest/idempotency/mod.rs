@@ -68,7 +68,6 @@ async fn handle_keyed(state: AppState, request: Request, next: Next) -> Result<R
     })
 }
 
-/// A request with a key.
 struct KeyedRequest {
     ctx: Ctx,
     state: AppState,

@@ -8,7 +8,7 @@ use tidegate_core::{Named as _, campaign::Priority};
 use super::{step, view};
 use crate::{
     client::RestClient,
-    command::{enum_value::enum_value, plugin::json_argument, show, update_options::UpdateOptions},
+    command::{enum_value, plugin::json_argument, show, update_options::UpdateOptions},
 };
 
 /// Create a campaign from flags or from a file; flags take precedence.

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tidegate_core::{Named as _, campaign::CampaignStatus};
 
-use super::{PageArgs, enum_value::enum_value, listing, show, update_view::UPDATES};
+use super::{PageArgs, enum_value, listing, show, update_view::UPDATES};
 use crate::client::{Remote, RestClient};
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use tidegate_core::{Named as _, mode::DeviceMode};
 use super::details;
 use crate::{
     client::{RestClient, segment},
-    command::{enum_value::enum_value, print, show},
+    command::{enum_value, print, show},
 };
 
 /// A device that has not been seen yet.

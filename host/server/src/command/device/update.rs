@@ -5,9 +5,7 @@ use tidegate_core::{Named as _, campaign::Priority};
 
 use crate::{
     client::{RestClient, segment},
-    command::{
-        enum_value::enum_value, show, update_log, update_options::UpdateOptions, update_view,
-    },
+    command::{enum_value, show, update_log, update_options::UpdateOptions, update_view},
 };
 
 /// Offer a firmware to a device.

@@ -23,11 +23,8 @@ const START_TIMEOUT: Duration = Duration::from_mins(2);
 const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 const DEFAULT_PORT: u16 = 8080;
 
-/// A running server.
 pub(crate) struct Server {
-    /// Its URL.
     pub(crate) url: String,
-    /// Its log file.
     pub(crate) log: PathBuf,
     program: PathBuf,
     /// The first administrator's API key, which the server prints at its first start.
