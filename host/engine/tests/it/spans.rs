@@ -46,7 +46,7 @@ async fn an_iteration_of_a_background_task_has_a_span() {
 async fn a_tick_that_panics_is_logged_in_its_span() {
     let fixture = EngineFixture::new(1).await;
     let firmware = fixture.add_firmware("1.1.0").await;
-    let campaign = fixture.create_and_start(draft(firmware)).await;
+    let campaign = fixture.create_and_start(campaign_request(firmware)).await;
     let tenant = fixture.tenant();
     fixture.sandbox.decides(|_| panic!("a fault"));
     let log = CapturedLog::start();
