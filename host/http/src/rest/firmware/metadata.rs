@@ -25,8 +25,8 @@ pub(super) struct FirmwareMetadata {
     /// default is the name in its description, or its file name.
     #[serde(default)]
     name: String,
-    /// 1 to 50 characters; `SemVer` unless `versions` in the tenant's settings is `loose`. May be left out for an update image; if given, it must equal the image's
-    /// version.
+    /// 1 to 50 characters; `SemVer` unless `versions` in the tenant's settings is `loose`. May be left out for an update
+    /// image: the default is the version in its description.
     #[serde(default)]
     version: String,
     /// The update image's description when left out.
