@@ -354,6 +354,7 @@ mod tests {
             from_firmware: None,
             created_at: Timestamp(0),
             attempt: Attempt::default(),
+            compatibility: None,
         }
     }
 

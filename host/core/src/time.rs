@@ -1,10 +1,21 @@
 //! Timestamps.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
+
+/// RFC 3339, in UTC.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(moment) => moment.fmt(f),
+            // Beyond the year 9999.
+            Err(_) => write!(f, "{} ms after 1970", self.0),
+        }
+    }
+}
 
 impl Timestamp {
     /// Adds a duration; saturates.

@@ -1,6 +1,7 @@
 //! Updates: one firmware for one device, and their state machine.
 
 mod awaited_version;
+mod compatibility;
 mod confirmation;
 mod deadline;
 mod file_fetch;
@@ -15,6 +16,9 @@ mod tests;
 mod waiting;
 mod window;
 
+pub use compatibility::{
+    ChosenPolicy, CompatibilityBasis, INCOMPATIBLE, UpdateClass, UpdatePolicies,
+};
 pub use confirmation::DENIED;
 pub use file_fetch::FileFetch;
 pub use options::{
@@ -60,6 +64,8 @@ pub struct Update {
     pub created_at: Timestamp,
     /// Position in a chain of retries.
     pub attempt: Attempt,
+    /// What its compatibility with the device is based on; `None`: no policy decides on it.
+    pub compatibility: Option<CompatibilityBasis>,
 }
 
 /// Role of an update in its campaign.
@@ -156,6 +162,10 @@ pub enum UpdateEvent {
         /// True if it is the version of the update's firmware.
         is_target: bool,
     },
+    /// The device reported another hardware than the one for which compatibility was checked.
+    HardwareChanged,
+    /// A policy rejected the device for this reason when it was checked again.
+    Incompatible(String),
     /// [`UpdateState::timeout_at`] may have passed.
     DeadlinePassed,
     /// The device was deleted.
@@ -238,6 +248,8 @@ impl UpdateState {
             UpdateEvent::VersionReported { is_target } => {
                 self.apply_version_report(*is_target, now)
             }
+            UpdateEvent::HardwareChanged => self.withdraw_offer(now),
+            UpdateEvent::Incompatible(reason) => self.end_incompatible(reason, now),
             UpdateEvent::DeadlinePassed => self.apply_deadline(now),
             UpdateEvent::DeviceGone if self.status.is_open() => {
                 self.end(UpdateStatus::Cancelled, now)
@@ -419,6 +431,33 @@ impl UpdateState {
             (Execution::Closed | Execution::Canceled, _) => self.acknowledge_cancel(now),
             _ => self,
         })
+    }
+
+    /// Withdraws an offer that the device has not begun, until policies have checked the device again. It is due at
+    /// once.
+    fn withdraw_offer(mut self, now: Timestamp) -> Self {
+        let is_offer = matches!(
+            self.status,
+            UpdateStatus::Offered | UpdateStatus::WaitingConfirmation
+        );
+        if is_offer && self.started_at.is_none() {
+            self.status = UpdateStatus::Scheduled;
+            self.ends_at = now;
+            self.waits_since = None;
+        }
+        self
+    }
+
+    /// Ends an update that is not offered yet, because a policy rejected the device.
+    fn end_incompatible(mut self, reason: &str, now: Timestamp) -> Self {
+        if self.status != UpdateStatus::Scheduled {
+            return self;
+        }
+        self.error = Some(UpdateError {
+            code: INCOMPATIBLE.to_owned(),
+            message: reason.to_owned(),
+        });
+        self.end(UpdateStatus::Cancelled, now)
     }
 
     fn end(mut self, status: UpdateStatus, now: Timestamp) -> Self {

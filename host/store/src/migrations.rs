@@ -106,6 +106,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "unordered_versions",
         include_str!("../../../migrations/0018_unordered_versions.sql"),
     ),
+    (
+        19,
+        "compatibility",
+        include_str!("../../../migrations/0019_compatibility.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

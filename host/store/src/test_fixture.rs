@@ -271,6 +271,7 @@ impl<'a> StoreFixture<'a> {
             weight: 500,
             success_criteria: self.success_criteria,
             options: self.options.clone(),
+            compatibility: tidegate_engine::ports::OfferCompatibility::default(),
             now,
         }
     }

@@ -107,6 +107,7 @@ mod tests {
                 count,
                 ..Attempt::default()
             },
+            compatibility: None,
         }
     }
 

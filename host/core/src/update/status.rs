@@ -8,7 +8,7 @@ use crate::wave::Bucket;
 )]
 #[strum(serialize_all = "snake_case")]
 pub enum UpdateStatus {
-    /// A retry that is not due yet.
+    /// A retry that is not due yet, or an update whose device is checked again before it is offered.
     Scheduled,
     /// Waits for confirmation at the device.
     WaitingConfirmation,

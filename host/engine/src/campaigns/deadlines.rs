@@ -3,6 +3,7 @@ use std::{collections::HashSet, sync::Arc};
 use tokio::time::sleep;
 
 use super::{
+    recheck::recheck_updates,
     reconcile::{BATCH_SIZE, max_silence},
     tick::invalidate_if_unavailable,
 };
@@ -41,10 +42,13 @@ async fn expire_updates(engine: &Engine, heartbeat: &Heartbeat) -> Result<()> {
 /// the number of both. Called by the loop; tests call it directly.
 pub async fn expire_batch(engine: &Engine) -> Result<usize> {
     engine.keep_reporting_clock().await?;
-    let affected = engine
+    let mut affected = recheck_updates(engine).await?;
+    let expired = engine
         .store()
         .expire_updates(engine.now(), BATCH_SIZE)
         .await?;
+    let count = expired.len();
+    affected.extend(expired);
     engine.caches.invalidate_affected(&affected);
     for affected in &affected {
         engine.signals.notify_log_watchers(affected.device);
@@ -61,5 +65,5 @@ pub async fn expire_batch(engine: &Engine) -> Result<usize> {
     for run in woken {
         engine.signals.wake_campaign(run);
     }
-    Ok(affected.len())
+    Ok(count)
 }

@@ -4,8 +4,8 @@ use tidegate_core::{
     campaign::{Campaign, CampaignStatus},
     device::Device,
     mode::{DeviceMode, SkipReason},
-    plugin::ClassKey,
     time::Timestamp,
+    update::{INCOMPATIBLE, UpdateClass},
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Ctx, Error, Result,
+    compatibility::{class_name, explain_compatibility},
     ports::{CampaignFilter, Membership, PageRequest, Store, UpdateFilter, UpdateRow, Wave},
     updates::waits_behind,
 };
@@ -94,7 +95,10 @@ async fn explain_campaign(
             MembershipStatus::Excluded,
             vec![
                 selected(),
-                format!("excluded as {}: {reason}", class_name(&class)),
+                format!(
+                    "excluded as {}: {reason}",
+                    class_name(&UpdateClass::from(&class))
+                ),
             ],
         ),
         Membership::InNoWave => {
@@ -119,6 +123,8 @@ async fn explain_campaign(
             reasons.extend(waits.map(|waits| format!("it {waits}")));
             if status == MembershipStatus::Offered {
                 let newest = updates.first();
+                let checks = newest.map(|row| explain_compatibility(&row.update));
+                reasons.extend(checks.into_iter().flatten());
                 reasons.extend(explain_rollback(store, &campaign, device, newest).await?);
                 reasons.extend(rollback_skip_explanation(&campaign, skip_reason));
             }
@@ -126,6 +132,11 @@ async fn explain_campaign(
                 reasons.extend(skip_explanation(device, skip_reason));
             }
             if let (MembershipStatus::Waiting, Some(_)) = (status, skip_reason) {
+                status = MembershipStatus::Skipped;
+            }
+            let newest = updates.first().map(|row| &row.update.state);
+            let error = newest.and_then(|state| state.error.as_ref());
+            if error.is_some_and(|error| error.code == INCOMPATIBLE) {
                 status = MembershipStatus::Skipped;
             }
             (status, reasons)
@@ -203,18 +214,6 @@ fn not_selected(campaign: &Campaign) -> String {
     )
 }
 
-fn class_name(class: &ClassKey) -> String {
-    let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
-    let (model, revision) = (
-        or_unknown(&class.hardware_model),
-        or_unknown(&class.hardware_revision),
-    );
-    format!(
-        "hardware {model}, revision {revision}, version {}",
-        or_unknown(&class.version)
-    )
-}
-
 fn explain_wave_member(
     campaign: &Campaign,
     wave: Option<&Wave>,
@@ -261,6 +260,9 @@ fn explain_wave_member(
         "{} devices of the wave have been released so far",
         wave.report.released
     ));
+    reasons.extend(campaign.started_at.map(|at| {
+        format!("policies checked its compatibility at {at}, and check it again if it has changed when its turn comes")
+    }));
     reasons.extend(status_reason(campaign));
     for sentence in &campaign.explain {
         if !reasons.contains(sentence) {

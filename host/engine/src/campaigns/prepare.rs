@@ -7,7 +7,7 @@ use tidegate_core::{
     firmware::Firmware,
     mode::DeviceMode,
     order,
-    plugin::{AssignInput, Context, DeviceClass, Members, Plan, PlanInput, PluginKind},
+    plugin::{AssignInput, Context, DeviceClass, Members, Plan, PlanInput},
     selection::{self, MembershipInput},
     selector::{ParseError, parse},
     time::Timestamp,
@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     Caches, Error, PluginCalls, Result,
-    compatibility::{Classified, CompatibilityCheck, Policies, class_attributes, classify},
+    compatibility::{
+        Classified, CompatibilityCheck, Policies, class_attributes, classify,
+        compatibility_policies,
+    },
     overdue::overdue,
     ports::{
         CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, Overdue, SelectedDevice,
@@ -197,12 +200,8 @@ impl Planning<'_> {
         &mut self,
         classes: Vec<(Option<DeviceMode>, DeviceClass)>,
     ) -> Vec<ClassVerdict> {
-        let policies = self.campaign.spec.policies.iter();
         let policies = Policies {
-            uses: policies
-                .filter(|policy| policy.kind == PluginKind::Compatibility)
-                .cloned()
-                .collect(),
+            uses: compatibility_policies(self.campaign),
             ..Policies::default()
         };
         let check = CompatibilityCheck {

@@ -11,7 +11,7 @@ use tidegate_core::{
 use super::{Policies, classify};
 use crate::{
     PluginCalls, Result,
-    ports::{Call, SelectedDevice, Store},
+    ports::{Call, CallFailure, SelectedDevice, Store},
 };
 
 /// Devices by id, each with the reason of the first policy that rejects it.
@@ -97,6 +97,31 @@ impl CompatibilityCheck<'_> {
             }
         }
         reasons
+    }
+
+    /// As [`Self::reasons`], but a policy that fails ends the check: its name and the failure. `record` receives each call.
+    pub(crate) async fn verdicts(
+        &self,
+        classes: Vec<DeviceClass>,
+        mut record: impl FnMut(&PluginUse, &Call<Vec<Compatibility>>) + Send,
+    ) -> std::result::Result<Vec<Option<String>>, (String, CallFailure)> {
+        let mut reasons = vec![None; classes.len()];
+        let uses = if classes.is_empty() {
+            &[][..]
+        } else {
+            &self.policies.uses[..]
+        };
+        for policy in uses {
+            let (call, rejections) = self.ask(policy, &classes).await;
+            record(policy, &call);
+            if let Err(failure) = call.outcome {
+                return Err((policy.plugin.clone(), failure));
+            }
+            for (reason, rejection) in reasons.iter_mut().zip(rejections) {
+                *reason = reason.take().or(rejection);
+            }
+        }
+        Ok(reasons)
     }
 
     /// One policy's reason against each class, if any. A policy that fails rejects all classes.

@@ -2,14 +2,21 @@
 //!
 //! Campaigns, single updates and mode `latest` decide here which devices may get a firmware: devices that plugins
 //! cannot distinguish form a class ([`classify`]), and a [`CompatibilityCheck`] asks each of the [`Policies`] about the
-//! classes. Nothing is stored, so a use case that only answers whether devices are compatible makes the same calls:
+//! classes. Each update records for which class, when and by which policies it was checked. A device of another class is
+//! checked again by the loop that offers it, `campaigns::recheck`.
+//!
+//! A check itself stores nothing, so a use case that only answers whether devices are compatible makes the same calls:
 //! [`Policies::by_name`] with [`DEFAULT_POLICIES`] or [`Policies::load`] with chosen ones, then
 //! [`CompatibilityCheck::check_devices`] with [`context_without_campaign`].
 
 mod check;
 mod classes;
+mod explain;
 mod policies;
 
 pub(crate) use check::{CheckedDevices, CompatibilityCheck, context_without_campaign};
 pub(crate) use classes::{Classified, classify};
-pub(crate) use policies::{DEFAULT_POLICIES, HARDWARE, Policies, class_attributes};
+pub(crate) use explain::{class_name, explain_compatibility};
+pub(crate) use policies::{
+    DEFAULT_POLICIES, HARDWARE, LATEST, Policies, chosen, class_attributes, compatibility_policies,
+};

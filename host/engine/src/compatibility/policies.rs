@@ -1,4 +1,9 @@
-use tidegate_core::{campaign::PluginUse, id::TenantId, plugin::PluginKind};
+use tidegate_core::{
+    campaign::{Campaign, PluginUse},
+    id::TenantId,
+    plugin::PluginKind,
+    update::{ChosenPolicy, UpdatePolicies},
+};
 
 use crate::{
     Result,
@@ -7,6 +12,8 @@ use crate::{
 
 /// The policy that evaluates the hardware named in firmware and images.
 pub(crate) const HARDWARE: &str = "hardware";
+/// The policy that chooses firmware for devices in mode `latest`.
+pub(crate) const LATEST: &str = "latest";
 /// The policies that are used by default: built in, and usable without a config.
 pub(crate) const DEFAULT_POLICIES: [&str; 2] = [HARDWARE, "version-path"];
 
@@ -75,4 +82,21 @@ pub(crate) fn class_attributes(revisions: impl IntoIterator<Item = Revision>) ->
     attributes.sort_unstable();
     attributes.dedup();
     attributes
+}
+
+/// The compatibility policies of a campaign.
+pub(crate) fn compatibility_policies(campaign: &Campaign) -> Vec<PluginUse> {
+    let policies = campaign.spec.policies.iter();
+    let policies = policies.filter(|policy| policy.kind == PluginKind::Compatibility);
+    policies.cloned().collect()
+}
+
+/// These policies, for updates that they decide on.
+pub(crate) fn chosen(uses: &[PluginUse]) -> UpdatePolicies {
+    let chosen = uses.iter().map(|policy| ChosenPolicy {
+        plugin: policy.plugin.clone(),
+        revision: policy.revision,
+        config: policy.config.clone(),
+    });
+    UpdatePolicies::Chosen(chosen.collect())
 }

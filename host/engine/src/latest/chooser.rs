@@ -11,14 +11,12 @@ use tidegate_core::{
 use crate::{
     PluginCalls, Result,
     compatibility::{
-        CompatibilityCheck, DEFAULT_POLICIES, HARDWARE, Policies, context_without_campaign,
+        CompatibilityCheck, DEFAULT_POLICIES, HARDWARE, LATEST, Policies, context_without_campaign,
     },
     firmware::TargetModels,
     ports::{CandidateFilter, Store},
 };
 
-/// The policy that chooses, before the default policies are asked. It is required.
-const LATEST: &str = "latest";
 /// Candidates read from the store at a time.
 const PAGE_SIZE: u32 = 20;
 /// Maximum number of candidates for a model that policies are called for, highest version first.
@@ -67,6 +65,7 @@ impl<'a> FirmwareChooser<'a> {
         tenant: TenantId,
         now: Timestamp,
     ) -> Result<Option<Self>> {
+        // It chooses, before the default policies are asked, and is required.
         let names: Vec<_> = iter::once(LATEST).chain(DEFAULT_POLICIES).collect();
         let policies = Policies::by_name(store, tenant, &names).await?;
         Ok(policies.has(LATEST).then_some(Self {

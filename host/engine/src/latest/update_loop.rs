@@ -6,7 +6,7 @@ use tidegate_core::{
     firmware::Firmware,
     id::{DeviceKey, TenantId},
     selector::parse,
-    update::{SuccessCriteria, UpdateOptions},
+    update::{SuccessCriteria, UpdateClass, UpdateOptions, UpdatePolicies},
 };
 use tokio::time::{Instant, sleep};
 use tracing::Instrument as _;
@@ -15,7 +15,7 @@ use super::chooser::{FirmwareChooser, UPDATE_TIMEOUT};
 use crate::{
     Engine, Error, Result, chain,
     compatibility::{Classified, classify},
-    ports::{Offer, OfferResult},
+    ports::{Offer, OfferCompatibility, OfferResult},
 };
 
 /// Devices that may be offered a firmware automatically. A drifted device would be updated in circles; one with an open
@@ -101,19 +101,22 @@ async fn update_tenant(engine: &Engine, tenant: TenantId) -> Result<()> {
         devices[class as usize].push(device.key);
     }
     let classes: Vec<_> = classes.into_iter().map(|((), class)| class).collect();
-    for (choice, devices) in chooser.choose(&classes).await?.into_iter().zip(devices) {
+    let choices = chooser.choose(&classes).await?;
+    for ((choice, class), devices) in choices.into_iter().zip(&classes).zip(devices) {
         if let Some(firmware) = choice.chosen {
-            offer(engine, tenant, &firmware, &devices).await?;
+            let class = UpdateClass::from(&class.key);
+            offer(engine, tenant, &firmware, &class, &devices).await?;
         }
     }
     Ok(())
 }
 
-/// Offers a firmware to those of the devices that never had an update with it.
+/// Offers a firmware to those of the devices of a class that never had an update with it.
 async fn offer(
     engine: &Engine,
     tenant: TenantId,
     firmware: &Firmware,
+    class: &UpdateClass,
     devices: &[DeviceKey],
 ) -> Result<()> {
     let priority = if firmware.details.is_security_update {
@@ -134,12 +137,17 @@ async fn offer(
         if new.is_empty() {
             continue;
         }
+        let accepted = |key: &DeviceKey| (*key, (class.clone(), engine.now()));
         let offer = Offer {
             firmware: firmware.id,
             to_version: firmware.details.version.clone(),
             weight: priority.weight(),
             success_criteria: SuccessCriteria::Reported,
             options: UpdateOptions::forced(UPDATE_TIMEOUT),
+            compatibility: OfferCompatibility {
+                policies: Some(UpdatePolicies::Latest),
+                accepted: new.iter().map(accepted).collect(),
+            },
             now: engine.now(),
         };
         let results = engine

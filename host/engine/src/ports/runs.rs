@@ -1,10 +1,12 @@
+use std::{collections::HashMap, time::Duration};
+
 use async_trait::async_trait;
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus, Hold, Rollback},
-    id::{CampaignId, DeviceKey, FirmwareId, TenantId},
+    id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     plugin::{Durations, OperatorAct, RollbackScope},
     time::Timestamp,
-    update::{SuccessCriteria, UpdateOptions},
+    update::{CompatibilityBasis, SuccessCriteria, UpdateClass, UpdateOptions, UpdatePolicies},
 };
 
 use super::{Advance, NewJournalEntry, StoreError, Wave};
@@ -96,8 +98,24 @@ pub trait Runs: Send + Sync {
         offer: &Offer,
     ) -> Result<RollbackBatch, StoreError>;
 
-    /// Ends up to `limit` open updates whose timeout has passed. Scheduled retries that are due are handled as
-    /// [`tidegate_core::campaign::retry_action`] says.
+    /// Up to `limit` scheduled updates that are due, of all tenants, whose device is of another class than the one that
+    /// policies accepted. They are not offered before [`Self::record_checks`].
+    async fn updates_to_check(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<UpdateToCheck>, StoreError>;
+
+    /// Records what policies decided on updates to check, with the journal entries of their campaign: an accepted update
+    /// is offered next, a rejected one ends. An update whose device changed meanwhile stays as it is.
+    async fn record_checks(
+        &self,
+        checked: &CheckedUpdates,
+        now: Timestamp,
+    ) -> Result<Vec<AffectedDevice>, StoreError>;
+
+    /// Ends up to `limit` open updates whose timeout has passed. Scheduled updates that are due are handled as
+    /// [`tidegate_core::campaign::retry_action`] says, unless they are to be checked.
     async fn expire_updates(
         &self,
         now: Timestamp,
@@ -245,8 +263,87 @@ pub struct Offer {
     pub success_criteria: SuccessCriteria,
     /// How the update is presented to the device.
     pub options: UpdateOptions,
+    /// What the compatibility of the devices is based on.
+    pub compatibility: OfferCompatibility,
     /// Time of the offer.
     pub now: Timestamp,
+}
+
+/// What the compatibility of the devices of an offer is based on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OfferCompatibility {
+    /// The policies that decide; `None`: none does.
+    pub policies: Option<UpdatePolicies>,
+    /// The class of each device that they accepted, and when. A campaign's are in the store.
+    pub accepted: HashMap<DeviceKey, (UpdateClass, Timestamp)>,
+}
+
+impl OfferCompatibility {
+    /// What the compatibility of an update of this device is based on.
+    pub fn basis(&self, device: DeviceKey) -> Option<CompatibilityBasis> {
+        Some(CompatibilityBasis {
+            policies: self.policies.clone()?,
+            accepted: self.accepted.get(&device).cloned(),
+        })
+    }
+}
+
+/// An update whose device has to be checked before it is offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateToCheck {
+    /// Owner.
+    pub tenant: TenantId,
+    /// The update.
+    pub update: UpdateId,
+    /// Its device.
+    pub device: DeviceKey,
+    /// The name of the device.
+    pub device_id: String,
+    /// Its firmware.
+    pub firmware: FirmwareId,
+    /// Its campaign, if it has one.
+    pub campaign: Option<CampaignId>,
+    /// Its timeout.
+    pub update_timeout: Duration,
+    /// The policies that decide, and the class that they accepted.
+    pub basis: CompatibilityBasis,
+}
+
+/// What policies decided on updates of one tenant, and of one campaign if they have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedUpdates {
+    /// Owner.
+    pub tenant: TenantId,
+    /// Their campaign.
+    pub campaign: Option<CampaignId>,
+    /// One for each update.
+    pub checks: Vec<UpdateCheck>,
+    /// The calls, for the journal of the campaign.
+    pub journal: Vec<NewJournalEntry>,
+}
+
+/// What policies decided on an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateCheck {
+    /// The update.
+    pub update: UpdateId,
+    /// Its device.
+    pub device: DeviceKey,
+    /// The class that was checked.
+    pub class: UpdateClass,
+    /// The decision.
+    pub outcome: CheckOutcome,
+}
+
+/// The result of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckOutcome {
+    /// Every policy accepts the device.
+    Accepted,
+    /// A policy rejects the device, for this reason.
+    Rejected(String),
+    /// A policy failed; the check is repeated later.
+    Failed,
 }
 
 /// Result of offering updates.

@@ -2,7 +2,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use tidegate_core::id::UpdateId;
 
-use super::{OfferRefusal, UpdateRequest, policies::policies_of, request::check_device_ids};
+use super::{
+    OfferRefusal, UpdateRequest,
+    policies::{compatibility_of, policies_of},
+    request::check_device_ids,
+};
 use crate::{
     Authorized, Operator, PluginCalls, Result, UpdateWriter,
     compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
@@ -51,6 +55,10 @@ pub async fn create_many(
     let mut seen_ids = HashSet::new();
     for chunk in device_ids.chunks(BATCH_SIZE) {
         let checked = check.check_devices(store, chunk.to_vec()).await?;
+        let offer = Offer {
+            compatibility: compatibility_of(request, &policies, &checked, ctx.now),
+            ..offer.clone()
+        };
         let checked_batch: Vec<_> = chunk
             .iter()
             .map(|id| (id, check_before_offer(&mut seen_ids, id, &checked)))

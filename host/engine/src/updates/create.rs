@@ -1,7 +1,7 @@
 use super::{
     OfferRefusal, UpdateRequest,
     bulk::{create_checked, created_id},
-    policies::policies_of,
+    policies::{compatibility_of, policies_of},
 };
 use crate::{
     Authorized, Error, Operator, PluginCalls, Result, UpdateWriter,
@@ -35,7 +35,10 @@ pub async fn create(
     let checked = check
         .check_devices(store, vec![device_id.to_owned()])
         .await?;
-    let offer = request.offer(ctx, &firmware);
+    let offer = Offer {
+        compatibility: compatibility_of(request, &policies, &checked, ctx.now),
+        ..request.offer(ctx, &firmware)
+    };
     let by = OfferedBy {
         ctx: (**ctx).clone(),
         action: OfferAction::Create,

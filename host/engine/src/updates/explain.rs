@@ -6,6 +6,7 @@ use tidegate_core::{
 
 use crate::{
     Ctx, Error, Result,
+    compatibility::explain_compatibility,
     ports::{PageRequest, Store, UpdateFilter, UpdateRow},
 };
 
@@ -31,6 +32,10 @@ pub async fn explain_open_updates(
         row => row?,
     };
     let mut reasons: Vec<String> = explain_shown_update(ctx, &row).into_iter().collect();
+    // The explanation of a campaign covers its updates.
+    if row.update.campaign.is_none() {
+        reasons.extend(explain_compatibility(&row.update));
+    }
     let of_device = UpdateFilter {
         campaign: None,
         device: Some(device.key),

@@ -1,10 +1,15 @@
-use tidegate_core::{campaign::PluginUse, id::TenantId};
+use tidegate_core::{
+    campaign::PluginUse,
+    id::TenantId,
+    time::Timestamp,
+    update::{UpdateClass, UpdatePolicies},
+};
 
 use super::UpdateRequest;
 use crate::{
     Result,
-    compatibility::{DEFAULT_POLICIES, Policies},
-    ports::Store,
+    compatibility::{CheckedDevices, DEFAULT_POLICIES, Policies, chosen},
+    ports::{OfferCompatibility, Store},
 };
 
 /// The policies that a request names, or else the default policies that the tenant has enabled; none if the request is
@@ -22,4 +27,28 @@ pub(super) async fn policies_of(
         return Policies::by_name(store, tenant, &DEFAULT_POLICIES).await;
     }
     Policies::load(store, tenant, chosen).await
+}
+
+/// What the compatibility of checked devices is based on.
+pub(super) fn compatibility_of(
+    request: &UpdateRequest,
+    policies: &Policies,
+    checked: &CheckedDevices,
+    now: Timestamp,
+) -> OfferCompatibility {
+    let is_default = request.policies.is_none();
+    let decides = !policies.uses.is_empty();
+    let accepted = checked.values().filter(|(_, reason)| reason.is_none());
+    OfferCompatibility {
+        policies: decides.then(|| {
+            if is_default {
+                UpdatePolicies::Default
+            } else {
+                chosen(&policies.uses)
+            }
+        }),
+        accepted: accepted
+            .map(|(device, _)| (device.key, (UpdateClass::from(&device.class), now)))
+            .collect(),
+    }
 }

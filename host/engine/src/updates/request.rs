@@ -9,7 +9,7 @@ use tidegate_core::{
 use crate::{
     Ctx, Error, PluginCalls, Result,
     plugins::PluginChoice,
-    ports::{Offer, Store},
+    ports::{Offer, OfferCompatibility, Store},
     rules::Rules,
     update_options::check_options,
 };
@@ -157,6 +157,7 @@ impl UpdateRequest {
             weight: priority.weight(),
             success_criteria: self.success_criteria,
             options: self.options.clone(),
+            compatibility: OfferCompatibility::default(),
             now: ctx.now,
         }
     }

@@ -1,16 +1,23 @@
-use tidegate_core::{Named as _, id::UpdateId, update::UpdateStatus};
+use tidegate_core::{
+    Named as _,
+    id::UpdateId,
+    update::{Update, UpdatePolicies, UpdateStatus},
+};
 
 use super::{create::create_one, request::INVALID};
 use crate::{
-    Authorized, Error, Operator, PluginCalls, Result, UpdateWriter,
-    compatibility::{CompatibilityCheck, Policies, context_without_campaign},
-    ports::{Offer, OfferAction, OfferedBy, UpdateRow},
+    Authorized, Ctx, Error, Operator, PluginCalls, Result, UpdateWriter,
+    compatibility::{
+        CompatibilityCheck, Policies, chosen, compatibility_policies, context_without_campaign,
+    },
+    ports::{Offer, OfferAction, OfferCompatibility, OfferedBy, Store, UpdateRow},
     rules::Rules,
     update_options::RetryOptions,
 };
 
 /// Retries an update that ended without success: offers its firmware again with the same options, as an update of its
-/// own. Its campaign keeps counting the failure. Policies are not checked again.
+/// own. Its campaign keeps counting the failure. If the device is of another class than the policies accepted, they are
+/// asked again before the device is offered the update.
 pub async fn retry(
     ctx: &Authorized<Operator>,
     writer: &UpdateWriter,
@@ -46,6 +53,7 @@ pub async fn retry(
         weight: update.weight,
         success_criteria: update.state.success_criteria,
         options,
+        compatibility: compatibility(ctx, store, update).await?,
         now: ctx.now,
     };
     let by = OfferedBy {
@@ -58,4 +66,28 @@ pub async fn retry(
     let action = format!("retry of update {id}");
     writer.note(ctx, &new_update.update, &action, "").await;
     Ok(new_update)
+}
+
+/// That of the retried update. The policies of its campaign are chosen, because the retry is a single update.
+async fn compatibility(
+    ctx: &Ctx,
+    store: &dyn Store,
+    update: &Update,
+) -> Result<OfferCompatibility> {
+    let Some(basis) = update.compatibility.clone() else {
+        return Ok(OfferCompatibility::default());
+    };
+    let campaign = match (&basis.policies, update.campaign) {
+        (UpdatePolicies::Campaign, Some((id, _))) => store.campaign(ctx.tenant, id).await?,
+        _ => None,
+    };
+    let policies = match campaign {
+        Some(campaign) => chosen(&compatibility_policies(&campaign)),
+        None => basis.policies,
+    };
+    let accepted = basis.accepted.map(|accepted| (update.device, accepted));
+    Ok(OfferCompatibility {
+        policies: Some(policies),
+        accepted: accepted.into_iter().collect(),
+    })
 }

@@ -5,7 +5,8 @@ use tidegate_core::{
     device::Device,
     firmware::Firmware,
     id::FirmwareId,
-    update::{SuccessCriteria, UpdateOptions, UpdateStatus},
+    time::Timestamp,
+    update::{SuccessCriteria, UpdateClass, UpdateOptions, UpdatePolicies, UpdateStatus},
     version::is_same,
 };
 
@@ -13,7 +14,9 @@ use super::{OfferRefusal, bulk::created_id};
 use crate::{
     Authorized, Ctx, Error, Operator, PluginCalls, Remedy, Result, UpdateWriter,
     compatibility::{CompatibilityCheck, HARDWARE, Policies, context_without_campaign},
-    ports::{Offer, OfferOverrides, PageRequest, Store, UpdateFilter, UpdateRow},
+    ports::{
+        Offer, OfferCompatibility, OfferOverrides, PageRequest, Store, UpdateFilter, UpdateRow,
+    },
     registry,
 };
 
@@ -43,14 +46,15 @@ pub async fn roll_back(
     let updates = updates(ctx, store, &device).await?;
     let last = updates.iter().find(|row| is_running(&device, row));
     let target = match target_version {
-        None => previous_firmware(ctx, store, &device, last).await?,
+        None => previous_firmware(ctx, store, &device, last, &updates).await?,
         Some(version) => match previously_completed(&updates, version) {
             Some(target) => target,
             None => find_version(ctx, store, &device, last, version).await?,
         },
     };
     let firmware = firmware(ctx, store, target.firmware).await?;
-    // Firmware that ran on the device is compatible, whatever the device reports now.
+    // Firmware that ran on the device is compatible. If its hardware is another one since then, the policy is asked before
+    // the device is offered the update.
     let skips_policies = target.has_run || force;
     let policy_names: &[&str] = if skips_policies { &[] } else { &[HARDWARE] };
     let policies = Policies::by_name(store, ctx.tenant, policy_names).await?;
@@ -73,6 +77,7 @@ pub async fn roll_back(
         weight: ROLLBACK_WEIGHT,
         success_criteria: SuccessCriteria::Reported,
         options: UpdateOptions::forced(ROLLBACK_TIMEOUT),
+        compatibility: compatibility(&device, &target, force),
         now: ctx.now,
     };
     // If the device has since reported another installation, it no longer runs what its last completed update
@@ -116,6 +121,34 @@ struct RollbackTarget {
     firmware: FirmwareId,
     /// Whether an update to it has completed on the device, so that no policy needs to check it.
     has_run: bool,
+    /// As what the device was checked for it, and when, as far as is known.
+    accepted: Option<(UpdateClass, Timestamp)>,
+}
+
+impl RollbackTarget {
+    /// A firmware that ran on the device.
+    fn that_ran(firmware: FirmwareId, updates: &[UpdateRow]) -> Self {
+        let installed = updates.iter().map(|row| &row.update).find(|update| {
+            update.firmware == firmware && update.state.status == UpdateStatus::Completed
+        });
+        let basis = installed.and_then(|update| update.compatibility.clone());
+        Self {
+            firmware,
+            has_run: true,
+            accepted: basis.and_then(|basis| basis.accepted),
+        }
+    }
+}
+
+/// What the compatibility of a firmware that ran on the device is based on. Other firmware has just been checked.
+fn compatibility(device: &Device, target: &RollbackTarget, force: bool) -> OfferCompatibility {
+    match &target.accepted {
+        Some(accepted) if !force => OfferCompatibility {
+            policies: Some(UpdatePolicies::Hardware),
+            accepted: [(device.key, accepted.clone())].into(),
+        },
+        _ => OfferCompatibility::default(),
+    }
 }
 
 /// The firmware that the device had before this update.
@@ -124,14 +157,17 @@ async fn previous_firmware(
     store: &dyn Store,
     device: &Device,
     last: Option<&UpdateRow>,
+    updates: &[UpdateRow],
 ) -> Result<RollbackTarget> {
     let Some(last) = last else {
         return Err(no_rollback_target("no update of the device has completed"));
     };
     if let Some(firmware) = last.update.from_firmware {
+        let target = RollbackTarget::that_ran(firmware, updates);
+        let of_last = last.update.compatibility.clone();
         return Ok(RollbackTarget {
-            firmware,
-            has_run: true,
+            accepted: target.accepted.or(of_last.and_then(|basis| basis.accepted)),
+            ..target
         });
     }
     let Some(version) = &last.update.from_version else {
@@ -155,10 +191,7 @@ fn previously_completed(updates: &[UpdateRow], version: &str) -> Option<Rollback
             state.status == UpdateStatus::Completed && state.options.update_type.installs();
         has_run && is_same(&row.update.to_version, version)
     })?;
-    Some(RollbackTarget {
-        firmware: completed.update.firmware,
-        has_run: true,
-    })
+    Some(RollbackTarget::that_ran(completed.update.firmware, updates))
 }
 
 /// The firmware of this version for the device's model, with the name of its current firmware.
@@ -197,6 +230,7 @@ async fn find_firmware(
     Ok(found.map(|firmware| RollbackTarget {
         firmware,
         has_run: false,
+        accepted: None,
     }))
 }
 

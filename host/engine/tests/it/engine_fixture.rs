@@ -31,7 +31,8 @@ use tidegate_engine::{
     ports::{
         Artifacts, ByteStream, CallFailure, Clock, DeviceEvent, DeviceReport, Entropy, EntryKind,
         NewDevice, NewFirmware, NewModule, NewRevision, Observer, PageRequest, PutError,
-        ReportedAttributes, RunRef, StoredFile, Tenants as _, UpdateFilter, UpdateRow,
+        RecordError, RecordedReport, ReportedAttributes, RunRef, StoredFile, Tenants as _,
+        UpdateFilter, UpdateRow,
     },
 };
 
@@ -303,16 +304,38 @@ impl EngineFixture {
     }
 
     pub(crate) async fn report_version(&self, device: DeviceKey, version: &str) {
+        self.report_attribute(device, "sw_version", version).await;
+    }
+
+    pub(crate) async fn report_attribute(&self, device: DeviceKey, key: &str, value: &str) {
         let attributes = ReportedAttributes {
             mode: AttributeMode::Merge,
-            data: [("sw_version".to_owned(), Some(version.to_owned()))].into(),
+            data: [(key.to_owned(), Some(value.to_owned()))].into(),
             names: AttributeNames::default(),
         };
         self.record(device, DeviceEvent::Attributes(attributes))
             .await;
     }
 
+    pub(crate) async fn try_report(
+        &self,
+        row: &UpdateRow,
+        event: UpdateEvent,
+    ) -> Result<RecordedReport, RecordError> {
+        let event = DeviceEvent::Update(row.update.id, event);
+        self.try_record(row.update.device, event).await
+    }
+
     async fn record(&self, device: DeviceKey, event: DeviceEvent) {
+        let recorded = self.try_record(device, event).await;
+        recorded.expect("the report is recorded");
+    }
+
+    async fn try_record(
+        &self,
+        device: DeviceKey,
+        event: DeviceEvent,
+    ) -> Result<RecordedReport, RecordError> {
         let report = DeviceReport {
             tenant: self.tenant(),
             device,
@@ -320,8 +343,7 @@ impl EngineFixture {
             at: self.engine.now(),
             event,
         };
-        let recorded = self.engine.store().report(report).await;
-        recorded.expect("the report is recorded");
+        self.engine.store().report(report).await
     }
 
     /// Number of calls of the strategy's `decide`.

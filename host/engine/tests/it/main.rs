@@ -8,6 +8,7 @@ mod idempotency;
 mod latest;
 mod names;
 mod plugin_usage;
+mod recheck;
 mod reporting_clock;
 mod retries;
 mod rollback;

@@ -11,7 +11,7 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Error, Result, campaigns,
-    ports::{DeviceChange, NewFirmware, Offer, OfferResult, UpdateRow},
+    ports::{DeviceChange, NewFirmware, Offer, OfferCompatibility, OfferResult, UpdateRow},
     registry, updates,
 };
 
@@ -52,6 +52,7 @@ impl EngineFixture {
             weight: 500,
             success_criteria,
             options: UpdateOptions::forced(Duration::from_mins(30)),
+            compatibility: OfferCompatibility::default(),
             now: self.engine.now(),
         };
         let key = device.expect("the device").key;

@@ -21,7 +21,7 @@ const AREAS: [&str; 9] = [
 ];
 
 /// Functions that have no context.
-const WITHOUT_CONTEXT: [&str; 13] = [
+const WITHOUT_CONTEXT: [&str; 14] = [
     // They find out who the actor is.
     "tenants/authenticate.rs: authenticate",
     "tenants/authenticate.rs: by_name",
@@ -33,6 +33,7 @@ const WITHOUT_CONTEXT: [&str; 13] = [
     "access/gateways.rs: flush_gateways_used",
     "campaigns/deadlines.rs: expire_batch",
     "campaigns/deadlines.rs: expire_updates_loop",
+    "campaigns/recheck.rs: recheck_updates",
     "campaigns/reconcile.rs: reconcile",
     "campaigns/tick/mod.rs: tick",
     "latest/update_loop.rs: process_dirty_tenants",

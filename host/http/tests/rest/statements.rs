@@ -12,7 +12,8 @@ use tidegate_core::{
 use tidegate_engine::{
     Role,
     ports::{
-        Clock as _, EntryKind, NewJournalEntry, Offer, PluginFailureState, RunRef, TickOutcome,
+        Clock as _, EntryKind, NewJournalEntry, Offer, OfferCompatibility, PluginFailureState,
+        RunRef, TickOutcome,
     },
 };
 
@@ -311,6 +312,7 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
         weight: 500,
         success_criteria: SuccessCriteria::Reported,
         options: UpdateOptions::forced(Duration::from_hours(1)),
+        compatibility: OfferCompatibility::default(),
         now,
     };
     for wave in (0..).take(read.waves.len()) {

@@ -237,7 +237,7 @@ impl TryFrom<ActJson> for OperatorAct {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct ClassJson {
+pub(crate) struct ClassJson {
     hardware_model: Option<String>,
     hardware_revision: Option<String>,
     version: Option<String>,

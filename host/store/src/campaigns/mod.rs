@@ -2,7 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod create;
-mod json;
+pub(crate) mod json;
 pub(crate) mod membership;
 pub(crate) mod read;
 mod run_row;

@@ -18,7 +18,7 @@ use crate::{
     error::failed,
     rows::{RowError, RowExt as _, row_error},
     tenant_counters::TenantCounters,
-    updates::unit_of_work::{UpdateUnitOfWork, notify_affected_devices},
+    updates::unit_of_work::{DeviceRow, UpdateUnitOfWork, notify_affected_devices},
 };
 
 const EXPIRE: &str = "end overdue updates";
@@ -89,6 +89,8 @@ fn expire_one(
     let event = match retry_action(update.campaign_status.zip(purpose), is_pinned) {
         RetryAction::Wait => return postpone_retry(work, update.id, now),
         RetryAction::Cancel => UpdateEvent::CancelRequested,
+        // Policies are asked first; until then it stays due.
+        RetryAction::Offer if !is_covered(work, update) => return false,
         RetryAction::Offer => UpdateEvent::DeadlinePassed,
     };
     let changed = work
@@ -99,6 +101,14 @@ fn expire_one(
         let _ = work.apply_event(update.id, &UpdateEvent::AutoConfirmed, now, tenant_counters);
     }
     changed
+}
+
+/// Whether the device may be offered the update without another check of its compatibility.
+fn is_covered(work: &UpdateUnitOfWork, update: &Overdue) -> bool {
+    let loaded = work.loaded(update.id);
+    let basis = loaded.and_then(|loaded| loaded.update.compatibility.as_ref());
+    let class = work.device(update.device).map(DeviceRow::class);
+    basis.is_none_or(|basis| class.is_some_and(|class| basis.covers(&class)))
 }
 
 /// Postpones a retry by a quarter of the time that it has waited, between update and ten minutes: retries of a campaign

@@ -1,10 +1,13 @@
 //! Campaigns: the part that the campaign loops run.
 
+mod accepted_classes;
 pub(crate) mod apply;
 pub(crate) mod cancel;
+pub(crate) mod check;
 mod commit;
 pub(crate) mod due;
 pub(crate) mod expire;
+mod installed_classes;
 pub(crate) mod lease;
 pub(crate) mod offer;
 pub(crate) mod recheck;

@@ -4,11 +4,12 @@ use sqlx::Row as _;
 use tidegate_core::{
     campaign::CampaignStatus,
     id::DeviceKey,
-    update::{Attempt, Purpose, UpdateState},
+    update::{Attempt, CompatibilityBasis, Purpose, UpdateState},
 };
 use tidegate_engine::ports::{Fence, Offer, OfferedBatch, RunRef, StoreError};
 
 use super::{
+    accepted_classes::AcceptedClasses,
     commit::commit,
     lease::lock_if_fenced,
     skipped::{self, SkipRules, SkippedDevice},
@@ -54,15 +55,18 @@ pub(crate) async fn offer_updates(
         UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &BTreeSet::new(), offer.now).await?;
     let mut tenant_counters = TenantCounters::default();
     let rules = SkipRules::load(&mut tx, run, &devices).await?;
+    let classes = AcceptedClasses::load(&mut tx, run, &devices, offer).await?;
     let (mut new, mut skipped_devices) = (Vec::with_capacity(members.len()), Vec::new());
     for key in &members {
         let Some(device) = work.device(*key) else {
             continue;
         };
-        match rules.skip_reason(*key, device) {
-            Some(reason) => skipped_devices.push(SkippedDevice::new(*key, wave, reason)),
-            None => new.push(new_update(run, wave, *key, device, offer)),
+        if let Some(reason) = rules.skip_reason(*key, device) {
+            skipped_devices.push(SkippedDevice::new(*key, wave, reason));
+            continue;
         }
+        let compatibility = classes.basis(*key, device, offer);
+        new.push(new_update(run, wave, *key, device, offer, compatibility));
     }
     // Includes devices that were deleted.
     let skipped_count = members.len() - new.len();
@@ -85,6 +89,7 @@ pub(super) fn new_update(
     key: DeviceKey,
     device: &DeviceRow,
     offer: &Offer,
+    compatibility: Option<CompatibilityBasis>,
 ) -> NewUpdate {
     let state = UpdateState::offered(offer.success_criteria, offer.options.clone(), offer.now);
     let has_it = device.installed_firmware == Some(offer.firmware) && device.drifted_at.is_none();
@@ -101,6 +106,7 @@ pub(super) fn new_update(
         },
         created_at: offer.now,
         attempt: Attempt::default(),
+        compatibility,
     }
 }
 

@@ -5,6 +5,7 @@ use tidegate_core::{campaign::CampaignStatus, id::DeviceKey};
 use tidegate_engine::ports::{AffectedDevice, Fence, Offer, RunRef, StoreError};
 
 use super::{
+    accepted_classes::AcceptedClasses,
     commit::commit,
     lease::lock_if_fenced,
     offer::new_update,
@@ -46,15 +47,19 @@ pub(crate) async fn offer_skipped_updates(
     let mut work =
         UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &BTreeSet::new(), offer.now).await?;
     let rules = SkipRules::load(&mut tx, run, &devices).await?;
+    let classes = AcceptedClasses::load(&mut tx, run, &devices, offer).await?;
     let (mut new, mut skipped_devices) = (Vec::new(), Vec::new());
     for (key, wave) in ready {
         let Some(device) = work.device(key) else {
             continue;
         };
-        match rules.skip_reason(key, device) {
-            Some(reason) => skipped_devices.push(SkippedDevice::new(key, wave, reason)),
-            None => new.push((wave, new_update(run, wave, key, device, offer))),
+        if let Some(reason) = rules.skip_reason(key, device) {
+            skipped_devices.push(SkippedDevice::new(key, wave, reason));
+            continue;
         }
+        let compatibility = classes.basis(key, device, offer);
+        let update = new_update(run, wave, key, device, offer, compatibility);
+        new.push((wave, update));
     }
     let admitted: Vec<DeviceKey> = new.iter().map(|(_, new)| new.device).collect();
     insert(&mut tx, run, &skipped_devices, offer.now).await?;

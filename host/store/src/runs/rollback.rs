@@ -6,13 +6,14 @@ use tidegate_core::{
     mode::SkipReason,
     plugin::RollbackScope,
     rollback::{self, EndedUpdate, RollbackAction, RollbackPosition},
-    update::{Attempt, Purpose, Update, UpdateState},
+    update::{Attempt, CompatibilityBasis, Purpose, Update, UpdateState},
 };
 use tidegate_engine::ports::{Fence, Offer, RollbackBatch, RunRef, StoreError};
 
 use super::{
     cancel::forward_updates,
     commit::commit,
+    installed_classes::InstalledClasses,
     lease::lock_if_fenced,
     skipped::{self, SkippedDevice},
 };
@@ -57,6 +58,7 @@ pub(crate) async fn roll_back(
     let mut work =
         UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &updates, offer.now).await?;
     let previous = PreviousFirmware::load(&mut tx, run, &work, &updates).await?;
+    let installed = InstalledClasses::load(&mut tx, run, &devices, previous.ids()).await?;
     let (mut new, mut pinned) = (Vec::new(), Vec::new());
     for (id, device) in &pending {
         let action = match (work.loaded(*id), work.device(*device)) {
@@ -66,7 +68,9 @@ pub(crate) async fn roll_back(
         work.mark_rollback_processed(run.campaign, *id, action);
         match action {
             RollbackAction::Install(firmware) => {
-                new.push(previous.new_update(run, *device, firmware, offer));
+                let forward = work.loaded(*id).map(|loaded| &loaded.update);
+                let compatibility = installed.basis(*device, firmware, forward);
+                new.push(previous.new_update(run, *device, firmware, offer, compatibility));
             }
             RollbackAction::Pinned => pinned.extend(pinned_device(&work, *id)),
             RollbackAction::NotNeeded
@@ -161,6 +165,11 @@ impl PreviousFirmware {
         })
     }
 
+    /// All firmware that devices may return to.
+    fn ids(&self) -> impl Iterator<Item = FirmwareId> {
+        self.versions.keys().copied()
+    }
+
     fn firmware_for(&self, update: &Update, device: &DeviceRow) -> Option<FirmwareId> {
         let by_version = || {
             self.by_version
@@ -176,6 +185,7 @@ impl PreviousFirmware {
         device: DeviceKey,
         firmware: FirmwareId,
         offer: &Offer,
+        compatibility: Option<CompatibilityBasis>,
     ) -> NewUpdate {
         NewUpdate {
             device,
@@ -186,6 +196,7 @@ impl PreviousFirmware {
             state: UpdateState::offered(offer.success_criteria, offer.options.clone(), offer.now),
             created_at: offer.now,
             attempt: Attempt::default(),
+            compatibility,
         }
     }
 }

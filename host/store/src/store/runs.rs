@@ -1,12 +1,12 @@
 use async_trait::async_trait;
 use tidegate_core::{plugin::RollbackScope, time::Timestamp};
 use tidegate_engine::ports::{
-    AffectedDevice, Fence, Offer, OfferedBatch, RollbackBatch, Run, RunRef, Runs, StoreError,
-    TickOutcome,
+    AffectedDevice, CheckedUpdates, Fence, Offer, OfferedBatch, RollbackBatch, Run, RunRef, Runs,
+    StoreError, TickOutcome, UpdateToCheck,
 };
 
 use super::SqlStore;
-use crate::runs::{apply, cancel, due, expire, lease, offer, recheck, rollback, run};
+use crate::runs::{apply, cancel, check, due, expire, lease, offer, recheck, rollback, run};
 
 #[async_trait]
 impl Runs for SqlStore {
@@ -104,5 +104,21 @@ impl Runs for SqlStore {
         limit: u32,
     ) -> Result<Vec<AffectedDevice>, StoreError> {
         expire::expire(&self.database, now, limit).await
+    }
+
+    async fn updates_to_check(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<UpdateToCheck>, StoreError> {
+        check::updates_to_check(&self.database, now, limit).await
+    }
+
+    async fn record_checks(
+        &self,
+        checked: &CheckedUpdates,
+        now: Timestamp,
+    ) -> Result<Vec<AffectedDevice>, StoreError> {
+        check::record_checks(&self.database, checked, now).await
     }
 }

@@ -223,6 +223,8 @@ pub(super) fn feedback<'a>(
         | UpdateEvent::ForceCancel
         | UpdateEvent::AutoConfirmed
         | UpdateEvent::VersionReported { .. }
+        | UpdateEvent::HardwareChanged
+        | UpdateEvent::Incompatible(_)
         | UpdateEvent::DeadlinePassed
         | UpdateEvent::DeviceGone => None,
     }

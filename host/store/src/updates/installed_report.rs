@@ -109,6 +109,7 @@ fn new_installed_update(
         state: completed_at_creation(state, report.at),
         created_at: report.at,
         attempt: Attempt::default(),
+        compatibility: None,
     }
 }
 

@@ -6,7 +6,7 @@ use tidegate_core::{
     update::{Attempt, Purpose, PurposeName, Update, UpdateError, UpdateState},
 };
 
-use super::deadlines::StoredDeadlines;
+use super::{compatibility, deadlines::StoredDeadlines};
 use crate::{
     rows::{RowError, RowExt as _},
     update_options::{options, success_criteria, take_u32, update_option_columns},
@@ -19,7 +19,7 @@ pub(crate) fn columns() -> String {
         "u.id, u.tenant_id, u.device_key, u.firmware_id, u.campaign_id, u.purpose, u.wave, u.weight, u.status, \
          u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.file_fetch, u.cancel_acknowledged, u.code, u.from_version, u.to_version, \
          u.from_firmware_id, u.error_code, u.error_message, u.installed_reported, u.created_at, u.started_at, \
-         u.completed_at, u.timeout_at, u.ends_at, u.waits_since, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried, {options}"
+         u.completed_at, u.timeout_at, u.ends_at, u.waits_since, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried, u.compatibility, {options}"
     )
 }
 
@@ -38,6 +38,7 @@ pub(crate) fn update(row: &AnyRow, stopped_ms: i64) -> Result<(Update, i32), Row
         from_firmware: row.take::<Option<i64>>("from_firmware_id")?.map(FirmwareId),
         created_at: Timestamp(row.take("created_at")?),
         attempt: attempt(row)?,
+        compatibility: compatibility::from_row(row)?,
     };
     Ok((update, row.take("revision")?))
 }

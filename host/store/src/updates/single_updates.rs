@@ -237,6 +237,7 @@ fn new_update(device: DeviceKey, offer: &Offer) -> NewUpdate {
         state: UpdateState::offered(offer.success_criteria, offer.options.clone(), offer.now),
         created_at: offer.now,
         attempt: Attempt::default(),
+        compatibility: offer.compatibility.basis(device),
     }
 }
 

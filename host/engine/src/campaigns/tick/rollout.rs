@@ -9,6 +9,7 @@ use tidegate_core::{
         Decision, DecisionOutcome, HealthVerdict, PluginKind, PolicyVerdict, RollbackRequest,
         RollbackScope,
     },
+    update::UpdatePolicies,
     wave::ceiling_reached,
 };
 
@@ -18,9 +19,10 @@ use crate::{
     campaigns::{
         advance::advance_result, journal_entry::journal_entry, prepare::campaign_firmware,
     },
+    compatibility::compatibility_policies,
     ports::{
-        Advance, CallFailure, EntryKind, NewJournalEntry, Offer, PluginFailureState, Run,
-        TickOutcome,
+        Advance, CallFailure, EntryKind, NewJournalEntry, Offer, OfferCompatibility,
+        PluginFailureState, Run, TickOutcome,
     },
 };
 
@@ -324,6 +326,12 @@ impl Tick<'_> {
     pub(super) fn offer(&self, run: &Run, firmware: &Firmware) -> Offer {
         let spec = &run.campaign.spec;
         let goes_back = run.campaign.status == CampaignStatus::RollingBack;
+        let has_policies = !compatibility_policies(&run.campaign).is_empty();
+        // The store has the classes that the campaign accepted.
+        let compatibility = OfferCompatibility {
+            policies: has_policies.then_some(UpdatePolicies::Campaign),
+            ..OfferCompatibility::default()
+        };
         let (weight, success_criteria, options) = if goes_back {
             let (success_criteria, options) = (
                 spec.success_criteria.for_rollback(),
@@ -343,6 +351,7 @@ impl Tick<'_> {
             weight,
             success_criteria,
             options,
+            compatibility,
             now: self.now,
         }
     }

@@ -16,7 +16,8 @@ use tidegate_engine::{
     Admin,
     ports::{
         Artifacts as _, CampaignStart, ClassVerdict, NewCampaign, NewFirmware, NewModule, NewWave,
-        Offer, OfferResult, PageRequest, PluginFailureState, RunRef, TickOutcome, UpdateFilter,
+        Offer, OfferCompatibility, OfferResult, PageRequest, PluginFailureState, RunRef,
+        TickOutcome, UpdateFilter,
     },
 };
 
@@ -43,6 +44,7 @@ impl TestServer {
             weight: 500,
             success_criteria: SuccessCriteria::Attested,
             options: UpdateOptions::forced(Duration::from_mins(30)),
+            compatibility: OfferCompatibility::default(),
             now: self.engine.now(),
         };
         let keys = [device.context("the device")?.key];
@@ -193,6 +195,7 @@ impl TestServer {
             weight: 500,
             success_criteria: SuccessCriteria::Reported,
             options,
+            compatibility: OfferCompatibility::default(),
             now,
         };
         let admitted = store.offer_updates(run, fence, 0, 10, &offer).await?;

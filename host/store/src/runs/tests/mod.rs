@@ -1,4 +1,5 @@
 mod apply;
+mod check;
 mod deadlines;
 mod lease;
 mod offer;

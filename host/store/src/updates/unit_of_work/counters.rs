@@ -6,7 +6,7 @@ use tidegate_core::{
     id::{CampaignId, TenantId},
     rollback::RollbackAction,
     time::Timestamp,
-    update::{Purpose, Update, UpdateStatus},
+    update::{INCOMPATIBLE, Purpose, Update, UpdateStatus},
     wave::Bucket,
 };
 use tidegate_engine::ports::StoreError;
@@ -271,8 +271,9 @@ impl CampaignDelta {
         if after.is_open() {
             return;
         }
-        // A rejection is no failure and has no duration.
-        if after == UpdateStatus::Rejected {
+        // A rejection is no failure and has no duration, nor has an update that was never offered.
+        let code = update.state.error.as_ref().map(|error| error.code.as_str());
+        if after == UpdateStatus::Rejected || code == Some(INCOMPATIBLE) {
             return;
         }
         // An update that was completed at creation has no duration.

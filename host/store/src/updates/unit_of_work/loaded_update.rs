@@ -6,7 +6,7 @@ use tidegate_core::{
     Named as _,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
-    update::{Attempt, Purpose, PurposeName, Update, UpdateState},
+    update::{Attempt, CompatibilityBasis, Purpose, PurposeName, Update, UpdateState},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -17,7 +17,7 @@ use crate::{
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
     update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow},
-    updates::{deadlines::StoredDeadlines, row},
+    updates::{compatibility, deadlines::StoredDeadlines, row},
 };
 
 /// An update that a transaction reads and changes.
@@ -49,6 +49,7 @@ pub(crate) struct NewUpdate {
     pub(crate) state: UpdateState,
     pub(crate) created_at: Timestamp,
     pub(crate) attempt: Attempt,
+    pub(crate) compatibility: Option<CompatibilityBasis>,
 }
 
 /// What the device had installed when the update was created.
@@ -234,11 +235,12 @@ struct NewUpdateJson<'a> {
     retry_count: u32,
     retry_of: Option<i32>,
     scheduled_at: Option<i64>,
+    compatibility: Option<String>,
     #[serde(flatten)]
     options: UpdateOptionsRow,
 }
 
-const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 20] = [
+const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 21] = [
     ("device_key", ColumnType::Int),
     ("firmware_id", ColumnType::Int),
     ("campaign_id", ColumnType::Int),
@@ -259,6 +261,7 @@ const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 20] = [
     ("retry_count", ColumnType::Int),
     ("retry_of", ColumnType::Int),
     ("scheduled_at", ColumnType::Int),
+    ("compatibility", ColumnType::Text),
 ];
 
 /// Creates updates; each with what its device had installed before.
@@ -335,6 +338,7 @@ fn new_update_json(
         retry_count: new.attempt.count,
         retry_of: new.attempt.first.map(|id| id.0),
         scheduled_at: millis(new.attempt.scheduled_at),
+        compatibility: compatibility::to_text(new.compatibility.as_ref())?,
         options: UpdateOptionsRow::new(&new.state.options, new.state.success_criteria)?,
     })
 }

@@ -25,7 +25,7 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     rollback::RollbackAction,
     time::Timestamp,
-    update::{EventError, Update, UpdateEvent, UpdateState, UpdateStatus},
+    update::{CompatibilityBasis, EventError, Update, UpdateEvent, UpdateState, UpdateStatus},
 };
 use tidegate_engine::ports::{AffectedDevice, OpenUpdate, PollView, StoreError};
 
@@ -249,7 +249,16 @@ impl UpdateUnitOfWork {
             let device = device.ok_or_else(|| {
                 internal("create updates")(format!("device {} is not locked", new.device).into())
             })?;
-            if device.auto_confirms {
+            let is_covered = |basis: &CompatibilityBasis| basis.covers(&device.class());
+            if new.state.status.is_open() && !new.compatibility.as_ref().is_none_or(is_covered) {
+                // Due at once: the loop that offers it has the device checked before.
+                let UpdateState {
+                    success_criteria,
+                    options,
+                    ..
+                } = new.state;
+                new.state = UpdateState::scheduled(success_criteria, options, new.created_at);
+            } else if device.auto_confirms {
                 let confirmed = new.state.after(&UpdateEvent::AutoConfirmed, new.created_at);
                 new.state = confirmed.map_err(|error| internal("create updates")(error.into()))?;
             }
@@ -286,6 +295,7 @@ impl UpdateUnitOfWork {
                 from_firmware: from.firmware,
                 created_at: new.created_at,
                 attempt: new.attempt,
+                compatibility: new.compatibility,
             };
             self.add_update(LoadedUpdate {
                 update: update.clone(),

@@ -69,6 +69,7 @@ fn new(update: Update) -> (NewUpdate, InstalledBefore) {
         state: update.state,
         created_at: update.created_at,
         attempt: update.attempt,
+        compatibility: update.compatibility,
     };
     (new, from)
 }

@@ -2,6 +2,7 @@
 
 mod approval;
 mod canary;
+mod changed_devices;
 mod commands;
 mod confirmation;
 mod events;

@@ -1,0 +1,173 @@
+//! Checks devices again whose class is another one than policies accepted, before they are offered an update.
+
+use std::iter;
+
+use tidegate_core::{
+    campaign::{Campaign, PluginUse, Targets},
+    id::TenantId,
+    plugin::{Context, PluginKind},
+    time::Timestamp,
+    update::{UpdateClass, UpdatePolicies},
+};
+
+use super::{journal_entry::journal_entry, prepare};
+use crate::{
+    Engine, Result, chain,
+    compatibility::{
+        CompatibilityCheck, DEFAULT_POLICIES, HARDWARE, LATEST, Policies, classify,
+        compatibility_policies, context_without_campaign,
+    },
+    ports::{
+        AffectedDevice, CheckOutcome, CheckedUpdates, EntryKind, Store, UpdateCheck, UpdateToCheck,
+    },
+};
+
+/// Maximum number of updates that are checked at a time.
+const BATCH_SIZE: u32 = 500;
+
+/// Checks the devices of due updates that are of another class than policies accepted. Updates of accepted devices are
+/// offered next; those of rejected devices end.
+pub async fn recheck_updates(engine: &Engine) -> Result<Vec<AffectedDevice>> {
+    let store = engine.store();
+    let mut remaining = store.updates_to_check(engine.now(), BATCH_SIZE).await?;
+    let mut affected = Vec::new();
+    while let Some(first) = remaining.first().cloned() {
+        let (group, others): (Vec<_>, Vec<_>) = remaining
+            .into_iter()
+            .partition(|update| is_alike(update, &first));
+        remaining = others;
+        let checked = check_group(engine, &first, &group).await?;
+        affected.extend(store.record_checks(&checked, engine.now()).await?);
+    }
+    Ok(affected)
+}
+
+/// Whether the same policies decide on the same firmware.
+fn is_alike(one: &UpdateToCheck, other: &UpdateToCheck) -> bool {
+    let key = |update: &UpdateToCheck| (update.tenant, update.firmware, update.campaign);
+    key(one) == key(other) && one.basis.policies == other.basis.policies
+}
+
+/// Asks the policies about updates that are alike, one of which is `first`.
+async fn check_group(
+    engine: &Engine,
+    first: &UpdateToCheck,
+    group: &[UpdateToCheck],
+) -> Result<CheckedUpdates> {
+    let (store, now) = (engine.store(), engine.now());
+    let tenant = first.tenant;
+    let campaign = match first.campaign {
+        Some(id) => store.campaign(tenant, id).await?,
+        None => None,
+    };
+    let mut checked = CheckedUpdates {
+        tenant,
+        campaign: campaign.as_ref().map(|campaign| campaign.id),
+        checks: Vec::new(),
+        journal: Vec::new(),
+    };
+    let Some(firmware) = store.firmware(tenant, first.firmware).await? else {
+        return Ok(checked);
+    };
+    let policies = policies(store, tenant, &first.basis.policies, campaign.as_ref()).await?;
+    let check = CompatibilityCheck {
+        plugins: engine.plugins(),
+        tenant,
+        policies: &policies,
+        firmware: &firmware,
+        context: context(first, campaign.as_ref(), now),
+    };
+    let targets = Targets {
+        devices: group
+            .iter()
+            .map(|update| update.device_id.clone())
+            .collect(),
+        ..Targets::default()
+    };
+    let devices = store
+        .select(tenant, &targets, None, None, &policies.attributes)
+        .await?;
+    let classified = classify(&devices, |_| ());
+    let classes: Vec<_> = classified
+        .classes
+        .into_iter()
+        .map(|((), class)| class)
+        .collect();
+    let verdicts = check
+        .verdicts(classes, |policy, call| {
+            checked
+                .journal
+                .push(journal_entry(policy, EntryKind::Check, now, call));
+        })
+        .await;
+    if let Err((policy, failure)) = &verdicts {
+        let (firmware, updates) = (first.firmware, group.len());
+        tracing::warn!(error = %chain(failure), %tenant, %firmware, policy, updates, "cannot check devices again; retrying");
+    }
+    for update in group {
+        let Some(at) = devices
+            .iter()
+            .position(|device| device.key == update.device)
+        else {
+            continue;
+        };
+        let outcome = match &verdicts {
+            Err(_) => CheckOutcome::Failed,
+            Ok(reasons) => match &reasons[classified.class_of[at] as usize] {
+                None => CheckOutcome::Accepted,
+                Some(reason) => CheckOutcome::Rejected(reason.clone()),
+            },
+        };
+        checked.checks.push(UpdateCheck {
+            update: update.update,
+            device: update.device,
+            class: UpdateClass::from(&devices[at].class),
+            outcome,
+        });
+    }
+    Ok(checked)
+}
+
+fn context(update: &UpdateToCheck, campaign: Option<&Campaign>, now: Timestamp) -> Context {
+    match campaign {
+        Some(campaign) => prepare::context(campaign, now),
+        None => context_without_campaign(now, update.update_timeout),
+    }
+}
+
+/// The policies that decide on an update.
+async fn policies(
+    store: &dyn Store,
+    tenant: TenantId,
+    policies: &UpdatePolicies,
+    campaign: Option<&Campaign>,
+) -> Result<Policies> {
+    match policies {
+        UpdatePolicies::Campaign => {
+            let uses = campaign.map(compatibility_policies).unwrap_or_default();
+            Policies::load(store, tenant, uses).await
+        }
+        UpdatePolicies::Hardware => Policies::by_name(store, tenant, &[HARDWARE]).await,
+        UpdatePolicies::Default => Policies::by_name(store, tenant, &DEFAULT_POLICIES).await,
+        UpdatePolicies::Latest => {
+            let names: Vec<_> = iter::once(LATEST).chain(DEFAULT_POLICIES).collect();
+            Policies::by_name(store, tenant, &names).await
+        }
+        UpdatePolicies::Chosen(chosen) => {
+            let mut uses = Vec::with_capacity(chosen.len());
+            for policy in chosen {
+                let revision = Some(policy.revision);
+                let found = store.revision(tenant, &policy.plugin, revision).await?;
+                let version = found.map(|found| found.stored.description.version);
+                uses.push(PluginUse {
+                    plugin: policy.plugin.clone(),
+                    revision: policy.revision,
+                    version: version.unwrap_or_default(),
+                    kind: PluginKind::Compatibility,
+                    config: policy.config.clone(),
+                });
+            }
+            Policies::load(store, tenant, uses).await
+        }
+    }
+}

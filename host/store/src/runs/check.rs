@@ -1,0 +1,190 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, any::AnyRow};
+use tidegate_core::{
+    id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
+    time::Timestamp,
+    update::{CompatibilityBasis, UpdateClass, UpdateEvent, UpdateStatus},
+};
+use tidegate_engine::ports::{
+    AffectedDevice, CheckOutcome, CheckedUpdates, StoreError, UpdateCheck, UpdateToCheck,
+};
+
+use crate::{
+    campaigns::CampaignRunRow,
+    database::{Database, Tx},
+    dialect::ColumnType,
+    error::failed,
+    rows::{RowError, RowExt as _, row_error, to_json},
+    tenant_counters::TenantCounters,
+    updates::{
+        compatibility,
+        unit_of_work::{DeviceRow, UpdateUnitOfWork, notify_affected_devices},
+    },
+};
+
+const READ: &str = "read updates to check";
+const WRITE: &str = "write the compatibility of updates";
+/// Delay after a policy failed.
+const RETRY_DELAY: Duration = Duration::from_mins(1);
+
+/// The due updates, of all tenants, whose device is of another class than the policies accepted; the longest due first.
+pub(crate) async fn updates_to_check(
+    database: &Database,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<UpdateToCheck>, StoreError> {
+    let mut tx = database.read_single().await?;
+    let rows = sqlx::query(
+        "SELECT u.tenant_id, u.id, u.device_key, u.firmware_id, u.campaign_id, u.update_timeout_ms, u.compatibility, \
+         d.device_id, d.hw_model, d.hw_revision, d.sw_version FROM updates u \
+         JOIN devices d ON d.tenant_id = u.tenant_id AND d.id = u.device_key \
+         WHERE u.completed_at IS NULL AND u.timeout_at <= $1 AND u.status = 'scheduled' AND u.compatibility IS NOT NULL \
+         ORDER BY u.timeout_at LIMIT $2",
+    )
+    .bind(now.0)
+    .bind(i64::from(limit))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let found: Result<Vec<_>, _> = rows.iter().map(from_row).collect();
+    let found = found.map_err(row_error(READ))?;
+    let changed = found.into_iter().flatten();
+    Ok(changed
+        .filter(|(update, class)| !update.basis.covers(class))
+        .map(|(update, _)| update)
+        .collect())
+}
+
+fn from_row(row: &AnyRow) -> Result<Option<(UpdateToCheck, UpdateClass)>, RowError> {
+    let Some(basis) = compatibility::from_row(row)? else {
+        return Ok(None);
+    };
+    let class = UpdateClass {
+        hardware_model: row.take("hw_model")?,
+        hardware_revision: row.take("hw_revision")?,
+        version: row.take("sw_version")?,
+    };
+    let update = UpdateToCheck {
+        tenant: TenantId(row.take("tenant_id")?),
+        update: UpdateId(row.take("id")?),
+        device: DeviceKey(row.take("device_key")?),
+        device_id: row.take("device_id")?,
+        firmware: FirmwareId(row.take("firmware_id")?),
+        campaign: row.take::<Option<i64>>("campaign_id")?.map(CampaignId),
+        update_timeout: Duration::from_millis(row.count("update_timeout_ms")?),
+        basis,
+    };
+    Ok(Some((update, class)))
+}
+
+/// Records what policies decided on the updates of one tenant and campaign. An update whose device changed again, or that
+/// is not due any more, stays as it is.
+pub(crate) async fn record_checks(
+    database: &Database,
+    checked: &CheckedUpdates,
+    now: Timestamp,
+) -> Result<Vec<AffectedDevice>, StoreError> {
+    let tenant = checked.tenant;
+    let mut tx = database.write().await?;
+    let mut tenant_counters = TenantCounters::default();
+    if let Some(campaign) = checked.campaign
+        && let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, campaign).await?
+    {
+        run_row.append_journal(&mut tx, &checked.journal).await?;
+        run_row.write(&mut tx, &mut tenant_counters).await?;
+    }
+    let devices: BTreeSet<DeviceKey> = checked.checks.iter().map(|check| check.device).collect();
+    let updates: BTreeSet<UpdateId> = checked.checks.iter().map(|check| check.update).collect();
+    let mut work = UpdateUnitOfWork::open(&mut tx, tenant, &devices, &updates, now).await?;
+    let (mut affected, mut accepted) = (Vec::new(), BTreeMap::new());
+    for check in &checked.checks {
+        if let Some(basis) = apply(&mut work, check, now, &mut tenant_counters) {
+            accepted.insert(check.update, basis);
+        }
+        affected.extend(work.affected(check.device, checked.campaign));
+    }
+    write_accepted(&mut tx, tenant, &accepted).await?;
+    notify_affected_devices(&mut tx, &affected).await?;
+    work.write(&mut tx, &mut tenant_counters).await?;
+    tenant_counters.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(affected)
+}
+
+/// Applies a check to its update. Returns the new basis if the device was accepted.
+fn apply(
+    work: &mut UpdateUnitOfWork,
+    check: &UpdateCheck,
+    now: Timestamp,
+    tenant_counters: &mut TenantCounters,
+) -> Option<CompatibilityBasis> {
+    let is_same_class =
+        work.device(check.device).map(DeviceRow::class).as_ref() == Some(&check.class);
+    let update = &work.loaded(check.update)?.update;
+    if update.state.status != UpdateStatus::Scheduled || !is_same_class {
+        return None;
+    }
+    match &check.outcome {
+        CheckOutcome::Accepted => {
+            let policies = update.compatibility.as_ref()?.policies.clone();
+            Some(CompatibilityBasis {
+                policies,
+                accepted: Some((check.class.clone(), now)),
+            })
+        }
+        CheckOutcome::Rejected(reason) => {
+            let event = UpdateEvent::Incompatible(reason.clone());
+            let _ = work.apply_event(check.update, &event, now, tenant_counters);
+            None
+        }
+        CheckOutcome::Failed => {
+            let loaded = work.loaded_mut(check.update)?;
+            loaded.update.state.timeout_at = now.plus(RETRY_DELAY);
+            None
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AcceptedJson {
+    id: i32,
+    compatibility: Option<String>,
+}
+
+async fn write_accepted(
+    tx: &mut Tx,
+    tenant: TenantId,
+    accepted: &BTreeMap<UpdateId, CompatibilityBasis>,
+) -> Result<(), StoreError> {
+    if accepted.is_empty() {
+        return Ok(());
+    }
+    let rows = accepted.iter().map(|(id, basis)| {
+        Ok(AcceptedJson {
+            id: id.0,
+            compatibility: compatibility::to_text(Some(basis))?,
+        })
+    });
+    let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
+    let ids: Vec<_> = accepted.keys().map(|id| id.0).collect();
+    let columns = [("id", ColumnType::Int), ("compatibility", ColumnType::Text)];
+    let from = tx.dialect().json_rows("n", "$2", &columns);
+    let which = tx.dialect().joined_key_in_json("updates.id", "$3");
+    let sql = format!(
+        "UPDATE updates SET compatibility = n.compatibility FROM {from} \
+         WHERE +updates.tenant_id = $1 AND updates.id = n.id AND {which}"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&rows)?)
+        .bind(to_json(&ids)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed(WRITE))?;
+    Ok(())
+}
