@@ -51,11 +51,19 @@ async fn silent_devices_time_out(tenant: IsolatedTenant) -> Result<()> {
             );
         }
     }
-    // Late feedback is rejected, and no device has anything left to do.
-    fleet[1]
-        .feedback(&offer.id, &close(Finished::Success))
-        .await?
-        .expect_status(410)?;
+    // A late failure is rejected, a late success is taken, and no device has anything left to do.
+    for (finished, status) in [(Finished::Failure, 410), (Finished::Success, 200)] {
+        fleet[1]
+            .feedback(&offer.id, &close(finished))
+            .await?
+            .expect_status(status)?;
+    }
+    tenant
+        .wait_for_counts(
+            id,
+            json!({ "completed_devices": 2, "timed_out_devices": 1 }),
+        )
+        .await?;
     for device in &fleet {
         ensure!(
             device.poll().await?.deployment_base().is_none(),
