@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::modules::{Crate, ModuleId};
+use super::modules::{Alias, Crate, ModuleId};
 use super::paths::PathUse;
 
 /// A use in one module of an item in a sibling module, each with all modules below it.
@@ -37,7 +37,9 @@ pub(super) fn unresolved(krate: &Crate) -> Vec<String> {
         for path in &module.paths {
             let is_of_crate = ["crate", "self", "super"].contains(&&*path.segments[0]);
             let resolver = Resolver { krate, depth: 0 };
-            if is_of_crate && resolver.resolve(id, &path.segments).is_empty() {
+            let is_known = !resolver.resolve(id, &path.segments).is_empty()
+                || resolver.leads_outside(id, &path.segments);
+            if is_of_crate && !is_known {
                 let (file, path, line) =
                     (module.file.display(), path.segments.join("::"), path.line);
                 unresolved.push(format!("{file}:{line}: {path}"));
@@ -90,6 +92,40 @@ impl Resolver<'_> {
             }
             _ => self.resolve_in(from, path),
         }
+    }
+
+    /// Whether a path passes a re-export of another crate, or of a part of one.
+    fn leads_outside(mut self, from: ModuleId, path: &[String]) -> bool {
+        self.depth += 1;
+        let Some((first, rest)) = path.split_first() else {
+            return false;
+        };
+        let scope = &self.krate.modules[from];
+        match first.as_str() {
+            _ if self.depth > MAX_DEPTH => false,
+            "crate" => self.leads_outside(0, rest),
+            "self" => self.leads_outside(from, rest),
+            "super" => scope
+                .parent
+                .is_some_and(|parent| self.leads_outside(parent, rest)),
+            name => {
+                let child = scope.children.get(name);
+                let is_below = child.is_some_and(|child| self.leads_outside(*child, rest));
+                is_below
+                    || scope.aliases.iter().any(|alias| {
+                        let is_named = alias.name.as_deref().is_none_or(|alias| alias == name);
+                        is_named && self.alias_leads_outside(from, alias, rest)
+                    })
+            }
+        }
+    }
+
+    fn alias_leads_outside(self, module: ModuleId, alias: &Alias, rest: &[String]) -> bool {
+        if self.krate.modules[module].names_other_crate(alias) {
+            return true;
+        }
+        let target: Vec<_> = alias.target.iter().chain(rest).cloned().collect();
+        alias.name.is_some() && self.leads_outside(module, &target)
     }
 
     /// Resolves the names of a path below a module.

@@ -145,6 +145,17 @@ impl Crate {
 }
 
 impl Module {
+    /// Whether an alias in this module begins with the name of another crate.
+    pub(super) fn names_other_crate(&self, alias: &Alias) -> bool {
+        let first = &alias.target[0];
+        let is_alias =
+            |alias: &Alias| alias.name.as_ref() == Some(first) && alias.target[0] != *first;
+        !["crate", "self", "super"].contains(&first.as_str())
+            && !self.children.contains_key(first)
+            && !self.items.contains(first)
+            && !self.aliases.iter().any(is_alias)
+    }
+
     fn add_item(&mut self, item: &Item) {
         match item {
             Item::Use(item) if !is_test(&item.attrs) => {

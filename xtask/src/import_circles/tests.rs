@@ -90,6 +90,22 @@ fn tests_do_not_count() {
 }
 
 #[test]
+fn a_path_through_a_re_export_of_another_crate_is_followed() {
+    let files = [
+        (
+            "lib.rs",
+            "mod a; pub use other_lab as b; pub use lab_types::{Kind, c};",
+        ),
+        (
+            "a.rs",
+            "use crate::{b::B, c::C, Kind}; fn f() { crate::d::missing(); }",
+        ),
+    ];
+    let expected = "host/lab/src/a.rs:1: crate::d::missing";
+    assert_eq!(unresolved(&parse(&files)), [expected]);
+}
+
+#[test]
 fn a_path_that_cannot_be_followed_is_reported() {
     let files = [
         ("lib.rs", "mod a; mod b; mod generated; use self::a::A;"),
