@@ -112,6 +112,14 @@ pub struct WaveReport {
     pub failures: Vec<Failure>,
 }
 
+impl WaveReport {
+    /// Released devices whose update has not ended, also those that have none yet.
+    pub fn outstanding(&self) -> u64 {
+        let without_end = self.released.saturating_sub(self.counts.finished());
+        without_end.max(self.counts.in_flight())
+    }
+}
+
 /// Number of failures with one error code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {

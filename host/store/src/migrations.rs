@@ -111,6 +111,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "compatibility",
         include_str!("../../../migrations/0019_compatibility.sql"),
     ),
+    (
+        20,
+        "scheduled_retries",
+        include_str!("../../../migrations/0020_scheduled_retries.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

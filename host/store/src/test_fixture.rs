@@ -142,6 +142,7 @@ impl<'a> StoreFixture<'a> {
         let campaign = NewCampaign {
             spec: CampaignSpec {
                 options: options.clone(),
+                max_concurrent_updates: None,
                 ..spec(new, success_criteria)
             },
             created_by: "maker".into(),

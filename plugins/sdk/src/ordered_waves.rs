@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     WorstVerdict, read_state,
     rollout::{Admission, Decision, Observation, OperatorActKind, Outcome},
-    types::{Counts, WaveReport},
+    types::{Context, Counts, WaveReport},
     write_state,
 };
 
@@ -62,7 +62,7 @@ pub struct WaveTransition<'a> {
 
 /// Releases the waves in order, each behind its gate.
 ///
-/// - At most `max-in-flight` devices, and at most `at_once`, are outstanding.
+/// - At most `max-in-flight` devices, and at most `at_once`, are outstanding. Devices that wait for a retry do not count.
 /// - The worst verdict of the policies applies. `roll-back` and `hold` are returned as the outcome. While it is
 ///   `inconclusive` no wave opens except the first; open waves continue.
 /// - An operator who advances the campaign opens the next wave, whatever gate is shut, and although a policy is
@@ -175,21 +175,29 @@ impl HoldState {
 struct DecisionBuilder {
     /// How many more devices may be released; `None`: unlimited.
     remaining: Option<u64>,
+    /// The limit of outstanding devices, without those that wait for a retry.
     limit: Option<u64>,
+    waiting_retries: u64,
     waves: usize,
     decision: Decision,
 }
 
 impl DecisionBuilder {
     fn new(observation: &Observation, at_once: Option<u64>) -> Self {
-        let limit = match (observation.context.max_in_flight, at_once) {
+        let waiting_retries = waiting_retries(&observation.context);
+        // The host has added them to its limit.
+        let campaign = observation.context.max_in_flight;
+        let campaign = campaign.map(|limit| limit.saturating_sub(waiting_retries));
+        let limit = match (campaign, at_once) {
             (Some(campaign), Some(config)) => Some(campaign.min(config)),
             (campaign, config) => campaign.or(config),
         };
         let out: u64 = observation.waves.iter().map(WaveReport::outstanding).sum();
+        let out = out.saturating_sub(waiting_retries);
         Self {
             remaining: limit.map(|limit| limit.saturating_sub(out)),
             limit,
+            waiting_retries,
             waves: observation.waves.len(),
             decision: Decision {
                 admissions: Vec::new(),
@@ -303,8 +311,23 @@ impl DecisionBuilder {
 
     fn limit_reached(&self) -> String {
         let limit = self.limit.unwrap_or(u64::MAX);
-        format!("The limit of {limit} devices in flight is reached.")
+        match self.waiting_retries {
+            0 => format!("The limit of {limit} devices in flight is reached."),
+            waiting => format!(
+                "The limit of {limit} devices in flight is reached, not counting {waiting} that wait for a retry."
+            ),
+        }
     }
+}
+
+/// Number of devices whose retry is not offered yet. They are in flight, and the host has raised `max-in-flight` by
+/// their number.
+fn waiting_retries(context: &Context) -> u64 {
+    let fact = context
+        .facts
+        .iter()
+        .find(|fact| fact.key == "waiting_retries");
+    fact.and_then(|fact| fact.value.parse().ok()).unwrap_or(0)
 }
 
 /// Non-zero counters as text: `12 of 30 completed, 1 failed, 17 in flight`.

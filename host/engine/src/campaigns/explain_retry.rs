@@ -36,7 +36,12 @@ fn when(campaign: &Campaign, newest: &Update, now: Timestamp) -> Option<String> 
         CampaignStatus::Paused | CampaignStatus::Held => {
             "; it waits until the campaign is resumed".to_owned()
         }
-        _ if left == 0 => "; it is offered shortly".to_owned(),
+        _ if left == 0 => match campaign.spec.max_concurrent_updates {
+            Some(limit) if campaign.status == CampaignStatus::InProgress => {
+                format!("; it waits for a place: the campaign allows {limit} concurrent updates")
+            }
+            _ => "; it is offered shortly".to_owned(),
+        },
         _ => format!("; it is offered in {left} s"),
     })
 }

@@ -77,6 +77,16 @@ pub trait Runs: Send + Sync {
         offer: &Offer,
     ) -> Result<Vec<AffectedDevice>, StoreError>;
 
+    /// Offers up to `limit` retries of the campaign's waves that are due, the longest overdue first; cancels those of
+    /// pinned devices. Does nothing under a lost fence, or if the campaign is not in progress.
+    async fn offer_due_retries(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<AffectedDevice>, StoreError>;
+
     /// Cancels up to `limit` open updates of the campaign. Does nothing under a lost fence.
     async fn cancel_updates(
         &self,
@@ -157,6 +167,21 @@ pub struct Run {
     pub plugin_failures: PluginFailureState,
     /// Progress of a rollback.
     pub rollback_progress: RollbackProgress,
+    /// Retries of its waves that are not offered yet. Their devices are in flight.
+    pub scheduled_retries: u64,
+}
+
+impl Run {
+    /// Number of devices that count against `max_concurrent_updates`: those in flight, except those whose retry is not
+    /// offered yet.
+    pub fn concurrent_updates(&self) -> u64 {
+        let outstanding: u64 = self
+            .waves
+            .iter()
+            .map(|wave| wave.report.outstanding())
+            .sum();
+        outstanding.saturating_sub(self.scheduled_retries)
+    }
 }
 
 /// Consecutive failures of a campaign's plugins.

@@ -7,7 +7,7 @@ use tidegate_core::{
     feedback::Finished,
     id::CampaignId,
     plugin::{DecisionOutcome, RollbackScope},
-    update::{RetryPolicy, UpdateEvent, UpdateStatus},
+    update::{RetryPolicy, UpdateEvent, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::{campaigns, ports::DeviceChange, registry};
 
@@ -104,6 +104,89 @@ async fn a_retry_is_explained_with_its_time_and_what_it_waits_for() {
     fixture.report_result(id, Finished::Success).await;
     let counts = fixture.counts(id).await;
     assert_eq!((counts.completed, counts.failed), (1, 0));
+}
+
+#[tokio::test]
+async fn a_scheduled_retry_holds_no_place() {
+    let fixture = EngineFixture::new(10).await;
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.max_concurrent_updates = Some(1);
+    request.options = UpdateOptions::forced(Duration::from_hours(5));
+    request.options.retries = RetryPolicy {
+        max_retries: 2,
+        delay: Duration::from_hours(1),
+    };
+    let id = fixture.create_and_start(request).await;
+    let releases = |levels: &'static [(u32, u64)]| {
+        fixture
+            .sandbox
+            .decides(move |_| Ok(decision(levels, DecisionOutcome::Proceed)));
+    };
+    let statuses = async || {
+        let open = fixture.open(id).await.into_iter();
+        let mut statuses: Vec<_> = open
+            .map(|row| (row.update.device, row.update.state.status))
+            .collect();
+        statuses.sort_by_key(|(device, _)| *device);
+        statuses
+    };
+    let (waits, offered) = (UpdateStatus::Scheduled, UpdateStatus::Offered);
+    releases(&[(0, 1)]);
+    fixture.tick(id).await;
+    let first = fixture.open(id).await[0].update.device;
+    fixture.report_result(id, Finished::Failure).await;
+    assert_eq!(statuses().await, [(first, waits)]);
+
+    // The strategy is told, and may release another device.
+    fixture.sandbox.decides(|observation| {
+        assert_eq!(observation.context.max_in_flight, Some(2));
+        let fact = ("waiting_retries".to_owned(), "1".to_owned());
+        assert_eq!(observation.context.facts, [fact]);
+        Ok(decision(&[(0, 1), (1, 1)], DecisionOutcome::Proceed))
+    });
+    fixture.tick(id).await;
+    let others = statuses().await;
+    let (second, _) = *others
+        .iter()
+        .find(|(device, _)| *device != first)
+        .expect("another device");
+    let both = |status| {
+        let mut both = [(first, waits), (second, status)];
+        both.sort_by_key(|(device, _)| *device);
+        both
+    };
+    assert_eq!(others, both(offered));
+
+    // The retry is due, and the other device has the place.
+    fixture.clock.advance(Duration::from_hours(2));
+    let due = fixture.engine.now();
+    let store = fixture.engine.store();
+    let expired = store
+        .expire_updates(due, 10)
+        .await
+        .expect("retries are due");
+    assert_eq!(expired.len(), 1);
+    releases(&[(0, 1), (1, 1)]);
+    fixture.tick(id).await;
+    assert_eq!(statuses().await, both(offered));
+    let updates = fixture.updates(id).await;
+    let row = updates.iter().find(|row| row.update.device == first);
+    let name = row.expect("its update").device_id.clone();
+    let explained = campaigns::explain(&fixture.ctx(), store, &name).await;
+    let reasons = explained.expect("an explanation")[0].reasons.join("\n");
+    assert!(
+        reasons.contains("it waits for a place: the campaign allows 1 concurrent updates"),
+        "{reasons}"
+    );
+
+    // A free place is the retry's, before any other device's.
+    let open = fixture.open(id).await;
+    let other = open.iter().find(|row| row.update.device == second);
+    let success = UpdateEvent::Feedback(feedback(Finished::Success));
+    fixture.report(other.expect("its update"), success).await;
+    releases(&[(0, 1), (1, 2)]);
+    fixture.tick(id).await;
+    assert_eq!(statuses().await, [(first, offered)]);
 }
 
 #[tokio::test]

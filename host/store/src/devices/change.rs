@@ -24,12 +24,12 @@ use crate::{
     invalidation::notify_devices,
     latest::mark_dirty,
     rows::{RowError, RowExt as _, row_error, to_i64, to_json},
-    runs::mark_for_recheck,
+    runs::{cancel_retries_of_pinned_device, mark_for_recheck},
 };
 
 const CHANGE: &str = "change a device";
 
-/// Changes a device; returns the campaigns that must recheck it.
+/// Changes a device; returns the campaigns that must recheck it or that lose a retry.
 pub(crate) async fn change(
     database: &Database,
     ctx: &Ctx,
@@ -69,11 +69,15 @@ pub(crate) async fn change(
     audit::record(&mut tx, ctx, entry).await?;
     let may_become_eligible =
         change.mode.is_some() || change.pinned.is_some() || change.feed.is_some();
-    let campaigns = if may_become_eligible {
+    let mut campaigns = if may_become_eligible {
         mark_for_recheck(&mut tx, tenant, key, change.at).await?
     } else {
         Vec::new()
     };
+    if change.pinned == Some(true) {
+        let stopped = cancel_retries_of_pinned_device(&mut tx, tenant, key, change.at).await?;
+        campaigns.extend(stopped);
+    }
     if change.mode == Some(DeviceMode::Latest) || change.pinned == Some(false) {
         mark_dirty(&mut tx, tenant).await?;
     }

@@ -1,7 +1,4 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::{
     campaign::{CampaignStatus, RetryAction, retry_action},
@@ -12,13 +9,16 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{AffectedDevice, StoreError};
 
-use super::cancel::update_and_device;
+use super::{
+    cancel::update_and_device,
+    retries::{apply_to_retry, is_covered, postpone_retry},
+};
 use crate::{
     database::{Database, Tx},
     error::failed,
     rows::{RowError, RowExt as _, row_error},
     tenant_counters::TenantCounters,
-    updates::unit_of_work::{DeviceRow, UpdateUnitOfWork, notify_affected_devices},
+    updates::unit_of_work::{UpdateUnitOfWork, notify_affected_devices},
 };
 
 const EXPIRE: &str = "end overdue updates";
@@ -83,64 +83,47 @@ fn expire_one(
             .unwrap_or(false);
     }
     let purpose = loaded.update.campaign.map(|(_, purpose)| purpose);
-    let device = work.device(update.device);
-    let is_pinned = device.is_some_and(|device| device.pinned);
-    let auto_confirms = device.is_some_and(|device| device.auto_confirms);
-    let event = match retry_action(update.campaign_status.zip(purpose), is_pinned) {
+    let is_pinned = work
+        .device(update.device)
+        .is_some_and(|device| device.pinned);
+    let event = match retry_action(
+        update.campaign_status.zip(purpose),
+        is_pinned,
+        update.is_limited,
+    ) {
         RetryAction::Wait => return postpone_retry(work, update.id, now),
+        RetryAction::AwaitPlace => {
+            work.wake_campaign(update.id);
+            return postpone_retry(work, update.id, now);
+        }
         RetryAction::Cancel => UpdateEvent::CancelRequested,
         // Policies are asked first; until then it stays due.
-        RetryAction::Offer if !is_covered(work, update) => return false,
+        RetryAction::Offer if !is_covered(work, update.id) => return false,
         RetryAction::Offer => UpdateEvent::DeadlinePassed,
     };
-    let changed = work
-        .apply_event(update.id, &event, now, tenant_counters)
-        .unwrap_or(false);
-    if auto_confirms {
-        // Without confirmation, or after the cancellation, this does nothing.
-        let _ = work.apply_event(update.id, &UpdateEvent::AutoConfirmed, now, tenant_counters);
-    }
-    changed
-}
-
-/// Whether the device may be offered the update without another check of its compatibility.
-fn is_covered(work: &UpdateUnitOfWork, update: &Overdue) -> bool {
-    let loaded = work.loaded(update.id);
-    let basis = loaded.and_then(|loaded| loaded.update.compatibility.as_ref());
-    let class = work.device(update.device).map(DeviceRow::class);
-    basis.is_none_or(|basis| class.is_some_and(|class| basis.covers(&class)))
-}
-
-/// Postpones a retry by a quarter of the time that it has waited, between update and ten minutes: retries of a campaign
-/// that is paused for days cost little and start soon after it resumes.
-fn postpone_retry(work: &mut UpdateUnitOfWork, id: UpdateId, now: Timestamp) -> bool {
-    const MIN_DELAY: Duration = Duration::from_mins(1);
-    const MAX_DELAY: Duration = Duration::from_mins(10);
-    let Some(loaded) = work.loaded_mut(id) else {
-        return false;
-    };
-    let waited = now.since(loaded.update.offered_at());
-    let again_at = now.plus((waited / 4).clamp(MIN_DELAY, MAX_DELAY));
-    loaded.update.state.timeout_at = again_at;
-    true
+    apply_to_retry(work, update.id, &event, now, tenant_counters)
 }
 
 /// An update whose deadline passed.
 struct Overdue {
     id: UpdateId,
     device: DeviceKey,
-    /// The status of its campaign, if it has update.
+    /// The status of its campaign, if it has one.
     campaign_status: Option<CampaignStatus>,
+    /// Whether its campaign has a maximum of concurrent updates.
+    is_limited: bool,
 }
 
 /// Updates whose deadline passed, in the time of the reporting clock.
-const PAST_DEADLINE: &str = "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status FROM updates u \
+const PAST_DEADLINE: &str = "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status, c.max_concurrent_updates FROM updates u \
      LEFT JOIN campaign_runs r ON r.tenant_id = u.tenant_id AND r.campaign_id = u.campaign_id \
+     LEFT JOIN campaigns c ON c.tenant_id = u.tenant_id AND c.id = u.campaign_id \
      WHERE u.completed_at IS NULL AND u.waits_since IS NULL AND u.status <> 'scheduled' AND u.timeout_at <= $1 \
      ORDER BY u.timeout_at LIMIT $2";
 /// Retries whose time has come.
-const DUE_RETRIES: &str = "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status FROM updates u \
+const DUE_RETRIES: &str = "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status, c.max_concurrent_updates FROM updates u \
      LEFT JOIN campaign_runs r ON r.tenant_id = u.tenant_id AND r.campaign_id = u.campaign_id \
+     LEFT JOIN campaigns c ON c.tenant_id = u.tenant_id AND c.id = u.campaign_id \
      WHERE u.completed_at IS NULL AND u.status = 'scheduled' AND u.timeout_at <= $1 \
      ORDER BY u.timeout_at LIMIT $2";
 
@@ -180,6 +163,7 @@ async fn add_overdue(
                 id,
                 device,
                 campaign_status: row.parse_optional("campaign_status")?,
+                is_limited: row.take::<Option<i64>>("max_concurrent_updates")?.is_some(),
             };
             Ok::<_, RowError>((TenantId(row.take("tenant_id")?), overdue))
         };

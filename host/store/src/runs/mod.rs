@@ -11,6 +11,7 @@ mod installed_classes;
 pub(crate) mod lease;
 pub(crate) mod offer;
 pub(crate) mod recheck;
+pub(crate) mod retries;
 pub(crate) mod rollback;
 pub(crate) mod run;
 mod skipped;
@@ -19,4 +20,5 @@ mod superseded;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use retries::cancel_retries_of_pinned_device;
 pub(crate) use skipped::{mark_for_recheck, skip_reason};

@@ -25,6 +25,7 @@ pub(crate) async fn run(database: &Database, run: RunRef) -> Result<Option<Run>,
         return Ok(None);
     };
     let (strategy_state, policy_states) = states(&mut tx, tenant, id).await?;
+    let (rollback_progress, scheduled_retries) = counters(&mut tx, tenant, id).await?;
     Ok(Some(Run {
         campaign,
         waves: waves(&mut tx, tenant, id).await?,
@@ -34,7 +35,8 @@ pub(crate) async fn run(database: &Database, run: RunRef) -> Result<Option<Run>,
         durations: histogram(&mut tx, tenant, id).await?,
         strategy_state,
         policy_states,
-        rollback_progress: rollback_progress(&mut tx, tenant, id).await?,
+        rollback_progress,
+        scheduled_retries,
     }))
 }
 
@@ -78,14 +80,15 @@ async fn histogram(tx: &mut Tx, tenant: TenantId, id: CampaignId) -> Result<Dura
     Ok(durations(&histogram.map_err(row_error(READ))?))
 }
 
-async fn rollback_progress(
+/// The progress of the rollback, and the number of scheduled retries.
+async fn counters(
     tx: &mut Tx,
     tenant: TenantId,
     id: CampaignId,
-) -> Result<RollbackProgress, StoreError> {
-    const READ: &str = "read rollback progress";
+) -> Result<(RollbackProgress, u64), StoreError> {
+    const READ: &str = "read the counters of a campaign";
     let row = sqlx::query(
-        "SELECT open_updates, rollback_pending, open_rollbacks, rolled_back, rollback_failed, rollback_impossible, pinned, already_rolling_back, awaiting_version \
+        "SELECT open_updates, rollback_pending, open_rollbacks, rolled_back, rollback_failed, rollback_impossible, pinned, already_rolling_back, awaiting_version, scheduled_retries \
          FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2",
     )
     .bind(tenant.0)
@@ -94,7 +97,7 @@ async fn rollback_progress(
     .await
     .map_err(failed(READ))?;
     let read = || {
-        Ok(RollbackProgress {
+        let progress = RollbackProgress {
             open_updates: row.count("open_updates")?,
             rollback_pending: row.count("rollback_pending")?,
             open_rollbacks: row.count("open_rollbacks")?,
@@ -104,7 +107,8 @@ async fn rollback_progress(
             pinned: row.count("pinned")?,
             already_rolling_back: row.count("already_rolling_back")?,
             awaiting_version: row.count("awaiting_version")?,
-        })
+        };
+        Ok((progress, row.count("scheduled_retries")?))
     };
     read().map_err(row_error(READ))
 }

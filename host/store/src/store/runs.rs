@@ -6,7 +6,9 @@ use tidegate_engine::ports::{
 };
 
 use super::SqlStore;
-use crate::runs::{apply, cancel, check, due, expire, lease, offer, recheck, rollback, run};
+use crate::runs::{
+    apply, cancel, check, due, expire, lease, offer, recheck, retries, rollback, run,
+};
 
 #[async_trait]
 impl Runs for SqlStore {
@@ -75,6 +77,16 @@ impl Runs for SqlStore {
         offer: &Offer,
     ) -> Result<Vec<AffectedDevice>, StoreError> {
         recheck::offer_skipped_updates(&self.database, run, fence, limit, offer).await
+    }
+
+    async fn offer_due_retries(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<AffectedDevice>, StoreError> {
+        retries::offer_due_retries(&self.database, run, fence, limit, now).await
     }
 
     async fn cancel_updates(

@@ -5,7 +5,7 @@ use crate::{
     Percent, PromotionCriteria,
     rollout::OperatorAct,
     testing::{NOW, counts, observation, wave},
-    types::{HealthVerdict, RollBack, Scope},
+    types::{Attribute, HealthVerdict, RollBack, Scope},
 };
 
 fn open(_: WaveTransition<'_>) -> Gate {
@@ -43,6 +43,44 @@ fn a_lowered_limit_withdraws_no_device() {
     let decision = in_order(&observation, None, open).expect("a decision");
     assert_eq!(levels(&decision), []);
     assert_eq!(decision.outcome, Outcome::Proceed);
+}
+
+#[test]
+fn a_device_that_waits_for_a_retry_does_not_count_against_a_limit() {
+    for (campaign, config, level) in [
+        // The host has raised its limit of 2 by the two waiting devices.
+        (Some(4), None, 4),
+        (None, Some(2), 4),
+        (Some(4), Some(1), 3),
+        (Some(3), Some(2), 3),
+    ] {
+        let first = wave("first", 10).with_counts(counts(2, 0, 0));
+        let mut observation = observation("{}", vec![first]);
+        observation.context.max_in_flight = campaign;
+        observation.context.facts = vec![Attribute {
+            key: "waiting_retries".to_owned(),
+            value: "2".to_owned(),
+        }];
+        let decision = in_order(&observation, config, open).expect("a decision");
+        assert_eq!(levels(&decision), [(0, level)], "{campaign:?} {config:?}");
+    }
+}
+
+#[test]
+fn a_reached_limit_names_the_devices_that_wait_for_a_retry() {
+    let first = wave("first", 10).with_counts(counts(3, 0, 0));
+    let mut observation = observation("{}", vec![first]);
+    observation.context.max_in_flight = Some(3);
+    observation.context.facts = vec![Attribute {
+        key: "waiting_retries".to_owned(),
+        value: "2".to_owned(),
+    }];
+    let decision = in_order(&observation, None, open).expect("a decision");
+    assert_eq!(levels(&decision), []);
+    let explained = decision.explain.join(" ");
+    let expected =
+        "The limit of 1 devices in flight is reached, not counting 2 that wait for a retry.";
+    assert!(explained.contains(expected), "{explained}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod observe;
 mod plugin_failures;
+mod retries;
 mod rollback;
 mod rollout;
 

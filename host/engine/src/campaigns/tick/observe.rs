@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use tidegate_core::{
     campaign::PluginUse,
     firmware::Firmware,
-    plugin::{HealthInput, Observation, PolicyVerdict},
+    plugin::{Context, HealthInput, Observation, PolicyVerdict},
     time::Timestamp,
     wave::{Counts, Failure, WaveReport},
 };
 
 use crate::{campaigns::prepare::context, ports::Run};
+
+/// The fact that tells a strategy the number of devices whose retry is not offered yet. The SDK reads it.
+const WAITING_RETRIES: &str = "waiting_retries";
 
 pub(super) fn health_input(
     run: &Run,
@@ -43,13 +46,28 @@ pub(super) fn observation(
     now: Timestamp,
 ) -> Observation {
     Observation {
-        context: context(&run.campaign, now),
+        context: with_waiting_retries(context(&run.campaign, now), run.scheduled_retries),
         firmware: firmware.details.facts(),
         operator: run.acts.clone(),
         waves: reports(run),
         verdicts,
         config: run.campaign.spec.strategy.config.clone(),
         state: run.strategy_state.clone(),
+    }
+}
+
+/// A device whose retry is not offered yet is in flight in all counters, and holds no place of the limit. The limit is
+/// raised by the number of these devices, so that strategies need no rule for them.
+fn with_waiting_retries(context: Context, retries: u64) -> Context {
+    if retries == 0 {
+        return context;
+    }
+    Context {
+        max_in_flight: context
+            .max_in_flight
+            .map(|limit| limit.saturating_add(retries)),
+        facts: vec![(WAITING_RETRIES.to_owned(), retries.to_string())],
+        ..context
     }
 }
 

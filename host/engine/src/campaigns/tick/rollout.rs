@@ -30,6 +30,10 @@ impl Tick<'_> {
     pub(super) async fn roll_out(&self, run: Run) -> Result<()> {
         let firmware = campaign_firmware(self.engine.store(), &run.campaign).await?;
         let stopped = self.check_failure_ceiling(&run);
+        let run = match stopped {
+            None => self.offer_due_retries(run).await?,
+            Some(_) => run,
+        };
         let outcome = match stopped.or_else(|| self.back_off(&run)) {
             Some(outcome) => outcome,
             None => self.ask_strategy(&run, &firmware).await?,
@@ -308,8 +312,9 @@ impl Tick<'_> {
             .iter()
             .map(|wave| wave.report.counts.in_flight())
             .sum();
-        let max_in_flight = run.campaign.spec.max_concurrent_updates.unwrap_or(u64::MAX);
-        let capacity = max_in_flight.saturating_sub(in_flight + offered_now);
+        let concurrent = in_flight.saturating_sub(run.scheduled_retries) + offered_now;
+        let limit = run.campaign.spec.max_concurrent_updates.unwrap_or(u64::MAX);
+        let capacity = limit.saturating_sub(concurrent);
         let limit = u32::try_from(capacity).unwrap_or(u32::MAX).min(BATCH_SIZE);
         if limit == 0 {
             return Ok(());

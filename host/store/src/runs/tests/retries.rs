@@ -194,6 +194,79 @@ on_both! {
         assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Cancelled);
     }
 
+    async fn a_pin_ends_a_scheduled_retry_at_once(store) {
+        let fixture = admitted(store, 2, 3).await?;
+        let key = fixture.devices[0];
+        fixture.report_failure(key, "no", later(1)).await?;
+        let offer = Offer { options: options(1), ..fixture.offer(later(2)) };
+        let single = fixture.devices[1];
+        fixture.report_success(single, later(2)).await?;
+        let old = Offer { firmware: fixture.old, ..offer };
+        let created = store.create_update(store.ours, single, &old).await?;
+        let tidegate_engine::ports::OfferResult::Created(first, _) = created else {
+            anyhow::bail!("{created:?}");
+        };
+        let failed = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Failure, "no"));
+        fixture.report(single, first, failed, later(3)).await?;
+
+        let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(4)) };
+        let woken = store.change_device(store.ours, "d-0", pin.clone()).await?;
+        assert_eq!(woken, [fixture.campaign()]);
+        assert_eq!(fixture.status_of(key).await?, UpdateStatus::Cancelled);
+        let run = fixture.read_run().await?;
+        let counts = run.waves[0].report.counts;
+        assert_eq!((counts.offered, counts.cancelled, run.scheduled_retries), (0, 1, 0));
+        let device = store.device(store.ours, "d-0").await?.context("the device")?;
+        assert!(device.pinned && device.state != DeviceState::Pending, "{device:?}");
+        assert!(store.due(later(5), 10).await?.contains(&fixture.run), "the campaign is woken");
+        // Nothing is left to end.
+        assert_eq!(store.change_device(store.ours, "d-0", pin.clone()).await?, []);
+
+        // Operators may update a pinned device.
+        assert_eq!(store.change_device(store.ours, "d-1", pin).await?, []);
+        assert_eq!(store.expire_updates(later(1000), 10).await?.len(), 1, "the retry of the single update is offered");
+    }
+
+    async fn a_limited_campaign_offers_due_retries_in_its_tick(store) {
+        let fixture = admitted(store, 3, 3).await?;
+        let limit = CampaignChange { max_concurrent_updates: Some(2), ..CampaignChange::default() };
+        let generation = fixture.read_run().await?.campaign.generation;
+        assert!(store.change_campaign(fixture.tenant, fixture.campaign(), generation, limit).await?);
+        let [early, late, other] = fixture.devices[..] else {
+            anyhow::bail!("three devices");
+        };
+        fixture.report_failure(early, "no", later(1)).await?;
+        fixture.report_failure(late, "no", later(30)).await?;
+        let run = fixture.read_run().await?;
+        assert_eq!((run.scheduled_retries, run.concurrent_updates()), (2, 1));
+
+        let fence = fixture.lease().await?;
+        assert_eq!(store.offer_due_retries(fixture.run, fence, 10, later(31)).await?, [], "neither is due");
+        let due = later(3000);
+        assert_eq!(store.due(due, 10).await?, [], "nothing wakes the campaign yet");
+        assert_eq!(store.expire_updates(due, 10).await?.len(), 3, "two retries wait, and the other device timed out");
+        let due_campaigns = store.due(due, 10).await?;
+        assert_eq!(due_campaigns, [fixture.run], "the campaign is woken");
+        assert_eq!(fixture.status_of(early).await?, UpdateStatus::Scheduled);
+        assert!(store.expire_updates(due.plus(MINUTE / 2), 10).await?.is_empty(), "they are not due in every round");
+        assert_eq!(fixture.status_of(other).await?, UpdateStatus::Scheduled);
+
+        let fence = fixture.lease().await?;
+        let outdated = tidegate_engine::ports::Fence(fence.0 - 1);
+        assert_eq!(store.offer_due_retries(fixture.run, outdated, 10, due).await?, []);
+        let offered = store.offer_due_retries(fixture.run, fence, 1, due).await?;
+        assert_eq!(offered.iter().map(|it| it.device).collect::<Vec<_>>(), [early], "the longest overdue first");
+        assert_eq!(fixture.latest_update(early).await?.update.state.timeout_at, due.plus(TIMEOUT));
+        assert_eq!(fixture.status_of(late).await?, UpdateStatus::Scheduled);
+        let run = fixture.read_run().await?;
+        assert_eq!((run.scheduled_retries, run.concurrent_updates()), (2, 1));
+        assert_eq!(store.offer_due_retries(fixture.run, fence, 10, due).await?.len(), 1);
+        assert_eq!(fixture.status_of(late).await?, UpdateStatus::Offered);
+        assert_eq!(fixture.read_run().await?.scheduled_retries, 1, "the other device's retry is not due");
+        set_status(&fixture, store, CampaignStatus::Paused).await?;
+        assert_eq!(store.offer_due_retries(fixture.run, fence, 10, later(100_000)).await?, []);
+    }
+
     async fn rollback_updates_are_retried(store) {
         let fixture = admitted(store, 1, 1).await?;
         let key = fixture.devices[0];

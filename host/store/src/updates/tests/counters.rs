@@ -78,6 +78,10 @@ async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
             format!("{forward} AND completed_at IS NULL"),
         ),
         (
+            "scheduled_retries",
+            format!("{forward} AND status = 'scheduled'"),
+        ),
+        (
             "rollback_pending",
             format!("{forward} AND completed_at IS NOT NULL AND rollback_processed_at IS NULL"),
         ),

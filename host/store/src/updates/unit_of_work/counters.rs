@@ -31,6 +31,7 @@ pub(super) struct CampaignCounters(BTreeMap<CampaignId, CampaignDelta>);
 #[derive(Debug, Default)]
 struct CampaignDelta {
     open_updates: i64,
+    scheduled_retries: i64,
     rollback_pending: i64,
     open_rollbacks: i64,
     rolled_back: i64,
@@ -87,6 +88,8 @@ impl CampaignCounters {
                 let awaiting = awaiting_version(update, before);
                 campaign.awaiting_version += awaiting;
                 campaign.dirty |= awaiting != 0;
+                campaign.scheduled_retries += i64::from(after == UpdateStatus::Scheduled)
+                    - i64::from(before == Some(UpdateStatus::Scheduled));
                 campaign.rollback_pending += i64::from(ends);
                 campaign.count_in_wave(wave, update, before);
             }
@@ -107,6 +110,7 @@ impl CampaignCounters {
         match purpose {
             Purpose::Forward { wave } => {
                 campaign.open_updates += 1;
+                campaign.scheduled_retries += 1;
                 campaign.rollback_pending -= i64::from(!is_processed);
                 let buckets = &mut campaign.waves.entry(wave).or_default().buckets;
                 *buckets.entry(update.state.status.bucket()).or_default() -= 1;
@@ -118,6 +122,11 @@ impl CampaignCounters {
                 campaign.rollback_failed -= 1;
             }
         }
+    }
+
+    /// Wakes a campaign although none of its counters change.
+    pub(super) fn mark_dirty(&mut self, campaign: CampaignId) {
+        self.0.entry(campaign).or_default().dirty = true;
     }
 
     /// Counts admitted devices. `gone` of them were deleted or skipped, and count as cancelled.
@@ -305,7 +314,7 @@ impl CampaignDelta {
              open_rollbacks = open_rollbacks + $5, rolled_back = rolled_back + $6, rollback_failed = rollback_failed + $7, \
              rollback_impossible = rollback_impossible + $8, pinned = pinned + $9, already_rolling_back = already_rolling_back + $10, last_progress_at = $11, \
              dirty_since = CASE WHEN $12 IS NULL OR dirty_since < $12 THEN dirty_since ELSE $12 END, \
-             awaiting_version = awaiting_version + $13 \
+             awaiting_version = awaiting_version + $13, scheduled_retries = scheduled_retries + $14 \
              WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(tenant.0)
@@ -321,6 +330,7 @@ impl CampaignDelta {
         .bind(now.0)
         .bind(self.dirty.then_some(now.0))
         .bind(self.awaiting_version)
+        .bind(self.scheduled_retries)
         .execute(tx.conn())
         .await
         .map_err(failed("count updates of a campaign"))?;

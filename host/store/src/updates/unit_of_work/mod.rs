@@ -428,6 +428,14 @@ impl UpdateUnitOfWork {
         self.counters.count_admitted(campaign, wave, devices, gone);
     }
 
+    /// Wakes the campaign of an update, which did not change.
+    pub(crate) fn wake_campaign(&mut self, id: UpdateId) {
+        let update = self.updates.get(&id).map(|loaded| &loaded.update);
+        if let Some((campaign, _)) = update.and_then(|update| update.campaign) {
+            self.counters.mark_dirty(campaign);
+        }
+    }
+
     /// Counts a skipped device that is admitted after all.
     pub(crate) fn count_readmitted(&mut self, campaign: CampaignId, wave: u32) {
         self.counters.count_readmitted(campaign, wave);
