@@ -7,6 +7,7 @@ mod deadline;
 mod file_fetch;
 mod late_success;
 mod options;
+mod refusal;
 mod retry;
 mod retry_policy;
 mod status;
@@ -24,6 +25,7 @@ pub use file_fetch::FileFetch;
 pub use options::{
     Confirmation, HandlingType, OnDenied, Timeouts, UpdateOptions, UpdateType, UpdateTypeName,
 };
+pub use refusal::{DeviceRefusal, Refusal};
 pub use retry::Attempt;
 pub use retry_policy::{MAX_RETRIES, MAX_RETRY_DELAY, RetryPolicy};
 pub use status::UpdateStatus;
@@ -105,6 +107,8 @@ pub struct UpdateState {
     pub fetch: Option<FileFetch>,
     /// Last reported status code, for operators.
     pub code: Option<i32>,
+    /// How far the device is with refusing it.
+    pub refusal: Option<Refusal>,
     /// When the device first started it.
     pub started_at: Option<Timestamp>,
     /// When it reached a final status.
@@ -205,6 +209,7 @@ impl UpdateState {
             cancel_acknowledged: false,
             fetch: None,
             code: None,
+            refusal: None,
             started_at: None,
             completed_at: None,
             timeout_at: now,
@@ -222,7 +227,7 @@ impl UpdateState {
     pub fn after(self, event: &UpdateEvent, now: Timestamp) -> Result<Self, EventError> {
         let before = self.status;
         let mut after = match event {
-            UpdateEvent::Retrieved => self.advance(UpdateStatus::Downloading, now),
+            UpdateEvent::Retrieved => self.advance(UpdateStatus::Downloading, now).read_again(),
             UpdateEvent::FetchBegun => self.begin_fetch(now),
             UpdateEvent::FetchCompleted => self.complete_fetch(now),
             UpdateEvent::Feedback(feedback) => {
@@ -265,14 +270,15 @@ impl UpdateState {
         Ok(after)
     }
 
-    /// True if the states differ at most in what the device last reported ([`Self::phase`], [`Self::code`]) and fetched
-    /// ([`Self::fetch`]).
+    /// True if the states differ at most in what the device last reported ([`Self::phase`], [`Self::code`],
+    /// [`Self::refusal`]) and fetched ([`Self::fetch`]).
     pub fn differs_only_in_report(&self, other: &Self) -> bool {
-        let (phase, code, fetch) = (other.phase, other.code, other.fetch);
+        let (phase, code, fetch, refusal) = (other.phase, other.code, other.fetch, other.refusal);
         let with_other_report = Self {
             phase,
             fetch,
             code,
+            refusal,
             ..self.clone()
         };
         with_other_report == *other
@@ -334,14 +340,9 @@ impl UpdateState {
             (Execution::Download | Execution::Scheduled | Execution::Resumed, _) => {
                 self.advance(UpdateStatus::Downloading, now)
             }
+            (Execution::Canceled | Execution::Rejected, _) => self.refuse(feedback, now),
             // Not execution states of a deployment; ignored.
-            (
-                Execution::Canceled
-                | Execution::Rejected
-                | Execution::Confirmed
-                | Execution::Denied,
-                _,
-            ) => self,
+            (Execution::Confirmed | Execution::Denied, _) => self,
         })
     }
 

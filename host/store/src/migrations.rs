@@ -116,6 +116,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "scheduled_retries",
         include_str!("../../../migrations/0020_scheduled_retries.sql"),
     ),
+    (
+        21,
+        "device_refusal",
+        include_str!("../../../migrations/0021_device_refusal.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

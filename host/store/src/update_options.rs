@@ -8,8 +8,8 @@ use tidegate_core::{
     Named as _,
     time::Timestamp,
     update::{
-        Confirmation, OnDenied, RetryPolicy, SuccessCriteria, SuccessCriteriaName, Timeouts,
-        UpdateOptions, UpdateType, UpdateTypeName,
+        Confirmation, DeviceRefusal, OnDenied, RetryPolicy, SuccessCriteria, SuccessCriteriaName,
+        Timeouts, UpdateOptions, UpdateType, UpdateTypeName,
     },
 };
 use tidegate_engine::ports::StoreError;
@@ -35,6 +35,7 @@ pub(crate) const UPDATE_OPTION_COLUMNS: &[(&str, ColumnType)] = &[
     ("success_criteria", ColumnType::Text),
     ("soak_ms", ColumnType::Int),
     ("note", ColumnType::Text),
+    ("device_refusal", ColumnType::Text),
 ];
 
 /// The columns of the table or alias `table`, for a `SELECT`.
@@ -60,6 +61,7 @@ pub(crate) struct UpdateOptionsRow {
     success_criteria: &'static str,
     soak_ms: Option<i64>,
     note: String,
+    device_refusal: &'static str,
 }
 
 impl UpdateOptionsRow {
@@ -72,6 +74,7 @@ impl UpdateOptionsRow {
             confirmation,
             timeouts,
             window,
+            device_refusal,
             retries,
             note,
         } = options;
@@ -89,6 +92,7 @@ impl UpdateOptionsRow {
             success_criteria: success_criteria.as_str(),
             soak_ms: success_criteria.soak().map(millis),
             note: storable(note).into_owned(),
+            device_refusal: device_refusal.as_str(),
         })
     }
 }
@@ -114,6 +118,7 @@ pub(crate) fn options(row: &AnyRow) -> Result<UpdateOptions, RowError> {
             install: duration(row, "install_timeout_ms")?,
         },
         window: maintenance_windows::from_row(row, "maintenance_window")?,
+        device_refusal: row.parse::<DeviceRefusal>("device_refusal")?,
         retries: RetryPolicy {
             max_retries: take_u32(row, "max_retries")?,
             delay: Duration::from_millis(row.count("retry_delay_ms")?),

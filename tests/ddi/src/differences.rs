@@ -1,5 +1,5 @@
 /// The known differences of Tidegate from hawkBit, by number.
-pub const DIFFERENCES: [(u8, &str); 14] = [
+pub const DIFFERENCES: [(u8, &str); 15] = [
     (1, "reading an ended update does not change it"),
     (
         2,
@@ -41,6 +41,10 @@ pub const DIFFERENCES: [(u8, &str); 14] = [
         "update ids fit 32 bits, and links to updates always have a `c`",
     ),
     (14, "`Content-Disposition` has the whole name of a file"),
+    (
+        15,
+        "an update fails if its device refuses it, reads it again and refuses it again",
+    ),
 ];
 
 #[cfg(test)]
@@ -49,6 +53,6 @@ mod tests {
 
     #[test]
     fn differences_are_numbered_from_one() {
-        assert!(DIFFERENCES.iter().map(|(number, _)| *number).eq(1..=14));
+        assert!(DIFFERENCES.iter().map(|(number, _)| *number).eq(1..=15));
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use strum::{EnumDiscriminants, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-use super::{RetryPolicy, UpdateStatus};
+use super::{DeviceRefusal, RetryPolicy, UpdateStatus};
 use crate::{time::Timestamp, window::MaintenanceWindow};
 
 /// Options of a campaign's updates; stored with the campaign and with each update.
@@ -18,6 +18,8 @@ pub struct UpdateOptions {
     pub timeouts: Timeouts,
     /// Maintenance window; `None`: installed at any time.
     pub window: Option<Arc<MaintenanceWindow>>,
+    /// What happens when the device refuses it repeatedly.
+    pub device_refusal: DeviceRefusal,
     /// Automatic retries.
     pub retries: RetryPolicy,
     /// A note of operators, not sent to devices: at most [`Self::MAX_NOTE_CHARS`] characters, none of them a control
@@ -60,6 +62,7 @@ impl UpdateOptions {
                 install: None,
             },
             window: None,
+            device_refusal: DeviceRefusal::default(),
             retries: RetryPolicy::NONE,
             note: String::new(),
         }
@@ -73,7 +76,7 @@ impl UpdateOptions {
         }
     }
 
-    /// Options of a rollback: the same timeouts, retries and note, but forced and without confirmation or window, since a
+    /// Options of a rollback: the same timeouts, retries, handling of a refusal and note, but forced and without confirmation or window, since a
     /// device that waited for either would keep running faulty firmware.
     #[must_use]
     pub fn for_rollback(&self) -> Self {
@@ -81,6 +84,7 @@ impl UpdateOptions {
             update_type: UpdateType::Forced,
             confirmation: None,
             timeouts: self.timeouts,
+            device_refusal: self.device_refusal,
             retries: self.retries,
             window: None,
             note: self.note.clone(),
@@ -251,6 +255,7 @@ mod tests {
                 delay: minute,
             },
             note: "ticket 7".to_owned(),
+            device_refusal: DeviceRefusal::Wait,
         };
         let back = options.for_rollback();
         assert_eq!(back.update_type, UpdateType::Forced);

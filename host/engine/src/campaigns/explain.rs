@@ -15,7 +15,7 @@ use crate::{
     Ctx, Error, Result,
     compatibility::{class_name, explain_compatibility},
     ports::{CampaignFilter, Membership, PageRequest, Store, UpdateFilter, UpdateRow, Wave},
-    updates::waits_behind,
+    updates::{explain_last_report, waits_behind},
 };
 
 /// Number of campaigns explained, the newest ones.
@@ -121,6 +121,9 @@ async fn explain_campaign(
                 .first()
                 .and_then(|newest| waits_behind(&newest.update, device));
             reasons.extend(waits.map(|waits| format!("it {waits}")));
+            if let Some(newest) = updates.first() {
+                reasons.extend(explain_last_report(store, newest).await?);
+            }
             if status == MembershipStatus::Offered {
                 let newest = updates.first();
                 let checks = newest.map(|row| explain_compatibility(&row.update));

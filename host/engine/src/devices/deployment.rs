@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Caller, caller_view::caller_view, record::record_in_background};
+use super::{Caller, caller_view::caller_view, record::background_record};
 use crate::{
     Engine, Error, Result,
     ports::{DeviceEvent, FeedbackRow, PollView, UpdateRow},
@@ -32,15 +32,22 @@ pub async fn deployment(
     history: u32,
 ) -> Result<Deployment> {
     let (view, row) = own_update(engine, caller, id).await?;
-    let status = row.update.state.status;
     if !is_visible(&row.update.state) || row.update.state.is_waiting_for_window(engine.now()) {
         return Err(Error::not_found("update", id));
     }
     let deployment = describe(engine, row, history).await?;
-    if status == UpdateStatus::Offered {
-        // Feedback implies the same, so the order of the two does not matter.
+    let state = &deployment.update.update.state;
+    if state.awaits_retrieval() {
         let event = DeviceEvent::Update(id, UpdateEvent::Retrieved);
-        record_in_background(engine, caller, view.device, event);
+        let (writer, now) = (&engine.update_writer, engine.now());
+        let recording = background_record(writer, caller, view.device, event, now);
+        if state.refusal.is_none() {
+            // Feedback implies the same, so the order of the two does not matter.
+            tokio::spawn(recording);
+        } else {
+            // The next refusal ends the update only if this retrieval was recorded before.
+            recording.await;
+        }
     }
     Ok(deployment)
 }

@@ -4,6 +4,7 @@ use tidegate_core::{
     update::{Update, UpdateStatus},
 };
 
+use super::explain_last_report;
 use crate::{
     Ctx, Error, Result,
     compatibility::explain_compatibility,
@@ -17,7 +18,8 @@ const NEWEST: PageRequest = PageRequest {
 };
 
 /// Explains, in sentences, the open update that a device is shown, what it waits for, and which others wait behind it.
-/// For an update of a campaign the campaign's explanation covers the window, and that it waits behind another.
+/// For an update of a campaign the campaign's explanation covers the window, and that it waits behind another,
+/// and the device's last report.
 pub async fn explain_open_updates(
     ctx: &Ctx,
     store: &dyn Store,
@@ -35,6 +37,7 @@ pub async fn explain_open_updates(
     // The explanation of a campaign covers its updates.
     if row.update.campaign.is_none() {
         reasons.extend(explain_compatibility(&row.update));
+        reasons.extend(explain_last_report(store, &row).await?);
     }
     let of_device = UpdateFilter {
         campaign: None,

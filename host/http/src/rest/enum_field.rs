@@ -11,7 +11,7 @@ use tidegate_core::{
     mode::DeviceMode,
     plugin::RollbackScope,
     settings::{DdiLinks, VersionScheme},
-    update::{OnDenied, SuccessCriteriaName, UpdateTypeName},
+    update::{DeviceRefusal, OnDenied, SuccessCriteriaName, UpdateTypeName},
 };
 use tidegate_engine::Role;
 use utoipa::{
@@ -27,6 +27,7 @@ pub(crate) struct EnumField<T>(pub(crate) T);
 pub(crate) type CampaignStatusField = EnumField<CampaignStatus>;
 pub(crate) type DdiLinksField = EnumField<DdiLinks>;
 pub(crate) type DeviceModeField = EnumField<DeviceMode>;
+pub(crate) type DeviceRefusalField = EnumField<DeviceRefusal>;
 pub(crate) type OnDeniedField = EnumField<OnDenied>;
 pub(crate) type PriorityField = EnumField<Priority>;
 pub(crate) type RegistrationField = EnumField<Registration>;

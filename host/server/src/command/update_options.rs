@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use tidegate_core::{
     Named,
-    update::{OnDenied, SuccessCriteriaName, UpdateTypeName},
+    update::{DeviceRefusal, OnDenied, SuccessCriteriaName, UpdateTypeName},
 };
 
 use super::{enum_value, window::Window};
@@ -16,6 +16,7 @@ pub(super) const OPTION_ROWS: &[(&str, &str)] = &[
     ("update type", "/update_type"),
     ("forced at", "/forced_at"),
     ("confirmation", "/requires_confirmation"),
+    ("device refusal", "/device_refusal"),
 ];
 
 #[derive(Debug, Args)]
@@ -54,6 +55,9 @@ pub(super) struct UpdateOptions {
     /// Soak time on the new version, with `--success-criteria soaked`
     #[arg(long, value_name = "MINUTES")]
     soak_minutes: Option<u64>,
+    /// What follows when a device refuses an update, reads it again and refuses it again; `fail` by default
+    #[arg(long, value_name = "EFFECT", value_parser = enum_value::<DeviceRefusal>())]
+    device_refusal: Option<DeviceRefusal>,
 }
 
 /// The options that a retry may change.
@@ -97,6 +101,7 @@ impl UpdateOptions {
             ),
             ("success_criteria", name(self.success_criteria)),
             ("soak_minutes", json!(self.soak_minutes)),
+            ("device_refusal", name(self.device_refusal)),
         ];
         set_fields(body, fields);
         self.retry.set(body);
@@ -147,6 +152,8 @@ mod tests {
         assert_eq!(read(&[]), json!({}));
         assert_eq!(read(&["--timeout", "9"]), json!({"timeout_minutes": 9}));
         assert_eq!(read(&["--note", ""]), json!({"note": ""}));
+        let refusal = ["--device-refusal", "wait"];
+        assert_eq!(read(&refusal), json!({"device_refusal": "wait"}));
         let many = [
             "--max-retries",
             "2",
@@ -165,10 +172,16 @@ mod tests {
             "[possible values: forced, soft, time_forced, download_only]",
             "[possible values: offer_again, reject]",
             "[possible values: reported, attested, soaked]",
+            "[possible values: wait, fail]",
         ] {
             assert!(help.contains(values), "{help}");
         }
-        for flag in ["--update-type", "--on-denied", "--success-criteria"] {
+        for flag in [
+            "--update-type",
+            "--on-denied",
+            "--success-criteria",
+            "--device-refusal",
+        ] {
             let error = Line::try_parse_from(["x", flag, "sometimes"]).expect_err("unknown value");
             assert_eq!(error.kind(), ErrorKind::InvalidValue, "{flag}");
         }

@@ -17,7 +17,7 @@ pub(crate) fn columns() -> String {
     let options = update_option_columns("u");
     format!(
         "u.id, u.tenant_id, u.device_key, u.firmware_id, u.campaign_id, u.purpose, u.wave, u.weight, u.status, \
-         u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.file_fetch, u.cancel_acknowledged, u.code, u.from_version, u.to_version, \
+         u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.file_fetch, u.cancel_acknowledged, u.code, u.refusal, u.from_version, u.to_version, \
          u.from_firmware_id, u.error_code, u.error_message, u.installed_reported, u.created_at, u.started_at, \
          u.completed_at, u.timeout_at, u.ends_at, u.waits_since, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried, u.compatibility, {options}"
     )
@@ -89,6 +89,7 @@ fn state(row: &AnyRow, stopped_ms: i64) -> Result<UpdateState, RowError> {
         cancel_acknowledged: row.flag("cancel_acknowledged")?,
         fetch: row.parse_optional("file_fetch")?,
         code: code(row)?,
+        refusal: row.parse_optional("refusal")?,
         started_at: time("started_at")?,
         completed_at: time("completed_at")?,
         timeout_at: Timestamp(stored.timeout_at),

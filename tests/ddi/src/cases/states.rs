@@ -40,11 +40,42 @@ pub(super) fn cases() -> Vec<Case> {
     let words = EXECUTIONS.iter().flat_map(|execution| {
         ["success", "failure", "none"].map(|finished| (*execution, finished))
     });
-    words
+    let mut cases: Vec<_> = words
         .flat_map(|(execution, finished)| {
             [open(execution, finished), cancelling(execution, finished)]
         })
-        .collect()
+        .collect();
+    cases.extend(["canceled", "rejected"].map(refused_again));
+    cases
+}
+
+/// The device refuses the update, reads it again, and refuses it with the same words.
+fn refused_again(execution: &str) -> Case {
+    const PATH: &str = "deploymentBase/{id}";
+    const FEEDBACK: &str = "deploymentBase/{id}/feedback";
+    let refusal = payloads::feedback(execution, "failure");
+    let name =
+        format!("deploymentBase: {execution} with failure, before and after it is read again");
+    Case::new("2", &name, DeviceState::Offered)
+        .get(PATH)
+        .status(200)
+        .post(FEEDBACK, refusal.clone())
+        .times(2, 1)
+        .status(200)
+        .get("")
+        .status(200)
+        .has("/_links/deploymentBase")
+        .get(PATH)
+        .status(200)
+        .post(FEEDBACK, refusal)
+        .status(200)
+        .get("")
+        .status(200)
+        .differs(
+            15,
+            |it| it.has("/_links/deploymentBase"),
+            |it| it.lacks("/_links/deploymentBase"),
+        )
 }
 
 fn open(execution: &str, finished: &str) -> Case {

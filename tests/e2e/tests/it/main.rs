@@ -12,6 +12,7 @@ mod firmware;
 mod hostile;
 mod idempotency;
 mod log_output;
+mod refusals;
 mod registry;
 mod single_updates;
 mod swupdate;

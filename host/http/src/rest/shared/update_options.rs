@@ -22,7 +22,9 @@ use crate::{
     problem::Result,
     rest::{
         decode::Merged,
-        enum_field::{EnumField, OnDeniedField, SuccessCriteriaField, UpdateTypeField},
+        enum_field::{
+            DeviceRefusalField, EnumField, OnDeniedField, SuccessCriteriaField, UpdateTypeField,
+        },
         response::Time,
         rules::{Body, RuleContext, add_errors},
     },
@@ -70,6 +72,10 @@ pub(crate) struct UpdateOptionsBody {
     success_criteria: SuccessCriteriaField,
     /// With `soaked`: 1 to 43200.
     soak_minutes: Option<u64>,
+    /// What follows when the device reports `canceled` or `rejected` with the result `failure`, reads the update again
+    /// and reports that again: the update fails (`fail`, when left out), or it stays on offer until its timeout (`wait`).
+    #[serde(default)]
+    device_refusal: DeviceRefusalField,
 }
 
 /// The options that a retry may change.
@@ -110,6 +116,8 @@ pub(crate) struct UpdateOptionsView {
     success_criteria: &'static str,
     /// With `soaked` only.
     soak_minutes: Option<u64>,
+    /// `wait` or `fail`.
+    device_refusal: &'static str,
     /// A note for operators.
     note: String,
 }
@@ -121,6 +129,7 @@ impl UpdateOptionsView {
             confirmation,
             timeouts,
             window,
+            device_refusal,
             retries,
             note,
         } = options;
@@ -139,6 +148,7 @@ impl UpdateOptionsView {
             retry_delay: retries.delay.as_secs(),
             success_criteria: success_criteria.as_str(),
             soak_minutes: success_criteria.soak().map(to_minutes),
+            device_refusal: device_refusal.as_str(),
             note: note.clone(),
         }
     }
@@ -161,6 +171,7 @@ impl Merged<UpdateOptionsBody, RetryOptionsBody> {
                 install: body.install_timeout_minutes.map(from_minutes),
             },
             window: window.and_then(|window| window.to_window("/maintenance_window", errors)),
+            device_refusal: body.device_refusal.0,
             retries: retries.to_policy(errors).unwrap_or(RetryPolicy::NONE),
             note: retries.note.clone().unwrap_or_default(),
         };
@@ -308,6 +319,8 @@ fn is_full_timestamp(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_core::update::DeviceRefusal;
+
     use super::*;
     use crate::rest::decode::FromJson as _;
 
@@ -367,6 +380,22 @@ mod tests {
         ] {
             let expected = invalid.map_or(Ok(()), |field| Err(vec![field.to_owned()]));
             assert_eq!(read(text).map(drop), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_fails_by_default() {
+        for (text, expected) in [
+            ("{}", Ok(DeviceRefusal::Fail)),
+            (r#"{"device_refusal": "fail"}"#, Ok(DeviceRefusal::Fail)),
+            (r#"{"device_refusal": "wait"}"#, Ok(DeviceRefusal::Wait)),
+            (
+                r#"{"device_refusal": "never"}"#,
+                Err(vec!["/device_refusal".to_owned()]),
+            ),
+        ] {
+            let read = read(text).map(|(options, _)| options.device_refusal);
+            assert_eq!(read, expected, "{text}");
         }
     }
 

@@ -6,6 +6,7 @@ mod feedback;
 mod installed_report;
 mod late_success;
 mod log;
+mod refusals;
 mod single_updates;
 mod soak;
 mod windows;
