@@ -4,6 +4,7 @@ mod awaited_version;
 mod compatibility;
 mod confirmation;
 mod deadline;
+mod fetch_failure;
 mod file_fetch;
 mod late_success;
 mod options;
@@ -21,6 +22,7 @@ pub use compatibility::{
     ChosenPolicy, CompatibilityBasis, INCOMPATIBLE, UpdateClass, UpdatePolicies,
 };
 pub use confirmation::DENIED;
+pub use fetch_failure::FetchFailure;
 pub use file_fetch::FileFetch;
 pub use options::{
     Confirmation, HandlingType, OnDenied, Timeouts, UpdateOptions, UpdateType, UpdateTypeName,
@@ -109,6 +111,8 @@ pub struct UpdateState {
     pub code: Option<i32>,
     /// How far the device is with refusing it.
     pub refusal: Option<Refusal>,
+    /// The last time that the device could not fetch a file, because the server could not read it.
+    pub fetch_failure: Option<FetchFailure>,
     /// When the device first started it.
     pub started_at: Option<Timestamp>,
     /// When it reached a final status.
@@ -145,6 +149,11 @@ pub enum UpdateEvent {
     FetchBegun,
     /// The device has fetched the files whole, and fetches none.
     FetchCompleted,
+    /// The device could not fetch a file, because the server could not read it.
+    FetchFailed {
+        /// The file, and why it could not be read.
+        reason: String,
+    },
     /// The device sent feedback.
     Feedback(Feedback),
     /// The device reported success after the update timed out, and before it was offered a later update.
@@ -210,6 +219,7 @@ impl UpdateState {
             fetch: None,
             code: None,
             refusal: None,
+            fetch_failure: None,
             started_at: None,
             completed_at: None,
             timeout_at: now,
@@ -230,6 +240,7 @@ impl UpdateState {
             UpdateEvent::Retrieved => self.advance(UpdateStatus::Downloading, now).read_again(),
             UpdateEvent::FetchBegun => self.begin_fetch(now),
             UpdateEvent::FetchCompleted => self.complete_fetch(now),
+            UpdateEvent::FetchFailed { reason } => self.with_fetch_failure(reason, now),
             UpdateEvent::Feedback(feedback) => {
                 let interpreted = self.interpret_feedback(feedback, now);
                 self.apply_feedback(&interpreted, now)?
@@ -271,7 +282,7 @@ impl UpdateState {
     }
 
     /// True if the states differ at most in what the device last reported ([`Self::phase`], [`Self::code`],
-    /// [`Self::refusal`]) and fetched ([`Self::fetch`]).
+    /// [`Self::refusal`]), fetched ([`Self::fetch`]) and could not fetch ([`Self::fetch_failure`]).
     pub fn differs_only_in_report(&self, other: &Self) -> bool {
         let (phase, code, fetch, refusal) = (other.phase, other.code, other.fetch, other.refusal);
         let with_other_report = Self {
@@ -279,6 +290,7 @@ impl UpdateState {
             fetch,
             code,
             refusal,
+            fetch_failure: other.fetch_failure.clone(),
             ..self.clone()
         };
         with_other_report == *other

@@ -121,6 +121,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "device_refusal",
         include_str!("../../../migrations/0021_device_refusal.sql"),
     ),
+    (
+        22,
+        "fetch_failures",
+        include_str!("../../../migrations/0022_fetch_failures.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -249,6 +249,7 @@ fn explain_wave_member(
             reasons.push(awaited.to_owned());
         }
         reasons.extend(newest.update.state.window_wait_reason(now));
+        reasons.extend(newest.update.state.fetch_failure_reason(now));
         reasons.extend(
             newest
                 .update

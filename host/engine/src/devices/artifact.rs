@@ -1,8 +1,9 @@
 use std::{io, ops::Range, sync::Arc};
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use tidegate_core::{
     firmware::{Artifact, Firmware, Module},
-    id::{DeviceKey, FirmwareId, ModuleId, TenantId, UpdateId},
+    id::{DeviceKey, Digest, FirmwareId, ModuleId, TenantId, UpdateId},
     time::Timestamp,
     update::UpdateStatus,
 };
@@ -126,22 +127,47 @@ impl ArtifactDownload {
         }
     }
 
-    /// Opens a byte range of the file for streaming, in constant memory. What is read counts as fetched.
+    /// Opens a byte range of the file for streaming, in constant memory. What is read counts as fetched. Errors name the
+    /// file, and the update that it is fetched for records them.
     pub async fn open(&self, engine: &Engine, range: Range<u64>) -> Result<ByteStream> {
         let sha256 = self.artifact.hashes.sha256;
         let opened = engine.ports.artifacts.open(sha256, range.clone()).await;
-        let failed = |error: io::Error| Error::internal("open artifact", error);
-        let bytes = opened.map_err(failed)?.ok_or_else(|| {
-            failed(io::Error::new(
-                io::ErrorKind::NotFound,
-                "the artifact store has lost the file",
-            ))
-        })?;
+        let opened = opened.and_then(|bytes| {
+            let lost = "the artifact store has lost the file";
+            bytes.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, lost))
+        });
+        let filename = self.artifact.filename.clone();
+        let unreadable = move |source: io::Error| UnreadableFile {
+            filename: filename.clone(),
+            sha256: Digest(sha256),
+            source,
+        };
+        let bytes = match opened {
+            Ok(bytes) => {
+                bytes.map_err(move |error| io::Error::new(error.kind(), unreadable(error)))
+            }
+            Err(error) => {
+                let error = unreadable(error);
+                if let Some(fetch) = &self.fetch {
+                    fetch.record_failure(&engine.update_writer, engine.now(), &error);
+                }
+                return Err(Error::internal("open artifact", error));
+            }
+        };
         Ok(match &self.fetch {
-            Some(fetch) => fetch.track(engine, &self.artifact, range.start, bytes),
-            None => bytes,
+            Some(fetch) => fetch.track(engine, &self.artifact, range.start, bytes.boxed()),
+            None => bytes.boxed(),
         })
     }
+}
+
+/// A stored file cannot be read. Names it: by its hash it is found in the store, by its name in the firmware.
+#[derive(Debug, thiserror::Error)]
+#[error("{filename} ({sha256})")]
+struct UnreadableFile {
+    filename: String,
+    sha256: Digest,
+    source: io::Error,
 }
 
 /// Why a device may fetch a firmware.

@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     ops::Range,
     pin::Pin,
     sync::Arc,
@@ -11,6 +12,7 @@ use parking_lot::Mutex;
 use tidegate_core::{
     firmware::Artifact,
     id::{DeviceKey, ModuleId, UpdateId},
+    time::Timestamp,
     update::{UpdateEvent, UpdateStatus},
 };
 use tokio::runtime::Handle;
@@ -20,7 +22,7 @@ use super::{
     record::{background_record, record_in_background},
 };
 use crate::{
-    Engine, UpdateWriter,
+    Engine, UpdateWriter, chain,
     file_fetches::UpdateFetch,
     ports::{ByteStream, Clock, DeviceEvent},
 };
@@ -72,6 +74,29 @@ impl FetchedUpdate {
     }
 }
 
+impl FetchedUpdate {
+    /// Records in the background that the server could not read the file.
+    pub(super) fn record_failure(
+        &self,
+        writer: &UpdateWriter,
+        at: Timestamp,
+        error: &(dyn Error + 'static),
+    ) {
+        let reason = chain(error).to_string();
+        let event = DeviceEvent::Update(self.update, UpdateEvent::FetchFailed { reason });
+        // Without a runtime the server is going down.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(background_record(
+                writer,
+                &self.caller,
+                self.device,
+                event,
+                at,
+            ));
+        }
+    }
+}
+
 /// Ends a fetch when it is dropped.
 struct FetchGuard {
     fetch: Arc<Mutex<UpdateFetch>>,
@@ -115,8 +140,18 @@ impl Stream for TrackedBytes {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.bytes.poll_next_unpin(context);
-        if let Poll::Ready(Some(Ok(chunk))) = &next {
-            self.guard.sent.end += chunk.len() as u64;
+        match &next {
+            Poll::Ready(Some(Ok(chunk))) => self.guard.sent.end += chunk.len() as u64,
+            Poll::Ready(Some(Err(error))) => {
+                let FetchGuard {
+                    update,
+                    writer,
+                    clock,
+                    ..
+                } = &self.guard;
+                update.record_failure(writer, clock.now(), error);
+            }
+            _ => {}
         }
         next
     }

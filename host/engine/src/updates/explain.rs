@@ -37,6 +37,7 @@ pub async fn explain_open_updates(
     // The explanation of a campaign covers its updates.
     if row.update.campaign.is_none() {
         reasons.extend(explain_compatibility(&row.update));
+        reasons.extend(row.update.state.fetch_failure_reason(ctx.now));
         reasons.extend(explain_last_report(store, &row).await?);
     }
     let of_device = UpdateFilter {

@@ -1,4 +1,9 @@
+use std::time::Duration;
+
 use serde_json::json;
+use tidegate_captured_log::CapturedLog;
+use tidegate_engine::{Admin, campaigns};
+use tokio::time::timeout;
 
 use crate::{
     raw_http::{get, request},
@@ -71,6 +76,42 @@ async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
         md5.header("content-type"),
         Some("text/plain;charset=US-ASCII")
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_file_is_named_in_the_log_and_in_the_explanation() -> anyhow::Result<()> {
+    let log = CapturedLog::start();
+    let (server, update) = offered().await?;
+    let explain = async || {
+        let ctx = server.ctx::<Admin>();
+        let explained = campaigns::explain(&ctx, server.engine.store(), "dev-1").await?;
+        anyhow::Ok(explained[0].reasons.join("\n"))
+    };
+    assert!(!explain().await?.contains("could not fetch"));
+    server.lose_file().await?;
+    assert_eq!(server.send(get(PATH)).await?.status, 500);
+    let named = "edge 1.bin (sha256:63212cc06daf4b21eff708f872166e580bd6af4287f4a32e01c236f4078b65b8): \
+        the artifact store has lost the file";
+    let logged = log.events("device request failed");
+    assert_eq!(logged[0]["error"], named, "{logged:?}");
+    let recorded = async {
+        // It is recorded in the background.
+        while !explain().await?.contains("could not fetch") {
+            tokio::task::yield_now().await;
+        }
+        explain().await
+    };
+    let reasons = timeout(Duration::from_secs(30), recorded).await??;
+    let expected = format!(
+        "the device could not fetch a file, 0 s ago, because the server could not read it: {named}"
+    );
+    assert!(reasons.contains(&expected), "{reasons}");
+    // The update continues when the file is there again.
+    let polled = server.send(get(BASE)).await?.json();
+    let link = polled["_links"]["deploymentBase"]["href"].as_str();
+    let path = format!("/deploymentBase/{update}?");
+    assert!(link.is_some_and(|link| link.contains(&path)), "{polled}");
     Ok(())
 }
 

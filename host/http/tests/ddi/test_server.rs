@@ -8,12 +8,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::{
     access::AccessSettings,
-    id::TenantId,
+    id::{Digest, TenantId},
     settings::{DdiLinks, TenantSettings},
 };
 use tidegate_engine::{
     Actor, Admin, Authorized, Engine, Ports, ServerCtx, Settings, fingerprint,
-    ports::{NewDevice, NewGateway, NoopObserver},
+    ports::{Artifacts as _, NewDevice, NewGateway, NoopObserver},
     tenants,
 };
 use tidegate_http::{AppState, HttpServer, HttpSettings, Metrics};
@@ -125,6 +125,11 @@ impl TestServer {
 
     pub(crate) async fn send(&self, request: Request) -> anyhow::Result<Response> {
         request.send(self.addr).await
+    }
+
+    /// Deletes the file of all firmware from the artifact store, as a fault of its disk would.
+    pub(crate) async fn lose_file(&self) -> anyhow::Result<()> {
+        Ok(self.artifacts.delete(Digest::of(FILE).0).await?)
     }
 
     /// Changes the tenant's access settings.

@@ -217,6 +217,7 @@ pub(super) fn feedback<'a>(
         }
         UpdateEvent::CancelFeedback(feedback) => Some((Cow::Borrowed(feedback), true)),
         UpdateEvent::Retrieved
+        | UpdateEvent::FetchFailed { .. }
         | UpdateEvent::FetchBegun
         | UpdateEvent::FetchCompleted
         | UpdateEvent::CancelRequested

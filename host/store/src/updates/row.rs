@@ -3,7 +3,7 @@ use tidegate_core::{
     Named as _,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
-    update::{Attempt, Purpose, PurposeName, Update, UpdateError, UpdateState},
+    update::{Attempt, FetchFailure, Purpose, PurposeName, Update, UpdateError, UpdateState},
 };
 
 use super::{compatibility, deadlines::StoredDeadlines};
@@ -17,7 +17,7 @@ pub(crate) fn columns() -> String {
     let options = update_option_columns("u");
     format!(
         "u.id, u.tenant_id, u.device_key, u.firmware_id, u.campaign_id, u.purpose, u.wave, u.weight, u.status, \
-         u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.file_fetch, u.cancel_acknowledged, u.code, u.refusal, u.from_version, u.to_version, \
+         u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.file_fetch, u.cancel_acknowledged, u.code, u.refusal, u.fetch_failed_at, u.fetch_failure, u.from_version, u.to_version, \
          u.from_firmware_id, u.error_code, u.error_message, u.installed_reported, u.created_at, u.started_at, \
          u.completed_at, u.timeout_at, u.ends_at, u.waits_since, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried, u.compatibility, {options}"
     )
@@ -90,6 +90,7 @@ fn state(row: &AnyRow, stopped_ms: i64) -> Result<UpdateState, RowError> {
         fetch: row.parse_optional("file_fetch")?,
         code: code(row)?,
         refusal: row.parse_optional("refusal")?,
+        fetch_failure: fetch_failure(row)?,
         started_at: time("started_at")?,
         completed_at: time("completed_at")?,
         timeout_at: Timestamp(stored.timeout_at),
@@ -107,6 +108,17 @@ fn state(row: &AnyRow, stopped_ms: i64) -> Result<UpdateState, RowError> {
     };
     stored.restore(&mut state, stopped_ms);
     Ok(state)
+}
+
+fn fetch_failure(row: &AnyRow) -> Result<Option<FetchFailure>, RowError> {
+    let at: Option<i64> = row.take("fetch_failed_at")?;
+    at.map(|at| {
+        Ok::<_, RowError>(FetchFailure {
+            at: Timestamp(at),
+            reason: row.take("fetch_failure")?,
+        })
+    })
+    .transpose()
 }
 
 /// Reads `code`.

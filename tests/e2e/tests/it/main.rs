@@ -20,4 +20,5 @@ mod tenants;
 mod third_party;
 mod transfers;
 mod two_servers;
+mod unreadable_files;
 mod zephyr;

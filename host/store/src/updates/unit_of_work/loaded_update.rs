@@ -121,6 +121,8 @@ struct LoadedUpdateJson<'a> {
     cancel_acknowledged: i64,
     code: Option<i32>,
     refusal: Option<&'static str>,
+    fetch_failed_at: Option<i64>,
+    fetch_failure: Option<std::borrow::Cow<'a, str>>,
     error_code: Option<std::borrow::Cow<'a, str>>,
     error_message: Option<std::borrow::Cow<'a, str>>,
     installed_reported: i64,
@@ -151,6 +153,8 @@ impl UpdatableRow for LoadedUpdateJson<'_> {
         ("cancel_acknowledged", ColumnType::Int),
         ("code", ColumnType::Int),
         ("refusal", ColumnType::Text),
+        ("fetch_failed_at", ColumnType::Int),
+        ("fetch_failure", ColumnType::Text),
         ("error_code", ColumnType::Text),
         ("error_message", ColumnType::Text),
         ("installed_reported", ColumnType::Int),
@@ -198,6 +202,11 @@ fn json(loaded: &LoadedUpdate, stopped_ms: i64) -> LoadedUpdateJson<'_> {
         cancel_acknowledged: i64::from(state.cancel_acknowledged),
         code: state.code,
         refusal: state.refusal.map(|refusal| refusal.as_str()),
+        fetch_failed_at: state.fetch_failure.as_ref().map(|failure| failure.at.0),
+        fetch_failure: state
+            .fetch_failure
+            .as_ref()
+            .map(|failure| storable(&failure.reason)),
         error_code: state.error.as_ref().map(|error| storable(&error.code)),
         error_message: state.error.as_ref().map(|error| storable(&error.message)),
         installed_reported: i64::from(state.installed_reported),
