@@ -315,7 +315,9 @@ async fn a_device_that_has_not_polled_for_long_is_overdue_until_it_polls() {
     let poll = async |id: &str| {
         let path = format!("/DEFAULT/controller/v1/{id}");
         let token = format!("TargetToken token-of-16-characters-{id}");
-        let request = axum::http::Request::get(path).header("authorization", token);
+        let request = axum::http::Request::get(path)
+            .header("host", "localhost")
+            .header("authorization", token);
         let request = request.body(axum::body::Body::empty()).expect("a request");
         server.send_request(request).await.expect(200);
     };
