@@ -122,8 +122,8 @@ pub enum DeviceState {
 
 impl Device {
     /// The device's class for plugins, over the attributes that they request.
-    pub fn class(&self, wanted: &[String]) -> ClassKey {
-        let attributes = wanted
+    pub fn class(&self, requested: &[String]) -> ClassKey {
+        let attributes = requested
             .iter()
             .filter_map(|key| Some((key.clone(), self.attributes.get(key)?.clone())));
         ClassKey {

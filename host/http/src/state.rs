@@ -12,10 +12,10 @@ use crate::{
 
 /// The state shared by all handlers. Cloning it must be cheap: each request does so several times.
 #[derive(Clone)]
-pub struct AppState(Arc<Shared>);
+pub struct AppState(Arc<SharedState>);
 
 /// The contents of an [`AppState`].
-pub struct Shared {
+pub struct SharedState {
     /// The engine, which runs the use cases.
     pub engine: Arc<Engine>,
     /// The metrics of `/metrics`; also the engine's observer.
@@ -31,9 +31,9 @@ pub struct Shared {
 }
 
 impl Deref for AppState {
-    type Target = Shared;
+    type Target = SharedState;
 
-    fn deref(&self) -> &Shared {
+    fn deref(&self) -> &SharedState {
         &self.0
     }
 }
@@ -100,7 +100,7 @@ impl HttpSettings {
 impl AppState {
     /// The state of a server. `metrics` must be the engine's observer.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, settings: HttpSettings) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedState {
             request_ids: RequestIds::new(engine.entropy()),
             engine,
             metrics,

@@ -28,7 +28,7 @@ use self::{
 use crate::{
     database_health::{ListenHealth, WriteHealth},
     dialect::Dialect,
-    error::{Failure, failed},
+    error::{DatabaseFailure, failed},
     known_clock::KnownClock,
     migrations,
     time_limits::TimeLimits,
@@ -175,7 +175,7 @@ impl Database {
             Ok(acquired) => acquired,
             Err(error) => {
                 if let TxKind::Write(health) = &kind {
-                    health.failed(Failure::of(&error), &error.to_string());
+                    health.failed(DatabaseFailure::of(&error), &error.to_string());
                 }
                 return Err(failed("get a connection")(error));
             }
@@ -272,7 +272,7 @@ impl Database {
 
     #[cfg(test)]
     fn fail_writes(&self) {
-        self.write_health.failed(Failure::NoSpace, "full");
+        self.write_health.failed(DatabaseFailure::NoSpace, "full");
     }
 
     #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::error::Failure;
+use crate::error::DatabaseFailure;
 
 /// How long writes must not fail before they count as healthy again. A disk that is nearly full takes small writes and
 /// refuses large ones.
@@ -19,13 +19,13 @@ const RECOVERY: Duration = Duration::from_secs(3);
 pub(crate) struct WriteHealth {
     /// Whether `failing` has a value, for a cheap check on the good path.
     is_failing: AtomicBool,
-    failing: Mutex<Option<Failing>>,
+    failing: Mutex<Option<WriteFailures>>,
     /// Whether a task tries to write until that succeeds.
     is_probing: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Failing {
+struct WriteFailures {
     reason: String,
     last_failure: Instant,
     has_succeeded_since: bool,
@@ -33,11 +33,11 @@ struct Failing {
 
 impl WriteHealth {
     /// A write failed, so that another would probably fail too.
-    pub(crate) fn failed(&self, failure: Failure, reason: &str) {
+    pub(crate) fn failed(&self, failure: DatabaseFailure, reason: &str) {
         if !failure.concerns_all_writes() {
             return;
         }
-        *self.failing.lock() = Some(Failing {
+        *self.failing.lock() = Some(WriteFailures {
             reason: reason.to_owned(),
             last_failure: Instant::now(),
             has_succeeded_since: false,
@@ -107,7 +107,7 @@ mod tests {
     async fn writes_are_healthy_again_after_a_success_and_a_time_without_failures() {
         let health = WriteHealth::default();
         assert_eq!(health.unhealthy_reason(), None);
-        health.failed(Failure::NoSpace, "full");
+        health.failed(DatabaseFailure::NoSpace, "full");
         let reason = "the database cannot be written: full";
         assert_eq!(health.unhealthy_reason().as_deref(), Some(reason));
         tokio::time::advance(RECOVERY).await;
@@ -119,14 +119,14 @@ mod tests {
         health.succeeded();
         assert_eq!(health.unhealthy_reason(), None);
 
-        health.failed(Failure::NoSpace, "full");
+        health.failed(DatabaseFailure::NoSpace, "full");
         health.succeeded();
         assert_eq!(
             health.unhealthy_reason().as_deref(),
             Some(reason),
             "it failed just now"
         );
-        health.failed(Failure::Locked, "a row is locked");
+        health.failed(DatabaseFailure::Locked, "a row is locked");
         assert_eq!(
             health.unhealthy_reason().as_deref(),
             Some(reason),

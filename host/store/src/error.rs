@@ -2,7 +2,7 @@ use tidegate_engine::{chain, ports::StoreError};
 
 /// What a failed statement means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub(crate) enum DatabaseFailure {
     /// A unique constraint is violated.
     Conflict,
     /// The disk or the quota of the database is full.
@@ -17,7 +17,7 @@ pub(crate) enum Failure {
     Internal,
 }
 
-impl Failure {
+impl DatabaseFailure {
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         use sqlx::Error;
         match error {
@@ -93,12 +93,16 @@ impl Failure {
 pub(crate) fn failed(context: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| {
         let reason = |error| format!("{context}: {}", chain(error));
-        match Failure::of(&error) {
-            Failure::NoSpace => StoreError::NoSpace(reason(&error)),
-            Failure::Locked => StoreError::Locked(reason(&error)),
-            Failure::Contention | Failure::Unavailable => StoreError::Unavailable(reason(&error)),
-            Failure::Conflict => StoreError::Conflict(format!("{context}: it exists already")),
-            Failure::Internal => {
+        match DatabaseFailure::of(&error) {
+            DatabaseFailure::NoSpace => StoreError::NoSpace(reason(&error)),
+            DatabaseFailure::Locked => StoreError::Locked(reason(&error)),
+            DatabaseFailure::Contention | DatabaseFailure::Unavailable => {
+                StoreError::Unavailable(reason(&error))
+            }
+            DatabaseFailure::Conflict => {
+                StoreError::Conflict(format!("{context}: it exists already"))
+            }
+            DatabaseFailure::Internal => {
                 let source = match error {
                     // sqlx's message contains the message of its source: keep the source only.
                     sqlx::Error::Database(error) => error.into_error(),
@@ -116,7 +120,7 @@ pub(crate) fn conflict(
     message: String,
 ) -> impl FnOnce(sqlx::Error) -> StoreError {
     move |error| {
-        if Failure::of(&error) == Failure::Conflict {
+        if DatabaseFailure::of(&error) == DatabaseFailure::Conflict {
             StoreError::Conflict(message)
         } else {
             failed(context)(error)

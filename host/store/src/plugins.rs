@@ -213,14 +213,14 @@ async fn add_usage(
     usage: &[(Digest, Usage)],
 ) -> Result<(), StoreError> {
     #[derive(Serialize)]
-    struct Row {
+    struct UsageRow {
         digest: String,
         calls: i64,
         failures: i64,
         fuel: i64,
     }
 
-    let rows = usage.iter().map(|(digest, usage)| Row {
+    let rows = usage.iter().map(|(digest, usage)| UsageRow {
         digest: digest.to_string(),
         calls: to_i64(usage.calls),
         failures: to_i64(usage.failures),

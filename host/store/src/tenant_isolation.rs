@@ -21,7 +21,7 @@ use sqlparser::{
 
 use crate::{dialect::Dialect, migrations::MIGRATIONS};
 use source::Piece;
-use statement::Reading;
+use statement::StatementReading;
 
 /// Exceptions, which read or write across tenants: file, part of the text, reason.
 const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
@@ -100,9 +100,9 @@ fn every_reference_carries_the_tenant() {
     for table in tables() {
         let name = table.name.to_string();
         for reference in references(&table) {
-            let is_to = |wanted: &str| {
+            let is_to = |expected: &str| {
                 let columns = reference.referred_columns.iter();
-                columns.into_iter().any(|column| column.value == wanted)
+                columns.into_iter().any(|column| column.value == expected)
             };
             let good = is_shared(&name)
                 || reference.foreign_table.to_string() == "tenants" && is_to("id")
@@ -144,10 +144,10 @@ fn every_statement_is_restricted_to_a_tenant() {
         let source = fs::read_to_string(&file).expect("a source file");
         for text in source::texts(&source).expect("valid Rust") {
             let problem = match statement::read(&text.pieces, &tables) {
-                Reading::Other => continue,
-                Reading::Sql { mentions: 0, .. } => "no table is read".to_owned(),
-                Reading::Sql { unbound, .. } => unbound.join(", "),
-                Reading::Invalid => "no valid SQL".to_owned(),
+                StatementReading::Other => continue,
+                StatementReading::Sql { mentions: 0, .. } => "no table is read".to_owned(),
+                StatementReading::Sql { unbound, .. } => unbound.join(", "),
+                StatementReading::Invalid => "no valid SQL".to_owned(),
             };
             statements += 1;
             if problem.is_empty() {

@@ -238,7 +238,7 @@ impl<'a> StoreFixture<'a> {
         ))
     }
 
-    /// Raises the waves to these levels and admits their devices.
+    /// Raises the waves to these levels and offers their devices updates.
     pub(crate) async fn release(&self, levels: &[u64]) -> anyhow::Result<()> {
         let fence = self.lease().await?;
         let applied = TickOutcome {

@@ -43,8 +43,8 @@ impl CompatibilityPolicy for Latest {
             (None, _) if is_named_by_image(firmware) => check_version(offered, class, config),
             (None, _) => Verdict::incompatible("The firmware names no hardware."),
             (Some(_), None) => Verdict::incompatible("The device reports no hardware model."),
-            (Some(wanted), Some(model)) if wanted != model => Verdict::incompatible(format!(
-                "The hardware is {model}; the firmware is for {wanted}."
+            (Some(required), Some(model)) if required != model => Verdict::incompatible(format!(
+                "The hardware is {model}; the firmware is for {required}."
             )),
             _ => check_version(offered, class, config),
         }

@@ -85,13 +85,13 @@ fn figures(
     vec![
         Figure::new(
             format!("start of a campaign on {many} devices, {kind}: until the first wave is offered"),
-            of(|steps| steps.start + steps.admit),
+            of(|steps| steps.start + steps.offer),
             "s",
         )
         .of_which("selecting, planning and storing", of(|steps| steps.start))
         .of_which(
             format!("offering its {} devices the update", many / 10),
-            of(|steps| steps.admit),
+            of(|steps| steps.offer),
         )
         .below(2.0),
         Figure::new(
@@ -116,7 +116,7 @@ struct StartTimes {
     /// Until the campaign, its waves and their members are stored.
     start: f64,
     /// Until every device of the first wave has its update.
-    admit: f64,
+    offer: f64,
 }
 
 /// An engine without background loops.
@@ -230,7 +230,7 @@ impl EngineFixture {
             if waves.first().is_some_and(|wave| wave.admitted == first) {
                 let steps = StartTimes {
                     start: start.as_secs_f64(),
-                    admit: elapsed.saturating_sub(start).as_secs_f64(),
+                    offer: elapsed.saturating_sub(start).as_secs_f64(),
                 };
                 return Ok((run, steps));
             }

@@ -23,7 +23,7 @@ pub struct Module {
     /// Its files.
     pub files: &'static [File],
     /// Metadata that devices see.
-    pub shown: &'static [(&'static str, &'static str)],
+    pub visible: &'static [(&'static str, &'static str)],
     /// Metadata that devices do not see.
     pub hidden: &'static [(&'static str, &'static str)],
 }
@@ -56,7 +56,7 @@ const OS: Module = Module {
         name: "edge-2.0.0.bin",
         bytes: DIGITS,
     }],
-    shown: &[],
+    visible: &[],
     hidden: &[],
 };
 
@@ -145,7 +145,7 @@ pub(crate) const WITH_METADATA: Bundle = Bundle {
     version: "2.0.0",
     modules: &[Module {
         name: "labelled-os",
-        shown: &[("colour", "green"), ("size", "xl")],
+        visible: &[("colour", "green"), ("size", "xl")],
         hidden: &[("price", "7")],
         ..OS
     }],

@@ -206,7 +206,7 @@ impl Case {
             );
             let modules = bundle.modules;
             add(
-                modules.iter().any(|module| !module.shown.is_empty()),
+                modules.iter().any(|module| !module.visible.is_empty()),
                 Capability::Metadata,
             );
             add(

@@ -72,16 +72,16 @@ impl Check {
                 .cloned())
         };
         match self {
-            Self::Status(wanted) => {
-                let wanted = wanted
+            Self::Status(expected) => {
+                let expected = expected
                     .iter()
                     .map(u16::to_string)
                     .collect::<Vec<_>>()
                     .join(" or ");
                 let found = response.status.as_str();
                 ensure!(
-                    wanted.split(" or ").any(|one| one == found),
-                    "expected status {wanted}"
+                    expected.split(" or ").any(|one| one == found),
+                    "expected status {expected}"
                 );
             }
             Self::Header(name, value) => {

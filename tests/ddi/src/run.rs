@@ -147,31 +147,31 @@ impl CaseRun<'_> {
         match action {
             OperatorAction::Cancel => self.adapter.cancel(std::slice::from_ref(update()?)).await,
             OperatorAction::ForceCancel => self.adapter.force_cancel(update()?).await,
-            OperatorAction::ExpectState(wanted) => {
+            OperatorAction::ExpectState(expected) => {
                 let update = update()?;
                 let mut last = None;
                 let found = wait_until("the update is in the expected state", async || {
                     let state = self.adapter.update_state(update).await?;
                     last = Some(state);
-                    Ok((state == wanted).then_some(()))
+                    Ok((state == expected).then_some(()))
                 });
                 let found = found.await;
-                found.with_context(|| format!("expected {wanted:?}, found {last:?}"))
+                found.with_context(|| format!("expected {expected:?}, found {last:?}"))
             }
-            OperatorAction::ExpectAttributes(wanted) => {
-                let wanted: BTreeMap<String, String> = wanted
+            OperatorAction::ExpectAttributes(expected) => {
+                let expected: BTreeMap<String, String> = expected
                     .iter()
                     .map(|&(key, value)| (key.to_owned(), value.to_owned()))
                     .collect();
                 let (device, mut last) = (&self.prepared.device.id, None);
                 let found = wait_until("the attributes are as expected", async || {
                     let found = self.adapter.attributes(device).await?;
-                    let is_so = found == wanted;
+                    let is_so = found == expected;
                     last = Some(found);
                     Ok(is_so.then_some(()))
                 });
                 let found = found.await;
-                found.with_context(|| format!("expected {wanted:?}, found {last:?}"))
+                found.with_context(|| format!("expected {expected:?}, found {last:?}"))
             }
             OperatorAction::RequestAttributes => {
                 self.adapter

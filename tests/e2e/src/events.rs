@@ -65,10 +65,10 @@ impl Events {
     }
 
     /// All events up to and including the first that matches.
-    pub async fn collect_until(&mut self, wanted: impl Fn(&Event) -> bool) -> Result<Vec<Event>> {
+    pub async fn collect_until(&mut self, is_last: impl Fn(&Event) -> bool) -> Result<Vec<Event>> {
         let mut seen = Vec::new();
         while let Some(event) = self.next().await? {
-            let found = wanted(&event);
+            let found = is_last(&event);
             seen.push(event);
             if found {
                 return Ok(seen);

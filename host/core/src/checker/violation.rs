@@ -43,7 +43,7 @@ pub enum Violation {
     #[error("wave {0} does not exist")]
     UnknownWave(u32),
     /// Two levels for one wave.
-    #[error("the decision admits wave {0} twice")]
+    #[error("the decision has two levels for wave {0}")]
     DuplicateLevel(u32),
     /// More devices than the wave has.
     #[error("wave {wave} has {size} devices; the decision admits {admitted}")]

@@ -33,28 +33,33 @@ pub fn matches(selector: &Selector, facts: &impl FieldValues) -> bool {
 
 fn holds(comparison: &Comparison, operator: Operator, value: &str) -> bool {
     let kind = comparison.kind;
-    let is = |is_right: fn(Ordering) -> bool, wanted: &str| {
-        compare(kind, value, wanted).is_some_and(is_right)
+    let is = |is_right: fn(Ordering) -> bool, expected: &str| {
+        compare(kind, value, expected).is_some_and(is_right)
     };
-    let mut wanted = comparison.values.iter();
+    let mut values = comparison.values.iter();
     match operator {
         Operator::Equal | Operator::In => {
-            wanted.any(|wanted| wanted.matches(value, |wanted| is(Ordering::is_eq, wanted)))
+            values.any(|expected| expected.matches(value, |expected| is(Ordering::is_eq, expected)))
         }
-        Operator::Less => wanted.any(|wanted| is(Ordering::is_lt, &wanted.text())),
-        Operator::LessOrEqual => wanted.any(|wanted| is(Ordering::is_le, &wanted.text())),
-        Operator::Greater => wanted.any(|wanted| is(Ordering::is_gt, &wanted.text())),
-        Operator::GreaterOrEqual => wanted.any(|wanted| is(Ordering::is_ge, &wanted.text())),
+        Operator::Less => values.any(|expected| is(Ordering::is_lt, &expected.text())),
+        Operator::LessOrEqual => values.any(|expected| is(Ordering::is_le, &expected.text())),
+        Operator::Greater => values.any(|expected| is(Ordering::is_gt, &expected.text())),
+        Operator::GreaterOrEqual => values.any(|expected| is(Ordering::is_ge, &expected.text())),
         // Handled as negations in `matches`.
         Operator::NotEqual | Operator::Out => false,
     }
 }
 
-fn compare(kind: FieldKind, value: &str, wanted: &str) -> Option<Ordering> {
+fn compare(kind: FieldKind, value: &str, expected: &str) -> Option<Ordering> {
     match kind {
-        FieldKind::Text | FieldKind::Word(_) => Some(value.cmp(wanted)),
-        FieldKind::Version => Some(sort_key(value).cmp(&sort_key(wanted))),
-        FieldKind::Time => Some(value.parse::<i64>().ok()?.cmp(&wanted.parse::<i64>().ok()?)),
+        FieldKind::Text | FieldKind::Word(_) => Some(value.cmp(expected)),
+        FieldKind::Version => Some(sort_key(value).cmp(&sort_key(expected))),
+        FieldKind::Time => Some(
+            value
+                .parse::<i64>()
+                .ok()?
+                .cmp(&expected.parse::<i64>().ok()?),
+        ),
     }
 }
 

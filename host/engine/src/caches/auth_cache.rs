@@ -31,15 +31,15 @@ pub(crate) struct AuthCache {
     /// Held while a tenant is cached or the epoch changes.
     tenant_lock: Mutex<()>,
     /// All gateways of each tenant.
-    pub(crate) gateways: Cache<TenantId, Cached<Arc<[CachedGateway]>>>,
+    pub(crate) gateways: Cache<TenantId, CacheEntry<Arc<[CachedGateway]>>>,
     /// All authorities of each tenant.
-    pub(crate) authorities: Cache<TenantId, Cached<Arc<[Authority]>>>,
+    pub(crate) authorities: Cache<TenantId, CacheEntry<Arc<[Authority]>>>,
     /// Last uses of gateways since the last flush.
     used: Mutex<HashMap<(TenantId, GatewayId), Timestamp>>,
 }
 
 /// A look-up of a tenant's name.
-type CachedTenant = Cached<Option<Arc<Tenant>>>;
+type CachedTenant = CacheEntry<Option<Arc<Tenant>>>;
 
 /// A gateway with the time of its last recorded use.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct CachedGateway {
 
 /// A value with the time at which it was read from the store.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cached<T> {
+pub(crate) struct CacheEntry<T> {
     pub(crate) value: T,
     pub(crate) read_at: Timestamp,
 }
@@ -164,7 +164,7 @@ impl CachedGateway {
     }
 }
 
-impl<T> Cached<T> {
+impl<T> CacheEntry<T> {
     /// Whether the value is younger than `ttl`. After a clock jump backwards it counts as stale.
     pub(crate) fn is_fresh(&self, now: Timestamp, ttl: Duration) -> bool {
         now >= self.read_at && now.since(self.read_at) < ttl
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_stale_tenant_is_not_cached() {
         let auth_cache = AuthCache::default();
-        let read = |revision| Cached {
+        let read = |revision| CacheEntry {
             value: Some(Arc::new(Tenant {
                 id: TenantId(1),
                 name: "LAB".to_owned(),

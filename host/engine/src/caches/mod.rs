@@ -7,7 +7,7 @@ mod read_model;
 
 use tidegate_core::id::TenantId;
 
-pub(crate) use auth_cache::{Cached, CachedGateway};
+pub(crate) use auth_cache::{CacheEntry, CachedGateway};
 pub(crate) use read_model::CachedOverride;
 
 use auth_cache::AuthCache;

@@ -159,7 +159,7 @@ fn skip_explanation(device: &Device, skip_reason: Option<SkipReason>) -> Option<
         let until = match reason {
             SkipReason::Superseded => "",
             _ => {
-                "; it is admitted as soon as this no longer applies, while the campaign is in progress"
+                "; it is offered its update as soon as this no longer applies, while the campaign is in progress"
             }
         };
         return Some(format!("{}{until}", reason.sentence()));
@@ -181,9 +181,9 @@ fn rollback_skip_explanation(
     campaign: &Campaign,
     skip_reason: Option<SkipReason>,
 ) -> Option<String> {
-    let goes_back = campaign.rollback.is_some() && skip_reason == Some(SkipReason::Pinned);
+    let keeps_firmware = campaign.rollback.is_some() && skip_reason == Some(SkipReason::Pinned);
     let why = "it was pinned when the campaign was rolled back, and keeps the campaign's firmware";
-    goes_back.then(|| why.to_owned())
+    keeps_firmware.then(|| why.to_owned())
 }
 
 fn selected() -> String {
@@ -240,7 +240,7 @@ fn explain_wave_member(
     reasons.extend(explain_advance(wave));
     if let Some(newest) = updates.first() {
         reasons.push(format!(
-            "it was admitted; its newest update is {}",
+            "it was offered an update; its newest update is {}",
             newest.update.state.status.as_str()
         ));
         if newest.update.state.awaits_version() {

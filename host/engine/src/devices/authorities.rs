@@ -4,7 +4,7 @@ use tidegate_core::id::TenantId;
 
 use crate::{
     Engine, Result,
-    caches::Cached,
+    caches::CacheEntry,
     ports::{Authority, StoreError},
 };
 
@@ -29,7 +29,7 @@ pub async fn authorities(engine: &Engine, tenant: TenantId) -> Result<Arc<[Autho
         }
         Err(error) => return Err(error.into()),
     };
-    let cached = Cached {
+    let cached = CacheEntry {
         value: Arc::clone(&value),
         read_at: now,
     };

@@ -6,9 +6,9 @@ use crate::{
     ports::{DeviceEvent, PollView, RecordError, Tenant},
 };
 
-/// The response of DDI's `confirmationBase`.
+/// What a device sees of confirmations: its poll view and auto-confirm.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfirmationBase {
+pub struct ConfirmationState {
     /// The state that a poll shows.
     pub view: PollView,
     /// Who activated auto-confirm, if it is active.
@@ -20,13 +20,13 @@ pub async fn confirmation_base(
     engine: &Engine,
     tenant: &Tenant,
     caller: &Caller,
-) -> crate::Result<ConfirmationBase> {
+) -> crate::Result<ConfirmationState> {
     let view = poll(engine, tenant, caller).await?.view;
     let auto_confirm = engine
         .store()
         .auto_confirm(caller.tenant, view.device)
         .await?;
-    Ok(ConfirmationBase { view, auto_confirm })
+    Ok(ConfirmationState { view, auto_confirm })
 }
 
 /// Activates auto-confirm for the device: waiting and later updates are confirmed. Durable when this returns; an error

@@ -5,7 +5,7 @@ use tidegate_core::id::TenantId;
 
 use crate::{
     Engine, Result,
-    caches::{Cached, CachedGateway},
+    caches::{CacheEntry, CachedGateway},
     ports::{GatewayUse, StoreError},
 };
 
@@ -59,7 +59,7 @@ pub(super) async fn find_gateway_scope(
     let found = find_by_token(&value, token_sha256).map(|found| scope_of(engine, tenant, found));
     engine.caches.auth.gateways.insert(
         tenant,
-        Cached {
+        CacheEntry {
             value,
             read_at: now,
         },

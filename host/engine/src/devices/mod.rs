@@ -26,7 +26,7 @@ pub use artifact::{ArtifactDownload, artifact, module};
 pub use authenticate::{Caller, Credential, authenticate};
 pub use authorities::authorities;
 pub use auto_confirm::{
-    ConfirmationBase, activate_auto_confirm, confirmation_base, deactivate_auto_confirm,
+    ConfirmationState, activate_auto_confirm, confirmation_base, deactivate_auto_confirm,
 };
 pub use deployment::{
     Deployment, check_cancel_action, confirmation, deployment, installed_deployment,

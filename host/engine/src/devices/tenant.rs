@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{Engine, Error, Result, caches::Cached, ports::Tenant, tenants};
+use crate::{Engine, Error, Result, caches::CacheEntry, ports::Tenant, tenants};
 
 /// How long an unknown tenant name is cached. Known tenants stay cached until they change.
 const ABSENT_TTL: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub async fn tenant(engine: &Engine, name: &str) -> Result<Arc<Tenant>> {
         }
         Err(error) => return Err(error),
     };
-    let cached = Cached {
+    let cached = CacheEntry {
         value: value.clone(),
         read_at,
     };

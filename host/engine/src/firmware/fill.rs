@@ -144,10 +144,10 @@ fn stem(filename: &str, version: &str) -> String {
 
 /// The error for an image whose version is not in `SemVer` form: the uploader must give one.
 fn not_semver(version: &str, images: &[NamedImage]) -> UploadError {
-    let mut said_by = images
+    let mut with_version = images
         .iter()
         .filter(|(_, image)| summarize(image).version == Some(version));
-    let filename = said_by
+    let filename = with_version
         .next()
         .map_or("the image", |(file, _)| &*file.filename);
     let message = format!("{filename} has version {version}, which is not SemVer (such as 1.4.0)");

@@ -187,7 +187,7 @@ pub struct ClassVerdict {
 pub struct Wave {
     /// The wave as plugins see it.
     pub report: WaveReport,
-    /// Number of admitted devices, for which an update was created; follows `report.released`.
+    /// Number of devices that were offered an update or skipped; follows `report.released`.
     pub admitted: u64,
     /// Number of failures that an operator accepted.
     pub accepted: u64,

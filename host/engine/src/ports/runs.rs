@@ -67,7 +67,7 @@ pub trait Runs: Send + Sync {
         offer: &Offer,
     ) -> Result<OfferedBatch, StoreError>;
 
-    /// Checks up to `limit` skipped devices whose reason may be gone, and creates updates for those whose reason is
+    /// Checks up to `limit` skipped devices whose reason may no longer apply, and creates updates for those whose reason is
     /// gone. Does nothing under a lost fence, or if the campaign is not in progress.
     async fn offer_skipped_updates(
         &self,

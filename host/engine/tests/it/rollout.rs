@@ -37,7 +37,7 @@ async fn a_campaign_goes_out_wave_by_wave_to_its_end() {
     });
     for admitted in [1, 3, 10] {
         fixture.tick(id).await;
-        // An immediate second tick admits no more devices.
+        // An immediate second tick offers no more updates.
         fixture.tick(id).await;
         assert_eq!(fixture.updates(id).await.len(), admitted);
         fixture.report_result(id, Finished::Success).await;

@@ -43,8 +43,8 @@ pub(super) async fn base(
     let waiting = waiting.filter(|open| open.status == UpdateStatus::WaitingConfirmation);
     let is_active = base.auto_confirm.is_some();
     let link = |resource| Some(device.links.to(resource));
-    representation.respond(&ConfirmationBase {
-        auto_confirm: AutoConfirmBody::new(base.auto_confirm.as_ref()),
+    representation.respond(&ConfirmationBaseMessage {
+        auto_confirm: AutoConfirmMessage::new(base.auto_confirm.as_ref()),
         links: ConfirmationLinks {
             activate_auto_confirm: link(Resource::ActivateAutoConfirm).filter(|_| !is_active),
             deactivate_auto_confirm: link(Resource::DeactivateAutoConfirm).filter(|_| is_active),
@@ -118,15 +118,15 @@ fn check_length(field: &str, text: Option<&str>, max_chars: usize) -> Result<(),
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ConfirmationBase<'a> {
-    auto_confirm: AutoConfirmBody<'a>,
+struct ConfirmationBaseMessage<'a> {
+    auto_confirm: AutoConfirmMessage<'a>,
     #[serde(rename = "_links")]
     links: ConfirmationLinks<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AutoConfirmBody<'a> {
+struct AutoConfirmMessage<'a> {
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     initiator: Option<&'a str>,
@@ -136,7 +136,7 @@ struct AutoConfirmBody<'a> {
     activated_at: i64,
 }
 
-impl<'a> AutoConfirmBody<'a> {
+impl<'a> AutoConfirmMessage<'a> {
     fn new(auto_confirm: Option<&'a AutoConfirm>) -> Self {
         Self {
             active: auto_confirm.is_some(),

@@ -22,7 +22,7 @@ pub(super) async fn on_deployment(
     device: DeviceAuth,
     State(state): State<AppState>,
     UpdateParam(update): UpdateParam,
-    Body(body): Body<FeedbackBody>,
+    Body(body): Body<FeedbackMessage>,
 ) -> Result<Response, DdiError> {
     let feedback = body.try_into()?;
     devices::record_feedback(&state.engine, &device.caller, update, feedback).await?;
@@ -34,7 +34,7 @@ pub(super) async fn on_cancel(
     device: DeviceAuth,
     State(state): State<AppState>,
     UpdateParam(update): UpdateParam,
-    Body(body): Body<FeedbackBody>,
+    Body(body): Body<FeedbackMessage>,
 ) -> Result<Response, DdiError> {
     let feedback = body.try_into()?;
     devices::record_cancel_feedback(&state.engine, &device.caller, update, feedback).await?;
@@ -43,37 +43,37 @@ pub(super) async fn on_cancel(
 
 /// `id` and `time`, which older clients send, are ignored.
 #[derive(Debug, Deserialize)]
-pub(super) struct FeedbackBody {
+pub(super) struct FeedbackMessage {
     timestamp: Option<Scalar>,
-    status: StatusBody,
+    status: StatusMessage,
 }
 
 #[derive(Debug, Deserialize)]
-struct StatusBody {
+struct StatusMessage {
     execution: String,
-    result: ResultBody,
+    result: ResultMessage,
     code: Option<Scalar>,
     #[serde(default, deserialize_with = "texts")]
     details: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct ResultBody {
+struct ResultMessage {
     finished: String,
-    progress: Option<ProgressBody>,
+    progress: Option<ProgressMessage>,
 }
 
 #[derive(Debug, Deserialize)]
-struct ProgressBody {
+struct ProgressMessage {
     cnt: Option<Scalar>,
     of: Option<Scalar>,
 }
 
-impl TryFrom<FeedbackBody> for Feedback {
+impl TryFrom<FeedbackMessage> for Feedback {
     type Error = DdiError;
 
-    fn try_from(body: FeedbackBody) -> Result<Self, DdiError> {
-        let FeedbackBody { timestamp, status } = body;
+    fn try_from(body: FeedbackMessage) -> Result<Self, DdiError> {
+        let FeedbackMessage { timestamp, status } = body;
         let execution: Option<Execution> = status.execution.parse().ok();
         let execution = execution
             .filter(|execution| !execution.is_confirmation())
@@ -97,7 +97,7 @@ impl TryFrom<FeedbackBody> for Feedback {
                 .result
                 .progress
                 .as_ref()
-                .and_then(ProgressBody::parse),
+                .and_then(ProgressMessage::parse),
             code: parse_code(status.code.as_ref())?,
             messages: status.details,
             cut: false,
@@ -105,7 +105,7 @@ impl TryFrom<FeedbackBody> for Feedback {
     }
 }
 
-impl ProgressBody {
+impl ProgressMessage {
     /// None unless both numbers are valid.
     fn parse(&self) -> Option<(u32, u32)> {
         let number = |part: &Option<Scalar>| u32::try_from(part.as_ref()?.number()?).ok();
@@ -139,7 +139,7 @@ mod tests {
         ciborium::into_writer(body, &mut cbor).expect("writes");
         let decode = |encoding: Encoding, bytes: &[u8]| {
             encoding
-                .decode::<FeedbackBody>(bytes)
+                .decode::<FeedbackMessage>(bytes)
                 .and_then(Feedback::try_from)
         };
         let from_json = decode(Encoding::Json, body.to_string().as_bytes());
@@ -249,17 +249,17 @@ mod tests {
             assert!(matches!(read(&body), Err(DdiError::Malformed(_))), "{body}");
         }
         for bytes in [&b""[..], b"{", b"\xff", b"{} {}"] {
-            assert!(Encoding::Json.decode::<FeedbackBody>(bytes).is_err());
+            assert!(Encoding::Json.decode::<FeedbackMessage>(bytes).is_err());
         }
         let nested = "[".repeat(100_000);
         assert!(
             Encoding::Json
-                .decode::<FeedbackBody>(nested.as_bytes())
+                .decode::<FeedbackMessage>(nested.as_bytes())
                 .is_err()
         );
         assert!(
             Encoding::Cbor
-                .decode::<FeedbackBody>(&b"\x9f".repeat(100_000))
+                .decode::<FeedbackMessage>(&b"\x9f".repeat(100_000))
                 .is_err()
         );
         // A string whose length prefix exceeds the body.
@@ -268,7 +268,7 @@ mod tests {
         ];
         assert!(
             Encoding::Cbor
-                .decode::<FeedbackBody>(&false_length)
+                .decode::<FeedbackMessage>(&false_length)
                 .is_err()
         );
     }
@@ -277,7 +277,7 @@ mod tests {
     fn fuzz_feedback() {
         bolero::check!(name = "feedback").for_each(|bytes: &[u8]| {
             for encoding in [Encoding::Json, Encoding::Cbor] {
-                let body = encoding.decode::<FeedbackBody>(bytes);
+                let body = encoding.decode::<FeedbackMessage>(bytes);
                 let _ = body.and_then(Feedback::try_from);
             }
         });

@@ -68,13 +68,13 @@ impl Visitor<'_> for ScalarVisitor {
 pub(super) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Texts {
+    enum TextOrList {
         Many(Vec<Option<Scalar>>),
         One(Option<Scalar>),
     }
-    let texts = match Texts::deserialize(deserializer)? {
-        Texts::Many(texts) => texts,
-        Texts::One(text) => vec![text],
+    let texts = match TextOrList::deserialize(deserializer)? {
+        TextOrList::Many(texts) => texts,
+        TextOrList::One(text) => vec![text],
     };
     Ok(texts.into_iter().flatten().map(Scalar::into_text).collect())
 }

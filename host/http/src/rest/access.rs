@@ -55,18 +55,18 @@ async fn context(parts: &mut Parts, state: &AppState) -> Result<Ctx> {
 
 /// The context of a request that is already authenticated.
 #[derive(Clone)]
-struct Authenticated(Ctx);
+struct RequestCaller(Ctx);
 
 /// The context, if the request is already authenticated.
 pub(super) fn authenticated(extensions: &Extensions) -> Option<Ctx> {
-    let Authenticated(ctx) = extensions.get()?;
+    let RequestCaller(ctx) = extensions.get()?;
     Some(ctx.clone())
 }
 
 /// Authenticates a request. Middlewares and extractors that follow reuse the result.
 pub(super) async fn pre_authenticate(parts: &mut Parts, state: &AppState) -> Result<Ctx> {
     let ctx = authenticate_and_limit(parts, state).await?;
-    parts.extensions.insert(Authenticated(ctx.clone()));
+    parts.extensions.insert(RequestCaller(ctx.clone()));
     Ok(ctx)
 }
 

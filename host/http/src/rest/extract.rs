@@ -38,7 +38,7 @@ pub(crate) fn parse_id<T: FromStr>(what: &'static str, text: &str) -> Result<T> 
 }
 
 /// The result of decoding a value once. Paths are JSON pointers.
-pub(super) struct Attempt<T, E> {
+pub(super) struct DecodeAttempt<T, E> {
     /// The value, or the first error with the path of the field that is invalid or missing.
     pub(super) result: Result<T, (String, E)>,
     /// The unknown fields, as far as the value was decoded.
@@ -46,7 +46,7 @@ pub(super) struct Attempt<T, E> {
 }
 
 /// Decodes a value.
-pub(super) fn decode<'de, T, D>(deserializer: D) -> Attempt<T, D::Error>
+pub(super) fn decode<'de, T, D>(deserializer: D) -> DecodeAttempt<T, D::Error>
 where
     T: DeserializeOwned,
     D: Deserializer<'de>,
@@ -69,7 +69,7 @@ where
         }
         (path, error)
     });
-    Attempt { result, unknown }
+    DecodeAttempt { result, unknown }
 }
 
 /// 422 that names all fields that cannot be decoded, are unknown or break a rule. The code is that of the first kind.

@@ -174,7 +174,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::rest::decode::FromJson as _;
+    use crate::rest::from_json::FromJson as _;
 
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "deserialized only")]

@@ -4,7 +4,6 @@
 mod access;
 mod authorities;
 mod campaigns;
-mod decode;
 mod deny_unknown;
 mod dev_token;
 mod devices;
@@ -13,6 +12,7 @@ mod enum_field;
 mod event_stream;
 mod extract;
 mod firmware;
+mod from_json;
 mod gateways;
 mod idempotency;
 mod json;

@@ -9,7 +9,7 @@ use tidegate_core::plugin::FieldError;
 use tidegate_engine::ports::PageRequest;
 use utoipa::IntoParams;
 
-use super::extract::{Attempt, decode, decode_problem};
+use super::extract::{DecodeAttempt, decode, decode_problem};
 use crate::{
     AppState,
     problem::{Problem, Result},
@@ -64,7 +64,7 @@ fn parse<T: Query>(query: &str) -> Result<T::Params> {
     let mut valid = Cow::Borrowed(query);
     loop {
         let pairs = form_urlencoded::parse(valid.as_bytes());
-        let Attempt { result, unknown } =
+        let DecodeAttempt { result, unknown } =
             decode::<T, _>(serde_urlencoded::Deserializer::new(pairs));
         let unknown: Vec<_> = unknown.iter().map(|path| parameter_name(path)).collect();
         let (path, error) = match result {

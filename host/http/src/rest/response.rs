@@ -81,13 +81,13 @@ pub(crate) fn percent(part: u64, total: u64) -> f64 {
 }
 
 /// 201 with `Location`.
-pub(crate) struct Created<T> {
+pub(crate) struct CreatedResponse<T> {
     /// The path under `/api/v1`.
     pub(crate) location: String,
     pub(crate) body: T,
 }
 
-impl<T: Serialize> IntoResponse for Created<T> {
+impl<T: Serialize> IntoResponse for CreatedResponse<T> {
     fn into_response(self) -> Response {
         let mut response = (StatusCode::CREATED, Json(self.body)).into_response();
         let headers = response.headers_mut();

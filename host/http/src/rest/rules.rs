@@ -5,7 +5,7 @@ use std::future::Future;
 use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Ctx, Engine};
 
-use super::decode::{FromJson, is_below};
+use super::from_json::{FromJson, is_below};
 use crate::problem::Result;
 
 /// What a rule may read besides the body.

@@ -25,9 +25,9 @@ const TARGET: &str = "sqlx::query";
 const CONTROL: [&str; 5] = ["BEGIN", "COMMIT", "ROLLBACK", "PRAGMA", "SET "];
 
 /// Open recordings by the id of their span.
-static RECORDINGS: Mutex<Option<HashMap<u64, Recording>>> = Mutex::new(None);
+static RECORDINGS: Mutex<Option<HashMap<u64, StatementRecording>>> = Mutex::new(None);
 
-struct Recording {
+struct StatementRecording {
     statements: Vec<String>,
     finished: oneshot::Sender<Vec<String>>,
 }
@@ -47,7 +47,7 @@ pub(crate) async fn record_statements<T>(future: impl Future<Output = T>) -> (T,
     let span = tracing::debug_span!(parent: None, SPAN);
     let id = span.id().expect("the span is enabled").into_u64();
     let (finished, statements) = oneshot::channel();
-    let recording = Recording {
+    let recording = StatementRecording {
         statements: Vec::new(),
         finished,
     };
@@ -56,7 +56,7 @@ pub(crate) async fn record_statements<T>(future: impl Future<Output = T>) -> (T,
     (output, statements.await.expect("the span is closed"))
 }
 
-fn with_recordings<T>(change: impl FnOnce(&mut HashMap<u64, Recording>) -> T) -> T {
+fn with_recordings<T>(change: impl FnOnce(&mut HashMap<u64, StatementRecording>) -> T) -> T {
     let mut recordings = RECORDINGS.lock();
     change(recordings.get_or_insert_default())
 }

@@ -42,7 +42,10 @@ async fn reads_take_as_many_statements_for_many_rows_as_for_few_on_postgres() {
 }
 
 async fn check(few: &TestServer, many: &TestServer) {
-    let (few, many) = (Filled::new(few, FEW).await, Filled::new(many, MANY).await);
+    let (few, many) = (
+        FilledTenant::new(few, FEW).await,
+        FilledTenant::new(many, MANY).await,
+    );
     let mut lists = 0;
     for (path, operation) in json_reads() {
         let (short, statements_of_few) = few.read(&path).await;
@@ -152,7 +155,7 @@ fn json_reads() -> Vec<(String, String)> {
 }
 
 /// A server with this many rows in every list.
-struct Filled<'a> {
+struct FilledTenant<'a> {
     server: &'a TestServer,
     campaign: i64,
     firmware: i64,
@@ -160,7 +163,7 @@ struct Filled<'a> {
     revision: String,
 }
 
-impl<'a> Filled<'a> {
+impl<'a> FilledTenant<'a> {
     async fn new(server: &'a TestServer, rows: u64) -> Self {
         let mut token = String::new();
         for n in 0..rows {

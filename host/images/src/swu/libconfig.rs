@@ -208,10 +208,10 @@ impl Parser<'_> {
         Some(next)
     }
 
-    fn take(&mut self, wanted: char) -> bool {
-        let has = self.rest().starts_with(wanted);
+    fn take(&mut self, expected: char) -> bool {
+        let has = self.rest().starts_with(expected);
         if has {
-            self.at += wanted.len_utf8();
+            self.at += expected.len_utf8();
         }
         has
     }

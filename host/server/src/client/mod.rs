@@ -54,15 +54,15 @@ pub(crate) struct Remote {
 
 /// The server is unreachable or closed the connection.
 #[derive(Debug)]
-pub(crate) struct Unreachable;
+pub(crate) struct ConnectionError;
 
-impl std::fmt::Display for Unreachable {
+impl std::fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("the server cannot be reached")
     }
 }
 
-impl std::error::Error for Unreachable {}
+impl std::error::Error for ConnectionError {}
 
 /// A client of one server.
 #[derive(Debug, Clone)]
@@ -151,7 +151,7 @@ fn is_bearer_token(key: &str) -> bool {
 }
 
 async fn json(request: RequestBuilder) -> Result<Value> {
-    let text = send(request).await?.text().await.context(Unreachable)?;
+    let text = send(request).await?.text().await.context(ConnectionError)?;
     if text.is_empty() {
         return Ok(Value::Null);
     }
@@ -160,7 +160,7 @@ async fn json(request: RequestBuilder) -> Result<Value> {
 
 /// Sends a request; an unsuccessful response becomes a [`Problem`].
 async fn send(request: RequestBuilder) -> Result<Response> {
-    let response = request.send().await.context(Unreachable)?;
+    let response = request.send().await.context(ConnectionError)?;
     if response.status().is_success() {
         return Ok(response);
     }
@@ -169,7 +169,7 @@ async fn send(request: RequestBuilder) -> Result<Response> {
         .headers()
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
-    let body = response.text().await.context(Unreachable)?;
+    let body = response.text().await.context(ConnectionError)?;
     Err(Problem::read(status, is_json, &body).into())
 }
 

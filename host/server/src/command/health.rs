@@ -5,7 +5,7 @@ use clap::Args;
 use reqwest::Url;
 
 use super::print;
-use crate::client::Unreachable;
+use crate::client::ConnectionError;
 
 /// A readiness probe for container runtimes; the result is the exit code.
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ impl Health {
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(3))
             .build()?;
-        let answer = http.get(url).send().await.context(Unreachable)?;
+        let answer = http.get(url).send().await.context(ConnectionError)?;
         let status = answer.status();
         if !status.is_success() {
             bail!(

@@ -29,7 +29,7 @@ use clap::{
 };
 use strum::VariantNames;
 
-use crate::client::Unreachable;
+use crate::client::ConnectionError;
 
 /// Rolls software out to fleets of devices, as sandboxed plugins decide.
 #[derive(Debug, Parser)]
@@ -90,7 +90,7 @@ impl Cli {
 pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     // The exit code reports the failure too if stderr cannot be written.
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
-    ExitCode::from(if error.is::<Unreachable>() { 3 } else { 1 })
+    ExitCode::from(if error.is::<ConnectionError>() { 3 } else { 1 })
 }
 
 impl Command {

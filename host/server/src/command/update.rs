@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     PageArgs, listing, show,
-    update_log::{Until, follow, lines},
-    update_options::RetryOptions,
+    update_log::{FollowEnd, follow, lines},
+    update_options::RetryFlags,
     update_view::{UPDATES, details},
 };
 use crate::client::{Remote, RestClient, segment};
@@ -48,7 +48,7 @@ enum Command {
         /// Id of the update
         id: i32,
         #[command(flatten)]
-        options: RetryOptions,
+        options: RetryFlags,
     },
     /// Show the log of an update
     Log {
@@ -102,7 +102,7 @@ impl Update {
                 show(&rest, &update, details);
             }
             Command::Log { id, follow: true } => {
-                follow(&rest, &format!("updates/{id}/log"), Until::UpdateEnds).await?;
+                follow(&rest, &format!("updates/{id}/log"), FollowEnd::UpdateEnds).await?;
             }
             Command::Log { id, .. } => {
                 let log = rest.get(&format!("updates/{id}/log"), &[]).await?;

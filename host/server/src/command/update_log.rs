@@ -30,19 +30,19 @@ fn line(line: &Value) -> String {
 
 /// When to stop following a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Until {
+pub(super) enum FollowEnd {
     UpdateEnds,
     /// The user interrupts it.
     Stopped,
 }
 
 /// Prints lines as they arrive. The server ends every stream after a while, so an ended stream is resumed.
-pub(super) async fn follow(rest: &RestClient, path: &str, until: Until) -> Result<()> {
+pub(super) async fn follow(rest: &RestClient, path: &str, until: FollowEnd) -> Result<()> {
     let mut last = None;
     loop {
         let answer = rest.events(path, last.as_deref()).await?;
         let ended = show_events(rest, answer, &mut last).await;
-        if ended && until == Until::UpdateEnds {
+        if ended && until == FollowEnd::UpdateEnds {
             return Ok(());
         }
         tokio::time::sleep(RECONNECT_DELAY).await;

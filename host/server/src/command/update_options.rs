@@ -20,7 +20,7 @@ pub(super) const OPTION_ROWS: &[(&str, &str)] = &[
 ];
 
 #[derive(Debug, Args)]
-pub(super) struct UpdateOptions {
+pub(super) struct UpdateFlags {
     /// Total timeout of an update, from offer to end: 5 to 1440
     #[arg(long, visible_alias = "timeout", value_name = "MINUTES")]
     timeout_minutes: Option<u64>,
@@ -33,7 +33,7 @@ pub(super) struct UpdateOptions {
     #[command(flatten)]
     window: Window,
     #[command(flatten)]
-    retry: RetryOptions,
+    retry: RetryFlags,
     /// Update type
     #[arg(long, value_name = "TYPE", value_parser = enum_value::<UpdateTypeName>())]
     update_type: Option<UpdateTypeName>,
@@ -62,7 +62,7 @@ pub(super) struct UpdateOptions {
 
 /// The options that a retry may change.
 #[derive(Debug, Args)]
-pub(super) struct RetryOptions {
+pub(super) struct RetryFlags {
     /// How often an update is retried after a failure or timeout: 0 to 10
     #[arg(long, value_name = "N")]
     max_retries: Option<u64>,
@@ -74,7 +74,7 @@ pub(super) struct RetryOptions {
     note: Option<String>,
 }
 
-impl UpdateOptions {
+impl UpdateFlags {
     /// Sets the fields of a request body for which a flag is given.
     pub(super) fn set(&self, body: &mut Map<String, Value>) {
         let fields = [
@@ -108,7 +108,7 @@ impl UpdateOptions {
     }
 }
 
-impl RetryOptions {
+impl RetryFlags {
     /// Sets the fields of a request body for which a flag is given.
     pub(super) fn set(&self, body: &mut Map<String, Value>) {
         let fields = [
@@ -138,7 +138,7 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Line {
         #[command(flatten)]
-        options: UpdateOptions,
+        options: UpdateFlags,
     }
 
     #[test]

@@ -118,9 +118,9 @@ mod tests {
     }
 
     /// Waits for a signal at its first line.
-    struct Stuck(mpsc::Receiver<()>);
+    struct BlockedWriter(mpsc::Receiver<()>);
 
-    impl Write for Stuck {
+    impl Write for BlockedWriter {
         fn write(&mut self, line: &[u8]) -> io::Result<usize> {
             // An error is the end of the test.
             let _ = self.0.recv();
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_destination_that_hangs_delays_no_writer() {
         let (release, hang) = mpsc::channel();
-        let (mut writer, output) = LogOutput::start(Stuck(hang));
+        let (mut writer, output) = LogOutput::start(BlockedWriter(hang));
         let more = 10;
         for _ in 0..MAX_WAITING_LINES + more {
             writer.write_all(b"line\n").expect("a queue accepts lines");

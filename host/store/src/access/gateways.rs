@@ -106,7 +106,7 @@ pub(crate) async fn delete(
 /// Records when gateways were last used; a later time is kept.
 pub(crate) async fn record_use(database: &Database, used: &[GatewayUse]) -> Result<(), StoreError> {
     #[derive(Serialize)]
-    struct Row {
+    struct GatewayUseRow {
         tenant_id: i64,
         id: i64,
         at: i64,
@@ -114,7 +114,7 @@ pub(crate) async fn record_use(database: &Database, used: &[GatewayUse]) -> Resu
 
     let mut rows: Vec<_> = used
         .iter()
-        .map(|used| Row {
+        .map(|used| GatewayUseRow {
             tenant_id: used.tenant.0,
             id: used.gateway.0,
             at: used.at.0,

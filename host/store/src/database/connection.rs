@@ -21,7 +21,7 @@ use sqlx::{
 use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
-use crate::error::Failure;
+use crate::error::DatabaseFailure;
 
 /// Maximum time to roll back, to return a connection to its pool, or to close it.
 const CLEANUP_LIMIT: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ pub(crate) struct BoundedConnection {
 #[derive(Debug, Default)]
 struct ConnectionState {
     /// The first failure after which the connection must be closed.
-    failure: Option<(Failure, String)>,
+    failure: Option<(DatabaseFailure, String)>,
 }
 
 /// Counts a connection as used by a transaction, until it is back in its pool or closed.
@@ -93,7 +93,7 @@ impl BoundedConnection {
     }
 
     /// The failure that broke the connection.
-    pub(super) fn failure(&self) -> Option<&(Failure, String)> {
+    pub(super) fn failure(&self) -> Option<&(DatabaseFailure, String)> {
         self.state.failure.as_ref()
     }
 
@@ -138,7 +138,7 @@ impl ConnectionState {
 
     fn finish<T>(&mut self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result
-            && Failure::of(error).breaks_connection()
+            && DatabaseFailure::of(error).breaks_connection()
         {
             self.fail(error);
         }
@@ -148,7 +148,7 @@ impl ConnectionState {
     fn fail(&mut self, error: &sqlx::Error) {
         if self.failure.is_none() {
             self.failure = Some((
-                Failure::of(error),
+                DatabaseFailure::of(error),
                 tidegate_engine::chain(error).to_string(),
             ));
         }

@@ -15,5 +15,5 @@ mod well_known_attributes;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use register::{Registration, RegistrationBatch};
+pub(crate) use register::{DeviceRegistration, RegistrationBatch};
 pub(crate) use well_known_attributes::WellKnownAttributes;

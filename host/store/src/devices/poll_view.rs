@@ -80,12 +80,12 @@ pub(super) async fn poll_views(
         ("tenant_id", ColumnType::Int),
         ("device_id", ColumnType::Text),
     ];
-    let wanted_rows = tx.dialect().json_rows("wanted", "$1", &columns);
+    let requested_rows = tx.dialect().json_rows("requested", "$1", &columns);
     // A cross join makes SQLite join in this order, instead of scanning all devices.
     let sql = format!(
-        "SELECT {COLUMNS} FROM {wanted_rows} CROSS JOIN devices d \
+        "SELECT {COLUMNS} FROM {requested_rows} CROSS JOIN devices d \
          LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {} \
-         WHERE d.tenant_id = wanted.tenant_id AND d.device_id = wanted.device_id",
+         WHERE d.tenant_id = requested.tenant_id AND d.device_id = requested.device_id",
         visible_update()
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))

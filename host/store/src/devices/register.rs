@@ -17,14 +17,14 @@ use crate::{
 };
 
 /// The registration of a device that polled.
-pub(crate) struct Registration {
+pub(crate) struct DeviceRegistration {
     tenant: TenantId,
     device_id: String,
     enrolment: Enrolment,
     now: Timestamp,
 }
 
-impl Registration {
+impl DeviceRegistration {
     pub(crate) fn new(
         tenant: TenantId,
         device_id: &str,
@@ -64,16 +64,16 @@ const COLUMNS: [(&str, ColumnType); 5] = [
 ];
 
 /// The first registration of each device.
-type FirstByDevice<'a> = BTreeMap<(TenantId, &'a str), &'a Registration>;
+type FirstByDevice<'a> = BTreeMap<(TenantId, &'a str), &'a DeviceRegistration>;
 
 impl Batch for RegistrationBatch {
-    type Item = Registration;
+    type Item = DeviceRegistration;
     type Output = PollView;
     const NAME: &'static str = "registrations";
 
     async fn write(
         &self,
-        items: &[Registration],
+        items: &[DeviceRegistration],
         lock_wait: LockWait,
     ) -> Result<Vec<PollView>, StoreError> {
         // Duplicates are removed, and a fixed order prevents deadlocks between servers that register the same

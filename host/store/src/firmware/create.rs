@@ -156,7 +156,7 @@ async fn insert_module(
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct ArtifactRow<'a> {
     position: usize,
     filename: Cow<'a, str>,
     size: i64,
@@ -177,7 +177,7 @@ async fn insert_artifacts(
     let rows = artifacts
         .iter()
         .enumerate()
-        .map(|(position, artifact)| Row {
+        .map(|(position, artifact)| ArtifactRow {
             position,
             filename: storable(&artifact.filename),
             size: to_i64(artifact.size),

@@ -54,23 +54,23 @@ pub(crate) async fn list(
 
 fn matching(dialect: Dialect, filter: &FirmwareFilter, parameters: &mut Parameters) -> String {
     let mut all = vec!["f.deleted_at IS NULL".to_owned()];
-    for (column, wanted) in [
+    for (column, value) in [
         ("device_model", &filter.device_model),
         ("manufacturer", &filter.manufacturer),
         ("version", &filter.version),
     ] {
-        if let Some(wanted) = wanted {
-            let wanted = parameters.bind(storable(wanted).into_owned());
-            all.push(format!("f.{column} = {wanted}"));
+        if let Some(value) = value {
+            let value = parameters.bind(storable(value).into_owned());
+            all.push(format!("f.{column} = {value}"));
         }
     }
-    for (column, wanted) in [
+    for (column, value) in [
         ("is_beta", filter.is_beta),
         ("is_security_update", filter.is_security_update),
     ] {
-        if let Some(wanted) = wanted {
-            let wanted = parameters.bind(i32::from(wanted));
-            all.push(format!("f.{column} = {wanted}"));
+        if let Some(value) = value {
+            let value = parameters.bind(i32::from(value));
+            all.push(format!("f.{column} = {value}"));
         }
     }
     if let Some(tag) = &filter.tag {

@@ -24,7 +24,7 @@ use crate::{
 const ANY: &str = "";
 
 #[derive(Serialize)]
-struct Row {
+struct ModelRow {
     model: String,
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn insert(
         .models
         .iter()
         .map(|model| storable(model).into_owned());
-    let rows: Vec<_> = models.chain(any).map(|model| Row { model }).collect();
+    let rows: Vec<_> = models.chain(any).map(|model| ModelRow { model }).collect();
     if rows.is_empty() {
         return Ok(());
     }
@@ -83,9 +83,9 @@ pub(super) async fn delete(
 pub(crate) async fn candidates(
     database: &Database,
     tenant: TenantId,
-    wanted: &CandidateFilter,
+    filter: &CandidateFilter,
 ) -> Result<Vec<Firmware>, StoreError> {
-    let mut search = Search::new(tenant, wanted);
+    let mut search = Search::new(tenant, filter);
     let releases = search.for_model(1);
     search.fetch(database, &releases).await
 }
@@ -94,9 +94,9 @@ pub(crate) async fn candidates(
 pub(crate) async fn excluded_candidates(
     database: &Database,
     tenant: TenantId,
-    wanted: &CandidateFilter,
+    filter: &CandidateFilter,
 ) -> Result<Vec<Firmware>, StoreError> {
-    let mut search = Search::new(tenant, wanted);
+    let mut search = Search::new(tenant, filter);
     let betas = search.for_model(0);
     let names_no_model = search.names_no_model();
     let either = format!("({betas} OR ({names_no_model}))");
@@ -106,18 +106,18 @@ pub(crate) async fn excluded_candidates(
 /// A statement under construction: conditions on a firmware `f` and their parameters.
 struct Search<'a> {
     tenant: TenantId,
-    wanted: &'a CandidateFilter,
+    filter: &'a CandidateFilter,
     /// The placeholder of the tenant.
     of_tenant: String,
     parameters: Parameters,
 }
 
 impl<'a> Search<'a> {
-    fn new(tenant: TenantId, wanted: &'a CandidateFilter) -> Self {
+    fn new(tenant: TenantId, filter: &'a CandidateFilter) -> Self {
         let mut parameters = Parameters::default();
         Self {
             tenant,
-            wanted,
+            filter,
             of_tenant: parameters.bind(tenant.0),
             parameters,
         }
@@ -125,7 +125,7 @@ impl<'a> Search<'a> {
 
     /// The firmware supports the model.
     fn for_model(&mut self, is_release: i32) -> String {
-        let model = storable(&self.wanted.model).into_owned();
+        let model = storable(&self.filter.model).into_owned();
         let model = self.parameters.bind(model);
         let range = self.range("m.version_key", "m.firmware_id");
         let of_tenant = &self.of_tenant;
@@ -145,11 +145,11 @@ impl<'a> Search<'a> {
     }
 
     fn range(&mut self, key: &str, id: &str) -> String {
-        let at_least = self.wanted.at_least.as_ref().map(|lowest| {
+        let at_least = self.filter.at_least.as_ref().map(|lowest| {
             let lowest = self.parameters.bind(storable(lowest).into_owned());
             format!(" AND {key} >= {lowest}")
         });
-        let after = self.wanted.after.as_ref().map(|(last, last_id)| {
+        let after = self.filter.after.as_ref().map(|(last, last_id)| {
             let last = self.parameters.bind(storable(last).into_owned());
             let last_id = self.parameters.bind(last_id.0);
             format!(" AND ({key} < {last} OR ({key} = {last} AND {id} < {last_id}))")
@@ -163,7 +163,7 @@ impl<'a> Search<'a> {
         database: &Database,
         which: &str,
     ) -> Result<Vec<Firmware>, StoreError> {
-        let limit = self.parameters.bind(i64::from(self.wanted.limit));
+        let limit = self.parameters.bind(i64::from(self.filter.limit));
         let of_tenant = &self.of_tenant;
         let sql = format!(
             "SELECT {COLUMNS} FROM firmware f WHERE f.tenant_id = {of_tenant} AND {which} \

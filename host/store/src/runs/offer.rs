@@ -23,7 +23,7 @@ use crate::{
     updates::unit_of_work::{DeviceRow, NewUpdate, UpdateUnitOfWork, completed_at_creation},
 };
 
-const OFFER: &str = "admit devices";
+const OFFER: &str = "offer updates";
 
 /// Creates updates for the next `limit` released devices of a wave. Does nothing under a lost fence, or if the
 /// campaign is not in progress.

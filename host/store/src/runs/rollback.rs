@@ -157,8 +157,9 @@ impl PreviousFirmware {
             }
         }
         let known = updates().filter_map(|update| update.from_firmware);
-        let wanted: BTreeSet<FirmwareId> = by_version.values().copied().chain(known).collect();
-        let versions = versions(tx, run, &wanted).await?;
+        let firmware_ids: BTreeSet<FirmwareId> =
+            by_version.values().copied().chain(known).collect();
+        let versions = versions(tx, run, &firmware_ids).await?;
         Ok(Self {
             by_version,
             versions,
@@ -221,9 +222,9 @@ async fn firmware_name(tx: &mut Tx, run: RunRef) -> Result<String, StoreError> {
 async fn versions(
     tx: &mut Tx,
     run: RunRef,
-    wanted: &BTreeSet<FirmwareId>,
+    firmware_ids: &BTreeSet<FirmwareId>,
 ) -> Result<BTreeMap<FirmwareId, String>, StoreError> {
-    let ids: Vec<i64> = wanted.iter().map(|id| id.0).collect();
+    let ids: Vec<i64> = firmware_ids.iter().map(|id| id.0).collect();
     let which = tx.dialect().key_in_json("id", "$2");
     let sql = format!("SELECT id, version FROM firmware WHERE tenant_id = $1 AND {which}");
     let rows = sqlx::query(AssertSqlSafe(sql))

@@ -18,7 +18,7 @@ use tidegate_engine::{
 
 use super::SqlStore;
 use crate::{
-    devices::{Registration, create, last_seen, list, poll_view, read, select},
+    devices::{DeviceRegistration, create, last_seen, list, poll_view, read, select},
     updates::auto_confirm,
 };
 
@@ -35,7 +35,7 @@ impl Devices for SqlStore {
         enrolment: &Enrolment,
         now: Timestamp,
     ) -> Result<PollView, StoreError> {
-        let registration = Registration::new(tenant, device_id, enrolment, now);
+        let registration = DeviceRegistration::new(tenant, device_id, enrolment, now);
         self.registrations.submit(registration).await
     }
 

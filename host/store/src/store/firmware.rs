@@ -59,17 +59,17 @@ impl Firmwares for SqlStore {
     async fn candidates(
         &self,
         tenant: TenantId,
-        wanted: &CandidateFilter,
+        filter: &CandidateFilter,
     ) -> Result<Vec<Firmware>, StoreError> {
-        models::candidates(&self.database, tenant, wanted).await
+        models::candidates(&self.database, tenant, filter).await
     }
 
     async fn excluded_candidates(
         &self,
         tenant: TenantId,
-        wanted: &CandidateFilter,
+        filter: &CandidateFilter,
     ) -> Result<Vec<Firmware>, StoreError> {
-        models::excluded_candidates(&self.database, tenant, wanted).await
+        models::excluded_candidates(&self.database, tenant, filter).await
     }
 
     async fn delete_firmware(

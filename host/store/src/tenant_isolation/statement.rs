@@ -20,7 +20,7 @@ const HOLE: &str = "hole";
 
 /// The result of reading a text as SQL.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum StatementReading {
     /// It names no table of tenants.
     Other,
     /// It names them so often, and these are not restricted to a tenant.
@@ -40,10 +40,10 @@ const CONTINUED: [(&str, bool); 4] = [
 ];
 
 /// Reads a text as a statement or as a part of one: a condition, columns or a list of tables.
-pub(super) fn read(pieces: &[Piece], tables: &BTreeSet<String>) -> Reading {
+pub(super) fn read(pieces: &[Piece], tables: &BTreeSet<String>) -> StatementReading {
     let text = filled(pieces, 0);
     if !names_table(&text, tables) {
-        return Reading::Other;
+        return StatementReading::Other;
     }
     let first = text.split_whitespace().next().unwrap_or_default();
     let readings: &[_] = if ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&first) {
@@ -66,13 +66,13 @@ pub(super) fn read(pieces: &[Piece], tables: &BTreeSet<String>) -> Reading {
                 unbound: Vec::new(),
             };
             let _ = statements.visit(&mut check);
-            return Reading::Sql {
+            return StatementReading::Sql {
                 mentions: check.mentions,
                 unbound: check.unbound,
             };
         }
     }
-    Reading::Invalid
+    StatementReading::Invalid
 }
 
 /// The text with a name for each hole, or nothing if its bit in `empty` is set. A hole that follows a word is empty: it
@@ -403,7 +403,7 @@ fn last_name(name: &ObjectName) -> String {
 mod tests {
     use super::*;
 
-    fn read_text(text: &str) -> Reading {
+    fn read_text(text: &str) -> StatementReading {
         let tables = ["devices", "updates"].map(str::to_owned);
         let mut pieces = Vec::new();
         for part in text.split("{}") {
@@ -463,7 +463,7 @@ mod tests {
             let unbound = Vec::new();
             assert_eq!(
                 read_text(text),
-                Reading::Sql { mentions, unbound },
+                StatementReading::Sql { mentions, unbound },
                 "{text}"
             );
         }
@@ -537,7 +537,7 @@ mod tests {
             ),
             ("updates u JOIN devices d ON d.id = u.device_key", "d"),
         ] {
-            let Reading::Sql { unbound, .. } = read_text(text) else {
+            let StatementReading::Sql { unbound, .. } = read_text(text) else {
                 panic!("not read: {text}");
             };
             assert_eq!(unbound.join(" "), expected, "{text}");
@@ -552,10 +552,10 @@ mod tests {
             "the device's updates",
             " FOR UPDATE",
         ] {
-            assert_eq!(read_text(text), Reading::Other, "{text}");
+            assert_eq!(read_text(text), StatementReading::Other, "{text}");
         }
         for text in ["SELECT FROM WHERE devices", "SELECT 'a FROM devices"] {
-            assert_eq!(read_text(text), Reading::Invalid, "{text}");
+            assert_eq!(read_text(text), StatementReading::Invalid, "{text}");
         }
     }
 }

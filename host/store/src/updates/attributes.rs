@@ -280,11 +280,11 @@ impl DeviceAttributes {
     pub(super) async fn write(self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
         self.changes.write(tx).await?;
         let none = BTreeMap::new();
-        let (mut gone, mut set) = (Vec::new(), Vec::new());
+        let (mut removed, mut set) = (Vec::new(), Vec::new());
         for (device, after) in &self.after {
             let before = self.before.get(device).unwrap_or(&none);
             let row = |key, value| row(tenant, *device, key, value);
-            gone.extend(
+            removed.extend(
                 before
                     .keys()
                     .filter(|key| !after.contains_key(*key))
@@ -297,13 +297,13 @@ impl DeviceAttributes {
                     .map(|(key, value)| row(key.as_str(), Some(value.as_str()))),
             );
         }
-        if !gone.is_empty() {
+        if !removed.is_empty() {
             let from = tx.dialect().json_rows("g", "$1", &COLUMNS);
             let sql = format!(
                 "DELETE FROM device_attributes WHERE (tenant_id, device_key, attribute_key) IN \
                  (SELECT g.tenant_id, g.device_key, g.attribute_key FROM {from})"
             );
-            execute(tx, sql, &gone).await?;
+            execute(tx, sql, &removed).await?;
         }
         if !set.is_empty() {
             let from = tx.dialect().json_rows("s", "$1", &COLUMNS);

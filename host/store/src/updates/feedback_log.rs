@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Stored feedback, and new feedback to be stored.
-pub(super) struct FeedbackLog {
+pub(super) struct FeedbackWriter {
     keys: HashSet<FeedbackKey>,
     new: Vec<NewFeedbackRow>,
     /// Maximum feedbacks kept of one update.
@@ -91,7 +91,7 @@ impl FeedbackKey {
     }
 }
 
-impl FeedbackLog {
+impl FeedbackWriter {
     /// Reads which feedback of these reports is stored already.
     pub(super) async fn read(
         tx: &mut Tx,
@@ -122,11 +122,11 @@ impl FeedbackLog {
             return Ok(history);
         }
         let columns = [("update_id", ColumnType::Int), ("digest", ColumnType::Text)];
-        let wanted = tx.dialect().json_rows("k", "$2", &columns);
+        let key_rows = tx.dialect().json_rows("k", "$2", &columns);
         let which = tx.dialect().key_in_json("f.update_id", "$3");
         let updates: Vec<_> = keys.iter().map(|key| key.update_id).collect();
         let sql = format!(
-            "SELECT f.update_id, f.cancel_request, f.digest FROM {wanted} CROSS JOIN feedback f \
+            "SELECT f.update_id, f.cancel_request, f.digest FROM {key_rows} CROSS JOIN feedback f \
              WHERE +f.tenant_id = $1 AND f.update_id = k.update_id AND f.digest = k.digest AND {which}"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))

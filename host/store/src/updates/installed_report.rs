@@ -114,7 +114,7 @@ fn new_installed_update(
 }
 
 /// A firmware of the reported name and version.
-struct Candidate {
+struct NamedFirmware {
     firmware: FirmwareId,
     model: Option<String>,
 }
@@ -122,7 +122,7 @@ struct Candidate {
 /// The firmware that the device has: the one for its model, otherwise the one for any model. A device without a known
 /// model gets the only candidate or, of several, one that this server offered it; otherwise none.
 fn matching_firmware(
-    candidates: &[Candidate],
+    candidates: &[NamedFirmware],
     work: &UpdateUnitOfWork,
     key: DeviceKey,
 ) -> Option<FirmwareId> {
@@ -145,7 +145,7 @@ async fn candidates(
     tx: &mut Tx,
     tenant: TenantId,
     reported: &ReportedFirmware,
-) -> Result<Vec<Candidate>, StoreError> {
+) -> Result<Vec<NamedFirmware>, StoreError> {
     let rows = sqlx::query(
         "SELECT id, device_model FROM firmware \
          WHERE tenant_id = $1 AND name = $2 AND version = $3 AND deleted_at IS NULL ORDER BY id DESC",
@@ -157,7 +157,7 @@ async fn candidates(
     .await
     .map_err(failed("find the installed firmware"))?;
     let read = |row: &AnyRow| {
-        Ok::<_, RowError>(Candidate {
+        Ok::<_, RowError>(NamedFirmware {
             firmware: FirmwareId(row.take("id")?),
             model: row.take("device_model")?,
         })

@@ -21,7 +21,7 @@ use super::{
     attributes::{self, DeviceAttributes},
     auto_confirm,
     effects::{Effects, RecordOutcome},
-    feedback_log::{FeedbackKey, FeedbackLog, LogPosition, feedback},
+    feedback_log::{FeedbackKey, FeedbackWriter, LogPosition, feedback},
     installed_report,
     log::NewLogLines,
     unit_of_work::{LoadedUpdate, UpdateUnitOfWork},
@@ -128,7 +128,7 @@ async fn record(
         .unwrap_or(Timestamp(0));
     let mut work = UpdateUnitOfWork::open(tx, tenant, &devices, &updates, now).await?;
     let mut history =
-        FeedbackLog::read(tx, tenant, &work, reports, max_feedback_per_update).await?;
+        FeedbackWriter::read(tx, tenant, &work, reports, max_feedback_per_update).await?;
     let mut attributes = DeviceAttributes::read(tx, tenant, reports).await?;
     let mut new_lines = NewLogLines::default();
     let mut cancellations = Vec::new();
@@ -220,7 +220,7 @@ fn cancellation(
 /// Records an event of an update. Its transition is computed once, before anything is changed.
 fn record_event(
     work: &mut UpdateUnitOfWork,
-    history: &mut FeedbackLog,
+    history: &mut FeedbackWriter,
     new_lines: &mut NewLogLines,
     report: &DeviceReport,
     id: UpdateId,

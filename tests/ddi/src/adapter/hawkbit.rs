@@ -51,11 +51,15 @@ impl HawkBit {
                 .upload(&format!("softwaremodules/{made}/artifacts"), form)
                 .await?;
         }
-        let metadata = |pairs: &[(&str, &str)], shown: bool| -> Vec<Value> {
-            let one = |(key, value): &(&str, &str)| json!({ "key": key, "value": value, "targetVisible": shown });
+        let metadata = |pairs: &[(&str, &str)], visible: bool| -> Vec<Value> {
+            let one = |(key, value): &(&str, &str)| json!({ "key": key, "value": value, "targetVisible": visible });
             pairs.iter().map(one).collect()
         };
-        let metadata = [metadata(module.shown, true), metadata(module.hidden, false)].concat();
+        let metadata = [
+            metadata(module.visible, true),
+            metadata(module.hidden, false),
+        ]
+        .concat();
         if !metadata.is_empty() {
             let path = format!("softwaremodules/{made}/metadata");
             self.rest.post(&path, &json!(metadata)).await?;
@@ -153,8 +157,8 @@ impl Adapter for HawkBit {
         firmware: &str,
         options: AssignmentOptions,
     ) -> Result<Vec<Update>> {
-        let wanted = |device: &String| {
-            let mut wanted = json!({
+        let assignment = |device: &String| {
+            let mut assignment = json!({
                 "id": device,
                 "confirmationRequired": options.confirmation,
                 "weight": match options.priority {
@@ -169,9 +173,9 @@ impl Adapter for HawkBit {
                 UpdateType::TimeForcedFuture => ("timeforced", Some(FAR_FUTURE)),
                 UpdateType::DownloadOnly => ("downloadonly", None),
             };
-            wanted["type"] = json!(kind);
+            assignment["type"] = json!(kind);
             if let Some(forced_at) = forced_at {
-                wanted["forcetime"] = json!(forced_at);
+                assignment["forcetime"] = json!(forced_at);
             }
             let window = match options.window {
                 MaintenanceWindow::None => None,
@@ -180,12 +184,12 @@ impl Adapter for HawkBit {
                 MaintenanceWindow::Closed => Some(("0 59 23 29 2 ?", "00:00:59")),
             };
             if let Some((schedule, duration)) = window {
-                wanted["maintenanceWindow"] =
+                assignment["maintenanceWindow"] =
                     json!({ "schedule": schedule, "duration": duration, "timezone": "+00:00" });
             }
-            wanted
+            assignment
         };
-        let body: Value = devices.iter().map(wanted).collect();
+        let body: Value = devices.iter().map(assignment).collect();
         self.rest
             .post(
                 &format!("distributionsets/{firmware}/assignedTargets"),
@@ -231,12 +235,12 @@ impl Adapter for HawkBit {
     }
 
     async fn attributes(&self, device: &str) -> Result<BTreeMap<String, String>> {
-        let shown = self
+        let visible = self
             .rest
             .get(&format!("targets/{device}/attributes"))
             .await?;
         // The response has no body if there are no attributes.
-        Ok(serde_json::from_value::<Option<_>>(shown)?.unwrap_or_default())
+        Ok(serde_json::from_value::<Option<_>>(visible)?.unwrap_or_default())
     }
 
     async fn request_attributes(&self, device: &str) -> Result<()> {

@@ -79,15 +79,15 @@ impl Adapter for Tidegate {
                 .files
                 .iter()
                 .map(|file| json!({ "filename": file.name }));
-            let shown = module
-                .shown
+            let visible = module
+                .visible
                 .iter()
                 .map(|(key, value)| json!({ "key": key, "value": value }));
             json!({
                 "part": module.part,
                 "name": format!("{}-{run}", module.name),
                 "version": module.version,
-                "metadata": shown.collect::<Value>(),
+                "metadata": visible.collect::<Value>(),
                 "files": files.collect::<Value>(),
             })
         });
@@ -192,11 +192,11 @@ impl Adapter for Tidegate {
     }
 
     async fn update_state(&self, update: &Update) -> Result<UpdateState> {
-        let wanted = Some(update.id.parse()?);
+        let id = Some(update.id.parse()?);
         let path = format!("devices/{}/updates?limit=500", update.device);
         let body = self.rest.get(&path).await?;
         let items = body["items"].as_array().into_iter().flatten();
-        let mut items = items.filter(|item| item["update_id"].as_i64() == wanted);
+        let mut items = items.filter(|item| item["update_id"].as_i64() == id);
         let item = items
             .next()
             .with_context(|| format!("update not found: {body}"))?;

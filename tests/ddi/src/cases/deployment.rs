@@ -92,11 +92,11 @@ fn contents() -> Vec<Case> {
                     .map(shape)
                     .collect::<Result<Vec<_>, _>>()?;
                 parts.sort();
-                let wanted = json!([
+                let expected = json!([
                     ["bApp", "0.3.1", ["app one.bin", "app+two.bin"]],
                     ["os", "2.0.0", ["edge-2.0.0.bin"]]
                 ]);
-                ensure!(json!(parts) == wanted, "{parts:?}");
+                ensure!(json!(parts) == expected, "{parts:?}");
                 Ok(())
             }),
         case("metadata that is visible to devices", Offered)
@@ -116,9 +116,9 @@ fn contents() -> Vec<Case> {
                     ));
                 }
                 pairs.sort();
-                let wanted = [("\"colour\"", "\"green\""), ("\"size\"", "\"xl\"")];
+                let expected = [("\"colour\"", "\"green\""), ("\"size\"", "\"xl\"")];
                 let found = pairs.iter().map(|(key, value)| (&**key, &**value));
-                ensure!(found.eq(wanted), "{pairs:?}");
+                ensure!(found.eq(expected), "{pairs:?}");
                 Ok(())
             }),
         case("a module without files has an empty list", Offered)
@@ -209,9 +209,9 @@ fn history() -> Vec<Case> {
         ("-2147483648", 100),
     ]
     .into_iter()
-    .map(|(wanted, count)| {
-        with_messages(&format!("?actionHistory={wanted} of 150 messages"))
-            .get(&format!("{PATH}?actionHistory={wanted}"))
+    .map(|(requested, count)| {
+        with_messages(&format!("?actionHistory={requested} of 150 messages"))
+            .get(&format!("{PATH}?actionHistory={requested}"))
             .status(200)
             .length("/actionHistory/messages", count)
     })

@@ -303,10 +303,10 @@ fn has_length(response: &HttpResponse) -> anyhow::Result<()> {
 }
 
 fn is_md5_of_body(response: &HttpResponse) -> anyhow::Result<()> {
-    let wanted = format!("\"0{}\"", hex::encode(md5::Md5::digest(&response.body)));
+    let expected = format!("\"0{}\"", hex::encode(md5::Md5::digest(&response.body)));
     ensure!(
-        response.header("etag") == wanted,
-        "the ETag must be {wanted}"
+        response.header("etag") == expected,
+        "the ETag must be {expected}"
     );
     Ok(())
 }

@@ -50,9 +50,9 @@ async fn many_files_and_odd_names(tenant: TestTenant) -> Result<()> {
         .map(|file| file.filename.as_str())
         .collect();
     names.sort_unstable();
-    let mut wanted = files.map(|(name, _)| name);
-    wanted.sort_unstable();
-    ensure!(names == wanted, "{names:?}");
+    let mut expected = files.map(|(name, _)| name);
+    expected.sort_unstable();
+    ensure!(names == expected, "{names:?}");
     // Every link leads to its file, as does the link to its MD5 sum.
     device.download(&offer).await?;
     for file in offer.artifacts() {

@@ -79,10 +79,10 @@ async fn hostile_plugins_are_rejected_or_stopped(tenant: IsolatedTenant) -> Resu
         })
         .await?;
     }
-    let of = |wanted: HostilePlugin| {
+    let of = |plugin: HostilePlugin| {
         stopped
             .iter()
-            .find(|(hostile, _)| *hostile == wanted)
+            .find(|(hostile, _)| *hostile == plugin)
             .map(|(_, result)| &**result)
     };
     for lie in [HostilePlugin::InvalidDecision, HostilePlugin::OutOfOrder] {

@@ -1,4 +1,4 @@
-//! One tick of one campaign: observe, decide, check, apply, then admit devices or roll them back as applied.
+//! One tick of one campaign: observe, decide, check, apply, then offer updates or roll devices back as applied.
 
 mod observe;
 mod plugin_failures;

@@ -299,7 +299,8 @@ impl Tick<'_> {
         self.offer_skipped_updates(run, &offer, offered_now).await
     }
 
-    /// Admits skipped devices whose reason is gone, within the campaign's limit of devices in flight. The others wait
+    /// Offers updates to skipped devices whose reason no longer applies, within the campaign's limit of devices in
+    /// flight. The others wait
     /// until updates of the campaign end.
     async fn offer_skipped_updates(
         &self,
@@ -330,14 +331,14 @@ impl Tick<'_> {
 
     pub(super) fn offer(&self, run: &Run, firmware: &Firmware) -> Offer {
         let spec = &run.campaign.spec;
-        let goes_back = run.campaign.status == CampaignStatus::RollingBack;
+        let is_rollback = run.campaign.status == CampaignStatus::RollingBack;
         let has_policies = !compatibility_policies(&run.campaign).is_empty();
         // The store has the classes that the campaign accepted.
         let compatibility = OfferCompatibility {
             policies: has_policies.then_some(UpdatePolicies::Campaign),
             ..OfferCompatibility::default()
         };
-        let (weight, success_criteria, options) = if goes_back {
+        let (weight, success_criteria, options) = if is_rollback {
             let (success_criteria, options) = (
                 spec.success_criteria.for_rollback(),
                 spec.options.for_rollback(),

@@ -11,7 +11,7 @@ use crate::{
     problem::{Problem, Result},
     rest::{
         json::JsonBody,
-        response::Created,
+        response::CreatedResponse,
         rules::{Body, RuleContext},
     },
     x509::AuthorityCertificate,
@@ -19,7 +19,7 @@ use crate::{
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewDeviceAuthority)]
-pub(crate) struct NewAuthority {
+pub(crate) struct NewAuthorityRequest {
     /// 1 to 200 characters, unique in the tenant.
     name: String,
     /// Its certificate, PEM. Devices send the intermediate certificates themselves.
@@ -29,14 +29,14 @@ pub(crate) struct NewAuthority {
 /// Trusts a certificate authority: a client with a certificate of it is authenticated as the device that the
 /// certificate names, by its common name or one of its alternative names. The device is registered at its first poll.
 #[utoipa::path(
-    post, path = "/device-authorities", tag = "devices", request_body = NewAuthority,
+    post, path = "/device-authorities", tag = "devices", request_body = NewAuthorityRequest,
     responses((status = 201, body = AuthorityBody)),
 )]
 pub(crate) async fn create_device_authority(
     ctx: Authorized<Admin>,
     State(state): State<AppState>,
-    JsonBody(request): JsonBody<NewAuthority>,
-) -> Result<Created<AuthorityBody>> {
+    JsonBody(request): JsonBody<NewAuthorityRequest>,
+) -> Result<CreatedResponse<AuthorityBody>> {
     let now = ctx.now;
     let Ok(parsed) = parse_certificate(&request.certificate, now) else {
         return Err(Problem::invalid("invalid_authority", request.errors(now)));
@@ -52,7 +52,7 @@ pub(crate) async fn create_device_authority(
     let created =
         access::create_authority(&ctx, state.engine.store(), state.engine.caches(), authority)
             .await?;
-    Ok(Created {
+    Ok(CreatedResponse {
         location: format!("/device-authorities/{}", created.id),
         body: created.into(),
     })
@@ -70,7 +70,7 @@ fn parse_certificate(pem: &str, now: Timestamp) -> Result<AuthorityCertificate, 
     Ok(parsed)
 }
 
-impl NewAuthority {
+impl NewAuthorityRequest {
     /// The rules that it breaks.
     fn errors(&self, now: Timestamp) -> Vec<FieldError> {
         let certificate = parse_certificate(&self.certificate, now).err();
@@ -82,7 +82,7 @@ impl NewAuthority {
     }
 }
 
-impl Body for NewAuthority {
+impl Body for NewAuthorityRequest {
     async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         Ok(self.errors(context.engine.now()))
     }

@@ -18,7 +18,8 @@ use crate::{
 
 /// Fields that are left out stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct CampaignChange {
+#[schema(as = CampaignChange)]
+pub(crate) struct CampaignChangeRequest {
     priority: Option<PriorityField>,
     /// At least 1.
     max_concurrent_updates: Option<u64>,
@@ -27,14 +28,14 @@ pub(crate) struct CampaignChange {
 /// Changes the priority of a campaign and its limit of concurrent updates.
 #[utoipa::path(
     patch, path = "/campaigns/{campaign_id}", tag = "campaigns",
-    params(("campaign_id" = i64, Path)), request_body = CampaignChange,
+    params(("campaign_id" = i64, Path)), request_body = CampaignChangeRequest,
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn change_campaign(
     ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
-    JsonBody(request): JsonBody<CampaignChange>,
+    JsonBody(request): JsonBody<CampaignChangeRequest>,
 ) -> Result<Json<CampaignBody>> {
     let campaign = parse_id("campaign", &campaign)?;
     let priority = request.priority.map(|EnumField(priority)| priority);
@@ -50,7 +51,7 @@ pub(crate) async fn change_campaign(
     Ok(Json(detail(&ctx, &state.engine, changed.await?).await?))
 }
 
-impl Body for CampaignChange {
+impl Body for CampaignChangeRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let error = || FieldError {
             path: "/max_concurrent_updates".to_owned(),

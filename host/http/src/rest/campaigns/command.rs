@@ -141,7 +141,8 @@ pub(crate) async fn cancel_campaign(
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
-pub(crate) struct RollbackRequest {
+#[schema(as = RollbackRequest)]
+pub(crate) struct CampaignRollbackRequest {
     /// Free text, at most 1000 characters.
     #[serde(default)]
     reason: String,
@@ -153,12 +154,12 @@ pub(crate) struct RollbackRequest {
 /// Rolls a campaign back: cancels its open updates and updates devices that completed it to their previous firmware.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/rollback", tag = "campaigns",
-    params(("campaign_id" = i64, Path)), request_body = Option<RollbackRequest>,
+    params(("campaign_id" = i64, Path)), request_body = Option<CampaignRollbackRequest>,
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn roll_back_campaign(
     command: CampaignCommand,
-    OptionalJson(request): OptionalJson<RollbackRequest>,
+    OptionalJson(request): OptionalJson<CampaignRollbackRequest>,
 ) -> Result<Json<CampaignBody>> {
     let reason = check_comment("/reason", request.reason)?;
     let EnumField(scope) = request.scope;
@@ -174,7 +175,7 @@ pub(crate) async fn roll_back_campaign(
     command.respond(rolling_back).await
 }
 
-impl Body for RollbackRequest {
+impl Body for CampaignRollbackRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         Ok(comment_error("/reason", &self.reason).into_iter().collect())
     }

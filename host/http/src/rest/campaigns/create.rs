@@ -16,10 +16,10 @@ use crate::{
     field_names::to_request_fields,
     problem::{Problem, Result},
     rest::{
-        decode::{Merged, is_below},
         enum_field::PriorityField,
+        from_json::{BodyPair, is_below},
         json::JsonBody,
-        response::Created,
+        response::CreatedResponse,
         rules::{Body, RuleContext, add_errors},
         shared::{
             PluginSelection,
@@ -31,7 +31,8 @@ use crate::{
 /// A campaign to be created: `strategy` or the short form that begins with `deployment_strategy`, and at least one of
 /// the three kinds of targets.
 #[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct NewCampaign {
+#[schema(as = NewCampaign)]
+pub(crate) struct NewCampaignBody {
     /// 1 to 200 characters.
     name: String,
     #[serde(default)]
@@ -70,7 +71,7 @@ pub(crate) struct NewCampaign {
 }
 
 /// A campaign to be created, with the short form of its strategy and the options of its updates.
-pub(crate) type NewCampaignRequest = WithUpdateOptions<Merged<NewCampaign, ShortForm>>;
+pub(crate) type NewCampaignRequest = WithUpdateOptions<BodyPair<NewCampaignBody, ShortForm>>;
 
 /// Creates a campaign. Configs are validated by the plugins' schemas and by the plugins before anything is stored.
 #[utoipa::path(
@@ -81,7 +82,7 @@ pub(crate) async fn create_campaign(
     ctx: Authorized<Operator>,
     State(state): State<AppState>,
     JsonBody(request): JsonBody<NewCampaignRequest>,
-) -> Result<Created<CampaignBody>> {
+) -> Result<CreatedResponse<CampaignBody>> {
     let engine = &state.engine;
     let context = RuleContext {
         engine,
@@ -98,7 +99,7 @@ pub(crate) async fn create_campaign(
         .map_err(|error| Problem::from(error).map_fields(|field| rename(short.as_ref(), field)))?;
     let location = format!("/campaigns/{}", campaign.id);
     let body = detail(&ctx, engine, campaign).await?;
-    Ok(Created { location, body })
+    Ok(CreatedResponse { location, body })
 }
 
 /// The engine's input. Invalid fields have placeholders and errors.
@@ -111,7 +112,7 @@ struct ConvertedCampaign {
 
 impl NewCampaignRequest {
     async fn convert(self, ctx: &Ctx, engine: &Engine) -> Result<ConvertedCampaign> {
-        let Self(Merged(campaign, short_form), options) = self;
+        let Self(BodyPair(campaign, short_form), options) = self;
         let mut errors = Vec::new();
         let (strategy, short) = match (campaign.strategy, short_form.first_field()) {
             (Some(strategy), None) => (Some(strategy.into_choice("/strategy", &mut errors)), None),

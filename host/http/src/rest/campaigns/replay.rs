@@ -33,7 +33,8 @@ impl Query for ReplayQuery {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Replayed {
+#[schema(as = Replayed)]
+pub(crate) struct ReplayResult {
     /// Whether the output is identical, bit for bit; with the recorded revision, the fuel too.
     same: bool,
     /// The output of the replay.
@@ -50,14 +51,14 @@ pub(crate) struct Replayed {
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/journal/{seq}/replay", tag = "campaigns",
     params(("campaign_id" = i64, Path), ("seq" = i64, Path), ReplayQuery),
-    responses((status = 200, body = Replayed)),
+    responses((status = 200, body = ReplayResult)),
 )]
 pub(crate) async fn replay_decision(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams((campaign, seq)): PathParams<(String, String)>,
     QueryParams(revision): QueryParams<ReplayQuery>,
-) -> Result<Json<Replayed>> {
+) -> Result<Json<ReplayResult>> {
     let (campaign, seq) = (
         parse_id("campaign", &campaign)?,
         parse_id("journal entry", &seq)?,
@@ -72,7 +73,7 @@ pub(crate) async fn replay_decision(
         revision,
     )
     .await?;
-    Ok(Json(Replayed {
+    Ok(Json(ReplayResult {
         same: replay.same,
         decision: json(&replay.decision)?,
         recorded: json(&replay.recorded)?,

@@ -10,7 +10,7 @@ use tidegate_engine::{
 };
 use utoipa::ToSchema;
 
-use crate::{problem::Result, rest::decode::is_below};
+use crate::{problem::Result, rest::from_json::is_below};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

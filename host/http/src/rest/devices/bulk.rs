@@ -12,7 +12,7 @@ use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
-        decode::{Decoded, FromJson},
+        from_json::{DecodeResult, FromJson},
         json::JsonBody,
         rules::{Body, RuleContext},
     },
@@ -41,7 +41,7 @@ struct BulkTargets {
 }
 
 impl FromJson for BulkUpdate {
-    fn from_json(json: &Value) -> Decoded<Self> {
+    fn from_json(json: &Value) -> DecodeResult<Self> {
         let targets = BulkTargets::from_json(json);
         let config = targets.value.as_ref().map(|body| &body.update_config);
         let config = Value::Object(config.cloned().unwrap_or_default());
@@ -70,20 +70,22 @@ impl Body for BulkUpdate {
 /// The result for each device; both lists are in the order of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BulkOutcome {
-    accepted: Vec<Accepted>,
-    refused: Vec<Refused>,
+    accepted: Vec<AcceptedDevice>,
+    refused: Vec<RefusedDevice>,
 }
 
 /// A device that is offered the firmware.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Accepted {
+#[schema(as = Accepted)]
+pub(crate) struct AcceptedDevice {
     device_id: String,
     update_id: i32,
 }
 
 /// A device that is not offered the firmware.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Refused {
+#[schema(as = Refused)]
+pub(crate) struct RefusedDevice {
     device_id: String,
     /// `not_found`, `named_twice`, `update_open`, `pinned`, `already_installed` or `incompatible`.
     code: &'static str,
@@ -119,14 +121,14 @@ pub(crate) async fn update_devices(
     let accepted = outcome
         .accepted
         .into_iter()
-        .map(|(device_id, update)| Accepted {
+        .map(|(device_id, update)| AcceptedDevice {
             device_id,
             update_id: update.0,
         });
     let refused = outcome
         .refused
         .into_iter()
-        .map(|(device_id, obstacle)| Refused {
+        .map(|(device_id, obstacle)| RefusedDevice {
             device_id,
             code: obstacle.as_str(),
             reason: obstacle.to_string(),

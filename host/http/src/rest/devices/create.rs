@@ -14,14 +14,15 @@ use crate::{
     rest::{
         enum_field::DeviceModeField,
         json::JsonBody,
-        response::{Created, encode_segment},
+        response::{CreatedResponse, encode_segment},
         rules::{Body, RuleContext},
         shared::TimeOfDay,
     },
 };
 
 #[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct NewDevice {
+#[schema(as = NewDevice)]
+pub(crate) struct NewDeviceRequest {
     /// 1 to 256 characters, no white space.
     device_id: String,
     /// At most 200 characters; the device id when left out.
@@ -60,14 +61,14 @@ pub(crate) struct CreatedDevice {
 
 /// Creates a device before its first poll and issues its token, which is shown only once.
 #[utoipa::path(
-    post, path = "/devices", tag = "devices", request_body = NewDevice,
+    post, path = "/devices", tag = "devices", request_body = NewDeviceRequest,
     responses((status = 201, body = CreatedDevice)),
 )]
 pub(crate) async fn create_device(
     ctx: Authorized<Operator>,
     State(state): State<AppState>,
-    JsonBody(request): JsonBody<NewDevice>,
-) -> Result<Created<CreatedDevice>> {
+    JsonBody(request): JsonBody<NewDeviceRequest>,
+) -> Result<CreatedResponse<CreatedDevice>> {
     let (device, token) = request.into_parts();
     let created = registry::create(
         &ctx,
@@ -82,10 +83,10 @@ pub(crate) async fn create_device(
         device: created.device.into(),
         token: created.token,
     };
-    Ok(Created { location, body })
+    Ok(CreatedResponse { location, body })
 }
 
-impl NewDevice {
+impl NewDeviceRequest {
     /// The device, and its token if one was chosen.
     fn into_parts(self) -> (ports::NewDevice, Option<String>) {
         let device = ports::NewDevice {
@@ -104,7 +105,7 @@ impl NewDevice {
     }
 }
 
-impl Body for NewDevice {
+impl Body for NewDeviceRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let (device, token) = self.into_parts();
         let errors = registry::validate_new(&device, token.as_deref());

@@ -10,7 +10,7 @@ use crate::{
     rest::{
         extract::PathParams,
         json::OptionalJson,
-        response::Created,
+        response::CreatedResponse,
         rules::{Body, RuleContext},
         shared::{UpdateBody, check_comment, comment_error, created_update},
     },
@@ -42,7 +42,7 @@ pub(crate) async fn roll_back_device(
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     OptionalJson(request): OptionalJson<DeviceRollback>,
-) -> Result<Created<UpdateBody>> {
+) -> Result<CreatedResponse<UpdateBody>> {
     let reason = check_comment("/reason", request.reason)?;
     let version = request.target_version.as_deref();
     let force = request.force;

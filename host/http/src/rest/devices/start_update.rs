@@ -9,10 +9,10 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        decode::Merged,
         extract::PathParams,
+        from_json::BodyPair,
         json::JsonBody,
-        response::Created,
+        response::CreatedResponse,
         rules::{Body, RuleContext},
         shared::{UpdateBody, created_update},
     },
@@ -20,12 +20,13 @@ use crate::{
 
 /// A firmware for one device and the options of the update.
 #[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct NewUpdate {
+#[schema(as = NewUpdate)]
+pub(crate) struct NewUpdateBody {
     firmware_id: i64,
 }
 
 /// A firmware for one device, how it is offered, and the update options.
-pub(crate) type NewUpdateRequest = Merged<NewUpdate, UpdateConfigRequest>;
+pub(crate) type NewUpdateRequest = BodyPair<NewUpdateBody, UpdateConfigRequest>;
 
 impl Body for NewUpdateRequest {
     async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
@@ -50,8 +51,8 @@ pub(crate) async fn update_device(
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     JsonBody(request): JsonBody<NewUpdateRequest>,
-) -> Result<Created<UpdateBody>> {
-    let Merged(update, config) = request;
+) -> Result<CreatedResponse<UpdateBody>> {
+    let BodyPair(update, config) = request;
     let context = RuleContext {
         engine: &state.engine,
         ctx: Some(&ctx),

@@ -15,7 +15,7 @@ use crate::{
         extract::PathParams,
         json::OptionalJson,
         response::Time,
-        response::{Created, encode_segment},
+        response::{CreatedResponse, encode_segment},
         rules::{Body, RuleContext},
     },
 };
@@ -49,7 +49,7 @@ pub(crate) async fn replace_token(
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     OptionalJson(request): OptionalJson<TokenRequest>,
-) -> Result<Created<DeviceToken>> {
+) -> Result<CreatedResponse<DeviceToken>> {
     let seconds = request.old_token_expires_in;
     let old_life = seconds.map_or(access::DEFAULT_OLD_TOKEN_LIFETIME, Duration::from_secs);
     let new = access::replace_token(
@@ -62,7 +62,7 @@ pub(crate) async fn replace_token(
         old_life,
     )
     .await?;
-    Ok(Created {
+    Ok(CreatedResponse {
         location: format!("/devices/{}", encode_segment(&device)),
         body: DeviceToken {
             token: new.token,

@@ -8,8 +8,8 @@ use crate::{
     field_names::to_request_fields,
     problem::{Problem, Result},
     rest::{
-        decode::Merged,
         enum_field::PriorityField,
+        from_json::BodyPair,
         rules::{RuleContext, add_errors},
         shared::{
             PluginSelection,
@@ -42,7 +42,7 @@ pub(crate) type UpdateConfigRequest = WithUpdateOptions<UpdateConfig>;
 
 /// The update request for this firmware, and the invalid fields. Those have placeholders.
 fn convert(
-    Merged(config, options): UpdateConfigRequest,
+    BodyPair(config, options): UpdateConfigRequest,
     firmware: i64,
 ) -> (UpdateRequest, Vec<FieldError>) {
     let mut errors = Vec::new();

@@ -52,13 +52,13 @@ pub(crate) struct ModuleBody {
     /// Sent to devices with the module.
     metadata: Vec<MetadataEntry>,
     encrypted: bool,
-    artifacts: Vec<ArtifactBody>,
+    artifacts: Vec<FirmwareFileBody>,
 }
 
 /// A file of a module.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Artifact)]
-pub(crate) struct ArtifactBody {
+pub(crate) struct FirmwareFileBody {
     filename: String,
     /// Bytes.
     size: u64,
@@ -121,13 +121,13 @@ impl From<Module> for ModuleBody {
             artifacts: module
                 .artifacts
                 .into_iter()
-                .map(ArtifactBody::from)
+                .map(FirmwareFileBody::from)
                 .collect(),
         }
     }
 }
 
-impl From<Artifact> for ArtifactBody {
+impl From<Artifact> for FirmwareFileBody {
     fn from(file: Artifact) -> Self {
         Self {
             filename: file.filename,

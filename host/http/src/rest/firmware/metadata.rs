@@ -56,12 +56,13 @@ pub(super) struct FirmwareMetadata {
     changelog: String,
     /// Assigns files to modules; when left out, all files make up one module `os`.
     #[serde(default)]
-    modules: Vec<ModuleMetadata>,
+    modules: Vec<NewModuleBody>,
 }
 
 /// A module of a firmware to be created.
 #[derive(Debug, Deserialize, ToSchema)]
-pub(super) struct ModuleMetadata {
+#[schema(as = ModuleMetadata)]
+pub(super) struct NewModuleBody {
     /// The module type known to devices: `os`, `bApp`, ...
     part: String,
     /// The firmware's when left out.
@@ -131,8 +132,8 @@ impl From<FirmwareMetadata> for FirmwareSpec {
     }
 }
 
-impl From<ModuleMetadata> for ModuleSpec {
-    fn from(metadata: ModuleMetadata) -> Self {
+impl From<NewModuleBody> for ModuleSpec {
+    fn from(metadata: NewModuleBody) -> Self {
         let contents = |file: FileMetadata| FileSpec {
             filename: file.filename,
             checksums: Checksums {

@@ -15,7 +15,7 @@ use crate::{
         multipart::{
             MultipartReader, invalid_part, next_part, part_stream, read_multipart, read_part,
         },
-        response::Created,
+        response::CreatedResponse,
         rules::RuleContext,
     },
 };
@@ -44,7 +44,7 @@ pub(crate) async fn upload_firmware(
     ctx: Authorized<Publisher>,
     State(state): State<AppState>,
     request: Request,
-) -> Result<Created<FirmwareBody>> {
+) -> Result<CreatedResponse<FirmwareBody>> {
     let reader = read_multipart(request, &state)?;
     // Runs in its own task, so that it finishes and cleans up even if the client disconnects.
     let received = async move { receive_upload(&state, &ctx, reader).await };
@@ -60,7 +60,7 @@ async fn receive_upload(
     state: &AppState,
     ctx: &Authorized<Publisher>,
     mut reader: MultipartReader,
-) -> Result<Created<FirmwareBody>> {
+) -> Result<CreatedResponse<FirmwareBody>> {
     let context = RuleContext {
         engine: &state.engine,
         ctx: Some(ctx),
@@ -74,7 +74,7 @@ async fn receive_upload(
         }
     };
     let firmware = upload.finish(spec).await?;
-    Ok(Created {
+    Ok(CreatedResponse {
         location: format!("/firmware/{}", firmware.id),
         body: firmware.into(),
     })

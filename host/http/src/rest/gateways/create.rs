@@ -14,13 +14,14 @@ use crate::{
     problem::Result,
     rest::{
         json::JsonBody,
-        response::Created,
+        response::CreatedResponse,
         rules::{Body, RuleContext},
     },
 };
 
 #[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct NewGateway {
+#[schema(as = NewGateway)]
+pub(crate) struct NewGatewayRequest {
     /// 1 to 200 characters, unique in the tenant.
     name: String,
     /// The gateway authenticates only devices of this group. Devices that it registers join the group.
@@ -31,7 +32,8 @@ pub(crate) struct NewGateway {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct CreatedGateway {
+#[schema(as = CreatedGateway)]
+pub(crate) struct CreatedGatewayBody {
     gateway: GatewayBody,
     /// For the gateway to send as `Authorization: GatewayToken <token>`. It is shown only in this response.
     token: String,
@@ -39,14 +41,14 @@ pub(crate) struct CreatedGateway {
 
 /// Creates a gateway and issues its token, which is shown only once.
 #[utoipa::path(
-    post, path = "/gateways", tag = "devices", request_body = NewGateway,
-    responses((status = 201, body = CreatedGateway)),
+    post, path = "/gateways", tag = "devices", request_body = NewGatewayRequest,
+    responses((status = 201, body = CreatedGatewayBody)),
 )]
 pub(crate) async fn create_gateway(
     ctx: Authorized<Admin>,
     State(state): State<AppState>,
-    JsonBody(request): JsonBody<NewGateway>,
-) -> Result<Created<CreatedGateway>> {
+    JsonBody(request): JsonBody<NewGatewayRequest>,
+) -> Result<CreatedResponse<CreatedGatewayBody>> {
     let created = access::create_gateway(
         &ctx,
         state.engine.store(),
@@ -56,21 +58,21 @@ pub(crate) async fn create_gateway(
     )
     .await?;
     let location = format!("/gateways/{}", created.gateway.id);
-    let body = CreatedGateway {
+    let body = CreatedGatewayBody {
         gateway: created.gateway.into(),
         token: created.token,
     };
-    Ok(Created { location, body })
+    Ok(CreatedResponse { location, body })
 }
 
-impl From<NewGateway> for GatewayRequest {
-    fn from(request: NewGateway) -> Self {
-        let NewGateway { name, group, token } = request;
+impl From<NewGatewayRequest> for GatewayRequest {
+    fn from(request: NewGatewayRequest) -> Self {
+        let NewGatewayRequest { name, group, token } = request;
         Self { name, group, token }
     }
 }
 
-impl Body for NewGateway {
+impl Body for NewGatewayRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         Ok(to_request_fields(GatewayRequest::from(self).validate()))
     }

@@ -10,7 +10,7 @@ use crate::{
     problem::{Problem, Result},
     rest::{
         multipart::{MultipartReader, invalid_part, next_part, read_multipart, read_part},
-        response::{Created, encode_segment},
+        response::{CreatedResponse, encode_segment},
     },
 };
 
@@ -34,7 +34,7 @@ pub(crate) async fn upload_plugin(
     ctx: Authorized<Publisher>,
     State(state): State<AppState>,
     request: Request,
-) -> Result<Created<RevisionBody>> {
+) -> Result<CreatedResponse<RevisionBody>> {
     let mut reader = read_multipart(request, &state)?;
     let limit = usize::try_from(state.settings.max_component_bytes).unwrap_or(usize::MAX);
     let component = read_component(&mut reader, limit).await?;
@@ -60,7 +60,7 @@ pub(crate) async fn upload_plugin(
         revision.stored.digest,
     );
     let location = format!("/plugins/{name}/revisions/{digest}");
-    Ok(Created {
+    Ok(CreatedResponse {
         location,
         body: RevisionBody::new(revision)?,
     })

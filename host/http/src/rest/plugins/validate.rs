@@ -24,7 +24,8 @@ pub(crate) struct ConfigToValidate {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Validated {
+#[schema(as = Validated)]
+pub(crate) struct ValidationResult {
     /// Whether the config is valid.
     ok: bool,
     /// What is invalid; fields are JSON pointers into the config.
@@ -35,14 +36,14 @@ pub(crate) struct Validated {
 #[utoipa::path(
     post, path = "/plugins/{name}/validate", tag = "plugins", params(("name" = String, Path)),
     request_body = ConfigToValidate,
-    responses((status = 200, body = Validated)),
+    responses((status = 200, body = ValidationResult)),
 )]
 pub(crate) async fn validate_config(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams(name): PathParams<String>,
     JsonBody(request): JsonBody<ConfigToValidate>,
-) -> Result<Json<Validated>> {
+) -> Result<Json<ValidationResult>> {
     let digest = parse_revision(request.revision.as_deref())
         .map_err(|error| Problem::invalid("wrong_type", vec![error]))?;
     let config = request.config.to_string();
@@ -57,7 +58,7 @@ pub(crate) async fn validate_config(
     )
     .await?;
     let errors: Vec<_> = errors.into_iter().map(BrokenRule::from).collect();
-    Ok(Json(Validated {
+    Ok(Json(ValidationResult {
         ok: errors.is_empty(),
         errors,
     }))

@@ -7,7 +7,7 @@ use tidegate_engine::ports::UpdateRow;
 use utoipa::ToSchema;
 
 use super::update_options::UpdateOptionsView;
-use crate::rest::response::{Created, Time, percent};
+use crate::rest::response::{CreatedResponse, Time, percent};
 
 /// An update of one device to one firmware.
 #[derive(Debug, Serialize, ToSchema)]
@@ -107,8 +107,8 @@ fn to_percentage(state: &UpdateState) -> Option<f64> {
 }
 
 /// 201 for an update that was created.
-pub(crate) fn created_update(row: UpdateRow) -> Created<UpdateBody> {
-    Created {
+pub(crate) fn created_update(row: UpdateRow) -> CreatedResponse<UpdateBody> {
+    CreatedResponse {
         location: format!("/updates/{}", row.update.id),
         body: row.into(),
     }

@@ -21,10 +21,10 @@ use crate::{
     field_names::to_request_fields,
     problem::Result,
     rest::{
-        decode::Merged,
         enum_field::{
             DeviceRefusalField, EnumField, OnDeniedField, SuccessCriteriaField, UpdateTypeField,
         },
+        from_json::BodyPair,
         response::Time,
         rules::{Body, RuleContext, add_errors},
     },
@@ -36,7 +36,7 @@ const DEFAULT_CONFIRMATION_MINUTES: u64 = 7 * 24 * 60;
 const DEFAULT_TIMEOUT_MINUTES: u64 = 60;
 
 /// A request body with its own fields and all update options.
-pub(crate) type WithUpdateOptions<T> = Merged<T, Merged<UpdateOptionsBody, RetryOptionsBody>>;
+pub(crate) type WithUpdateOptions<T> = BodyPair<T, BodyPair<UpdateOptionsBody, RetryOptionsBody>>;
 
 /// The options of an update. The retry options are in [`RetryOptionsBody`].
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -154,7 +154,7 @@ impl UpdateOptionsView {
     }
 }
 
-impl Merged<UpdateOptionsBody, RetryOptionsBody> {
+impl BodyPair<UpdateOptionsBody, RetryOptionsBody> {
     /// Converts to the domain's options. Invalid ones have placeholders and errors. The engine checks the ranges.
     pub(crate) fn to_options(
         &self,
@@ -322,12 +322,12 @@ mod tests {
     use tidegate_core::update::DeviceRefusal;
 
     use super::*;
-    use crate::rest::decode::FromJson as _;
+    use crate::rest::from_json::FromJson as _;
 
     /// The options, or the invalid fields.
     fn read(text: &str) -> Result<(UpdateOptions, SuccessCriteria), Vec<String>> {
         let json = serde_json::from_str(text).expect("JSON");
-        let decoded = Merged::<UpdateOptionsBody, RetryOptionsBody>::from_json(&json);
+        let decoded = BodyPair::<UpdateOptionsBody, RetryOptionsBody>::from_json(&json);
         let body = decoded.value.expect("a body");
         let mut errors = decoded.invalid;
         let options = body.to_options(&mut errors);

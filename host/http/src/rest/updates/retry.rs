@@ -7,7 +7,7 @@ use crate::{
     rest::{
         extract::{PathParams, parse_id},
         json::OptionalJson,
-        response::Created,
+        response::CreatedResponse,
         shared::{UpdateBody, created_update, update_options::RetryOptionsBody},
     },
 };
@@ -24,7 +24,7 @@ pub(crate) async fn retry_update(
     State(state): State<AppState>,
     PathParams(update): PathParams<String>,
     OptionalJson(request): OptionalJson<RetryOptionsBody>,
-) -> Result<Created<UpdateBody>> {
+) -> Result<CreatedResponse<UpdateBody>> {
     let update = parse_id("update", &update)?;
     let mut errors = Vec::new();
     let options = request.to_retry_options(&mut errors);

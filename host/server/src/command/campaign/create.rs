@@ -8,7 +8,7 @@ use tidegate_core::{Named as _, campaign::Priority};
 use super::{step, view};
 use crate::{
     client::RestClient,
-    command::{enum_value, plugin::json_argument, show, update_options::UpdateOptions},
+    command::{enum_value, plugin::json_argument, show, update_options::UpdateFlags},
 };
 
 /// Create a campaign from flags or from a file; flags take precedence.
@@ -52,7 +52,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "N")]
     max_concurrent_updates: Option<u64>,
     #[command(flatten)]
-    options: UpdateOptions,
+    options: UpdateFlags,
     /// Failure ceiling: share of a wave whose failure stops the campaign regardless of plugins, 1 to 100
     #[arg(long, value_name = "PERCENT")]
     failure_threshold: Option<u64>,

@@ -5,7 +5,7 @@ use tidegate_core::{Named as _, campaign::Priority};
 
 use crate::{
     client::{RestClient, segment},
-    command::{enum_value, show, update_log, update_options::UpdateOptions, update_view},
+    command::{enum_value, show, update_log, update_options::UpdateFlags, update_view},
 };
 
 /// Offer a firmware to a device.
@@ -26,7 +26,7 @@ pub(super) struct Update {
     #[arg(long)]
     allow_beta: bool,
     #[command(flatten)]
-    options: UpdateOptions,
+    options: UpdateFlags,
 }
 
 impl Update {
@@ -93,7 +93,7 @@ impl Log {
     pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         let path = format!("devices/{}/log", segment(&self.id));
         if self.follow {
-            return update_log::follow(rest, &path, update_log::Until::Stopped).await;
+            return update_log::follow(rest, &path, update_log::FollowEnd::Stopped).await;
         }
         let query = [("limit", self.limit.to_string())];
         let log = rest.get(&path, &query).await?;

@@ -14,9 +14,9 @@ use super::*;
 use crate::test_fixture::TIMEOUT;
 
 /// A deterministic pseudo-random generator.
-struct Dice(u64);
+struct RandomSource(u64);
 
-impl Dice {
+impl RandomSource {
     fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -151,12 +151,12 @@ async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn event(dice: &mut Dice) -> UpdateEvent {
+fn event(random: &mut RandomSource) -> UpdateEvent {
     use Execution as E;
     use Finished as F;
-    let message = ["a", "b", "CHECKSUM_MISMATCH", "INSUFFICIENT_SPACE"][dice.below(4)];
+    let message = ["a", "b", "CHECKSUM_MISMATCH", "INSUFFICIENT_SPACE"][random.below(4)];
     let of = |execution, finished| feedback(execution, finished, message);
-    match dice.below(10) {
+    match random.below(10) {
         0 | 1 => UpdateEvent::Retrieved,
         2 => UpdateEvent::Feedback(of(E::Download, F::None)),
         3 => UpdateEvent::Feedback(of(E::Proceeding, F::None)),
@@ -170,18 +170,22 @@ fn event(dice: &mut Dice) -> UpdateEvent {
 }
 
 /// A burst of events, many of which are refused.
-async fn storm(fixture: &StoreFixture<'_>, dice: &mut Dice, at: i64) -> anyhow::Result<()> {
+async fn storm(
+    fixture: &StoreFixture<'_>,
+    random: &mut RandomSource,
+    at: i64,
+) -> anyhow::Result<()> {
     let mut reports = Vec::new();
     for _ in 0..40 {
-        let key = fixture.devices[dice.below(fixture.devices.len())];
+        let key = fixture.devices[random.below(fixture.devices.len())];
         let Some(row) = fixture.updates_of(key).await?.items.into_iter().next() else {
             continue;
         };
-        reports.push(fixture.report(key, row.update.id, event(dice), later(at)));
+        reports.push(fixture.report(key, row.update.id, event(random), later(at)));
     }
     let versions = (0..4).map(|_| {
-        let key = fixture.devices[dice.below(fixture.devices.len())];
-        let version = ["1.0.0", "1.1.0"][dice.below(2)];
+        let key = fixture.devices[random.below(fixture.devices.len())];
+        let version = ["1.0.0", "1.1.0"][random.below(2)];
         fixture.report_version(key, version, later(at))
     });
     let versions: Vec<_> = versions.collect();
@@ -223,12 +227,12 @@ async fn weathers_a_storm(store: &TestStore, retries: RetryPolicy) -> anyhow::Re
     let fixture =
         StoreFixture::with_options(store, &[10, 20], SuccessCriteria::Attested, options).await?;
     adds_up(store).await?;
-    let mut dice = Dice(0x5EED_0F7E_57ED);
+    let mut random = RandomSource(0x5EED_0F7E_57ED);
     for round in 0..6_u64 {
         let levels = [10, round * 4];
         futures::try_join!(
             fixture.release(&levels),
-            storm(&fixture, &mut dice, 10 + round as i64),
+            storm(&fixture, &mut random, 10 + round as i64),
         )?;
         adds_up(store).await?;
         // Due retries are offered.
@@ -236,7 +240,7 @@ async fn weathers_a_storm(store: &TestStore, retries: RetryPolicy) -> anyhow::Re
     }
     // Some updates time out while others report; then the rollback starts.
     let silent = async { anyhow::Ok(store.expire_updates(later(3600), 5).await?) };
-    futures::try_join!(silent, storm(&fixture, &mut dice, 3600))?;
+    futures::try_join!(silent, storm(&fixture, &mut random, 3600))?;
     adds_up(store).await?;
     let fence = fixture.start_rollback().await?;
     let offer = Offer {
@@ -259,7 +263,7 @@ async fn weathers_a_storm(store: &TestStore, retries: RetryPolicy) -> anyhow::Re
             {}
             anyhow::Ok(())
         };
-        futures::try_join!(back, storm(&fixture, &mut dice, 3610 + round))?;
+        futures::try_join!(back, storm(&fixture, &mut random, 3610 + round))?;
         complete_one_rollback(&fixture, 3610 + round).await?;
         adds_up(store).await?;
     }

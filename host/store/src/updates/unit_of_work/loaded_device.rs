@@ -121,7 +121,7 @@ pub(super) async fn lock(
     keys: &BTreeSet<DeviceKey>,
 ) -> Result<BTreeMap<DeviceKey, DeviceRow>, StoreError> {
     const READ: &str = "read devices";
-    let (wanted, lock) = (
+    let (condition, lock) = (
         tx.dialect().key_in_json("id", "$2"),
         tx.dialect().for_update(),
     );
@@ -129,7 +129,7 @@ pub(super) async fn lock(
         "SELECT id, device_id, state, hw_model, hw_revision, sw_version, installed_firmware_id, installed_update_id, \
          timed_out_update_id, expected_version, drifted_at, attribute_change_seq, mode, pinned, feed, wants_attributes, auto_confirm_at, \
          {TOKEN_COLUMNS}, polling_seconds FROM devices \
-         WHERE +tenant_id = $1 AND {wanted} ORDER BY id{lock}"
+         WHERE +tenant_id = $1 AND {condition} ORDER BY id{lock}"
     );
     let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
     let rows = sqlx::query(AssertSqlSafe(sql))

@@ -10,7 +10,7 @@ use utoipa::{
     openapi::{RefOr, schema::Schema},
 };
 
-use super::extract::{Attempt, decode};
+use super::extract::{DecodeAttempt, decode};
 
 /// Maximum number of errors that are reported for one body. It bounds the time for decoding.
 const MAX_ERRORS: usize = 20;
@@ -20,12 +20,12 @@ const MAX_ATTEMPTS: usize = 60;
 /// A type that a request body is decoded to. Types that serde can deserialize are such types.
 pub(crate) trait FromJson: Sized {
     /// Decodes a JSON object.
-    fn from_json(json: &Value) -> Decoded<Self>;
+    fn from_json(json: &Value) -> DecodeResult<Self>;
 }
 
 /// The result of decoding. Paths are JSON pointers.
 #[derive(Debug)]
-pub(crate) struct Decoded<T> {
+pub(crate) struct DecodeResult<T> {
     /// The value. Fields that could not be decoded have placeholders, which [`Self::invalid`] names. `None`: there is
     /// no placeholder for some field.
     pub(crate) value: Option<T>,
@@ -36,16 +36,16 @@ pub(crate) struct Decoded<T> {
 }
 
 impl<T: DeserializeOwned> FromJson for T {
-    fn from_json(json: &Value) -> Decoded<Self> {
+    fn from_json(json: &Value) -> DecodeResult<Self> {
         let mut invalid: Vec<FieldError> = Vec::new();
         let mut repair: Option<Repair> = None;
         loop {
             let current = repair.as_ref().map_or(json, |repair| &repair.json);
-            let Attempt { result, unknown } = decode(current);
+            let DecodeAttempt { result, unknown } = decode(current);
             let (path, message) = match result {
                 Ok(value) => {
                     let value = Some(value);
-                    return Decoded::new(value, invalid, unknown);
+                    return DecodeResult::new(value, invalid, unknown);
                 }
                 Err((path, error)) => (path, error.to_string()),
             };
@@ -57,13 +57,13 @@ impl<T: DeserializeOwned> FromJson for T {
                 invalid.push(FieldError { path, message });
             }
             if !can_continue || invalid.len() == MAX_ERRORS {
-                return Decoded::new(None, invalid, unknown);
+                return DecodeResult::new(None, invalid, unknown);
             }
         }
     }
 }
 
-impl<T> Decoded<T> {
+impl<T> DecodeResult<T> {
     fn new(value: Option<T>, invalid: Vec<FieldError>, mut unknown: Vec<String>) -> Self {
         // The fields of a value that is invalid as a whole may be named because of its placeholder only.
         unknown.retain(|path| !invalid.iter().any(|error| is_below(path, &error.path)));
@@ -75,8 +75,8 @@ impl<T> Decoded<T> {
     }
 
     /// Changes the value.
-    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Decoded<U> {
-        Decoded {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> DecodeResult<U> {
+        DecodeResult {
             value: self.value.map(change),
             invalid: self.invalid,
             unknown: self.unknown,
@@ -95,10 +95,10 @@ impl<T> Decoded<T> {
     }
 
     /// Combines two values that were decoded from different objects.
-    pub(crate) fn and<U>(mut self, other: Decoded<U>) -> Decoded<(T, U)> {
+    pub(crate) fn and<U>(mut self, other: DecodeResult<U>) -> DecodeResult<(T, U)> {
         self.invalid.extend(other.invalid);
         self.unknown.extend(other.unknown);
-        Decoded {
+        DecodeResult {
             value: self.value.zip(other.value),
             invalid: self.invalid,
             unknown: self.unknown,
@@ -106,7 +106,7 @@ impl<T> Decoded<T> {
     }
 
     /// Combines two values that were decoded from the same object. A field is unknown if neither of them has it.
-    fn merge<U>(self, other: Decoded<U>) -> Decoded<(T, U)> {
+    fn merge<U>(self, other: DecodeResult<U>) -> DecodeResult<(T, U)> {
         let ignores = |list: &[String], path: &str| list.iter().any(|root| is_below(path, root));
         let mut unknown: Vec<_> = self
             .unknown
@@ -121,7 +121,7 @@ impl<T> Decoded<T> {
         }
         let mut invalid = self.invalid;
         invalid.extend(other.invalid);
-        Decoded {
+        DecodeResult {
             value: self.value.zip(other.value),
             invalid,
             unknown,
@@ -139,17 +139,17 @@ pub(crate) fn is_below(path: &str, root: &str) -> bool {
 ///
 /// serde's `flatten` would not name unknown fields, nor the paths of invalid ones.
 #[derive(Debug, Default)]
-pub(crate) struct Merged<A, B>(pub(crate) A, pub(crate) B);
+pub(crate) struct BodyPair<A, B>(pub(crate) A, pub(crate) B);
 
-impl<A: FromJson, B: FromJson> FromJson for Merged<A, B> {
-    fn from_json(json: &Value) -> Decoded<Self> {
+impl<A: FromJson, B: FromJson> FromJson for BodyPair<A, B> {
+    fn from_json(json: &Value) -> DecodeResult<Self> {
         let merged = A::from_json(json).merge(B::from_json(json));
         merged.map(|(first, second)| Self(first, second))
     }
 }
 
 /// The schema of the first type, with the properties of the second one.
-impl<A: PartialSchema, B: PartialSchema> PartialSchema for Merged<A, B> {
+impl<A: PartialSchema, B: PartialSchema> PartialSchema for BodyPair<A, B> {
     fn schema() -> RefOr<Schema> {
         let mut schema = A::schema();
         if let (RefOr::T(Schema::Object(first)), RefOr::T(Schema::Object(second))) =
@@ -162,7 +162,7 @@ impl<A: PartialSchema, B: PartialSchema> PartialSchema for Merged<A, B> {
     }
 }
 
-impl<A: ToSchema, B: ToSchema> ToSchema for Merged<A, B> {
+impl<A: ToSchema, B: ToSchema> ToSchema for BodyPair<A, B> {
     fn name() -> std::borrow::Cow<'static, str> {
         A::name()
     }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[derive(Debug, Deserialize)]
-    struct Own {
+    struct OwnFields {
         name: String,
         size: u32,
         colour: Option<Colour>,
@@ -263,12 +263,12 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "deserialized only")]
-    struct Shared {
+    struct SharedFields {
         note: Option<String>,
         part: Option<Part>,
     }
 
-    fn paths<T>(decoded: &Decoded<T>) -> (Vec<&str>, Vec<&str>) {
+    fn paths<T>(decoded: &DecodeResult<T>) -> (Vec<&str>, Vec<&str>) {
         let invalid = decoded.invalid.iter().map(|error| &*error.path).collect();
         (
             invalid,
@@ -282,7 +282,7 @@ mod tests {
             "name": 7, "colour": "blue", "x": 1,
             "parts": [{"weight": 1}, {"weight": "a"}, {}, {"weight": 2, "si/ze": 3}],
         });
-        let decoded = Own::from_json(&body);
+        let decoded = OwnFields::from_json(&body);
         let invalid = vec![
             "/colour",
             "/name",
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn the_values_of_a_valid_body_are_kept() {
         let body = json!({"name": "a", "size": 1, "colour": "red", "parts": [{"weight": 0.5}]});
-        let decoded = Own::from_json(&body);
+        let decoded = OwnFields::from_json(&body);
         assert_eq!(paths(&decoded), (vec![], vec![]));
         let value = decoded.value.expect("a value");
         assert_eq!((value.size, value.parts.len()), (1, 1));
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn a_body_with_many_errors_is_given_up() {
         let parts: Vec<_> = (0..1000).map(|_| json!({"weight": "a"})).collect();
-        let decoded = Own::from_json(&json!({"name": "a", "size": 1, "parts": parts}));
+        let decoded = OwnFields::from_json(&json!({"name": "a", "size": 1, "parts": parts}));
         assert_eq!(decoded.invalid.len(), MAX_ERRORS);
         assert!(decoded.value.is_none());
     }
@@ -319,7 +319,7 @@ mod tests {
             "name": "a", "size": "b", "note": 1, "x": 1,
             "part": {"weight": 1, "y": 1}, "parts": [{"weight": 1, "z": 1}],
         });
-        let decoded = Merged::<Own, Shared>::from_json(&body);
+        let decoded = BodyPair::<OwnFields, SharedFields>::from_json(&body);
         let unknown = vec!["/parts/0/z", "/x", "/part/y"];
         assert_eq!(paths(&decoded), (vec!["/size", "/note"], unknown));
     }
@@ -336,8 +336,8 @@ mod tests {
         struct Second {
             note: Option<String>,
         }
-        let schema = serde_json::to_value(Merged::<First, Second>::schema()).expect("JSON");
-        assert_eq!(Merged::<First, Second>::name(), "First");
+        let schema = serde_json::to_value(BodyPair::<First, Second>::schema()).expect("JSON");
+        assert_eq!(BodyPair::<First, Second>::name(), "First");
         assert_eq!(schema["required"], json!(["name"]));
         assert!(schema["properties"]["note"].is_object());
     }
