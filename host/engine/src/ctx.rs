@@ -6,7 +6,7 @@ use tidegate_core::{id::TenantId, time::Timestamp};
 use crate::Role;
 
 /// The context of a request: who asks for what tenant, with which permission, and when. The first argument of every use
-/// case. Cheap to clone.
+/// case of an actor; use cases of devices have a [`Caller`](crate::devices::Caller) instead. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ctx {
     /// The tenant whose data the actor can access.

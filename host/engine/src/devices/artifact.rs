@@ -31,8 +31,8 @@ pub struct ArtifactDownload {
 /// Finds a file of a module that the device may fetch: one of the firmware of an open update, or of its last completed
 /// update.
 pub async fn artifact(
-    engine: &Engine,
     caller: &Caller,
+    engine: &Engine,
     module: ModuleId,
     filename: &str,
 ) -> Result<ArtifactDownload> {
@@ -61,7 +61,7 @@ pub async fn artifact(
 }
 
 /// Finds a module of a firmware that the device may fetch, as [`artifact`] does.
-pub async fn module(engine: &Engine, caller: &Caller, id: ModuleId) -> Result<Module> {
+pub async fn module(caller: &Caller, engine: &Engine, id: ModuleId) -> Result<Module> {
     let found = find_module_for(engine, caller, id)
         .await?
         .ok_or_else(|| Error::not_found("module", id))?;

@@ -195,11 +195,13 @@ async fn check_gateway_token(
     device_id: &str,
     presented: [u8; 32],
 ) -> Result<Option<AuthGrant>> {
-    let Some(scope) = find_gateway_scope(engine, tenant, &presented).await? else {
+    let (store, caches) = (engine.store(), &engine.caches);
+    let Some(scope) = find_gateway_scope(store, caches, tenant, &presented, engine.now()).await?
+    else {
         return Ok(None);
     };
     if let Some(group) = &scope.group
-        && let Some(groups) = groups(engine, tenant, device_id).await?
+        && let Some(groups) = groups(store, caches, tenant, device_id).await?
     {
         return if contains_group(&groups, group) {
             Ok(Some(AuthGrant::known_device()))
@@ -240,7 +242,13 @@ pub(super) async fn check_enrolment(
         });
     }
     if let Some(group) = group {
-        let groups = groups(engine, caller.tenant, &caller.device_id).await?;
+        let groups = groups(
+            engine.store(),
+            &engine.caches,
+            caller.tenant,
+            &caller.device_id,
+        )
+        .await?;
         if !groups.is_some_and(|groups| contains_group(&groups, group)) {
             return Err(Error::not_found("device", &caller.device_id));
         }

@@ -1,11 +1,11 @@
 use std::{sync::Arc, time::Duration};
 
-use tidegate_core::id::TenantId;
+use tidegate_core::{id::TenantId, time::Timestamp};
 
 use crate::{
-    Engine, Result,
+    Caches, Result,
     caches::CacheEntry,
-    ports::{Authority, StoreError},
+    ports::{Authority, Store, StoreError},
 };
 
 /// How long a tenant's authorities are cached.
@@ -13,26 +13,30 @@ const CACHE_TTL: Duration = Duration::from_secs(10);
 
 /// The tenant's certificate authorities, from the cache or the store. Callers may cache results by the identity of this
 /// list: a new list is returned after every change and every ten seconds.
-pub async fn authorities(engine: &Engine, tenant: TenantId) -> Result<Arc<[Authority]>> {
-    let now = engine.now();
-    if let Some(cached) = engine.caches.auth.authorities.get(&tenant)
-        && cached.is_fresh(now, CACHE_TTL)
+pub async fn authorities(
+    store: &dyn Store,
+    caches: &Caches,
+    tenant: TenantId,
+    now: Timestamp,
+) -> Result<Arc<[Authority]>> {
+    if let Some(entry) = caches.auth.authorities.get(&tenant)
+        && entry.is_fresh(now, CACHE_TTL)
     {
-        return Ok(cached.value);
+        return Ok(entry.value);
     }
-    let value: Arc<[Authority]> = match engine.store().authorities(tenant).await {
+    let value: Arc<[Authority]> = match store.authorities(tenant).await {
         Ok(authorities) => authorities.into(),
         // The authorities as they were last known.
         Err(error @ StoreError::Unavailable(_)) => {
-            let known = engine.caches.auth.authorities.get(&tenant).ok_or(error)?;
+            let known = caches.auth.authorities.get(&tenant).ok_or(error)?;
             return Ok(known.value);
         }
         Err(error) => return Err(error.into()),
     };
-    let cached = CacheEntry {
+    let entry = CacheEntry {
         value: Arc::clone(&value),
         read_at: now,
     };
-    engine.caches.auth.authorities.insert(tenant, cached);
+    caches.auth.authorities.insert(tenant, entry);
     Ok(value)
 }

@@ -17,11 +17,11 @@ pub struct ConfirmationState {
 
 /// Answers `confirmationBase`. It counts as a poll: an unknown device is registered if the caller may register it.
 pub async fn confirmation_base(
+    caller: &Caller,
     engine: &Engine,
     tenant: &Tenant,
-    caller: &Caller,
 ) -> crate::Result<ConfirmationState> {
-    let view = poll(engine, tenant, caller).await?.view;
+    let view = poll(caller, engine, tenant).await?.view;
     let auto_confirm = engine
         .store()
         .auto_confirm(caller.tenant, view.device)
@@ -32,8 +32,8 @@ pub async fn confirmation_base(
 /// Activates auto-confirm for the device: waiting and later updates are confirmed. Durable when this returns; an error
 /// if it is active already.
 pub async fn activate_auto_confirm(
-    engine: &Engine,
     caller: &Caller,
+    engine: &Engine,
     initiator: Option<String>,
     remark: Option<String>,
 ) -> Result<(), RecordError> {
@@ -43,7 +43,7 @@ pub async fn activate_auto_confirm(
 }
 
 /// Deactivates auto-confirm; confirmed updates stay confirmed. Without auto-confirm it does nothing.
-pub async fn deactivate_auto_confirm(engine: &Engine, caller: &Caller) -> Result<(), RecordError> {
+pub async fn deactivate_auto_confirm(caller: &Caller, engine: &Engine) -> Result<(), RecordError> {
     record(engine, caller, DeviceEvent::AutoConfirmDeactivated).await?;
     Ok(())
 }

@@ -26,8 +26,8 @@ pub struct Deployment {
 /// ended one is only described. An update is not found while it is scheduled, waits for confirmation or its window, or
 /// is cancelling, and after it was cancelled or rejected.
 pub async fn deployment(
-    engine: &Engine,
     caller: &Caller,
+    engine: &Engine,
     id: UpdateId,
     history: u32,
 ) -> Result<Deployment> {
@@ -54,8 +54,8 @@ pub async fn deployment(
 
 /// Describes an ended update, as [`deployment`] does, without changing it.
 pub async fn installed_deployment(
-    engine: &Engine,
     caller: &Caller,
+    engine: &Engine,
     id: UpdateId,
     history: u32,
 ) -> Result<Deployment> {
@@ -69,8 +69,8 @@ pub async fn installed_deployment(
 
 /// Describes an update that waits for confirmation, as [`deployment`] does, without changing it.
 pub async fn confirmation(
-    engine: &Engine,
     caller: &Caller,
+    engine: &Engine,
     id: UpdateId,
     history: u32,
 ) -> Result<Deployment> {
@@ -82,7 +82,7 @@ pub async fn confirmation(
 }
 
 /// Checks that this update of the device is being cancelled or is cancelled.
-pub async fn check_cancel_action(engine: &Engine, caller: &Caller, id: UpdateId) -> Result<()> {
+pub async fn check_cancel_action(caller: &Caller, engine: &Engine, id: UpdateId) -> Result<()> {
     let (_, row) = own_update(engine, caller, id).await?;
     match row.update.state.status {
         UpdateStatus::Cancelling | UpdateStatus::Cancelled => Ok(()),

@@ -16,8 +16,8 @@ const MAX_DEVICE_TIME: Timestamp = Timestamp(253_402_300_799_999);
 
 /// Records a device's feedback on an update; durable when this returns. Repeated feedback changes nothing.
 pub async fn record_feedback(
-    engine: &Engine,
     caller: &Caller,
+    engine: &Engine,
     update: UpdateId,
     feedback: Feedback,
 ) -> Result<(), RecordError> {
@@ -47,8 +47,8 @@ pub async fn record_feedback(
 
 /// Records a device's feedback on a cancellation, as [`record_feedback`] does.
 pub async fn record_cancel_feedback(
-    engine: &Engine,
     caller: &Caller,
+    engine: &Engine,
     update: UpdateId,
     feedback: Feedback,
 ) -> Result<(), RecordError> {
@@ -63,8 +63,8 @@ pub async fn record_cancel_feedback(
 
 /// Records the answer to a confirmation request, as [`record_feedback`] does.
 pub async fn record_confirmation_feedback(
-    engine: &Engine,
     caller: &Caller,
+    engine: &Engine,
     update: UpdateId,
     answer: Feedback,
 ) -> Result<(), RecordError> {

@@ -1,12 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
 use subtle::ConstantTimeEq as _;
-use tidegate_core::id::TenantId;
+use tidegate_core::{id::TenantId, time::Timestamp};
 
 use crate::{
-    Engine, Result,
+    Caches, Result,
     caches::{CacheEntry, CachedGateway},
-    ports::{GatewayUse, StoreError},
+    ports::{GatewayUse, Store, StoreError},
 };
 
 /// How long a tenant's gateways are cached.
@@ -23,41 +23,43 @@ pub(super) struct GatewayScope {
 
 /// The scope of the gateway whose token has this sha256.
 pub(super) async fn find_gateway_scope(
-    engine: &Engine,
+    store: &dyn Store,
+    caches: &Caches,
     tenant: TenantId,
     token_sha256: &[u8; 32],
+    now: Timestamp,
 ) -> Result<Option<GatewayScope>> {
-    let now = engine.now();
-    let mut cached = engine.caches.auth.gateways.get(&tenant);
-    if cached
+    let mut entry = caches.auth.gateways.get(&tenant);
+    if entry
         .as_ref()
-        .is_none_or(|cached| !cached.is_fresh(now, CACHE_TTL))
+        .is_none_or(|entry| !entry.is_fresh(now, CACHE_TTL))
     {
-        cached = None;
+        entry = None;
     }
-    if let Some(cached) = &cached {
-        if let Some(found) = find_by_token(&cached.value, token_sha256) {
-            return Ok(Some(scope_of(engine, tenant, found)));
+    if let Some(entry) = &entry {
+        if let Some(found) = find_by_token(&entry.value, token_sha256) {
+            return Ok(Some(scope_of(caches, tenant, found, now)));
         }
-        if cached.is_fresh(now, MISS_TTL) {
+        if entry.is_fresh(now, MISS_TTL) {
             return Ok(None);
         }
     }
-    let gateways = match engine.store().gateways(tenant).await {
+    let gateways = match store.gateways(tenant).await {
         Ok(gateways) => gateways,
         // The gateways as they were last known.
         Err(error @ StoreError::Unavailable(_)) => {
-            let Some(known) = engine.caches.auth.gateways.get(&tenant) else {
+            let Some(known) = caches.auth.gateways.get(&tenant) else {
                 return Err(error.into());
             };
             let found = find_by_token(&known.value, token_sha256).ok_or(error)?;
-            return Ok(Some(scope_of(engine, tenant, found)));
+            return Ok(Some(scope_of(caches, tenant, found, now)));
         }
         Err(error) => return Err(error.into()),
     };
     let value: Arc<[_]> = gateways.into_iter().map(CachedGateway::new).collect();
-    let found = find_by_token(&value, token_sha256).map(|found| scope_of(engine, tenant, found));
-    engine.caches.auth.gateways.insert(
+    let found =
+        find_by_token(&value, token_sha256).map(|found| scope_of(caches, tenant, found, now));
+    caches.auth.gateways.insert(
         tenant,
         CacheEntry {
             value,
@@ -69,26 +71,30 @@ pub(super) async fn find_gateway_scope(
 
 /// Compares with every gateway, so that the duration reveals nothing.
 fn find_by_token<'a>(
-    cached: &'a [CachedGateway],
+    gateways: &'a [CachedGateway],
     token_sha256: &[u8; 32],
 ) -> Option<&'a CachedGateway> {
-    cached.iter().fold(None, |found, cached| {
-        let is_match: bool = cached.gateway.sha256.ct_eq(token_sha256).into();
-        if is_match { Some(cached) } else { found }
+    gateways.iter().fold(None, |found, entry| {
+        let is_match: bool = entry.gateway.sha256.ct_eq(token_sha256).into();
+        if is_match { Some(entry) } else { found }
     })
 }
 
-fn scope_of(engine: &Engine, tenant: TenantId, cached: &CachedGateway) -> GatewayScope {
-    let at = engine.now();
-    if cached.is_recording_due(at) {
-        let gateway = cached.gateway.id;
-        engine.caches.auth.record_use(GatewayUse {
+fn scope_of(
+    caches: &Caches,
+    tenant: TenantId,
+    entry: &CachedGateway,
+    at: Timestamp,
+) -> GatewayScope {
+    if entry.is_recording_due(at) {
+        let gateway = entry.gateway.id;
+        caches.auth.record_use(GatewayUse {
             tenant,
             gateway,
             at,
         });
     }
     GatewayScope {
-        group: cached.gateway.group.clone(),
+        group: entry.gateway.group.clone(),
     }
 }

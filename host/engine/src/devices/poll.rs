@@ -21,7 +21,7 @@ pub struct PollResponse {
 }
 
 /// Answers a poll. An unknown device is registered if the caller may register it.
-pub async fn poll(engine: &Engine, tenant: &Tenant, caller: &Caller) -> Result<PollResponse> {
+pub async fn poll(caller: &Caller, engine: &Engine, tenant: &Tenant) -> Result<PollResponse> {
     let view = match caller_view_or_idle(engine, caller).await? {
         Some(view) if !view.is_unseen => view,
         Some(_) => register(engine, caller).await?,

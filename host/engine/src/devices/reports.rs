@@ -16,8 +16,8 @@ use crate::{
 /// Records the attributes that a device reports; durable when this returns. `None` removes a key. An unknown device is
 /// not registered.
 pub async fn report_attributes(
-    engine: &Engine,
     caller: &Caller,
+    engine: &Engine,
     mode: AttributeMode,
     data: BTreeMap<String, Option<String>>,
 ) -> Result<()> {
@@ -67,8 +67,8 @@ async fn try_report_attributes(
 /// Records which firmware a device reports as installed, by name and version; durable when this returns. Returns
 /// whether the report is new.
 pub async fn report_installed(
-    engine: &Engine,
     caller: &Caller,
+    engine: &Engine,
     name: String,
     version: String,
 ) -> std::result::Result<bool, RecordError> {
@@ -79,8 +79,8 @@ pub async fn report_installed(
 
 /// Appends lines to the log of the device's open update; durable when this returns.
 pub async fn report_log(
-    engine: &Engine,
     caller: &Caller,
+    engine: &Engine,
     text: &str,
 ) -> std::result::Result<(), RecordError> {
     let lines = ReportedLines {

@@ -122,7 +122,7 @@ async fn a_time_in_which_reports_are_refused_times_out_no_update() {
     };
     for _ in 0..60 {
         let data = [("a".to_owned(), Some("b".to_owned()))].into();
-        let refused = devices::report_attributes(&busy, &caller, AttributeMode::Merge, data);
+        let refused = devices::report_attributes(&caller, &busy, AttributeMode::Merge, data);
         refused.await.expect_err("no report may wait");
         pass(&fixture, &busy, Duration::from_mins(1)).await;
     }

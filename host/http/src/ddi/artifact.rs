@@ -33,7 +33,7 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, DdiError> {
     let module = ModuleId(parse_id(&path.module)?);
-    let found = devices::artifact(&state.engine, &device.caller, module, &path.filename).await;
+    let found = devices::artifact(&device.caller, &state.engine, module, &path.filename).await;
     let found = match (found, path.filename.strip_suffix(MD5SUM)) {
         (Err(tidegate_engine::Error::NotFound { .. }), Some(filename)) => {
             return md5sum(&state, &device, module, filename, &headers).await;
@@ -56,7 +56,7 @@ async fn md5sum(
     filename: &str,
     headers: &HeaderMap,
 ) -> Result<Response, DdiError> {
-    let found = devices::artifact(&state.engine, &device.caller, module, filename).await?;
+    let found = devices::artifact(&device.caller, &state.engine, module, filename).await?;
     let ascii: String = filename
         .chars()
         .map(|c| if c.is_ascii() { c } else { '?' })

@@ -14,7 +14,7 @@ pub(super) async fn get(
     State(state): State<AppState>,
     UpdateParam(update): UpdateParam,
 ) -> Result<Response, DdiError> {
-    devices::check_cancel_action(&state.engine, &device.caller, update).await?;
+    devices::check_cancel_action(&device.caller, &state.engine, update).await?;
     // hawkBit has separate ids for the action and its cancellation; here they are the same.
     let id = update.to_string();
     representation.respond(&CancelActionBody {

@@ -19,7 +19,7 @@ pub(super) async fn put(
     Body(body): Body<ConfigData>,
 ) -> Result<Response, DdiError> {
     let (mode, data) = body.parse()?;
-    devices::report_attributes(&state.engine, &device.caller, mode, data).await?;
+    devices::report_attributes(&device.caller, &state.engine, mode, data).await?;
     Ok(StatusCode::OK.into_response())
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn base(
     representation: Representation,
     State(state): State<AppState>,
 ) -> Result<Response, DdiError> {
-    let base = devices::confirmation_base(&state.engine, &device.tenant, &device.caller).await?;
+    let base = devices::confirmation_base(&device.caller, &state.engine, &device.tenant).await?;
     let now = state.engine.now();
     let waiting = base.view.open;
     let waiting = waiting.filter(|open| open.status == UpdateStatus::WaitingConfirmation);
@@ -67,7 +67,7 @@ pub(super) async fn get(
     query: DeploymentQuery,
 ) -> Result<Response, DdiError> {
     let engine = &state.engine;
-    let deployment = devices::confirmation(engine, &device.caller, update, query.history).await?;
+    let deployment = devices::confirmation(&device.caller, engine, update, query.history).await?;
     let body = DeploymentBase::for_confirmation(&deployment, &device, query.history, engine.now());
     representation.respond(&body)
 }
@@ -80,7 +80,7 @@ pub(super) async fn feedback(
     Body(body): Body<ConfirmationBody>,
 ) -> Result<Response, DdiError> {
     let feedback = body.try_into()?;
-    devices::record_confirmation_feedback(&state.engine, &device.caller, update, feedback).await?;
+    devices::record_confirmation_feedback(&device.caller, &state.engine, update, feedback).await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn activate(
     let remark = body.remark.map(Scalar::into_text);
     check_length("initiator", initiator.as_deref(), MAX_INITIATOR_CHARS)?;
     check_length("remark", remark.as_deref(), MAX_REMARK_CHARS)?;
-    devices::activate_auto_confirm(&state.engine, &device.caller, initiator, remark).await?;
+    devices::activate_auto_confirm(&device.caller, &state.engine, initiator, remark).await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -103,7 +103,7 @@ pub(super) async fn deactivate(
     device: DeviceAuth,
     State(state): State<AppState>,
 ) -> Result<Response, DdiError> {
-    devices::deactivate_auto_confirm(&state.engine, &device.caller).await?;
+    devices::deactivate_auto_confirm(&device.caller, &state.engine).await?;
     Ok(StatusCode::OK.into_response())
 }
 

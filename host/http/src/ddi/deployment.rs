@@ -31,7 +31,7 @@ pub(super) async fn get(
     UpdateParam(update): UpdateParam,
     query: DeploymentQuery,
 ) -> Result<Response, DdiError> {
-    let deployment = devices::deployment(&state.engine, &device.caller, update, query.history);
+    let deployment = devices::deployment(&device.caller, &state.engine, update, query.history);
     let now = state.engine.now();
     representation.respond(&DeploymentBase::for_installation(
         &deployment.await?,
@@ -49,7 +49,7 @@ pub(super) async fn list_artifacts(
     Path(module): Path<ModulePath>,
 ) -> Result<Response, DdiError> {
     let module = ModuleId(parse_id(&module.module)?);
-    let module = devices::module(&state.engine, &device.caller, module).await?;
+    let module = devices::module(&device.caller, &state.engine, module).await?;
     let artifacts = module.artifacts.iter();
     let bodies: Vec<_> = artifacts
         .map(|artifact| ArtifactBody::new(artifact, &module, &device))
@@ -72,7 +72,7 @@ pub(super) async fn get_installed(
     query: DeploymentQuery,
 ) -> Result<Response, DdiError> {
     let deployment =
-        devices::installed_deployment(&state.engine, &device.caller, update, query.history);
+        devices::installed_deployment(&device.caller, &state.engine, update, query.history);
     let now = state.engine.now();
     representation.respond(&DeploymentBase::for_installation(
         &deployment.await?,

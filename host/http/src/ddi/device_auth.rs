@@ -59,7 +59,15 @@ impl FromRequestParts<AppState> for DeviceAuth {
         };
         let tenant_name = decode_segment(tenant_segment)?;
         let device_id = decode_segment(device_segment)?.into_owned();
-        let tenant = match devices::tenant(&state.engine, &tenant_name).await {
+        let engine = &state.engine;
+        let tenant = match devices::tenant(
+            engine.store(),
+            engine.caches(),
+            &tenant_name,
+            engine.now(),
+        )
+        .await
+        {
             // The same response as for wrong credentials: the existence of a tenant is not revealed.
             Err(Error::NotFound { .. }) => {
                 log_refusal(tenant_segment, device_segment, "unknown tenant");
@@ -146,7 +154,8 @@ async fn has_valid_certificate(
         return Ok(false);
     };
     let (engine, tenant) = (&state.engine, tenant.id);
-    let authorities = devices::authorities(engine, tenant).await?;
+    let authorities =
+        devices::authorities(engine.store(), engine.caches(), tenant, engine.now()).await?;
     let (verifier, now) = (&state.certificate_verifier, engine.now());
     Ok(verifier.identifies(presented, tenant, &authorities, device_id, now))
 }

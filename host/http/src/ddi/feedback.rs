@@ -25,7 +25,7 @@ pub(super) async fn on_deployment(
     Body(body): Body<FeedbackMessage>,
 ) -> Result<Response, DdiError> {
     let feedback = body.try_into()?;
-    devices::record_feedback(&state.engine, &device.caller, update, feedback).await?;
+    devices::record_feedback(&device.caller, &state.engine, update, feedback).await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn on_cancel(
     Body(body): Body<FeedbackMessage>,
 ) -> Result<Response, DdiError> {
     let feedback = body.try_into()?;
-    devices::record_cancel_feedback(&state.engine, &device.caller, update, feedback).await?;
+    devices::record_cancel_feedback(&device.caller, &state.engine, update, feedback).await?;
     Ok(StatusCode::OK.into_response())
 }
 

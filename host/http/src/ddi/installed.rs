@@ -12,7 +12,7 @@ pub(super) async fn put(
     State(state): State<AppState>,
     Body(InstalledBody { name, version }): Body<InstalledBody>,
 ) -> Result<StatusCode, DdiError> {
-    let reported = devices::report_installed(&state.engine, &device.caller, name, version);
+    let reported = devices::report_installed(&device.caller, &state.engine, name, version);
     Ok(if reported.await? {
         StatusCode::CREATED
     } else {

@@ -37,6 +37,6 @@ pub(super) async fn put(
         Err(_) => return Err(DdiError::TimedOut),
     };
     let text = String::from_utf8_lossy(&body);
-    devices::report_log(&state.engine, &device.caller, &text).await?;
+    devices::report_log(&device.caller, &state.engine, &text).await?;
     Ok(StatusCode::OK.into_response())
 }

@@ -19,7 +19,7 @@ pub(super) async fn get(
     representation: Representation,
     State(state): State<AppState>,
 ) -> Result<Response, DdiError> {
-    let polled = devices::poll(&state.engine, &device.tenant, &device.caller).await?;
+    let polled = devices::poll(&device.caller, &state.engine, &device.tenant).await?;
     let now = state.engine.now();
     representation.respond(&PollBody::new(&polled, &device.links, now))
 }

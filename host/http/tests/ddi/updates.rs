@@ -226,8 +226,8 @@ async fn feedback_is_recorded_if_the_device_disconnects() -> anyhow::Result<()> 
     let success = Feedback::new(Execution::Closed, Finished::Success);
     // When a device disconnects, the server drops the request and the future that handles it.
     let mut handling = Box::pin(devices::record_feedback(
-        &server.engine,
         &caller,
+        &server.engine,
         update,
         success,
     ));
