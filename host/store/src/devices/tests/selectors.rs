@@ -270,7 +270,7 @@ on_both! {
         assert_eq!(states, [("overdue", 8), ("registered", 12), ("unknown", 40)].into());
         let states = [
             "state==overdue", "state!=overdue", "state==registered", "state=in=(registered,overdue)",
-            "state=out=(overdue,unknown)", "state==over*", "state==registered,last_seen<2",
+            "state=out=(overdue,unknown)", "state==over*", "state==registered,last_seen<1970-01-01T00:00:00.002Z",
         ];
         let mut selectors: Vec<_> = states.iter().map(|text| selector(text)).collect::<Result<_, _>>()?;
         for _ in 0..300 {
