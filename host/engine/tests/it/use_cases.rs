@@ -49,9 +49,10 @@ const WITHOUT_CONTEXT: [&str; 19] = [
 
 /// Functions that get the whole engine: authentication of devices, loops with their steps, and the start of the server.
 /// Use cases of devices get it too.
-const WITH_ENGINE: [&str; 11] = [
+const WITH_ENGINE: [&str; 12] = [
     "campaigns/deadlines.rs: expire_batch",
     "campaigns/deadlines.rs: expire_updates_loop",
+    "campaigns/recheck.rs: recheck_updates",
     "campaigns/reconcile.rs: reconcile",
     "campaigns/tick/mod.rs: tick",
     "devices/authenticate.rs: authenticate",

@@ -22,7 +22,7 @@ fn a_full_disk_under_the_log_harms_no_request() -> Result<()> {
 
 /// The server works, counts the lines that it drops, and stops at SIGTERM with exit code 0.
 async fn lines_are_dropped(output: ServerOutput) -> Result<()> {
-    let (process, rest) = start(&output).await?;
+    let (process, rest, _storage) = start(&output).await?;
     let dropped = async || Ok((dropped_lines(&rest).await? > 0).then_some(()));
     wait_until("lines are dropped", dropped).await?;
     let request = json!({ "tenant": "default", "user_id": "jo", "role": "admin" });
@@ -44,7 +44,7 @@ const LINE_BYTES: usize = 4 << 10;
 #[test]
 fn a_log_that_is_not_read_delays_no_request() -> Result<()> {
     run_standalone(async || {
-        let (process, rest) = start(&ServerOutput::Pipe).await?;
+        let (process, rest, _storage) = start(&ServerOutput::Pipe).await?;
         for _ in 0..1000 {
             rest.get("/no/such/resource").await?.expect_status(404)?;
         }
@@ -59,8 +59,8 @@ fn a_log_that_is_not_read_delays_no_request() -> Result<()> {
     })
 }
 
-/// Starts a server with this output and waits until it listens.
-async fn start(output: &ServerOutput) -> Result<(ServerProcess, RestClient)> {
+/// Starts a server with this output and waits until it listens. Its storage must outlive it.
+async fn start(output: &ServerOutput) -> Result<(ServerProcess, RestClient, ServerStorage)> {
     let storage = ServerStorage::set_up(Database::Sqlite).await?;
     let mut process = ServerProcess::start_unread(&storage, output)?;
     let rest = RestClient::anonymous(reqwest::Client::new(), &process.url);
@@ -71,7 +71,7 @@ async fn start(output: &ServerOutput) -> Result<(ServerProcess, RestClient)> {
     })
     .await?
     .expect_status(200)?;
-    Ok((process, rest))
+    Ok((process, rest, storage))
 }
 
 async fn dropped_lines(rest: &RestClient) -> Result<u64> {

@@ -198,11 +198,16 @@ async fn installs_and_accepts_a_cancellation(tenant: &TestTenant) -> Result<()> 
             vec!["half way"],
         )
         .await?;
-    let shown = tenant.updates(id).await?.swap_remove(0);
-    ensure!(
-        shown["status"] == "installing" && shown["progress_percentage"] == 50.0,
-        "{shown}"
-    );
+    // The end of the download is recorded after the device has the last byte.
+    wait_until("the update is installing", async || {
+        let update = tenant.updates(id).await?.swap_remove(0);
+        Ok((update["status"] == "installing").then_some(update))
+    })
+    .await
+    .and_then(|update| {
+        ensure!(update["progress_percentage"] == 50.0, "{update}");
+        Ok(())
+    })?;
     update
         .send_feedback(Execution::Closed, Finished::Success, vec!["done"])
         .await?;

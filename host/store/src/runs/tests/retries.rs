@@ -15,6 +15,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{
     CampaignChange, DeviceChange, Devices as _, Offer, RecordError, Runs as _, SingleUpdates as _,
+    TickOutcome,
 };
 
 use crate::{
@@ -242,7 +243,10 @@ on_both! {
 
         let fence = fixture.lease().await?;
         assert_eq!(store.offer_due_retries(fixture.run, fence, 10, later(31)).await?, [], "neither is due");
-        let due = later(3000);
+        let idle = TickOutcome::unchanged(run.campaign.generation, later(31), run.plugin_failures);
+        assert!(store.apply(fixture.run, fence, idle).await?);
+        store.release(fixture.run, fence).await?;
+        let due = later(3700);
         assert_eq!(store.due(due, 10).await?, [], "nothing wakes the campaign yet");
         assert_eq!(store.expire_updates(due, 10).await?.len(), 3, "two retries wait, and the other device timed out");
         let due_campaigns = store.due(due, 10).await?;
