@@ -8,6 +8,7 @@ use tidegate_core::{
     id::{ModuleId, TenantId, UpdateId},
     update::FileFetch,
 };
+use tokio::{runtime::Handle, task::JoinHandle};
 
 /// Maximum number of updates of which it is known. The oldest are forgotten; their devices still report `downloaded`.
 const MAX_UPDATES: usize = 100_000;
@@ -62,6 +63,8 @@ pub(crate) struct UpdateFetch {
     files: Vec<FetchedFile>,
     /// What the update was told last.
     recorded: Option<FileFetch>,
+    /// The last report to the update.
+    last_report: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -93,6 +96,23 @@ impl UpdateFetch {
     /// The update was told that the device has begun to fetch a file.
     pub(crate) fn set_begun(&mut self) {
         self.recorded = Some(FileFetch::Begun);
+    }
+
+    /// Runs a report to the update in the background, after the one before it: the end of a fetch must not be recorded
+    /// before its beginning.
+    pub(crate) fn report_in_order(
+        &mut self,
+        runtime: &Handle,
+        report: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let previous = self.last_report.take();
+        self.last_report = Some(runtime.spawn(async move {
+            if let Some(previous) = previous {
+                // A report that panicked is logged.
+                let _ = previous.await;
+            }
+            report.await;
+        }));
     }
 
     /// A response ends after these bytes of a file were sent. True if the device has fetched all `files` of the firmware
@@ -209,6 +229,25 @@ mod tests {
         assert!(!fetch(&mut update, "a", 0..100, 2));
         let complete = Some(FileFetch::Complete);
         assert_eq!(update.take_unrecorded(), complete, "it needs no more");
+    }
+
+    #[tokio::test]
+    async fn reports_are_recorded_in_their_order() {
+        let (runtime, mut update) = (Handle::current(), UpdateFetch::default());
+        let recorded = Arc::new(Mutex::new(Vec::new()));
+        let (first, second) = (Arc::clone(&recorded), Arc::clone(&recorded));
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        update.report_in_order(&runtime, async move {
+            wait.await.expect("the test goes on");
+            first.lock().push("begun");
+        });
+        update.report_in_order(&runtime, async move { second.lock().push("complete") });
+        tokio::task::yield_now().await;
+        assert!(recorded.lock().is_empty(), "the second waits for the first");
+        go.send(()).expect("the first report waits");
+        let last = update.last_report.take().expect("a report");
+        last.await.expect("it is recorded");
+        assert_eq!(*recorded.lock(), ["begun", "complete"]);
     }
 
     #[test]

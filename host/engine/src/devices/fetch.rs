@@ -17,10 +17,7 @@ use tidegate_core::{
 };
 use tokio::runtime::Handle;
 
-use super::{
-    Caller,
-    record::{background_record, record_in_background},
-};
+use super::{Caller, record::background_record};
 use crate::{
     Engine, UpdateWriter, chain,
     file_fetches::UpdateFetch,
@@ -59,7 +56,9 @@ impl FetchedUpdate {
             if self.status != UpdateStatus::Downloading {
                 fetch.set_begun();
                 let event = DeviceEvent::Update(self.update, UpdateEvent::FetchBegun);
-                record_in_background(engine, &self.caller, self.device, event);
+                let (writer, at) = (&engine.update_writer, engine.now());
+                let report = background_record(writer, &self.caller, self.device, event, at);
+                fetch.report_in_order(&Handle::current(), report);
             }
         }
         let guard = FetchGuard {
@@ -110,21 +109,14 @@ struct FetchGuard {
 impl Drop for FetchGuard {
     fn drop(&mut self) {
         let (update, sent) = (&self.update, self.sent.clone());
-        let is_complete = self
-            .fetch
-            .lock()
-            .end(update.module, &self.filename, sent, update.files);
+        let mut fetch = self.fetch.lock();
+        let is_complete = fetch.end(update.module, &self.filename, sent, update.files);
         // Without a runtime the server is going down.
         if let (true, Ok(runtime)) = (is_complete, Handle::try_current()) {
             let event = DeviceEvent::Update(update.update, UpdateEvent::FetchCompleted);
             let (caller, at) = (&update.caller, self.clock.now());
-            runtime.spawn(background_record(
-                &self.writer,
-                caller,
-                update.device,
-                event,
-                at,
-            ));
+            let report = background_record(&self.writer, caller, update.device, event, at);
+            fetch.report_in_order(&runtime, report);
         }
     }
 }

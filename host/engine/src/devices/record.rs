@@ -69,24 +69,7 @@ async fn require_known_device(
     }
 }
 
-/// Records, in the background, what the server itself sees of a device.
-pub(super) fn record_in_background(
-    engine: &Engine,
-    caller: &Caller,
-    device: DeviceKey,
-    event: DeviceEvent,
-) {
-    let at = engine.now();
-    tokio::spawn(background_record(
-        &engine.update_writer,
-        caller,
-        device,
-        event,
-        at,
-    ));
-}
-
-/// The same as a future, for a time after the request.
+/// Records what the server itself sees of a device, as a future for the background.
 pub(super) fn background_record(
     writer: &UpdateWriter,
     caller: &Caller,
