@@ -21,7 +21,7 @@ pub enum FileFetch {
 impl UpdateState {
     /// The device began to fetch a file: it downloads, whatever it reported before.
     pub(super) fn begin_fetch(mut self, now: Timestamp) -> Self {
-        if !self.status.may_fetch() {
+        if !self.status.is_actionable() {
             return self;
         }
         self.status = UpdateStatus::Downloading;
@@ -33,7 +33,7 @@ impl UpdateState {
     /// The device has fetched the files whole: what it does now is to install them.
     pub(super) fn complete_fetch(mut self, now: Timestamp) -> Self {
         let is_cancelling = self.status == UpdateStatus::Cancelling;
-        if !self.status.may_fetch() && !is_cancelling {
+        if !self.status.is_actionable() && !is_cancelling {
             return self;
         }
         self.fetch = Some(FileFetch::Complete);
@@ -51,13 +51,6 @@ impl UpdateState {
             Some(FileFetch::Complete) => timeouts.install,
             _ => Some(timeouts.install?.max(timeouts.download?)),
         }
-    }
-}
-
-impl UpdateStatus {
-    /// True while the device may fetch the files.
-    fn may_fetch(self) -> bool {
-        matches!(self, Self::Offered | Self::Downloading | Self::Installing)
     }
 }
 

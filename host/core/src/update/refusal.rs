@@ -61,11 +61,7 @@ impl UpdateState {
 
     /// True if this feedback ends the update as a repeated refusal.
     pub fn ends_by_refusal(&self, feedback: &Feedback) -> bool {
-        let is_offered = matches!(
-            self.status,
-            UpdateStatus::Offered | UpdateStatus::Downloading | UpdateStatus::Installing
-        );
-        is_offered
+        self.status.is_actionable()
             && feedback.is_refusal()
             && self.refusal == Some(Refusal::ReadAgain)
             && self.options.device_refusal == DeviceRefusal::Fail

@@ -55,6 +55,11 @@ impl UpdateStatus {
         matches!(self.bucket(), Bucket::Offered | Bucket::InProgress)
     }
 
+    /// True while the device may download, install or refuse the update.
+    pub(super) fn is_actionable(self) -> bool {
+        matches!(self, Self::Offered | Self::Downloading | Self::Installing)
+    }
+
     /// True if the device is shown the update. It is not while it verifies (the device has nothing left to do), or
     /// while a retry is not due.
     pub fn is_offered_to_device(self) -> bool {

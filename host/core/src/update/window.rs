@@ -60,7 +60,7 @@ impl UpdateState {
 impl UpdateStatus {
     /// True if a closed window delays this status. Confirmations and cancellations ignore windows.
     pub fn waits_for_window(self) -> bool {
-        matches!(self, Self::Offered | Self::Downloading | Self::Installing)
+        self.is_actionable()
     }
 }
 
