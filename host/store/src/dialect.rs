@@ -113,7 +113,8 @@ impl Dialect {
         match self {
             Self::Sqlite => {
                 let columns = list(&|column, _| format!("value ->> '$.{column}' AS {column}"));
-                format!("(SELECT {columns} FROM json_each({json})) AS {name}")
+                // Each reference to the `value` of `json_each` would write the object as text again.
+                format!("(SELECT {columns} FROM jsonb_each({json})) AS {name}")
             }
             Self::Postgres => {
                 let columns = list(&|column, kind| match kind {
