@@ -23,10 +23,12 @@ RUN --mount=type=cache,id=tidegate-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=tidegate-components,target=/src/target,sharing=locked \
     cargo --locked xtask components && cp -r target/components /components
 
+# The server, which knows the plugins by their digests.
 FROM sources AS host
+COPY --from=components /components/SHA256SUMS /built-ins
 RUN --mount=type=cache,id=tidegate-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=tidegate-host,target=/src/target,sharing=locked \
-    cargo build --locked --profile dist --package tidegate --bin tidegate \
+    TIDEGATE_BUILT_INS=/built-ins cargo build --locked --profile dist --package tidegate --bin tidegate \
     && cp target/dist/tidegate /tidegate \
     && mkdir /data
 

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use sha2::{Digest as _, Sha256};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
 use crate::guests::{self, Guest};
@@ -22,6 +23,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let toolchain = WasmToolchain::find(workspace)?;
     let guests = build_into(workspace, &toolchain, &folder)?;
     remove_stale(&folder, &guests)?;
+    write_list(&folder, &guests)?;
     Ok(folder)
 }
 
@@ -100,6 +102,25 @@ fn check_world(guest: &Guest, component: &[u8]) -> Result<()> {
             guest.world
         );
     }
+    Ok(())
+}
+
+/// Writes the digests of the components, in the format of `sha256sum`. The server is built with this list, and knows its
+/// built-in plugins by it.
+fn write_list(folder: &Path, guests: &[Guest]) -> Result<()> {
+    let mut files: Vec<_> = guests
+        .iter()
+        .map(|guest| format!("{}.wasm", guest.component))
+        .collect();
+    files.sort_unstable();
+    let mut list = String::new();
+    for file in files {
+        let path = folder.join(&file);
+        let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let digest = hex::encode(Sha256::digest(&bytes));
+        list += &format!("{digest}  {file}\n");
+    }
+    write_if_changed(&folder.join("SHA256SUMS"), list.as_bytes())?;
     Ok(())
 }
 

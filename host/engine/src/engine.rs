@@ -54,7 +54,11 @@ impl Engine {
             settings.device_wait,
         );
         Self {
-            plugins: PluginCalls::new(Arc::clone(&ports.sandbox), Arc::clone(&ports.observer)),
+            plugins: PluginCalls::new(
+                Arc::clone(&ports.sandbox),
+                Arc::clone(&ports.observer),
+                settings.built_ins.clone(),
+            ),
             files: Files::new(&ports, &settings),
             idempotency_keys: IdempotencyKeys::new(&ports, &settings),
             ports,

@@ -2,11 +2,15 @@ use std::time::Duration;
 
 use tidegate_core::{device::AttributeNames, polling::PollInterval, settings::DdiLinks};
 
+use crate::plugins::BuiltIns;
+
 /// Settings from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Unique name of this server. It is the holder of its leases.
     pub server_name: String,
+    /// The plugins that were built with this server.
+    pub built_ins: BuiltIns,
     /// Polling interval for tenants that set none.
     pub polling: PollInterval,
     /// Names of the links to files for tenants that set none.
@@ -34,6 +38,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             server_name: "tidegate".to_owned(),
+            built_ins: BuiltIns::default(),
             polling: PollInterval {
                 interval: Duration::from_mins(5),
                 jitter_percent: 0,

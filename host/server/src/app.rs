@@ -14,7 +14,8 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, stream::BoxStream};
 use tidegate_engine::{
-    Engine, Settings, access, campaigns, chain, devices, latest, plugins,
+    Engine, Settings, access, campaigns, chain, devices, latest,
+    plugins::{self, BuiltIns},
     ports::{Clock, Entropy},
     run_gc, tenants,
 };
@@ -51,12 +52,20 @@ pub struct Environment {
     pub entropy: Arc<dyn Entropy>,
     /// Starts the compiler process. The default runs the current program, which is correct only for `tidegate` itself.
     pub compiler: CompilerCommand,
+    /// The built-in plugins. The default are those that this program was built with.
+    pub built_ins: BuiltIns,
     /// Minimum time between two ticks of a campaign.
     pub tick_pause: Duration,
     /// Maximum time between two checks for due campaigns and deadlines.
     pub tick_period: Duration,
     /// Reads the number of log lines that could not be written.
     pub dropped_log_lines: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// The plugins that this program was built with.
+fn built_ins() -> BuiltIns {
+    let list = include_str!(concat!(env!("OUT_DIR"), "/built_ins"));
+    BuiltIns::parse(list).expect("a test reads the list")
 }
 
 impl Default for Environment {
@@ -66,6 +75,7 @@ impl Default for Environment {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             compiler: CompilerCommand::default(),
+            built_ins: built_ins(),
             tick_pause: settings.tick_pause,
             tick_period: settings.tick_period,
             dropped_log_lines: Arc::new(|| 0),
@@ -92,7 +102,7 @@ impl App {
         let bootstrap = tenants::bootstrap(&context.engine)
             .await
             .context("create the default tenant")?;
-        install_builtins(&context.engine, &folder).await?;
+        install_components(&context.engine, &folder).await?;
 
         let state = AppState::new(Arc::clone(&context.engine), context.metrics, http);
         let shutdown = state.shutdown.clone();
@@ -215,16 +225,22 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     Ok(settings)
 }
 
-/// Installs the built-in components for every tenant.
-pub(crate) async fn install_builtins(engine: &Engine, folder: &Path) -> Result<()> {
-    let installed = plugins::install_builtins(engine, folder)
+/// Installs the components of the folder for every tenant.
+pub(crate) async fn install_components(engine: &Engine, folder: &Path) -> Result<()> {
+    if engine.plugins().built_ins().is_empty() {
+        tracing::warn!(
+            "this server was built without plugins: without the default policies it offers no update that names no \
+             policies; run `cargo xtask components`, then build the server again"
+        );
+    }
+    let installed = plugins::install_folder(engine, folder)
         .await
         .with_context(|| format!("install the components in {}", folder.display()))?;
-    tracing::info!(installed, folder = %folder.display(), "built-in plugins installed");
+    tracing::info!(installed, folder = %folder.display(), "plugins installed");
     Ok(())
 }
 
-/// The folder of the built-in components: the configured one, else the first that exists.
+/// The folder of components: the configured one, else the first that exists.
 pub(crate) fn components_folder(config: &Config) -> Result<PathBuf> {
     if let Some(folder) = &config.components {
         return Ok(folder.clone());

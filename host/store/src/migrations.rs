@@ -126,6 +126,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "fetch_failures",
         include_str!("../../../migrations/0022_fetch_failures.sql"),
     ),
+    (
+        27,
+        "origin",
+        include_str!("../../../migrations/0027_origin.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

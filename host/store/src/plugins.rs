@@ -27,7 +27,7 @@ mod tests;
 
 /// The columns of a revision `r` of a plugin `p`.
 const COLUMNS: &str = "r.plugin, p.kind, r.digest, r.contract, r.version, r.summary, \
-     r.config_schema, r.state_schema, r.metrics, r.attributes, r.size, r.created_by, \
+     r.config_schema, r.state_schema, r.metrics, r.attributes, r.size, r.origin, r.created_by, \
      r.created_at, r.enabled, r.calls, r.failures, r.fuel";
 
 pub(crate) async fn put_revision(
@@ -183,9 +183,9 @@ async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result
     };
     let inserted = sqlx::query(
         "INSERT INTO plugin_revisions (tenant_id, plugin, digest, contract, version, summary, \
-         config_schema, state_schema, metrics, attributes, size, created_by, created_at, enabled, \
-         calls, failures, fuel) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 0, 0, 0) \
+         config_schema, state_schema, metrics, attributes, size, origin, created_by, created_at, \
+         enabled, calls, failures, fuel) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, 0, 0, 0) \
          ON CONFLICT (tenant_id, digest) DO NOTHING",
     )
     .bind(tenant.0)
@@ -199,6 +199,7 @@ async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result
     .bind(list(&description.metrics)?)
     .bind(list(&description.attributes)?)
     .bind(to_i64(revision.size))
+    .bind(revision.origin.as_str())
     .bind(text(&revision.created_by))
     .bind(revision.created_at.0)
     .execute(tx.conn())
@@ -272,6 +273,7 @@ fn revision_from_row(row: &AnyRow) -> Result<Revision, RowError> {
         contract: row.take("contract")?,
         description,
         size: row.count("size")?,
+        origin: row.parse("origin")?,
         created_by: row.take("created_by")?,
         created_at: Timestamp(row.take("created_at")?),
     };

@@ -146,7 +146,7 @@ impl EngineFixture {
         };
         let app = AppContext::open(&config, environment).await?;
         tenants::bootstrap(&app.engine).await?;
-        plugins::install_builtins(&app.engine, &bench.components).await?;
+        plugins::install_folder(&app.engine, &bench.components).await?;
         let tenant = tenants::by_name(app.engine.store(), DEFAULT_TENANT).await?;
         let tenant = tenant.context("the default tenant is missing")?.id;
         let ctx = app
@@ -276,6 +276,8 @@ impl EngineFixture {
                 ..Targets::default()
             },
             allow_beta: false,
+            // As revisions without default policies do, so that the figures can be compared.
+            allow_incompatible: true,
             strategy: choice("canary", r#"{"canary_percentage":10}"#),
             policies: vec![choice("failure-rate", "{}")],
             priority: Priority::Normal,

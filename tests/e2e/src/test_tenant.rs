@@ -69,7 +69,7 @@ impl TestTenant {
         let name = format!("LAB{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let ctx = engine.server_ctx(Actor::command_line())?;
         let tenant = tenants::create(&ctx, engine.store(), &name).await?;
-        plugins::install_builtins(engine, &components()?).await?;
+        plugins::install_folder(engine, &components()?).await?;
         let ctx = engine.trusted_ctx(tenant.id, Actor::command_line());
         let gateway = access::create_gateway(
             &ctx,

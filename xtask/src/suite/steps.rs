@@ -59,7 +59,7 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "build",
         about: "server and tests",
-        needs: &[],
+        needs: &["components"],
         run: build,
     },
     Step {

@@ -47,6 +47,20 @@ pub enum PluginKind {
     Health,
 }
 
+/// Where a server got a revision of a plugin from.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum Origin {
+    /// It was built with a server. A later server may have another build of it.
+    BuiltIn,
+    /// The server's folder of components.
+    Folder,
+    /// An upload.
+    Upload,
+}
+
 /// Self-description of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {

@@ -11,6 +11,7 @@ use tidegate_core::{
 
 use crate::{
     Authorized, Ctx, Error, Operator, PluginCalls, Result,
+    compatibility::{DEFAULT_POLICIES, Policies},
     plugins::PluginChoice,
     ports::{NewCampaign, Store, StoreError},
     rules::Rules,
@@ -24,7 +25,7 @@ const INVALID: &str = "invalid_campaign";
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     missing_docs,
-    reason = "each field is the field of CampaignSpec of that name"
+    reason = "each other field is the field of CampaignSpec of that name"
 )]
 pub struct CampaignRequest {
     pub name: String,
@@ -32,6 +33,8 @@ pub struct CampaignRequest {
     pub firmware: FirmwareId,
     pub targets: Targets,
     pub allow_beta: bool,
+    /// Whether no compatibility policy is asked, if `policies` names none; else the default policies are.
+    pub allow_incompatible: bool,
     pub strategy: PluginChoice,
     pub policies: Vec<PluginChoice>,
     pub priority: Priority,
@@ -110,12 +113,53 @@ async fn check(
         policies.push(policy.await?);
     }
     check_kinds(strategy.as_ref(), &policies, &mut rules);
+    let mut policies: Vec<_> = policies.into_iter().flatten().collect();
+    let defaults = default_policies(ctx, store, plugins, request, &policies, &mut rules);
+    policies.extend(defaults.await?);
     Ok(CheckedRequest {
         firmware,
         strategy,
-        policies: policies.into_iter().flatten().collect(),
+        policies,
         rules,
     })
+}
+
+/// The default compatibility policies, unless the request names compatibility policies itself or wants none.
+async fn default_policies(
+    ctx: &Ctx,
+    store: &dyn Store,
+    plugins: &PluginCalls,
+    request: &CampaignRequest,
+    policies: &[PluginUse],
+    rules: &mut Rules,
+) -> Result<Vec<PluginUse>> {
+    let named = policies
+        .iter()
+        .find(|policy| policy.kind == PluginKind::Compatibility);
+    match named {
+        Some(named) if request.allow_incompatible => {
+            let message = format!(
+                "cannot be combined with the compatibility policy {}",
+                named.plugin
+            );
+            rules.reject("allow_incompatible", message);
+        }
+        // A policy that is invalid is reported, and may be a compatibility policy.
+        None if !request.allow_incompatible && policies.len() == request.policies.len() => {
+            let built_ins = plugins.built_ins();
+            let defaults =
+                Policies::built_in(store, built_ins, ctx.tenant, &DEFAULT_POLICIES).await?;
+            if let Some(reason) = defaults.missing_reason() {
+                rules.reject(
+                    "policies",
+                    format!("{reason}; or name compatibility policies"),
+                );
+            }
+            return Ok(defaults.uses);
+        }
+        _ => {}
+    }
+    Ok(Vec::new())
 }
 
 impl CampaignRequest {

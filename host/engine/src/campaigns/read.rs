@@ -2,6 +2,7 @@ use tidegate_core::{campaign::Campaign, id::CampaignId, time::Timestamp};
 
 use crate::{
     Ctx, Error, Result,
+    compatibility::compatibility_policies,
     ports::{
         CampaignFilter, CampaignSummary, Page, PageRequest, Store, UpdateFilter, UpdateRow, Wave,
     },
@@ -59,4 +60,14 @@ pub async fn updates(
         device: None,
     };
     Ok(store.list_updates(ctx.tenant, &filter, page).await?)
+}
+
+/// The risks that a campaign takes.
+pub fn warnings(campaign: &Campaign) -> Vec<String> {
+    let is_checked = !compatibility_policies(campaign).is_empty();
+    let message = "no compatibility policy is used: devices get the firmware whatever their hardware and version";
+    (!is_checked)
+        .then(|| message.to_owned())
+        .into_iter()
+        .collect()
 }

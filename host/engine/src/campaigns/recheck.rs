@@ -17,9 +17,7 @@ use crate::{
         CompatibilityCheck, DEFAULT_POLICIES, HARDWARE, LATEST, Policies, classify,
         compatibility_policies, context_without_campaign,
     },
-    ports::{
-        AffectedDevice, CheckOutcome, CheckedUpdates, EntryKind, Store, UpdateCheck, UpdateToCheck,
-    },
+    ports::{AffectedDevice, CheckOutcome, CheckedUpdates, EntryKind, UpdateCheck, UpdateToCheck},
 };
 
 /// Maximum number of updates that are checked at a time.
@@ -69,7 +67,7 @@ async fn check_group(
     let Some(firmware) = store.firmware(tenant, first.firmware).await? else {
         return Ok(checked);
     };
-    let policies = policies(store, tenant, &first.basis.policies, campaign.as_ref()).await?;
+    let policies = policies(engine, tenant, &first.basis.policies, campaign.as_ref()).await?;
     let check = CompatibilityCheck {
         plugins: engine.plugins(),
         tenant,
@@ -137,21 +135,24 @@ fn context(update: &UpdateToCheck, campaign: Option<&Campaign>, now: Timestamp) 
 
 /// The policies that decide on an update.
 async fn policies(
-    store: &dyn Store,
+    engine: &Engine,
     tenant: TenantId,
     policies: &UpdatePolicies,
     campaign: Option<&Campaign>,
 ) -> Result<Policies> {
+    let (store, built_ins) = (engine.store(), engine.plugins().built_ins());
     match policies {
         UpdatePolicies::Campaign => {
             let uses = campaign.map(compatibility_policies).unwrap_or_default();
             Policies::load(store, tenant, uses).await
         }
-        UpdatePolicies::Hardware => Policies::by_name(store, tenant, &[HARDWARE]).await,
-        UpdatePolicies::Default => Policies::by_name(store, tenant, &DEFAULT_POLICIES).await,
+        UpdatePolicies::Hardware => Policies::built_in(store, built_ins, tenant, &[HARDWARE]).await,
+        UpdatePolicies::Default => {
+            Policies::built_in(store, built_ins, tenant, &DEFAULT_POLICIES).await
+        }
         UpdatePolicies::Latest => {
             let names: Vec<_> = iter::once(LATEST).chain(DEFAULT_POLICIES).collect();
-            Policies::by_name(store, tenant, &names).await
+            Policies::built_in(store, built_ins, tenant, &names).await
         }
         UpdatePolicies::Chosen(chosen) => {
             let mut uses = Vec::with_capacity(chosen.len());

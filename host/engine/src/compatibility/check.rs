@@ -56,6 +56,9 @@ impl CompatibilityCheck<'_> {
     /// The reason of the first policy that rejects each class, if any. A policy is asked only about the classes that
     /// the policies before it accept.
     pub(crate) async fn reasons(&self, classes: Vec<DeviceClass>) -> Vec<Option<String>> {
+        if let Some(reason) = self.policies.missing_reason() {
+            return vec![Some(reason); classes.len()];
+        }
         let mut reasons = vec![None; classes.len()];
         let mut accepted: Vec<usize> = (0..classes.len()).collect();
         let mut classes = classes;
@@ -105,6 +108,9 @@ impl CompatibilityCheck<'_> {
         classes: Vec<DeviceClass>,
         mut record: impl FnMut(&PluginUse, &Call<Vec<Compatibility>>) + Send,
     ) -> std::result::Result<Vec<Option<String>>, (String, CallFailure)> {
+        if let Some(reason) = self.policies.missing_reason() {
+            return Ok(vec![Some(reason); classes.len()]);
+        }
         let mut reasons = vec![None; classes.len()];
         let uses = if classes.is_empty() {
             &[][..]

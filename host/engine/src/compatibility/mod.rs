@@ -6,7 +6,7 @@
 //! checked again by the loop that offers it, `campaigns::recheck`.
 //!
 //! A check itself stores nothing, so a use case that only answers whether devices are compatible makes the same calls:
-//! [`Policies::by_name`] with [`DEFAULT_POLICIES`] or [`Policies::load`] with chosen ones, then
+//! [`Policies::built_in`] with [`DEFAULT_POLICIES`] or [`Policies::load`] with chosen ones, then
 //! [`CompatibilityCheck::check_devices`] with [`context_without_campaign`].
 
 mod check;

@@ -7,6 +7,7 @@ use tidegate_core::{
 
 use crate::{
     Result,
+    plugins::BuiltIns,
     ports::{Revision, Store},
 };
 
@@ -21,37 +22,44 @@ pub(crate) const DEFAULT_POLICIES: [&str; 2] = [HARDWARE, "version-path"];
 #[derive(Debug, Default)]
 pub(crate) struct Policies {
     pub(crate) uses: Vec<PluginUse>,
+    /// Default policies that the tenant does not have or has disabled. If there are any, no device is compatible.
+    pub(crate) missing: Vec<&'static str>,
     /// The attributes that class keys must have for them.
     pub(crate) attributes: Vec<String>,
 }
 
 impl Policies {
-    /// Policies by name, with default configs. Policies that the tenant does not have or has disabled are omitted.
-    pub(crate) async fn by_name(
+    /// Built-in policies by name, with default configs.
+    pub(crate) async fn built_in(
         store: &dyn Store,
+        built_ins: &BuiltIns,
         tenant: TenantId,
-        names: &[&str],
+        names: &[&'static str],
     ) -> Result<Self> {
-        let mut uses = Vec::with_capacity(names.len());
+        let mut policies = Self::default();
         let mut revisions = Vec::with_capacity(names.len());
         for name in names {
-            let Some(revision) = store.revision(tenant, name, None).await? else {
+            let revision = match built_ins.digest(name) {
+                Some(digest) => store.revision(tenant, name, Some(digest)).await?,
+                // Another component of this name must not decide.
+                None => None,
+            };
+            let Some(revision) = revision.filter(|revision| revision.enabled) else {
+                policies.missing.push(name);
                 continue;
             };
             let stored = &revision.stored;
-            if revision.enabled && stored.kind == PluginKind::Compatibility {
-                uses.push(PluginUse {
-                    plugin: (*name).to_owned(),
-                    revision: stored.digest,
-                    version: stored.description.version.clone(),
-                    kind: stored.kind,
-                    config: "{}".to_owned(),
-                });
-                revisions.push(revision);
-            }
+            policies.uses.push(PluginUse {
+                plugin: (*name).to_owned(),
+                revision: stored.digest,
+                version: stored.description.version.clone(),
+                kind: stored.kind,
+                config: "{}".to_owned(),
+            });
+            revisions.push(revision);
         }
-        let attributes = class_attributes(revisions);
-        Ok(Self { uses, attributes })
+        policies.attributes = class_attributes(revisions);
+        Ok(policies)
     }
 
     /// Chosen policies.
@@ -65,8 +73,19 @@ impl Policies {
             let revision = Some(policy.revision);
             revisions.extend(store.revision(tenant, &policy.plugin, revision).await?);
         }
-        let attributes = class_attributes(revisions);
-        Ok(Self { uses, attributes })
+        Ok(Self {
+            uses,
+            missing: Vec::new(),
+            attributes: class_attributes(revisions),
+        })
+    }
+
+    /// Why no device is compatible, if a default policy is missing.
+    pub(crate) fn missing_reason(&self) -> Option<String> {
+        let name = self.missing.first()?;
+        Some(format!(
+            "{name}: this default policy is not installed or is disabled; an admin can enable it"
+        ))
     }
 
     /// Whether this policy is among them.

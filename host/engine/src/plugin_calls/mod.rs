@@ -20,6 +20,7 @@ use usage_log::UsageLog;
 
 use crate::{
     Error, Result, chain,
+    plugins::BuiltIns,
     ports::{Call, CallFailure, EntryKind, Inspection, Observer, Rejection, Sandbox, Usage},
 };
 
@@ -27,16 +28,27 @@ use crate::{
 pub struct PluginCalls {
     sandbox: Arc<dyn Sandbox>,
     observer: Arc<dyn Observer>,
+    built_ins: BuiltIns,
     usage: UsageLog,
 }
 
 impl PluginCalls {
-    pub(crate) fn new(sandbox: Arc<dyn Sandbox>, observer: Arc<dyn Observer>) -> Self {
+    pub(crate) fn new(
+        sandbox: Arc<dyn Sandbox>,
+        observer: Arc<dyn Observer>,
+        built_ins: BuiltIns,
+    ) -> Self {
         Self {
             sandbox,
             observer,
+            built_ins,
             usage: UsageLog::default(),
         }
+    }
+
+    /// The plugins that were built with this server.
+    pub fn built_ins(&self) -> &BuiltIns {
+        &self.built_ins
     }
 
     /// The plugin usage of each tenant since the last call.

@@ -3,6 +3,7 @@ use tidegate_core::{
     id::{Digest, TenantId},
 };
 
+use super::newest_usable;
 use crate::{PluginCalls, Result, ports::Store, rules::Rules};
 
 /// A plugin and its config, as requested.
@@ -27,7 +28,11 @@ impl PluginChoice {
         path: &str,
         rules: &mut Rules,
     ) -> Result<Option<PluginUse>> {
-        let Some(revision) = store.revision(tenant, &self.plugin, self.revision).await? else {
+        let found = match self.revision {
+            None => newest_usable(store, plugins.built_ins(), tenant, &self.plugin).await?,
+            Some(digest) => store.revision(tenant, &self.plugin, Some(digest)).await?,
+        };
+        let Some(revision) = found else {
             let message = match self.revision {
                 None => format!("there is no enabled plugin {}", self.plugin),
                 Some(digest) => format!("the plugin {} has no revision {digest}", self.plugin),
@@ -36,6 +41,16 @@ impl PluginChoice {
             return Ok(None);
         };
         let digest = revision.stored.digest;
+        if let Some(built_in) = plugins.built_ins().digest(&self.plugin)
+            && built_in != digest
+        {
+            let message = format!(
+                "the revision {digest} is not the built-in {} of this server, which is {built_in}",
+                self.plugin
+            );
+            rules.reject(format!("{path}.revision"), message);
+            return Ok(None);
+        }
         if !revision.enabled {
             let message = format!("the revision {digest} is disabled");
             rules.reject(format!("{path}.revision"), message);

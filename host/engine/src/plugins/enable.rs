@@ -1,13 +1,14 @@
 use tidegate_core::id::Digest;
 
 use crate::{
-    Authorized, Publisher, Result,
+    Admin, Authorized, Result,
     ports::{Revision, Store},
 };
 
-/// Enables or disables a revision for new campaigns. Running campaigns continue with it.
+/// Enables or disables a revision for new campaigns. Running campaigns continue with it. Only admins
+/// may: a default policy that is disabled refuses every update that names no policies.
 pub async fn enable(
-    ctx: &Authorized<Publisher>,
+    ctx: &Authorized<Admin>,
     store: &dyn Store,
     plugin: &str,
     digest: Digest,

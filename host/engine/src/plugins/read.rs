@@ -1,7 +1,8 @@
 use tidegate_core::id::Digest;
 
+use super::newest_usable;
 use crate::{
-    Ctx, Error, Result,
+    Ctx, Error, PluginCalls, Result,
     ports::{Revision, Store},
 };
 
@@ -31,11 +32,12 @@ pub async fn revision(
     revision.ok_or_else(|| Error::not_found("plugin revision", digest))
 }
 
-/// The newest enabled revision of a plugin, which a campaign uses if it does not name another one.
-pub async fn newest_enabled(
+/// The revision of a plugin that a campaign uses if it names none.
+pub async fn newest(
     ctx: &Ctx,
     store: &dyn Store,
+    plugins: &PluginCalls,
     plugin: &str,
 ) -> Result<Option<Revision>> {
-    Ok(store.revision(ctx.tenant, plugin, None).await?)
+    newest_usable(store, plugins.built_ins(), ctx.tenant, plugin).await
 }

@@ -1,14 +1,14 @@
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use tidegate_core::id::Digest;
+use tidegate_core::{id::Digest, plugin::Origin};
 
 use crate::{
     Authorized, Ctx, Error, Files, PluginCalls, Publisher, Result,
     ports::{Inspection, NewRevision, Revision, Store, StoreError},
 };
 
-/// Uploads a component: the sandbox inspects it, then it is stored as a revision of the plugin that it names. Repeating
-/// an upload changes nothing.
+/// Uploads a component: the sandbox inspects it, then it is stored as a revision of the plugin that it names. The names of
+/// built-in plugins are reserved. Repeating an upload changes nothing.
 pub async fn upload(
     ctx: &Authorized<Publisher>,
     store: &dyn Store,
@@ -19,7 +19,10 @@ pub async fn upload(
     let inspection = plugins.inspect(&component).await?;
     let plugin = inspection.description.name.clone();
     let digest = inspection.digest;
-    store_component(ctx, store, files, component, inspection).await?;
+    if !plugins.built_ins().allow(&plugin, digest) {
+        return Err(Error::conflict("reserved_name", reserved_name(&plugin)));
+    }
+    store_component(ctx, store, files, component, inspection, Origin::Upload).await?;
     super::revision(ctx, store, &plugin, digest).await
 }
 
@@ -31,6 +34,7 @@ pub(super) async fn store_component(
     files: &Files,
     component: Bytes,
     inspection: Inspection,
+    origin: Origin,
 ) -> Result<()> {
     let size = component.len() as u64;
     let body = stream::iter([Ok(component)]).boxed();
@@ -47,6 +51,7 @@ pub(super) async fn store_component(
         contract: inspection.contract,
         description: inspection.description,
         size,
+        origin,
         created_by: ctx.actor.name.to_string(),
         created_at: files.now(),
     };
@@ -59,4 +64,12 @@ pub(super) async fn store_component(
         StoreError::Conflict(message) => Error::conflict("plugin_kind", message),
         error => error.into(),
     })
+}
+
+/// Why a component with the name of a built-in plugin is refused.
+pub(super) fn reserved_name(plugin: &str) -> String {
+    format!(
+        "the name {plugin} is reserved for a built-in plugin, and this component is another one: give it another name, or \
+         build the server again with it"
+    )
 }

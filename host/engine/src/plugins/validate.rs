@@ -1,9 +1,10 @@
 use tidegate_core::{id::Digest, plugin::FieldError};
 
+use super::newest_usable;
 use crate::{Ctx, Error, PluginCalls, Result, ports::Store};
 
 /// Validates a config, JSON text, against the plugin's schema and then by the plugin. Returns the errors. Without a
-/// digest the newest enabled revision is used.
+/// digest the revision is used that a campaign would use.
 pub async fn validate(
     ctx: &Ctx,
     store: &dyn Store,
@@ -12,7 +13,10 @@ pub async fn validate(
     digest: Option<Digest>,
     config: &str,
 ) -> Result<Vec<FieldError>> {
-    let revision = store.revision(ctx.tenant, plugin, digest).await?;
+    let revision = match digest {
+        None => newest_usable(store, plugins.built_ins(), ctx.tenant, plugin).await?,
+        Some(digest) => store.revision(ctx.tenant, plugin, Some(digest)).await?,
+    };
     let revision = revision.ok_or_else(|| match digest {
         Some(digest) => Error::not_found("plugin revision", digest),
         None => Error::not_found("enabled plugin", plugin),

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use tidegate_core::{
     id::{Digest, TenantId},
-    plugin::{Description, PluginKind},
+    plugin::{Description, Origin, PluginKind},
     time::Timestamp,
 };
 
@@ -13,7 +13,7 @@ use super::StoreError;
 #[async_trait]
 pub trait Plugins: Send + Sync {
     /// Stores a verified revision, enabled. Idempotent. The kind of a plugin is fixed: another kind under the same name
-    /// is a conflict. A built-in revision stays the latest only until any newer revision is stored.
+    /// is a conflict.
     async fn put_revision(&self, ctx: &Ctx, revision: NewRevision) -> Result<(), StoreError>;
 
     /// All revisions, ordered by plugin name, then newest first.
@@ -57,7 +57,9 @@ pub struct NewRevision {
     pub description: Description,
     /// Size of the component in bytes.
     pub size: u64,
-    /// Name of the user who uploaded it; `tidegate` for built-in plugins.
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Name of the user who uploaded it; `tidegate` for all others.
     pub created_by: String,
     /// Creation time.
     pub created_at: Timestamp,

@@ -38,7 +38,7 @@ pub async fn create_many(
     let mut checked = request.check(ctx, store, plugins).await?;
     check_device_ids(&device_ids, &mut checked.rules);
     let (firmware, chosen) = checked.finish()?;
-    let policies = policies_of(store, ctx.tenant, request, chosen).await?;
+    let policies = policies_of(store, plugins, ctx.tenant, request, chosen).await?;
     let check = CompatibilityCheck {
         plugins,
         tenant: ctx.tenant,

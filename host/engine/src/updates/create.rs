@@ -24,7 +24,7 @@ pub async fn create(
         return Err(Error::not_found("device", device_id));
     }
     let (firmware, chosen) = request.check(ctx, store, plugins).await?.finish()?;
-    let policies = policies_of(store, ctx.tenant, request, chosen).await?;
+    let policies = policies_of(store, plugins, ctx.tenant, request, chosen).await?;
     let check = CompatibilityCheck {
         plugins,
         tenant: ctx.tenant,

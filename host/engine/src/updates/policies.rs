@@ -7,15 +7,15 @@ use tidegate_core::{
 
 use super::UpdateRequest;
 use crate::{
-    Result,
+    PluginCalls, Result,
     compatibility::{CheckedDevices, DEFAULT_POLICIES, Policies, chosen},
     ports::{OfferCompatibility, Store},
 };
 
-/// The policies that a request names, or else the default policies that the tenant has enabled; none if the request is
-/// forced.
+/// The policies that a request names, or else the default policies; none if the request is forced.
 pub(super) async fn policies_of(
     store: &dyn Store,
+    plugins: &PluginCalls,
     tenant: TenantId,
     request: &UpdateRequest,
     chosen: Vec<PluginUse>,
@@ -24,7 +24,8 @@ pub(super) async fn policies_of(
         return Ok(Policies::default());
     }
     if request.policies.is_none() {
-        return Policies::by_name(store, tenant, &DEFAULT_POLICIES).await;
+        let built_ins = plugins.built_ins();
+        return Policies::built_in(store, built_ins, tenant, &DEFAULT_POLICIES).await;
     }
     Policies::load(store, tenant, chosen).await
 }

@@ -56,8 +56,9 @@ pub async fn roll_back(
     // Firmware that ran on the device is compatible. If its hardware is another one since then, the policy is asked before
     // the device is offered the update.
     let skips_policies = target.has_run || force;
-    let policy_names: &[&str] = if skips_policies { &[] } else { &[HARDWARE] };
-    let policies = Policies::by_name(store, ctx.tenant, policy_names).await?;
+    let policy_names: &[&'static str] = if skips_policies { &[] } else { &[HARDWARE] };
+    let built_ins = plugins.built_ins();
+    let policies = Policies::built_in(store, built_ins, ctx.tenant, policy_names).await?;
     let check = CompatibilityCheck {
         plugins,
         tenant: ctx.tenant,

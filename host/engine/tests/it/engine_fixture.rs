@@ -19,7 +19,7 @@ use tidegate_core::{
     feedback::{Execution, Feedback, Finished},
     firmware::{Artifact, FirmwareDetails, Hashes},
     id::{CampaignId, DeviceKey, Digest, FirmwareId, TenantId},
-    plugin::{Description, Members, Plan, PlannedWave, PluginKind},
+    plugin::{Description, Members, Origin, Plan, PlannedWave, PluginKind},
     time::Timestamp,
     update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
     wave::Counts,
@@ -40,6 +40,16 @@ use crate::scripted_sandbox::ScriptedSandbox;
 
 pub(crate) fn server_ctx() -> ServerCtx {
     ServerCtx::new(Actor::server(), "1", Timestamp(0)).expect("the server may do all")
+}
+
+/// The default settings, with the plugins that [`EngineFixture::add_plugin`] adds as built-in policies.
+pub(crate) fn settings() -> Settings {
+    let names = ["hardware", "version-path", "latest"];
+    let built_ins = names.map(|name| (name, Digest::of(name.as_bytes())));
+    Settings {
+        built_ins: built_ins.into_iter().collect(),
+        ..Settings::default()
+    }
 }
 
 pub(crate) struct EngineFixture {
@@ -83,7 +93,7 @@ impl EngineFixture {
             observer: Arc::new(CallObserver(Arc::clone(&calls))),
         };
         let fixture = Self {
-            engine: Arc::new(Engine::new(ports.clone(), Settings::default())),
+            engine: Arc::new(Engine::new(ports.clone(), settings())),
             sandbox,
             clock,
             tenant,
@@ -94,6 +104,9 @@ impl EngineFixture {
         fixture.add_plugin("waves", PluginKind::Strategy).await;
         fixture.add_plugin("fits", PluginKind::Compatibility).await;
         fixture.add_plugin("calm", PluginKind::Health).await;
+        for policy in ["hardware", "version-path"] {
+            fixture.add_plugin(policy, PluginKind::Compatibility).await;
+        }
         fixture.add_devices(devices).await;
         fixture
     }
@@ -114,6 +127,7 @@ impl EngineFixture {
             contract: "1.0.0".to_owned(),
             description,
             size: 1,
+            origin: Origin::Upload,
             created_by: "tests".to_owned(),
             created_at: Timestamp(0),
         };
@@ -391,6 +405,7 @@ pub(crate) fn campaign_request(firmware: FirmwareId) -> CampaignRequest {
             ..Targets::default()
         },
         allow_beta: false,
+        allow_incompatible: false,
         strategy: choice("waves"),
         policies: vec![choice("fits"), choice("calm")],
         priority: Priority::Normal,

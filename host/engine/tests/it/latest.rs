@@ -120,8 +120,8 @@ async fn betas_and_other_models_do_not_block_a_release() {
     }
     publish(&fixture, "9.0.0", |details| details.device_model = None).await;
     assert_eq!(process(&fixture).await, ["1.1.0", "1.1.0"]);
-    // Each of the two policies, once for both devices.
-    assert_eq!(*checked_versions.lock(), ["1.1.0", "1.1.0"]);
+    // Each of the three policies, once for both devices.
+    assert_eq!(*checked_versions.lock(), ["1.1.0"; 3]);
 
     let explanation = explained(&fixture).await;
     for sentence in [

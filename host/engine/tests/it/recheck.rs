@@ -440,7 +440,7 @@ async fn mode_latest_offers_nothing_to_another_board() {
         .expect("dirty tenants are processed");
     assert_eq!(fixture.newest(key).await.0, UpdateStatus::Offered);
     fixture.offer_due().await;
-    assert_eq!(*asked.lock(), 2, "each policy once");
+    assert_eq!(*asked.lock(), 3, "each policy once");
     fixture.report_attribute(key, "hw_model", "cm4").await;
     fixture.offer_due().await;
     assert_eq!(

@@ -30,7 +30,7 @@ const WITHOUT_CONTEXT: [&str; 19] = [
     "tenants/authenticate.rs: authenticate",
     "tenants/authenticate.rs: by_name",
     // The server itself, or its operator, acts before or across tenants.
-    "plugins/builtins.rs: install_builtins",
+    "plugins/folder.rs: install_folder",
     "tenants/bootstrap.rs: bootstrap",
     "tenants/stats.rs: stats_of_all",
     // Loops and their steps.
@@ -60,7 +60,7 @@ const WITH_ENGINE: [&str; 12] = [
     "devices/last_seen.rs: flush_last_seen_loop",
     "latest/update_loop.rs: process_dirty_tenants",
     "latest/update_loop.rs: run_latest_loop",
-    "plugins/builtins.rs: install_builtins",
+    "plugins/folder.rs: install_folder",
     "tenants/bootstrap.rs: bootstrap",
 ];
 

@@ -224,7 +224,7 @@ async fn all_errors_of_a_campaign_are_reported_together() {
 async fn the_journal_can_be_replayed() {
     let server = TestServer::new().await;
     server.fleet(2).await;
-    let path = server.campaign(json!({})).await;
+    let path = server.campaign(json!({"allow_incompatible": true})).await;
     server
         .post(&format!("{path}/start"), &json!({}))
         .await

@@ -69,7 +69,7 @@ impl Events {
 async fn a_campaign_is_followed_as_it_goes() {
     let server = TestServer::new().await;
     server.fleet(2).await;
-    let path = server.campaign(json!({})).await;
+    let path = server.campaign(json!({"allow_incompatible": true})).await;
     let mut events = Events::of(&server, &path, None).await;
     let (name, id, campaign) = events.next().await.expect("an event");
     assert_eq!(

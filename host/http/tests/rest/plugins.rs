@@ -22,6 +22,7 @@ async fn a_component_becomes_a_revision() {
         (&json!("strategy"), &json!("verified"))
     );
     assert_eq!(revision["config_schema"], json!({"type": "object"}));
+    assert_eq!(revision["origin"], "upload");
     let path = created.headers["location"]
         .to_str()
         .expect("a path")
@@ -34,7 +35,7 @@ async fn a_component_becomes_a_revision() {
         .await
         .expect(201);
     let listed = server.get("/api/v1/plugins").await.expect(200);
-    assert_eq!(listed["total"], 1);
+    assert_eq!(listed["total"], 3, "with the default policies");
     assert_eq!(
         listed["items"][0]["revisions"].as_array().map(Vec::len),
         Some(1)
@@ -127,32 +128,39 @@ async fn an_invalid_component_is_refused_and_not_stored() {
     assert_eq!(refused.expect_problem(409).0, "plugin_kind");
     let stored = server.artifacts.open(Digest::of(other).0, 0..1).await;
     assert!(stored.expect("the artifact store").is_none());
-    assert_eq!(server.get("/api/v1/plugins").await.expect(200)["total"], 1);
+    assert_eq!(server.get("/api/v1/plugins").await.expect(200)["total"], 3);
 }
 
 #[tokio::test]
-async fn builtin_plugins_are_installed_once_for_every_tenant() {
+async fn components_of_the_folder_are_installed_once_for_every_tenant() {
     let server = TestServer::new().await;
     let engine = &server.state.engine;
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("canary.wasm"), COMPONENT).expect("a file");
     std::fs::write(folder.path().join("broken.wasm"), b"broken").expect("a file");
     std::fs::write(folder.path().join("notes.txt"), b"no component").expect("a file");
-    let installed = plugins::install_builtins(engine, folder.path())
+    let false_policy = b"plugin hardware compatibility false";
+    std::fs::write(folder.path().join("false.wasm"), false_policy).expect("a file");
+    let installed = plugins::install_folder(engine, folder.path())
         .await
         .expect("installed");
     assert_eq!(installed, 1);
-    let again = plugins::install_builtins(engine, folder.path())
+    let again = plugins::install_folder(engine, folder.path())
         .await
         .expect("installed");
     assert_eq!(again, 0);
     tidegate_engine::tenants::create(&server.server_ctx(), engine.store(), "other")
         .await
         .expect("a tenant");
-    let other = plugins::install_builtins(engine, folder.path())
+    let other = plugins::install_folder(engine, folder.path())
         .await
         .expect("installed");
     assert_eq!(other, 1);
     let shown = server.get("/api/v1/plugins/canary").await.expect(200);
-    assert_eq!(shown["revisions"][0]["created_by"], "tidegate");
+    let revision = &shown["revisions"][0];
+    assert_eq!(revision["created_by"], "tidegate");
+    assert_eq!(revision["origin"], "folder");
+    let shown = server.get("/api/v1/plugins/hardware").await.expect(200);
+    assert_eq!(shown["revisions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(shown["revisions"][0]["origin"], "built_in");
 }

@@ -15,9 +15,9 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate_artifacts::ArtifactStore;
-use tidegate_core::time::Timestamp;
+use tidegate_core::{id::Digest, time::Timestamp};
 use tidegate_engine::{
-    Actor, Engine, Ports, Role, ServerCtx, Settings,
+    Actor, Engine, Ports, Role, ServerCtx, Settings, plugins,
     ports::{Clock, Entropy, Tenant},
     tenants::{self, NewApiKey},
 };
@@ -42,6 +42,23 @@ pub(crate) struct TestResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) bytes: Vec<u8>,
+}
+
+const DEFAULT_POLICIES: [&str; 2] = ["hardware", "version-path"];
+
+fn component_of(policy: &str) -> String {
+    format!("plugin {policy} compatibility")
+}
+
+/// Installs the default policies for every tenant.
+pub(crate) async fn install_default_policies(engine: &Engine) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for policy in DEFAULT_POLICIES {
+        let file = folder.path().join(policy).with_extension("wasm");
+        std::fs::write(file, component_of(policy)).expect("a file");
+    }
+    let installed = plugins::install_folder(engine, folder.path()).await;
+    installed.expect("installed");
 }
 
 impl TestServer {
@@ -87,10 +104,15 @@ impl TestServer {
         };
         let settings = Settings {
             max_artifact_bytes: 1 << 20,
+            built_ins: DEFAULT_POLICIES
+                .map(|policy| (policy, Digest::of(component_of(policy).as_bytes())))
+                .into_iter()
+                .collect(),
             ..Settings::default()
         };
         let engine = Arc::new(Engine::new(ports, settings));
         let first = tenants::bootstrap(&engine).await.expect("a first start");
+        install_default_policies(&engine).await;
         let mut settings = HttpSettings::new(vec![7; 32]);
         // No loop decides here.
         settings.decision_wait = Duration::ZERO;

@@ -40,6 +40,7 @@ impl AppContext {
             Arc::new(Metrics::new(environment.dropped_log_lines).context("set up metrics")?);
         let settings = Settings {
             server_name,
+            built_ins: environment.built_ins,
             polling: PollInterval {
                 interval: config.devices.polling_interval.0,
                 jitter_percent: config.devices.polling_jitter_percent,

@@ -89,7 +89,7 @@ impl Cli {
 /// Prints why the program failed.
 pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     // The exit code reports the failure too if stderr cannot be written.
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    print_error(format_args!("error: {error:#}"));
     ExitCode::from(if error.is::<ConnectionError>() { 3 } else { 1 })
 }
 
@@ -127,6 +127,11 @@ fn print(line: impl std::fmt::Display) {
     if writeln!(std::io::stdout(), "{line}").is_err() {
         std::process::exit(1);
     }
+}
+
+/// Prints a line to stderr, if it can be written.
+fn print_error(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Prints a response: as JSON if requested, else as text by `human`.

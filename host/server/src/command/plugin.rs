@@ -105,20 +105,23 @@ fn errors(answer: &Value) -> String {
     table::list(errors, &[("FIELD", "/field"), ("MESSAGE", "/message")])
 }
 
-const COLUMNS: [table::Column<'_>; 6] = [
+const COLUMNS: [table::Column<'_>; 7] = [
     ("NAME", "/name"),
     ("KIND", "/kind"),
     ("VERSION", "/revisions/0/version"),
+    ("ORIGIN", "/revisions/0/origin"),
     ("ENABLED", "/revisions/0/enabled"),
     ("CALLS", "/revisions/0/usage/calls"),
     ("SUMMARY", "/revisions/0/summary"),
 ];
 
-const REVISION: [table::Column<'_>; 10] = [
+const REVISION: [table::Column<'_>; 12] = [
     ("plugin", "/plugin"),
     ("kind", "/kind"),
     ("version", "/version"),
     ("revision", "/revision"),
+    ("origin", "/origin"),
+    ("created by", "/created_by"),
     ("enabled", "/enabled"),
     ("contract", "/contract"),
     ("calls", "/usage/calls"),

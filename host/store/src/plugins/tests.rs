@@ -1,3 +1,4 @@
+use tidegate_core::plugin::Origin;
 use tidegate_engine::ports::Plugins as _;
 
 use super::*;
@@ -18,6 +19,7 @@ fn new(name: &str, build: &[u8], created_at: i64) -> NewRevision {
             attributes: vec!["site".into(), "floor".into()],
         },
         size: 45_000,
+        origin: Origin::Folder,
         created_by: "tidegate".into(),
         created_at: Timestamp(created_at),
     }

@@ -13,8 +13,9 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{AnyConnection, Connection as _, Row as _};
 use tidegate_e2e::{
     FirmwareForm, HttpResponse, RestClient, RestResponse as _, ServerProcess, ServerStorage,
-    TestTenant, both_databases, components, output_of, wait_until,
+    TestTenant, both_databases, output_of, wait_until,
 };
+use tidegate_hostile::HostilePlugin;
 
 both_databases!(
     every_change_leaves_one_row,
@@ -161,11 +162,9 @@ async fn unused_firmware(tenant: &TestTenant) -> Result<String> {
 
 async fn plugins(walk: &mut AuditWalk<'_>) -> Result<()> {
     let tenant = walk.tenant;
-    // A custom section at the end makes it another revision.
-    let mut component = std::fs::read(components()?.join("immediate.wasm"))?;
-    component.extend_from_slice(b"\x00\x06\x05audit");
+    let component = HostilePlugin::Honest.component()?;
     let upload = |rest: &RestClient| {
-        let part = Part::bytes(component.clone()).file_name("immediate.wasm");
+        let part = Part::bytes(component.clone()).file_name("honest.wasm");
         let form = Form::new().part("component", part);
         rest.request(Method::POST, "plugins").multipart(form)
     };
@@ -174,18 +173,18 @@ async fn plugins(walk: &mut AuditWalk<'_>) -> Result<()> {
         .large();
     let uploaded = walk.succeeds(&tenant.publisher, change, upload).await?;
     walk.changes_nothing(&tenant.publisher, upload).await?;
-    let revision = uploaded["revision"]
-        .as_str()
-        .context("no revision")?
-        .to_owned();
+    let [name, revision] = ["plugin", "revision"].map(|field| {
+        let value = uploaded[field].as_str();
+        value.unwrap_or_default().to_owned()
+    });
     for step in ["disable", "enable"] {
-        let path = format!("plugins/immediate/revisions/{revision}/{step}");
+        let path = format!("plugins/{name}/revisions/{revision}/{step}");
         let operation = format!("post /plugins/{{name}}/revisions/{{revision}}/{step}");
         let action = format!("plugin.{step}");
         let send = |rest: &RestClient| rest.request(Method::POST, &path);
         let change = Change::of(&operation, &action);
-        walk.succeeds(&tenant.publisher, change, send).await?;
-        walk.changes_nothing(&tenant.publisher, send).await?;
+        walk.succeeds(&tenant.admin, change, send).await?;
+        walk.changes_nothing(&tenant.admin, send).await?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod authorization;
 mod bad_input;
+mod built_ins;
 mod campaigns;
 mod certificates;
 mod commands;

@@ -124,7 +124,7 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
     // Disabling a plugin affects one tenant only.
     let disable = format!("plugins/canary/revisions/{revision}/disable");
     theirs
-        .publisher
+        .admin
         .post(&disable, &json!({}))
         .await?
         .expect_status(200)?;

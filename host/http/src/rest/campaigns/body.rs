@@ -67,6 +67,8 @@ pub(crate) struct CampaignBody {
     waves: Option<Vec<WaveBody>>,
     /// The explanation of the last decision.
     explain: Vec<String>,
+    /// Risks that its creator has chosen, such as that no compatibility policy is used.
+    warnings: Vec<String>,
     hold: Option<HoldBody>,
     rollback: Option<RollbackBody>,
     approved: bool,
@@ -140,6 +142,7 @@ impl CampaignBody {
         let excluded_devices = counts.map_or(0, |counts| {
             campaign.total_devices.saturating_sub(counts.total())
         });
+        let warnings = campaigns::warnings(&campaign);
         let counts = counts.unwrap_or_default();
         let spec = campaign.spec;
         let policies: Result<_> = spec.policies.into_iter().map(PluginUseBody::new).collect();
@@ -181,6 +184,7 @@ impl CampaignBody {
             progress_percentage: percent(counts.finished(), counts.total()),
             waves: None,
             explain: campaign.explain,
+            warnings,
             hold: campaign.hold.map(|hold| HoldBody {
                 reason: hold.reason,
                 by: hold.by,

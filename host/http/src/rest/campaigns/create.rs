@@ -51,7 +51,12 @@ pub(crate) struct NewCampaignBody {
     /// Allows beta firmware.
     #[serde(default)]
     allow_beta: bool,
+    /// Uses no compatibility policy: devices get the firmware whatever their hardware and version.
+    #[serde(default)]
+    allow_incompatible: bool,
     strategy: Option<PluginSelection>,
+    /// Compatibility and health policies. Without a compatibility policy among them the default ones, `hardware` and
+    /// `version-path`, are added.
     #[serde(default)]
     policies: Vec<PluginSelection>,
     #[serde(default)]
@@ -146,6 +151,7 @@ impl NewCampaignRequest {
                 feed: campaign.target_feed,
             },
             allow_beta: campaign.allow_beta,
+            allow_incompatible: campaign.allow_incompatible,
             strategy: strategy.unwrap_or_default(),
             policies,
             priority: campaign.priority.0,
@@ -205,6 +211,8 @@ impl Body for NewCampaignRequest {
             "/target_filter" => &["/target_devices", "/target_groups", "/target_feed"],
             "/target_feed" => &["/target_devices", "/target_groups", "/target_filter"],
             "/firmware_id" => &["/allow_beta"],
+            "/policies" => &["/allow_incompatible"],
+            "/allow_incompatible" => &["/policies"],
             "/strategy" | "/deployment_strategy" => &[
                 "/deployment_strategy",
                 "/rollout_percentage",

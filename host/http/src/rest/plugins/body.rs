@@ -43,7 +43,10 @@ pub(super) struct RevisionBody {
     /// In bytes.
     size: u64,
     usage: UsageBody,
+    /// `built_in`: built with the server. `folder`: from the server's folder of components. `upload`.
+    origin: &'static str,
     created_at: Time,
+    /// Name of the user who uploaded it; `tidegate` for all others.
     created_by: String,
 }
 
@@ -104,6 +107,7 @@ impl RevisionBody {
                 failures: usage.failures,
                 fuel: usage.fuel,
             },
+            origin: stored.origin.as_str(),
             created_at: stored.created_at.into(),
             created_by: stored.created_by,
         })

@@ -1,5 +1,5 @@
 use axum::{Json, extract::State};
-use tidegate_engine::{Authorized, Publisher, plugins};
+use tidegate_engine::{Admin, Authorized, plugins};
 
 use super::body::RevisionBody;
 use crate::{
@@ -8,28 +8,29 @@ use crate::{
     rest::extract::{PathParams, parse_id},
 };
 
-/// Allows new campaigns to use a revision.
+/// Allows new campaigns to use a revision. Requires the role admin.
 #[utoipa::path(
     post, path = "/plugins/{name}/revisions/{revision}/enable", tag = "plugins",
     params(("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),
     responses((status = 200, body = RevisionBody)),
 )]
 pub(crate) async fn enable_revision(
-    ctx: Authorized<Publisher>,
+    ctx: Authorized<Admin>,
     State(state): State<AppState>,
     PathParams((name, revision)): PathParams<(String, String)>,
 ) -> Result<Json<RevisionBody>> {
     set_enabled(&ctx, &state, &name, &revision, true).await
 }
 
-/// Prevents new campaigns from using a revision. Campaigns that use it already continue.
+/// Prevents new campaigns from using a revision. Campaigns that use it already continue. Requires the
+/// role admin.
 #[utoipa::path(
     post, path = "/plugins/{name}/revisions/{revision}/disable", tag = "plugins",
     params(("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),
     responses((status = 200, body = RevisionBody)),
 )]
 pub(crate) async fn disable_revision(
-    ctx: Authorized<Publisher>,
+    ctx: Authorized<Admin>,
     State(state): State<AppState>,
     PathParams((name, revision)): PathParams<(String, String)>,
 ) -> Result<Json<RevisionBody>> {
@@ -37,7 +38,7 @@ pub(crate) async fn disable_revision(
 }
 
 async fn set_enabled(
-    ctx: &Authorized<Publisher>,
+    ctx: &Authorized<Admin>,
     state: &AppState,
     name: &str,
     revision: &str,

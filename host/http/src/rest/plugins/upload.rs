@@ -24,7 +24,8 @@ pub(crate) struct PluginUpload {
 }
 
 /// Uploads a component. It is compiled, run under limits and stored as a revision of the plugin that it describes. A
-/// component that is not a valid plugin is 422 `plugin_rejected` with the reason.
+/// component that is not a valid plugin is 422 `plugin_rejected` with the reason; another component than the built-in one
+/// with the name of a built-in plugin is 409 `reserved_name`.
 #[utoipa::path(
     post, path = "/plugins", tag = "plugins",
     request_body(content = PluginUpload, content_type = "multipart/form-data"),

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct ConfigToValidate {
     /// The plugin config to validate.
     config: Value,
-    /// A revision of the plugin; the newest enabled one when left out.
+    /// A revision of the plugin; when left out, the one that a new campaign would use.
     revision: Option<String>,
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Create {
     /// Strategy, with its config as JSON or `@FILE`: `canary='{"canary_percentage": 5}'`
     #[arg(long, value_name = "NAME[=CONFIG]")]
     strategy: Option<String>,
-    /// Policy, with its config; repeatable
+    /// Policy, with its config; repeatable [compatibility policies by default: hardware, version-path]
     #[arg(long = "policy", value_name = "NAME[=CONFIG]")]
     policies: Vec<String>,
     /// Priority
@@ -65,6 +65,9 @@ pub(super) struct Create {
     /// Allow beta firmware
     #[arg(long)]
     allow_beta: bool,
+    /// Use no compatibility policy: devices get the firmware whatever their hardware and version
+    #[arg(long)]
+    allow_incompatible: bool,
     /// Start the campaign after it is created
     #[arg(long)]
     start: bool,
@@ -80,7 +83,10 @@ impl Create {
         }
         match id {
             Some(id) if self.start => step::take(rest, id, "start", &json!({})).await,
-            _ => Ok(()),
+            _ => {
+                step::print_warnings(&created);
+                Ok(())
+            }
         }
     }
 
@@ -126,6 +132,7 @@ impl Create {
         set("requires_approval", json!(self.requires_approval));
         set("auto_rollback", json!(self.auto_rollback));
         set("allow_beta", json!(self.allow_beta));
+        set("allow_incompatible", json!(self.allow_incompatible));
         self.options.set(&mut body);
         Ok(Value::Object(body))
     }

@@ -3,7 +3,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::view;
-use crate::{client::RestClient, command::show};
+use crate::{
+    client::RestClient,
+    command::{print_error, show},
+};
 
 /// A campaign command with an optional reason.
 #[derive(Debug, Args)]
@@ -28,7 +31,18 @@ impl StepArgs {
 pub(super) async fn take(rest: &RestClient, id: i64, step: &str, body: &Value) -> Result<()> {
     let answer = rest.post(&format!("campaigns/{id}/{step}"), body).await?;
     show(rest, &answer, view::summary);
+    if step == "start" {
+        print_warnings(&answer);
+    }
     Ok(())
+}
+
+/// Prints the risks that a campaign takes to stderr.
+pub(super) fn print_warnings(campaign: &Value) {
+    let warnings = campaign["warnings"].as_array().into_iter().flatten();
+    for warning in warnings.filter_map(Value::as_str) {
+        print_error(format_args!("warning: {warning}"));
+    }
 }
 
 /// Advances a campaign past the gate before a wave, and prints what became of it.

@@ -1,15 +1,18 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use tidegate_core::id::{Digest, TenantId};
+use tidegate_core::{
+    id::{Digest, TenantId},
+    plugin::Origin,
+};
 
-use super::upload::store_component;
+use super::upload::{reserved_name, store_component};
 use crate::{Actor, Engine, Error, Publisher, Result, chain};
 
 /// Installs the components of a folder (`*.wasm`) for every tenant, at every start and after a tenant was created.
 /// Revisions that a tenant has already are not inspected again. A rejected component is logged and skipped, so that it
 /// does not prevent the start. Returns the number of installed revisions.
-pub async fn install_builtins(engine: &Engine, folder: &Path) -> Result<usize> {
+pub async fn install_folder(engine: &Engine, folder: &Path) -> Result<usize> {
     let mut tenants = Vec::new();
     for tenant in engine.store().tenants().await? {
         let revisions = engine.store().revisions(tenant.id).await?;
@@ -48,7 +51,17 @@ async fn install(
     let inspection = match engine.plugins.inspect(&component).await {
         Ok(inspection) => inspection,
         Err(error) => {
-            tracing::error!(path = %path.display(), error = %chain(&error), "built-in component rejected");
+            tracing::error!(path = %path.display(), error = %chain(&error), "component rejected");
+            return Ok(0);
+        }
+    };
+    let plugin = &inspection.description.name;
+    let origin = match engine.plugins.built_ins().digest(plugin) {
+        None => Origin::Folder,
+        Some(built_in) if built_in == digest => Origin::BuiltIn,
+        Some(_) => {
+            let (path, reason) = (path.display(), reserved_name(plugin));
+            tracing::error!(%path, reason, "component not installed");
             return Ok(0);
         }
     };
@@ -61,13 +74,14 @@ async fn install(
             &engine.files,
             component.clone(),
             inspection.clone(),
+            origin,
         )
         .await
         {
             Ok(()) => installed += 1,
             Err(error @ Error::Conflict { .. }) => {
                 let path = path.display();
-                tracing::error!(error = %chain(&error), %path, %tenant, "built-in component not installed");
+                tracing::error!(error = %chain(&error), %path, %tenant, "component not installed");
             }
             Err(error) => return Err(error),
         }

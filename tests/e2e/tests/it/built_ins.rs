@@ -1,0 +1,194 @@
+//! The built-in plugins: their names are reserved, and the default policies among them decide unless others are named.
+
+use anyhow::{Context as _, Result, ensure};
+use reqwest::{
+    Method,
+    multipart::{Form, Part},
+};
+use serde_json::{Value, json};
+use tidegate_e2e::{HttpResponse, RestResponse as _, TestTenant, both_databases, components};
+use tidegate_hostile::HostilePlugin;
+
+both_databases!(
+    a_campaign_without_policies_is_safe_on_a_mixed_fleet,
+    no_other_component_decides_by_the_name_of_a_policy,
+);
+
+/// Devices with these models, and the id of a firmware for the model `rpi4` only.
+async fn mixed_fleet(tenant: &TestTenant) -> Result<i64> {
+    for (id, model) in [("old", "rpi3"), ("new", "rpi4")] {
+        let device = tenant.device(id);
+        device.poll().await?;
+        device
+            .report([
+                ("hw_model", model),
+                ("hw_revision", "1.0"),
+                ("sw_version", "1.0.0"),
+            ])
+            .await?;
+    }
+    let metadata = json!({ "name": "edge-os", "version": "2.0.0", "device_model": "rpi4" });
+    let form = Form::new().text("metadata", metadata.to_string()).part(
+        "file",
+        Part::bytes(b"firmware".to_vec()).file_name("os.bin"),
+    );
+    let request = tenant.publisher.request(Method::POST, "firmware");
+    let created = HttpResponse::fetch(request.multipart(form)).await?;
+    let created = created.expect_status(201)?.json()?;
+    created["firmware_id"].as_i64().context("no id")
+}
+
+async fn a_campaign_without_policies_is_safe_on_a_mixed_fleet(tenant: TestTenant) -> Result<()> {
+    let firmware = mixed_fleet(&tenant).await?;
+    let health_only = json!({
+        "target_filter": "device_id==*", "strategy": { "plugin": "immediate" },
+        "policies": [{ "plugin": "failure-rate" }],
+    });
+    let id = tenant.create_campaign(firmware, health_only).await?;
+    let started = tenant.send_command(id, "start").await?;
+    let used: Vec<_> = started["policies"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|policy| policy["plugin"].as_str().unwrap_or_default())
+        .collect();
+    ensure!(
+        used == ["failure-rate", "hardware", "version-path"],
+        "{started}"
+    );
+    ensure!(started["excluded_devices"] == 1, "{started}");
+    ensure!(started["warnings"] == json!([]), "{started}");
+    let explained = tenant
+        .viewer
+        .get("devices/old/explain")
+        .await?
+        .expect_success()?;
+    ensure!(explained.to_string().contains("hardware: "), "{explained}");
+    tenant.send_command(id, "cancel").await?;
+
+    let mut risky = json!({
+        "target_filter": "device_id==*", "strategy": { "plugin": "immediate" },
+        "allow_incompatible": true,
+    });
+    let mut body = TestTenant::campaign_body(firmware);
+    for (name, value) in risky.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    let created = tenant
+        .operator
+        .post("campaigns", &body)
+        .await?
+        .expect_status(201)?
+        .json()?;
+    let warning = "no compatibility policy is used";
+    ensure!(
+        created["warnings"].to_string().contains(warning),
+        "{created}"
+    );
+    let id = created["campaign_id"].as_i64().context("no id")?;
+    let started = tenant.send_command(id, "start").await?;
+    ensure!(
+        started["warnings"].to_string().contains(warning),
+        "{started}"
+    );
+    ensure!(started["excluded_devices"] == 0, "{started}");
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
+        .await?;
+
+    risky["policies"] = json!([{ "plugin": "hardware" }]);
+    for (name, value) in risky.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    let refused = tenant.operator.post("campaigns", &body).await?;
+    let refused = refused.expect_problem(422, "invalid_campaign")?;
+    ensure!(
+        refused["errors"][0]["field"] == "/allow_incompatible",
+        "{refused}"
+    );
+    Ok(())
+}
+
+async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) -> Result<()> {
+    let firmware = mixed_fleet(&tenant).await?;
+    let built_in = std::fs::read(components()?.join("hardware.wasm"))?;
+    // A custom section at the end makes it another component.
+    let other = [&built_in[..], b"\x00\x06\x05other"].concat();
+    let upload = async |component: Vec<u8>| {
+        let part = Part::bytes(component).file_name("hardware.wasm");
+        let request = tenant.publisher.request(Method::POST, "plugins");
+        let form = Form::new().part("component", part);
+        HttpResponse::fetch(request.multipart(form)).await
+    };
+    let refused = upload(other).await?.expect_problem(409, "reserved_name")?;
+    ensure!(
+        refused["detail"].to_string().contains("hardware"),
+        "{refused}"
+    );
+    // The built-in component itself is there already.
+    upload(built_in).await?.expect_status(201)?;
+    let vendors = upload(HostilePlugin::Honest.component()?)
+        .await?
+        .expect_status(201)?
+        .json()?;
+    ensure!(
+        vendors["origin"] == "upload" && vendors["created_by"] == "publisher",
+        "{vendors}"
+    );
+
+    let plugin = tenant
+        .viewer
+        .get("plugins/hardware")
+        .await?
+        .expect_success()?;
+    let revisions = plugin["revisions"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    ensure!(
+        revisions.len() == 1 && revisions[0]["origin"] == "built_in",
+        "{plugin}"
+    );
+    let revision = revisions[0]["revision"].as_str().context("no revision")?;
+    let disable = format!("plugins/hardware/revisions/{revision}/disable");
+    let refused = tenant.publisher.post(&disable, &json!({})).await?;
+    refused.expect_problem(403, "role_missing")?;
+    tenant
+        .admin
+        .post(&disable, &json!({}))
+        .await?
+        .expect_status(200)?;
+
+    // Without a default policy nothing is let pass.
+    let update = json!({ "firmware_id": firmware });
+    let refused = tenant.operator.post("devices/new/update", &update).await?;
+    let refused = refused.expect_problem(409, "incompatible")?;
+    ensure!(is_about_missing(&refused["detail"]), "{refused}");
+    let refused = tenant
+        .operator
+        .post("campaigns", &TestTenant::campaign_body(firmware))
+        .await?
+        .expect_problem(422, "invalid_campaign")?;
+    let error = &refused["errors"][0];
+    ensure!(
+        error["field"] == "/policies" && is_about_missing(&error["message"]),
+        "{refused}"
+    );
+
+    let enable = format!("plugins/hardware/revisions/{revision}/enable");
+    tenant
+        .admin
+        .post(&enable, &json!({}))
+        .await?
+        .expect_status(200)?;
+    tenant
+        .operator
+        .post("devices/new/update", &update)
+        .await?
+        .expect_status(201)?;
+    Ok(())
+}
+
+fn is_about_missing(text: &Value) -> bool {
+    let text = text.as_str().unwrap_or_default();
+    text.contains("hardware: this default policy is not installed or is disabled")
+}
