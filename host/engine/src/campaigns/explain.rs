@@ -3,6 +3,7 @@ use tidegate_core::{
     Named as _,
     campaign::{Campaign, CampaignStatus},
     device::Device,
+    id::CampaignId,
     mode::{DeviceMode, SkipReason},
     time::Timestamp,
     update::{INCOMPATIBLE, UpdateClass},
@@ -14,12 +15,9 @@ use super::{
 use crate::{
     Ctx, Error, Result,
     compatibility::{class_name, explain_compatibility},
-    ports::{CampaignFilter, Membership, PageRequest, Store, UpdateFilter, UpdateRow, Wave},
+    ports::{Membership, Page, PageRequest, Store, UpdateFilter, UpdateRow, Wave},
     updates::{explain_last_report, waits_behind},
 };
-
-/// Number of campaigns explained, the newest ones.
-const MAX_CAMPAIGNS: u32 = 50;
 
 /// Why a device has been offered a campaign's firmware, or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,22 +48,36 @@ pub enum MembershipStatus {
     Offered,
 }
 
-/// Explains a device's status in each of the newest campaigns, newest first.
-pub async fn explain(ctx: &Ctx, store: &dyn Store, device_id: &str) -> Result<Vec<Explanation>> {
+/// Explains a device's status in a page of the campaigns that have started: first those that have an open update for it,
+/// newest first. Or in one campaign, whether it has started or not.
+pub async fn explain(
+    ctx: &Ctx,
+    store: &dyn Store,
+    device_id: &str,
+    campaign: Option<CampaignId>,
+    page: PageRequest,
+) -> Result<Page<Explanation>> {
     let device = store.device(ctx.tenant, device_id).await?;
     let device = device.ok_or_else(|| Error::not_found("device", device_id))?;
-    let newest = PageRequest {
-        limit: MAX_CAMPAIGNS,
-        offset: 0,
+    let campaigns = match campaign {
+        Some(id) => Page {
+            items: vec![super::get(ctx, store, id).await?],
+            total: 1,
+        },
+        None => {
+            store
+                .started_campaigns(ctx.tenant, device.key, page)
+                .await?
+        }
     };
-    let campaigns = store
-        .list_campaigns(ctx.tenant, &CampaignFilter::default(), newest)
-        .await?;
-    let mut explanations = Vec::with_capacity(campaigns.items.len());
-    for summary in campaigns.items {
-        explanations.push(explain_campaign(ctx, store, &device, summary.campaign).await?);
+    let mut items = Vec::with_capacity(campaigns.items.len());
+    for campaign in campaigns.items {
+        items.push(explain_campaign(ctx, store, &device, campaign).await?);
     }
-    Ok(explanations)
+    Ok(Page {
+        items,
+        total: campaigns.total,
+    })
 }
 
 async fn explain_campaign(

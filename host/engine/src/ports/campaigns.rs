@@ -36,6 +36,14 @@ pub trait Campaigns: Send + Sync {
         page: PageRequest,
     ) -> Result<Page<CampaignSummary>, StoreError>;
 
+    /// A page of the campaigns that have started: first those that have an open update for the device, newest first.
+    async fn started_campaigns(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+        page: PageRequest,
+    ) -> Result<Page<Campaign>, StoreError>;
+
     /// Applies a change if the campaign is still at the generation that was read, and increments the generation. False:
     /// it is at another one.
     async fn change_campaign(

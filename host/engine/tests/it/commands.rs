@@ -9,7 +9,7 @@ use tidegate_core::{
 use tidegate_engine::{Actor, Approver, Authorized, Error, Role, campaigns, ports::Advance};
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request, plan, server_ctx},
+    engine_fixture::{EngineFixture, campaign_request, explain, plan, server_ctx},
     scripted_sandbox::decision,
 };
 
@@ -298,7 +298,7 @@ async fn another_tenant_sees_nothing() {
         Err(Error::NotFound { .. })
     ));
     assert!(matches!(
-        campaigns::explain(&stranger, engine.store(), "device-000").await,
+        explain(&stranger, engine.store(), "device-000").await,
         Err(Error::NotFound { .. })
     ));
     assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);

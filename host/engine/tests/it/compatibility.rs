@@ -15,7 +15,7 @@ use tidegate_engine::{
     updates::{self, OfferRefusal, UpdateRequest},
 };
 
-use crate::engine_fixture::{EngineFixture, campaign_request};
+use crate::engine_fixture::{EngineFixture, campaign_request, explain};
 
 /// The versions of the classes of each call.
 type AskedClasses = Arc<Mutex<Vec<Vec<String>>>>;
@@ -145,7 +145,7 @@ async fn the_journal_of_a_campaign_has_the_verdict_of_each_policy_on_each_class(
         .filter(|entry| entry.kind == EntryKind::Check);
     let plugins: Vec<_> = checks.map(|entry| entry.plugin.as_str()).collect();
     assert_eq!(plugins, ["fits", "also-fits"]);
-    let explained = campaigns::explain(&fixture.ctx(), fixture.engine.store(), "device-001").await;
+    let explained = explain(&fixture.ctx(), fixture.engine.store(), "device-001").await;
     let reasons = explained.expect("an explanation").remove(0).reasons;
     let named = reasons
         .iter()

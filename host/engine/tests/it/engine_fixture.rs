@@ -31,7 +31,7 @@ use tidegate_engine::{
     ports::{
         Artifacts, ByteStream, CallFailure, Clock, DeviceEvent, DeviceReport, Entropy, EntryKind,
         NewDevice, NewFirmware, NewModule, NewRevision, Observer, PageRequest, PutError,
-        RecordError, RecordedReport, ReportedAttributes, RunRef, StoredFile, Tenants as _,
+        RecordError, RecordedReport, ReportedAttributes, RunRef, Store, StoredFile, Tenants as _,
         UpdateFilter, UpdateRow,
     },
 };
@@ -384,6 +384,20 @@ impl EngineFixture {
             .expect("a device");
         device.and_then(|device| device.sw_version)
     }
+}
+
+/// A device's explanations by the newest campaigns that have started.
+pub(crate) async fn explain(
+    ctx: &Ctx,
+    store: &dyn Store,
+    device_id: &str,
+) -> tidegate_engine::Result<Vec<campaigns::Explanation>> {
+    let page = PageRequest {
+        limit: 50,
+        offset: 0,
+    };
+    let explained = campaigns::explain(ctx, store, device_id, None, page).await?;
+    Ok(explained.items)
 }
 
 pub(crate) fn feedback(finished: Finished) -> Feedback {

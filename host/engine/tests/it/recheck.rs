@@ -23,7 +23,7 @@ use tidegate_engine::{
 };
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request, feedback},
+    engine_fixture::{EngineFixture, campaign_request, explain, feedback},
     scripted_sandbox::decision,
 };
 
@@ -103,7 +103,7 @@ impl EngineFixture {
     }
 
     async fn explained(&self, device_id: &str) -> (MembershipStatus, String) {
-        let explained = campaigns::explain(&self.ctx(), self.engine.store(), device_id).await;
+        let explained = explain(&self.ctx(), self.engine.store(), device_id).await;
         let newest = explained.expect("an explanation").remove(0);
         (newest.status, newest.reasons.join("\n"))
     }

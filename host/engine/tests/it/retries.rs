@@ -12,7 +12,7 @@ use tidegate_core::{
 use tidegate_engine::{campaigns, ports::DeviceChange, registry};
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request, feedback},
+    engine_fixture::{EngineFixture, campaign_request, explain, feedback},
     scripted_sandbox::decision,
 };
 
@@ -33,7 +33,7 @@ async fn start_rollout() -> (EngineFixture, CampaignId) {
 }
 
 async fn reasons(fixture: &EngineFixture) -> String {
-    let explained = campaigns::explain(&fixture.ctx(), fixture.engine.store(), "device-000").await;
+    let explained = explain(&fixture.ctx(), fixture.engine.store(), "device-000").await;
     explained.expect("an explanation")[0].reasons.join("\n")
 }
 
@@ -172,7 +172,7 @@ async fn a_scheduled_retry_holds_no_place() {
     let updates = fixture.updates(id).await;
     let row = updates.iter().find(|row| row.update.device == first);
     let name = row.expect("its update").device_id.clone();
-    let explained = campaigns::explain(&fixture.ctx(), store, &name).await;
+    let explained = explain(&fixture.ctx(), store, &name).await;
     let reasons = explained.expect("an explanation")[0].reasons.join("\n");
     assert!(
         reasons.contains("it waits for a place: the campaign allows 1 concurrent updates"),

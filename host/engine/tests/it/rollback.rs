@@ -9,7 +9,7 @@ use tidegate_core::{
 use tidegate_engine::campaigns::{self, CampaignRequest};
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request, feedback},
+    engine_fixture::{EngineFixture, campaign_request, explain, feedback},
     scripted_sandbox::{decision, health},
 };
 
@@ -274,7 +274,7 @@ async fn a_campaign_is_rolled_back_only_when_every_device_is_known_to_be() {
         campaign.explain
     );
     let store = fixture.engine.store();
-    let explained = campaigns::explain(&fixture.ctx(), store, &rows[0].device_id).await;
+    let explained = explain(&fixture.ctx(), store, &rows[0].device_id).await;
     let reasons = explained.expect("an explanation")[0].reasons.join("\n");
     assert!(
         reasons.contains("its next report of its version decides"),

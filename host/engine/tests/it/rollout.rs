@@ -12,7 +12,7 @@ use tidegate_engine::{
 };
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request},
+    engine_fixture::{EngineFixture, campaign_request, explain},
     scripted_sandbox::{decision, health},
 };
 
@@ -417,7 +417,7 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
     )
     .await
     .expect("the campaign starts");
-    let explained = campaigns::explain(&fixture.ctx(), fixture.engine.store(), "device-000")
+    let explained = explain(&fixture.ctx(), fixture.engine.store(), "device-000")
         .await
         .expect("an explanation");
     assert_eq!(explained[0].status, MembershipStatus::Waiting);

@@ -10,13 +10,13 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::{
-    Error, Result, campaigns,
+    Error, Result,
     ports::{DeviceChange, NewFirmware, Offer, OfferCompatibility, OfferResult, UpdateRow},
     registry, updates,
 };
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request, feedback},
+    engine_fixture::{EngineFixture, campaign_request, explain, feedback},
     scripted_sandbox::decision,
 };
 
@@ -353,7 +353,7 @@ async fn updates_behind_another_one_are_explained_and_do_not_time_out() {
             format!("update {} {behind}", second.update.id),
         ]
     );
-    let explained = campaigns::explain(&ctx, store, DEVICE).await;
+    let explained = explain(&ctx, store, DEVICE).await;
     let reasons = &explained.expect("an explanation")[0].reasons;
     assert!(reasons.contains(&format!("it {behind}")), "{reasons:?}");
 
@@ -367,7 +367,7 @@ async fn updates_behind_another_one_are_explained_and_do_not_time_out() {
         second.timeout_at,
         fixture.engine.now().plus(Duration::from_mins(30))
     );
-    let explained = campaigns::explain(&ctx, store, DEVICE).await;
+    let explained = explain(&ctx, store, DEVICE).await;
     let reasons = explained.expect("an explanation").remove(0).reasons;
     assert!(
         reasons.iter().any(|reason| reason.contains("waits behind")),

@@ -7,13 +7,10 @@ use tidegate_core::{
     update::Purpose,
     window::{MaintenanceWindow, WindowSpec},
 };
-use tidegate_engine::{
-    campaigns::{self, CampaignRequest},
-    ports::UpdateRow,
-};
+use tidegate_engine::{campaigns::CampaignRequest, ports::UpdateRow};
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request},
+    engine_fixture::{EngineFixture, campaign_request, explain},
     scripted_sandbox::{decision, health},
 };
 
@@ -33,8 +30,7 @@ fn from_two_to_three(request: CampaignRequest) -> CampaignRequest {
 }
 
 async fn reasons(fixture: &EngineFixture, row: &UpdateRow) -> String {
-    let explained =
-        campaigns::explain(&fixture.ctx(), fixture.engine.store(), &row.device_id).await;
+    let explained = explain(&fixture.ctx(), fixture.engine.store(), &row.device_id).await;
     explained.expect("an explanation")[0].reasons.join("; ")
 }
 

@@ -26,6 +26,7 @@ mod rules;
 mod settings;
 mod shared;
 mod stats;
+mod unused_query;
 mod updates;
 
 use std::{
@@ -49,13 +50,16 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{AppState, client::Client, problem::Problem};
 
+use self::unused_query::{QueryOperations, refuse_unused_query};
+
 /// The status of a request whose handler does not respond in time.
 const TIMEOUT_STATUS: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// Everything under `/api/v1`.
 pub(crate) fn router(state: &AppState) -> Router<AppState> {
     let is_dev = state.settings.dev;
-    let (router, _) = operations(is_dev, Some(state)).split_for_parts();
+    let (router, operations) = operations(is_dev, Some(state)).split_for_parts();
+    let with_query = QueryOperations::of(&operations);
     // Made at the first request: it takes time and memory, and most servers are never asked for it.
     let document = Arc::new(OnceLock::new());
     let document = move || document.get_or_init(|| json_document(is_dev)).clone();
@@ -66,6 +70,10 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
             "/openapi.json",
             get(|| async move { ([(CONTENT_TYPE, "application/json")], document()) }),
         )
+        .layer(middleware::from_fn_with_state(
+            with_query,
+            refuse_unused_query,
+        ))
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
 }
 

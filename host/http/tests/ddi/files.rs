@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate_captured_log::CapturedLog;
-use tidegate_engine::{Admin, campaigns};
+use tidegate_engine::{Admin, campaigns, ports::PageRequest};
 use tokio::time::timeout;
 
 use crate::{
@@ -85,8 +85,13 @@ async fn a_lost_file_is_named_in_the_log_and_in_the_explanation() -> anyhow::Res
     let (server, update) = offered().await?;
     let explain = async || {
         let ctx = server.ctx::<Admin>();
-        let explained = campaigns::explain(&ctx, server.engine.store(), "dev-1").await?;
-        anyhow::Ok(explained[0].reasons.join("\n"))
+        let first = PageRequest {
+            limit: 1,
+            offset: 0,
+        };
+        let explained =
+            campaigns::explain(&ctx, server.engine.store(), "dev-1", None, first).await?;
+        anyhow::Ok(explained.items[0].reasons.join("\n"))
     };
     assert!(!explain().await?.contains("could not fetch"));
     server.lose_file().await?;

@@ -22,7 +22,7 @@ async fn the_access_log_has_one_line_for_each_answered_request() {
     let tenant = server.tenant.id.to_string();
     let log = CapturedLog::start();
 
-    let read = Request::get("/api/v1/devices/pi-1?secret=x")
+    let read = Request::get("/api/v1/devices/pi-1/updates?limit=7")
         .header("x-api-key", &server.admin)
         .header("x-request-id", "read-1");
     let read = read.body(Body::empty()).expect("a request");
@@ -38,7 +38,7 @@ async fn the_access_log_has_one_line_for_each_answered_request() {
         [
             json!({
                 "level": "INFO", "target": "tidegate::access", "message": "request", "method": "GET",
-                "route": "/api/v1/devices/{device_id}", "path": "/api/v1/devices/pi-1", "status": 200,
+                "route": "/api/v1/devices/{device_id}/updates", "path": "/api/v1/devices/pi-1/updates", "status": 200,
                 "bytes": read.bytes.len(), "tenant": tenant, "actor": "admin", "request_id": "read-1",
             }),
             json!({

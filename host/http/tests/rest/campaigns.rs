@@ -342,13 +342,22 @@ async fn a_firmware_that_is_rolled_out_is_not_deleted() {
 async fn a_device_is_explained() {
     let server = TestServer::new().await;
     server.fleet(1).await;
-    server.campaign(json!({})).await;
-    let explained = server.get("/api/v1/devices/pi-0/explain").await.expect(200);
+    let path = server.campaign(json!({})).await;
+    let all = "/api/v1/devices/pi-0/explain";
+    let explained = server.get(all).await.expect(200);
+    assert_eq!(explained["total"], 0, "it has not started");
+    let id = path.rsplit('/').next().expect("an id");
+    let explained = server
+        .get(&format!("{all}?campaign_id={id}"))
+        .await
+        .expect(200);
     assert_eq!(explained["items"][0]["standing"], "not_started");
     assert_eq!(
         explained["items"][0]["reasons"][0],
         "the campaign has not started"
     );
+    let unknown = server.get(&format!("{all}?campaign_id=77")).await;
+    assert_eq!(unknown.expect_problem(404).0, "not_found");
 }
 
 #[tokio::test]

@@ -104,6 +104,34 @@ async fn a_wrong_method_gets_the_allowed_ones() {
 }
 
 #[tokio::test]
+async fn every_operation_refuses_unknown_parameters() {
+    let server = TestServer::new().await;
+    let document = server.get("/api/v1/openapi.json").await.expect(200);
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let one = path
+            .split('/')
+            .map(|part| if part.starts_with('{') { "1" } else { part });
+        let one: Vec<_> = one.collect();
+        for method in ["get", "put", "post", "patch", "delete"] {
+            if item.get(method).is_none() {
+                continue;
+            }
+            let path = format!("{}?nothing=1&limmit=2", one.join("/"));
+            let method = method.to_uppercase();
+            let refused = server.send(&method, &path, &server.admin, &json!({})).await;
+            let (code, fields) = refused.expect_problem(422);
+            assert_eq!(code, "unknown_field", "{method} {path}");
+            assert_eq!(fields, ["nothing", "limmit"], "{method} {path}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 50, "{asked}");
+    let refused = server.get("/api/v1/openapi.json?nothing=1").await;
+    assert_eq!(refused.expect_problem(422).0, "unknown_field");
+}
+
+#[tokio::test]
 async fn parameters_are_checked() {
     let server = TestServer::new().await;
     for (query, code, field) in [

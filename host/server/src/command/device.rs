@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{PageArgs, listing, show, update_view::UPDATES};
+use super::{PageArgs, listing, more, show, update_view::UPDATES};
 use crate::client::{Remote, RestClient, segment, table};
 
 #[derive(Debug, Args)]
@@ -67,6 +67,11 @@ enum Command {
     Explain {
         /// Id of the device
         id: String,
+        /// Only this campaign, even if it has not started
+        #[arg(long, value_name = "ID")]
+        campaign: Option<i64>,
+        #[command(flatten)]
+        part: PageArgs,
     },
 }
 
@@ -101,10 +106,11 @@ impl Device {
             Command::Update(update) => update.run(&rest).await?,
             Command::Rollback(rollback) => rollback.run(&rest).await?,
             Command::Log(log) => log.run(&rest).await?,
-            Command::Explain { id } => {
-                let answer = rest
-                    .get(&format!("devices/{}/explain", segment(&id)), &[])
-                    .await?;
+            Command::Explain { id, campaign, part } => {
+                let mut parameters = part.query();
+                parameters.extend(campaign.map(|id| ("campaign_id", id.to_string())));
+                let path = format!("devices/{}/explain", segment(&id));
+                let answer = rest.get(&path, &parameters).await?;
                 show(&rest, &answer, explanation);
             }
         }
@@ -175,6 +181,7 @@ fn explanation(answer: &Value) -> String {
     if campaigns.is_empty() {
         lines.push("no campaign concerns it".to_owned());
     }
+    lines.extend(more(answer));
     lines.join("\n")
 }
 

@@ -153,15 +153,20 @@ fn listing(answer: &serde_json::Value, columns: &[crate::client::table::Column<'
     if items.is_empty() {
         return "none".to_owned();
     }
-    let text = crate::client::table::list(items, columns);
-    let total = answer["total"].as_u64().unwrap_or(items.len() as u64);
-    if total <= items.len() as u64 {
-        return text;
+    let mut text = crate::client::table::list(items, columns);
+    if let Some(more) = more(answer) {
+        text += "\n";
+        text += &more;
     }
-    format!(
-        "{text}\n{} of {total}; see more with --limit and --offset",
-        items.len()
-    )
+    text
+}
+
+/// How many items a page of a list has, if there are more.
+fn more(answer: &serde_json::Value) -> Option<String> {
+    let shown = answer["items"].as_array().map_or(0, Vec::len);
+    let total = answer["total"].as_u64()?;
+    (total > shown as u64)
+        .then(|| format!("{shown} of {total}; see more with --limit and --offset"))
 }
 
 /// The page of a list.

@@ -2,7 +2,7 @@ use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     Named as _,
     campaign::{Campaign, CampaignSpec, Targets},
-    id::{CampaignId, FirmwareId, TenantId},
+    id::{CampaignId, DeviceKey, FirmwareId, TenantId},
     time::Timestamp,
 };
 use tidegate_engine::ports::{CampaignFilter, CampaignSummary, Page, PageRequest, StoreError};
@@ -96,6 +96,43 @@ pub(crate) async fn page(
     Ok(Page {
         items: summaries.collect(),
         total,
+    })
+}
+
+/// A page of the campaigns that have started: first those with an open update for the device, newest first.
+pub(crate) async fn started(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device: DeviceKey,
+    page: PageRequest,
+) -> Result<Page<Campaign>, StoreError> {
+    let total = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM campaign_runs WHERE tenant_id = $1 AND started_at IS NOT NULL",
+    )
+    .bind(tenant.0)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let columns = columns();
+    let sql = format!(
+        "SELECT {columns} FROM {TABLES} \
+         WHERE r.tenant_id = $1 AND r.started_at IS NOT NULL \
+         ORDER BY CASE WHEN c.id IN (SELECT u.campaign_id FROM updates u \
+             WHERE u.tenant_id = $1 AND u.device_key = $2 AND u.completed_at IS NULL) THEN 0 ELSE 1 END, c.id DESC \
+         LIMIT $3 OFFSET $4"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(device.0)
+        .bind(i64::from(page.limit))
+        .bind(to_i64(page.offset))
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    let campaigns: Result<Vec<_>, _> = rows.iter().map(from_row).collect();
+    Ok(Page {
+        items: campaigns.map_err(row_error(READ))?,
+        total: i64::unsigned_abs(total),
     })
 }
 

@@ -41,6 +41,15 @@ impl Campaigns for SqlStore {
         read::page(&mut self.database.read().await?, tenant, *filter, page).await
     }
 
+    async fn started_campaigns(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+        page: PageRequest,
+    ) -> Result<Page<Campaign>, StoreError> {
+        read::started(&mut self.database.read().await?, tenant, device, page).await
+    }
+
     async fn change_campaign(
         &self,
         ctx: &Ctx,

@@ -1,12 +1,14 @@
 use axum::{Json, extract::State};
-use serde::Serialize;
-use tidegate_core::Named as _;
+use serde::{Deserialize, Serialize};
+use tidegate_core::{Named as _, id::CampaignId};
 use tidegate_engine::{
     Ctx,
     campaigns::{self, Explanation},
-    latest, registry, updates,
+    latest,
+    ports::PageRequest,
+    registry, updates,
 };
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     AppState,
@@ -14,17 +16,41 @@ use crate::{
     rest::{
         enum_field::{DeviceModeField, EnumField},
         extract::PathParams,
+        query::{Query, QueryParams, page},
+        response::List,
         shared::UpdateBody,
     },
 };
 
-/// Why a device was, or was not, offered the firmware of the newest campaigns.
+/// Which campaigns are explained.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ExplainQuery {
+    /// Only this campaign, even if it has not started.
+    campaign_id: Option<i64>,
+    /// 1 to 500, 50 when left out.
+    limit: Option<u32>,
+    offset: Option<u64>,
+}
+
+impl Query for ExplainQuery {
+    type Params = (Option<CampaignId>, PageRequest);
+
+    fn check(self) -> Result<Self::Params> {
+        Ok((
+            self.campaign_id.map(CampaignId),
+            page(self.limit, self.offset)?,
+        ))
+    }
+}
+
+/// Why a device was, or was not, offered the firmware of campaigns that have started.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Explanations {
     device: DeviceReasons,
-    /// Newest campaign first.
-    items: Vec<ExplanationBody>,
-    count: u64,
+    /// First the campaigns that have an open update for the device, then the others; the newest first.
+    #[serde(flatten)]
+    campaigns: List<ExplanationBody>,
 }
 
 /// Reasons that do not depend on a campaign.
@@ -55,27 +81,25 @@ pub(crate) struct ExplanationBody {
     updates: Vec<UpdateBody>,
 }
 
-/// Explains why a device was, or was not, offered the firmware of each of the newest campaigns.
+/// Explains why a device was, or was not, offered the firmware of each campaign that has started.
 #[utoipa::path(
     get, path = "/devices/{device_id}/explain", tag = "devices",
-    params(("device_id" = String, Path)),
+    params(("device_id" = String, Path), ExplainQuery),
     responses((status = 200, body = Explanations)),
 )]
 pub(crate) async fn explain_device(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams(device_id): PathParams<String>,
+    QueryParams((campaign, page)): QueryParams<ExplainQuery>,
 ) -> Result<Json<Explanations>> {
     let engine = &state.engine;
     let device = registry::get(&ctx, engine.store(), engine.caches(), &device_id).await?;
     let mut reasons = registry::reasons(&device);
     reasons.extend(latest::explain(&ctx, engine.store(), engine.plugins(), &device).await?);
     reasons.extend(updates::explain_open_updates(&ctx, engine.store(), &device).await?);
-    let explanations = campaigns::explain(&ctx, engine.store(), &device_id).await?;
-    let items: Vec<_> = explanations
-        .into_iter()
-        .map(ExplanationBody::from)
-        .collect();
+    let found = campaigns::explain(&ctx, engine.store(), &device_id, campaign, page).await?;
+    let items = found.items.into_iter().map(ExplanationBody::from).collect();
     Ok(Json(Explanations {
         device: DeviceReasons {
             mode: EnumField(device.mode),
@@ -84,8 +108,7 @@ pub(crate) async fn explain_device(
             drifted: device.drift.is_some(),
             reasons,
         },
-        count: items.len() as u64,
-        items,
+        campaigns: List::new(items, found.total, page),
     }))
 }
 

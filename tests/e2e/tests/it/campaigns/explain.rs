@@ -4,7 +4,53 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidegate_e2e::{RestResponse as _, TestTenant, both_databases};
 
-both_databases!(every_membership_is_explained);
+both_databases!(
+    every_membership_is_explained,
+    the_campaign_with_an_open_update_comes_first,
+);
+
+async fn the_campaign_with_an_open_update_comes_first(tenant: TestTenant) -> Result<()> {
+    tenant.create_devices("edge", 2).await?;
+    let mut ids = Vec::new();
+    for (version, target) in [
+        ("2.0.0", "edge-0"),
+        ("3.0.0", "edge-1"),
+        ("4.0.0", "edge-1"),
+    ] {
+        let firmware = tenant.upload_firmware(version).await?;
+        let only = json!({ "target_filter": null, "target_devices": [target] });
+        ids.push(tenant.start_campaign(firmware, only).await?);
+    }
+    tenant
+        .wait_for_counts(ids[0], json!({ "in_progress_devices": 1 }))
+        .await?;
+    let never_started = tenant.upload_firmware("5.0.0").await?;
+    tenant.create_campaign(never_started, json!({})).await?;
+    let page = async |query: &str| -> Result<(Vec<Value>, Value)> {
+        let path = format!("devices/edge-0/explain{query}");
+        let page = tenant.viewer.get(&path).await?.expect_success()?;
+        let items = page["items"].as_array().into_iter().flatten();
+        let ids = items.map(|item| item["campaign_id"].clone());
+        Ok((ids.collect(), page["total"].clone()))
+    };
+    let [open, second, third] = [0, 1, 2].map(|at| json!(ids[at]));
+    for (query, expected) in [
+        (
+            "",
+            (vec![open.clone(), third.clone(), second.clone()], json!(3)),
+        ),
+        ("?limit=1", (vec![open], json!(3))),
+        ("?limit=1&offset=1", (vec![third], json!(3))),
+        (
+            &format!("?campaign_id={second}"),
+            (vec![second.clone()], json!(1)),
+        ),
+    ] {
+        let found = page(query).await?;
+        ensure!(found == expected, "{query}: {found:?}");
+    }
+    Ok(())
+}
 
 async fn every_membership_is_explained(tenant: TestTenant) -> Result<()> {
     let mut fleet = tenant.create_devices("edge", 4).await?;
@@ -29,7 +75,7 @@ async fn every_membership_is_explained(tenant: TestTenant) -> Result<()> {
     let membership = async |device: &str| -> Result<Value> {
         let all = tenant
             .viewer
-            .get(&format!("devices/{device}/explain"))
+            .get(&format!("devices/{device}/explain?campaign_id={id}"))
             .await?
             .expect_status(200)?
             .json()?;
