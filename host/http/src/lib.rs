@@ -10,6 +10,7 @@ mod access_log;
 mod caller;
 mod client;
 mod client_cert_headers;
+mod content_coding;
 mod ddi;
 mod etag;
 mod field_names;

@@ -2,12 +2,14 @@ use tidegate_core::{
     Named as _,
     campaign::{Campaign, FAILURE_CEILING, Priority, Rollback, Transition},
     id::CampaignId,
-    plugin::{OperatorAct, OperatorActKind, RollbackScope},
+    plugin::{FieldError, OperatorAct, OperatorActKind, RollbackScope},
 };
 
+use super::create::{INVALID, check_limit};
 use crate::{
     Authorized, Ctx, Error, Operator, Result, Signals,
     ports::{CampaignChange, RunRef, Store},
+    rules::Rules,
 };
 
 /// Maximum compare-and-set attempts on a campaign that its loop changes concurrently.
@@ -98,22 +100,25 @@ pub async fn roll_back(
     transition(ctx, store, signals, id, Transition::RollBack, None, fill).await
 }
 
-/// Changes a campaign's priority and its limit of devices in flight.
+/// The errors of a limit of devices in flight.
+pub fn limit_errors(max_concurrent_updates: Option<u64>) -> Vec<FieldError> {
+    let mut rules = Rules::default();
+    check_limit(max_concurrent_updates, &mut rules);
+    rules.into_errors()
+}
+
+/// Changes a campaign's priority and its limit of devices in flight; `Some(None)`: unlimited.
 pub async fn change_limits(
     ctx: &Authorized<Operator>,
     store: &dyn Store,
     signals: &Signals,
     id: CampaignId,
     priority: Option<Priority>,
-    max_concurrent_updates: Option<u64>,
+    max_concurrent_updates: Option<Option<u64>>,
 ) -> Result<Campaign> {
-    if max_concurrent_updates == Some(0) {
-        return Err(Error::invalid(
-            "invalid_campaign",
-            "max_concurrent_updates",
-            "must be at least 1",
-        ));
-    }
+    let mut rules = Rules::default();
+    check_limit(max_concurrent_updates.flatten(), &mut rules);
+    rules.accept(INVALID)?;
     apply_command(ctx, store, signals, id, |campaign| {
         if campaign.status.is_final() {
             return Err(invalid_status("change", campaign));

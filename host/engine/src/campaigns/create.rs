@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The code of an error with the invalid fields of a campaign.
-const INVALID: &str = "invalid_campaign";
+pub(super) const INVALID: &str = "invalid_campaign";
 
 /// A campaign to be created, as requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,11 +217,7 @@ impl CampaignRequest {
             "policies",
             "must have at most 16 policies",
         );
-        rules.require(
-            self.max_concurrent_updates != Some(0),
-            "max_concurrent_updates",
-            "must be at least 1",
-        );
+        check_limit(self.max_concurrent_updates, rules);
         check_options(&self.options, self.success_criteria, now, rules);
         let percent = self.failure_threshold_percent;
         rules.require(
@@ -259,6 +255,16 @@ impl CampaignRequest {
             success_criteria: self.success_criteria,
         }
     }
+}
+
+/// Checks a limit of devices in flight. More than the maximum cannot be stored.
+pub(super) fn check_limit(max_concurrent_updates: Option<u64>, rules: &mut Rules) {
+    let range = 1..=i64::MAX.unsigned_abs();
+    rules.require(
+        max_concurrent_updates.is_none_or(|limit| range.contains(&limit)),
+        "max_concurrent_updates",
+        "must be between 1 and 9223372036854775807",
+    );
 }
 
 async fn firmware(

@@ -24,7 +24,7 @@ mod tick;
 
 pub use advance::{advance, await_advance};
 pub use approve::approve;
-pub use commands::{cancel, change_limits, pause, resume, roll_back};
+pub use commands::{cancel, change_limits, limit_errors, pause, resume, roll_back};
 pub use create::{CampaignRequest, create, validate};
 pub use deadlines::{expire_batch, expire_updates_loop};
 pub use explain::{Explanation, MembershipStatus, explain};

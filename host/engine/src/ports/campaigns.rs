@@ -111,8 +111,8 @@ pub struct CampaignChange {
     pub act: Option<OperatorAct>,
     /// New priority.
     pub priority: Option<Priority>,
-    /// New limit of devices in flight.
-    pub max_concurrent_updates: Option<u64>,
+    /// New limit of devices in flight; `Some(None)`: unlimited.
+    pub max_concurrent_updates: Option<Option<u64>>,
     /// When the campaign is due for its next tick.
     pub wake_at: Option<Timestamp>,
     /// What was done, in sentences; stored with the campaign.
@@ -135,7 +135,9 @@ impl CampaignChange {
         campaign.ended_at = self.ended_at.or(campaign.ended_at);
         let spec = &mut campaign.spec;
         spec.priority = self.priority.unwrap_or(spec.priority);
-        spec.max_concurrent_updates = self.max_concurrent_updates.or(spec.max_concurrent_updates);
+        spec.max_concurrent_updates = self
+            .max_concurrent_updates
+            .unwrap_or(spec.max_concurrent_updates);
         campaign.generation += 1;
         campaign
     }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::error::DdiError;
-use crate::AppState;
+use crate::{AppState, content_coding::is_encoded};
 
 /// A body in JSON or CBOR. Unknown members are ignored.
 pub(super) struct Body<T>(pub(super) T);
@@ -42,7 +42,10 @@ impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalBody<T> {
     }
 }
 
-async fn read_bytes(request: Request, state: &AppState) -> Result<Bytes, DdiError> {
+pub(super) async fn read_bytes(request: Request, state: &AppState) -> Result<Bytes, DdiError> {
+    if is_encoded(request.headers()) {
+        return Err(DdiError::UnsupportedMediaType);
+    }
     let reading = Bytes::from_request(request, state);
     match timeout(state.settings.request_timeout, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),

@@ -1,13 +1,11 @@
 use axum::{
-    body::Bytes,
-    extract::{FromRequest as _, Request, State, rejection::BytesRejection},
+    extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
 use http::{StatusCode, header::CONTENT_TYPE};
 use tidegate_engine::devices;
-use tokio::time::timeout;
 
-use super::{device_auth::DeviceAuth, error::DdiError};
+use super::{body::read_bytes, device_auth::DeviceAuth, error::DdiError};
 use crate::AppState;
 
 /// Maximum size of a body, in bytes.
@@ -29,13 +27,7 @@ pub(super) async fn put(
     }) {
         return Err(DdiError::UnsupportedMediaType);
     }
-    let reading = Bytes::from_request(request, &state);
-    let body = match timeout(state.settings.request_timeout, reading).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(BytesRejection::FailedToBufferBody(_))) => return Err(DdiError::TooLarge),
-        Ok(Err(error)) => return Err(DdiError::malformed(error.body_text())),
-        Err(_) => return Err(DdiError::TimedOut),
-    };
+    let body = read_bytes(request, &state).await?;
     let text = String::from_utf8_lossy(&body);
     devices::report_log(&device.caller, &state.engine, &text).await?;
     Ok(StatusCode::OK.into_response())

@@ -42,13 +42,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{StatusCode, header::CONTENT_TYPE};
+use http::{
+    StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_TYPE},
+};
 use tower::{ServiceBuilder, util::MapResponseLayer};
 use tower_http::timeout::TimeoutLayer;
 use utoipa::{OpenApi as _, openapi::Paths};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{AppState, client::Client, problem::Problem};
+use crate::{AppState, client::Client, content_coding::is_encoded, problem::Problem};
 
 use self::unused_query::{QueryOperations, refuse_unused_query};
 
@@ -70,6 +73,7 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
             "/openapi.json",
             get(|| async move { ([(CONTENT_TYPE, "application/json")], document()) }),
         )
+        .layer(middleware::from_fn(refuse_encoded_body))
         .layer(middleware::from_fn_with_state(
             with_query,
             refuse_unused_query,
@@ -142,6 +146,20 @@ async fn limit_rate(State(state): State<AppState>, request: Request, next: Next)
         return Problem::rate_limited().into_response();
     }
     next.run(request).await
+}
+
+/// 415 for a compressed body.
+async fn refuse_encoded_body(request: Request, next: Next) -> Response {
+    if !is_encoded(request.headers()) {
+        return next.run(request).await;
+    }
+    let detail = "send the body without Content-Encoding; no operation takes a compressed body";
+    let problem = Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_encoding",
+        detail,
+    );
+    ([(ACCEPT_ENCODING, "identity")], problem).into_response()
 }
 
 /// Adds a problem to the response of the timeout layer, the only one with this status and without a body.

@@ -22,6 +22,17 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
     }
 }
 
+impl<T> Patch<T> {
+    /// The new value of a field that may be absent; none if it stays as it is.
+    pub(super) fn or_absent(self) -> Option<Option<T>> {
+        match self {
+            Self::Keep => None,
+            Self::Clear => Some(None),
+            Self::Set(value) => Some(Some(value)),
+        }
+    }
+}
+
 impl<T: Default> Patch<T> {
     /// The new value, which is the default if the field is null; none if it stays as it is.
     pub(super) fn or_default(self) -> Option<T> {

@@ -124,6 +124,13 @@ async fn malformed_bodies_change_nothing() -> anyhow::Result<()> {
         ),
         (put().body("application/hal+json", "{}"), 415, ""),
         (put(), 415, ""),
+        (
+            put()
+                .header("content-encoding", "gzip")
+                .json(&json!({"data": {"k": "v"}})),
+            415,
+            "",
+        ),
         (put().body("application/json", huge), 413, ""),
     ] {
         let response = server.send(refused).await?;

@@ -339,6 +339,43 @@ async fn a_firmware_that_is_rolled_out_is_not_deleted() {
 }
 
 #[tokio::test]
+async fn null_resets_the_limits_of_a_campaign() {
+    let server = TestServer::new().await;
+    server.fleet(1).await;
+    let path = server
+        .campaign(json!({"priority": "high", "max_concurrent_updates": 3}))
+        .await;
+    let patch = async |body: Value| server.send("PATCH", &path, &server.admin, &body).await;
+    let largest = i64::MAX.unsigned_abs();
+    for (change, priority, limit) in [
+        (json!({}), "high", json!(3)),
+        (
+            json!({"max_concurrent_updates": largest}),
+            "high",
+            json!(largest),
+        ),
+        (json!({"max_concurrent_updates": null}), "high", json!(null)),
+        (json!({"priority": null}), "normal", json!(null)),
+    ] {
+        let changed = patch(change.clone()).await.expect(200);
+        let found = (&changed["priority"], &changed["max_concurrent_updates"]);
+        assert_eq!(found, (&json!(priority), &limit), "{change}");
+        assert_eq!(server.get(&path).await.expect(200), changed);
+    }
+    for limit in [0, largest + 1] {
+        let refused = patch(json!({"max_concurrent_updates": limit})).await;
+        let (code, fields) = refused.expect_problem(422);
+        assert_eq!(
+            (&*code, fields),
+            (
+                "invalid_campaign",
+                vec!["/max_concurrent_updates".to_owned()]
+            )
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_device_is_explained() {
     let server = TestServer::new().await;
     server.fleet(1).await;

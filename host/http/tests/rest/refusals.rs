@@ -86,6 +86,29 @@ async fn unknown_paths_and_ids_are_problems() {
 }
 
 #[tokio::test]
+async fn a_compressed_body_is_refused() {
+    let server = TestServer::new().await;
+    for (path, content_type) in [
+        ("/api/v1/devices", "application/json"),
+        ("/api/v1/firmware", "multipart/form-data; boundary=b"),
+    ] {
+        for (coding, is_refused) in [("gzip", true), ("br", true), ("Identity", false)] {
+            let request = request("POST", path, &server.admin)
+                .header("content-type", content_type)
+                .header("content-encoding", coding)
+                .body(Body::from(r#"{"device_id": "a"}"#))
+                .expect("a request");
+            let response = server.send_request(request).await;
+            assert_eq!(response.status == 415, is_refused, "{path} {coding}");
+            if is_refused {
+                assert_eq!(response.expect_problem(415).0, "unsupported_encoding");
+                assert_eq!(response.headers["accept-encoding"], "identity");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_method_gets_the_allowed_ones() {
     let server = TestServer::new().await;
     for (method, path, allowed) in [

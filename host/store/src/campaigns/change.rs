@@ -185,19 +185,21 @@ async fn change_limits(
     tenant: TenantId,
     id: CampaignId,
     priority: Option<Priority>,
-    max_concurrent_updates: Option<u64>,
+    max_concurrent_updates: Option<Option<u64>>,
 ) -> Result<(), StoreError> {
     if priority.is_none() && max_concurrent_updates.is_none() {
         return Ok(());
     }
     sqlx::query(
         "UPDATE campaigns SET priority = COALESCE($3, priority), \
-         max_concurrent_updates = COALESCE($4, max_concurrent_updates) WHERE tenant_id = $1 AND id = $2",
+         max_concurrent_updates = CASE WHEN $4 = 1 THEN $5 ELSE max_concurrent_updates END \
+         WHERE tenant_id = $1 AND id = $2",
     )
     .bind(tenant.0)
     .bind(id.0)
     .bind(priority.map(|priority| priority.as_str()))
-    .bind(max_concurrent_updates.map(to_i64))
+    .bind(i32::from(max_concurrent_updates.is_some()))
+    .bind(max_concurrent_updates.flatten().map(to_i64))
     .execute(tx.conn())
     .await
     .map_err(failed("change the limits of a campaign"))?;

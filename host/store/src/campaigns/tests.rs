@@ -111,7 +111,7 @@ on_both! {
         let first = CampaignChange {
             approval: Some(approval.clone()),
             priority: Some(Priority::Critical),
-            max_concurrent_updates: Some(7),
+            max_concurrent_updates: Some(Some(7)),
             explain: Some(vec!["approved".into()]),
             wake_at: Some(later(1)),
             ..CampaignChange::default()

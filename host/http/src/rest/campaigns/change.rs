@@ -7,22 +7,28 @@ use utoipa::ToSchema;
 use super::body::{CampaignBody, detail};
 use crate::{
     AppState,
+    field_names::to_request_fields,
     problem::Result,
     rest::{
         enum_field::{EnumField, PriorityField},
         extract::{PathParams, parse_id},
         json::JsonBody,
+        patch::Patch,
         rules::{Body, RuleContext},
     },
 };
 
-/// Fields that are left out stay as they are.
+/// Fields that are left out stay as they are; null resets a field to its default.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CampaignChange)]
 pub(crate) struct CampaignChangeRequest {
-    priority: Option<PriorityField>,
-    /// At least 1.
-    max_concurrent_updates: Option<u64>,
+    #[serde(default)]
+    #[schema(value_type = Option<PriorityField>)]
+    priority: Patch<PriorityField>,
+    /// At least 1; null: unlimited.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    max_concurrent_updates: Patch<u64>,
 }
 
 /// Changes the priority of a campaign and its limit of concurrent updates.
@@ -38,8 +44,9 @@ pub(crate) async fn change_campaign(
     JsonBody(request): JsonBody<CampaignChangeRequest>,
 ) -> Result<Json<CampaignBody>> {
     let campaign = parse_id("campaign", &campaign)?;
-    let priority = request.priority.map(|EnumField(priority)| priority);
-    let limit = request.max_concurrent_updates;
+    let priority = request.priority.or_default();
+    let priority = priority.map(|EnumField(priority)| priority);
+    let limit = request.max_concurrent_updates.or_absent();
     let changed = campaigns::change_limits(
         &ctx,
         state.engine.store(),
@@ -53,11 +60,7 @@ pub(crate) async fn change_campaign(
 
 impl Body for CampaignChangeRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
-        let error = || FieldError {
-            path: "/max_concurrent_updates".to_owned(),
-            message: "must be at least 1".to_owned(),
-        };
-        let is_zero = self.max_concurrent_updates == Some(0);
-        Ok(is_zero.then(error).into_iter().collect())
+        let limit = self.max_concurrent_updates.or_absent().flatten();
+        Ok(to_request_fields(campaigns::limit_errors(limit)))
     }
 }

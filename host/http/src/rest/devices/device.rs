@@ -127,20 +127,15 @@ impl DevicePatch {
         ports::DeviceChange {
             name: self.name.or_default(),
             groups: self.groups.or_default(),
-            feed: match self.feed {
-                Patch::Keep => None,
-                Patch::Clear => Some(None),
-                Patch::Set(feed) => Some(Some(feed)),
-            },
+            feed: self.feed.or_absent(),
             clears_labels: self.labels == Patch::Clear,
             labels: self.labels.or_default().unwrap_or_default(),
             mode: self.mode.or_default().map(|EnumField(mode)| mode),
             pinned: self.pinned.or_default(),
-            polling_interval: match self.polling_interval {
-                Patch::Keep => None,
-                Patch::Clear => Some(None),
-                Patch::Set(interval) => Some(Some(interval.0)),
-            },
+            polling_interval: self
+                .polling_interval
+                .or_absent()
+                .map(|interval| interval.map(|interval| interval.0)),
             requests_attributes: self.request_attributes.or_default(),
             at: now,
         }

@@ -230,7 +230,7 @@ on_both! {
 
     async fn a_limited_campaign_offers_due_retries_in_its_tick(store) {
         let fixture = admitted(store, 3, 3).await?;
-        let limit = CampaignChange { max_concurrent_updates: Some(2), ..CampaignChange::default() };
+        let limit = CampaignChange { max_concurrent_updates: Some(Some(2)), ..CampaignChange::default() };
         let generation = fixture.read_run().await?.campaign.generation;
         assert!(store.change_campaign(fixture.tenant, fixture.campaign(), generation, limit).await?);
         let [early, late, other] = fixture.devices[..] else {

@@ -276,6 +276,13 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/max_concurrent_updates",
         ),
         (
+            "a limit of concurrent updates that cannot be stored",
+            json!({ "max_concurrent_updates": 1_u64 << 63 }),
+            422,
+            INVALID,
+            "/max_concurrent_updates",
+        ),
+        (
             "a negative limit of concurrent updates",
             json!({ "max_concurrent_updates": -1 }),
             422,
