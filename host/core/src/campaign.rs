@@ -167,6 +167,8 @@ pub struct Rollback {
     pub reason: String,
     /// An operator, a plugin or the server.
     pub by: String,
+    /// When it was requested; `None`: by a version that did not record it.
+    pub since: Option<Timestamp>,
 }
 
 /// Priority of a campaign.
@@ -275,6 +277,7 @@ impl CampaignStatus {
             (Transition::Complete, S::InProgress) => Ok(S::Completed),
             (Transition::Fail, S::InProgress) => Ok(S::Failed),
             (Transition::FinishRollback, S::RollingBack) => Ok(S::RolledBack),
+            (Transition::ContinueRollback, S::RolledBack) => Ok(S::RollingBack),
             (transition, from) => Err(InvalidTransition { transition, from }),
         }
     }
@@ -291,6 +294,7 @@ pub enum Transition {
     Hold,
     RollBack,
     FinishRollback,
+    ContinueRollback,
     Complete,
     Fail,
 }
@@ -305,6 +309,7 @@ impl Transition {
             Self::Hold => "hold",
             Self::RollBack => "roll back",
             Self::FinishRollback => "finish the rollback of",
+            Self::ContinueRollback => "continue the rollback of",
             Self::Complete => "complete",
             Self::Fail => "fail",
         }
@@ -355,6 +360,12 @@ mod tests {
                 .after(Transition::RollBack)
                 .is_err()
         );
+        for from in <CampaignStatus as VariantArray>::VARIANTS {
+            let continued = from.after(Transition::ContinueRollback).ok();
+            let expected =
+                (*from == CampaignStatus::RolledBack).then_some(CampaignStatus::RollingBack);
+            assert_eq!(continued, expected, "{from:?}");
+        }
     }
 
     #[test]

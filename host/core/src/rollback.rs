@@ -1,9 +1,12 @@
 //! Rollback: which devices of a campaign get a rollback update.
 
+use strum::{EnumDiscriminants, EnumString, IntoStaticStr};
+
 use crate::{
     campaign::ROLLBACK_WEIGHT,
     id::{FirmwareId, UpdateId},
     plugin::RollbackScope,
+    time::Timestamp,
     update::{Update, UpdateStatus},
     version::is_same,
 };
@@ -21,8 +24,9 @@ pub struct EndedUpdate<'a> {
     pub installs: bool,
     /// True if the device reported the installation.
     pub installed_reported: bool,
-    /// True if the device was in flight when it was cancelled, and turned out to have installed the firmware.
-    pub cancel_acknowledged: bool,
+    /// True if the device was in flight when it was cancelled, or when the campaign was rolled back, and turned out to have
+    /// installed the firmware.
+    pub was_in_flight: bool,
     /// Version of the update's firmware.
     pub to_version: &'a str,
     /// Version that the device reports now.
@@ -50,10 +54,11 @@ pub struct RollbackPosition<'a> {
 
 impl<'a> EndedUpdate<'a> {
     /// `None` if the update needs no rollback by its campaign: the device already had the firmware, or a later update
-    /// replaced it.
+    /// replaced it. `since`: when the campaign was rolled back, if that is known.
     pub fn of(
         update: &'a Update,
         before: Option<FirmwareId>,
+        since: Option<Timestamp>,
         device: &RollbackPosition<'a>,
     ) -> Option<Self> {
         let state = &update.state;
@@ -67,6 +72,7 @@ impl<'a> EndedUpdate<'a> {
                 Some(installed) => state.installed_reported && installed > update.id,
                 None => false,
             };
+        let ended_since = since.is_some_and(|since| state.completed_at >= Some(since));
         let already_rolling_back = device
             .updates
             .iter()
@@ -75,7 +81,7 @@ impl<'a> EndedUpdate<'a> {
             status: state.status,
             installs,
             installed_reported: state.installed_reported,
-            cancel_acknowledged: state.cancel_acknowledged,
+            was_in_flight: state.cancel_acknowledged || ended_since,
             to_version: &update.to_version,
             reported_version: device.reported_version,
             before,
@@ -96,7 +102,13 @@ fn rolls_back_to(update: &Update, before: FirmwareId) -> bool {
 }
 
 /// What a rollback does for one device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumDiscriminants)]
+#[strum_discriminants(
+    name(RollbackActionName),
+    doc = "Name of an action.",
+    derive(IntoStaticStr, EnumString),
+    strum(serialize_all = "snake_case")
+)]
 pub enum RollbackAction {
     /// Install this firmware.
     Install(FirmwareId),
@@ -114,7 +126,7 @@ pub enum RollbackAction {
 pub fn rollback_action(ended: &EndedUpdate<'_>, scope: RollbackScope) -> RollbackAction {
     let runs_target = match ended.status {
         UpdateStatus::Completed if ended.installs => {
-            scope == RollbackScope::Everything || ended.cancel_acknowledged
+            scope == RollbackScope::Everything || ended.was_in_flight
         }
         UpdateStatus::Completed if scope != RollbackScope::Everything => false,
         // Without a completed installation the device counts as updated only if it reported the installation, or
@@ -201,7 +213,7 @@ mod tests {
                 status,
                 installs: true,
                 installed_reported: false,
-                cancel_acknowledged: false,
+                was_in_flight: false,
                 to_version: "2.0.0",
                 reported_version: Some(reported),
                 before,
@@ -249,7 +261,7 @@ mod tests {
                 status: UpdateStatus::TimedOut,
                 installs: true,
                 installed_reported,
-                cancel_acknowledged: false,
+                was_in_flight: false,
                 to_version: "2.0.0",
                 reported_version: reported,
                 before,
@@ -263,8 +275,8 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_installed_while_it_was_cancelled_is_rolled_back_in_any_scope() {
-        for (cancel_acknowledged, scope, expected) in [
+    fn a_device_that_was_in_flight_is_rolled_back_in_any_scope() {
+        for (was_in_flight, scope, expected) in [
             (false, RollbackScope::InFlight, RollbackAction::NotNeeded),
             (
                 true,
@@ -281,7 +293,7 @@ mod tests {
                 status: UpdateStatus::Completed,
                 installs: true,
                 installed_reported: true,
-                cancel_acknowledged,
+                was_in_flight,
                 to_version: "2.0.0",
                 reported_version: Some("2.0.0"),
                 before: Some(FirmwareId(1)),
@@ -316,7 +328,7 @@ mod tests {
                 status: UpdateStatus::Completed,
                 installs: false,
                 installed_reported: false,
-                cancel_acknowledged: false,
+                was_in_flight: false,
                 to_version: "2.0.0",
                 reported_version: Some(reported),
                 before,
@@ -383,12 +395,32 @@ mod tests {
         ] {
             let mut update = update(5, FirmwareId(2), status);
             update.state.installed_reported = installed_reported;
-            let ended = EndedUpdate::of(&update, before, &position(installed));
+            let ended = EndedUpdate::of(&update, before, None, &position(installed));
             assert_eq!(
                 ended.is_some(),
                 is_kept,
                 "{status:?} {before:?} {installed:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_update_that_ended_since_the_rollback_was_in_flight() {
+        let mut update = update(5, FirmwareId(2), UpdateStatus::Completed);
+        update.state.completed_at = Some(Timestamp(7));
+        for (since, cancel_acknowledged, was_in_flight) in [
+            (None, false, false),
+            (None, true, true),
+            (Some(Timestamp(6)), false, true),
+            (Some(Timestamp(7)), false, true),
+            (Some(Timestamp(8)), false, false),
+            (Some(Timestamp(8)), true, true),
+        ] {
+            update.state.cancel_acknowledged = cancel_acknowledged;
+            let position = position(Some(update.id));
+            let ended = EndedUpdate::of(&update, Some(FirmwareId(1)), since, &position);
+            let ended = ended.expect("an update of the campaign");
+            assert_eq!(ended.was_in_flight, was_in_flight, "{since:?}");
         }
     }
 
@@ -416,8 +448,8 @@ mod tests {
             let mut device = position(Some(forward.id));
             device.updates.push(&other);
             let decide = |device: &RollbackPosition<'_>, before| {
-                let ended =
-                    EndedUpdate::of(&forward, before, device).expect("an update of the campaign");
+                let ended = EndedUpdate::of(&forward, before, None, device)
+                    .expect("an update of the campaign");
                 rollback_action(&ended, RollbackScope::Everything)
             };
             assert_eq!(decide(&device, Some(before)), expected, "{other:?}");

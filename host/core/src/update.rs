@@ -156,7 +156,7 @@ pub enum UpdateEvent {
     },
     /// The device sent feedback.
     Feedback(Feedback),
-    /// The device reported success after the update timed out, and before it was offered a later update.
+    /// The device reported success after the update ended by its silence, and before it was offered a later update.
     LateSuccess(Feedback),
     /// An operator, a campaign or a policy cancels the update.
     CancelRequested,

@@ -127,6 +127,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/0022_fetch_failures.sql"),
     ),
     (
+        23,
+        "late_reports",
+        include_str!("../../../migrations/0023_late_reports.sql"),
+    ),
+    (
         27,
         "origin",
         include_str!("../../../migrations/0027_origin.sql"),

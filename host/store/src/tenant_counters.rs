@@ -133,25 +133,21 @@ impl TenantCounters {
         self.add_update_status(tenant, None, UpdateStatus::Scheduled, at);
     }
 
-    /// Takes back that an update timed out: it counts as scheduled.
-    pub(crate) fn uncount_timeout(&mut self, tenant: TenantId, update: &Update) {
-        let status = update.state.status.as_str();
-        self.add(tenant, CounterKind::UpdatesByStatus, status, -1);
+    /// Takes back that an update ended by silence: it counts as scheduled.
+    pub(crate) fn uncount_end(&mut self, tenant: TenantId, update: &Update) {
+        let state = &update.state;
+        self.uncount_status(tenant, state.status);
         let scheduled = UpdateStatus::Scheduled.as_str();
         self.add(tenant, CounterKind::UpdatesByStatus, scheduled, 1);
-        if let Some(at) = update
-            .state
-            .completed_at
-            .filter(|_| !update.attempt.is_retried)
-        {
+        let has_failed = state.status == UpdateStatus::TimedOut && !update.attempt.is_retried;
+        if let Some(at) = state.completed_at.filter(|_| has_failed) {
             self.add(tenant, CounterKind::FailedInHour, &hour_key(at), -1);
         }
     }
 
-    /// Takes back that a retry was scheduled.
-    pub(crate) fn uncount_scheduled(&mut self, tenant: TenantId) {
-        let scheduled = UpdateStatus::Scheduled.as_str();
-        self.add(tenant, CounterKind::UpdatesByStatus, scheduled, -1);
+    /// Takes back an update of this status.
+    pub(crate) fn uncount_status(&mut self, tenant: TenantId, status: UpdateStatus) {
+        self.add(tenant, CounterKind::UpdatesByStatus, status.as_str(), -1);
     }
 
     fn add_update_status(

@@ -284,6 +284,7 @@ impl<'a> StoreFixture<'a> {
             scope: RollbackScope::Everything,
             reason: "it is bad".into(),
             by: "maker".into(),
+            since: Some(later(4)),
         };
         let change = CampaignChange {
             status: Some(CampaignStatus::RollingBack),

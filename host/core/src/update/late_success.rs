@@ -1,17 +1,28 @@
-//! A success after the update timed out: the device was silent, but not idle.
+//! A success after an update ended because its device was silent: it timed out, or it was cancelled without an answer of
+//! the device. The device was silent, but not idle.
 
 use super::{EventError, UpdateState, UpdateStatus};
 use crate::{feedback::Feedback, time::Timestamp};
 
 impl UpdateState {
-    /// Takes feedback of success after a time-out. The caller has checked that the device was offered no later update.
+    /// True if the update ended so that a success may still follow. Whether it ended by silence, and whether the device
+    /// was offered no later update, the caller knows.
+    pub fn may_succeed_late(&self) -> bool {
+        matches!(
+            self.status,
+            UpdateStatus::TimedOut | UpdateStatus::Cancelled
+        )
+    }
+
+    /// Takes feedback of success after the update ended by silence. The caller has checked that it did, and that the device
+    /// was offered no later update.
     pub(super) fn apply_late_success(
         self,
         feedback: &Feedback,
         now: Timestamp,
     ) -> Result<Self, EventError> {
         let was_confirmed = self.options.confirmation.is_none() || self.started_at.is_some();
-        if self.status != UpdateStatus::TimedOut || !was_confirmed {
+        if !self.may_succeed_late() || !was_confirmed {
             return Err(EventError::Closed);
         }
         let after = self.reopened(now).apply_feedback(feedback, now)?;
@@ -21,7 +32,7 @@ impl UpdateState {
         }
     }
 
-    /// The update as if it had not timed out, with its whole time.
+    /// The update as if it had not ended, with its whole time.
     pub(super) fn reopened(mut self, now: Timestamp) -> Self {
         self.status = UpdateStatus::Installing;
         self.completed_at = None;
@@ -116,6 +127,47 @@ mod tests {
         };
         let after = report(SuccessCriteria::Reported, download_only, true);
         assert_eq!(after.status, UpdateStatus::TimedOut);
+    }
+
+    #[test]
+    fn a_success_counts_after_a_cancellation_that_the_device_did_not_answer() {
+        let silent = |criteria| {
+            let cancelling = UpdateState {
+                success_criteria: criteria,
+                ..UpdateState::offered(criteria, UpdateOptions::forced(MINUTE), Timestamp(0))
+            };
+            let cancelling = cancelling.after(&UpdateEvent::CancelRequested, Timestamp(0));
+            let cancelling = cancelling.expect("an open update");
+            let end = cancelling.timeout_at;
+            let ended = cancelling.after(&UpdateEvent::DeadlinePassed, end);
+            let ended = ended.expect("an overdue update");
+            assert_eq!(ended.status, UpdateStatus::Cancelled);
+            ended
+        };
+        let version = UpdateEvent::VersionReported { is_target: true };
+        for criteria in [
+            SuccessCriteria::Reported,
+            SuccessCriteria::Attested,
+            SuccessCriteria::Soaked(MINUTE),
+        ] {
+            let after = silent(criteria).after(&version, Timestamp(1_000_000));
+            let after = after.expect("versions are never refused");
+            // A cancelled update does not soak.
+            assert_eq!(after.status, UpdateStatus::Completed, "{criteria:?}");
+            assert!(after.installed_reported);
+        }
+        let after = late(
+            silent(SuccessCriteria::Reported),
+            Execution::Closed,
+            Finished::Success,
+        );
+        assert_eq!(after.expect("taken").status, UpdateStatus::Completed);
+        let refused = late(
+            silent(SuccessCriteria::Reported),
+            Execution::Closed,
+            Finished::Failure,
+        );
+        assert_eq!(refused, Err(EventError::Closed));
     }
 
     #[test]

@@ -62,9 +62,13 @@ impl UpdateState {
     /// Applies a reported version.
     pub(super) fn apply_version_report(mut self, is_target: bool, now: Timestamp) -> Self {
         let installs = self.options.update_type.installs();
-        if self.status == UpdateStatus::TimedOut && is_target && installs {
+        if self.may_succeed_late() && is_target && installs {
             // The device was silent, but not idle.
+            let was_cancelled = self.status == UpdateStatus::Cancelled;
             self = self.reopened(now);
+            if was_cancelled {
+                return self.decide_by_version(is_target, now);
+            }
             self.status = UpdateStatus::Verifying;
             self.installed_reported = true;
         }

@@ -92,6 +92,7 @@ pub async fn roll_back(
         scope,
         reason: reason.to_owned(),
         by: ctx.actor.name.to_string(),
+        since: Some(ctx.now),
     };
     let fill = |change: &mut CampaignChange| {
         set_explain(change, ctx, "Rolled back", reason);

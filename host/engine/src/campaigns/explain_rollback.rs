@@ -57,7 +57,7 @@ pub(super) async fn explain_rollback(
         is_pinned: device.pinned,
         updates: updates.items.iter().map(|row| &row.update).collect(),
     };
-    let ended = EndedUpdate::of(update, before, &position);
+    let ended = EndedUpdate::of(update, before, rollback.since, &position);
     let decided = ended.map_or(RollbackAction::NotNeeded, |ended| {
         rollback_action(&ended, rollback.scope)
     });

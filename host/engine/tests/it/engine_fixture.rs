@@ -375,6 +375,22 @@ impl EngineFixture {
             .count()
     }
 
+    /// The outcomes of the server's own journal entries.
+    pub(crate) async fn host_outcomes(&self, id: CampaignId) -> Vec<String> {
+        let all = PageRequest {
+            limit: 500,
+            offset: 0,
+        };
+        let page = campaigns::journal(&self.ctx(), self.engine.store(), id, 0, all)
+            .await
+            .expect("a journal");
+        let entries = page.items.into_iter();
+        entries
+            .filter(|entry| entry.kind == EntryKind::Host)
+            .map(|entry| entry.outcome)
+            .collect()
+    }
+
     pub(crate) async fn version_of(&self, device_id: &str) -> Option<String> {
         let device = self
             .engine

@@ -3,10 +3,14 @@ use std::time::Duration;
 use tidegate_core::{
     campaign::CampaignStatus,
     feedback::{Execution, Feedback, Finished},
+    id::CampaignId,
     plugin::{DecisionOutcome, HealthVerdict, RollbackRequest, RollbackScope},
-    update::{Purpose, SuccessCriteria, UpdateEvent, UpdateStatus},
+    update::{Purpose, RetryPolicy, SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
 };
-use tidegate_engine::campaigns::{self, CampaignRequest};
+use tidegate_engine::{
+    campaigns::{self, CampaignRequest},
+    ports::UpdateRow,
+};
 
 use crate::{
     engine_fixture::{EngineFixture, campaign_request, explain, feedback},
@@ -14,7 +18,7 @@ use crate::{
 };
 
 /// Devices on 1.1.0, and a campaign for 1.2.0 with its first two waves released.
-async fn half_rolled_out() -> (EngineFixture, tidegate_core::id::CampaignId) {
+async fn half_rolled_out() -> (EngineFixture, CampaignId) {
     let fixture = EngineFixture::new(10).await;
     let all_at_once = |sizes: &[(u32, u64)]| {
         let sizes = sizes.to_vec();
@@ -294,4 +298,162 @@ async fn a_campaign_is_rolled_back_only_when_every_device_is_known_to_be() {
         let version = fixture.version_of(&row.device_id).await;
         assert_eq!(version.as_deref(), Some("1.1.0"), "{}", row.device_id);
     }
+}
+
+/// The reasons of the device's state in the newest campaign.
+async fn reasons(fixture: &EngineFixture, device_id: &str) -> String {
+    let store = fixture.engine.store();
+    let explained = campaigns::explain(&fixture.ctx(), store, device_id).await;
+    explained.expect("an explanation")[0].reasons.join("\n")
+}
+
+async fn roll_back(fixture: &EngineFixture, id: CampaignId, scope: RollbackScope) {
+    let (store, signals) = (fixture.engine.store(), fixture.engine.signals());
+    campaigns::roll_back(&fixture.ctx(), store, signals, id, scope, "it hums")
+        .await
+        .expect("the rollback starts");
+    fixture.tick(id).await;
+}
+
+/// Checks that a campaign that was rolled back continues, returns this device to this version, and has ended again.
+async fn check_rollback_continues(
+    fixture: &EngineFixture,
+    id: CampaignId,
+    row: &UpdateRow,
+    version: &str,
+) {
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::RollingBack);
+    assert_eq!(fixture.campaign(id).await.ended_at, None);
+    let explained = reasons(fixture, &row.device_id).await;
+    let expected = "the campaign is being rolled back, and this device will be too";
+    assert!(explained.contains(expected), "{explained}");
+    fixture.tick(id).await;
+    let open = fixture.open(id).await;
+    let [back] = &open[..] else {
+        panic!("{open:?}");
+    };
+    let purpose = back.update.campaign.map(|(_, purpose)| purpose);
+    assert_eq!(
+        (back.update.device, purpose, back.update.to_version.as_str()),
+        (row.update.device, Some(Purpose::Rollback), version)
+    );
+    fixture.report_result(id, Finished::Success).await;
+    fixture.tick(id).await;
+    let campaign = fixture.campaign(id).await;
+    assert_eq!(campaign.status, CampaignStatus::RolledBack);
+    assert!(campaign.ended_at.is_some());
+    assert_eq!(campaign.explain, ["1 devices were rolled back"]);
+    let device = fixture.engine.store();
+    let device = device.device(fixture.tenant(), &row.device_id).await;
+    let device = device.expect("read").expect("the device");
+    assert_eq!(
+        (device.sw_version.as_deref(), device.drift),
+        (Some(version), None)
+    );
+    let explained = reasons(fixture, &row.device_id).await;
+    assert!(
+        explained.contains("this update returns the device"),
+        "{explained}"
+    );
+}
+
+#[tokio::test]
+async fn a_campaign_that_was_rolled_back_continues_for_a_success_that_arrives_late() {
+    for (scope, max_retries) in [
+        (RollbackScope::Everything, 2),
+        (RollbackScope::InFlight, 2),
+        (RollbackScope::InFlight, 0),
+    ] {
+        let fixture = EngineFixture::new(1).await;
+        let retries = RetryPolicy {
+            max_retries,
+            delay: Duration::from_mins(1),
+        };
+        let request = CampaignRequest {
+            options: UpdateOptions {
+                retries,
+                ..UpdateOptions::forced(Duration::from_mins(30))
+            },
+            ..campaign_request(fixture.add_firmware("1.1.0").await)
+        };
+        fixture.add_firmware("1.0.0").await;
+        let id = fixture.create_and_start(request).await;
+        fixture
+            .sandbox
+            .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+        fixture.tick(id).await;
+        fixture.clock.advance(Duration::from_mins(31));
+        campaigns::expire_batch(&fixture.engine)
+            .await
+            .expect("a round");
+        roll_back(&fixture, id, scope).await;
+        assert_eq!(fixture.status(id).await, CampaignStatus::RolledBack);
+        assert_eq!(fixture.open(id).await, []);
+
+        fixture.clock.advance(Duration::from_mins(1));
+        let row = fixture.updates(id).await.remove(0);
+        let success = UpdateEvent::Feedback(feedback(Finished::Success));
+        fixture.report(&row, success).await;
+        let counts = fixture.counts(id).await;
+        assert_eq!((counts.completed, counts.total()), (1, 1));
+        check_rollback_continues(&fixture, id, &row, "1.0.0").await;
+        let journal = fixture.host_outcomes(id).await;
+        let expected = ["rolled_back", "rollback_continued", "rolled_back"];
+        assert_eq!(journal[journal.len() - 3..], expected, "{journal:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_campaign_that_was_rolled_back_continues_for_a_version_that_appears_late() {
+    let (fixture, id) = half_rolled_out().await;
+    let rows = fixture.updates(id).await;
+    roll_back(&fixture, id, RollbackScope::InFlight).await;
+    for row in &rows {
+        let answer = UpdateEvent::CancelFeedback(feedback(Finished::Success));
+        fixture.report(row, answer).await;
+        fixture.report_version(row.update.device, "1.1.0").await;
+    }
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::RolledBack);
+
+    // It acknowledged the cancellation, and boots the new version nevertheless.
+    fixture.report_version(rows[0].update.device, "1.2.0").await;
+    let store = fixture.engine.store();
+    let device = store.device(fixture.tenant(), &rows[0].device_id).await;
+    assert!(device.expect("read").expect("the device").drift.is_some());
+    check_rollback_continues(&fixture, id, &rows[0], "1.1.0").await;
+    let counts = fixture.counts(id).await;
+    assert_eq!((counts.cancelled, counts.completed), (3, 0));
+}
+
+#[tokio::test]
+async fn a_campaign_that_was_rolled_back_counts_a_late_success_of_its_rollback() {
+    let (fixture, id) = half_rolled_out().await;
+    fixture.report_result(id, Finished::Success).await;
+    roll_back(&fixture, id, RollbackScope::Everything).await;
+    let silent = fixture.open(id).await.remove(0);
+    let open = fixture.open(id).await.into_iter().skip(1);
+    for row in open {
+        let success = UpdateEvent::Feedback(feedback(Finished::Success));
+        fixture.report(&row, success).await;
+    }
+    fixture.clock.advance(Duration::from_mins(31));
+    campaigns::expire_batch(&fixture.engine)
+        .await
+        .expect("a round");
+    fixture.tick(id).await;
+    let campaign = fixture.campaign(id).await;
+    assert_eq!(campaign.status, CampaignStatus::RolledBack);
+    assert_eq!(
+        campaign.explain,
+        ["2 devices were rolled back; 1 rollbacks failed"]
+    );
+
+    let success = UpdateEvent::Feedback(feedback(Finished::Success));
+    fixture.report(&silent, success).await;
+    fixture.tick(id).await;
+    let campaign = fixture.campaign(id).await;
+    assert_eq!(campaign.status, CampaignStatus::RolledBack);
+    assert_eq!(campaign.explain, ["3 devices were rolled back"]);
 }

@@ -183,6 +183,8 @@ pub(super) struct RollbackJson {
     scope: String,
     reason: String,
     by: String,
+    /// Missing if an earlier version wrote it.
+    since: Option<i64>,
 }
 
 impl From<Rollback> for RollbackJson {
@@ -191,6 +193,7 @@ impl From<Rollback> for RollbackJson {
             scope: rollback.scope.as_str().to_owned(),
             reason: rollback.reason,
             by: rollback.by,
+            since: rollback.since.map(|at| at.0),
         }
     }
 }
@@ -203,6 +206,7 @@ impl TryFrom<RollbackJson> for Rollback {
             scope: parse_value("rollback scope", &json.scope)?,
             reason: json.reason,
             by: json.by,
+            since: json.since.map(Timestamp),
         })
     }
 }

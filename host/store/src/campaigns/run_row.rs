@@ -11,7 +11,7 @@ use tidegate_engine::ports::{NewJournalEntry, PluginFailureState, StoreError};
 use super::json::{ActJson, ApprovalJson, HoldJson, MAX_OPERATOR_ACTS, RollbackJson, json_list};
 use crate::{
     database::Tx,
-    error::failed,
+    error::{failed, internal},
     journal,
     rows::{RowError, RowExt as _, row_error, to_i64, to_json},
     tenant_counters::TenantCounters,
@@ -144,6 +144,18 @@ impl CampaignRunRow {
     pub(crate) fn set_rollback(&mut self, rollback: Rollback) -> Result<(), StoreError> {
         self.rollback = Some(to_json(&RollbackJson::from(rollback))?);
         Ok(())
+    }
+
+    /// When the rollback was requested.
+    pub(crate) fn rollback_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        const READ: &str = "read the rollback of a campaign";
+        let Some(text) = &self.rollback else {
+            return Ok(None);
+        };
+        let json: RollbackJson =
+            serde_json::from_str(text).map_err(|error| internal(READ)(Box::new(error)))?;
+        let rollback = Rollback::try_from(json).map_err(row_error(READ))?;
+        Ok(rollback.since)
     }
 
     pub(crate) fn set_explanation(&mut self, sentences: &[String]) -> Result<(), StoreError> {

@@ -155,7 +155,7 @@ on_both! {
         let after = json!({ "status": "in_progress", "hold": null, "accepts_failures": true });
         assert_eq!((row.before, row.after), (before, after));
 
-        let rollback = Rollback { scope: RollbackScope::Everything, reason: "it hums".into(), by: "bo".into() };
+        let rollback = Rollback { scope: RollbackScope::Everything, reason: "it hums".into(), by: "bo".into(), since: Some(Timestamp(7)) };
         let back = CampaignChange {
             status: Some(CampaignStatus::RollingBack),
             rollback: Some(rollback),

@@ -6,6 +6,7 @@ use tidegate_core::{
     mode::SkipReason,
     plugin::RollbackScope,
     rollback::{self, EndedUpdate, RollbackAction, RollbackPosition},
+    time::Timestamp,
     update::{Attempt, CompatibilityBasis, Purpose, Update, UpdateState},
 };
 use tidegate_engine::ports::{Fence, Offer, RollbackBatch, RunRef, StoreError};
@@ -39,9 +40,10 @@ pub(crate) async fn roll_back(
     offer: &Offer,
 ) -> Result<RollbackBatch, StoreError> {
     let mut tx = database.write().await?;
-    if lock_if_fenced(&mut tx, run, fence).await?.is_none() {
+    let Some(run_row) = lock_if_fenced(&mut tx, run, fence).await? else {
         return Ok(RollbackBatch::default());
-    }
+    };
+    let since = run_row.rollback_since()?;
     let pending = forward_updates(
         &mut tx,
         run,
@@ -62,7 +64,9 @@ pub(crate) async fn roll_back(
     let (mut new, mut pinned) = (Vec::new(), Vec::new());
     for (id, device) in &pending {
         let action = match (work.loaded(*id), work.device(*device)) {
-            (Some(loaded), Some(device)) => decide(&loaded.update, device, &work, &previous, scope),
+            (Some(loaded), Some(device)) => {
+                decide(&loaded.update, device, &work, &previous, (scope, since))
+            }
             _ => RollbackAction::NotNeeded,
         };
         work.mark_rollback_processed(run.campaign, *id, action);
@@ -95,7 +99,7 @@ fn decide(
     device: &DeviceRow,
     work: &UpdateUnitOfWork,
     previous: &PreviousFirmware,
-    scope: RollbackScope,
+    (scope, since): (RollbackScope, Option<Timestamp>),
 ) -> RollbackAction {
     let position = RollbackPosition {
         installed: device.installed_update,
@@ -106,7 +110,8 @@ fn decide(
             .map(|loaded| &loaded.update)
             .collect(),
     };
-    let ended = EndedUpdate::of(update, previous.firmware_for(update, device), &position);
+    let before = previous.firmware_for(update, device);
+    let ended = EndedUpdate::of(update, before, since, &position);
     ended.map_or(RollbackAction::NotNeeded, |ended| {
         rollback::rollback_action(&ended, scope)
     })

@@ -33,13 +33,15 @@ pub(super) struct DeviceAttributes {
     changes: AttributeChangeLog,
 }
 
-/// Merges reported attributes into the stored ones, and completes updates that waited for the reported version.
+/// Merges reported attributes into the stored ones, and completes updates that waited for the reported version. Adds a
+/// version that no update explains.
 pub(super) fn apply_report(
     work: &mut UpdateUnitOfWork,
     attributes: &mut DeviceAttributes,
     report: &DeviceReport,
     reported: &ReportedAttributes,
     tenant_counters: &mut TenantCounters,
+    unexplained_versions: &mut BTreeMap<DeviceKey, String>,
 ) -> RecordOutcome {
     if work.device(report.device).is_none() {
         return Err(RecordError::NotFound);
@@ -61,7 +63,10 @@ pub(super) fn apply_report(
     let hw_model = read(&reported.names.hw_model);
     let hw_revision = read(&reported.names.hw_revision);
     let version = read(&reported.names.sw_version).filter(|_| contains_version(reported));
+    let mut is_other_version = false;
     if let Some(device) = work.device_mut(report.device) {
+        let before = device.sw_version.as_deref().zip(version.as_deref());
+        is_other_version = before.is_some_and(|(before, version)| !is_same(before, version));
         device.hw_model = hw_model;
         device.hw_revision = hw_revision;
         device.sw_version = version.clone().or(device.sw_version.take());
@@ -69,7 +74,11 @@ pub(super) fn apply_report(
     let mut effects = match version {
         Some(version) => {
             update_drift(work, report, &version);
-            complete_by_version(work, report, &version, tenant_counters)?
+            let effects = complete_by_version(work, report, &version, tenant_counters)?;
+            if is_other_version && effects.updates.is_empty() {
+                unexplained_versions.insert(report.device, version);
+            }
+            effects
         }
         None => Effects::default(),
     };

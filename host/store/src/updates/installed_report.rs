@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use sqlx::any::AnyRow;
 use tidegate_core::{
@@ -9,6 +9,7 @@ use tidegate_engine::ports::{DeviceReport, RecordError, ReportedFirmware, StoreE
 
 use super::{
     effects::{Effects, RecordOutcome},
+    rollback_backlog,
     unit_of_work::{NewUpdate, UpdateUnitOfWork, completed_at_creation},
 };
 use crate::{
@@ -40,6 +41,9 @@ pub(super) async fn record(
     if installed_by.is_some() && !has_drifted {
         return Ok(Effects::default());
     }
+    // Before the update below becomes the newest one.
+    let versions = BTreeMap::from([(key, reported.version.clone())]);
+    rollback_backlog::reopen(tx, report.tenant, work, &versions).await?;
     let update = new_installed_update(report, reported, firmware);
     let created = work
         .create_updates(tx, vec![update], tenant_counters)
@@ -59,14 +63,13 @@ fn has_open_update(work: &UpdateUnitOfWork, report: &DeviceReport) -> bool {
     updates.any(|loaded| loaded.update.state.status.is_open())
 }
 
-/// Whether an update of this firmware timed out, and the device was offered no later one.
+/// Whether an update of this firmware ended by silence, and the device was offered no later one.
 fn timed_out_update(work: &UpdateUnitOfWork, key: DeviceKey, firmware: FirmwareId) -> bool {
     let mut updates = work.completable(key);
-    updates
-        .any(|update| update.firmware == firmware && update.state.status == UpdateStatus::TimedOut)
+    updates.any(|update| update.firmware == firmware && update.state.may_succeed_late())
 }
 
-/// Completes the update of this firmware that is verified or timed out, if there is one.
+/// Completes the update of this firmware that is verified or ended by silence, if there is one.
 fn complete_waiting(
     work: &mut UpdateUnitOfWork,
     report: &DeviceReport,
@@ -76,9 +79,8 @@ fn complete_waiting(
     let waiting: Option<(UpdateId, Option<CampaignId>)> = work
         .completable(report.device)
         .find(|update| {
-            let status = update.state.status;
-            let waits = matches!(status, UpdateStatus::Verifying | UpdateStatus::TimedOut);
-            waits && update.firmware == firmware
+            let is_verified = update.state.status == UpdateStatus::Verifying;
+            (is_verified || update.state.may_succeed_late()) && update.firmware == firmware
         })
         .map(|update| (update.id, update.campaign.map(|(campaign, _)| campaign)));
     let Some((id, campaign)) = waiting else {

@@ -11,6 +11,7 @@ mod installed_report;
 pub(crate) mod log;
 pub(crate) mod read;
 mod record;
+mod rollback_backlog;
 mod row;
 pub(crate) mod single_updates;
 pub(crate) mod unit_of_work;

@@ -24,6 +24,7 @@ use super::{
     feedback_log::{FeedbackKey, FeedbackWriter, LogPosition, feedback},
     installed_report,
     log::NewLogLines,
+    rollback_backlog,
     unit_of_work::{LoadedUpdate, UpdateUnitOfWork},
 };
 use crate::{
@@ -132,6 +133,7 @@ async fn record(
     let mut attributes = DeviceAttributes::read(tx, tenant, reports).await?;
     let mut new_lines = NewLogLines::default();
     let mut cancellations = Vec::new();
+    let mut unexplained_versions = BTreeMap::new();
     for (index, report) in reports {
         let outcome = match &report.event {
             DeviceEvent::Update(id, event) => {
@@ -158,6 +160,7 @@ async fn record(
                 report,
                 reported,
                 tenant_counters,
+                &mut unexplained_versions,
             ),
             DeviceEvent::Log(lines) => new_lines.add(&mut work, report, lines),
             DeviceEvent::Installed(firmware) => {
@@ -181,6 +184,7 @@ async fn record(
             outcome => outcome,
         });
     }
+    rollback_backlog::reopen(tx, tenant, &mut work, &unexplained_versions).await?;
     notify_other_servers(tx, tenant, &work, reports, outcomes).await?;
     history.write(tx, tenant).await?;
     attributes.write(tx, tenant).await?;
@@ -290,7 +294,7 @@ fn record_event(
     Ok(Effects::of_update(changed, campaign))
 }
 
-/// A denial of a device with auto-confirm is final. A success may arrive after the update timed out.
+/// A denial of a device with auto-confirm is final. A success may arrive after the update ended by silence.
 fn effective_event<'a>(
     work: &UpdateUnitOfWork,
     loaded: &LoadedUpdate,

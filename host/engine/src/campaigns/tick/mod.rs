@@ -94,6 +94,7 @@ impl Tick<'_> {
         match run.campaign.status {
             CampaignStatus::InProgress => self.roll_out(run).await,
             CampaignStatus::RollingBack => self.roll_back(run).await,
+            CampaignStatus::RolledBack => self.continue_rollback(&run).await,
             CampaignStatus::Cancelled => self.cancel(&run).await,
             _ => self.idle(&run).await,
         }

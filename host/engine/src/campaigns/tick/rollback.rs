@@ -1,6 +1,10 @@
 //! A campaign that rolls back. The server does this itself; no plugin is called.
 
-use tidegate_core::{campaign::CampaignStatus, plugin::RollbackScope, time::Timestamp};
+use tidegate_core::{
+    campaign::{CampaignStatus, Transition},
+    plugin::RollbackScope,
+    time::Timestamp,
+};
 
 use super::{BATCH_SIZE, MAX_BATCHES, Tick};
 use crate::{
@@ -22,11 +26,7 @@ impl Tick<'_> {
             return Ok(());
         }
         let rollback_progress = run.rollback_progress;
-        if rollback_progress.open_updates
-            + rollback_progress.rollback_pending
-            + rollback_progress.open_rollbacks
-            > 0
-        {
+        if !is_finished(rollback_progress) {
             self.apply(TickOutcome {
                 explain: Some(vec![progress(rollback_progress)]),
                 ..self.unchanged(&run)
@@ -37,6 +37,36 @@ impl Tick<'_> {
         self.apply(self.rolled_back(&run, rollback_progress))
             .await?;
         Ok(())
+    }
+
+    /// Rolls a campaign back again whose device turned out to run the firmware, or may run it, after the rollback.
+    pub(super) async fn continue_rollback(&self, run: &Run) -> Result<()> {
+        if is_finished(run.rollback_progress) {
+            // A late report of a rollback update changes what is counted.
+            let summary = vec![summary(run.rollback_progress)];
+            if run.campaign.explain == summary {
+                return self.idle(run).await;
+            }
+            self.apply(TickOutcome {
+                explain: Some(summary),
+                wake_at: None,
+                ..self.unchanged(run)
+            })
+            .await?;
+            return Ok(());
+        }
+        let explain = "devices that were silent when the campaign was rolled back turned out to have its firmware: they are \
+                       rolled back too"
+            .to_owned();
+        self.apply(TickOutcome {
+            status: run.campaign.status.after(Transition::ContinueRollback).ok(),
+            journal: self.host_journal("rollback_continued", &explain),
+            explain: Some(vec![explain]),
+            wake_at: Some(self.now),
+            ..self.unchanged(run)
+        })
+        .await?;
+        self.requeue().await
     }
 
     /// Creates rollback updates for the devices that need one. True: some may be left.
@@ -73,6 +103,13 @@ impl Tick<'_> {
             ..self.unchanged(run)
         }
     }
+}
+
+fn is_finished(rollback_progress: RollbackProgress) -> bool {
+    let waits_for = rollback_progress.open_updates
+        + rollback_progress.rollback_pending
+        + rollback_progress.open_rollbacks;
+    waits_for == 0
 }
 
 /// What a rollback that goes on waits for.

@@ -252,6 +252,7 @@ impl Tick<'_> {
             scope: request.scope,
             reason: request.reason,
             by: by.to_owned(),
+            since: Some(self.now),
         });
         let (status, wake_at) = (Some(CampaignStatus::RollingBack), Some(self.now));
         TickOutcome {

@@ -85,6 +85,18 @@ async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
             "rollback_pending",
             format!("{forward} AND completed_at IS NOT NULL AND rollback_processed_at IS NULL"),
         ),
+        (
+            "pinned",
+            format!("{forward} AND rollback_action = 'pinned'"),
+        ),
+        (
+            "rollback_impossible",
+            format!("{forward} AND rollback_action = 'impossible'"),
+        ),
+        (
+            "already_rolling_back",
+            format!("{forward} AND rollback_action = 'already_rolling_back'"),
+        ),
         ("open_rollbacks", format!("{back} AND completed_at IS NULL")),
         ("rolled_back", format!("{back} AND status = 'completed'")),
         (
@@ -178,9 +190,13 @@ async fn storm(
     let mut reports = Vec::new();
     for _ in 0..40 {
         let key = fixture.devices[random.below(fixture.devices.len())];
-        let Some(row) = fixture.updates_of(key).await?.items.into_iter().next() else {
+        let mut updates = fixture.updates_of(key).await?.items;
+        if updates.is_empty() {
             continue;
-        };
+        }
+        // Mostly the newest one; a success of an earlier attempt may arrive late.
+        let index = random.below(4).saturating_sub(2).min(updates.len() - 1);
+        let row = updates.swap_remove(index);
         reports.push(fixture.report(key, row.update.id, event(random), later(at)));
     }
     let versions = (0..4).map(|_| {

@@ -1,12 +1,14 @@
 use std::time::Duration;
 
 use tidegate_core::{
+    campaign::ROLLBACK_WEIGHT,
     feedback::{Execution, Finished},
     plugin::RollbackScope,
-    update::{EventError, RetryPolicy, SuccessCriteria, UpdateEvent, UpdateOptions},
+    update::{EventError, Purpose, RetryPolicy, SuccessCriteria, UpdateEvent, UpdateOptions},
 };
 use tidegate_engine::ports::{
-    DeviceReport, RecordedReport, ReportedFirmware, Runs as _, Updates as _,
+    DeviceChange, DeviceReport, Fence, Offer, OfferResult, RecordedReport, ReportedFirmware,
+    RollbackBatch, Runs as _, Updates as _,
 };
 
 use super::*;
@@ -43,6 +45,20 @@ async fn report(
     let first = updates.last().context("an update")?.update.id;
     let event = UpdateEvent::Feedback(feedback(Execution::Closed, finished, "done"));
     Ok(fixture.report(device, first, event, later(3700)).await)
+}
+
+async fn roll_back(
+    fixture: &StoreFixture<'_>,
+    fence: Fence,
+    scope: RollbackScope,
+) -> anyhow::Result<RollbackBatch> {
+    let offer = Offer {
+        weight: ROLLBACK_WEIGHT,
+        ..fixture.offer(later(3650))
+    };
+    let store = fixture.store();
+    let created = store.create_rollback_updates(fixture.run, fence, scope, 10, &offer);
+    Ok(created.await?)
 }
 
 on_both! {
@@ -103,27 +119,166 @@ on_both! {
         assert_eq!(fixture.read_run().await?.waves[0].report.counts.offered, 1);
     }
 
-    async fn a_success_after_the_retry_was_cancelled_is_refused(store) {
+    async fn a_success_after_the_retry_was_cancelled_is_taken(store) {
+        let fixture = timed_out(store, 3, 2).await?;
+        let [by_operator, by_pin, by_rollback] = fixture.devices[..] else {
+            anyhow::bail!("three devices");
+        };
+        fixture.record_event(by_operator, UpdateEvent::CancelRequested, later(3610)).await??;
+        let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(3610)) };
+        store.change_device(store.ours, "d-1", pin).await?;
+        let fence = fixture.start_rollback().await?;
+        store.cancel_updates(fixture.run, fence, 10, later(3620)).await?;
+        roll_back(&fixture, fence, RollbackScope::Everything).await?;
+        for (device, taken) in fixture.devices.iter().zip(1..) {
+            assert_eq!(fixture.status_of(*device).await?, UpdateStatus::Cancelled);
+            let recorded = report(&fixture, *device, Finished::Success).await??;
+            assert_eq!((recorded.changes_update, recorded.campaigns), (true, vec![fixture.campaign()]));
+            let updates = fixture.updates_of(*device).await?.items;
+            let statuses: Vec<_> = updates.iter().map(|row| (row.update.state.status, row.update.attempt.is_retried)).collect();
+            assert_eq!(statuses, [(UpdateStatus::Completed, false)]);
+            let run = fixture.read_run().await?;
+            let counts = run.waves[0].report.counts;
+            assert_eq!((counts.completed, counts.cancelled, counts.total()), (taken, 3 - taken, 3));
+            assert_eq!((run.rollback_progress.open_updates, run.rollback_progress.rollback_pending), (0, taken));
+            let again = report(&fixture, *device, Finished::Success).await??;
+            assert!(!again.changes_update, "a repetition");
+        }
+        let back = roll_back(&fixture, fence, RollbackScope::Everything).await?;
+        assert_eq!((back.processed, back.affected.len()), (3, 2), "one is pinned");
+        let rolled_back = fixture.latest_update(by_rollback).await?.update;
+        assert_eq!((rolled_back.firmware, rolled_back.campaign.map(|it| it.1)), (fixture.old, Some(Purpose::Rollback)));
+        assert_eq!(fixture.status_of(by_pin).await?, UpdateStatus::Completed);
+        assert_eq!(fixture.read_run().await?.rollback_progress.pinned, 1);
+    }
+
+    async fn the_new_version_withdraws_a_cancelled_retry(store) {
         let fixture = timed_out(store, 1, 2).await?;
         let key = fixture.devices[0];
         fixture.record_event(key, UpdateEvent::CancelRequested, later(3610)).await??;
-        assert_eq!(fixture.status_of(key).await?, UpdateStatus::Cancelled);
+        fixture.report_version(key, "1.0.0", later(3620)).await?;
+        assert_eq!(fixture.status_of(key).await?, UpdateStatus::Cancelled, "it has not installed");
+        fixture.report_version(key, "1.1.0", later(3710)).await?;
+        assert_eq!(fixture.updates_of(key).await?.total, 1);
+        let counts = fixture.read_run().await?.waves[0].report.counts;
+        assert_eq!((counts.completed, counts.cancelled, counts.total()), (1, 0, 1));
+        assert_eq!(device(store, 0).await?.drift, None);
+    }
+
+    async fn a_success_after_another_update_was_offered_is_refused(store) {
+        let fixture = timed_out(store, 1, 2).await?;
+        let key = fixture.devices[0];
+        fixture.record_event(key, UpdateEvent::CancelRequested, later(3610)).await??;
+        let offer = Offer { firmware: fixture.old, to_version: "1.0.0".into(), ..fixture.offer(later(3620)) };
+        let offered = store.create_updates(fixture.tenant, &[key], &offer, true).await?;
+        assert!(matches!(offered[..], [OfferResult::Created(..)]), "{offered:?}");
         let refused = report(&fixture, key, Finished::Success).await?;
         assert!(matches!(refused, Err(RecordError::Refused(EventError::Closed))), "{refused:?}");
-        fixture.report_version(key, "1.1.0", later(3710)).await?;
         assert_eq!(fixture.read_run().await?.waves[0].report.counts.cancelled, 1);
+    }
+
+    async fn a_success_after_a_cancellation_that_was_not_answered_is_taken(store) {
+        let fixture = StoreFixture::new(store, &[4]).await?;
+        fixture.release(&[4]).await?;
+        let [reported, version, forced, acknowledged] = fixture.devices[..] else {
+            anyhow::bail!("four devices");
+        };
+        let fence = fixture.start_rollback().await?;
+        store.cancel_updates(fixture.run, fence, 10, later(10)).await?;
+        fixture.record_event(forced, UpdateEvent::ForceCancel, later(11)).await??;
+        let answer = UpdateEvent::CancelFeedback(feedback(Execution::Canceled, Finished::Success, "stopped"));
+        fixture.record_event(acknowledged, answer, later(11)).await??;
+        assert_eq!(store.expire_updates(later(10).plus(TIMEOUT), 10).await?.len(), 2);
+        let back = roll_back(&fixture, fence, RollbackScope::InFlight).await?;
+        assert_eq!((back.processed, back.affected.len()), (4, 0), "none has installed anything");
+
+        report(&fixture, reported, Finished::Success).await??;
+        fixture.report_version(version, "1.1.0", later(3700)).await?;
+        for device in [forced, acknowledged] {
+            let refused = report(&fixture, device, Finished::Success).await?;
+            assert!(matches!(refused, Err(RecordError::Refused(EventError::Closed))), "{refused:?}");
+        }
+        let counts = fixture.read_run().await?.waves[0].report.counts;
+        assert_eq!((counts.completed, counts.cancelled), (2, 2));
+        // They were in flight when the campaign was rolled back.
+        let back = roll_back(&fixture, fence, RollbackScope::InFlight).await?;
+        let affected: Vec<_> = back.affected.iter().map(|affected| affected.device).collect();
+        assert_eq!((back.processed, affected), (2, vec![reported, version]));
+    }
+
+    async fn a_device_that_boots_the_new_version_after_its_rollback_is_rolled_back(store) {
+        let fixture = StoreFixture::new(store, &[4]).await?;
+        fixture.release(&[4]).await?;
+        let [late, installed, pinned, old] = fixture.devices[..] else {
+            anyhow::bail!("four devices");
+        };
+        let fence = fixture.start_rollback().await?;
+        store.cancel_updates(fixture.run, fence, 10, later(10)).await?;
+        for device in &fixture.devices {
+            let answer = UpdateEvent::CancelFeedback(feedback(Execution::Canceled, Finished::Success, "stopped"));
+            fixture.record_event(*device, answer, later(11)).await??;
+            fixture.report_version(*device, "1.0.0", later(12)).await?;
+        }
+        let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(12)) };
+        store.change_device(store.ours, "d-2", pin).await?;
+        assert_eq!(roll_back(&fixture, fence, RollbackScope::InFlight).await?.processed, 4);
+
+        let pending = async || anyhow::Ok(fixture.read_run().await?.rollback_progress.rollback_pending);
+        for device in [late, pinned] {
+            fixture.report_version(device, "1.1.0", later(20)).await?;
+        }
+        let firmware = ReportedFirmware { name: "edge".into(), version: "1.1.0".into() };
+        let report = DeviceReport { tenant: store.ours, device: installed, by: None, at: later(20), event: DeviceEvent::Installed(firmware) };
+        store.report(report).await?;
+        fixture.report_version(old, "0.9.0", later(20)).await?;
+        assert_eq!(pending().await?, 3);
+        // Pinned devices are counted once, however often they change their version.
+        for round in 1..3 {
+            let back = roll_back(&fixture, fence, RollbackScope::InFlight).await?;
+            assert_eq!(back.affected.len(), if round == 1 { 2 } else { 0 });
+            assert_eq!(fixture.read_run().await?.rollback_progress.pinned, 1);
+            fixture.report_version(pinned, "1.1.0", later(21)).await?;
+            assert_eq!(pending().await?, 0, "the same version");
+            fixture.report_version(pinned, "1.0.0", later(22)).await?;
+            assert_eq!(pending().await?, 0, "the old version");
+            fixture.report_version(pinned, "1.1.0", later(23)).await?;
+            assert_eq!(pending().await?, 1);
+        }
+        for device in [late, installed] {
+            assert_eq!(fixture.latest_update(device).await?.update.firmware, fixture.old);
+        }
+        let campaign = fixture.read_run().await?.waves[0].report.counts;
+        assert_eq!((campaign.cancelled, campaign.total()), (4, 4));
+    }
+
+    async fn a_pinned_device_is_counted_once_although_its_success_is_late(store) {
+        let fixture = StoreFixture::with_success_criteria(store, &[1], SuccessCriteria::Attested).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        fixture.report_success(key, later(1)).await?;
+        store.expire_updates(NOON.plus(TIMEOUT).plus(TIMEOUT), 10).await?;
+        let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(8000)) };
+        store.change_device(store.ours, "d-0", pin).await?;
+        let fence = fixture.start_rollback().await?;
+        for reported in [false, true] {
+            if reported {
+                fixture.report_version(key, "1.1.0", later(8100)).await?;
+                assert_eq!(fixture.status_of(key).await?, UpdateStatus::Completed);
+            }
+            assert_eq!(roll_back(&fixture, fence, RollbackScope::Everything).await?.processed, 1);
+            assert_eq!(fixture.read_run().await?.rollback_progress.pinned, 1);
+        }
     }
 
     async fn a_rollback_processes_a_late_success(store) {
         let fixture = timed_out(store, 1, 0).await?;
         let fence = fixture.start_rollback().await?;
-        let offer = fixture.offer(later(3650));
-        let roll_back = async || store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &offer).await;
-        let processed = roll_back().await?;
+        let everything = RollbackScope::Everything;
+        let processed = roll_back(&fixture, fence, everything).await?;
         assert_eq!((processed.processed, processed.affected.len()), (1, 0), "it had not installed anything");
         report(&fixture, fixture.devices[0], Finished::Success).await??;
         assert_eq!(fixture.read_run().await?.rollback_progress.rollback_pending, 1);
-        let processed = roll_back().await?;
+        let processed = roll_back(&fixture, fence, everything).await?;
         assert_eq!((processed.processed, processed.affected.len()), (1, 1));
     }
 

@@ -4,14 +4,14 @@ use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
     id::{CampaignId, TenantId},
-    rollback::RollbackAction,
+    rollback::RollbackActionName,
     time::Timestamp,
     update::{INCOMPATIBLE, Purpose, Update, UpdateStatus},
     wave::Bucket,
 };
 use tidegate_engine::ports::StoreError;
 
-use super::histogram::bucket;
+use super::{LoadedUpdate, histogram::bucket};
 use crate::{
     database::Tx,
     dialect::ColumnType,
@@ -101,8 +101,9 @@ impl CampaignCounters {
         }
     }
 
-    /// Takes back that an update timed out: it counts as scheduled. `is_processed`: by a rollback.
-    pub(super) fn uncount_timeout(&mut self, update: &Update, is_processed: bool) {
+    /// Takes back that an update ended: it counts as scheduled.
+    pub(super) fn uncount_end(&mut self, ended: &LoadedUpdate) {
+        let update = &ended.update;
         let Some((campaign, purpose)) = update.campaign else {
             return;
         };
@@ -111,11 +112,14 @@ impl CampaignCounters {
             Purpose::Forward { wave } => {
                 campaign.open_updates += 1;
                 campaign.scheduled_retries += 1;
-                campaign.rollback_pending -= i64::from(!is_processed);
+                campaign.rollback_pending -= i64::from(ended.rollback_processed_at.is_none());
+                campaign.add_rollback_action(ended.rollback_action, -1);
                 let buckets = &mut campaign.waves.entry(wave).or_default().buckets;
                 *buckets.entry(update.state.status.bucket()).or_default() -= 1;
                 *buckets.entry(UpdateStatus::Scheduled.bucket()).or_default() += 1;
-                campaign.add_end(wave, update, -1);
+                if counts_end(update) {
+                    campaign.add_end(wave, update, -1);
+                }
             }
             Purpose::Rollback => {
                 campaign.open_rollbacks += 1;
@@ -152,13 +156,26 @@ impl CampaignCounters {
     }
 
     /// Counts an ended update that a rollback processed.
-    pub(super) fn mark_rollback_processed(&mut self, campaign: CampaignId, action: RollbackAction) {
+    pub(super) fn mark_rollback_processed(
+        &mut self,
+        campaign: CampaignId,
+        action: RollbackActionName,
+    ) {
         let campaign = self.0.entry(campaign).or_default();
         campaign.rollback_pending -= 1;
-        campaign.rollback_impossible += i64::from(action == RollbackAction::Impossible);
-        campaign.pinned += i64::from(action == RollbackAction::Pinned);
-        campaign.already_rolling_back +=
-            i64::from(matches!(action, RollbackAction::AlreadyRollingBack(_)));
+        campaign.add_rollback_action(Some(action), 1);
+    }
+
+    /// Takes back that a rollback processed an ended update, with this action.
+    pub(super) fn reopen_rollback(
+        &mut self,
+        campaign: CampaignId,
+        action: Option<RollbackActionName>,
+    ) {
+        let campaign = self.0.entry(campaign).or_default();
+        campaign.rollback_pending += 1;
+        campaign.add_rollback_action(action, -1);
+        campaign.dirty = true;
     }
 
     /// Adds the changes to the stored counters. The rows of `campaign_counters` come first and in order, because they
@@ -269,7 +286,23 @@ impl CampaignCounters {
     }
 }
 
+/// Whether the error and the duration of an ended update are counted. A rejection is no failure and has no duration, nor
+/// has an update that was never offered.
+fn counts_end(update: &Update) -> bool {
+    let code = update.state.error.as_ref().map(|error| error.code.as_str());
+    update.state.status != UpdateStatus::Rejected && code != Some(INCOMPATIBLE)
+}
+
 impl CampaignDelta {
+    fn add_rollback_action(&mut self, action: Option<RollbackActionName>, delta: i64) {
+        match action {
+            Some(RollbackActionName::Impossible) => self.rollback_impossible += delta,
+            Some(RollbackActionName::Pinned) => self.pinned += delta,
+            Some(RollbackActionName::AlreadyRollingBack) => self.already_rolling_back += delta,
+            Some(RollbackActionName::Install | RollbackActionName::NotNeeded) | None => {}
+        }
+    }
+
     fn count_in_wave(&mut self, wave: u32, update: &Update, before: Option<UpdateStatus>) {
         let after = counted_status(update);
         let buckets = &mut self.waves.entry(wave).or_default().buckets;
@@ -277,16 +310,8 @@ impl CampaignDelta {
             *buckets.entry(before.bucket()).or_default() -= 1;
         }
         *buckets.entry(after.bucket()).or_default() += 1;
-        if after.is_open() {
-            return;
-        }
-        // A rejection is no failure and has no duration, nor has an update that was never offered.
-        let code = update.state.error.as_ref().map(|error| error.code.as_str());
-        if after == UpdateStatus::Rejected || code == Some(INCOMPATIBLE) {
-            return;
-        }
         // An update that was completed at creation has no duration.
-        if before.is_some() {
+        if !after.is_open() && counts_end(update) && before.is_some() {
             self.add_end(wave, update, 1);
         }
     }

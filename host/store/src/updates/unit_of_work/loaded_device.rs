@@ -33,7 +33,8 @@ pub(crate) struct DeviceRow {
     pub(crate) sw_version: Option<String>,
     pub(crate) installed_firmware: Option<FirmwareId>,
     pub(crate) installed_update: Option<UpdateId>,
-    /// The update that timed out, until the device is offered a later one or completes one.
+    /// The update that ended because its device was silent (its time ran out, or that of its cancellation), until the
+    /// device is offered a later one or completes one.
     pub(crate) timed_out_update: Option<UpdateId>,
     /// The version of the last completed update.
     pub(crate) expected_version: Option<String>,

@@ -1,12 +1,15 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     Named as _,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
+    rollback::RollbackActionName,
     time::Timestamp,
-    update::{Attempt, CompatibilityBasis, Purpose, PurposeName, Update, UpdateState},
+    update::{
+        Attempt, CompatibilityBasis, Purpose, PurposeName, Update, UpdateState, UpdateStatus,
+    },
 };
 use tidegate_engine::ports::StoreError;
 
@@ -16,6 +19,7 @@ use crate::{
     dialect::{ColumnType, Dialect, storable},
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
+    sql::literal,
     update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow},
     updates::{compatibility, deadlines::StoredDeadlines, row},
 };
@@ -33,6 +37,8 @@ pub(crate) struct LoadedUpdate {
     pub(crate) cancel_requests: u32,
     pub(crate) cancel_requested_at: Option<Timestamp>,
     pub(crate) rollback_processed_at: Option<Timestamp>,
+    /// What that rollback did for the device; `None`: nothing, or an earlier version processed it.
+    pub(crate) rollback_action: Option<RollbackActionName>,
     /// Whether it must be written.
     pub(crate) changed: bool,
 }
@@ -71,12 +77,12 @@ pub(super) async fn read(
     let updates: Vec<i32> = updates.iter().map(|id| id.0).collect();
     let of_devices = tx.dialect().key_in_json("u.device_key", "$2");
     let by_id = tx.dialect().key_in_json("u.id", "$3");
-    let columns = row::columns();
+    let columns = columns();
     let sql = format!(
-        "SELECT {columns}, u.feedback_count, u.log_lines, u.cancel_requests, u.cancel_requested_at, u.rollback_processed_at FROM updates u \
+        "SELECT {columns} FROM updates u \
          WHERE +u.tenant_id = $1 AND u.completed_at IS NULL AND {of_devices} \
          UNION ALL \
-         SELECT {columns}, u.feedback_count, u.log_lines, u.cancel_requests, u.cancel_requested_at, u.rollback_processed_at FROM updates u \
+         SELECT {columns} FROM updates u \
          WHERE +u.tenant_id = $1 AND u.completed_at IS NOT NULL AND {by_id}"
     );
     let rows = sqlx::query(AssertSqlSafe(sql))
@@ -88,25 +94,64 @@ pub(super) async fn read(
         .map_err(failed(READ))?;
     let stopped_ms = tx.stopped_ms();
     rows.iter()
-        .map(|row| {
-            let (update, revision) = row::update(row, stopped_ms)?;
-            Ok::<_, RowError>(LoadedUpdate {
-                update,
-                revision,
-                feedback_count: u32::try_from(row.count("feedback_count")?).unwrap_or(u32::MAX),
-                log_lines: row.count("log_lines")?,
-                cancel_requests: u32::try_from(row.count("cancel_requests")?).unwrap_or(u32::MAX),
-                cancel_requested_at: row
-                    .take::<Option<i64>>("cancel_requested_at")?
-                    .map(Timestamp),
-                rollback_processed_at: row
-                    .take::<Option<i64>>("rollback_processed_at")?
-                    .map(Timestamp),
-                changed: false,
-            })
-        })
+        .map(|row| from_row(row, stopped_ms))
         .collect::<Result<_, _>>()
         .map_err(row_error(READ))
+}
+
+/// Reads the cancelled retries of these devices that follow the update that ended by silence.
+pub(super) async fn read_cancelled_retries(
+    tx: &mut Tx,
+    tenant: TenantId,
+    devices: &BTreeSet<DeviceKey>,
+) -> Result<Vec<LoadedUpdate>, StoreError> {
+    const READ: &str = "read cancelled retries";
+    let keys: Vec<i64> = devices.iter().map(|key| key.0).collect();
+    let of_devices = tx.dialect().key_in_json("u.device_key", "$2");
+    let (columns, cancelled) = (columns(), literal(UpdateStatus::Cancelled));
+    let sql = format!(
+        "SELECT {columns} FROM updates u \
+         JOIN devices d ON d.tenant_id = u.tenant_id AND d.id = u.device_key AND u.id > d.timed_out_update_id \
+         WHERE u.tenant_id = $1 AND {of_devices} AND u.retry_of IS NOT NULL AND u.status = {cancelled}"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&keys)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    let stopped_ms = tx.stopped_ms();
+    rows.iter()
+        .map(|row| from_row(row, stopped_ms))
+        .collect::<Result<_, _>>()
+        .map_err(row_error(READ))
+}
+
+/// The columns of an update `u` that [`from_row`] reads.
+fn columns() -> String {
+    let of_update = row::columns();
+    format!(
+        "{of_update}, u.feedback_count, u.log_lines, u.cancel_requests, u.cancel_requested_at, u.rollback_processed_at, u.rollback_action"
+    )
+}
+
+fn from_row(row: &AnyRow, stopped_ms: i64) -> Result<LoadedUpdate, RowError> {
+    let (update, revision) = row::update(row, stopped_ms)?;
+    Ok(LoadedUpdate {
+        update,
+        revision,
+        feedback_count: u32::try_from(row.count("feedback_count")?).unwrap_or(u32::MAX),
+        log_lines: row.count("log_lines")?,
+        cancel_requests: u32::try_from(row.count("cancel_requests")?).unwrap_or(u32::MAX),
+        cancel_requested_at: row
+            .take::<Option<i64>>("cancel_requested_at")?
+            .map(Timestamp),
+        rollback_processed_at: row
+            .take::<Option<i64>>("rollback_processed_at")?
+            .map(Timestamp),
+        rollback_action: row.parse_optional("rollback_action")?,
+        changed: false,
+    })
 }
 
 #[derive(Serialize)]
@@ -137,6 +182,7 @@ struct LoadedUpdateJson<'a> {
     waits_since: Option<i64>,
     cancel_requested_at: Option<i64>,
     rollback_processed_at: Option<i64>,
+    rollback_action: Option<&'static str>,
     is_retried: i64,
 }
 
@@ -169,6 +215,7 @@ impl UpdatableRow for LoadedUpdateJson<'_> {
         ("waits_since", ColumnType::Int),
         ("cancel_requested_at", ColumnType::Int),
         ("rollback_processed_at", ColumnType::Int),
+        ("rollback_action", ColumnType::Text),
         ("is_retried", ColumnType::Int),
     ];
 
@@ -221,6 +268,7 @@ fn json(loaded: &LoadedUpdate, stopped_ms: i64) -> LoadedUpdateJson<'_> {
         waits_since: deadlines.waits_since,
         cancel_requested_at: millis(loaded.cancel_requested_at),
         rollback_processed_at: millis(loaded.rollback_processed_at),
+        rollback_action: loaded.rollback_action.map(|action| action.as_str()),
         is_retried: i64::from(loaded.update.attempt.is_retried),
     }
 }

@@ -23,9 +23,12 @@ use std::{
 use tidegate_core::{
     device::DeviceState,
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
-    rollback::RollbackAction,
+    rollback::{RollbackAction, RollbackActionName},
     time::Timestamp,
-    update::{CompatibilityBasis, EventError, Update, UpdateEvent, UpdateState, UpdateStatus},
+    update::{
+        CompatibilityBasis, EventError, Purpose, Update, UpdateEvent, UpdateState, UpdateStatus,
+    },
+    version::is_same,
 };
 use tidegate_engine::ports::{AffectedDevice, OpenUpdate, PollView, StoreError};
 
@@ -89,13 +92,38 @@ impl UpdateUnitOfWork {
         for loaded in updates {
             work.add_update(loaded);
         }
+        let with_cancelled_retry = work.devices_with_cancelled_retry();
+        if !with_cancelled_retry.is_empty() {
+            let retries = loaded_update::read_cancelled_retries(tx, tenant, &with_cancelled_retry);
+            for loaded in retries.await? {
+                work.add_update(loaded);
+            }
+        }
         Ok(work)
+    }
+
+    /// Reads these updates of the loaded devices too, if they have ended.
+    pub(crate) async fn load_ended(
+        &mut self,
+        tx: &mut Tx,
+        ids: &BTreeSet<UpdateId>,
+    ) -> Result<(), StoreError> {
+        let ids = ids.iter().filter(|id| !self.updates.contains_key(id));
+        let ids: BTreeSet<UpdateId> = ids.copied().collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for loaded in loaded_update::read(tx, self.tenant, std::iter::empty(), &ids).await? {
+            self.add_update(loaded);
+        }
+        Ok(())
     }
 
     fn add_update(&mut self, loaded: LoadedUpdate) {
         let (id, device) = (loaded.update.id, loaded.update.device);
-        self.by_device.entry(device).or_default().push(id);
-        self.updates.insert(id, loaded);
+        if self.updates.insert(id, loaded).is_none() {
+            self.by_device.entry(device).or_default().push(id);
+        }
     }
 
     pub(crate) fn device(&self, key: DeviceKey) -> Option<&DeviceRow> {
@@ -142,7 +170,7 @@ impl UpdateUnitOfWork {
         ids.filter_map(|id| self.updates.get(id))
     }
 
-    /// The open updates of a device, and the one that timed out before the device was offered a later one.
+    /// The open updates of a device, and the one that ended by its silence before it was offered a later one.
     pub(crate) fn completable(&self, key: DeviceKey) -> impl Iterator<Item = &Update> {
         let timed_out = self.device(key).and_then(|device| device.timed_out_update);
         let updates = self.updates_of(key).map(|loaded| &loaded.update);
@@ -186,8 +214,8 @@ impl UpdateUnitOfWork {
         if before != UpdateStatus::Cancelling && after.status == UpdateStatus::Cancelling {
             loaded.cancel_requests += 1;
         }
-        if before == UpdateStatus::TimedOut {
-            before = self.undo_timeout(id, tenant_counters);
+        if !before.is_open() {
+            before = self.undo_end(id, tenant_counters);
         }
         let Some(loaded) = self.updates.get_mut(&id) else {
             return false;
@@ -210,7 +238,8 @@ impl UpdateUnitOfWork {
                 .or_default()
                 .push(next);
         }
-        self.apply_effects(&update, Some(before), at, tenant_counters);
+        let cause = Some((before, event));
+        self.apply_effects(&update, cause, at, tenant_counters);
         if update.state.status == UpdateStatus::Completed {
             self.end_awaited(&update, at, tenant_counters);
         }
@@ -305,6 +334,7 @@ impl UpdateUnitOfWork {
                 cancel_requests: 0,
                 cancel_requested_at: None,
                 rollback_processed_at: None,
+                rollback_action: None,
                 changed: false,
             });
             self.apply_effects(&update, None, new.created_at, tenant_counters);
@@ -312,14 +342,15 @@ impl UpdateUnitOfWork {
         Ok(ids)
     }
 
-    /// Applies the effects of a created update (no `before`) or of a transition.
+    /// Applies the effects of a created update (no `cause`), or of a transition from a status by an event.
     fn apply_effects(
         &mut self,
         update: &Update,
-        before: Option<UpdateStatus>,
+        cause: Option<(UpdateStatus, &UpdateEvent)>,
         at: Timestamp,
         tenant_counters: &mut TenantCounters,
     ) {
+        let before = cause.map(|(before, _)| before);
         self.counters.count_update(update, before);
         let after = update.state.status;
         if update.attempt.is_retried {
@@ -340,9 +371,11 @@ impl UpdateUnitOfWork {
         if is_installed && update.state.options.update_type.installs() {
             device.set_installed(update);
         }
-        if update.state.status == UpdateStatus::TimedOut {
+        let is_silence = cause.is_some_and(|(_, event)| *event == UpdateEvent::DeadlinePassed);
+        let was_unoffered = matches!(before, None | Some(UpdateStatus::Scheduled));
+        if is_silence && update.state.may_succeed_late() {
             device.timed_out_update = Some(update.id);
-        } else if matches!(before, None | Some(UpdateStatus::Scheduled))
+        } else if was_unoffered && after != UpdateStatus::Cancelled
             || device.timed_out_update == Some(update.id)
         {
             device.timed_out_update = None;
@@ -449,11 +482,34 @@ impl UpdateUnitOfWork {
         action: RollbackAction,
     ) {
         let now = self.now;
+        let action = RollbackActionName::from(action);
         if let Some(loaded) = self.loaded_mut(id)
             && loaded.rollback_processed_at.is_none()
         {
             loaded.rollback_processed_at = Some(now);
+            loaded.rollback_action = Some(action);
             self.counters.mark_rollback_processed(campaign, action);
+        }
+    }
+
+    /// Returns an ended update to the rollback backlog of its campaign, if a rollback processed it and its device reports
+    /// its version now.
+    pub(crate) fn reopen_rollback(&mut self, id: UpdateId, reported: &BTreeMap<DeviceKey, String>) {
+        let Some(loaded) = self.updates.get_mut(&id) else {
+            return;
+        };
+        let update = &loaded.update;
+        let version = reported.get(&update.device);
+        let is_target = version.is_some_and(|version| is_same(&update.to_version, version));
+        let Some((campaign, Purpose::Forward { .. })) = update.campaign else {
+            return;
+        };
+        let was_processed = loaded.rollback_processed_at.is_some() && !update.attempt.is_retried;
+        if is_target && was_processed && update.state.status != UpdateStatus::Completed {
+            loaded.rollback_processed_at = None;
+            loaded.changed = true;
+            let action = loaded.rollback_action.take();
+            self.counters.reopen_rollback(campaign, action);
         }
     }
 

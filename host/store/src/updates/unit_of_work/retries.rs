@@ -19,6 +19,7 @@ impl LoadedUpdate {
         self.update.attempt.is_retried = true;
         // A rollback processes the last attempt only.
         self.rollback_processed_at = Some(at);
+        self.rollback_action = None;
         let (state, attempt) = (&self.update.state, self.update.attempt);
         Some(Update {
             state: UpdateState {
