@@ -110,6 +110,14 @@ impl PollingSettings {
         }
     }
 
+    /// The longest interval of the devices that have none of their own.
+    pub fn longest_interval(&self, server_default: Duration) -> Duration {
+        let overrides = self.overrides.iter();
+        let longest = overrides.map(|polling_override| polling_override.interval);
+        let default = self.interval.unwrap_or(server_default);
+        longest.max().unwrap_or(default).max(default)
+    }
+
     pub(crate) fn validation_errors(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut rule = |good: bool, path: String, message: &str| {
@@ -222,6 +230,24 @@ mod tests {
         jitter_percent: Option<u8>,
     ) -> PollingOverride {
         PollingOverride::new(filter.to_owned(), interval, jitter_percent).expect("a selector")
+    }
+
+    #[test]
+    fn the_longest_interval_is_one_of_the_overrides_or_the_default() {
+        let longest = |interval, overrides: &[u64]| {
+            let overrides = overrides.iter();
+            let polling = PollingSettings {
+                interval,
+                jitter_percent: None,
+                overrides: overrides
+                    .map(|interval| override_for("hw_model==rpi4", minutes(*interval), None))
+                    .collect(),
+            };
+            polling.longest_interval(minutes(5))
+        };
+        assert_eq!(longest(None, &[]), minutes(5));
+        assert_eq!(longest(None, &[1, 30, 7]), minutes(30));
+        assert_eq!(longest(Some(minutes(2)), &[1]), minutes(2));
     }
 
     #[test]

@@ -66,14 +66,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Two polling intervals: the longest that is the default of a tenant.
+    /// Two polling intervals: the longest of the tenants, their overrides and single devices.
     async fn reporting_grace(&self) -> Result<Duration> {
         let default = self.settings.polling.interval;
         let tenants = self.store().tenants().await?;
-        let intervals = tenants.iter().map(|tenant| {
-            let interval = tenant.settings.polling.interval;
-            interval.unwrap_or(default)
-        });
-        Ok(2 * intervals.max().unwrap_or(default).min(MAX_INTERVAL))
+        let of_tenants = tenants
+            .iter()
+            .map(|tenant| tenant.settings.polling.longest_interval(default));
+        let of_devices = self.store().longest_device_polling_interval().await?;
+        let longest = of_tenants.chain(of_devices).max().unwrap_or(default);
+        Ok(2 * longest.min(MAX_INTERVAL))
     }
 }

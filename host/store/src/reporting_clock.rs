@@ -1,5 +1,7 @@
 //! The row of the reporting clock.
 
+use std::time::Duration;
+
 use sqlx::AssertSqlSafe;
 use tidegate_core::{reporting_clock::ReportingClock, time::Timestamp};
 use tidegate_engine::ports::{Beat, Interruption, StoreError};
@@ -22,6 +24,19 @@ pub(crate) async fn read(database: &Database) -> Result<ReportingClock, StoreErr
     let clock = row(&mut tx, "").await?.unwrap_or_default();
     database.known_clock().set(clock);
     Ok(clock)
+}
+
+/// The longest polling interval that a device of any tenant has of its own. Read from an index.
+pub(crate) async fn longest_device_polling_interval(
+    database: &Database,
+) -> Result<Option<Duration>, StoreError> {
+    const READ: &str = "read the longest polling interval of devices";
+    let mut tx = database.read_single().await?;
+    let longest = sqlx::query_scalar(
+        "SELECT MAX(polling_seconds) FROM devices WHERE polling_seconds IS NOT NULL",
+    );
+    let seconds: Option<i64> = longest.fetch_one(tx.conn()).await.map_err(failed(READ))?;
+    Ok(seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs())))
 }
 
 /// Records a heartbeat.

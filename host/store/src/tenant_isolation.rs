@@ -61,6 +61,11 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
         "the clock is that of all tenants",
     ),
     (
+        "reporting_clock.rs",
+        "SELECT MAX(polling_seconds) FROM devices",
+        "the clock is that of all tenants",
+    ),
+    (
         "runs/check.rs",
         "timeout_at <= $1",
         "a loop processes all tenants",

@@ -11,6 +11,9 @@ pub trait Clocks: Send + Sync {
     /// The clock as of its last heartbeat. The store converts deadlines by the clock that was last read or recorded.
     async fn reporting_clock(&self) -> Result<ReportingClock, StoreError>;
 
+    /// The longest polling interval that a device of any tenant has of its own.
+    async fn longest_device_polling_interval(&self) -> Result<Option<Duration>, StoreError>;
+
     /// Records a heartbeat; returns the clock.
     async fn record_beat(&self, beat: Beat) -> Result<ReportingClock, StoreError>;
 }

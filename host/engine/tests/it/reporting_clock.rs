@@ -8,13 +8,16 @@ use tidegate_core::{
     feedback::Finished,
     id::CampaignId,
     plugin::DecisionOutcome,
+    polling::PollingOverride,
+    settings::TenantSettings,
     update::{UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::{
-    Engine, Settings,
+    Admin, Authorized, Engine, Error, Role, Settings,
     campaigns::{self, CampaignRequest},
     devices::{self, Caller},
-    ports::Enrolment,
+    ports::{DeviceChange, Enrolment},
+    tenants,
 };
 
 use crate::{
@@ -148,4 +151,40 @@ async fn the_failure_ceiling_is_judged_on_late_successes() {
     let counts = fixture.counts(id).await;
     assert_eq!((counts.completed, counts.timed_out), (10, 0));
     assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
+}
+
+#[tokio::test]
+async fn the_clock_stands_still_for_twice_the_longest_polling_interval() {
+    const LONGEST: Duration = Duration::from_mins(30);
+
+    for of_a_device in [false, true] {
+        let (fixture, id) = in_flight().await;
+        let store = fixture.engine.store();
+        if of_a_device {
+            let change = DeviceChange {
+                polling_interval: Some(Some(LONGEST)),
+                ..DeviceChange::at(fixture.engine.now())
+            };
+            let ctx = fixture.ctx();
+            let changed = store.change_device(&ctx, "device-007", change).await;
+            changed.expect("a device");
+        } else {
+            let admin = fixture.ctx_of("op", Role::Admin);
+            let admin: Authorized<Admin> = Authorized::new(admin).expect("an administrator");
+            let rpi4 = PollingOverride::new("hw_model==rpi4".to_owned(), LONGEST, None);
+            let overrides = vec![rpi4.expect("a selector")];
+            let change = |mut settings: TenantSettings| {
+                settings.polling.overrides = overrides.clone();
+                Ok::<_, Error>(settings)
+            };
+            let caches = fixture.engine.caches();
+            let changed = tenants::change_settings(&admin, store, caches, change);
+            changed.await.expect("valid settings");
+        }
+        fixture.clock.advance(Duration::from_hours(2));
+        let restarted = Engine::new(fixture.ports.clone(), Settings::default());
+        campaigns::expire_batch(&restarted).await.expect("a round");
+        pass(&fixture, &restarted, 2 * LONGEST).await;
+        check_silence_counts(&fixture, &restarted, id).await;
+    }
 }

@@ -6,7 +6,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    Beat, Clocks as _, Devices as _, Interruption, LastSeenRecord, Runs as _,
+    Beat, Clocks as _, DeviceChange, Devices as _, Interruption, LastSeenRecord, Runs as _,
 };
 
 use crate::{
@@ -167,6 +167,20 @@ on_both! {
         let back = 20 + TWO_HOURS;
         beat(store, back, Some(Interruption::Start)).await?;
         check_timeout(store, &fixture, back).await?;
+    }
+
+    async fn the_longest_polling_interval_of_a_device_is_known(store) {
+        let fixture = StoreFixture::new(store, &[3]).await?;
+        assert_eq!(store.longest_device_polling_interval().await?, None);
+        for (device, seconds) in [("d-0", 60), ("d-1", 1800)] {
+            let change = DeviceChange {
+                polling_interval: Some(Some(Duration::from_secs(seconds))),
+                ..DeviceChange::at(later(1))
+            };
+            store.change_device(fixture.tenant, device, change).await?;
+        }
+        let longest = store.longest_device_polling_interval().await?;
+        assert_eq!(longest, Some(Duration::from_mins(30)));
     }
 
     async fn retries_go_by_the_time_itself(store) {

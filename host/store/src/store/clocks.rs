@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tidegate_core::reporting_clock::ReportingClock;
 use tidegate_engine::ports::{Beat, Clocks, StoreError};
@@ -9,6 +11,10 @@ use crate::reporting_clock;
 impl Clocks for SqlStore {
     async fn reporting_clock(&self) -> Result<ReportingClock, StoreError> {
         reporting_clock::read(&self.database).await
+    }
+
+    async fn longest_device_polling_interval(&self) -> Result<Option<Duration>, StoreError> {
+        reporting_clock::longest_device_polling_interval(&self.database).await
     }
 
     async fn record_beat(&self, beat: Beat) -> Result<ReportingClock, StoreError> {
