@@ -106,6 +106,8 @@ fn limits() -> TimeLimits {
 
 /// The longest of these limits, with a margin for a busy machine.
 const SOON: Duration = Duration::from_secs(4);
+/// For a busy machine.
+const BUSY: Duration = Duration::from_secs(2);
 
 async fn insert(tx: &mut Tx) -> Result<(), StoreError> {
     let inserted = sqlx::query(INSERT).execute(tx.conn()).await;
@@ -195,6 +197,105 @@ async fn a_silent_connection_is_given_up_in_any_phase() -> anyhow::Result<()> {
         // The connection that was given up froze with its COMMIT sent: it may arrive.
         if phase != Phase::Commit {
             assert_eq!(outage.direct.tenant("HALF").await?, None, "{phase:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_died_is_found_at_its_next_use() -> anyhow::Result<()> {
+    let Some(outage) = Outage::prepare().await? else {
+        return Ok(());
+    };
+    for next_use in [
+        NextUse::Write,
+        NextUse::Read,
+        NextUse::ReadSingle,
+        NextUse::Point,
+    ] {
+        outage.works_again().await?;
+        let database = &outage.server.database;
+        let pool = match next_use {
+            NextUse::Point => &database.point_readers,
+            NextUse::Write | NextUse::Read | NextUse::ReadSingle => &database.writers,
+        };
+        while pool.connections().num_idle() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // Nothing is sent when the network dies, so only a statement can find out.
+        outage.proxy.freeze();
+        let started = Instant::now();
+        let failed = match next_use {
+            NextUse::Write => database.write().await.map(drop),
+            NextUse::Read => database.read().await.map(drop),
+            NextUse::ReadSingle => outage.server.tenants().await.map(drop),
+            NextUse::Point => {
+                let view = outage.server.poll_view(outage.direct.ours, "a");
+                view.await.map(drop)
+            }
+        };
+        let elapsed = started.elapsed();
+        assert!(is_unavailable(&failed), "{next_use:?}: {failed:?}");
+        let limits = limits();
+        let deadline = match next_use {
+            NextUse::Write | NextUse::Read => limits.connect,
+            NextUse::ReadSingle => limits.statement + limits.network,
+            NextUse::Point => limits.point_read + limits.network,
+        };
+        assert!(elapsed < deadline + BUSY, "{next_use:?}: {elapsed:?}");
+        outage.proxy.restore();
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy)]
+enum NextUse {
+    Write,
+    Read,
+    ReadSingle,
+    Point,
+}
+
+#[tokio::test]
+async fn every_session_of_postgres_is_set_up() -> anyhow::Result<()> {
+    let Some(url) = test_database::create()
+        .await
+        .map_err(anyhow::Error::from_boxed)?
+    else {
+        return Ok(());
+    };
+    let store = TestStore::open(Options {
+        limits: limits(),
+        ..Options::new(url)
+    })
+    .await?;
+    let database = &store.database;
+    let statement = limits().statement;
+    for (mut tx, statement_timeout) in [
+        (database.write().await?, statement),
+        (database.read().await?, statement),
+        (database.read_single().await?, statement),
+        (database.point_read().await?, limits().point_read),
+    ] {
+        for (setting, expected) in [
+            ("lock_timeout", limits().lock),
+            ("statement_timeout", statement_timeout),
+            (
+                "idle_in_transaction_session_timeout",
+                limits().idle_in_transaction,
+            ),
+            ("tcp_keepalives_idle", Duration::from_millis(5)),
+            ("tcp_keepalives_interval", Duration::from_millis(2)),
+            ("tcp_keepalives_count", Duration::from_millis(3)),
+            ("tcp_user_timeout", Duration::from_secs(10)),
+        ] {
+            // In the unit of the setting: milliseconds, seconds or a number.
+            let sql = "SELECT CAST(setting AS BIGINT) FROM pg_settings WHERE name = $1";
+            let value: i64 = sqlx::query_scalar(sql)
+                .bind(setting)
+                .fetch_one(tx.conn())
+                .await?;
+            assert_eq!(value, expected.as_millis() as i64, "{setting}");
         }
     }
     Ok(())
