@@ -1,5 +1,8 @@
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,5 +33,21 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A real clock that is wrong by a constant time.
+pub(crate) struct FastClock {
+    pub(crate) real: Arc<dyn Clock>,
+    pub(crate) ahead: Duration,
+}
+
+impl Clock for FastClock {
+    fn now(&self) -> Timestamp {
+        self.real.now().plus(self.ahead)
+    }
+
+    fn is_wall_clock(&self) -> bool {
+        true
     }
 }

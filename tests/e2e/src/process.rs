@@ -25,6 +25,8 @@ use crate::{
 pub struct ServerStorage {
     dir: TempDir,
     database_url: Option<String>,
+    /// The directory of the artifacts, if it belongs to another server.
+    artifacts: Option<PathBuf>,
 }
 
 impl Fixture for ServerStorage {
@@ -34,11 +36,26 @@ impl Fixture for ServerStorage {
         Ok(Self {
             dir,
             database_url: database.create().await?,
+            artifacts: None,
         })
     }
 }
 
 impl ServerStorage {
+    /// The storage of a second server on the same database and artifacts, with the same secret. The first one must have
+    /// started.
+    pub fn replica(&self) -> Result<Self> {
+        const SECRET: &str = "auth-secret";
+        let dir = dirs::new()?;
+        share_compiled_code(dir.path())?;
+        fs::copy(self.dir().join(SECRET), dir.path().join(SECRET)).context("share the secret")?;
+        Ok(Self {
+            dir,
+            database_url: self.database_url.clone(),
+            artifacts: Some(self.dir().join("artifacts")),
+        })
+    }
+
     /// The data directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -62,6 +79,9 @@ impl ServerStorage {
         }
         if let Some(url) = &self.database_url {
             command.env("TIDEGATE_DATABASE__URL", url);
+        }
+        if let Some(artifacts) = &self.artifacts {
+            command.env("TIDEGATE_ARTIFACTS__DIR", artifacts);
         }
         command
             .env("TIDEGATE_DATA_DIR", self.dir())
@@ -167,6 +187,16 @@ impl ServerProcess {
             .find_map(|line| line.strip_prefix("RssAnon:"));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         Ok(kilobytes.context("read RssAnon")? * 1024)
+    }
+
+    /// Stops all its threads, until it is resumed or killed.
+    pub fn suspend(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::STOP)?)
+    }
+
+    /// Lets it run again after it was suspended.
+    pub fn resume(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
 
     /// Kills it, as a power cut would.

@@ -12,10 +12,12 @@ use tidegate::{
     app::{App, Environment, RunningApp},
     config::{Config, ConfigDuration, LinkNames},
 };
-use tidegate_engine::Engine;
+use tidegate_engine::{Engine, ports::Clock};
 
 use crate::{
-    Database, ManualClock, components,
+    Database, ManualClock,
+    clock::FastClock,
+    components,
     dirs::{self, share_compiled_code},
     process,
 };
@@ -45,7 +47,7 @@ pub struct TestServer {
     pub url: String,
     /// The file with its certificate, PEM, if it uses TLS.
     pub certificate: Option<PathBuf>,
-    /// The clock of the server.
+    /// The clock of the server, unless it runs in real time.
     pub clock: Arc<ManualClock>,
     /// The use cases of the server, for what the REST API does not offer: tenants, API keys, gateway tokens.
     pub engine: Arc<Engine>,
@@ -92,8 +94,37 @@ impl TestServer {
         Self::with(config, Arc::default(), dir).await
     }
 
+    /// Starts a server on a new database, in real time.
+    pub async fn start_in_real_time(database: Database) -> Result<Self> {
+        let dir = dirs::new()?;
+        let mut config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data_dir: dir.path().to_owned(),
+            components: Some(components()?),
+            ..Config::default()
+        };
+        config.database.url = database.create().await?;
+        share_compiled_code(dir.path())?;
+        Self::with_clock(config, Arc::default(), Environment::default().clock, dir).await
+    }
+
     /// Starts a second server on the same database and artifacts, with the same secret and the same clock.
     pub async fn start_replica(&self) -> Result<Self> {
+        let (config, dir) = self.replica_config()?;
+        Self::with(config, Arc::clone(&self.clock), dir).await
+    }
+
+    /// Starts a second server on the same database and artifacts, whose clock is this much ahead of real time.
+    pub async fn start_replica_ahead(&self, ahead: Duration) -> Result<Self> {
+        let (config, dir) = self.replica_config()?;
+        let clock = FastClock {
+            real: Environment::default().clock,
+            ahead,
+        };
+        Self::with_clock(config, Arc::default(), Arc::new(clock), dir).await
+    }
+
+    fn replica_config(&self) -> Result<(Config, TempDir)> {
         const SECRET: &str = "auth-secret";
         let dir = dirs::new()?;
         let mut config = self.config.clone();
@@ -102,12 +133,21 @@ impl TestServer {
         let secret = self.config.data_dir.join(SECRET);
         fs::copy(secret, config.data_dir.join(SECRET)).context("share the secret")?;
         share_compiled_code(dir.path())?;
-        Self::with(config, Arc::clone(&self.clock), dir).await
+        Ok((config, dir))
     }
 
     async fn with(config: Config, clock: Arc<ManualClock>, dir: TempDir) -> Result<Self> {
+        Self::with_clock(config, Arc::clone(&clock), clock, dir).await
+    }
+
+    async fn with_clock(
+        config: Config,
+        manual_clock: Arc<ManualClock>,
+        clock: Arc<dyn Clock>,
+        dir: TempDir,
+    ) -> Result<Self> {
         let environment = Environment {
-            clock: Arc::clone(&clock) as _,
+            clock,
             compiler: process::compiler()?,
             tick_pause: Duration::from_millis(5),
             tick_period: Duration::from_millis(25),
@@ -131,7 +171,7 @@ impl TestServer {
         Ok(Self {
             url,
             certificate,
-            clock,
+            clock: manual_clock,
             engine: Arc::clone(&app.engine),
             first_key: app.first_key.clone(),
             http,

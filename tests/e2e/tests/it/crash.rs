@@ -282,15 +282,15 @@ async fn shutdown_does_not_wait_for_event_streams(storage: ServerStorage) -> Res
 }
 
 /// Clients of a server process in development mode.
-struct DevServer {
+pub(crate) struct DevServer {
     http: reqwest::Client,
     url: String,
     token: String,
-    rest: RestClient,
+    pub(crate) rest: RestClient,
 }
 
 impl DevServer {
-    async fn new(url: &str) -> Result<Self> {
+    pub(crate) async fn new(url: &str) -> Result<Self> {
         let http = reqwest::Client::new();
         let rest = RestClient::anonymous(http.clone(), url);
         let body = json!({ "user_id": "maker", "email": "maker@example.com", "role": "admin", "expires_in": 3600 });
@@ -309,7 +309,7 @@ impl DevServer {
     }
 
     /// The same for another URL: tokens survive a restart of the process.
-    fn at_url(&self, url: &str) -> Self {
+    pub(crate) fn at_url(&self, url: &str) -> Self {
         let rest = RestClient::anonymous(self.http.clone(), url).with_token(&self.token);
         Self {
             http: self.http.clone(),
@@ -319,7 +319,7 @@ impl DevServer {
         }
     }
 
-    fn device(&self, id: &str) -> Device {
+    pub(crate) fn device(&self, id: &str) -> Device {
         Device::new(self.http.clone(), &self.url, "DEFAULT", id)
     }
 
