@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use sqlx::AssertSqlSafe;
 use tidegate_core::{
     campaign::{CampaignStatus, RetryAction, retry_action},
     id::{DeviceKey, TenantId, UpdateId},
@@ -115,17 +116,9 @@ struct Overdue {
 }
 
 /// Updates whose deadline passed, in the time of the reporting clock.
-const PAST_DEADLINE: &str = "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status, c.max_concurrent_updates FROM updates u \
-     LEFT JOIN campaign_runs r ON r.tenant_id = u.tenant_id AND r.campaign_id = u.campaign_id \
-     LEFT JOIN campaigns c ON c.tenant_id = u.tenant_id AND c.id = u.campaign_id \
-     WHERE u.completed_at IS NULL AND u.waits_since IS NULL AND u.status <> 'scheduled' AND u.timeout_at <= $1 \
-     ORDER BY u.timeout_at LIMIT $2";
+const PAST_DEADLINE: &str = "u.waits_since IS NULL AND u.status <> 'scheduled'";
 /// Retries whose time has come.
-const DUE_RETRIES: &str = "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status, c.max_concurrent_updates FROM updates u \
-     LEFT JOIN campaign_runs r ON r.tenant_id = u.tenant_id AND r.campaign_id = u.campaign_id \
-     LEFT JOIN campaigns c ON c.tenant_id = u.tenant_id AND c.id = u.campaign_id \
-     WHERE u.completed_at IS NULL AND u.status = 'scheduled' AND u.timeout_at <= $1 \
-     ORDER BY u.timeout_at LIMIT $2";
+const DUE_RETRIES: &str = "u.status = 'scheduled'";
 
 /// Updates whose deadline passed and retries that are due, up to `limit` of each, the longest overdue first, by tenant.
 async fn overdue(
@@ -145,12 +138,18 @@ async fn overdue(
 
 async fn add_overdue(
     tx: &mut Tx,
-    sql: &'static str,
+    condition: &'static str,
     until: i64,
     limit: u32,
     by_tenant: &mut BTreeMap<TenantId, Vec<Overdue>>,
 ) -> Result<(), StoreError> {
-    let rows = sqlx::query(sql)
+    let sql = format!(
+        "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status, c.max_concurrent_updates FROM updates u \
+         LEFT JOIN campaign_runs r ON r.tenant_id = u.tenant_id AND r.campaign_id = u.campaign_id \
+         LEFT JOIN campaigns c ON c.tenant_id = u.tenant_id AND c.id = u.campaign_id \
+         WHERE u.completed_at IS NULL AND {condition} AND u.timeout_at <= $1 ORDER BY u.timeout_at LIMIT $2"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(until)
         .bind(i64::from(limit))
         .fetch_all(tx.conn())
