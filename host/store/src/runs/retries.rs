@@ -155,29 +155,41 @@ pub(crate) async fn cancel_retries_of_pinned_device(
         .collect())
 }
 
-/// Due retries of the campaign's waves with their devices.
+/// Due retries of the campaign's waves with their devices, and the other scheduled updates, whose device changed: they are
+/// due at once, and come first.
 async fn due_retries(
     tx: &mut Tx,
     run: RunRef,
     now: Timestamp,
     limit: u32,
 ) -> Result<BTreeMap<UpdateId, DeviceKey>, StoreError> {
-    let sql = format!(
-        "SELECT id, device_key FROM updates WHERE tenant_id = $1 AND campaign_id = $2 AND status = {} AND purpose = {} \
-         AND scheduled_at <= $3 ORDER BY scheduled_at, id LIMIT $4",
-        literal(UpdateStatus::Scheduled),
-        literal(PurposeName::Forward)
-    );
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(run.tenant.0)
-        .bind(run.campaign.0)
-        .bind(now.0)
-        .bind(i64::from(limit))
-        .fetch_all(tx.conn())
-        .await
-        .map_err(failed(OFFER))?;
-    rows.iter()
-        .map(update_and_device)
-        .collect::<Result<_, _>>()
-        .map_err(row_error(OFFER))
+    // Two statements, because no index has the rows of both in order.
+    const OF_CHANGED_DEVICES: &str = "scheduled_at IS NULL AND created_at <= $3";
+    const DUE: &str = "scheduled_at <= $3";
+    let mut due = BTreeMap::new();
+    for condition in [OF_CHANGED_DEVICES, DUE] {
+        let limit = i64::from(limit) - due.len() as i64;
+        if limit <= 0 {
+            break;
+        }
+        let sql = format!(
+            "SELECT id, device_key FROM updates WHERE tenant_id = $1 AND campaign_id = $2 AND status = {} AND purpose = {} \
+             AND {condition} ORDER BY scheduled_at, id LIMIT $4",
+            literal(UpdateStatus::Scheduled),
+            literal(PurposeName::Forward)
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(run.tenant.0)
+            .bind(run.campaign.0)
+            .bind(now.0)
+            .bind(limit)
+            .fetch_all(tx.conn())
+            .await
+            .map_err(failed(OFFER))?;
+        for row in &rows {
+            let (id, device) = update_and_device(row).map_err(row_error(OFFER))?;
+            due.insert(id, device);
+        }
+    }
+    Ok(due)
 }
