@@ -18,9 +18,7 @@ mod tests;
 mod waiting;
 mod window;
 
-pub use compatibility::{
-    ChosenPolicy, CompatibilityBasis, INCOMPATIBLE, UpdateClass, UpdatePolicies,
-};
+pub use compatibility::{ChosenPolicy, CompatibilityBasis, INCOMPATIBLE, UpdatePolicies};
 pub use confirmation::DENIED;
 pub use fetch_failure::FetchFailure;
 pub use file_fetch::FileFetch;
@@ -175,8 +173,8 @@ pub enum UpdateEvent {
         /// True if it is the version of the update's firmware.
         is_target: bool,
     },
-    /// The device reported another hardware than the one for which compatibility was checked.
-    HardwareChanged,
+    /// The device is of another class than the one for which compatibility was checked.
+    ClassChanged,
     /// A policy rejected the device for this reason when it was checked again.
     Incompatible(String),
     /// [`UpdateState::timeout_at`] may have passed.
@@ -264,7 +262,7 @@ impl UpdateState {
             UpdateEvent::VersionReported { is_target } => {
                 self.apply_version_report(*is_target, now)
             }
-            UpdateEvent::HardwareChanged => self.withdraw_offer(now),
+            UpdateEvent::ClassChanged => self.withdraw_offer(now),
             UpdateEvent::Incompatible(reason) => self.end_incompatible(reason, now),
             UpdateEvent::DeadlinePassed => self.apply_deadline(now),
             UpdateEvent::DeviceGone if self.status.is_open() => {
@@ -449,16 +447,21 @@ impl UpdateState {
     /// Withdraws an offer that the device has not begun, until policies have checked the device again. It is due at
     /// once.
     fn withdraw_offer(mut self, now: Timestamp) -> Self {
-        let is_offer = matches!(
-            self.status,
-            UpdateStatus::Offered | UpdateStatus::WaitingConfirmation
-        );
-        if is_offer && self.started_at.is_none() {
+        if self.is_unbegun_offer() {
             self.status = UpdateStatus::Scheduled;
             self.ends_at = now;
             self.waits_since = None;
         }
         self
+    }
+
+    /// True if the device was offered the update and has not begun it.
+    pub fn is_unbegun_offer(&self) -> bool {
+        let is_offer = matches!(
+            self.status,
+            UpdateStatus::Offered | UpdateStatus::WaitingConfirmation
+        );
+        is_offer && self.started_at.is_none()
     }
 
     /// Ends an update that is not offered yet, because a policy rejected the device.

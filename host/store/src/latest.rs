@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use sqlx::{AssertSqlSafe, any::AnyRow};
-use tidegate_core::id::{DeviceKey, FirmwareId, TenantId};
+use tidegate_core::{
+    id::{DeviceKey, FirmwareId, TenantId},
+    update::INCOMPATIBLE,
+};
 use tidegate_engine::ports::StoreError;
 
 use crate::{
@@ -76,12 +79,13 @@ pub(crate) async fn already_offered(
     let which = tx.dialect().key_in_json("u.device_key", "$3");
     let sql = format!(
         "SELECT DISTINCT u.device_key AS device_key FROM updates u \
-         WHERE u.tenant_id = $1 AND u.firmware_id = $2 AND {which}"
+         WHERE u.tenant_id = $1 AND u.firmware_id = $2 AND (u.error_code IS NULL OR u.error_code <> $4) AND {which}"
     );
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(firmware.0)
         .bind(to_json(&keys)?)
+        .bind(INCOMPATIBLE)
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;

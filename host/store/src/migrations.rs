@@ -132,6 +132,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/0023_late_reports.sql"),
     ),
     (
+        24,
+        "unchecked_updates",
+        include_str!("../../../migrations/0024_unchecked_updates.sql"),
+    ),
+    (
         27,
         "origin",
         include_str!("../../../migrations/0027_origin.sql"),

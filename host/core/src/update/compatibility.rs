@@ -11,13 +11,19 @@ pub const INCOMPATIBLE: &str = "INCOMPATIBLE";
 pub struct CompatibilityBasis {
     /// The policies that decide.
     pub policies: UpdatePolicies,
+    /// The attributes that are part of the class, because these policies request them; ordered.
+    pub attributes: Vec<String>,
     /// The class that they accepted, and when; `None`: they have to be asked before the device is offered the update.
-    pub accepted: Option<(UpdateClass, Timestamp)>,
+    pub accepted: Option<(ClassKey, Timestamp)>,
+    /// The class that they rejected, after which the update ended.
+    pub rejected: Option<ClassKey>,
 }
 
 /// The policies that decide on the compatibility of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpdatePolicies {
+    /// None: an operator forced the update.
+    Forced,
     /// The compatibility policies of the update's campaign.
     Campaign,
     /// The policy `hardware`: the update brings back a firmware that the device had.
@@ -41,47 +47,40 @@ pub struct ChosenPolicy {
     pub config: String,
 }
 
-/// The properties of a device that its compatibility depends on.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct UpdateClass {
-    /// Reported hardware model.
-    pub hardware_model: Option<String>,
-    /// Reported hardware revision.
-    pub hardware_revision: Option<String>,
-    /// Reported software version.
-    pub version: Option<String>,
-}
-
 impl CompatibilityBasis {
+    /// That of an update whose device these policies have not checked yet.
+    pub fn unchecked(policies: UpdatePolicies) -> Self {
+        Self {
+            policies,
+            attributes: Vec::new(),
+            accepted: None,
+            rejected: None,
+        }
+    }
+
     /// True if a device of this class may be offered the update without another check.
-    pub fn covers(&self, class: &UpdateClass) -> bool {
+    pub fn covers(&self, class: &ClassKey) -> bool {
+        if self.policies == UpdatePolicies::Forced {
+            return true;
+        }
         self.accepted.as_ref().is_some_and(|(accepted, _)| {
-            let has_same_hardware = accepted.hardware_model == class.hardware_model
-                && accepted.hardware_revision == class.hardware_revision;
+            let is_same_device = accepted.hardware_model == class.hardware_model
+                && accepted.hardware_revision == class.hardware_revision
+                && accepted.attributes == class.attributes;
             // The way back leads from any version.
             let ignores_version = self.policies == UpdatePolicies::Hardware;
-            has_same_hardware && (ignores_version || accepted.version == class.version)
+            is_same_device && (ignores_version || accepted.version == class.version)
         })
     }
 
-    /// True if a device of this class has another hardware model or revision than the one that was accepted. A device
-    /// that had not reported them has no other one.
-    pub fn is_of_other_hardware(&self, class: &UpdateClass) -> bool {
-        let is_other = |before: &Option<String>, now| before.is_some() && before != now;
-        self.accepted.as_ref().is_some_and(|(accepted, _)| {
-            is_other(&accepted.hardware_model, &class.hardware_model)
-                || is_other(&accepted.hardware_revision, &class.hardware_revision)
+    /// That of an update that brings the firmware of this update back, or the one before it. `None`: it is not known as
+    /// what the device was accepted.
+    pub fn for_rollback(&self) -> Option<Self> {
+        self.accepted.is_some().then(|| Self {
+            policies: UpdatePolicies::Hardware,
+            rejected: None,
+            ..self.clone()
         })
-    }
-}
-
-impl From<&ClassKey> for UpdateClass {
-    fn from(key: &ClassKey) -> Self {
-        Self {
-            hardware_model: key.hardware_model.clone(),
-            hardware_revision: key.hardware_revision.clone(),
-            version: key.version.clone(),
-        }
     }
 }
 
@@ -89,85 +88,91 @@ impl From<&ClassKey> for UpdateClass {
 mod tests {
     use super::*;
 
-    fn class(model: &str, revision: &str, version: &str) -> UpdateClass {
+    fn class(model: &str, revision: &str, version: &str, site: &str) -> ClassKey {
         let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        UpdateClass {
+        ClassKey {
             hardware_model: known(model),
             hardware_revision: known(revision),
             version: known(version),
+            attributes: known(site)
+                .map(|site| ("site".to_owned(), site))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    fn basis(policies: UpdatePolicies, accepted: ClassKey) -> CompatibilityBasis {
+        CompatibilityBasis {
+            attributes: vec!["site".to_owned()],
+            accepted: Some((accepted, Timestamp(5))),
+            ..CompatibilityBasis::unchecked(policies)
         }
     }
 
     #[test]
     fn a_device_of_another_class_is_not_covered() {
-        let accepted = |class| Some((class, Timestamp(5)));
-        for (policies, before, now, covered, other_hardware) in [
+        use UpdatePolicies as P;
+        let same = class("a", "1", "1.0", "lab");
+        for (policies, before, now, covered) in [
+            (P::Campaign, same.clone(), same.clone(), true),
             (
-                UpdatePolicies::Campaign,
-                class("a", "1", "1.0"),
-                class("a", "1", "1.0"),
-                true,
+                P::Campaign,
+                same.clone(),
+                class("a", "1", "1.2", "lab"),
                 false,
             ),
             (
-                UpdatePolicies::Campaign,
-                class("a", "1", "1.0"),
-                class("a", "1", "1.2"),
-                false,
-                false,
-            ),
-            (
-                UpdatePolicies::Hardware,
-                class("a", "1", "1.0"),
-                class("a", "1", "1.2"),
-                true,
-                false,
-            ),
-            (
-                UpdatePolicies::Hardware,
-                class("a", "1", "1.0"),
-                class("b", "1", "1.0"),
-                false,
+                P::Hardware,
+                same.clone(),
+                class("a", "1", "1.2", "lab"),
                 true,
             ),
             (
-                UpdatePolicies::Latest,
-                class("a", "1", "1.0"),
-                class("a", "2", "1.0"),
+                P::Hardware,
+                same.clone(),
+                class("b", "1", "1.0", "lab"),
                 false,
-                true,
             ),
             (
-                UpdatePolicies::Default,
-                class("a", "1", "1.0"),
-                class("", "", ""),
+                P::Hardware,
+                same.clone(),
+                class("a", "1", "1.0", "field"),
                 false,
-                true,
             ),
             (
-                UpdatePolicies::Default,
-                class("", "", ""),
-                class("a", "1", "1.0"),
-                false,
+                P::Latest,
+                same.clone(),
+                class("a", "2", "1.0", "lab"),
                 false,
             ),
+            (P::Default, same.clone(), class("", "", "", ""), false),
+            // What a device reports for the first time is a change.
+            (P::Default, class("", "", "", ""), same.clone(), false),
+            (
+                P::Default,
+                class("a", "", "1.0", "lab"),
+                same.clone(),
+                false,
+            ),
+            (P::Campaign, class("a", "1", "1.0", ""), same.clone(), false),
+            (P::Campaign, same.clone(), class("a", "1", "1.0", ""), false),
+            (P::Forced, same.clone(), class("b", "2", "3.0", ""), true),
         ] {
-            let basis = CompatibilityBasis {
-                policies,
-                accepted: accepted(before),
-            };
+            let basis = basis(policies, before);
             assert_eq!(basis.covers(&now), covered, "{basis:?} {now:?}");
-            assert_eq!(
-                basis.is_of_other_hardware(&now),
-                other_hardware,
-                "{basis:?} {now:?}"
-            );
         }
-        let unchecked = CompatibilityBasis {
-            policies: UpdatePolicies::Campaign,
-            accepted: None,
-        };
-        assert!(!unchecked.covers(&UpdateClass::default()));
-        assert!(!unchecked.is_of_other_hardware(&class("a", "1", "1.0")));
+        let unchecked = CompatibilityBasis::unchecked(UpdatePolicies::Campaign);
+        assert!(!unchecked.covers(&ClassKey::default()));
+        let forced = CompatibilityBasis::unchecked(UpdatePolicies::Forced);
+        assert!(forced.covers(&same));
+    }
+
+    #[test]
+    fn a_rollback_goes_to_the_device_that_was_accepted() {
+        let accepted = class("a", "1", "1.0", "lab");
+        let back = basis(UpdatePolicies::Latest, accepted.clone()).for_rollback();
+        assert_eq!(back, Some(basis(UpdatePolicies::Hardware, accepted)));
+        let unchecked = CompatibilityBasis::unchecked(UpdatePolicies::Forced);
+        assert_eq!(unchecked.for_rollback(), None);
     }
 }

@@ -6,7 +6,7 @@ use tidegate_core::{
     id::CampaignId,
     mode::{DeviceMode, SkipReason},
     time::Timestamp,
-    update::{INCOMPATIBLE, UpdateClass},
+    update::INCOMPATIBLE,
 };
 
 use super::{
@@ -107,10 +107,7 @@ async fn explain_campaign(
             MembershipStatus::Excluded,
             vec![
                 selected(),
-                format!(
-                    "excluded as {}: {reason}",
-                    class_name(&UpdateClass::from(&class))
-                ),
+                format!("excluded as {}: {reason}", class_name(&class)),
             ],
         ),
         Membership::InNoWave => {

@@ -7,7 +7,7 @@ use tidegate_core::{
     id::TenantId,
     plugin::{Context, PluginKind},
     time::Timestamp,
-    update::{UpdateClass, UpdatePolicies},
+    update::UpdatePolicies,
 };
 
 use super::{journal_entry::journal_entry, prepare};
@@ -61,6 +61,7 @@ async fn check_group(
     let mut checked = CheckedUpdates {
         tenant,
         campaign: campaign.as_ref().map(|campaign| campaign.id),
+        attributes: Vec::new(),
         checks: Vec::new(),
         journal: Vec::new(),
     };
@@ -68,6 +69,7 @@ async fn check_group(
         return Ok(checked);
     };
     let policies = policies(engine, tenant, &first.basis.policies, campaign.as_ref()).await?;
+    checked.attributes.clone_from(&policies.attributes);
     let check = CompatibilityCheck {
         plugins: engine.plugins(),
         tenant,
@@ -119,7 +121,7 @@ async fn check_group(
         checked.checks.push(UpdateCheck {
             update: update.update,
             device: update.device,
-            class: UpdateClass::from(&devices[at].class),
+            class: devices[at].class.clone(),
             outcome,
         });
     }
@@ -142,6 +144,7 @@ async fn policies(
 ) -> Result<Policies> {
     let (store, built_ins) = (engine.store(), engine.plugins().built_ins());
     match policies {
+        UpdatePolicies::Forced => Ok(Policies::default()),
         UpdatePolicies::Campaign => {
             let uses = campaign.map(compatibility_policies).unwrap_or_default();
             Policies::load(store, tenant, uses).await

@@ -1,10 +1,17 @@
-use tidegate_core::update::{CompatibilityBasis, INCOMPATIBLE, Update, UpdateClass, UpdateStatus};
+use tidegate_core::{
+    plugin::ClassKey,
+    update::{CompatibilityBasis, INCOMPATIBLE, Update, UpdatePolicies, UpdateStatus},
+};
 
 /// Explains as what the device of an update was checked, when, and what was decided if it was checked again.
 pub(crate) fn explain_compatibility(update: &Update) -> Vec<String> {
     let Some(basis) = &update.compatibility else {
         return Vec::new();
     };
+    if basis.policies == UpdatePolicies::Forced {
+        let why = "an operator forced it: policies do not check its compatibility, also if the device changes";
+        return vec![why.to_owned()];
+    }
     let mut sentences: Vec<_> = accepted(basis).into_iter().collect();
     let state = &update.state;
     if let (Some(error), Some(at)) = (&state.error, state.completed_at)
@@ -14,13 +21,23 @@ pub(crate) fn explain_compatibility(update: &Update) -> Vec<String> {
         sentences.push(format!(
             "it had changed, was checked again at {at} and skipped: {reason}"
         ));
+        let rejected = basis.rejected.as_ref();
+        sentences
+            .extend(rejected.map(|class| format!("it was checked again as {}", class_name(class))));
+        sentences.push(format!(
+            "it is not offered the update again by itself, even if it changes back; a retry of update {} offers it, after \
+             another check if it is not what policies accepted",
+            update.id
+        ));
     }
-    let is_due = state.status == UpdateStatus::Scheduled && update.attempt.first.is_none();
-    if is_due {
-        sentences.push(
-            "it has changed since then, and is checked again before the update is offered"
-                .to_owned(),
-        );
+    if state.status == UpdateStatus::Scheduled && update.attempt.first.is_none() {
+        let waits = match basis.accepted {
+            Some(_) => {
+                "it has changed since then, and is checked again before the update is offered"
+            }
+            None => "it is checked as what it is now before the update is offered",
+        };
+        sentences.push(waits.to_owned());
     }
     sentences
 }
@@ -34,12 +51,16 @@ fn accepted(basis: &CompatibilityBasis) -> Option<String> {
 }
 
 /// The class of a device, for explanations.
-pub(crate) fn class_name(class: &UpdateClass) -> String {
+pub(crate) fn class_name(class: &ClassKey) -> String {
     let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
-    format!(
+    let mut name = format!(
         "hardware {}, revision {}, version {}",
         or_unknown(&class.hardware_model),
         or_unknown(&class.hardware_revision),
         or_unknown(&class.version)
-    )
+    );
+    for (key, value) in &class.attributes {
+        name.push_str(&format!(", {key} {value}"));
+    }
+    name
 }

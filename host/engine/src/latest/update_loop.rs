@@ -5,8 +5,9 @@ use tidegate_core::{
     device_fields::DEVICE_FIELDS,
     firmware::Firmware,
     id::{DeviceKey, TenantId},
+    plugin::ClassKey,
     selector::parse,
-    update::{SuccessCriteria, UpdateClass, UpdateOptions, UpdatePolicies},
+    update::{SuccessCriteria, UpdateOptions, UpdatePolicies},
 };
 use tokio::time::{Instant, sleep};
 use tracing::Instrument as _;
@@ -15,7 +16,7 @@ use super::chooser::{FirmwareChooser, UPDATE_TIMEOUT};
 use crate::{
     Engine, Error, Result, chain,
     compatibility::{Classified, classify},
-    ports::{Offer, OfferCompatibility, OfferResult},
+    ports::{AcceptedClasses, Offer, OfferCompatibility, OfferResult},
 };
 
 /// Devices that may be offered a firmware automatically. A drifted device would be updated in circles; one with an open
@@ -104,8 +105,8 @@ async fn update_tenant(engine: &Engine, tenant: TenantId) -> Result<()> {
     let choices = chooser.choose(&classes).await?;
     for ((choice, class), devices) in choices.into_iter().zip(&classes).zip(devices) {
         if let Some(firmware) = choice.chosen {
-            let class = UpdateClass::from(&class.key);
-            offer(engine, tenant, &firmware, &class, &devices).await?;
+            let attributes = &chooser.policies.attributes;
+            offer(engine, tenant, &firmware, attributes, &class.key, &devices).await?;
         }
     }
     Ok(())
@@ -116,7 +117,8 @@ async fn offer(
     engine: &Engine,
     tenant: TenantId,
     firmware: &Firmware,
-    class: &UpdateClass,
+    attributes: &[String],
+    class: &ClassKey,
     devices: &[DeviceKey],
 ) -> Result<()> {
     let priority = if firmware.details.is_security_update {
@@ -146,7 +148,8 @@ async fn offer(
             options: UpdateOptions::forced(UPDATE_TIMEOUT),
             compatibility: OfferCompatibility {
                 policies: Some(UpdatePolicies::Latest),
-                accepted: new.iter().map(accepted).collect(),
+                attributes: attributes.to_vec(),
+                accepted: AcceptedClasses::OfDevices(new.iter().map(accepted).collect()),
             },
             now: engine.now(),
         };

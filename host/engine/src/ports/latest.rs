@@ -15,7 +15,8 @@ pub trait LatestDevices: Send + Sync {
     /// Clears the mark of a tenant that was processed as of this revision. Later marks stay.
     async fn clear_dirty(&self, tenant: TenantId, revision: i64) -> Result<(), StoreError>;
 
-    /// Those of the devices that have had an update with this firmware, with any result.
+    /// Those of the devices that have had an update with this firmware, with any result but that the device was not
+    /// compatible any more.
     async fn already_offered(
         &self,
         tenant: TenantId,

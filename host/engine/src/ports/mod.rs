@@ -54,9 +54,9 @@ pub use page::{Page, PageRequest};
 pub use plugins::{NewRevision, Plugins, Revision, Usage};
 pub use registry::{AttributeChange, ChangeError, DeviceChange, MAX_CHANGES, MAX_LABELS, Registry};
 pub use runs::{
-    AffectedDevice, CheckOutcome, CheckedUpdates, Fence, Offer, OfferCompatibility, OfferedBatch,
-    PluginFailureState, RollbackBatch, RollbackProgress, Run, RunRef, Runs, TickOutcome,
-    UpdateCheck, UpdateToCheck,
+    AcceptedClasses, AffectedDevice, CheckOutcome, CheckedUpdates, Fence, Offer,
+    OfferCompatibility, OfferedBatch, PluginFailureState, RollbackBatch, RollbackProgress, Run,
+    RunRef, Runs, TickOutcome, UpdateCheck, UpdateToCheck,
 };
 pub use sandbox::{
     Call, CallFailure, CallFailureClass, CallRecord, ComponentSource, Inspection, Rejection,

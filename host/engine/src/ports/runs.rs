@@ -1,12 +1,15 @@
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus, Hold, Rollback},
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
-    plugin::{Durations, OperatorAct, RollbackScope},
+    plugin::{ClassKey, Durations, OperatorAct, RollbackScope},
     time::Timestamp,
-    update::{CompatibilityBasis, SuccessCriteria, UpdateClass, UpdateOptions, UpdatePolicies},
+    update::{CompatibilityBasis, SuccessCriteria, UpdateOptions, UpdatePolicies},
 };
 
 use super::{Advance, NewJournalEntry, StoreError, Wave};
@@ -54,6 +57,9 @@ pub trait Runs: Send + Sync {
         outcome: TickOutcome,
     ) -> Result<bool, StoreError>;
 
+    /// The classes that the campaign's policies accepted when it started. They do not change.
+    async fn accepted_classes(&self, run: RunRef) -> Result<Vec<ClassKey>, StoreError>;
+
     /// Creates updates for the next `limit` released devices of this wave that have none yet. A device that already has
     /// the firmware and has not drifted gets an update that is completed immediately. A device with a
     /// [`tidegate_core::mode::skip_reason`], or one that a newer campaign on the same feed has, is skipped and counts
@@ -66,6 +72,9 @@ pub trait Runs: Send + Sync {
         limit: u32,
         offer: &Offer,
     ) -> Result<OfferedBatch, StoreError>;
+
+    /// Whether [`Self::offer_skipped_updates`] has devices to check.
+    async fn has_skipped_devices_to_check(&self, run: RunRef) -> Result<bool, StoreError>;
 
     /// Checks up to `limit` skipped devices whose reason may no longer apply, and creates updates for those whose reason is
     /// gone. Does nothing under a lost fence, or if the campaign is not in progress.
@@ -299,16 +308,77 @@ pub struct Offer {
 pub struct OfferCompatibility {
     /// The policies that decide; `None`: none does.
     pub policies: Option<UpdatePolicies>,
-    /// The class of each device that they accepted, and when. A campaign's are in the store.
-    pub accepted: HashMap<DeviceKey, (UpdateClass, Timestamp)>,
+    /// The attributes that are part of the class, because these policies request them; ordered.
+    pub attributes: Vec<String>,
+    /// What they accepted.
+    pub accepted: AcceptedClasses,
+}
+
+/// The classes that policies accepted, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AcceptedClasses {
+    /// The class of each device.
+    OfDevices(HashMap<DeviceKey, (ClassKey, Timestamp)>),
+    /// Of any device of a campaign, when it started.
+    OfCampaign(BTreeSet<ClassKey>, Timestamp),
+}
+
+impl Default for AcceptedClasses {
+    fn default() -> Self {
+        Self::OfDevices(HashMap::new())
+    }
 }
 
 impl OfferCompatibility {
-    /// What the compatibility of an update of this device is based on.
-    pub fn basis(&self, device: DeviceKey) -> Option<CompatibilityBasis> {
+    /// That of an update that an operator forces.
+    pub fn forced() -> Self {
+        Self {
+            policies: Some(UpdatePolicies::Forced),
+            ..Self::default()
+        }
+    }
+
+    /// That of a device for which this is known from another update.
+    pub fn of_device(device: DeviceKey, basis: CompatibilityBasis) -> Self {
+        let accepted = basis.accepted.map(|accepted| (device, accepted));
+        Self {
+            policies: Some(basis.policies),
+            attributes: basis.attributes,
+            accepted: AcceptedClasses::OfDevices(accepted.into_iter().collect()),
+        }
+    }
+
+    /// That of the waves of a campaign, of which policies with these attributes accepted these classes.
+    pub fn of_campaign(attributes: Vec<String>, classes: Vec<ClassKey>, at: Timestamp) -> Self {
+        let of_policies = |mut class: ClassKey| {
+            // The classes of a campaign also have the attributes that its strategy requests.
+            class
+                .attributes
+                .retain(|(name, _)| attributes.contains(name));
+            class.attributes.sort_unstable();
+            class
+        };
+        let classes = classes.into_iter().map(of_policies).collect();
+        Self {
+            policies: Some(UpdatePolicies::Campaign),
+            attributes,
+            accepted: AcceptedClasses::OfCampaign(classes, at),
+        }
+    }
+
+    /// What the compatibility of an update of this device, which is of this class, is based on.
+    pub fn basis(&self, device: DeviceKey, class: ClassKey) -> Option<CompatibilityBasis> {
+        let accepted = match &self.accepted {
+            AcceptedClasses::OfDevices(devices) => devices.get(&device).cloned(),
+            AcceptedClasses::OfCampaign(classes, at) => {
+                classes.contains(&class).then_some((class, *at))
+            }
+        };
         Some(CompatibilityBasis {
             policies: self.policies.clone()?,
-            accepted: self.accepted.get(&device).cloned(),
+            attributes: self.attributes.clone(),
+            accepted,
+            rejected: None,
         })
     }
 }
@@ -341,6 +411,8 @@ pub struct CheckedUpdates {
     pub tenant: TenantId,
     /// Their campaign.
     pub campaign: Option<CampaignId>,
+    /// The attributes that are part of the classes, because the policies request them; ordered.
+    pub attributes: Vec<String>,
     /// One for each update.
     pub checks: Vec<UpdateCheck>,
     /// The calls, for the journal of the campaign.
@@ -355,7 +427,7 @@ pub struct UpdateCheck {
     /// Its device.
     pub device: DeviceKey,
     /// The class that was checked.
-    pub class: UpdateClass,
+    pub class: ClassKey,
     /// The decision.
     pub outcome: CheckOutcome,
 }

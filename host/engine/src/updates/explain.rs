@@ -1,7 +1,7 @@
 use tidegate_core::{
     Named as _,
     device::Device,
-    update::{Update, UpdateStatus},
+    update::{INCOMPATIBLE, Update, UpdateStatus},
 };
 
 use super::explain_last_report;
@@ -17,40 +17,53 @@ const NEWEST: PageRequest = PageRequest {
     offset: 0,
 };
 
-/// Explains, in sentences, the open update that a device is shown, what it waits for, and which others wait behind it.
-/// For an update of a campaign the campaign's explanation covers the window, and that it waits behind another,
-/// and the device's last report.
+/// Explains, in sentences, the open update that a device is shown, what it waits for, and which others wait behind it or
+/// for a check of the device; and the newest update, if it ended because the device was not compatible. For an update of
+/// a campaign the campaign's explanation covers the window, and that it waits behind another, and the device's last
+/// report.
 pub async fn explain_open_updates(
     ctx: &Ctx,
     store: &dyn Store,
     device: &Device,
 ) -> Result<Vec<String>> {
-    let Some(id) = device.open_update else {
-        return Ok(Vec::new());
+    let mut reasons = match device.open_update {
+        // It may have been deleted meanwhile.
+        Some(id) => match super::get(ctx, store, id).await {
+            Err(Error::NotFound { .. }) => return Ok(Vec::new()),
+            row => explain_shown(ctx, store, &row?).await?,
+        },
+        None => Vec::new(),
     };
-    // It may have been deleted meanwhile.
-    let row = match super::get(ctx, store, id).await {
-        Err(Error::NotFound { .. }) => return Ok(Vec::new()),
-        row => row?,
-    };
-    let mut reasons: Vec<String> = explain_shown_update(ctx, &row).into_iter().collect();
-    // The explanation of a campaign covers its updates.
-    if row.update.campaign.is_none() {
-        reasons.extend(explain_compatibility(&row.update));
-        reasons.extend(row.update.state.fetch_failure_reason(ctx.now));
-        reasons.extend(explain_last_report(store, &row).await?);
-    }
     let of_device = UpdateFilter {
         campaign: None,
         device: Some(device.key),
     };
     let updates = store.list_updates(ctx.tenant, &of_device, NEWEST).await?;
+    let newest = updates.items.first().map(|row| row.update.id);
     let others = updates.items.iter().map(|row| &row.update);
-    let waiting = others.filter(|update| update.campaign.is_none());
-    reasons.extend(waiting.filter_map(|update| {
-        let waits = waits_behind(update, device)?;
-        Some(format!("update {} {waits}", update.id))
-    }));
+    for update in others.filter(|update| update.campaign.is_none()) {
+        let id = update.id;
+        let waits = waits_behind(update, device);
+        reasons.extend(waits.map(|waits| format!("update {id} {waits}")));
+        let error = update.state.error.as_ref();
+        let is_skipped = error.is_some_and(|error| error.code == INCOMPATIBLE);
+        if update.state.status == UpdateStatus::Scheduled || (is_skipped && newest == Some(id)) {
+            let checks = explain_compatibility(update);
+            reasons.extend(checks.iter().map(|check| format!("update {id}: {check}")));
+        }
+    }
+    Ok(reasons)
+}
+
+/// Explains the update that a device is shown.
+async fn explain_shown(ctx: &Ctx, store: &dyn Store, row: &UpdateRow) -> Result<Vec<String>> {
+    let mut reasons: Vec<String> = explain_shown_update(ctx, row).into_iter().collect();
+    // The explanation of a campaign covers its updates.
+    if row.update.campaign.is_none() {
+        reasons.extend(explain_compatibility(&row.update));
+        reasons.extend(row.update.state.fetch_failure_reason(ctx.now));
+        reasons.extend(explain_last_report(store, row).await?);
+    }
     Ok(reasons)
 }
 

@@ -1,15 +1,10 @@
-use tidegate_core::{
-    campaign::PluginUse,
-    id::TenantId,
-    time::Timestamp,
-    update::{UpdateClass, UpdatePolicies},
-};
+use tidegate_core::{campaign::PluginUse, id::TenantId, time::Timestamp, update::UpdatePolicies};
 
 use super::UpdateRequest;
 use crate::{
     PluginCalls, Result,
     compatibility::{CheckedDevices, DEFAULT_POLICIES, Policies, chosen},
-    ports::{OfferCompatibility, Store},
+    ports::{AcceptedClasses, OfferCompatibility, Store},
 };
 
 /// The policies that a request names, or else the default policies; none if the request is forced.
@@ -37,6 +32,9 @@ pub(super) fn compatibility_of(
     checked: &CheckedDevices,
     now: Timestamp,
 ) -> OfferCompatibility {
+    if request.force {
+        return OfferCompatibility::forced();
+    }
     let is_default = request.policies.is_none();
     let decides = !policies.uses.is_empty();
     let accepted = checked.values().filter(|(_, reason)| reason.is_none());
@@ -48,8 +46,11 @@ pub(super) fn compatibility_of(
                 chosen(&policies.uses)
             }
         }),
-        accepted: accepted
-            .map(|(device, _)| (device.key, (UpdateClass::from(&device.class), now)))
-            .collect(),
+        attributes: policies.attributes.clone(),
+        accepted: AcceptedClasses::OfDevices(
+            accepted
+                .map(|(device, _)| (device.key, (device.class.clone(), now)))
+                .collect(),
+        ),
     }
 }

@@ -1,7 +1,7 @@
 use tidegate_core::{
     Named as _,
     id::UpdateId,
-    update::{Update, UpdatePolicies, UpdateStatus},
+    update::{CompatibilityBasis, Purpose, Update, UpdatePolicies, UpdateStatus},
 };
 
 use super::{create::create_one, request::INVALID};
@@ -68,26 +68,32 @@ pub async fn retry(
     Ok(new_update)
 }
 
-/// That of the retried update. The policies of its campaign are chosen, because the retry is a single update.
+/// That of the retried update. The policies of its campaign are chosen, because the retry is a single update. An update of
+/// a campaign's wave that has none was created before updates recorded it: its device is checked.
 async fn compatibility(
     ctx: &Ctx,
     store: &dyn Store,
     update: &Update,
 ) -> Result<OfferCompatibility> {
-    let Some(basis) = update.compatibility.clone() else {
-        return Ok(OfferCompatibility::default());
+    let basis = match (&update.compatibility, update.campaign) {
+        (Some(basis), _) => basis.clone(),
+        (None, Some((_, Purpose::Forward { .. }))) => {
+            CompatibilityBasis::unchecked(UpdatePolicies::Campaign)
+        }
+        (None, _) => return Ok(OfferCompatibility::default()),
     };
     let campaign = match (&basis.policies, update.campaign) {
         (UpdatePolicies::Campaign, Some((id, _))) => store.campaign(ctx.tenant, id).await?,
-        _ => None,
+        _ => return Ok(OfferCompatibility::of_device(update.device, basis)),
     };
-    let policies = match campaign {
-        Some(campaign) => chosen(&compatibility_policies(&campaign)),
-        None => basis.policies,
+    let uses = campaign.as_ref().map(compatibility_policies);
+    let uses = uses.unwrap_or_default();
+    if uses.is_empty() {
+        return Ok(OfferCompatibility::default());
+    }
+    let basis = CompatibilityBasis {
+        policies: chosen(&uses),
+        ..basis
     };
-    let accepted = basis.accepted.map(|accepted| (update.device, accepted));
-    Ok(OfferCompatibility {
-        policies: Some(policies),
-        accepted: accepted.into_iter().collect(),
-    })
+    Ok(OfferCompatibility::of_device(update.device, basis))
 }

@@ -5,8 +5,7 @@ use tidegate_core::{
     device::Device,
     firmware::Firmware,
     id::FirmwareId,
-    time::Timestamp,
-    update::{SuccessCriteria, UpdateClass, UpdateOptions, UpdatePolicies, UpdateStatus},
+    update::{CompatibilityBasis, SuccessCriteria, UpdateOptions, UpdatePolicies, UpdateStatus},
     version::is_same,
 };
 
@@ -72,13 +71,29 @@ pub async fn roll_back(
     if let Some((_, Some(reason))) = checked.get(device_id) {
         return Err(OfferRefusal::Incompatible(reason.clone()).into_error(device_id));
     }
+    let compatibility = match (force, target.basis) {
+        (true, _) => OfferCompatibility::forced(),
+        (false, Some(basis)) => OfferCompatibility::of_device(device.key, basis),
+        // It has just been checked.
+        (false, None) if policies.has(HARDWARE) => OfferCompatibility::of_device(
+            device.key,
+            CompatibilityBasis {
+                accepted: checked
+                    .get(device_id)
+                    .map(|(device, _)| (device.class.clone(), ctx.now)),
+                attributes: policies.attributes,
+                ..CompatibilityBasis::unchecked(UpdatePolicies::Hardware)
+            },
+        ),
+        (false, None) => OfferCompatibility::default(),
+    };
     let offer = Offer {
         firmware: target.firmware,
         to_version: firmware.details.version,
         weight: ROLLBACK_WEIGHT,
         success_criteria: SuccessCriteria::Reported,
         options: UpdateOptions::forced(ROLLBACK_TIMEOUT),
-        compatibility: compatibility(&device, &target, force),
+        compatibility,
         now: ctx.now,
     };
     // If the device has since reported another installation, it no longer runs what its last completed update
@@ -123,7 +138,7 @@ struct RollbackTarget {
     /// Whether an update to it has completed on the device, so that no policy needs to check it.
     has_run: bool,
     /// As what the device was checked for it, and when, as far as is known.
-    accepted: Option<(UpdateClass, Timestamp)>,
+    basis: Option<CompatibilityBasis>,
 }
 
 impl RollbackTarget {
@@ -132,23 +147,12 @@ impl RollbackTarget {
         let installed = updates.iter().map(|row| &row.update).find(|update| {
             update.firmware == firmware && update.state.status == UpdateStatus::Completed
         });
-        let basis = installed.and_then(|update| update.compatibility.clone());
+        let basis = installed.and_then(|update| update.compatibility.as_ref());
         Self {
             firmware,
             has_run: true,
-            accepted: basis.and_then(|basis| basis.accepted),
+            basis: basis.and_then(CompatibilityBasis::for_rollback),
         }
-    }
-}
-
-/// What the compatibility of a firmware that ran on the device is based on. Other firmware has just been checked.
-fn compatibility(device: &Device, target: &RollbackTarget, force: bool) -> OfferCompatibility {
-    match &target.accepted {
-        Some(accepted) if !force => OfferCompatibility {
-            policies: Some(UpdatePolicies::Hardware),
-            accepted: [(device.key, accepted.clone())].into(),
-        },
-        _ => OfferCompatibility::default(),
     }
 }
 
@@ -165,9 +169,10 @@ async fn previous_firmware(
     };
     if let Some(firmware) = last.update.from_firmware {
         let target = RollbackTarget::that_ran(firmware, updates);
-        let of_last = last.update.compatibility.clone();
+        let of_last = last.update.compatibility.as_ref();
+        let of_last = of_last.and_then(CompatibilityBasis::for_rollback);
         return Ok(RollbackTarget {
-            accepted: target.accepted.or(of_last.and_then(|basis| basis.accepted)),
+            basis: target.basis.or(of_last),
             ..target
         });
     }
@@ -231,7 +236,7 @@ async fn find_firmware(
     Ok(found.map(|firmware| RollbackTarget {
         firmware,
         has_run: false,
-        accepted: None,
+        basis: None,
     }))
 }
 

@@ -112,6 +112,16 @@ impl EngineFixture {
     }
 
     pub(crate) async fn add_plugin(&self, name: &str, kind: PluginKind) {
+        self.add_plugin_with_attributes(name, kind, &[]).await;
+    }
+
+    /// A plugin that requests these attributes of devices. It replaces one of the same name without attributes.
+    pub(crate) async fn add_plugin_with_attributes(
+        &self,
+        name: &str,
+        kind: PluginKind,
+        attributes: &[&str],
+    ) {
         let description = Description {
             name: name.to_owned(),
             version: "1.0.0".to_owned(),
@@ -119,17 +129,17 @@ impl EngineFixture {
             config_schema: "{}".to_owned(),
             state_schema: 1,
             metrics: Vec::new(),
-            attributes: Vec::new(),
+            attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
         };
         let revision = NewRevision {
-            digest: Digest::of(name.as_bytes()),
+            digest: Digest::of(format!("{name}{}", attributes.concat()).as_bytes()),
             kind,
             contract: "1.0.0".to_owned(),
             description,
             size: 1,
             origin: Origin::Upload,
             created_by: "tests".to_owned(),
-            created_at: Timestamp(0),
+            created_at: Timestamp(attributes.len() as i64),
         };
         self.engine
             .store()

@@ -12,8 +12,8 @@ use tidegate_core::{
 use tidegate_engine::{
     Role,
     ports::{
-        Clock as _, EntryKind, NewJournalEntry, Offer, OfferCompatibility, PluginFailureState,
-        RunRef, TickOutcome,
+        Clock as _, EntryKind, Fence, NewJournalEntry, Offer, OfferCompatibility,
+        PluginFailureState, RunRef, TickOutcome,
     },
 };
 
@@ -83,6 +83,44 @@ async fn creating_a_campaign_reads_its_firmware_once_and_no_waves() {
     );
     assert_eq!(count(&statements, "FROM campaigns c"), 1, "{statements:#?}");
     assert_eq!(count(&statements, "FROM waves"), 0, "{statements:#?}");
+}
+
+#[tokio::test]
+async fn a_tick_reads_the_accepted_classes_once_for_all_devices_that_it_releases() {
+    let server = TestServer::new().await;
+    server.fleet(4).await;
+    let component: &[u8] = b"plugin fits compatibility";
+    server
+        .upload("/api/v1/plugins", &[("component", None, component)])
+        .await
+        .expect(201);
+    let policies = json!({
+        "policies": [{"plugin": "fits"}], "strategy": {"plugin": "canary", "config": {"canaries": 3}},
+    });
+    let path = server.campaign(policies).await;
+    server
+        .post(&format!("{path}/start"), &json!({}))
+        .await
+        .expect(200);
+    let run = RunRef {
+        tenant: server.tenant.id,
+        campaign: CampaignId(last_number(&path)),
+    };
+    let engine = &server.state.engine;
+    let tick = async || {
+        let tick = tidegate_engine::campaigns::tick(engine, run);
+        record_statements(tick).await.1
+    };
+    let classes = "FROM campaign_classes";
+    let statements = tick().await;
+    assert_eq!(count(&statements, classes), 0, "{statements:#?}");
+    release_all(&server, run, Vec::new()).await;
+    let statements = tick().await;
+    assert_eq!(count(&statements, classes), 1, "{statements:#?}");
+    let offered = format!("{path}/updates");
+    assert_eq!(server.get(&offered).await.expect(200)["total"], 4);
+    let statements = tick().await;
+    assert_eq!(count(&statements, classes), 0, "{statements:#?}");
 }
 
 #[tokio::test]
@@ -278,17 +316,6 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
         tenant: server.tenant.id,
         campaign: CampaignId(campaign),
     };
-    let until = now.plus(Duration::from_mins(1));
-    let lease = store
-        .lease(run, "test", now, until)
-        .await
-        .expect("a database");
-    let fence = lease.expect("a free campaign");
-    let read = store
-        .run(run)
-        .await
-        .expect("a database")
-        .expect("a campaign");
     let entry = NewJournalEntry {
         kind: EntryKind::Host,
         at: now,
@@ -303,12 +330,8 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
         explain: Vec::new(),
         applied: true,
     };
-    let outcome = TickOutcome {
-        levels: Some(read.waves.iter().map(|wave| wave.report.size).collect()),
-        journal: (0..rows).map(|_| entry.clone()).collect(),
-        ..TickOutcome::unchanged(read.campaign.generation, now, PluginFailureState::default())
-    };
-    assert!(store.apply(run, fence, outcome).await.expect("a database"));
+    let journal = (0..rows).map(|_| entry.clone()).collect();
+    let (fence, waves) = release_all(server, run, journal).await;
     let offer = Offer {
         firmware: FirmwareId(firmware),
         to_version: "9.0.0".to_owned(),
@@ -318,10 +341,31 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
         compatibility: OfferCompatibility::default(),
         now,
     };
-    for wave in (0..).take(read.waves.len()) {
+    for wave in (0..).take(waves) {
         let offered = store.offer_updates(run, fence, wave, 1000, &offer).await;
         assert_eq!(offered.expect("a database").remaining, 0);
     }
+}
+
+/// Releases all waves of a campaign, with these entries in its journal; returns the fence and the number of waves. The
+/// lease is expired.
+async fn release_all(
+    server: &TestServer,
+    run: RunRef,
+    journal: Vec<NewJournalEntry>,
+) -> (Fence, usize) {
+    let (store, now) = (server.state.engine.store(), server.clock.now());
+    let lease = store.lease(run, "test", now, now).await;
+    let fence = lease.expect("a database").expect("a free campaign");
+    let read = store.run(run).await.expect("a database");
+    let read = read.expect("a campaign");
+    let outcome = TickOutcome {
+        levels: Some(read.waves.iter().map(|wave| wave.report.size).collect()),
+        journal,
+        ..TickOutcome::unchanged(read.campaign.generation, now, PluginFailureState::default())
+    };
+    assert!(store.apply(run, fence, outcome).await.expect("a database"));
+    (fence, read.waves.len())
 }
 
 /// The first device.

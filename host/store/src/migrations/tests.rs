@@ -2,10 +2,13 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::{Context as _, ensure};
 use sqlx::{Executor as _, any::AnyPoolOptions};
-use tidegate_core::id::Digest;
+use tidegate_core::{
+    id::Digest,
+    update::{CompatibilityBasis, UpdatePolicies},
+};
 
 use super::*;
-use crate::{rows::RowExt as _, test_database, testing::on_both};
+use crate::{rows::RowExt as _, test_database, testing::on_both, updates::compatibility};
 
 on_both! {
     async fn a_database_that_is_up_to_date_stays_as_it_is(store) {
@@ -14,7 +17,7 @@ on_both! {
     }
 
     async fn a_database_of_a_newer_server_is_left_alone(store) {
-        let last = MIGRATIONS.len();
+        let (last, ..) = MIGRATIONS.last().context("a migration")?;
         let newer = format!("UPDATE _sqlx_migrations SET version = 999 WHERE version = {last}");
         sqlx::query(AssertSqlSafe(newer)).execute(store.database.writers()).await?;
         let refused = run(store.database.dialect(), store.database.writers()).await;
@@ -155,6 +158,62 @@ async fn upgrade(url: &str) -> anyhow::Result<()> {
         "only {} tables were filled",
         filled.len()
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn open_updates_of_waves_are_checked_once_after_the_upgrade_on_sqlite() -> anyhow::Result<()>
+{
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("tidegate.db");
+    record_unchecked(&format!("sqlite://{}?mode=rwc", file.display())).await
+}
+
+#[tokio::test]
+async fn open_updates_of_waves_are_checked_once_after_the_upgrade_on_postgres() -> anyhow::Result<()>
+{
+    let url = test_database::create()
+        .await
+        .map_err(anyhow::Error::from_boxed)?;
+    match url {
+        Some(url) => record_unchecked(&url).await,
+        None => Ok(()),
+    }
+}
+
+/// Fills all tables before the migration `unchecked_updates`, with an update that has no record of its compatibility.
+async fn record_unchecked(url: &str) -> anyhow::Result<()> {
+    sqlx::any::install_default_drivers();
+    let dialect = Dialect::from_url(url)?;
+    let pool = AnyPoolOptions::new()
+        .max_connections(1)
+        .connect(url)
+        .await?;
+    let upgrade = MIGRATIONS
+        .iter()
+        .position(|(_, name, _)| *name == "unchecked_updates")
+        .context("the migration")?;
+    migrator(dialect, &MIGRATIONS[..upgrade]).run(&pool).await?;
+    for (table, columns) in schema(dialect, &pool).await? {
+        fill(&pool, &table, &columns).await?;
+    }
+    let unrecorded = "UPDATE updates SET compatibility = NULL, completed_at = NULL";
+    sqlx::query(unrecorded).execute(&pool).await?;
+    let forward = "UPDATE updates SET purpose = 'forward' WHERE id = 1";
+    sqlx::query(forward).execute(&pool).await?;
+    migrator(dialect, &MIGRATIONS[..=upgrade])
+        .run(&pool)
+        .await?;
+    let mut bases = Vec::new();
+    for row in pool
+        .fetch_all("SELECT compatibility FROM updates ORDER BY id")
+        .await?
+    {
+        bases.push(compatibility::from_row(&row)?);
+    }
+    let unchecked = CompatibilityBasis::unchecked(UpdatePolicies::Campaign);
+    // The other one may have been forced.
+    assert_eq!(bases, [Some(unchecked), None]);
     Ok(())
 }
 

@@ -7,8 +7,9 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
+    plugin::ClassKey,
     time::Timestamp,
-    update::{CompatibilityBasis, UpdateClass, UpdateEvent, UpdateStatus},
+    update::{CompatibilityBasis, UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::ports::{
     AffectedDevice, CheckOutcome, CheckedUpdates, StoreError, UpdateCheck, UpdateToCheck,
@@ -22,8 +23,9 @@ use crate::{
     rows::{RowError, RowExt as _, row_error, to_json},
     tenant_counters::TenantCounters,
     updates::{
+        class_attributes::{ClassAttributes, attribute_names},
         compatibility,
-        unit_of_work::{DeviceRow, UpdateUnitOfWork, notify_affected_devices},
+        unit_of_work::{UpdateUnitOfWork, notify_affected_devices},
     },
 };
 
@@ -52,22 +54,56 @@ pub(crate) async fn updates_to_check(
     .await
     .map_err(failed(READ))?;
     let found: Result<Vec<_>, _> = rows.iter().map(from_row).collect();
-    let found = found.map_err(row_error(READ))?;
-    let changed = found.into_iter().flatten();
-    Ok(changed
+    let mut found: Vec<_> = found
+        .map_err(row_error(READ))?
+        .into_iter()
+        .flatten()
+        .collect();
+    add_attributes(&mut tx, &mut found).await?;
+    Ok(found
+        .into_iter()
         .filter(|(update, class)| !update.basis.covers(class))
         .map(|(update, _)| update)
         .collect())
 }
 
-fn from_row(row: &AnyRow) -> Result<Option<(UpdateToCheck, UpdateClass)>, RowError> {
+/// Adds the attributes to the classes of the devices: one statement for each tenant whose policies request any.
+async fn add_attributes(
+    tx: &mut Tx,
+    found: &mut [(UpdateToCheck, ClassKey)],
+) -> Result<(), StoreError> {
+    let requested = |(update, _): &&(UpdateToCheck, _)| !update.basis.attributes.is_empty();
+    let requested = found.iter().filter(requested);
+    let tenants: BTreeSet<TenantId> = requested.map(|(update, _)| update.tenant).collect();
+    for tenant in tenants {
+        let of_tenant = || {
+            let updates = found.iter().map(|(update, _)| update);
+            updates.filter(|update| update.tenant == tenant)
+        };
+        let mut attributes = ClassAttributes::default();
+        let devices = of_tenant().map(|update| update.device);
+        let names = attribute_names(of_tenant().map(|update| &update.basis));
+        attributes.read(tx, tenant, devices, names).await?;
+        let of_tenant = found
+            .iter_mut()
+            .filter(|(update, _)| update.tenant == tenant);
+        for (update, class) in of_tenant {
+            class.attributes = attributes.of(update.device, &update.basis.attributes);
+        }
+    }
+    Ok(())
+}
+
+/// An update with the class of its device, without attributes.
+fn from_row(row: &AnyRow) -> Result<Option<(UpdateToCheck, ClassKey)>, RowError> {
     let Some(basis) = compatibility::from_row(row)? else {
         return Ok(None);
     };
-    let class = UpdateClass {
+    let class = ClassKey {
         hardware_model: row.take("hw_model")?,
         hardware_revision: row.take("hw_revision")?,
         version: row.take("sw_version")?,
+        attributes: Vec::new(),
     };
     let update = UpdateToCheck {
         tenant: TenantId(row.take("tenant_id")?),
@@ -101,14 +137,17 @@ pub(crate) async fn record_checks(
     let devices: BTreeSet<DeviceKey> = checked.checks.iter().map(|check| check.device).collect();
     let updates: BTreeSet<UpdateId> = checked.checks.iter().map(|check| check.update).collect();
     let mut work = UpdateUnitOfWork::open(&mut tx, tenant, &devices, &updates, now).await?;
-    let (mut affected, mut accepted) = (Vec::new(), BTreeMap::new());
+    let attributes = checked.attributes.iter().map(String::as_str);
+    work.read_class_attributes(&mut tx, attributes).await?;
+    let (mut affected, mut bases) = (Vec::new(), BTreeMap::new());
     for check in &checked.checks {
-        if let Some(basis) = apply(&mut work, check, now, &mut tenant_counters) {
-            accepted.insert(check.update, basis);
+        let attributes = &checked.attributes;
+        if let Some(basis) = apply(&mut work, check, attributes, now, &mut tenant_counters) {
+            bases.insert(check.update, basis);
         }
         affected.extend(work.affected(check.device, checked.campaign));
     }
-    write_accepted(&mut tx, tenant, &accepted).await?;
+    write_bases(&mut tx, tenant, &bases).await?;
     notify_affected_devices(&mut tx, &affected).await?;
     work.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
@@ -116,31 +155,35 @@ pub(crate) async fn record_checks(
     Ok(affected)
 }
 
-/// Applies a check to its update. Returns the new basis if the device was accepted.
+/// Applies a check to its update, by policies that request these attributes. Returns the new basis, unless the check
+/// failed.
 fn apply(
     work: &mut UpdateUnitOfWork,
     check: &UpdateCheck,
+    attributes: &[String],
     now: Timestamp,
     tenant_counters: &mut TenantCounters,
 ) -> Option<CompatibilityBasis> {
-    let is_same_class =
-        work.device(check.device).map(DeviceRow::class).as_ref() == Some(&check.class);
+    let is_same_class = work.class(check.device, attributes).as_ref() == Some(&check.class);
     let update = &work.loaded(check.update)?.update;
     if update.state.status != UpdateStatus::Scheduled || !is_same_class {
         return None;
     }
+    let before = update.compatibility.clone()?;
     match &check.outcome {
-        CheckOutcome::Accepted => {
-            let policies = update.compatibility.as_ref()?.policies.clone();
-            Some(CompatibilityBasis {
-                policies,
-                accepted: Some((check.class.clone(), now)),
-            })
-        }
+        CheckOutcome::Accepted => Some(CompatibilityBasis {
+            attributes: attributes.to_vec(),
+            accepted: Some((check.class.clone(), now)),
+            ..before
+        }),
         CheckOutcome::Rejected(reason) => {
             let event = UpdateEvent::Incompatible(reason.clone());
+            // Cannot fail: a scheduled update can end.
             let _ = work.apply_event(check.update, &event, now, tenant_counters);
-            None
+            Some(CompatibilityBasis {
+                rejected: Some(check.class.clone()),
+                ..before
+            })
         }
         CheckOutcome::Failed => {
             let loaded = work.loaded_mut(check.update)?;
@@ -151,27 +194,27 @@ fn apply(
 }
 
 #[derive(Serialize)]
-struct AcceptedJson {
+struct BasisJson {
     id: i32,
     compatibility: Option<String>,
 }
 
-async fn write_accepted(
+async fn write_bases(
     tx: &mut Tx,
     tenant: TenantId,
-    accepted: &BTreeMap<UpdateId, CompatibilityBasis>,
+    bases: &BTreeMap<UpdateId, CompatibilityBasis>,
 ) -> Result<(), StoreError> {
-    if accepted.is_empty() {
+    if bases.is_empty() {
         return Ok(());
     }
-    let rows = accepted.iter().map(|(id, basis)| {
-        Ok(AcceptedJson {
+    let rows = bases.iter().map(|(id, basis)| {
+        Ok(BasisJson {
             id: id.0,
             compatibility: compatibility::to_text(Some(basis))?,
         })
     });
     let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
-    let ids: Vec<_> = accepted.keys().map(|id| id.0).collect();
+    let ids: Vec<_> = bases.keys().map(|id| id.0).collect();
     let columns = [("id", ColumnType::Int), ("compatibility", ColumnType::Text)];
     let from = tx.dialect().json_rows("n", "$2", &columns);
     let which = tx.dialect().joined_key_in_json("updates.id", "$3");

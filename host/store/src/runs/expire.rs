@@ -12,7 +12,7 @@ use tidegate_engine::ports::{AffectedDevice, StoreError};
 
 use super::{
     cancel::update_and_device,
-    retries::{apply_to_retry, is_covered, postpone_retry},
+    retries::{apply_to_retry, postpone_retry},
 };
 use crate::{
     database::{Database, Tx},
@@ -99,7 +99,7 @@ fn expire_one(
         }
         RetryAction::Cancel => UpdateEvent::CancelRequested,
         // Policies are asked first; until then it stays due.
-        RetryAction::Offer if !is_covered(work, update.id) => return false,
+        RetryAction::Offer if !work.is_covered(update.id) => return false,
         RetryAction::Offer => UpdateEvent::DeadlinePassed,
     };
     apply_to_retry(work, update.id, &event, now, tenant_counters)

@@ -4,8 +4,7 @@ use sqlx::AssertSqlSafe;
 use tidegate_core::{
     Named as _,
     id::{DeviceKey, FirmwareId},
-    time::Timestamp,
-    update::{CompatibilityBasis, Update, UpdateClass, UpdatePolicies, UpdateStatus},
+    update::{CompatibilityBasis, Update, UpdateStatus},
 };
 use tidegate_engine::ports::{RunRef, StoreError};
 
@@ -18,8 +17,8 @@ use crate::{
 
 const READ: &str = "read the classes of installed firmware";
 
-/// The class that each device had when it installed a firmware to which it may return.
-pub(super) struct InstalledClasses(HashMap<(DeviceKey, FirmwareId), (UpdateClass, Timestamp)>);
+/// As what each device was accepted for a firmware that it installed and to which it may return.
+pub(super) struct InstalledClasses(HashMap<(DeviceKey, FirmwareId), CompatibilityBasis>);
 
 impl InstalledClasses {
     pub(super) async fn load(
@@ -56,7 +55,8 @@ impl InstalledClasses {
             };
             let (device, firmware, basis) = read().map_err(row_error(READ))?;
             // The newest installation counts.
-            classes.extend(basis.and_then(|basis| Some(((device, firmware), basis.accepted?))));
+            let basis = basis.as_ref().and_then(CompatibilityBasis::for_rollback);
+            classes.extend(basis.map(|basis| ((device, firmware), basis)));
         }
         Ok(Self(classes))
     }
@@ -69,11 +69,8 @@ impl InstalledClasses {
         firmware: FirmwareId,
         forward: Option<&Update>,
     ) -> Option<CompatibilityBasis> {
-        let of_forward = || forward?.compatibility.as_ref()?.accepted.as_ref();
-        let accepted = self.0.get(&(device, firmware)).or_else(of_forward);
-        Some(CompatibilityBasis {
-            policies: UpdatePolicies::Hardware,
-            accepted: Some(accepted?.clone()),
-        })
+        let of_forward = || forward?.compatibility.as_ref()?.for_rollback();
+        let installed = self.0.get(&(device, firmware)).cloned();
+        installed.or_else(of_forward)
     }
 }

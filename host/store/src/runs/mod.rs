@@ -1,6 +1,6 @@
 //! Campaigns: the part that the campaign loops run.
 
-mod accepted_classes;
+pub(crate) mod accepted_classes;
 pub(crate) mod apply;
 pub(crate) mod cancel;
 pub(crate) mod check;

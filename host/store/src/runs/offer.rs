@@ -9,7 +9,6 @@ use tidegate_core::{
 use tidegate_engine::ports::{Fence, Offer, OfferedBatch, RunRef, StoreError};
 
 use super::{
-    accepted_classes::AcceptedClasses,
     commit::commit,
     lease::lock_if_fenced,
     skipped::{self, SkipRules, SkippedDevice},
@@ -55,7 +54,8 @@ pub(crate) async fn offer_updates(
         UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &BTreeSet::new(), offer.now).await?;
     let mut tenant_counters = TenantCounters::default();
     let rules = SkipRules::load(&mut tx, run, &devices).await?;
-    let classes = AcceptedClasses::load(&mut tx, run, &devices, offer).await?;
+    let attributes = offer.compatibility.attributes.iter().map(String::as_str);
+    work.read_class_attributes(&mut tx, attributes).await?;
     let (mut new, mut skipped_devices) = (Vec::with_capacity(members.len()), Vec::new());
     for key in &members {
         let Some(device) = work.device(*key) else {
@@ -65,7 +65,7 @@ pub(crate) async fn offer_updates(
             skipped_devices.push(SkippedDevice::new(*key, wave, reason));
             continue;
         }
-        let compatibility = classes.basis(*key, device, offer);
+        let compatibility = work.basis(*key, &offer.compatibility);
         new.push(new_update(run, wave, *key, device, offer, compatibility));
     }
     // Includes devices that were deleted.

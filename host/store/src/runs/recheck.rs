@@ -5,7 +5,6 @@ use tidegate_core::{campaign::CampaignStatus, id::DeviceKey};
 use tidegate_engine::ports::{AffectedDevice, Fence, Offer, RunRef, StoreError};
 
 use super::{
-    accepted_classes::AcceptedClasses,
     commit::commit,
     lease::lock_if_fenced,
     offer::new_update,
@@ -21,6 +20,15 @@ use crate::{
 
 const READ: &str = "read devices to recheck";
 
+/// Whether skipped devices are to be rechecked; usually none is.
+pub(crate) async fn has_skipped_devices_to_check(
+    database: &Database,
+    run: RunRef,
+) -> Result<bool, StoreError> {
+    let ready = to_recheck(&mut database.read_single().await?, run, 1).await?;
+    Ok(!ready.is_empty())
+}
+
 /// Rechecks up to `limit` skipped devices and creates updates for those whose reason no longer applies. Does nothing
 /// under a lost fence, or if the campaign is not in progress.
 pub(crate) async fn offer_skipped_updates(
@@ -30,11 +38,8 @@ pub(crate) async fn offer_skipped_updates(
     limit: u32,
     offer: &Offer,
 ) -> Result<Vec<AffectedDevice>, StoreError> {
-    // Usually there are none: check without the write lock.
-    if to_recheck(&mut database.read_single().await?, run, 1)
-        .await?
-        .is_empty()
-    {
+    // Check without the write lock.
+    if !has_skipped_devices_to_check(database, run).await? {
         return Ok(Vec::new());
     }
     let mut tx = database.write().await?;
@@ -47,7 +52,8 @@ pub(crate) async fn offer_skipped_updates(
     let mut work =
         UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &BTreeSet::new(), offer.now).await?;
     let rules = SkipRules::load(&mut tx, run, &devices).await?;
-    let classes = AcceptedClasses::load(&mut tx, run, &devices, offer).await?;
+    let attributes = offer.compatibility.attributes.iter().map(String::as_str);
+    work.read_class_attributes(&mut tx, attributes).await?;
     let (mut new, mut skipped_devices) = (Vec::new(), Vec::new());
     for (key, wave) in ready {
         let Some(device) = work.device(key) else {
@@ -57,7 +63,7 @@ pub(crate) async fn offer_skipped_updates(
             skipped_devices.push(SkippedDevice::new(key, wave, reason));
             continue;
         }
-        let compatibility = classes.basis(key, device, offer);
+        let compatibility = work.basis(key, &offer.compatibility);
         let update = new_update(run, wave, key, device, offer, compatibility);
         new.push((wave, update));
     }

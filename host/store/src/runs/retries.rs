@@ -8,7 +8,7 @@ use tidegate_core::{
     campaign::CampaignStatus,
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     time::Timestamp,
-    update::{CompatibilityBasis, Purpose, PurposeName, UpdateEvent, UpdateStatus},
+    update::{Purpose, PurposeName, UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::ports::{AffectedDevice, Fence, RunRef, StoreError};
 
@@ -19,7 +19,7 @@ use crate::{
     rows::row_error,
     sql::literal,
     tenant_counters::TenantCounters,
-    updates::unit_of_work::{DeviceRow, UpdateUnitOfWork},
+    updates::unit_of_work::UpdateUnitOfWork,
 };
 
 const OFFER: &str = "offer retries";
@@ -57,7 +57,7 @@ pub(crate) async fn offer_due_retries(
         } else {
             UpdateEvent::DeadlinePassed
         };
-        let is_covered = is_covered(&work, id);
+        let is_covered = work.is_covered(id);
         // It may have been postponed. Its device was locked after it was read.
         let Some(loaded) = work.loaded_mut(id) else {
             continue;
@@ -91,16 +91,6 @@ pub(super) fn apply_to_retry(
         let _ = work.apply_event(id, &UpdateEvent::AutoConfirmed, now, tenant_counters);
     }
     changed
-}
-
-/// Whether the device may be offered the update without another check of its compatibility.
-pub(super) fn is_covered(work: &UpdateUnitOfWork, id: UpdateId) -> bool {
-    let Some(update) = work.loaded(id).map(|loaded| &loaded.update) else {
-        return true;
-    };
-    let class = work.device(update.device).map(DeviceRow::class);
-    let covers = |basis: &CompatibilityBasis| class.is_some_and(|class| basis.covers(&class));
-    update.compatibility.as_ref().is_none_or(covers)
 }
 
 /// Postpones a retry by a quarter of the time that it has waited, between one and ten minutes: retries of a campaign

@@ -1,5 +1,8 @@
 use async_trait::async_trait;
-use tidegate_core::{plugin::RollbackScope, time::Timestamp};
+use tidegate_core::{
+    plugin::{ClassKey, RollbackScope},
+    time::Timestamp,
+};
 use tidegate_engine::ports::{
     AffectedDevice, CheckedUpdates, Fence, Offer, OfferedBatch, RollbackBatch, Run, RunRef, Runs,
     StoreError, TickOutcome, UpdateToCheck,
@@ -7,7 +10,8 @@ use tidegate_engine::ports::{
 
 use super::SqlStore;
 use crate::runs::{
-    apply, cancel, check, due, expire, lease, offer, recheck, retries, rollback, run,
+    accepted_classes, apply, cancel, check, due, expire, lease, offer, recheck, retries, rollback,
+    run,
 };
 
 #[async_trait]
@@ -58,6 +62,10 @@ impl Runs for SqlStore {
         apply::apply(&self.database, run, fence, applied).await
     }
 
+    async fn accepted_classes(&self, run: RunRef) -> Result<Vec<ClassKey>, StoreError> {
+        accepted_classes::accepted_classes(&self.database, run).await
+    }
+
     async fn offer_updates(
         &self,
         run: RunRef,
@@ -67,6 +75,10 @@ impl Runs for SqlStore {
         offer: &Offer,
     ) -> Result<OfferedBatch, StoreError> {
         offer::offer_updates(&self.database, run, fence, wave, limit, offer).await
+    }
+
+    async fn has_skipped_devices_to_check(&self, run: RunRef) -> Result<bool, StoreError> {
+        recheck::has_skipped_devices_to_check(&self.database, run).await
     }
 
     async fn offer_skipped_updates(

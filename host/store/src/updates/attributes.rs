@@ -4,7 +4,7 @@ use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
     device::{AttributeMode, AttributeNames, MAX_ATTRIBUTES},
-    id::{CampaignId, DeviceKey, TenantId},
+    id::{DeviceKey, TenantId},
     mode::has_drifted,
     update::{Update, UpdateEvent},
     version::is_same,
@@ -15,7 +15,7 @@ use tidegate_engine::ports::{
 
 use super::{
     effects::{Effects, RecordOutcome},
-    unit_of_work::{DeviceRow, UpdateUnitOfWork},
+    unit_of_work::UpdateUnitOfWork,
 };
 use crate::{
     attribute_changes::{AttributeChangeLog, differences},
@@ -58,6 +58,7 @@ pub(super) fn apply_report(
         );
         device.attribute_change_seq = attributes.changes.add(report, reported.mode, last, changed);
     }
+    work.set_class_attributes(report.device, &merged_attributes);
     *current = merged_attributes;
     let read = |names: &[String]| AttributeNames::read(names, current).map(str::to_owned);
     let hw_model = read(&reported.names.hw_model);
@@ -82,7 +83,7 @@ pub(super) fn apply_report(
         }
         None => Effects::default(),
     };
-    let withdrawn = withdraw_offers(work, report, tenant_counters)?;
+    let withdrawn = work.withdraw_offers(report.device, report.at, tenant_counters);
     effects.updates.extend(withdrawn);
     // Many devices report before they restart: request attributes until the success criteria are met.
     let needs_version_report = work
@@ -92,37 +93,6 @@ pub(super) fn apply_report(
         device.wants_attributes = needs_version_report;
     }
     Ok(effects)
-}
-
-/// Withdraws the offers that were made to other hardware than the device reports now, until policies have checked it
-/// again. Returns the campaigns of the changed updates.
-fn withdraw_offers(
-    work: &mut UpdateUnitOfWork,
-    report: &DeviceReport,
-    tenant_counters: &mut TenantCounters,
-) -> Result<Vec<Option<CampaignId>>, RecordError> {
-    let Some(class) = work.device(report.device).map(DeviceRow::class) else {
-        return Ok(Vec::new());
-    };
-    let offers = work
-        .updates_of(report.device)
-        .map(|loaded| &loaded.update)
-        .filter(|update| {
-            let basis = update.compatibility.as_ref();
-            basis.is_some_and(|basis| basis.is_of_other_hardware(&class))
-        });
-    let offers: Vec<_> = offers
-        .filter(|update| update.state.status.is_open())
-        .map(|update| (update.id, update.campaign.map(|(campaign, _)| campaign)))
-        .collect();
-    let mut changed = Vec::new();
-    for (id, campaign) in offers {
-        let event = UpdateEvent::HardwareChanged;
-        if work.apply_event(id, &event, report.at, tenant_counters)? {
-            changed.push(campaign);
-        }
-    }
-    Ok(changed)
 }
 
 /// Sets or clears the drift. A version that an open update installs is no drift.

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use tidegate_core::{
+    plugin::ClassKey,
     time::Timestamp,
-    update::{ChosenPolicy, CompatibilityBasis, UpdateClass, UpdatePolicies},
+    update::{ChosenPolicy, CompatibilityBasis, UpdatePolicies},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -18,12 +19,17 @@ const COLUMN: &str = "compatibility";
 #[derive(Serialize, Deserialize)]
 struct CompatibilityJson {
     policies: PoliciesJson,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<String>,
     accepted: Option<AcceptedJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rejected: Option<ClassJson>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum PoliciesJson {
+    Forced,
     Campaign,
     Hardware,
     Latest,
@@ -41,49 +47,79 @@ struct ChosenJson {
 /// The class that the policies accepted.
 #[derive(Serialize, Deserialize)]
 struct AcceptedJson {
+    #[serde(flatten)]
+    class: ClassJson,
+    at: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ClassJson {
     model: Option<String>,
     revision: Option<String>,
     version: Option<String>,
-    at: i64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<(String, String)>,
 }
 
 pub(crate) fn to_text(basis: Option<&CompatibilityBasis>) -> Result<Option<String>, StoreError> {
     let json = basis.map(|basis| CompatibilityJson {
         policies: (&basis.policies).into(),
+        attributes: basis.attributes.clone(),
         accepted: basis.accepted.as_ref().map(|(class, at)| AcceptedJson {
-            model: class.hardware_model.clone(),
-            revision: class.hardware_revision.clone(),
-            version: class.version.clone(),
+            class: class.clone().into(),
             at: at.0,
         }),
+        rejected: basis.rejected.clone().map(ClassJson::from),
     });
     json.map(|json| to_json(&json)).transpose()
 }
 
 pub(crate) fn from_row(row: &AnyRow) -> Result<Option<CompatibilityBasis>, RowError> {
-    let Some(text) = row.take::<Option<&str>>(COLUMN)? else {
-        return Ok(None);
-    };
+    let text = row.take::<Option<&str>>(COLUMN)?;
+    text.map(from_text).transpose()
+}
+
+fn from_text(text: &str) -> Result<CompatibilityBasis, RowError> {
     let json: CompatibilityJson = serde_json::from_str(text).map_err(|error| RowError::Json {
         column: COLUMN,
         error,
     })?;
-    Ok(Some(CompatibilityBasis {
+    Ok(CompatibilityBasis {
         policies: json.policies.try_into()?,
-        accepted: json.accepted.map(|accepted| {
-            let class = UpdateClass {
-                hardware_model: accepted.model,
-                hardware_revision: accepted.revision,
-                version: accepted.version,
-            };
-            (class, Timestamp(accepted.at))
-        }),
-    }))
+        attributes: json.attributes,
+        accepted: json
+            .accepted
+            .map(|accepted| (accepted.class.into(), Timestamp(accepted.at))),
+        rejected: json.rejected.map(ClassKey::from),
+    })
+}
+
+impl From<ClassKey> for ClassJson {
+    fn from(class: ClassKey) -> Self {
+        Self {
+            model: class.hardware_model,
+            revision: class.hardware_revision,
+            version: class.version,
+            attributes: class.attributes,
+        }
+    }
+}
+
+impl From<ClassJson> for ClassKey {
+    fn from(json: ClassJson) -> Self {
+        Self {
+            hardware_model: json.model,
+            hardware_revision: json.revision,
+            version: json.version,
+            attributes: json.attributes,
+        }
+    }
 }
 
 impl From<&UpdatePolicies> for PoliciesJson {
     fn from(policies: &UpdatePolicies) -> Self {
         match policies {
+            UpdatePolicies::Forced => Self::Forced,
             UpdatePolicies::Campaign => Self::Campaign,
             UpdatePolicies::Hardware => Self::Hardware,
             UpdatePolicies::Latest => Self::Latest,
@@ -107,6 +143,7 @@ impl TryFrom<PoliciesJson> for UpdatePolicies {
 
     fn try_from(json: PoliciesJson) -> Result<Self, RowError> {
         Ok(match json {
+            PoliciesJson::Forced => Self::Forced,
             PoliciesJson::Campaign => Self::Campaign,
             PoliciesJson::Hardware => Self::Hardware,
             PoliciesJson::Latest => Self::Latest,

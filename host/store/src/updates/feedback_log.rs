@@ -224,7 +224,7 @@ pub(super) fn feedback<'a>(
         | UpdateEvent::ForceCancel
         | UpdateEvent::AutoConfirmed
         | UpdateEvent::VersionReported { .. }
-        | UpdateEvent::HardwareChanged
+        | UpdateEvent::ClassChanged
         | UpdateEvent::Incompatible(_)
         | UpdateEvent::DeadlinePassed
         | UpdateEvent::DeviceGone => None,

@@ -2,6 +2,7 @@
 
 mod attributes;
 pub(crate) mod auto_confirm;
+pub(crate) mod class_attributes;
 pub(crate) mod compatibility;
 mod deadlines;
 mod effects;

@@ -51,9 +51,10 @@ pub(crate) async fn create(
     let new = keys
         .iter()
         .filter(|key| !obstacles.contains_key(key))
-        .map(|key| new_update(*key, offer));
+        .map(|key| new_update(&work, *key, offer));
+    let new: Vec<_> = new.collect();
     let created = work
-        .create_updates(&mut tx, new.collect(), &mut tenant_counters)
+        .create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
     let affected = affected(&mut tx, &work, &created).await?;
     let by = by.filter(|_| !created.is_empty());
@@ -102,7 +103,7 @@ pub(crate) async fn roll_back_device(
         .device(key)
         .and_then(|device| device.installed_firmware);
     let cancelled = cancel_open(&mut work, key, offer.now, &mut tenant_counters);
-    let new = vec![new_update(key, offer)];
+    let new = vec![new_update(&work, key, offer)];
     let created = work
         .create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
@@ -227,7 +228,7 @@ fn obstacle(
     (has_it && !overrides.ignore_installed).then_some(OfferResult::AlreadyInstalled)
 }
 
-fn new_update(device: DeviceKey, offer: &Offer) -> NewUpdate {
+fn new_update(work: &UpdateUnitOfWork, device: DeviceKey, offer: &Offer) -> NewUpdate {
     NewUpdate {
         device,
         firmware: offer.firmware,
@@ -237,7 +238,7 @@ fn new_update(device: DeviceKey, offer: &Offer) -> NewUpdate {
         state: UpdateState::offered(offer.success_criteria, offer.options.clone(), offer.now),
         created_at: offer.now,
         attempt: Attempt::default(),
-        compatibility: offer.compatibility.basis(device),
+        compatibility: work.basis(device, &offer.compatibility),
     }
 }
 

@@ -9,17 +9,16 @@ use tidegate_core::{
         Decision, DecisionOutcome, HealthVerdict, PluginKind, PolicyVerdict, RollbackRequest,
         RollbackScope,
     },
-    update::UpdatePolicies,
     wave::ceiling_reached,
 };
 
 use super::{BATCH_SIZE, MAX_BATCHES, Tick, observe};
 use crate::{
-    Error, Result,
+    Result,
     campaigns::{
         advance::advance_result, journal_entry::journal_entry, prepare::campaign_firmware,
     },
-    compatibility::compatibility_policies,
+    compatibility::{Policies, compatibility_policies},
     ports::{
         Advance, CallFailure, EntryKind, NewJournalEntry, Offer, OfferCompatibility,
         PluginFailureState, Run, TickOutcome,
@@ -39,6 +38,7 @@ impl Tick<'_> {
             None => self.ask_strategy(&run, &firmware).await?,
         };
         let is_in_progress = outcome.status.is_none();
+        let levels = outcome.levels.clone();
         let is_rolling_back = outcome.status == Some(CampaignStatus::RollingBack);
         if !self.apply(outcome).await? {
             return Ok(());
@@ -47,7 +47,7 @@ impl Tick<'_> {
             return self.requeue().await;
         }
         if is_in_progress {
-            self.offer_updates(&run, &firmware).await
+            self.offer_updates(&run, levels.as_deref(), &firmware).await
         } else {
             Ok(())
         }
@@ -273,20 +273,38 @@ impl Tick<'_> {
         }
     }
 
-    /// Creates updates for the released devices that have none yet, in order.
-    async fn offer_updates(&self, run: &Run, firmware: &Firmware) -> Result<()> {
-        let offer = self.offer(run, firmware);
+    /// Creates updates for the released devices that have none yet, in order. `levels`: those of the applied decision,
+    /// if it changed them.
+    async fn offer_updates(
+        &self,
+        run: &Run,
+        levels: Option<&[u64]>,
+        firmware: &Firmware,
+    ) -> Result<()> {
+        let level = |index: usize| levels.and_then(|levels| levels.get(index).copied());
+        let waves = (0_u32..).zip(run.waves.iter().enumerate());
+        let open: Vec<u32> = waves
+            .filter(|(_, (index, wave))| {
+                let released = level(*index).unwrap_or_default();
+                released.max(wave.report.released) > wave.admitted
+            })
+            .map(|(number, _)| number)
+            .collect();
+        let store = self.engine.store();
+        if open.is_empty() && !store.has_skipped_devices_to_check(self.run).await? {
+            return Ok(());
+        }
+        let offer = Offer {
+            compatibility: self.accepted_classes(run).await?,
+            ..self.offer(run, firmware)
+        };
         let (mut batches, mut offered_now) = (0, 0);
-        for wave in 0..run.waves.len() {
-            let wave =
-                u32::try_from(wave).map_err(|error| Error::internal("number waves", error))?;
+        for wave in open {
             loop {
                 if batches == MAX_BATCHES {
                     return self.requeue().await;
                 }
-                let offered = self
-                    .engine
-                    .store()
+                let offered = store
                     .offer_updates(self.run, self.fence, wave, BATCH_SIZE, &offer)
                     .await?;
                 self.invalidate(&offered.affected);
@@ -298,6 +316,22 @@ impl Tick<'_> {
             }
         }
         self.offer_skipped_updates(run, &offer, offered_now).await
+    }
+
+    /// What the compatibility of the campaign's updates is based on. Read once for all devices that a tick releases.
+    async fn accepted_classes(&self, run: &Run) -> Result<OfferCompatibility> {
+        let policies = compatibility_policies(&run.campaign);
+        let (false, Some(at)) = (policies.is_empty(), run.campaign.started_at) else {
+            return Ok(OfferCompatibility::default());
+        };
+        let (store, tenant) = (self.engine.store(), self.run.tenant);
+        let policies = Policies::load(store, tenant, policies).await?;
+        let classes = store.accepted_classes(self.run).await?;
+        Ok(OfferCompatibility::of_campaign(
+            policies.attributes,
+            classes,
+            at,
+        ))
     }
 
     /// Offers updates to skipped devices whose reason no longer applies, within the campaign's limit of devices in
@@ -330,15 +364,10 @@ impl Tick<'_> {
         Ok(())
     }
 
+    /// An offer of the campaign, whatever the compatibility of its devices is based on.
     pub(super) fn offer(&self, run: &Run, firmware: &Firmware) -> Offer {
         let spec = &run.campaign.spec;
         let is_rollback = run.campaign.status == CampaignStatus::RollingBack;
-        let has_policies = !compatibility_policies(&run.campaign).is_empty();
-        // The store has the classes that the campaign accepted.
-        let compatibility = OfferCompatibility {
-            policies: has_policies.then_some(UpdatePolicies::Campaign),
-            ..OfferCompatibility::default()
-        };
         let (weight, success_criteria, options) = if is_rollback {
             let (success_criteria, options) = (
                 spec.success_criteria.for_rollback(),
@@ -358,7 +387,7 @@ impl Tick<'_> {
             weight,
             success_criteria,
             options,
-            compatibility,
+            compatibility: OfferCompatibility::default(),
             now: self.now,
         }
     }

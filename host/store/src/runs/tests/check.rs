@@ -1,5 +1,6 @@
-use tidegate_core::update::{
-    INCOMPATIBLE, SuccessCriteria, UpdateClass, UpdateOptions, UpdatePolicies, UpdateStatus,
+use tidegate_core::{
+    plugin::ClassKey,
+    update::{INCOMPATIBLE, SuccessCriteria, UpdateOptions, UpdatePolicies, UpdateStatus},
 };
 use tidegate_engine::ports::{
     CheckOutcome, CheckedUpdates, Offer, OfferCompatibility, Runs as _, TickOutcome, UpdateCheck,
@@ -29,7 +30,7 @@ on_both! {
         assert_eq!(due.len(), 3);
         assert!(store.expire_updates(NOON, 10).await?.is_empty(), "none is offered unchecked");
 
-        let class = UpdateClass { version: Some("1.0.0".to_owned()), ..UpdateClass::default() };
+        let class = ClassKey { version: Some("1.0.0".to_owned()), ..ClassKey::default() };
         let outcomes = [CheckOutcome::Accepted, CheckOutcome::Rejected("no".to_owned()), CheckOutcome::Failed];
         let checks = due.iter().zip(outcomes).map(|(update, outcome)| UpdateCheck {
             update: update.update,
@@ -40,6 +41,7 @@ on_both! {
         let checked = CheckedUpdates {
             tenant: fixture.tenant,
             campaign: Some(fixture.campaign()),
+            attributes: Vec::new(),
             checks: checks.collect(),
             journal: Vec::new(),
         };
@@ -60,5 +62,99 @@ on_both! {
         let wave = fixture.read_run().await?.waves.remove(0).report;
         assert_eq!((wave.counts.offered, wave.counts.cancelled), (2, 1));
         assert!(wave.failures.is_empty(), "{:?}", wave.failures);
+    }
+
+    async fn an_offer_is_withdrawn_when_a_part_of_the_class_of_its_device_changes(store) {
+        let site = || vec!["site".to_owned()];
+        let changes = [("hw_model", "a"), ("hw_revision", "2"), ("site", "field"), ("sw_version", "1.0.5")];
+        let options = UpdateOptions::forced(TIMEOUT);
+        let fixture = StoreFixture::with_options(store, &[4], SuccessCriteria::Reported, options).await?;
+        for device in &fixture.devices {
+            fixture.report_attribute(*device, "site", "lab", NOON).await?;
+        }
+        let fence = fixture.lease().await?;
+        let released = TickOutcome { levels: Some(vec![4]), ..fixture.noop().await? };
+        assert!(store.apply(fixture.run, fence, released).await?);
+        let accepted = ClassKey {
+            version: Some("1.0.0".to_owned()),
+            // The strategy requests the zone, policies do not.
+            attributes: vec![("zone".to_owned(), "1".to_owned()), ("site".to_owned(), "lab".to_owned())],
+            ..ClassKey::default()
+        };
+        let compatibility = OfferCompatibility::of_campaign(site(), vec![accepted], NOON);
+        let offer = Offer { compatibility, ..fixture.offer(NOON) };
+        store.offer_updates(fixture.run, fence, 0, 10, &offer).await?;
+        for (device, (attribute, value)) in fixture.devices.iter().zip(changes) {
+            let device = *device;
+            assert_eq!(fixture.status_of(device).await?, UpdateStatus::Offered);
+
+            fixture.report_attribute(device, "uptime", "5", NOON).await?;
+            assert_eq!(fixture.status_of(device).await?, UpdateStatus::Offered);
+            let report = fixture.report_attribute(device, attribute, value, NOON).await?;
+            assert!(report.changes_update, "{attribute}");
+            assert_eq!(report.view.open, None, "{attribute}");
+            assert_eq!(fixture.status_of(device).await?, UpdateStatus::Scheduled, "{attribute}");
+            assert!(store.expire_updates(NOON, 10).await?.is_empty(), "{attribute}");
+            let due = store.updates_to_check(NOON, 10).await?.remove(0);
+            let class = |site: &str| {
+                let reported = |name| (attribute == name).then(|| value.to_owned());
+                ClassKey {
+                    hardware_model: reported("hw_model"),
+                    hardware_revision: reported("hw_revision"),
+                    version: reported("sw_version").or(Some("1.0.0".to_owned())),
+                    attributes: vec![("site".to_owned(), site.to_owned())],
+                }
+            };
+            let checked = |class| CheckedUpdates {
+                tenant: fixture.tenant,
+                campaign: Some(fixture.campaign()),
+                attributes: site(),
+                checks: vec![UpdateCheck {
+                    update: due.update,
+                    device,
+                    class,
+                    outcome: CheckOutcome::Accepted,
+                }],
+                journal: Vec::new(),
+            };
+            store.record_checks(&checked(class("elsewhere")), NOON).await?;
+            assert!(store.expire_updates(NOON, 10).await?.is_empty(), "it changed again");
+            let now = if attribute == "site" { value } else { "lab" };
+            store.record_checks(&checked(class(now)), NOON).await?;
+            assert_eq!(store.expire_updates(NOON, 10).await?.len(), 1);
+            let update = fixture.latest_update(device).await?.update;
+            assert_eq!(update.state.status, UpdateStatus::Offered);
+            let basis = update.compatibility.expect("a basis");
+            assert_eq!((basis.attributes, basis.accepted), (site(), Some((class(now), NOON))));
+        }
+    }
+
+    async fn a_limited_campaign_offers_updates_of_changed_devices_in_its_tick(store) {
+        let options = UpdateOptions::forced(TIMEOUT);
+        let fixture = StoreFixture::with_options(store, &[1], SuccessCriteria::Reported, options).await?;
+        let fence = fixture.lease().await?;
+        let released = TickOutcome { levels: Some(vec![1]), ..fixture.noop().await? };
+        assert!(store.apply(fixture.run, fence, released).await?);
+        let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new(), NOON);
+        let offer = Offer { compatibility, ..fixture.offer(NOON) };
+        store.offer_updates(fixture.run, fence, 0, 10, &offer).await?;
+        store.offer_due_retries(fixture.run, fence, 10, NOON).await?;
+        assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Scheduled);
+        let due = store.updates_to_check(NOON, 10).await?.remove(0);
+        let checked = CheckedUpdates {
+            tenant: fixture.tenant,
+            campaign: Some(fixture.campaign()),
+            attributes: Vec::new(),
+            checks: vec![UpdateCheck {
+                update: due.update,
+                device: due.device,
+                class: ClassKey { version: Some("1.0.0".to_owned()), ..ClassKey::default() },
+                outcome: CheckOutcome::Accepted,
+            }],
+            journal: Vec::new(),
+        };
+        store.record_checks(&checked, NOON).await?;
+        assert_eq!(store.offer_due_retries(fixture.run, fence, 10, NOON).await?.len(), 1);
+        assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Offered);
     }
 }

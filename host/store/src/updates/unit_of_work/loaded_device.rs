@@ -8,7 +8,7 @@ use tidegate_core::{
     id::{DeviceKey, FirmwareId, TenantId, UpdateId},
     mode::{DeviceMode, Eligibility},
     time::Timestamp,
-    update::{Update, UpdateClass},
+    update::Update,
     version::sort_key,
 };
 use tidegate_engine::ports::{OldToken, StoreError};
@@ -61,15 +61,6 @@ impl DeviceRow {
             && self.hw_revision == other.hw_revision
             && self.sw_version == other.sw_version
             && self.drifted_at == other.drifted_at
-    }
-
-    /// The values that compatibility depends on.
-    pub(crate) fn class(&self) -> UpdateClass {
-        UpdateClass {
-            hardware_model: self.hw_model.clone(),
-            hardware_revision: self.hw_revision.clone(),
-            version: self.sw_version.clone(),
-        }
     }
 
     /// The values that decide whether campaigns skip the device.

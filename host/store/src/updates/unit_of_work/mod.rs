@@ -3,6 +3,7 @@
 //! All state transitions of updates happen here, so that their effects are always applied: the device's state and
 //! version, the counters of wave and campaign, and the tenant counters.
 
+mod compatibility;
 mod counters;
 mod histogram;
 mod late_success;
@@ -25,16 +26,18 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     rollback::{RollbackAction, RollbackActionName},
     time::Timestamp,
-    update::{
-        CompatibilityBasis, EventError, Purpose, Update, UpdateEvent, UpdateState, UpdateStatus,
-    },
+    update::{EventError, Purpose, Update, UpdateEvent, UpdateState, UpdateStatus},
     version::is_same,
 };
 use tidegate_engine::ports::{AffectedDevice, OpenUpdate, PollView, StoreError};
 
 use crate::{
-    database::Tx, error::internal, invalidation::notify_devices, latest::mark_dirty,
+    database::Tx,
+    error::internal,
+    invalidation::notify_devices,
+    latest::mark_dirty,
     tenant_counters::TenantCounters,
+    updates::class_attributes::{ClassAttributes, attribute_names},
 };
 
 use counters::CampaignCounters;
@@ -49,6 +52,7 @@ pub(crate) struct UpdateUnitOfWork {
     updates: BTreeMap<UpdateId, LoadedUpdate>,
     by_device: HashMap<DeviceKey, Vec<UpdateId>>,
     counters: CampaignCounters,
+    class_attributes: ClassAttributes,
     /// Retries that were never offered and are not needed any more.
     withdrawn_retries: Vec<UpdateId>,
     /// Retries of failed updates, which are inserted after all other changes are written.
@@ -86,9 +90,18 @@ impl UpdateUnitOfWork {
             updates: BTreeMap::new(),
             by_device: HashMap::new(),
             counters: CampaignCounters::default(),
+            class_attributes: ClassAttributes::default(),
             withdrawn_retries: Vec::new(),
             pending_retries: BTreeMap::new(),
         };
+        // Of updates that the device has not begun: the others are not checked again.
+        let unbegun = updates.iter().map(|loaded| &loaded.update);
+        let unbegun = unbegun.filter(|update| {
+            update.state.is_unbegun_offer() || update.state.status == UpdateStatus::Scheduled
+        });
+        let bases = unbegun.filter_map(|update| update.compatibility.as_ref());
+        work.read_class_attributes(tx, attribute_names(bases))
+            .await?;
         for loaded in updates {
             work.add_update(loaded);
         }
@@ -242,6 +255,8 @@ impl UpdateUnitOfWork {
         self.apply_effects(&update, cause, at, tenant_counters);
         if update.state.status == UpdateStatus::Completed {
             self.end_awaited(&update, at, tenant_counters);
+            // It changed the version of the device.
+            self.withdraw_offers(update.device, at, tenant_counters);
         }
         true
     }
@@ -272,14 +287,16 @@ impl UpdateUnitOfWork {
         new: Vec<NewUpdate>,
         tenant_counters: &mut TenantCounters,
     ) -> Result<HashMap<DeviceKey, UpdateId>, StoreError> {
+        let bases = new.iter().filter_map(|new| new.compatibility.as_ref());
+        self.read_class_attributes(tx, attribute_names(bases))
+            .await?;
         let mut rows = Vec::with_capacity(new.len());
         for mut new in new {
             let device = self.device(new.device).cloned();
             let device = device.ok_or_else(|| {
                 internal("create updates")(format!("device {} is not locked", new.device).into())
             })?;
-            let is_covered = |basis: &CompatibilityBasis| basis.covers(&device.class());
-            if new.state.status.is_open() && !new.compatibility.as_ref().is_none_or(is_covered) {
+            if new.state.status.is_open() && !self.covers(new.device, new.compatibility.as_ref()) {
                 // Due at once: the loop that offers it has the device checked before.
                 let UpdateState {
                     success_criteria,
