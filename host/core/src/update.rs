@@ -125,6 +125,8 @@ pub struct UpdateState {
     pub waits_since: Option<Timestamp>,
     /// Error of an update that did not succeed.
     pub error: Option<UpdateError>,
+    /// The error with which it had ended, before its device succeeded after all. None if it does not succeed.
+    pub earlier_error: Option<UpdateError>,
     /// True if the device reported the installation in this or an earlier attempt, so that it may run the firmware.
     pub installed_reported: bool,
 }
@@ -225,6 +227,7 @@ impl UpdateState {
             soaks_until: None,
             waits_since: None,
             error: None,
+            earlier_error: None,
             installed_reported: false,
         };
         offered.begin_phase(now);
@@ -480,6 +483,9 @@ impl UpdateState {
         self.status = status;
         self.completed_at = Some(now);
         self.waits_since = None;
+        if status != UpdateStatus::Completed {
+            self.earlier_error = None;
+        }
         self
     }
 }

@@ -137,6 +137,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/0024_unchecked_updates.sql"),
     ),
     (
+        25,
+        "failed_updates",
+        include_str!("../../../migrations/0025_failed_updates.sql"),
+    ),
+    (
         27,
         "origin",
         include_str!("../../../migrations/0027_origin.sql"),

@@ -133,13 +133,14 @@ impl TenantCounters {
         self.add_update_status(tenant, None, UpdateStatus::Scheduled, at);
     }
 
-    /// Takes back that an update ended by silence: it counts as scheduled.
+    /// Takes back that an update ended: it counts as scheduled.
     pub(crate) fn uncount_end(&mut self, tenant: TenantId, update: &Update) {
         let state = &update.state;
         self.uncount_status(tenant, state.status);
         let scheduled = UpdateStatus::Scheduled.as_str();
         self.add(tenant, CounterKind::UpdatesByStatus, scheduled, 1);
-        let has_failed = state.status == UpdateStatus::TimedOut && !update.attempt.is_retried;
+        let has_failed = matches!(state.status, UpdateStatus::Failed | UpdateStatus::TimedOut)
+            && !update.attempt.is_retried;
         if let Some(at) = state.completed_at.filter(|_| has_failed) {
             self.add(tenant, CounterKind::FailedInHour, &hour_key(at), -1);
         }

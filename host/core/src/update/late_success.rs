@@ -1,5 +1,5 @@
-//! A success after an update ended because its device was silent: it timed out, or it was cancelled without an answer of
-//! the device. The device was silent, but not idle.
+//! A success after an update ended: its device was silent (the update timed out, or its cancellation was not answered),
+//! but not idle, or it reported a failure and runs the new version.
 
 use super::{EventError, UpdateState, UpdateStatus};
 use crate::{feedback::Feedback, time::Timestamp};
@@ -32,11 +32,18 @@ impl UpdateState {
         }
     }
 
+    /// True if the new version, reported now, completes the update although it has ended. A device that closed its update
+    /// as failed contradicts itself with a second feedback, but not with the version that it runs.
+    pub fn is_completed_by_version(&self) -> bool {
+        (self.may_succeed_late() || self.status == UpdateStatus::Failed)
+            && self.options.update_type.installs()
+    }
+
     /// The update as if it had not ended, with its whole time.
     pub(super) fn reopened(mut self, now: Timestamp) -> Self {
         self.status = UpdateStatus::Installing;
         self.completed_at = None;
-        self.error = None;
+        self.earlier_error = self.error.take();
         self.soaks_until = None;
         self.ends_at = now.plus(self.options.timeouts.update);
         self
@@ -127,6 +134,70 @@ mod tests {
         };
         let after = report(SuccessCriteria::Reported, download_only, true);
         assert_eq!(after.status, UpdateStatus::TimedOut);
+    }
+
+    fn failed(success_criteria: SuccessCriteria, options: UpdateOptions) -> UpdateState {
+        let offered = UpdateState::offered(success_criteria, options, Timestamp(0));
+        let failure = Feedback {
+            messages: vec!["no space left".to_owned()],
+            ..Feedback::new(Execution::Closed, Finished::Failure)
+        };
+        let event = UpdateEvent::Feedback(failure);
+        offered.after(&event, Timestamp(1)).expect("a failure")
+    }
+
+    #[test]
+    fn a_device_that_runs_the_new_version_after_its_failure_has_succeeded() {
+        use SuccessCriteria as C;
+        use UpdateStatus as S;
+        let forced = || UpdateOptions::forced(MINUTE);
+        let download_only = || UpdateOptions {
+            update_type: UpdateType::DownloadOnly,
+            ..forced()
+        };
+        for (criteria, options, is_target, status) in [
+            (C::Reported, forced(), true, S::Completed),
+            (C::Attested, forced(), true, S::Completed),
+            (C::Soaked(MINUTE), forced(), true, S::Verifying),
+            (C::Reported, forced(), false, S::Failed),
+            (C::Reported, download_only(), true, S::Failed),
+        ] {
+            let failed = failed(criteria, options);
+            assert_eq!(failed.status, S::Failed);
+            let event = UpdateEvent::VersionReported { is_target };
+            let after = failed.clone().after(&event, Timestamp(1_000_000));
+            let after = after.expect("versions are never refused");
+            assert_eq!(after.status, status, "{criteria:?}");
+            if status == S::Failed {
+                assert_eq!(after, failed);
+                continue;
+            }
+            assert_eq!(after.error, None);
+            assert_eq!(after.earlier_error, failed.error);
+            assert!(after.installed_reported);
+        }
+    }
+
+    #[test]
+    fn a_success_that_is_reported_after_a_failure_is_refused() {
+        let state = failed(SuccessCriteria::Reported, UpdateOptions::forced(MINUTE));
+        let refused = late(state, Execution::Closed, Finished::Success);
+        assert_eq!(refused, Err(EventError::Closed));
+    }
+
+    #[test]
+    fn a_second_failure_replaces_the_earlier_one() {
+        let soak = SuccessCriteria::Soaked(MINUTE);
+        let report = |state: UpdateState, is_target| {
+            let event = UpdateEvent::VersionReported { is_target };
+            state.after(&event, Timestamp(2)).expect("never refused")
+        };
+        let soaking = report(failed(soak, UpdateOptions::forced(MINUTE)), true);
+        assert!(soaking.earlier_error.is_some());
+        let reverted = report(soaking, false);
+        let code = reverted.error.as_ref().map(|error| &*error.code);
+        assert_eq!(code, Some("HEALTH_CHECK_FAILED"));
+        assert_eq!(reverted.earlier_error, None);
     }
 
     #[test]

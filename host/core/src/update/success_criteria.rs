@@ -61,9 +61,7 @@ impl SuccessCriteria {
 impl UpdateState {
     /// Applies a reported version.
     pub(super) fn apply_version_report(mut self, is_target: bool, now: Timestamp) -> Self {
-        let installs = self.options.update_type.installs();
-        if self.may_succeed_late() && is_target && installs {
-            // The device was silent, but not idle.
+        if is_target && self.is_completed_by_version() {
             let was_cancelled = self.status == UpdateStatus::Cancelled;
             self = self.reopened(now);
             if was_cancelled {

@@ -267,6 +267,10 @@ fn explain_wave_member(
                 .as_ref()
                 .map(|error| format!("{}: {}", error.code, error.message)),
         );
+        reasons.extend(newest.update.state.earlier_error.as_ref().map(|error| {
+            let (code, message) = (&error.code, &error.message);
+            format!("it had ended with {code}: {message}; then its device succeeded after all")
+        }));
         return (MembershipStatus::Offered, reasons);
     }
     reasons.push(format!(

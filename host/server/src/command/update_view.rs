@@ -47,6 +47,8 @@ pub(super) fn details(update: &Value) -> String {
             ("scheduled", "/scheduled_at"),
             ("error", "/error_code"),
             ("why", "/error_message"),
+            ("earlier error", "/earlier_error_code"),
+            ("its reason", "/earlier_error_message"),
             ("created", "/created_at"),
             ("started", "/started_at"),
             ("ended", "/completed_at"),

@@ -139,7 +139,7 @@ fn contains_version(reported: &ReportedAttributes) -> bool {
             .any(|name| reported.data.get(name).is_some_and(Option::is_some))
 }
 
-/// Applies the version to the device's open updates, and to the one that timed out; returns the changed ones.
+/// Applies the version to the device's open updates, and to the one that failed or timed out; returns the changed ones.
 fn complete_by_version(
     work: &mut UpdateUnitOfWork,
     report: &DeviceReport,

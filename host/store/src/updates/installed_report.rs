@@ -35,7 +35,7 @@ pub(super) async fn record(
     let installed_by = device.installed_update;
     let installed_by = installed_by.filter(|_| device.installed_firmware == Some(firmware));
     let has_drifted = device.drifted_at.is_some();
-    if has_open_update(work, report) || timed_out_update(work, key, firmware) {
+    if has_open_update(work, report) || has_failed_update(work, key, firmware) {
         return complete_waiting(work, report, firmware, tenant_counters);
     }
     if installed_by.is_some() && !has_drifted {
@@ -63,13 +63,13 @@ fn has_open_update(work: &UpdateUnitOfWork, report: &DeviceReport) -> bool {
     updates.any(|loaded| loaded.update.state.status.is_open())
 }
 
-/// Whether an update of this firmware ended by silence, and the device was offered no later one.
-fn timed_out_update(work: &UpdateUnitOfWork, key: DeviceKey, firmware: FirmwareId) -> bool {
+/// Whether an update of this firmware failed or ended by silence, and the device was offered no later one.
+fn has_failed_update(work: &UpdateUnitOfWork, key: DeviceKey, firmware: FirmwareId) -> bool {
     let mut updates = work.completable(key);
-    updates.any(|update| update.firmware == firmware && update.state.may_succeed_late())
+    updates.any(|update| update.firmware == firmware && update.state.is_completed_by_version())
 }
 
-/// Completes the update of this firmware that is verified or ended by silence, if there is one.
+/// Completes the update of this firmware that is verified, or that failed or ended by silence, if there is one.
 fn complete_waiting(
     work: &mut UpdateUnitOfWork,
     report: &DeviceReport,
@@ -79,8 +79,9 @@ fn complete_waiting(
     let waiting: Option<(UpdateId, Option<CampaignId>)> = work
         .completable(report.device)
         .find(|update| {
-            let is_verified = update.state.status == UpdateStatus::Verifying;
-            (is_verified || update.state.may_succeed_late()) && update.firmware == firmware
+            let state = &update.state;
+            let waits = state.status == UpdateStatus::Verifying || state.is_completed_by_version();
+            waits && update.firmware == firmware
         })
         .map(|update| (update.id, update.campaign.map(|(campaign, _)| campaign)));
     let Some((id, campaign)) = waiting else {

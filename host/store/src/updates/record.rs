@@ -303,8 +303,8 @@ fn effective_event<'a>(
     let device = work.device(loaded.update.device);
     let auto_confirms = || device.is_some_and(|device| device.auto_confirms);
     let may_be_late = || {
-        let timed_out = device.and_then(|device| device.timed_out_update);
-        timed_out == Some(loaded.update.id)
+        let failed = device.and_then(|device| device.failed_update);
+        failed == Some(loaded.update.id)
     };
     match event {
         UpdateEvent::Feedback(feedback) if may_be_late() => {

@@ -18,7 +18,7 @@ pub(crate) fn columns() -> String {
     format!(
         "u.id, u.tenant_id, u.device_key, u.firmware_id, u.campaign_id, u.purpose, u.wave, u.weight, u.status, \
          u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.file_fetch, u.cancel_acknowledged, u.code, u.refusal, u.fetch_failed_at, u.fetch_failure, u.from_version, u.to_version, \
-         u.from_firmware_id, u.error_code, u.error_message, u.installed_reported, u.created_at, u.started_at, \
+         u.from_firmware_id, u.error_code, u.error_message, u.earlier_error_code, u.earlier_error_message, u.installed_reported, u.created_at, u.started_at, \
          u.completed_at, u.timeout_at, u.ends_at, u.waits_since, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried, u.compatibility, {options}"
     )
 }
@@ -73,7 +73,6 @@ fn campaign(row: &AnyRow) -> Result<Option<(CampaignId, Purpose)>, RowError> {
 
 fn state(row: &AnyRow, stopped_ms: i64) -> Result<UpdateState, RowError> {
     let time = |column| Ok::<_, RowError>(row.take::<Option<i64>>(column)?.map(Timestamp));
-    let error: Option<String> = row.take("error_code")?;
     let stored = StoredDeadlines {
         timeout_at: row.take("timeout_at")?,
         ends_at: row.take("ends_at")?,
@@ -97,17 +96,27 @@ fn state(row: &AnyRow, stopped_ms: i64) -> Result<UpdateState, RowError> {
         ends_at: Timestamp(stored.ends_at),
         soaks_until: None,
         waits_since: None,
-        error: match error {
-            None => None,
-            Some(code) => Some(UpdateError {
-                code,
-                message: row.take("error_message")?,
-            }),
-        },
+        error: error(row, "error_code", "error_message")?,
+        earlier_error: error(row, "earlier_error_code", "earlier_error_message")?,
         installed_reported: row.flag("installed_reported")?,
     };
     stored.restore(&mut state, stopped_ms);
     Ok(state)
+}
+
+fn error(
+    row: &AnyRow,
+    code: &'static str,
+    message: &'static str,
+) -> Result<Option<UpdateError>, RowError> {
+    let code: Option<String> = row.take(code)?;
+    code.map(|code| {
+        Ok::<_, RowError>(UpdateError {
+            code,
+            message: row.take(message)?,
+        })
+    })
+    .transpose()
 }
 
 fn fetch_failure(row: &AnyRow) -> Result<Option<FetchFailure>, RowError> {

@@ -46,6 +46,9 @@ pub(crate) struct UpdateBody {
     scheduled_at: Option<Time>,
     error_code: Option<String>,
     error_message: Option<String>,
+    /// Of an update that had failed or timed out before its device succeeded after all: the error then.
+    earlier_error_code: Option<String>,
+    earlier_error_message: Option<String>,
     created_at: Time,
     started_at: Option<Time>,
     completed_at: Option<Time>,
@@ -63,6 +66,9 @@ impl From<UpdateRow> for UpdateBody {
         let state = update.state;
         let (error_code, error_message) =
             state.error.map(|error| (error.code, error.message)).unzip();
+        let earlier = state.earlier_error;
+        let (earlier_error_code, earlier_error_message) =
+            earlier.map(|error| (error.code, error.message)).unzip();
         Self {
             update_id: update.id.0,
             device_id: row.device_id,
@@ -87,6 +93,8 @@ impl From<UpdateRow> for UpdateBody {
             scheduled_at: update.attempt.scheduled_at.map(Time::from),
             error_code,
             error_message,
+            earlier_error_code,
+            earlier_error_message,
             created_at: update.created_at.into(),
             started_at: state.started_at.map(Time::from),
             completed_at: state.completed_at.map(Time::from),

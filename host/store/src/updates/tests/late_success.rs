@@ -14,8 +14,8 @@ use tidegate_engine::ports::{
 use super::*;
 use crate::test_fixture::TIMEOUT;
 
-/// A campaign whose updates have timed out, with this many retries.
-async fn timed_out(
+/// A campaign whose devices are offered the update, with this many retries.
+async fn offered(
     store: &TestStore,
     devices: usize,
     max_retries: u32,
@@ -30,8 +30,33 @@ async fn timed_out(
     let criteria = SuccessCriteria::Reported;
     let fixture = StoreFixture::with_options(store, &[devices], criteria, options).await?;
     fixture.release(&[devices as u64]).await?;
+    Ok(fixture)
+}
+
+/// A campaign whose updates have timed out, with this many retries.
+async fn timed_out(
+    store: &TestStore,
+    devices: usize,
+    max_retries: u32,
+) -> anyhow::Result<StoreFixture<'_>> {
+    let fixture = offered(store, devices, max_retries).await?;
     let ended = store.expire_updates(NOON.plus(TIMEOUT), 100).await?;
     assert_eq!(ended.len(), devices);
+    Ok(fixture)
+}
+
+/// A campaign whose devices have reported a failure, with this many retries.
+async fn failed(
+    store: &TestStore,
+    devices: usize,
+    max_retries: u32,
+) -> anyhow::Result<StoreFixture<'_>> {
+    let fixture = offered(store, devices, max_retries).await?;
+    for device in fixture.devices.clone() {
+        fixture
+            .report_failure(device, "no space left", later(10))
+            .await?;
+    }
     Ok(fixture)
 }
 
@@ -326,5 +351,99 @@ on_both! {
         store.report(report).await?;
         assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Completed);
         assert_eq!(fixture.read_run().await?.waves[0].report.counts.completed, 1);
+    }
+
+    async fn a_device_that_runs_the_new_version_after_its_failure_has_succeeded(store) {
+        let fixture = failed(store, 2, 0).await?;
+        let [runs_it, failed] = fixture.devices[..] else {
+            anyhow::bail!("two devices");
+        };
+        assert_eq!(fixture.read_run().await?.waves[0].report.counts.failed, 2);
+        let recorded = fixture.report_version(runs_it, "1.1.0", later(60)).await?;
+        assert_eq!((recorded.changes_update, recorded.campaigns), (true, vec![fixture.campaign()]));
+        fixture.report_version(failed, "1.0.0", later(60)).await?;
+        let run = fixture.read_run().await?;
+        let wave = &run.waves[0].report;
+        assert_eq!((wave.counts.completed, wave.counts.failed), (1, 1));
+        assert_eq!((wave.failures.len(), wave.failures[0].devices), (1, 1));
+        assert_eq!((run.rollback_progress.open_updates, run.rollback_progress.rollback_pending), (0, 2));
+        assert_eq!(run.durations.count, 2);
+        let update = fixture.latest_update(runs_it).await?.update;
+        assert_eq!((update.state.status, update.state.error), (UpdateStatus::Completed, None));
+        let earlier = update.state.earlier_error.context("the failure is kept")?;
+        assert_eq!((&*earlier.code, &*earlier.message), ("FAILED", "no space left"));
+        let history = store.history(store.ours, update.id, 10).await?;
+        assert_eq!(history[0].feedback.messages, ["no space left"]);
+        let succeeded = device(store, 0).await?;
+        assert_eq!((succeeded.state, succeeded.drift), (DeviceState::InSync, None));
+        assert_eq!(succeeded.installed_firmware, Some(fixture.new));
+        assert_eq!(device(store, 1).await?.state, DeviceState::Error);
+
+        let again = fixture.report_version(runs_it, "1.1.0", later(70)).await?;
+        assert!(!again.changes_update, "a repetition");
+        fixture.report_version(runs_it, "1.0.0", later(80)).await?;
+        assert!(device(store, 0).await?.drift.is_some(), "it fell back");
+        assert_eq!(fixture.status_of(runs_it).await?, UpdateStatus::Completed);
+    }
+
+    async fn a_success_that_is_reported_after_a_failure_is_refused(store) {
+        let fixture = failed(store, 1, 0).await?;
+        let refused = report(&fixture, fixture.devices[0], Finished::Success).await?;
+        assert!(matches!(refused, Err(RecordError::Refused(EventError::Closed))), "{refused:?}");
+        assert_eq!(fixture.read_run().await?.waves[0].report.counts.failed, 1);
+    }
+
+    async fn the_new_version_withdraws_the_retry_of_a_failure(store) {
+        let fixture = failed(store, 1, 2).await?;
+        let key = fixture.devices[0];
+        assert_eq!(fixture.status_of(key).await?, UpdateStatus::Scheduled);
+        fixture.report_version(key, "1.1.0", later(20)).await?;
+        let updates = fixture.updates_of(key).await?.items;
+        let statuses: Vec<_> = updates.iter().map(|row| (row.update.state.status, row.update.attempt.is_retried)).collect();
+        assert_eq!(statuses, [(UpdateStatus::Completed, false)]);
+        let counts = fixture.read_run().await?.waves[0].report.counts;
+        assert_eq!((counts.completed, counts.failed, counts.total()), (1, 0, 1));
+        assert!(store.expire_updates(later(100_000), 10).await?.is_empty());
+    }
+
+    async fn the_new_version_after_a_later_try_completes_no_earlier_one(store) {
+        let fixture = failed(store, 1, 2).await?;
+        let key = fixture.devices[0];
+        assert_eq!(store.expire_updates(later(100), 10).await?.len(), 1);
+        assert_eq!(fixture.status_of(key).await?, UpdateStatus::Offered);
+        assert!(!fixture.report_version(key, "1.1.0", later(110)).await?.changes_update);
+        let updates = fixture.updates_of(key).await?.items;
+        let statuses: Vec<_> = updates.iter().map(|row| row.update.state.status).collect();
+        assert_eq!(statuses, [UpdateStatus::Offered, UpdateStatus::Failed]);
+        assert_eq!(fixture.read_run().await?.waves[0].report.counts.offered, 1);
+    }
+
+    async fn a_device_that_reports_the_firmware_as_installed_after_a_failure_has_succeeded(store) {
+        let fixture = failed(store, 1, 0).await?;
+        let firmware = ReportedFirmware { name: "edge".into(), version: "1.1.0".into() };
+        let report = DeviceReport {
+            tenant: store.ours,
+            device: fixture.devices[0],
+            by: None,
+            at: later(60),
+            event: DeviceEvent::Installed(firmware),
+        };
+        store.report(report).await?;
+        assert_eq!(fixture.updates_of(fixture.devices[0]).await?.total, 1);
+        assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Completed);
+        assert_eq!(fixture.read_run().await?.waves[0].report.counts.completed, 1);
+    }
+
+    async fn a_rollback_processes_a_failed_device_that_runs_the_new_version(store) {
+        let fixture = failed(store, 1, 0).await?;
+        let fence = fixture.start_rollback().await?;
+        let offer = fixture.offer(later(50));
+        let roll_back = async || store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &offer).await;
+        let processed = roll_back().await?;
+        assert_eq!((processed.processed, processed.affected.len()), (1, 0), "it had not installed anything");
+        fixture.report_version(fixture.devices[0], "1.1.0", later(60)).await?;
+        assert_eq!(fixture.read_run().await?.rollback_progress.rollback_pending, 1);
+        let processed = roll_back().await?;
+        assert_eq!((processed.processed, processed.affected.len()), (1, 1));
     }
 }

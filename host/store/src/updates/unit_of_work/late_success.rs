@@ -65,9 +65,9 @@ impl UpdateUnitOfWork {
     /// Devices whose retry was cancelled before it was offered: a success of the attempt before it may still follow.
     pub(super) fn devices_with_cancelled_retry(&self) -> BTreeSet<DeviceKey> {
         let has_cancelled_retry = |key: &DeviceKey| {
-            let timed_out = self.device(*key)?.timed_out_update?;
-            let attempt = self.updates.get(&timed_out)?.update.attempt;
-            let first = Some(attempt.first.unwrap_or(timed_out));
+            let failed = self.device(*key)?.failed_update?;
+            let attempt = self.updates.get(&failed)?.update.attempt;
+            let first = Some(attempt.first.unwrap_or(failed));
             let mut others = self.updates_of(*key).map(|loaded| &loaded.update);
             let has_scheduled = others
                 .any(|it| it.attempt.first == first && it.state.status == UpdateStatus::Scheduled);

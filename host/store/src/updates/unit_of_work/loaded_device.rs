@@ -33,9 +33,9 @@ pub(crate) struct DeviceRow {
     pub(crate) sw_version: Option<String>,
     pub(crate) installed_firmware: Option<FirmwareId>,
     pub(crate) installed_update: Option<UpdateId>,
-    /// The update that ended because its device was silent (its time ran out, or that of its cancellation), until the
-    /// device is offered a later one or completes one.
-    pub(crate) timed_out_update: Option<UpdateId>,
+    /// The update that failed or that ended because its device was silent (its time ran out, or that of its
+    /// cancellation), until the device is offered a later one or completes one. The column is `timed_out_update_id`.
+    pub(crate) failed_update: Option<UpdateId>,
     /// The version of the last completed update.
     pub(crate) expected_version: Option<String>,
     /// Since when the device reports another version than `expected_version`.
@@ -93,7 +93,7 @@ impl DeviceRow {
         self.sw_version = Some(update.to_version.clone());
         self.expected_version = Some(update.to_version.clone());
         self.drifted_at = None;
-        self.timed_out_update = None;
+        self.failed_update = None;
     }
 
     pub(super) fn traits(&self) -> DeviceTraits {
@@ -149,7 +149,7 @@ fn from_row(row: &AnyRow) -> Result<DeviceRow, RowError> {
         installed_update: row
             .take::<Option<i32>>("installed_update_id")?
             .map(UpdateId),
-        timed_out_update: row
+        failed_update: row
             .take::<Option<i32>>("timed_out_update_id")?
             .map(UpdateId),
         expected_version: row.take("expected_version")?,
@@ -229,7 +229,7 @@ pub(super) async fn write(
                 sw_version_key: after.sw_version.as_deref().map(sort_key),
                 installed_firmware_id: after.installed_firmware.map(|id| id.0),
                 installed_update_id: after.installed_update.map(|id| id.0),
-                timed_out_update_id: after.timed_out_update.map(|id| id.0),
+                timed_out_update_id: after.failed_update.map(|id| id.0),
                 expected_version: after.expected_version.as_deref(),
                 drifted_at: after.drifted_at.map(|at| at.0),
                 attribute_change_seq: after.attribute_change_seq,

@@ -170,6 +170,11 @@ struct LoadedUpdateJson<'a> {
     fetch_failure: Option<std::borrow::Cow<'a, str>>,
     error_code: Option<std::borrow::Cow<'a, str>>,
     error_message: Option<std::borrow::Cow<'a, str>>,
+    // Few updates have one, and a missing field is null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earlier_error_code: Option<std::borrow::Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earlier_error_message: Option<std::borrow::Cow<'a, str>>,
     installed_reported: i64,
     feedback_count: u32,
     log_lines: u64,
@@ -203,6 +208,8 @@ impl UpdatableRow for LoadedUpdateJson<'_> {
         ("fetch_failure", ColumnType::Text),
         ("error_code", ColumnType::Text),
         ("error_message", ColumnType::Text),
+        ("earlier_error_code", ColumnType::Text),
+        ("earlier_error_message", ColumnType::Text),
         ("installed_reported", ColumnType::Int),
         ("feedback_count", ColumnType::Int),
         ("log_lines", ColumnType::Int),
@@ -238,6 +245,7 @@ fn json(loaded: &LoadedUpdate, stopped_ms: i64) -> LoadedUpdateJson<'_> {
     let state = &loaded.update.state;
     let deadlines = StoredDeadlines::of(state, stopped_ms);
     let millis = |at: Option<Timestamp>| at.map(|at| at.0);
+    let (error, earlier_error) = (state.error.as_ref(), state.earlier_error.as_ref());
     LoadedUpdateJson {
         id: loaded.update.id.0,
         status: state.status.as_str(),
@@ -254,8 +262,10 @@ fn json(loaded: &LoadedUpdate, stopped_ms: i64) -> LoadedUpdateJson<'_> {
             .fetch_failure
             .as_ref()
             .map(|failure| storable(&failure.reason)),
-        error_code: state.error.as_ref().map(|error| storable(&error.code)),
-        error_message: state.error.as_ref().map(|error| storable(&error.message)),
+        error_code: error.map(|error| storable(&error.code)),
+        error_message: error.map(|error| storable(&error.message)),
+        earlier_error_code: earlier_error.map(|error| storable(&error.code)),
+        earlier_error_message: earlier_error.map(|error| storable(&error.message)),
         installed_reported: i64::from(state.installed_reported),
         feedback_count: loaded.feedback_count,
         log_lines: loaded.log_lines,

@@ -75,9 +75,9 @@ impl UpdateUnitOfWork {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let locked = loaded_device::lock(tx, tenant, devices).await?;
-        // A late report may complete an update that timed out.
-        let timed_out = locked.values().filter_map(|device| device.timed_out_update);
-        let updates = updates.iter().copied().chain(timed_out).collect();
+        // A late report may complete an update that failed or timed out.
+        let ended = locked.values().filter_map(|device| device.failed_update);
+        let updates = updates.iter().copied().chain(ended).collect();
         let updates = loaded_update::read(tx, tenant, locked.keys().copied(), &updates).await?;
         let devices = locked.into_iter().map(|(key, before)| {
             let after = before.clone();
@@ -183,11 +183,11 @@ impl UpdateUnitOfWork {
         ids.filter_map(|id| self.updates.get(id))
     }
 
-    /// The open updates of a device, and the one that ended by its silence before it was offered a later one.
+    /// The open updates of a device, and the one that failed or ended by its silence before it was offered a later one.
     pub(crate) fn completable(&self, key: DeviceKey) -> impl Iterator<Item = &Update> {
-        let timed_out = self.device(key).and_then(|device| device.timed_out_update);
+        let failed = self.device(key).and_then(|device| device.failed_update);
         let updates = self.updates_of(key).map(|loaded| &loaded.update);
-        updates.filter(move |update| update.state.status.is_open() || timed_out == Some(update.id))
+        updates.filter(move |update| update.state.status.is_open() || failed == Some(update.id))
     }
 
     /// Applies an event: computes the transition and applies its effects. Returns false if nothing changed, or if the
@@ -389,13 +389,15 @@ impl UpdateUnitOfWork {
             device.set_installed(update);
         }
         let is_silence = cause.is_some_and(|(_, event)| *event == UpdateEvent::DeadlinePassed);
+        let may_complete =
+            after == UpdateStatus::Failed || is_silence && update.state.may_succeed_late();
         let was_unoffered = matches!(before, None | Some(UpdateStatus::Scheduled));
-        if is_silence && update.state.may_succeed_late() {
-            device.timed_out_update = Some(update.id);
+        if may_complete {
+            device.failed_update = Some(update.id);
         } else if was_unoffered && after != UpdateStatus::Cancelled
-            || device.timed_out_update == Some(update.id)
+            || device.failed_update == Some(update.id)
         {
-            device.timed_out_update = None;
+            device.failed_update = None;
         }
         device.wants_attributes |= is_installed;
         // Requests the attributes: a device that reported its version too early would not report it again.

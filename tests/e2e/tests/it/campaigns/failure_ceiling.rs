@@ -2,10 +2,11 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{TestTenant, both_databases};
+use tidegate_e2e::{RestResponse as _, TestTenant, both_databases};
 
 both_databases!(
     a_campaign_without_policies_is_held,
+    a_failed_device_that_runs_the_new_version_counts_as_a_success,
     auto_rollback_rolls_back
 );
 
@@ -54,6 +55,58 @@ async fn a_campaign_without_policies_is_held(tenant: TestTenant) -> Result<()> {
     ensure!(
         last.is_some_and(|entry| entry["outcome"] == "failure_ceiling"),
         "{journal:?}"
+    );
+    Ok(())
+}
+
+async fn a_failed_device_that_runs_the_new_version_counts_as_a_success(
+    tenant: TestTenant,
+) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 3).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let changes = json!({ "failure_threshold_percent": 50 });
+    let id = tenant.start_campaign(firmware, changes).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 3 }))
+        .await?;
+    ensure!(fleet[0].fail("no space left").await?, "there is no update");
+    tenant
+        .wait_for_counts(id, json!({ "failed_devices": 1 }))
+        .await?;
+    // After its reboot it reports the new version.
+    fleet[0].report([("sw_version", "2.0.0")]).await?;
+    tenant
+        .wait_for_counts(id, json!({ "failed_devices": 0, "completed_devices": 1 }))
+        .await?;
+    let device = tenant.viewer.get("devices/edge-0").await?;
+    let device = device.expect_success()?;
+    ensure!(device["drift"].is_null(), "{device}");
+    let updates = tenant.viewer.list("devices/edge-0/updates").await?;
+    ensure!(updates.len() == 1, "{updates:?}");
+    for (field, value) in [
+        ("status", "completed"),
+        ("earlier_error_code", "FAILED"),
+        ("earlier_error_message", "no space left"),
+    ] {
+        ensure!(updates[0][field] == value, "{field}: {}", updates[0]);
+    }
+    ensure!(updates[0]["error_code"].is_null(), "{}", updates[0]);
+    let explained = tenant.viewer.get("devices/edge-0/explain").await?;
+    let reasons = explained.expect_success()?["items"][0]["reasons"].to_string();
+    for part in [
+        "its newest update is completed",
+        "it had ended with FAILED: no space left; then its device succeeded after all",
+    ] {
+        ensure!(reasons.contains(part), "{reasons}");
+    }
+
+    // Two failures of three devices would have reached the ceiling.
+    ensure!(fleet[1].fail("no space left").await?, "there is no update");
+    ensure!(fleet[2].install().await?, "there is no update");
+    let campaign = tenant.wait_for_status(id, "completed").await?;
+    ensure!(
+        campaign["completed_devices"] == 2 && campaign["failed_devices"] == 1,
+        "{campaign}"
     );
     Ok(())
 }
