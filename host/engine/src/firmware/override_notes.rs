@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_core::{
-    firmware::FirmwareDetails,
-    version::{self, sort_key},
-};
+use tidegate_core::{firmware::FirmwareDetails, settings::VersionScheme, version};
 
 use super::{
     hardware::{SWU_BOARDS, SWU_HARDWARE, SWU_OTHER_BOARDS},
@@ -77,7 +74,11 @@ fn parse(json: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
 }
 
 /// The modules whose version the uploader gave another than their image has. Their devices may report the image's.
-pub(super) fn replaced_versions(modules: &[NewModule], images: &[NamedImage]) -> Vec<String> {
+pub(super) fn replaced_versions(
+    modules: &[NewModule],
+    images: &[NamedImage],
+    versions: VersionScheme,
+) -> Vec<String> {
     let files = modules.iter().flat_map(|module| {
         let artifacts = module.artifacts.iter();
         artifacts.map(move |file| (module, file))
@@ -85,9 +86,12 @@ pub(super) fn replaced_versions(modules: &[NewModule], images: &[NamedImage]) ->
     let replaced = files.filter_map(|(module, file)| {
         let (_, image) = images.iter().find(|(of_image, _)| of_image == file)?;
         let version = summarize(image).version?;
-        // A version that SemVer cannot express is in the metadata.
-        let is_same = version::semver(version)
-            .is_none_or(|semver| sort_key(&semver) == sort_key(&module.version));
+        let is_same = match (version::semver(version), versions) {
+            (Some(semver), _) => version::is_same(&semver, &module.version),
+            // The uploader had to give another, because SemVer cannot express the image's, which is in the metadata.
+            (None, VersionScheme::Semver) => true,
+            (None, VersionScheme::Loose) => version::is_same(version, &module.version),
+        };
         (!is_same).then(|| {
             format!(
                 "version {} replaces {version} of {}; a device that reports {version} does not run this firmware",
@@ -215,13 +219,21 @@ mod tests {
             };
             (file(3), Image::Swu(description))
         };
-        for (stated, of_image, is_noted) in [
-            ("1.2.0", "1.2", false),
-            ("1.3.0", "1.2", true),
-            ("9", "1.2", true),
-            ("7.0.0", "2016.08-1", false),
+        use VersionScheme::{Loose, Semver};
+        for (stated, of_image, versions, is_noted) in [
+            ("1.2.0", "1.2", Semver, false),
+            ("1.3.0", "1.2", Semver, true),
+            ("9", "1.2", Semver, true),
+            ("7.0.0", "2016.08-1", Semver, false),
+            ("7.0.0", "2016.08-1", Loose, true),
+            ("2016.08-1", "2016.08-1", Loose, false),
+            ("2016.8-1", "2016.08-1", Loose, false),
+            ("v1.2.0", "1.2", Loose, false),
+            ("1.3", "1.2", Loose, true),
+            ("rev B", "rev B", Loose, false),
+            ("rev C", "rev B", Loose, true),
         ] {
-            let notes = replaced_versions(&[module(stated)], &[image(of_image)]);
+            let notes = replaced_versions(&[module(stated)], &[image(of_image)], versions);
             assert_eq!(notes.len(), usize::from(is_noted), "{stated} {of_image}");
             let start = format!("version {stated} replaces {of_image} of a.swu");
             assert!(
@@ -249,7 +261,9 @@ mod tests {
             (file(content), Image::Swu(description))
         };
         let images = [image("1.2", 3), image("1.3", 4)];
-        let notes = |modules: [NewModule; 2]| replaced_versions(&modules, &images).len();
+        let notes = |modules: [NewModule; 2]| {
+            replaced_versions(&modules, &images, VersionScheme::Semver).len()
+        };
         assert_eq!(notes([module("1.2.0", 3), module("1.3.0", 4)]), 0);
         assert_eq!(notes([module("1.2.0", 4), module("1.3.0", 3)]), 2);
     }

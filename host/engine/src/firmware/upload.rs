@@ -117,7 +117,7 @@ impl<'a> Upload<'a> {
     ) -> std::result::Result<Vec<NewModule>, UploadError> {
         let mut notes = fill(spec, &self.images, versions)?;
         let modules = spec.build_modules(&self.files, versions)?;
-        notes.extend(replaced_versions(&modules, &self.images));
+        notes.extend(replaced_versions(&modules, &self.images, versions));
         add_notes(spec, &notes);
         Ok(modules)
     }

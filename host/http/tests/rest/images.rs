@@ -291,5 +291,24 @@ async fn an_images_version_is_taken_as_it_stands_if_the_tenant_says_so() {
         .await;
     set.expect(200);
     let firmware = upload(&server, &json!({}), &[("dock.swu", &odd[..])]).await;
-    assert_eq!(firmware.expect(201)["version"], "24.05");
+    let firmware = firmware.expect(201);
+    assert_eq!(firmware["version"], "24.05");
+    assert_eq!(firmware["metadata"]["image.note"], Value::Null);
+
+    // Another version of the uploader wins, with a note.
+    for (stated, note) in [
+        (
+            "24.06",
+            json!(
+                "version 24.06 replaces 24.05 of dock.swu; a device that reports 24.05 does not run this firmware"
+            ),
+        ),
+        ("v24.5", Value::Null),
+    ] {
+        let metadata = json!({ "name": stated, "version": stated });
+        let firmware = upload(&server, &metadata, &[("dock.swu", &odd[..])]).await;
+        let firmware = firmware.expect(201);
+        assert_eq!(firmware["version"], stated);
+        assert_eq!(firmware["metadata"]["image.note"], note);
+    }
 }
