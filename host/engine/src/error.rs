@@ -63,8 +63,10 @@ pub enum Error {
     /// Temporarily unavailable; a retry may help.
     #[error("{message}")]
     Unavailable {
-        /// What is unavailable.
+        /// What is unavailable, for the caller.
         message: String,
+        /// The cause, for the log.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// A disk or a quota of the server is full.
     #[error("{message}")]
@@ -152,6 +154,14 @@ impl Error {
         }
     }
 
+    /// An error for something that is unavailable and has no other cause.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::Unavailable {
+            message: message.into(),
+            source: None,
+        }
+    }
+
     /// An internal error.
     pub fn internal(
         context: &'static str,
@@ -172,9 +182,14 @@ impl From<StoreError> for Error {
                 message,
                 remedy: None,
             },
-            StoreError::Unavailable(message) | StoreError::Locked(message) => {
-                Self::Unavailable { message }
-            }
+            StoreError::Unavailable(cause) => Self::Unavailable {
+                message: "the database is not available now; retry later".to_owned(),
+                source: Some(cause.into()),
+            },
+            StoreError::Locked(cause) => Self::Unavailable {
+                message: "another request is changing the same data; retry later".to_owned(),
+                source: Some(cause.into()),
+            },
             StoreError::NoSpace(message) => Self::NoSpace { message },
             StoreError::Internal { context, source } => Self::Internal { context, source },
         }
@@ -190,8 +205,10 @@ impl From<InvalidTransition> for Error {
 impl From<CallFailure> for Error {
     fn from(failure: CallFailure) -> Self {
         match failure {
-            CallFailure::Deadline(_) | CallFailure::Host(_) => Self::Unavailable {
-                message: failure.to_string(),
+            CallFailure::Deadline(_) => Self::unavailable(failure.to_string()),
+            CallFailure::Host(_) => Self::Unavailable {
+                message: "the server could not run the plugin; retry later".to_owned(),
+                source: Some(failure.into()),
             },
             _ => Self::invalid("plugin_failed", "", failure.to_string()),
         }

@@ -133,8 +133,8 @@ impl FileLease<'_> {
         let is_leased = store.lease_file(sha256, &self.holder, self.until).await?;
         // The file may have been deleted between storing and leasing it.
         if !is_leased || !self.files.exists(sha256).await? {
-            let message = "the same file is being deleted; send it again".to_owned();
-            return Err(Error::Unavailable { message });
+            let message = "the same file is being deleted; send it again";
+            return Err(Error::unavailable(message));
         }
         Ok(stored)
     }
@@ -144,8 +144,7 @@ impl FileLease<'_> {
         if self.files.now().plus(LEASE_MARGIN) < self.until {
             return Ok(());
         }
-        let message = "the upload took longer than 23 hours".to_owned();
-        Err(Error::Unavailable { message })
+        Err(Error::unavailable("the upload took longer than 23 hours"))
     }
 
     /// Ends the leases and deletes the files that nothing refers to. If that fails, it is retried after the leases

@@ -338,7 +338,51 @@ pub(crate) fn log_panic(panic: &(dyn Any + Send)) {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_engine::ports::{CallFailure, StoreError};
+
     use super::*;
+
+    #[test]
+    fn words_of_the_database_are_logged_and_not_returned() {
+        const WORDS: &str =
+            "read devices: error communicating with db.internal: SELECT id FROM devices";
+        let words = || WORDS.to_owned();
+        for (error, status, detail) in [
+            (
+                StoreError::Unavailable(words()).into(),
+                503,
+                "the database is not available now; retry later",
+            ),
+            (
+                StoreError::Locked(words()).into(),
+                503,
+                "another request is changing the same data; retry later",
+            ),
+            (
+                CallFailure::Host(words()).into(),
+                503,
+                "the server could not run the plugin; retry later",
+            ),
+            (
+                StoreError::NoSpace(words()).into(),
+                507,
+                "the server has no space left to store this; free some, then retry",
+            ),
+            (
+                Error::internal("read devices", words()),
+                500,
+                "internal error; the server's log has the cause",
+            ),
+        ] {
+            let logged = chain(&error).to_string();
+            assert!(logged.contains(WORDS), "{logged}");
+            let problem = Problem::from(error);
+            assert_eq!(
+                (problem.status.as_u16(), problem.detail()),
+                (status, detail)
+            );
+        }
+    }
 
     #[test]
     fn a_remedy_is_named_as_in_the_request() {

@@ -65,6 +65,16 @@ impl ServerOnPostgres {
         Ok(answer)
     }
 
+    /// The status of a request of an operator, and its body.
+    async fn list_devices(&self) -> Result<(u16, String)> {
+        let key = self.app.first_key.as_deref();
+        let request = reqwest::Client::new()
+            .get(format!("http://{}/api/v1/devices", self.app.addr))
+            .header("x-api-key", key.context("the first start makes a key")?);
+        let response = request.send().await?;
+        Ok((response.status().as_u16(), response.text().await?))
+    }
+
     async fn wait_for_readiness(&self, status: u16) -> Result<String> {
         let started = Instant::now();
         loop {
@@ -99,6 +109,37 @@ async fn a_server_survives_a_dead_network_and_stops_in_it() -> Result<()> {
     let _ = server.app.shutdown().await;
     let elapsed = started.elapsed();
     assert!(elapsed < GRACE + MARGIN, "{elapsed:?}");
+    Ok(())
+}
+
+/// The database's own words may name hosts and tables.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_described_in_plain_words() -> Result<()> {
+    let Some(server) = ServerOnPostgres::start(Environment::default()).await? else {
+        return Ok(());
+    };
+    server.wait_for_readiness(200).await?;
+    server.proxy.refuse();
+    let unready = server.wait_for_readiness(503).await?;
+    let (status, refused) = server.list_devices().await?;
+    assert_eq!(status, 503, "{refused}");
+    for (body, words) in [
+        (
+            unready,
+            &[
+                "the database cannot be written: it is not available",
+                "the database does not respond",
+                "notifications of other servers are not received; devices are answered from the database",
+            ][..],
+        ),
+        (refused, &["the database is not available now; retry later"]),
+    ] {
+        let body: serde_json::Value = serde_json::from_str(&body)?;
+        let detail = body["detail"].as_str().unwrap_or_default();
+        assert!(words.contains(&detail), "{body}");
+    }
+    // What could not be written is an error.
+    let _ = server.app.shutdown().await;
     Ok(())
 }
 

@@ -26,19 +26,27 @@ pub(crate) struct WriteHealth {
 
 #[derive(Debug)]
 struct WriteFailures {
-    reason: String,
+    failure: DatabaseFailure,
     last_failure: Instant,
     has_succeeded_since: bool,
 }
 
 impl WriteHealth {
-    /// A write failed, so that another would probably fail too.
+    /// A write failed, so that another would probably fail too. The first failure is logged with the reason, which is in
+    /// the database's own words.
     pub(crate) fn failed(&self, failure: DatabaseFailure, reason: &str) {
         if !failure.concerns_all_writes() {
             return;
         }
-        *self.failing.lock() = Some(WriteFailures {
-            reason: reason.to_owned(),
+        let mut failing = self.failing.lock();
+        if failing
+            .as_ref()
+            .is_none_or(|before| before.failure != failure)
+        {
+            tracing::error!(reason, "the database cannot be written");
+        }
+        *failing = Some(WriteFailures {
+            failure,
             last_failure: Instant::now(),
             has_succeeded_since: false,
         });
@@ -54,7 +62,7 @@ impl WriteHealth {
         }
     }
 
-    /// Why writes fail.
+    /// Why writes fail, for clients without credentials.
     pub(crate) fn unhealthy_reason(&self) -> Option<String> {
         if !self.is_failing.load(Ordering::Acquire) {
             return None;
@@ -66,7 +74,11 @@ impl WriteHealth {
             self.is_failing.store(false, Ordering::Release);
             return None;
         }
-        Some(format!("the database cannot be written: {}", state.reason))
+        let why = match state.failure {
+            DatabaseFailure::NoSpace => "its disk or its quota is full",
+            _ => "it is not available",
+        };
+        Some(format!("the database cannot be written: {why}"))
     }
 
     /// True if a task must be started that tries to write until [`Self::unhealthy_reason`] is none.
@@ -108,7 +120,7 @@ mod tests {
         let health = WriteHealth::default();
         assert_eq!(health.unhealthy_reason(), None);
         health.failed(DatabaseFailure::NoSpace, "full");
-        let reason = "the database cannot be written: full";
+        let reason = "the database cannot be written: its disk or its quota is full";
         assert_eq!(health.unhealthy_reason().as_deref(), Some(reason));
         tokio::time::advance(RECOVERY).await;
         assert_eq!(

@@ -50,9 +50,9 @@ async fn register(engine: &Engine, caller: &Caller) -> Result<PollView> {
     let (store, enrolment) = (engine.store(), &caller.enrolment);
     let registered = store.enrol(tenant, device_id, enrolment, engine.now());
     let registered = timeout(engine.settings.device_wait, registered);
-    let view = registered.await.map_err(|_| Error::Unavailable {
-        message: "the device is not registered yet".to_owned(),
-    })??;
+    let view = registered
+        .await
+        .map_err(|_| Error::unavailable("the device is not registered yet"))??;
     engine
         .caches
         .read_model

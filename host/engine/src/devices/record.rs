@@ -59,7 +59,9 @@ async fn require_known_device(
         Ok(None) | Err(Error::Forbidden { .. } | Error::NotFound { .. }) => {
             Err(RecordError::NotFound)
         }
-        Err(Error::Unavailable { message }) => Err(StoreError::Unavailable(message).into()),
+        Err(error @ Error::Unavailable { .. }) => {
+            Err(StoreError::Unavailable(chain(&error).to_string()).into())
+        }
         Err(Error::NoSpace { message }) => Err(StoreError::NoSpace(message).into()),
         Err(error) => {
             let context = "read device";

@@ -73,7 +73,7 @@ impl PluginCalls {
                 errors: Vec::new(),
                 remedy: None,
             },
-            Rejection::Unavailable(message) => Error::Unavailable { message },
+            Rejection::Unavailable(message) => Error::unavailable(message),
         })
     }
 
