@@ -18,7 +18,9 @@ use object_store::{
     local::LocalFileSystem, memory::InMemory, path::Path,
 };
 use tidegate_core::{firmware::Hashes, id::Digest};
-use tidegate_engine::ports::{Artifacts, ByteStream, ComponentSource, PutError, StoredFile};
+use tidegate_engine::ports::{
+    Artifacts, ByteStream, ComponentSource, FileContent, PutError, ReceivedFile,
+};
 use tokio::runtime::Handle;
 
 use crate::{byte_stream, folder_session, hasher::FileHasher};
@@ -61,31 +63,15 @@ impl ArtifactStore {
             _lock: None,
         }
     }
-
-    /// Renames a complete file to its final name; false if that object already exists.
-    async fn publish(&self, pending: PendingFile, sha256: [u8; 32]) -> io::Result<bool> {
-        let name = object_path(sha256);
-        let linked = self
-            .objects
-            .rename_if_not_exists(&pending.object_path, &name);
-        match linked.await {
-            Ok(()) => {
-                pending.keep();
-                Ok(true)
-            }
-            Err(ObjectError::AlreadyExists { .. }) => {
-                self.objects.delete(&pending.object_path).await?;
-                pending.keep();
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
 #[async_trait]
 impl Artifacts for ArtifactStore {
-    async fn put(&self, body: ByteStream, max_bytes: u64) -> Result<StoredFile, PutError> {
+    async fn receive(
+        &self,
+        body: ByteStream,
+        max_bytes: u64,
+    ) -> Result<Box<dyn ReceivedFile>, PutError> {
         let number = self.next_upload.fetch_add(1, Ordering::Relaxed);
         let at = self.incoming.clone().join(number.to_string());
         let mut upload = self.objects.put_multipart(&at).await.map_err(put_failed)?;
@@ -100,15 +86,11 @@ impl Artifacts for ArtifactStore {
         let pending = PendingFile {
             objects: Arc::clone(&self.objects),
             object_path: at,
-            is_kept: false,
+            content: FileContent { size, hashes },
+            is_published: false,
         };
         upload.complete().await.map_err(put_failed)?;
-        let is_new = self.publish(pending, hashes.sha256).await;
-        Ok(StoredFile {
-            size,
-            hashes,
-            is_new: is_new.map_err(put_failed)?,
-        })
+        Ok(Box::new(pending))
     }
 
     async fn open(&self, sha256: [u8; 32], range: Range<u64>) -> io::Result<Option<ByteStream>> {
@@ -217,18 +199,37 @@ fn put_failed(error: impl Into<io::Error>) -> PutError {
 struct PendingFile {
     objects: Arc<dyn ObjectStore>,
     object_path: Path,
-    is_kept: bool,
+    content: FileContent,
+    is_published: bool,
 }
 
-impl PendingFile {
-    fn keep(mut self) {
-        self.is_kept = true;
+#[async_trait]
+impl ReceivedFile for PendingFile {
+    fn content(&self) -> FileContent {
+        self.content
+    }
+
+    /// Renames it to its final name. What has that name already is the same file, or a damaged one. Requests that read
+    /// it are not affected.
+    async fn publish(mut self: Box<Self>) -> Result<bool, PutError> {
+        let name = object_path(self.content.hashes.sha256);
+        let (objects, from) = (&self.objects, &self.object_path);
+        let is_new = match objects.rename_if_not_exists(from, &name).await {
+            Ok(()) => true,
+            Err(ObjectError::AlreadyExists { .. }) => {
+                objects.rename(from, &name).await.map_err(put_failed)?;
+                false
+            }
+            Err(error) => return Err(put_failed(error)),
+        };
+        self.is_published = true;
+        Ok(is_new)
     }
 }
 
 impl Drop for PendingFile {
     fn drop(&mut self) {
-        if self.is_kept {
+        if self.is_published {
             return;
         }
         let (objects, object_path) = (Arc::clone(&self.objects), self.object_path.clone());

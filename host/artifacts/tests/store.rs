@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::id::Digest;
-use tidegate_engine::ports::{Artifacts, ByteStream, ComponentSource, PutError};
+use tidegate_engine::ports::{Artifacts, ByteStream, ComponentSource, FileContent, PutError};
 use tidegate_faults::SmallDisk;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
@@ -32,6 +32,17 @@ async fn read(store: &ArtifactStore, sha256: [u8; 32], range: std::ops::Range<u6
     pieces.expect("reads").concat()
 }
 
+/// Receives a file and publishes it. Returns whether the store did not have it.
+async fn put(
+    store: &ArtifactStore,
+    body: ByteStream,
+    max_bytes: u64,
+) -> Result<(FileContent, bool), PutError> {
+    let received = store.receive(body, max_bytes).await?;
+    let content = received.content();
+    Ok((content, received.publish().await?))
+}
+
 /// All files below a folder except the lock.
 fn files(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
@@ -52,8 +63,8 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 async fn stores_and_returns_files(store: ArtifactStore) -> TestResult {
-    let stored = store.put(body(&[b"abc", b"", b"def"]), 6).await?;
-    assert_eq!((stored.size, stored.is_new), (6, true));
+    let (stored, is_new) = put(&store, body(&[b"abc", b"", b"def"]), 6).await?;
+    assert_eq!((stored.size, is_new), (6, true));
     assert_eq!(stored.hashes.sha256, Digest::of(b"abcdef").0);
     assert_eq!(
         hex::encode(stored.hashes.sha1),
@@ -63,8 +74,8 @@ async fn stores_and_returns_files(store: ArtifactStore) -> TestResult {
         hex::encode(stored.hashes.md5),
         "e80b5017098950fc58aad83c8c14978e"
     );
-    let again = store.put(body(&[b"abcdef"]), 6).await?;
-    assert_eq!((again.hashes, again.is_new), (stored.hashes, false));
+    let (again, is_new) = put(&store, body(&[b"abcdef"]), 6).await?;
+    assert_eq!((again.hashes, is_new), (stored.hashes, false));
 
     let sha256 = stored.hashes.sha256;
     assert_eq!(read(&store, sha256, 0..6).await, b"abcdef");
@@ -84,7 +95,7 @@ async fn stores_and_returns_files(store: ArtifactStore) -> TestResult {
     assert!(store.open(sha256, 0..6).await?.is_none());
     assert_eq!(store.component(digest).await?, None);
 
-    let empty = store.put(body(&[]), 0).await?;
+    let (empty, _) = put(&store, body(&[]), 0).await?;
     assert_eq!(read(&store, empty.hashes.sha256, 0..0).await, b"");
     Ok(())
 }
@@ -105,22 +116,22 @@ async fn refused_or_interrupted_uploads_leave_no_files() -> TestResult {
     static PIECE: [u8; 1 << 20] = [1; 1 << 20];
     let folder = tempfile::tempdir()?;
     let store = ArtifactStore::open_folder(folder.path()).await?;
-    let refused = store.put(body(&[b"abc", b"def"]), 5).await;
+    let refused = put(&store, body(&[b"abc", b"def"]), 5).await;
     assert!(matches!(refused, Err(PutError::TooLarge(5))));
-    let refused = store.put(interrupted(12, &PIECE), u64::MAX).await;
+    let refused = put(&store, interrupted(12, &PIECE), u64::MAX).await;
     assert!(matches!(refused, Err(PutError::Body(_))));
     assert_eq!(files(folder.path()), Vec::<String>::new());
 
     // A client that disconnects drops the future.
     let (sender, receiver) = futures::channel::mpsc::unbounded::<io::Result<Bytes>>();
     sender.unbounded_send(Ok(Bytes::from_static(&PIECE)))?;
-    let mut put = store.put(receiver.boxed(), u64::MAX);
-    assert!(futures::poll!(&mut put).is_pending());
+    let mut receiving = store.receive(receiver.boxed(), u64::MAX);
+    assert!(futures::poll!(&mut receiving).is_pending());
     while files(folder.path()).is_empty() {
-        assert!(futures::poll!(&mut put).is_pending());
+        assert!(futures::poll!(&mut receiving).is_pending());
         tokio::task::yield_now().await;
     }
-    drop(put);
+    drop(receiving);
     while !files(folder.path()).is_empty() {
         tokio::task::yield_now().await;
     }
@@ -138,18 +149,18 @@ async fn an_upload_that_does_not_fit_the_disk_leaves_no_files() -> TestResult {
     for pieces in [12, 7] {
         let pieces = stream::iter(0..pieces).map(|_| Ok(Bytes::from_static(&PIECE)));
         disk.fill(6 << 20)?;
-        let refused = store.put(pieces.boxed(), u64::MAX).await;
+        let refused = put(&store, pieces.boxed(), u64::MAX).await;
         assert!(matches!(refused, Err(PutError::NoSpace(_))), "{refused:?}");
         assert_eq!(files(&folder), Vec::<String>::new());
     }
     // Not even a folder fits.
     disk.fill(0)?;
-    let refused = store.put(body(&[b"small"]), u64::MAX).await;
+    let refused = put(&store, body(&[b"small"]), u64::MAX).await;
     assert!(matches!(refused, Err(PutError::NoSpace(_))), "{refused:?}");
     assert_eq!(files(&folder), Vec::<String>::new());
 
     disk.free()?;
-    assert_eq!(store.put(body(&[b"small"]), u64::MAX).await?.size, 5);
+    assert_eq!(put(&store, body(&[b"small"]), u64::MAX).await?.0.size, 5);
     Ok(())
 }
 
@@ -157,9 +168,9 @@ async fn an_upload_that_does_not_fit_the_disk_leaves_no_files() -> TestResult {
 async fn only_one_concurrent_upload_of_equal_bytes_is_new() -> TestResult {
     let folder = tempfile::tempdir()?;
     let store = ArtifactStore::open_folder(folder.path()).await?;
-    let puts = (0..8).map(|_| store.put(body(&[b"same"]), 4));
+    let puts = (0..8).map(|_| put(&store, body(&[b"same"]), 4));
     let stored = futures::future::try_join_all(puts).await?;
-    assert_eq!(stored.iter().filter(|stored| stored.is_new).count(), 1);
+    assert_eq!(stored.iter().filter(|(_, is_new)| *is_new).count(), 1);
     assert_eq!(files(folder.path()).len(), 1);
     Ok(())
 }
@@ -168,7 +179,7 @@ async fn only_one_concurrent_upload_of_equal_bytes_is_new() -> TestResult {
 async fn leftovers_are_removed_by_the_only_process() -> TestResult {
     let folder = tempfile::tempdir()?;
     let first = ArtifactStore::open_folder(folder.path()).await?;
-    let stored_file = first.put(body(&[b"kept"]), 4).await?;
+    let (stored_file, _) = put(&first, body(&[b"kept"]), 4).await?;
     let leftover = folder.path().join("incoming/0/9#1");
     std::fs::write(&leftover, b"half")?;
 
@@ -194,7 +205,7 @@ async fn large_files_are_read_in_chunks() -> TestResult {
         piece[0] = number;
         Ok(Bytes::from(piece))
     });
-    let stored = store.put(pieces.boxed(), u64::MAX).await?;
+    let (stored, _) = put(&store, pieces.boxed(), u64::MAX).await?;
     assert_eq!(stored.size, 7_000_210);
     let whole = read(&store, stored.hashes.sha256, 0..stored.size).await;
     assert_eq!(Digest::of(&whole).0, stored.hashes.sha256);
@@ -207,10 +218,45 @@ async fn large_files_are_read_in_chunks() -> TestResult {
 async fn corrupted_components_are_refused() -> TestResult {
     let folder = tempfile::tempdir()?;
     let store = ArtifactStore::open_folder(folder.path()).await?;
-    store.put(body(&[b"component"]), 9).await?;
+    put(&store, body(&[b"component"]), 9).await?;
     for file in files(folder.path()) {
         std::fs::write(folder.path().join(file), b"compxnent")?;
     }
     assert!(store.component(Digest::of(b"component")).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_repaired_by_another_upload_of_it() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let store = ArtifactStore::open_folder(folder.path()).await?;
+    let (stored, _) = put(&store, body(&[b"firmware"]), 8).await?;
+    let sha256 = stored.hashes.sha256;
+    let names = files(folder.path());
+    for damaged in [&b"firm"[..], b"", b"firmwxre", b"firmware and more"] {
+        let mut reading = store.open(sha256, 0..8).await?.expect("the file");
+        std::fs::write(folder.path().join(&names[0]), damaged)?;
+        let (again, is_new) = put(&store, body(&[b"firmware"]), 8).await?;
+        assert_eq!((again, is_new), (stored, false));
+        assert_eq!(read(&store, sha256, 0..8).await, b"firmware");
+        assert_eq!(files(folder.path()), names, "nothing else is left");
+        // A download that began before goes on with the file that it opened.
+        assert!(reading.next().await.is_some());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_published_leaves_nothing_behind() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let store = ArtifactStore::open_folder(folder.path()).await?;
+    let received = store.receive(body(&[b"abc"]), 3).await?;
+    assert_eq!(received.content().size, 3);
+    let sha256 = received.content().hashes.sha256;
+    assert!(store.open(sha256, 0..3).await?.is_none());
+    drop(received);
+    while !files(folder.path()).is_empty() {
+        tokio::task::yield_now().await;
+    }
     Ok(())
 }

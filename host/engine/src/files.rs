@@ -1,7 +1,8 @@
 //! Leases on files that are stored before it is known whether they are kept.
 //!
 //! Several requests on several servers may upload the same bytes concurrently; they share one file. A request therefore
-//! leases its file in the database until the rows that refer to it are stored, or the request is refused. When the
+//! leases its file in the database before it is in the store, until the rows that refer to it are stored, or the
+//! request is refused. A file whose lease cannot be written, because the database is full, is never stored. When the
 //! lease ends, the file is deleted if it has no other lease and nothing refers to it. The transaction that finds it
 //! unreferenced first marks it as pending deletion; from then on it cannot be leased. A server that crashes leaves a
 //! lease that expires, or a file pending deletion; [`Files::delete_orphans`] on any server finishes the work.
@@ -19,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::{
     Error, Ports, Result, Settings, chain,
-    ports::{Artifacts, ByteStream, Clock, PutError, Store, StoredFile},
+    ports::{Artifacts, ByteStream, Clock, FileContent, PutError, Store},
 };
 
 /// How long a request may lease the files that it uploads.
@@ -103,13 +104,6 @@ impl Files {
             .map_err(|error| Error::internal("delete file", error))?;
         Ok(self.store.confirm_file_deleted(sha256).await?)
     }
-
-    async fn exists(&self, sha256: [u8; 32]) -> Result<bool> {
-        let opened = self.artifacts.open(sha256, 0..0).await;
-        Ok(opened
-            .map_err(|error| Error::internal("open artifact", error))?
-            .is_some())
-    }
 }
 
 /// The leases of one request.
@@ -120,23 +114,19 @@ pub(crate) struct FileLease<'a> {
 }
 
 impl FileLease<'_> {
-    /// Stores a file while it arrives, and leases it.
-    pub(crate) async fn store_file(&self, body: ByteStream, max_bytes: u64) -> Result<StoredFile> {
-        let stored = self
-            .files
-            .artifacts
-            .put(body, max_bytes)
-            .await
-            .map_err(put_error)?;
-        let sha256 = stored.hashes.sha256;
+    /// Receives a file, leases it, and stores it: a file in the store always has a lease, or rows that refer to it.
+    pub(crate) async fn store_file(&self, body: ByteStream, max_bytes: u64) -> Result<FileContent> {
+        let received = self.files.artifacts.receive(body, max_bytes).await;
+        let received = received.map_err(put_error)?;
+        let content = received.content();
         let store = &self.files.store;
-        let is_leased = store.lease_file(sha256, &self.holder, self.until).await?;
-        // The file may have been deleted between storing and leasing it.
-        if !is_leased || !self.files.exists(sha256).await? {
+        let sha256 = content.hashes.sha256;
+        if !store.lease_file(sha256, &self.holder, self.until).await? {
             let message = "the same file is being deleted; send it again";
             return Err(Error::unavailable(message));
         }
-        Ok(stored)
+        received.publish().await.map_err(put_error)?;
+        Ok(content)
     }
 
     /// Checks that the lease lasts long enough to store rows that refer to the files.

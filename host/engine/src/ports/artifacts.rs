@@ -11,8 +11,13 @@ pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 /// Content store for firmware files and plugin components, keyed by the sha256 of their bytes.
 #[async_trait]
 pub trait Artifacts: Send + Sync {
-    /// Stores a file while it arrives, and hashes it on the way. A refused or aborted upload leaves nothing behind.
-    async fn put(&self, body: ByteStream, max_bytes: u64) -> Result<StoredFile, PutError>;
+    /// Receives a file, and hashes it on the way. It is not in the store until it is published. A refused or aborted
+    /// upload leaves nothing behind.
+    async fn receive(
+        &self,
+        body: ByteStream,
+        max_bytes: u64,
+    ) -> Result<Box<dyn ReceivedFile>, PutError>;
 
     /// Reads a range of a file. `None`: the file does not exist. Memory use does not depend on the file's size.
     async fn open(&self, sha256: [u8; 32], range: Range<u64>) -> io::Result<Option<ByteStream>>;
@@ -21,15 +26,23 @@ pub trait Artifacts: Send + Sync {
     async fn delete(&self, sha256: [u8; 32]) -> io::Result<()>;
 }
 
-/// A file that was stored.
+/// A whole file that is not in the store yet. It is deleted if it is dropped.
+#[async_trait]
+pub trait ReceivedFile: Send + Sync {
+    /// Its size and hashes.
+    fn content(&self) -> FileContent;
+
+    /// Puts it into the store, in place of a file of the same name, which may be damaged. Returns whether there was none.
+    async fn publish(self: Box<Self>) -> Result<bool, PutError>;
+}
+
+/// The content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredFile {
+pub struct FileContent {
     /// Size in bytes.
     pub size: u64,
     /// Hashes of the content.
     pub hashes: Hashes,
-    /// Whether the store did not have this content before.
-    pub is_new: bool,
 }
 
 /// Why a file was not stored.

@@ -30,7 +30,7 @@ pub use access::{
     Access, Authority, Enrolment, Gateway, GatewayUse, NewAuthority, NewGateway, OldToken,
 };
 pub use adapters::Ports;
-pub use artifacts::{Artifacts, ByteStream, PutError, StoredFile};
+pub use artifacts::{Artifacts, ByteStream, FileContent, PutError, ReceivedFile};
 pub use campaigns::{
     Advance, CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns,
     ClassVerdict, Membership, NewCampaign, NewWave, Wave,

@@ -31,7 +31,7 @@ use tidegate_engine::{
     ports::{
         Artifacts, ByteStream, CallFailure, Clock, DeviceEvent, DeviceReport, Entropy, EntryKind,
         NewDevice, NewFirmware, NewModule, NewRevision, Observer, PageRequest, PutError,
-        RecordError, RecordedReport, ReportedAttributes, RunRef, Store, StoredFile, Tenants as _,
+        ReceivedFile, RecordError, RecordedReport, ReportedAttributes, RunRef, Store, Tenants as _,
         UpdateFilter, UpdateRow,
     },
 };
@@ -533,7 +533,11 @@ struct NoArtifacts;
 
 #[async_trait]
 impl Artifacts for NoArtifacts {
-    async fn put(&self, _: ByteStream, max_bytes: u64) -> Result<StoredFile, PutError> {
+    async fn receive(
+        &self,
+        _: ByteStream,
+        max_bytes: u64,
+    ) -> Result<Box<dyn ReceivedFile>, PutError> {
         Err(PutError::TooLarge(max_bytes))
     }
 

@@ -1,6 +1,9 @@
 //! A disk that is full for a while.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::body::Body;
 use http::Request;
@@ -75,4 +78,47 @@ async fn a_full_disk_is_reported_and_forgotten_when_there_is_room_again() {
     while server.get("/readyz").await.status != 200 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files.extend(self::files(&path));
+        } else if entry.file_name() != "lock" {
+            files.push(path);
+        }
+    }
+    files
+}
+
+async fn upload(server: &TestServer, version: &str) -> TestResponse {
+    let metadata = json!({"name": "edge", "version": version}).to_string();
+    let file = vec![7; 100_000];
+    let parts: [(&str, Option<&str>, &[u8]); 2] = [
+        ("metadata", None, metadata.as_bytes()),
+        ("file", Some("edge.bin"), &file),
+    ];
+    server.upload("/api/v1/firmware", &parts).await
+}
+
+#[tokio::test]
+async fn an_upload_that_only_the_database_has_no_room_for_leaves_no_file() {
+    let Some(disk) = SmallDisk::mount(32 << 20).expect("a file system") else {
+        return;
+    };
+    let artifacts = tempfile::tempdir().expect("a folder");
+    let server = TestServer::in_folders(disk.path(), artifacts.path()).await;
+    disk.fill(0).expect("a full disk");
+    let refused = upload(&server, "1.0.0").await;
+    assert_eq!(refused.expect_problem(507).0, "no_space");
+    while !files(artifacts.path()).is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    disk.free().expect("room");
+    upload(&server, "1.0.0").await.expect(201);
+    assert_eq!(files(artifacts.path()).len(), 1);
 }

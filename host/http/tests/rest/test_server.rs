@@ -74,8 +74,13 @@ impl TestServer {
 
     /// With its database and its artifacts in this folder.
     pub(crate) async fn in_folder(folder: &Path) -> Self {
-        let options = Options::sqlite(&folder.join("tidegate.db"));
-        let artifacts = ArtifactStore::open_folder(folder.join("artifacts")).await;
+        Self::in_folders(folder, &folder.join("artifacts")).await
+    }
+
+    /// With its database in one folder and its artifacts in another.
+    pub(crate) async fn in_folders(database: &Path, artifacts: &Path) -> Self {
+        let options = Options::sqlite(&database.join("tidegate.db"));
+        let artifacts = ArtifactStore::open_folder(artifacts).await;
         Self::open(options, artifacts.expect("a folder"), None, |_| {}).await
     }
 

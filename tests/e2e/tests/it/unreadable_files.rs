@@ -72,6 +72,14 @@ async fn an_unreadable_file_is_explained_for_the_device(tenant: IsolatedTenant) 
         ensure!(!explained.contains("could not fetch"), "{explained}");
     }
     tenant.wait_for_status(id, "completed").await?;
+
+    // So it does with a file that is damaged.
+    for (version, damaged) in [("2.0.2", &bytes[1..]), ("2.0.3", &bytes[..100_000])] {
+        fs::write(&stored, damaged)?;
+        let again = FirmwareForm::new(version).files(&[("edge.bin", &bytes)]);
+        again.upload(&tenant.publisher).await?;
+        ensure!(fs::read(&stored)? == bytes, "the file is still damaged");
+    }
     Ok(())
 }
 

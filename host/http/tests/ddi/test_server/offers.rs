@@ -139,7 +139,9 @@ impl TestServer {
 
     async fn put_firmware(&self, version: &str) -> anyhow::Result<FirmwareId> {
         let body = stream::iter([Ok(Bytes::from_static(FILE))]).boxed();
-        let stored = self.artifacts.put(body, 1024).await?;
+        let received = self.artifacts.receive(body, 1024).await?;
+        let stored = received.content();
+        received.publish().await?;
         let firmware = NewFirmware {
             details: FirmwareDetails {
                 name: "edge".to_owned(),
