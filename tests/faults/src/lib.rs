@@ -1,7 +1,9 @@
 //! Faults for tests: a disk that is full, a network that is dead.
 
 mod small_disk;
+mod small_postgres;
 mod tcp_proxy;
 
 pub use small_disk::SmallDisk;
+pub use small_postgres::SmallPostgres;
 pub use tcp_proxy::TcpProxy;

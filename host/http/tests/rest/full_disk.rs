@@ -7,17 +7,21 @@ use std::{
 
 use axum::body::Body;
 use http::Request;
-use serde_json::json;
-use tidegate_faults::SmallDisk;
+use serde_json::{Map, Value, json};
+use tidegate_faults::{SmallDisk, SmallPostgres};
 
 use crate::test_server::{TestResponse, TestServer};
 
 async fn report_attributes(server: &TestServer, token: &str) -> TestResponse {
+    report(server, token, &json!({"site": "north"})).await
+}
+
+async fn report(server: &TestServer, token: &str, data: &Value) -> TestResponse {
     let request = Request::put("/default/controller/v1/pi-1/configData")
         .header("host", "tide.example")
         .header("authorization", format!("TargetToken {token}"))
         .header("content-type", "application/json");
-    let body = json!({"mode": "merge", "data": {"site": "north"}}).to_string();
+    let body = json!({"mode": "merge", "data": data}).to_string();
     server
         .send_request(request.body(Body::from(body)).expect("a request"))
         .await
@@ -121,4 +125,69 @@ async fn an_upload_that_only_the_database_has_no_room_for_leaves_no_file() {
     disk.free().expect("room");
     upload(&server, "1.0.0").await.expect(201);
     assert_eq!(files(artifacts.path()).len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_of_postgresql_is_reported_and_forgotten_when_there_is_room_again() {
+    let Some(postgres) = SmallPostgres::start(192 << 20).expect("a server") else {
+        return;
+    };
+    let server = TestServer::on_database(postgres.url()).await;
+    let device = json!({"device_id": "pi-1"});
+    let created = server.post("/api/v1/devices", &device).await.expect(201);
+    let token = created["token"].as_str().expect("a token");
+    assert_eq!(poll(&server, token).await, 200);
+    server.get("/readyz").await.expect(200);
+
+    for round in 0..2 {
+        postgres.disk.fill(0).expect("a full disk");
+        // Rows find room until the pages of their table are full.
+        let refused = first_refusal(async |number| {
+            let device = json!({"device_id": format!("pi-{round}-{number}")});
+            server.post("/api/v1/devices", &device).await
+        });
+        let refused = refused.await;
+        assert_eq!(refused.expect_problem(507).0, "no_space");
+        let unready = server.get("/readyz").await;
+        assert_eq!(unready.expect_problem(503).0, "unavailable");
+        let reason = unready.expect(503)["detail"].to_string();
+        assert!(reason.contains("cannot be written"), "{reason}");
+        assert!(reason.contains("full"), "{reason}");
+        let refused = first_refusal(async |number| {
+            let attribute = |index: u32| {
+                let value = format!("{round}-{number}-{index}").repeat(8);
+                (format!("attribute-{index}"), Value::from(value))
+            };
+            let data: Map<_, _> = (0..50).map(attribute).collect();
+            report(&server, token, &Value::Object(data)).await
+        });
+        let refused = refused.await;
+        assert_eq!(refused.status, 429);
+        assert_eq!(refused.headers["retry-after"], "1");
+        server.get("/readyz").await.expect_problem(503);
+        assert_eq!(poll(&server, token).await, 200, "nothing has to be written");
+        server.get("/api/v1/devices").await.expect(200);
+
+        postgres.disk.free().expect("room");
+        for number in 0..20 {
+            let device = json!({"device_id": format!("pi-after-{round}-{number}")});
+            server.post("/api/v1/devices", &device).await.expect(201);
+        }
+        assert_eq!(report_attributes(&server, token).await.status, 200);
+        server.firmware(&format!("1.0.{round}"), b"firmware").await;
+        while server.get("/readyz").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// The first response that is no success, of requests that are sent one after the other.
+async fn first_refusal(send: impl AsyncFn(u32) -> TestResponse) -> TestResponse {
+    for number in 0..5000 {
+        let response = send(number).await;
+        if response.status >= 300 {
+            return response;
+        }
+    }
+    panic!("all requests are accepted")
 }

@@ -84,6 +84,11 @@ impl TestServer {
         Self::open(options, artifacts.expect("a folder"), None, |_| {}).await
     }
 
+    /// On the database of this URL.
+    pub(crate) async fn on_database(url: &str) -> Self {
+        Self::open(Options::new(url), ArtifactStore::in_memory(), None, |_| {}).await
+    }
+
     /// None without a PostgreSQL server.
     pub(crate) async fn on_postgres() -> Option<Self> {
         let url = test_database::create().await.expect("a database")?;
