@@ -119,9 +119,10 @@ impl App {
             max_connections: config.limits.connections,
             write_idle_timeout: config.limits.answer_silence.0,
         };
-        let shutdown_grace = config.shutdown_grace.0;
+        // The rest is for the process: the last spans.
+        let shutdown_grace = config.shutdown_grace.0 * 9 / 10;
         // The rest is for the loops and the buffers.
-        let request_grace = shutdown_grace * 4 / 5;
+        let request_grace = config.shutdown_grace.0 * 4 / 5;
         let serving = serving.serve(listener, router, shutdown.clone(), request_grace);
         let serving = tokio::spawn(serving);
         Ok(RunningApp {
@@ -157,8 +158,8 @@ pub struct RunningApp {
 }
 
 impl RunningApp {
-    /// Refuses new connections, finishes accepted requests, and writes what is buffered. Ends after the configured time,
-    /// whatever hangs.
+    /// Refuses new connections, finishes accepted requests, and writes what is buffered. Ends within nine tenths of the
+    /// configured time, whatever hangs.
     pub async fn shutdown(mut self) -> Result<()> {
         let until = Instant::now() + self.shutdown_grace;
         self.shutdown.cancel();

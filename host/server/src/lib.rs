@@ -11,13 +11,10 @@ mod secret;
 pub mod span_export;
 mod system_clock;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use clap::Parser as _;
 use tidegate_sandbox::compile_child;
-
-/// How long blocking work may take at the end of the process.
-const BLOCKING_GRACE: Duration = Duration::from_secs(2);
 
 /// The program. The server starts itself with `compile-component` to compile in a child process; this is handled before
 /// threads start and the command line is parsed.
@@ -41,7 +38,7 @@ pub fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(cli.run());
-    // Blocking work that hangs must not keep the process.
-    runtime.shutdown_timeout(BLOCKING_GRACE);
+    // Blocking work that hangs must not keep the process. What has to be written is written.
+    runtime.shutdown_background();
     code
 }

@@ -2,13 +2,16 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
-    net::TcpListener,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     process::{Command, Output, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 fn tidegate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
@@ -280,5 +283,62 @@ fn log_follow_resumes_when_a_stream_ends() -> Result<()> {
     for (line, part) in shown.lines().zip(lines) {
         assert!(line.ends_with(part), "{shown}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_span_collector_that_hangs_does_not_delay_the_end() -> Result<()> {
+    const GRACE: Duration = Duration::from_secs(2);
+    // For a busy machine.
+    const MARGIN: Duration = Duration::from_secs(2);
+    // The system accepts connections, and no request is answered.
+    let collector = TcpListener::bind("127.0.0.1:0")?;
+    let folder = tempfile::tempdir()?;
+    let mut server = tidegate()
+        .arg("serve")
+        .arg("--data-dir")
+        .arg(folder.path().join("data"))
+        .arg("--components")
+        .arg(folder.path())
+        .args(["--listen", "127.0.0.1:0"])
+        .env("TIDEGATE_LOG__FORMAT", "json")
+        .env("TIDEGATE_SHUTDOWN_GRACE", "2s")
+        .env(
+            "TIDEGATE_TELEMETRY__OTLP_ENDPOINT",
+            format!("http://{}", collector.local_addr()?),
+        )
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let log = BufReader::new(server.stderr.take().context("the log")?);
+    let mut lines = log.lines();
+    let address = loop {
+        let line = lines.next().context("the server listens")??;
+        let line: Value = serde_json::from_str(&line).context(line)?;
+        if line["message"] == "listening" {
+            break line["addr"].as_str().context("an address")?.to_owned();
+        }
+    };
+    let rest = thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
+    // A request, whose span is exported.
+    let mut client = TcpStream::connect(&address)?;
+    write!(
+        client,
+        "GET /api/v1/devices HTTP/1.1\r\nhost: tide\r\nconnection: close\r\n\r\n"
+    )?;
+    let mut response = String::new();
+    client.read_to_string(&mut response)?;
+    assert!(response.starts_with("HTTP/1.1 401"), "{response}");
+
+    let started = Instant::now();
+    kill_process(Pid::from_child(&server), Signal::TERM)?;
+    let status = server.wait()?;
+    let elapsed = started.elapsed();
+    let rest = rest.join().expect("the log is read");
+    assert!(status.success(), "{status}: {rest:?}");
+    assert!(elapsed < GRACE + MARGIN, "{elapsed:?}: {rest:?}");
+    // The collector was sent something.
+    collector.set_nonblocking(true)?;
+    collector.accept().context("the spans are exported")?;
     Ok(())
 }

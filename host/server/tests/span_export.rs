@@ -157,7 +157,7 @@ impl ExportingServer {
 
     async fn stop(self) -> Result<()> {
         self.app.shutdown().await?;
-        self.export.shutdown().await;
+        self.export.shutdown(Duration::from_secs(20)).await;
         Ok(())
     }
 }

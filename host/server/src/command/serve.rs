@@ -1,9 +1,12 @@
-use std::{io::Write as _, sync::Arc};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use tidegate_engine::chain;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
 
 use super::config_args::{ConfigArgs, ServeFlags};
 use crate::{
@@ -33,7 +36,7 @@ impl Serve {
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
 
-        let dev = config.dev;
+        let (dev, grace) = (config.dev, config.shutdown_grace.0);
         let environment = Environment {
             dropped_log_lines: Arc::new(log_output.dropped_lines()),
             ..Environment::default()
@@ -54,7 +57,7 @@ impl Serve {
         }
         // A second signal stops the server immediately.
         tokio::select! {
-            stopped = stop(app, span_export) => stopped?,
+            stopped = stop(app, span_export, grace) => stopped?,
             _ = terminate.recv() => anyhow::bail!("stopped before shutdown was complete"),
             _ = interrupt.recv() => anyhow::bail!("stopped before shutdown was complete"),
         }
@@ -77,11 +80,13 @@ fn print_first_key(key: &str) {
     }
 }
 
-/// Stops the server, then sends its last spans.
-async fn stop(app: RunningApp, span_export: Option<SpanExport>) -> Result<()> {
+/// Stops the server, then sends its last spans, all within `grace`.
+async fn stop(app: RunningApp, span_export: Option<SpanExport>, grace: Duration) -> Result<()> {
+    let until = Instant::now() + grace;
     let stopped = app.shutdown().await;
     if let Some(span_export) = span_export {
-        span_export.shutdown().await;
+        let left = until.saturating_duration_since(Instant::now());
+        span_export.shutdown(left).await;
     }
     stopped
 }

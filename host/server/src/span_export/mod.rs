@@ -12,6 +12,7 @@ use opentelemetry_http::HeaderExtractor;
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use tidegate_http::DEVICE_REQUEST_TARGET;
+use tokio::time::timeout;
 use tracing::{Span, Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
@@ -85,13 +86,14 @@ impl SpanExport {
             .with_filter(filter)
     }
 
-    /// Sends the spans that have ended, and stops. A collector that does not respond is not waited for.
-    pub async fn shutdown(self) {
+    /// Sends the spans that have ended, and stops. A collector that does not respond within this time is not waited for.
+    pub async fn shutdown(self, within: Duration) {
+        let within = within.min(SHUTDOWN_TIMEOUT);
         let stopped = tokio::task::spawn_blocking(move || {
             // The client has logged a failure.
-            let _ = self.provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT);
+            let _ = self.provider.shutdown_with_timeout(within);
         });
-        let _ = stopped.await;
+        let _ = timeout(within, stopped).await;
     }
 }
 
