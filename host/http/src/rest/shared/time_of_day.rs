@@ -54,10 +54,10 @@ impl Serialize for TimeOfDay {
 
 impl<'de> Deserialize<'de> for TimeOfDay {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            D::Error::custom("must be a duration in whole seconds, such as `00:05:00` or `5m`")
-        })
+        let invalid =
+            || D::Error::custom("must be a duration in whole seconds, such as `00:05:00` or `5m`");
+        let text = String::deserialize(deserializer).map_err(|_| invalid())?;
+        Self::parse(&text).ok_or_else(invalid)
     }
 }
 
