@@ -117,6 +117,21 @@ fn an_invalid_configuration_stops_the_start() -> Result<()> {
             "-1",
             "`TIDEGATE_LIMITS__CONNECTIONS` is -1",
         ),
+        (
+            "TIDEGATE_LIMITS__FEEDBACK_PER_UPDATE",
+            "9",
+            "`TIDEGATE_LIMITS__FEEDBACK_PER_UPDATE` must be at least 10",
+        ),
+        (
+            "TIDEGATE_LIMITS__FEEDBACK_PER_UPDATE",
+            "many",
+            "`TIDEGATE_LIMITS__FEEDBACK_PER_UPDATE` is \"many\"",
+        ),
+        (
+            "TIDEGATE_DDI__LINKS",
+            "ftp",
+            "`TIDEGATE_DDI__LINKS` is \"ftp\"",
+        ),
     ] {
         let output = serve(&file).env(name, value).output()?;
         check(&output, 1, &format!("the environment variable {stderr}"));

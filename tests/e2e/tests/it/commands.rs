@@ -1,15 +1,20 @@
 //! Commands of the command line that are more than one REST request of the same name.
 
+use std::ffi::OsString;
+
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Client;
 use serde_json::Value;
 use tidegate_e2e::{
-    Device, FirmwareForm, RestClient, ServerProcess, ServerStorage, both_databases, output_of,
+    Device, Execution, Feedback, Finished, FirmwareForm, RestClient, RestResponse as _,
+    ServerProcess, ServerStorage, both_databases, close, output_of,
 };
 
 both_databases!(
     force_cancel_requires_a_cancelling_update,
     force_rolls_back_a_pinned_device,
+    settings_take_effect_and_bad_values_are_named,
+    the_number_of_kept_reports_is_configured,
 );
 
 async fn force_cancel_requires_a_cancelling_update(storage: ServerStorage) -> Result<()> {
@@ -69,6 +74,131 @@ async fn force_rolls_back_a_pinned_device(storage: ServerStorage) -> Result<()> 
     Ok(())
 }
 
+async fn settings_take_effect_and_bad_values_are_named(storage: ServerStorage) -> Result<()> {
+    let server = DevServer::new(&storage)?;
+    let device = server.device();
+    device.identify().await?;
+    for (setting, part) in [
+        (
+            "ddi.links=ftp",
+            "/ddi/links: unknown variant `ftp`, expected one of `http`, `https`, `both`",
+        ),
+        ("ddi.link=http", "/ddi/link: unknown field"),
+        (
+            "overdue_after=59s",
+            "/overdue_after: must be 1 minute to 30 days",
+        ),
+        (
+            "overdue_after=31d",
+            "/overdue_after: must be 1 minute to 30 days",
+        ),
+        (
+            "overdue_after=7",
+            "/overdue_after: must be a duration in whole seconds, such as `00:05:00` or `5m`",
+        ),
+        (
+            "overdue_after=soon",
+            "/overdue_after: must be a duration in whole seconds, such as `00:05:00` or `5m`",
+        ),
+        (
+            "versions=any",
+            "/versions: unknown variant `any`, expected `semver` or `loose`",
+        ),
+        ("limits.feedback_per_update=50", "/limits: unknown field"),
+        ("ddi.links", "`ddi.links` is not SETTING=VALUE"),
+    ] {
+        server.expect_rejection(&["settings", "set", setting], part)?;
+    }
+
+    // Which links a device gets to a file.
+    server.offer("1.1.0").await?;
+    for (links, names) in [
+        ("https", &["download", "md5sum"][..]),
+        (
+            "both",
+            &["download", "download-http", "md5sum", "md5sum-http"],
+        ),
+        ("http", &["download-http", "md5sum-http"]),
+    ] {
+        let set = server.run(&["settings", "set", &format!("ddi.links={links}")])?;
+        ensure!(set["ddi"]["links"] == links, "{set}");
+        let poll = device.poll().await?;
+        let href = poll.deployment_base().context("no update")?;
+        let deployment = device.get(href).await?.expect_status(200)?.json()?;
+        let file = &deployment["deployment"]["chunks"][0]["artifacts"][0]["_links"];
+        let file = file.as_object().context("no links")?;
+        let mut found: Vec<_> = file.keys().map(String::as_str).collect();
+        found.sort_unstable();
+        ensure!(found == names, "{links}: {found:?}");
+    }
+    let unset = server.run(&["settings", "set", "ddi.links=null"])?;
+    ensure!(unset["ddi"]["links"].is_null(), "{unset}");
+
+    let set = server.run(&["settings", "set", "overdue_after=1m"])?;
+    ensure!(set["overdue_after"] == "00:01:00", "{set}");
+    let shown = server.text(&["settings", "show"])?;
+    ensure!(shown.contains("overdue_after=00:01:00\n"), "{shown}");
+    let overdue = ["device", "list", "--query", "state==overdue"];
+    let listed = server.run(&overdue)?;
+    ensure!(listed["total"] == 0, "{listed}");
+    let unset = server.run(&["settings", "set", "overdue_after=null"])?;
+    ensure!(unset["overdue_after"].is_null(), "{unset}");
+
+    // A version that SemVer cannot express.
+    let rest = server.rest();
+    let form = || FirmwareForm::new("2026.05.1.7");
+    form()
+        .send(&rest)
+        .await?
+        .expect_problem(422, "invalid_firmware")?;
+    let set = server.run(&["settings", "set", "versions=loose"])?;
+    ensure!(set["versions"] == "loose", "{set}");
+    form().upload(&rest).await?;
+    let set = server.run(&["settings", "set", "versions=semver"])?;
+    ensure!(set["versions"] == "semver", "{set}");
+    let shown = server.text(&["settings", "show"])?;
+    for line in [
+        "ddi.links=http (server default)",
+        "overdue_after=null",
+        "versions=semver",
+    ] {
+        ensure!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    Ok(())
+}
+
+async fn the_number_of_kept_reports_is_configured(storage: ServerStorage) -> Result<()> {
+    let server = DevServer::with(
+        &storage,
+        &[("TIDEGATE_LIMITS__FEEDBACK_PER_UPDATE", "10".into())],
+    )?;
+    let device = server.device();
+    device.identify().await?;
+    server.offer("1.1.0").await?;
+    let offer = device.offer().await?.context("no offer")?;
+    let report = async |number: u32| {
+        let proceeding = Feedback {
+            progress: Some((number, 100)),
+            ..Feedback::new(Execution::Proceeding, Finished::None)
+        };
+        device.feedback(&offer.id, &proceeding).await
+    };
+    for number in 0..10 {
+        report(number).await?.expect_status(200)?;
+    }
+    let refused = report(10).await?;
+    ensure!(refused.status == 429, "{refused}");
+    ensure!(
+        refused.to_string().contains("at most 10 reports"),
+        "{refused}"
+    );
+    let closed = device
+        .feedback(&offer.id, &close(Finished::Success))
+        .await?;
+    closed.expect_status(200)?;
+    Ok(())
+}
+
 const ID: &str = "pump-0";
 
 /// A server process in development mode, and an administrator's API key.
@@ -80,7 +210,14 @@ struct DevServer<'a> {
 
 impl<'a> DevServer<'a> {
     fn new(storage: &'a ServerStorage) -> Result<Self> {
-        let program = ServerProcess::start(storage)?;
+        Self::with(storage, &[])
+    }
+
+    /// With these environment variables.
+    fn with(storage: &'a ServerStorage, settings: &[(&str, OsString)]) -> Result<Self> {
+        let dev = [("TIDEGATE_DEV", "true".into())];
+        let settings = [&dev, settings].concat();
+        let program = ServerProcess::start_with(storage, &settings)?;
         let key = ["key", "create", "--user", "ada", "--role", "admin"];
         let key = output_of(storage.command()?.args(key))?;
         Ok(Self {
@@ -96,9 +233,18 @@ impl<'a> DevServer<'a> {
 
     /// Uploads a firmware and creates an update for the device.
     async fn offer(&self, version: &str) -> Result<Value> {
-        let rest = RestClient::anonymous(Client::new(), &self.program.url).with_key(&self.key);
-        let firmware = FirmwareForm::new(version).upload(&rest).await?.to_string();
+        let firmware = FirmwareForm::new(version).upload(&self.rest()).await?;
+        let firmware = firmware.to_string();
         self.run(&["device", "update", ID, "--firmware", &firmware])
+    }
+
+    fn rest(&self) -> RestClient {
+        RestClient::anonymous(Client::new(), &self.program.url).with_key(&self.key)
+    }
+
+    /// The output of a command for people.
+    fn text(&self, arguments: &[&str]) -> Result<String> {
+        output_of(self.plain_command()?.args(arguments))
     }
 
     /// The JSON output of a command.
@@ -119,10 +265,14 @@ impl<'a> DevServer<'a> {
     }
 
     fn command(&self, arguments: &[&str]) -> Result<std::process::Command> {
+        let mut command = self.plain_command()?;
+        command.args(arguments).arg("--json");
+        Ok(command)
+    }
+
+    fn plain_command(&self) -> Result<std::process::Command> {
         let mut command = self.storage.command()?;
         command
-            .args(arguments)
-            .arg("--json")
             .env("TIDEGATE_URL", &self.program.url)
             .env("TIDEGATE_KEY", &self.key);
         Ok(command)
