@@ -174,7 +174,8 @@ impl UpdateWriter {
     }
 
     /// Appends an operator's action to the log of an update. A failure is only logged, since the action has taken
-    /// effect.
+    /// effect. It needs no permit: its request waits for it, so a database that does not answer leaves no task behind. The
+    /// action is committed before, and the log's lines are numbered in the transaction that writes them.
     pub(crate) async fn note(&self, ctx: &Ctx, update: &Update, action: &str, reason: &str) {
         let colon = if reason.is_empty() { "" } else { ": " };
         let lines = ReportedLines {
