@@ -142,6 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn a_difference_above_two_seconds_is_logged() {
+        const MESSAGE: &str = "the clocks of this server and of the database differ; synchronize them, for example with NTP";
+
+        let log = tidegate_captured_log::CapturedLog::start();
+        let measure = |difference: i64| {
+            let time = Timestamp(1_000_000 + difference);
+            clock().correct(1_000_000, time, 1_000_000, &NoopObserver);
+            log.events(MESSAGE).len()
+        };
+        assert_eq!((measure(2000), measure(-2000)), (0, 0));
+        assert_eq!((measure(2001), measure(-2001)), (1, 2));
+    }
+
+    #[test]
     fn a_slow_or_disturbed_measurement_is_ignored() {
         let clock = clock();
         clock.correct(1_000_000, Timestamp(1_300_000), 1_001_001, &NoopObserver);

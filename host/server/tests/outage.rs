@@ -19,6 +19,8 @@ use tidegate_store::test_database;
 const GRACE: Duration = Duration::from_secs(3);
 /// For a busy machine.
 const MARGIN: Duration = Duration::from_secs(2);
+/// A few seconds, on a busy machine.
+const DEVICE_WAIT: Duration = Duration::from_secs(8);
 
 struct ServerOnPostgres {
     app: RunningApp,
@@ -46,6 +48,8 @@ impl ServerOnPostgres {
             data_dir: folder.path().join("data"),
             components: Some(components),
             shutdown_grace: ConfigDuration(GRACE),
+            // Devices need no credentials.
+            dev: true,
             ..Config::default()
         };
         config.database.url = Some(format!("{scheme}@{}/{name}", proxy.addr()));
@@ -75,6 +79,15 @@ impl ServerOnPostgres {
         Ok((response.status().as_u16(), response.text().await?))
     }
 
+    /// The status that a device is answered, which does not wait for long.
+    async fn poll(&self) -> Result<u16> {
+        let started = Instant::now();
+        let url = format!("http://{}/default/controller/v1/edge-1", self.app.addr);
+        let status = reqwest::get(url).await?.status().as_u16();
+        ensure!(started.elapsed() < DEVICE_WAIT, "{:?}", started.elapsed());
+        Ok(status)
+    }
+
     async fn wait_for_readiness(&self, status: u16) -> Result<String> {
         let started = Instant::now();
         loop {
@@ -100,6 +113,7 @@ async fn a_server_survives_a_dead_network_and_stops_in_it() -> Result<()> {
     for fail in [TcpProxy::refuse, TcpProxy::freeze] {
         fail(&server.proxy);
         server.wait_for_readiness(503).await?;
+        assert_eq!(server.poll().await?, 429);
         server.proxy.restore();
         server.wait_for_readiness(200).await?;
     }

@@ -303,7 +303,7 @@ async fn a_campaign_is_rolled_back_only_when_every_device_is_known_to_be() {
 /// The reasons of the device's state in the newest campaign.
 async fn reasons(fixture: &EngineFixture, device_id: &str) -> String {
     let store = fixture.engine.store();
-    let explained = campaigns::explain(&fixture.ctx(), store, device_id).await;
+    let explained = explain(&fixture.ctx(), store, device_id).await;
     explained.expect("an explanation")[0].reasons.join("\n")
 }
 
