@@ -10,7 +10,7 @@ use tidegate_core::{
 
 use crate::{
     Caches, Result,
-    ports::{Overdue, Store, Tenant},
+    ports::{OverdueRule, Store, Tenant},
 };
 
 /// How much later than after its time a device becomes overdue: other servers of the database have written its last poll
@@ -24,23 +24,23 @@ pub(crate) async fn overdue(
     caches: &Caches,
     tenant: TenantId,
     now: Timestamp,
-) -> Result<Option<Overdue>> {
+) -> Result<Option<OverdueRule>> {
     let tenant = store.tenant_by_id(tenant).await?;
     Ok(tenant.and_then(|tenant| overdue_of(&tenant, caches, now)))
 }
 
 /// Like [`overdue`], for a tenant that was read already.
-pub(crate) fn overdue_of(tenant: &Tenant, caches: &Caches, now: Timestamp) -> Option<Overdue> {
+pub(crate) fn overdue_of(tenant: &Tenant, caches: &Caches, now: Timestamp) -> Option<OverdueRule> {
     let after = tenant.settings.overdue_after? + WRITE_DELAY;
     let before = Timestamp(now.0 - after.as_millis() as i64);
-    Some(Overdue {
+    Some(OverdueRule {
         before,
         seen: caches.last_seen.unwritten_since(tenant.id, before),
     })
 }
 
 /// The device as operators see it: with the state `overdue` if it is.
-pub(crate) fn shown(mut device: Device, overdue: Option<&Overdue>) -> Device {
+pub(crate) fn shown(mut device: Device, overdue: Option<&OverdueRule>) -> Device {
     if overdue.is_some_and(|overdue| overdue.includes(&device)) {
         device.state = DeviceState::Overdue;
     }

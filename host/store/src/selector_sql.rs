@@ -6,7 +6,7 @@ use tidegate_core::{
     selector::{Comparison, FieldKind, Operator, Selector, Value},
     version::sort_key,
 };
-use tidegate_engine::ports::Overdue;
+use tidegate_engine::ports::OverdueRule;
 
 use crate::{
     dialect::{Dialect, storable},
@@ -15,7 +15,7 @@ use crate::{
 
 /// The state of `devices d` as operators see it.
 pub(crate) fn shown_state(
-    overdue: Option<&Overdue>,
+    overdue: Option<&OverdueRule>,
     dialect: Dialect,
     parameters: &mut Parameters,
 ) -> String {
@@ -29,9 +29,9 @@ pub(crate) fn shown_state(
     }
 }
 
-/// The condition that `devices d` is overdue, as [`Overdue::includes`] defines it.
+/// The condition that `devices d` is overdue, as [`OverdueRule::includes`] defines it.
 pub(crate) fn is_overdue(
-    overdue: &Overdue,
+    overdue: &OverdueRule,
     dialect: Dialect,
     parameters: &mut Parameters,
 ) -> String {
@@ -49,7 +49,7 @@ pub(crate) fn is_overdue(
 /// A condition on `devices d` that is never NULL. Its values are bound.
 pub(crate) fn condition(
     selector: &Selector,
-    overdue: Option<&Overdue>,
+    overdue: Option<&OverdueRule>,
     dialect: Dialect,
     parameters: &mut Parameters,
 ) -> String {
@@ -69,7 +69,7 @@ pub(crate) fn condition(
 
 fn compare(
     comparison: &Comparison,
-    overdue: Option<&Overdue>,
+    overdue: Option<&OverdueRule>,
     dialect: Dialect,
     parameters: &mut Parameters,
 ) -> String {

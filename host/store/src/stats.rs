@@ -6,7 +6,7 @@ use tidegate_core::{
     id::{CampaignId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{Overdue, Stats, StoreError};
+use tidegate_engine::ports::{OverdueRule, Stats, StoreError};
 
 use crate::{
     database::{Database, Tx},
@@ -26,7 +26,7 @@ pub(crate) async fn stats(
     database: &Database,
     tenant: TenantId,
     since: Timestamp,
-    overdue: Option<&Overdue>,
+    overdue: Option<&OverdueRule>,
 ) -> Result<Stats, StoreError> {
     let mut tx = match overdue {
         None => database.read_single().await?,
@@ -70,7 +70,7 @@ pub(crate) async fn stats(
 async fn overdue_by_state(
     tx: &mut Tx,
     tenant: TenantId,
-    overdue: &Overdue,
+    overdue: &OverdueRule,
 ) -> Result<Vec<(String, u64)>, StoreError> {
     let mut parameters = Parameters::default();
     let tenant = parameters.bind(tenant.0);

@@ -20,13 +20,13 @@ use super::{
 use crate::{
     Caches, Error, PluginCalls, Result,
     compatibility::{
-        Classified, CompatibilityCheck, Policies, class_attributes, classify,
+        CompatibilityCheck, DevicesByClass, Policies, class_attributes, classify,
         compatibility_policies,
     },
     overdue::overdue,
     ports::{
-        CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, Overdue, SelectedDevice,
-        Store,
+        CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, OverdueRule,
+        SelectedDevice, Store,
     },
 };
 
@@ -47,7 +47,7 @@ pub(super) async fn prepare(
 ) -> Result<CampaignStart> {
     let overdue = overdue(store, caches, campaign.tenant, at).await?;
     let firmware = campaign_firmware(store, campaign).await?;
-    let mut planning = Planning {
+    let mut preparation = Preparation {
         store,
         plugins,
         campaign,
@@ -56,10 +56,10 @@ pub(super) async fn prepare(
         at,
         journal: Vec::new(),
     };
-    let attributes = planning.class_attributes().await?;
-    let selected = planning.select(&attributes).await?;
-    let Classified { classes, class_of } = classify(&selected, excluded_mode);
-    let verdicts = planning.check_classes(classes).await;
+    let attributes = preparation.class_attributes().await?;
+    let selected = preparation.select(&attributes).await?;
+    let DevicesByClass { classes, class_of } = classify(&selected, excluded_mode);
+    let verdicts = preparation.check_classes(classes).await;
     let compatible: Vec<usize> = (0..selected.len())
         .filter(|at| verdicts[class_of[*at] as usize].excluded.is_none())
         .collect();
@@ -67,8 +67,8 @@ pub(super) async fn prepare(
         return Err(no_compatible_devices(&selected, &verdicts));
     }
     let fleet = Fleet::new(campaign, &selected, &class_of, &verdicts, compatible);
-    let plan = planning.plan(&fleet).await?;
-    let waves = planning.resolve(&plan, &fleet).await?;
+    let plan = preparation.plan(&fleet).await?;
+    let waves = preparation.resolve(&plan, &fleet).await?;
     Ok(CampaignStart {
         at,
         waves,
@@ -79,7 +79,7 @@ pub(super) async fn prepare(
             .map(|device| device.key)
             .zip(class_of)
             .collect(),
-        journal: planning.journal,
+        journal: preparation.journal,
     })
 }
 
@@ -104,18 +104,18 @@ pub(super) fn context(campaign: &Campaign, now: Timestamp) -> Context {
     }
 }
 
-struct Planning<'a> {
+struct Preparation<'a> {
     store: &'a dyn Store,
     plugins: &'a PluginCalls,
     campaign: &'a Campaign,
     firmware: &'a Firmware,
     /// For selectors over states.
-    overdue: Option<Overdue>,
+    overdue: Option<OverdueRule>,
     at: Timestamp,
     journal: Vec<NewJournalEntry>,
 }
 
-impl Planning<'_> {
+impl Preparation<'_> {
     async fn select(&mut self, attributes: &[String]) -> Result<Vec<SelectedDevice>> {
         let filter = self
             .campaign

@@ -5,7 +5,7 @@ use tidegate_core::plugin::{ClassKey, DeviceClass};
 use crate::ports::SelectedDevice;
 
 /// Devices by class.
-pub(crate) struct Classified<P> {
+pub(crate) struct DevicesByClass<P> {
     /// The classes with their parts, ordered by part and key.
     pub(crate) classes: Vec<(P, DeviceClass)>,
     /// Index of each device's class.
@@ -16,7 +16,7 @@ pub(crate) struct Classified<P> {
 pub(crate) fn classify<P: Ord + Copy>(
     devices: &[SelectedDevice],
     part: impl Fn(&SelectedDevice) -> P,
-) -> Classified<P> {
+) -> DevicesByClass<P> {
     let mut sizes: BTreeMap<(P, &ClassKey), (u64, u32)> = BTreeMap::new();
     for device in devices {
         sizes.entry((part(device), &device.class)).or_default().0 += 1;
@@ -32,7 +32,7 @@ pub(crate) fn classify<P: Ord + Copy>(
         let key = key.clone();
         (part, DeviceClass { key, devices })
     });
-    Classified {
+    DevicesByClass {
         classes: classes.collect(),
         class_of,
     }

@@ -15,7 +15,7 @@ mod explain;
 mod policies;
 
 pub(crate) use check::{CheckedDevices, CompatibilityCheck, context_without_campaign};
-pub(crate) use classes::{Classified, classify};
+pub(crate) use classes::{DevicesByClass, classify};
 pub(crate) use explain::{class_name, explain_compatibility};
 pub(crate) use policies::{
     DEFAULT_POLICIES, HARDWARE, LATEST, Policies, chosen, class_attributes, compatibility_policies,

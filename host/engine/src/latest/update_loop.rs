@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use super::chooser::{FirmwareChooser, UPDATE_TIMEOUT};
 use crate::{
     Engine, Error, Result, chain,
-    compatibility::{Classified, classify},
+    compatibility::{DevicesByClass, classify},
     ports::{AcceptedClasses, Offer, OfferCompatibility, OfferResult},
 };
 
@@ -96,7 +96,7 @@ async fn update_tenant(engine: &Engine, tenant: TenantId) -> Result<()> {
             &chooser.policies.attributes,
         )
         .await?;
-    let Classified { classes, class_of } = classify(&selected, |_| ());
+    let DevicesByClass { classes, class_of } = classify(&selected, |_| ());
     let mut devices = vec![Vec::new(); classes.len()];
     for (device, class) in selected.iter().zip(class_of) {
         devices[class as usize].push(device.key);

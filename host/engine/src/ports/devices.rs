@@ -73,7 +73,7 @@ pub trait Devices: Send + Sync {
         &self,
         tenant: TenantId,
         filter: &DeviceFilter,
-        overdue: Option<&Overdue>,
+        overdue: Option<&OverdueRule>,
         page: PageRequest,
     ) -> Result<Page<Device>, StoreError>;
 
@@ -87,7 +87,7 @@ pub trait Devices: Send + Sync {
         tenant: TenantId,
         targets: &Targets,
         filter: Option<&Selector>,
-        overdue: Option<&Overdue>,
+        overdue: Option<&OverdueRule>,
         attributes: &[String],
     ) -> Result<Vec<SelectedDevice>, StoreError>;
 
@@ -96,7 +96,7 @@ pub trait Devices: Send + Sync {
         &self,
         tenant: TenantId,
         selector: &Selector,
-        overdue: Option<&Overdue>,
+        overdue: Option<&OverdueRule>,
     ) -> Result<HashSet<DeviceKey>, StoreError>;
 }
 
@@ -195,14 +195,14 @@ pub struct LastSeenRecord {
 
 /// Which devices of a tenant are overdue: those that were last seen before a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Overdue {
+pub struct OverdueRule {
     /// The time.
     pub before: Timestamp,
     /// Devices that were seen since then, although the stored times do not show it yet.
     pub seen: HashSet<DeviceKey>,
 }
 
-impl Overdue {
+impl OverdueRule {
     /// True if this stored device is overdue.
     pub fn includes(&self, device: &Device) -> bool {
         device.last_seen.is_some_and(|at| at < self.before) && !self.seen.contains(&device.key)

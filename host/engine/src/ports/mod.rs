@@ -38,8 +38,8 @@ pub use campaigns::{
 pub use clock::{Clock, Entropy};
 pub use clocks::{Beat, Clocks, Interruption};
 pub use devices::{
-    DeviceFilter, DeviceSort, Devices, LastSeenRecord, NewDevice, OpenUpdate, Overdue, PollView,
-    SelectedDevice,
+    DeviceFilter, DeviceSort, Devices, LastSeenRecord, NewDevice, OpenUpdate, OverdueRule,
+    PollView, SelectedDevice,
 };
 pub use file_leases::FileLeases;
 pub use firmware::{CandidateFilter, FirmwareFilter, Firmwares, NewFirmware, NewModule};

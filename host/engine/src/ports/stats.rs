@@ -4,7 +4,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::{Overdue, StoreError};
+use super::{OverdueRule, StoreError};
 
 /// Counters for people and for metrics. They are maintained with every change; none of these methods scans devices or
 /// updates. Only devices that are overdue are counted when they are asked for: the cost grows with their number, and with
@@ -16,7 +16,7 @@ pub trait Statistics: Send + Sync {
         &self,
         tenant: TenantId,
         since: Timestamp,
-        overdue: Option<&Overdue>,
+        overdue: Option<&OverdueRule>,
     ) -> Result<Stats, StoreError>;
 
     /// When the campaign's counters last changed. `None`: never, or the campaign does not exist.

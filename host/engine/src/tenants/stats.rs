@@ -5,7 +5,7 @@ use tidegate_core::{id::TenantId, time::Timestamp};
 use crate::{
     Caches, Ctx, Result,
     overdue::{overdue, overdue_of},
-    ports::{Overdue, Stats, Store},
+    ports::{OverdueRule, Stats, Store},
 };
 
 /// The period of the `recently` counters.
@@ -35,7 +35,7 @@ async fn stats_of(
     store: &dyn Store,
     tenant: TenantId,
     now: Timestamp,
-    overdue: Option<&Overdue>,
+    overdue: Option<&OverdueRule>,
 ) -> Result<Stats> {
     let since = Timestamp(now.0 - LAST_24_HOURS.as_millis() as i64);
     Ok(store.stats(tenant, since, overdue).await?)

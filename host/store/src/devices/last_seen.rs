@@ -71,14 +71,14 @@ fn update_sql(dialect: Dialect) -> String {
         ("address", ColumnType::Text),
     ];
     format!(
-        "WITH seen AS (SELECT d.tenant_id, d.id, wanted.at, wanted.hour, \
-         CASE WHEN t.track_address = 1 THEN wanted.address END AS address \
+        "WITH seen AS (SELECT d.tenant_id, d.id, polled.at, polled.hour, \
+         CASE WHEN t.track_address = 1 THEN polled.address END AS address \
          FROM {} CROSS JOIN devices d CROSS JOIN tenants t \
-         WHERE d.tenant_id = wanted.tenant_id AND d.id = wanted.id AND t.id = wanted.tenant_id \
-         AND (d.last_seen IS NULL OR d.last_seen <= wanted.at){}) \
+         WHERE d.tenant_id = polled.tenant_id AND d.id = polled.id AND t.id = polled.tenant_id \
+         AND (d.last_seen IS NULL OR d.last_seen <= polled.at){}) \
          UPDATE devices SET last_seen = seen.at, last_seen_hour = seen.hour, address = seen.address FROM seen \
          WHERE devices.tenant_id = seen.tenant_id AND devices.id = seen.id",
-        dialect.json_rows("wanted", "$1", &columns),
+        dialect.json_rows("polled", "$1", &columns),
         match dialect {
             Dialect::Sqlite => "",
             Dialect::Postgres => " ORDER BY d.id FOR UPDATE OF d",

@@ -1,5 +1,7 @@
 use tidegate_core::{device::Device, id::TenantId};
-use tidegate_engine::ports::{DeviceFilter, DeviceSort, Overdue, Page, PageRequest, StoreError};
+use tidegate_engine::ports::{
+    DeviceFilter, DeviceSort, OverdueRule, Page, PageRequest, StoreError,
+};
 
 use super::read::{columns, devices};
 use crate::{
@@ -16,7 +18,7 @@ pub(crate) async fn list(
     database: &Database,
     tenant: TenantId,
     filter: &DeviceFilter,
-    overdue: Option<&Overdue>,
+    overdue: Option<&OverdueRule>,
     page: PageRequest,
 ) -> Result<Page<Device>, StoreError> {
     let mut tx = database.read().await?;
@@ -46,7 +48,7 @@ async fn count(
     tx: &mut Tx,
     tenant: TenantId,
     filter: &DeviceFilter,
-    overdue: Option<&Overdue>,
+    overdue: Option<&OverdueRule>,
 ) -> Result<u64, StoreError> {
     if filter.selector.is_none() {
         return tenant_counters::total(tx, tenant, CounterKind::DevicesByState, None).await;
@@ -69,7 +71,7 @@ async fn count(
 fn matching(
     tx: &Tx,
     filter: &DeviceFilter,
-    overdue: Option<&Overdue>,
+    overdue: Option<&OverdueRule>,
     parameters: &mut Parameters,
 ) -> String {
     match &filter.selector {
@@ -81,7 +83,7 @@ fn matching(
 fn order(
     tx: &Tx,
     filter: &DeviceFilter,
-    overdue: Option<&Overdue>,
+    overdue: Option<&OverdueRule>,
     parameters: &mut Parameters,
 ) -> String {
     let state;

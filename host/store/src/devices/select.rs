@@ -7,7 +7,7 @@ use tidegate_core::{
     plugin::ClassKey,
     selector::Selector,
 };
-use tidegate_engine::ports::{Overdue, SelectedDevice, StoreError};
+use tidegate_engine::ports::{OverdueRule, SelectedDevice, StoreError};
 
 use crate::{
     database::{Database, Tx},
@@ -27,8 +27,8 @@ pub(crate) async fn select(
     tenant: TenantId,
     targets: &Targets,
     filter: Option<&Selector>,
-    overdue: Option<&Overdue>,
-    wanted: &[String],
+    overdue: Option<&OverdueRule>,
+    attributes: &[String],
 ) -> Result<Vec<SelectedDevice>, StoreError> {
     let target = DeviceTarget {
         tenant,
@@ -44,8 +44,8 @@ pub(crate) async fn select(
         .map(|(index, device)| (device.key, index))
         .collect();
     add_groups(&mut tx, &target, &mut selected, &indexes).await?;
-    if !wanted.is_empty() {
-        add_attributes(&mut tx, &target, wanted, &mut selected, &indexes).await?;
+    if !attributes.is_empty() {
+        add_attributes(&mut tx, &target, attributes, &mut selected, &indexes).await?;
     }
     Ok(selected)
 }
@@ -54,7 +54,7 @@ pub(crate) async fn matching(
     database: &Database,
     tenant: TenantId,
     selector: &Selector,
-    overdue: Option<&Overdue>,
+    overdue: Option<&OverdueRule>,
 ) -> Result<HashSet<DeviceKey>, StoreError> {
     let mut tx = database.read_single().await?;
     let mut parameters = Parameters::default();
@@ -83,7 +83,7 @@ struct DeviceTarget<'a> {
     tenant: TenantId,
     targets: &'a Targets,
     filter: Option<&'a Selector>,
-    overdue: Option<&'a Overdue>,
+    overdue: Option<&'a OverdueRule>,
 }
 
 impl DeviceTarget<'_> {
@@ -204,18 +204,18 @@ async fn add_groups(
     Ok(())
 }
 
-/// Adds the wanted attributes in the wanted order: one row for each value.
+/// Adds these attributes in this order: one row for each value.
 async fn add_attributes(
     tx: &mut Tx,
     target: &DeviceTarget<'_>,
-    wanted: &[String],
+    attributes: &[String],
     selected: &mut [SelectedDevice],
     indexes: &HashMap<DeviceKey, usize>,
 ) -> Result<(), StoreError> {
     let mut parameters = Parameters::default();
     let tenant = parameters.bind(target.tenant.0);
     let condition = target.condition(tx.dialect(), &mut parameters)?;
-    let keys = parameters.bind(storable_json(wanted)?);
+    let keys = parameters.bind(storable_json(attributes)?);
     let sql = format!(
         "SELECT b.attribute_key, b.value, string_agg(CAST(d.id AS TEXT), ',') \
          FROM devices d CROSS JOIN device_attributes b \
@@ -242,7 +242,7 @@ async fn add_attributes(
         };
         read().map_err(row_error("read device attribute row"))?;
     }
-    let order: HashMap<_, _> = wanted
+    let order: HashMap<_, _> = attributes
         .iter()
         .enumerate()
         .map(|(index, key)| (key.as_str(), index))

@@ -32,7 +32,7 @@ pub(crate) async fn expire(
 ) -> Result<Vec<AffectedDevice>, StoreError> {
     let clock = database.known_clock().get();
     // Usually there are none: check without the write lock.
-    if overdue(&mut database.read_single().await?, clock, now, 1)
+    if due_updates(&mut database.read_single().await?, clock, now, 1)
         .await?
         .is_empty()
     {
@@ -41,11 +41,11 @@ pub(crate) async fn expire(
     let mut tx = database.write().await?;
     let mut tenant_counters = TenantCounters::default();
     let mut affected = Vec::new();
-    for (tenant, overdue) in overdue(&mut tx, clock, now, limit).await? {
-        let devices: BTreeSet<DeviceKey> = overdue.iter().map(|update| update.device).collect();
-        let updates: BTreeSet<UpdateId> = overdue.iter().map(|update| update.id).collect();
+    for (tenant, due) in due_updates(&mut tx, clock, now, limit).await? {
+        let devices: BTreeSet<DeviceKey> = due.iter().map(|update| update.device).collect();
+        let updates: BTreeSet<UpdateId> = due.iter().map(|update| update.id).collect();
         let mut work = UpdateUnitOfWork::open(&mut tx, tenant, &devices, &updates, now).await?;
-        for update in overdue {
+        for update in due {
             // Another server may have been faster; then the update has ended and nothing happens.
             if expire_one(&mut work, &update, now, &mut tenant_counters) {
                 let campaign = work
@@ -66,7 +66,7 @@ pub(crate) async fn expire(
 /// Applies the deadline of an update; returns whether it changed.
 fn expire_one(
     work: &mut UpdateUnitOfWork,
-    update: &Overdue,
+    update: &DueUpdate,
     now: Timestamp,
     tenant_counters: &mut TenantCounters,
 ) -> bool {
@@ -106,7 +106,7 @@ fn expire_one(
 }
 
 /// An update whose deadline passed.
-struct Overdue {
+struct DueUpdate {
     id: UpdateId,
     device: DeviceKey,
     /// The status of its campaign, if it has one.
@@ -121,27 +121,27 @@ const PAST_DEADLINE: &str = "u.waits_since IS NULL AND u.status <> 'scheduled'";
 const DUE_RETRIES: &str = "u.status = 'scheduled'";
 
 /// Updates whose deadline passed and retries that are due, up to `limit` of each, the longest overdue first, by tenant.
-async fn overdue(
+async fn due_updates(
     tx: &mut Tx,
     clock: ReportingClock,
     now: Timestamp,
     limit: u32,
-) -> Result<BTreeMap<TenantId, Vec<Overdue>>, StoreError> {
+) -> Result<BTreeMap<TenantId, Vec<DueUpdate>>, StoreError> {
     let mut by_tenant: BTreeMap<TenantId, Vec<_>> = BTreeMap::new();
     if clock.runs(now) {
         let until = now.0.saturating_sub(tx.stopped_ms());
-        add_overdue(tx, PAST_DEADLINE, until, limit, &mut by_tenant).await?;
+        add_due(tx, PAST_DEADLINE, until, limit, &mut by_tenant).await?;
     }
-    add_overdue(tx, DUE_RETRIES, now.0, limit, &mut by_tenant).await?;
+    add_due(tx, DUE_RETRIES, now.0, limit, &mut by_tenant).await?;
     Ok(by_tenant)
 }
 
-async fn add_overdue(
+async fn add_due(
     tx: &mut Tx,
     condition: &'static str,
     until: i64,
     limit: u32,
-    by_tenant: &mut BTreeMap<TenantId, Vec<Overdue>>,
+    by_tenant: &mut BTreeMap<TenantId, Vec<DueUpdate>>,
 ) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status, c.max_concurrent_updates FROM updates u \
@@ -158,16 +158,16 @@ async fn add_overdue(
     for row in &rows {
         let read = || {
             let (id, device) = update_and_device(row)?;
-            let overdue = Overdue {
+            let due = DueUpdate {
                 id,
                 device,
                 campaign_status: row.parse_optional("campaign_status")?,
                 is_limited: row.take::<Option<i64>>("max_concurrent_updates")?.is_some(),
             };
-            Ok::<_, RowError>((TenantId(row.take("tenant_id")?), overdue))
+            Ok::<_, RowError>((TenantId(row.take("tenant_id")?), due))
         };
-        let (tenant, overdue) = read().map_err(row_error(EXPIRE))?;
-        by_tenant.entry(tenant).or_default().push(overdue);
+        let (tenant, due) = read().map_err(row_error(EXPIRE))?;
+        by_tenant.entry(tenant).or_default().push(due);
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use tidegate_core::{
 use tidegate_engine::{
     Ctx,
     ports::{
-        DeviceFilter, Devices, Enrolment, LastSeenRecord, NewDevice, Overdue, Page, PageRequest,
-        PollView, SelectedDevice, StoreError,
+        DeviceFilter, Devices, Enrolment, LastSeenRecord, NewDevice, OverdueRule, Page,
+        PageRequest, PollView, SelectedDevice, StoreError,
     },
 };
 
@@ -67,7 +67,7 @@ impl Devices for SqlStore {
         &self,
         tenant: TenantId,
         filter: &DeviceFilter,
-        overdue: Option<&Overdue>,
+        overdue: Option<&OverdueRule>,
         page: PageRequest,
     ) -> Result<Page<Device>, StoreError> {
         list::list(&self.database, tenant, filter, overdue, page).await
@@ -82,17 +82,17 @@ impl Devices for SqlStore {
         tenant: TenantId,
         targets: &Targets,
         filter: Option<&Selector>,
-        overdue: Option<&Overdue>,
-        wanted: &[String],
+        overdue: Option<&OverdueRule>,
+        attributes: &[String],
     ) -> Result<Vec<SelectedDevice>, StoreError> {
-        select::select(&self.database, tenant, targets, filter, overdue, wanted).await
+        select::select(&self.database, tenant, targets, filter, overdue, attributes).await
     }
 
     async fn matching(
         &self,
         tenant: TenantId,
         selector: &Selector,
-        overdue: Option<&Overdue>,
+        overdue: Option<&OverdueRule>,
     ) -> Result<HashSet<DeviceKey>, StoreError> {
         select::matching(&self.database, tenant, selector, overdue).await
     }

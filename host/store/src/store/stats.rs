@@ -3,7 +3,7 @@ use tidegate_core::{
     id::{CampaignId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{Overdue, Statistics, Stats, StoreError};
+use tidegate_engine::ports::{OverdueRule, Statistics, Stats, StoreError};
 
 use super::SqlStore;
 use crate::stats;
@@ -14,7 +14,7 @@ impl Statistics for SqlStore {
         &self,
         tenant: TenantId,
         since: Timestamp,
-        overdue: Option<&Overdue>,
+        overdue: Option<&OverdueRule>,
     ) -> Result<Stats, StoreError> {
         stats::stats(&self.database, tenant, since, overdue).await
     }

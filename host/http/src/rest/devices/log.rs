@@ -45,7 +45,7 @@ pub(crate) struct DeviceUpdateLog {
     /// Null when the device has had no update.
     update: Option<UpdateBody>,
     /// Newest first.
-    items: Vec<FeedbackBody>,
+    items: Vec<LoggedFeedbackBody>,
     count: u64,
     /// The newest lines of the log, oldest first.
     lines: Vec<LogLineBody>,
@@ -56,7 +56,7 @@ pub(crate) struct DeviceUpdateLog {
 /// One feedback message of the device.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Feedback)]
-pub(crate) struct FeedbackBody {
+pub(crate) struct LoggedFeedbackBody {
     /// When the server received it.
     at: Time,
     /// The time that the device gave.
@@ -102,7 +102,11 @@ pub(crate) async fn show_update_log(
         return follow_logs(&state, ctx, device.key, update, &headers);
     }
     let log = registry::feedback_log(&ctx, state.engine.store(), &device, update, limit).await?;
-    let items: Vec<_> = log.lines.into_iter().map(FeedbackBody::from).collect();
+    let items: Vec<_> = log
+        .lines
+        .into_iter()
+        .map(LoggedFeedbackBody::from)
+        .collect();
     let count = items.len() as u64;
     let (lines, dropped_lines) = match &log.update {
         None => (Vec::new(), 0),
@@ -122,7 +126,7 @@ pub(crate) async fn show_update_log(
     Ok(Json(body).into_response())
 }
 
-impl From<FeedbackRow> for FeedbackBody {
+impl From<FeedbackRow> for LoggedFeedbackBody {
     fn from(row: FeedbackRow) -> Self {
         let feedback = row.feedback;
         Self {

@@ -1,5 +1,5 @@
 use tidegate_engine::ports::{
-    DeviceFilter, DeviceSort, Devices as _, Overdue, PageRequest, Statistics as _,
+    DeviceFilter, DeviceSort, Devices as _, OverdueRule, PageRequest, Statistics as _,
 };
 
 use super::*;
@@ -76,7 +76,7 @@ on_both! {
         store.register(store.theirs, "a", Timestamp(10)).await?;
         // The last poll of `e` is not written yet.
         let e = store.device(store.ours, "e").await?.expect("it polled").key;
-        let overdue = Overdue { before: Timestamp(3_600_010), seen: [e].into() };
+        let overdue = OverdueRule { before: Timestamp(3_600_010), seen: [e].into() };
         for (overdue, q, expected) in [
             (Some(&overdue), "state==overdue", "a b"),
             (Some(&overdue), "state==registered", "c d e"),

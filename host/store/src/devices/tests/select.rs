@@ -61,13 +61,13 @@ on_both! {
 
     async fn selected_devices_have_class_and_groups(store) {
         fleet(store).await?;
-        let wanted = ["site".to_owned(), "floor".to_owned(), "colour".to_owned()];
-        let mut devices = store.select(store.ours, &targets(&["c"], &["lab"]), None, None, &wanted).await?;
+        let attributes = ["site".to_owned(), "floor".to_owned(), "colour".to_owned()];
+        let mut devices = store.select(store.ours, &targets(&["c"], &["lab"]), None, None, &attributes).await?;
         devices.sort_by(|a, b| a.device_id.cmp(&b.device_id));
         for selected in &devices {
             let whole = store.device(store.ours, &selected.device_id).await?.expect("it exists");
             assert_eq!(selected.key, whole.key);
-            assert_eq!(selected.class, whole.class(&wanted));
+            assert_eq!(selected.class, whole.class(&attributes));
             assert_eq!(selected.groups, whole.groups);
         }
         assert_eq!(devices.len(), 3);

@@ -9,7 +9,7 @@ use tidegate_core::{
     selector::{Comparison, FieldKind, Operator, Selector, Value, matches, parse},
     time::Timestamp,
 };
-use tidegate_engine::ports::{Devices as _, LastSeenRecord, NewDevice, Overdue};
+use tidegate_engine::ports::{Devices as _, LastSeenRecord, NewDevice, OverdueRule};
 
 use super::*;
 
@@ -256,7 +256,7 @@ on_both! {
         let mut runner = TestRunner::deterministic();
         let mut devices = fleet(store, &mut runner).await?;
         let seen = devices.iter().filter(|device| device.last_seen == Some(Timestamp(1)));
-        let overdue = Overdue {
+        let overdue = OverdueRule {
             before: Timestamp(2),
             seen: seen.take(2).map(|device| device.key).collect(),
         };

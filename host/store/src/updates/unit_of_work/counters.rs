@@ -133,19 +133,19 @@ impl CampaignCounters {
         self.0.entry(campaign).or_default().dirty = true;
     }
 
-    /// Counts admitted devices. `gone` of them were deleted or skipped, and count as cancelled.
+    /// Counts admitted devices. `not_offered` of them were deleted or skipped, and count as cancelled.
     pub(super) fn count_admitted(
         &mut self,
         campaign: CampaignId,
         wave: u32,
         devices: u64,
-        gone: u64,
+        not_offered: u64,
     ) {
         let campaign = self.0.entry(campaign).or_default();
         let wave = campaign.waves.entry(wave).or_default();
         wave.admitted += devices as i64;
-        *wave.buckets.entry(Bucket::Cancelled).or_default() += gone as i64;
-        campaign.dirty |= gone > 0;
+        *wave.buckets.entry(Bucket::Cancelled).or_default() += not_offered as i64;
+        campaign.dirty |= not_offered > 0;
     }
 
     /// Counts a skipped device that is admitted after all: it no longer counts as cancelled.

@@ -469,15 +469,16 @@ impl UpdateUnitOfWork {
         loaded.is_none_or(|loaded| !loaded.before.same_to_selectors(&loaded.after))
     }
 
-    /// Counts admitted devices; `gone` of them were deleted or skipped.
+    /// Counts admitted devices; `not_offered` of them were deleted or skipped.
     pub(crate) fn count_admitted(
         &mut self,
         campaign: CampaignId,
         wave: u32,
         devices: u64,
-        gone: u64,
+        not_offered: u64,
     ) {
-        self.counters.count_admitted(campaign, wave, devices, gone);
+        self.counters
+            .count_admitted(campaign, wave, devices, not_offered);
     }
 
     /// Wakes the campaign of an update, which did not change.
