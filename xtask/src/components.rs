@@ -113,13 +113,13 @@ fn write_list(folder: &Path, guests: &[Guest]) -> Result<()> {
         .map(|guest| format!("{}.wasm", guest.component))
         .collect();
     files.sort_unstable();
-    let mut list = String::new();
-    for file in files {
+    let lines = files.into_iter().map(|file| {
         let path = folder.join(&file);
         let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
         let digest = hex::encode(Sha256::digest(&bytes));
-        list += &format!("{digest}  {file}\n");
-    }
+        Ok(format!("{digest}  {file}\n"))
+    });
+    let list: String = lines.collect::<Result<_>>()?;
     write_if_changed(&folder.join("SHA256SUMS"), list.as_bytes())?;
     Ok(())
 }

@@ -273,11 +273,11 @@ impl CampaignStatus {
             (
                 Transition::RollBack,
                 S::InProgress | S::Paused | S::Held | S::Completed | S::Failed | S::Cancelled,
-            ) => Ok(S::RollingBack),
+            )
+            | (Transition::ContinueRollback, S::RolledBack) => Ok(S::RollingBack),
             (Transition::Complete, S::InProgress) => Ok(S::Completed),
             (Transition::Fail, S::InProgress) => Ok(S::Failed),
             (Transition::FinishRollback, S::RollingBack) => Ok(S::RolledBack),
-            (Transition::ContinueRollback, S::RolledBack) => Ok(S::RollingBack),
             (transition, from) => Err(InvalidTransition { transition, from }),
         }
     }

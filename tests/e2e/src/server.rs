@@ -129,7 +129,7 @@ impl TestServer {
         let dir = dirs::new()?;
         let mut config = self.config.clone();
         config.artifacts.dir = Some(self.config.artifacts_dir());
-        config.data_dir = dir.path().to_owned();
+        dir.path().clone_into(&mut config.data_dir);
         let secret = self.config.data_dir.join(SECRET);
         fs::copy(secret, config.data_dir.join(SECRET)).context("share the secret")?;
         share_compiled_code(dir.path())?;

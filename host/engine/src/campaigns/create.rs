@@ -25,6 +25,7 @@ pub(super) const INVALID: &str = "invalid_campaign";
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     missing_docs,
+    clippy::struct_excessive_bools,
     reason = "each other field is the field of CampaignSpec of that name"
 )]
 pub struct CampaignRequest {

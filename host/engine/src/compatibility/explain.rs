@@ -60,7 +60,10 @@ pub(crate) fn class_name(class: &ClassKey) -> String {
         or_unknown(&class.version)
     );
     for (key, value) in &class.attributes {
-        name.push_str(&format!(", {key} {value}"));
+        name += ", ";
+        name += key;
+        name += " ";
+        name += value;
     }
     name
 }

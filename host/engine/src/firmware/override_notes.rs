@@ -219,19 +219,18 @@ mod tests {
             };
             (file(3), Image::Swu(description))
         };
-        use VersionScheme::{Loose, Semver};
         for (stated, of_image, versions, is_noted) in [
-            ("1.2.0", "1.2", Semver, false),
-            ("1.3.0", "1.2", Semver, true),
-            ("9", "1.2", Semver, true),
-            ("7.0.0", "2016.08-1", Semver, false),
-            ("7.0.0", "2016.08-1", Loose, true),
-            ("2016.08-1", "2016.08-1", Loose, false),
-            ("2016.8-1", "2016.08-1", Loose, false),
-            ("v1.2.0", "1.2", Loose, false),
-            ("1.3", "1.2", Loose, true),
-            ("rev B", "rev B", Loose, false),
-            ("rev C", "rev B", Loose, true),
+            ("1.2.0", "1.2", VersionScheme::Semver, false),
+            ("1.3.0", "1.2", VersionScheme::Semver, true),
+            ("9", "1.2", VersionScheme::Semver, true),
+            ("7.0.0", "2016.08-1", VersionScheme::Semver, false),
+            ("7.0.0", "2016.08-1", VersionScheme::Loose, true),
+            ("2016.08-1", "2016.08-1", VersionScheme::Loose, false),
+            ("2016.8-1", "2016.08-1", VersionScheme::Loose, false),
+            ("v1.2.0", "1.2", VersionScheme::Loose, false),
+            ("1.3", "1.2", VersionScheme::Loose, true),
+            ("rev B", "rev B", VersionScheme::Loose, false),
+            ("rev C", "rev B", VersionScheme::Loose, true),
         ] {
             let notes = replaced_versions(&[module(stated)], &[image(of_image)], versions);
             assert_eq!(notes.len(), usize::from(is_noted), "{stated} {of_image}");

@@ -24,6 +24,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
 
 impl<T> Patch<T> {
     /// The new value of a field that may be absent; none if it stays as it is.
+    #[expect(
+        clippy::option_option,
+        reason = "the engine takes the change of such a field in this form"
+    )]
     pub(super) fn or_absent(self) -> Option<Option<T>> {
         match self {
             Self::Keep => None,

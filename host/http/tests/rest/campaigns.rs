@@ -345,9 +345,9 @@ async fn null_resets_the_limits_of_a_campaign() {
     let path = server
         .campaign(json!({"priority": "high", "max_concurrent_updates": 3}))
         .await;
-    let patch = async |body: Value| server.send("PATCH", &path, &server.admin, &body).await;
+    let change = async |body: Value| server.send("PATCH", &path, &server.admin, &body).await;
     let largest = i64::MAX.unsigned_abs();
-    for (change, priority, limit) in [
+    for (body, priority, limit) in [
         (json!({}), "high", json!(3)),
         (
             json!({"max_concurrent_updates": largest}),
@@ -357,13 +357,13 @@ async fn null_resets_the_limits_of_a_campaign() {
         (json!({"max_concurrent_updates": null}), "high", json!(null)),
         (json!({"priority": null}), "normal", json!(null)),
     ] {
-        let changed = patch(change.clone()).await.expect(200);
+        let changed = change(body.clone()).await.expect(200);
         let found = (&changed["priority"], &changed["max_concurrent_updates"]);
-        assert_eq!(found, (&json!(priority), &limit), "{change}");
+        assert_eq!(found, (&json!(priority), &limit), "{body}");
         assert_eq!(server.get(&path).await.expect(200), changed);
     }
     for limit in [0, largest + 1] {
-        let refused = patch(json!({"max_concurrent_updates": limit})).await;
+        let refused = change(json!({"max_concurrent_updates": limit})).await;
         let (code, fields) = refused.expect_problem(422);
         assert_eq!(
             (&*code, fields),

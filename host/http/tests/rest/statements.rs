@@ -108,7 +108,7 @@ async fn a_tick_reads_the_accepted_classes_once_for_all_devices_that_it_releases
     };
     let engine = &server.state.engine;
     let tick = async || {
-        let tick = tidegate_engine::campaigns::tick(engine, run);
+        let tick = Box::pin(tidegate_engine::campaigns::tick(engine, run));
         record_statements(tick).await.1
     };
     let classes = "FROM campaign_classes";

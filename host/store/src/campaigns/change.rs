@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use tidegate_core::{
     Named as _,
-    campaign::{Campaign, Priority},
+    campaign::Campaign,
     id::{CampaignId, TenantId},
     plugin::{OperatorAct, OperatorActKind},
 };
@@ -47,14 +47,7 @@ pub(crate) async fn change(
     if change.accepts_failures {
         accept_failures(&mut tx, tenant, id).await?;
     }
-    change_limits(
-        &mut tx,
-        tenant,
-        id,
-        change.priority,
-        change.max_concurrent_updates,
-    )
-    .await?;
+    change_limits(&mut tx, tenant, id, &change).await?;
     tenant_counters.write(&mut tx).await?;
     let (before, after) = fields(campaign, &change);
     let entry = AuditEntry::of_difference(action(&change), id, before, after);
@@ -184,10 +177,10 @@ async fn change_limits(
     tx: &mut Tx,
     tenant: TenantId,
     id: CampaignId,
-    priority: Option<Priority>,
-    max_concurrent_updates: Option<Option<u64>>,
+    change: &CampaignChange,
 ) -> Result<(), StoreError> {
-    if priority.is_none() && max_concurrent_updates.is_none() {
+    let (priority, limit) = (change.priority, change.max_concurrent_updates);
+    if priority.is_none() && limit.is_none() {
         return Ok(());
     }
     sqlx::query(
@@ -198,8 +191,8 @@ async fn change_limits(
     .bind(tenant.0)
     .bind(id.0)
     .bind(priority.map(|priority| priority.as_str()))
-    .bind(i32::from(max_concurrent_updates.is_some()))
-    .bind(max_concurrent_updates.flatten().map(to_i64))
+    .bind(i32::from(limit.is_some()))
+    .bind(limit.flatten().map(to_i64))
     .execute(tx.conn())
     .await
     .map_err(failed("change the limits of a campaign"))?;

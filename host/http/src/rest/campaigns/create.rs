@@ -32,6 +32,10 @@ use crate::{
 /// the three kinds of targets.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewCampaign)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent choices of a campaign"
+)]
 pub(crate) struct NewCampaignBody {
     /// 1 to 200 characters.
     name: String,
