@@ -1,23 +1,27 @@
 //! Bounds of config schemas, so that neither parsing a schema nor checking a config against it can take long.
 //!
 //! References can multiply the work: a chain of a hundred definitions with two references each takes 2^100 checks. So
-//! references must be JSON pointers into the schema itself and must not form a cycle, and the expanded schema is limited
-//! to a few thousand parts.
+//! references must be JSON pointers to schemas within the schema itself and must not form a cycle, and the expanded
+//! schema is limited to a few thousand parts.
+//!
+//! What a value means depends on the keyword that it is under, never on its name alone: a property may be called
+//! `default`, and its schema is measured as any other.
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
 
 /// Maximum number of parts of an expanded schema: a definition counts once per reference.
 const MAX_PARTS: u64 = 4_000;
+/// Number of values of a `const` or an `enum` that count as one part: comparing takes less time than checking.
+const VALUES_PER_PART: u64 = 8;
 /// Maximum nesting depth, references included: validators walk a schema recursively.
 const MAX_DEPTH: usize = 64;
 /// Maximum number of patterns of a schema.
 const MAX_PATTERNS: usize = 128;
 /// The supported dialect.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
-/// Keywords whose values are data, not schemas.
-const DATA_KEYWORDS: [&str; 5] = ["const", "enum", "default", "examples", "example"];
 /// Keywords that make references without JSON pointers, or change the meaning of pointers.
 const UNSUPPORTED_KEYWORDS: [&str; 5] = [
     "$dynamicRef",
@@ -26,6 +30,20 @@ const UNSUPPORTED_KEYWORDS: [&str; 5] = [
     "$recursiveRef",
     "$vocabulary",
 ];
+/// Keywords whose schemas apply to the same value as the schema that contains them.
+const IN_PLACE_KEYWORDS: [&str; 9] = [
+    "$ref",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+];
+/// Keywords that check the schemas beside them a second time, to find out what they have evaluated.
+const UNEVALUATED_KEYWORDS: [&str; 2] = ["unevaluatedProperties", "unevaluatedItems"];
 
 /// A bound that a schema violates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +58,8 @@ pub(crate) enum SchemaBoundsError {
     Foreign(String, String),
     #[error("`$ref` at `{0}` has no target")]
     Dangling(String),
+    #[error("the target of `$ref` at `{0}` is not a schema")]
+    NotASchema(String),
     #[error("`$ref` at `{0}` is recursive, which is not supported in config schemas")]
     Cycle(String),
     #[error("it expands to more than {MAX_PARTS} parts")]
@@ -50,8 +70,8 @@ pub(crate) enum SchemaBoundsError {
     Patterns,
 }
 
-/// Checks a schema, and returns the number of parts of its expansion.
-pub(super) fn check(schema: &Value) -> Result<u64, SchemaBoundsError> {
+/// Checks a schema, and returns the size of its expansion.
+pub(super) fn check(schema: &Value) -> Result<SchemaSize, SchemaBoundsError> {
     match schema.get("$schema") {
         None => {}
         Some(Value::String(dialect)) if dialect.trim_end_matches('#') == DIALECT => {}
@@ -63,21 +83,74 @@ pub(super) fn check(schema: &Value) -> Result<u64, SchemaBoundsError> {
         patterns: 0,
         depth: 0,
     };
-    Ok(measurer.measure(schema, "")?.parts)
+    measurer.measure(schema, "")
+}
+
+/// What a value is, by the keyword that it is under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A schema or an array of schemas, or the value of a keyword that has no schemas. Unknown keywords count as this,
+    /// because references may point into them.
+    Schema,
+    /// An object whose members are schemas with names that mean nothing.
+    NamedSchemas,
+    /// Values that configs are compared with.
+    Compared,
+    /// Values that are only shown.
+    Annotation,
+}
+
+impl Role {
+    fn of_keyword(keyword: &str) -> Self {
+        match keyword {
+            "properties" | "patternProperties" | "dependentSchemas" | "dependencies" | "$defs"
+            | "definitions" => Self::NamedSchemas,
+            "const" | "enum" => Self::Compared,
+            "default" | "examples" | "example" => Self::Annotation,
+            _ => Self::Schema,
+        }
+    }
+
+    /// The role of a member of a value with this role.
+    fn of_member(self, name: &str) -> Self {
+        match self {
+            Self::Schema => Self::of_keyword(name),
+            Self::NamedSchemas => Self::Schema,
+            Self::Compared | Self::Annotation => self,
+        }
+    }
 }
 
 /// The size of an expanded part.
-#[derive(Debug, Clone, Copy)]
-struct SchemaSize {
-    parts: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SchemaSize {
+    /// Number of parts: an estimate of the number of checks of one value.
+    pub(super) parts: u64,
+    /// How many of its keywords read a whole text: patterns and lengths.
+    pub(super) text_checks: u64,
     height: usize,
 }
 
 impl SchemaSize {
+    const PART: Self = Self {
+        parts: 1,
+        text_checks: 0,
+        height: 1,
+    };
+
     /// Adds the size of a nested part.
     fn add(&mut self, inner: Self) -> Result<(), SchemaBoundsError> {
-        self.parts = self.parts.saturating_add(inner.parts);
-        self.height = self.height.max(inner.height + 1);
+        self.merge(Self {
+            height: inner.height + 1,
+            ..inner
+        })
+    }
+
+    /// Adds the size of a part at the same level.
+    fn merge(&mut self, other: Self) -> Result<(), SchemaBoundsError> {
+        self.parts = self.parts.saturating_add(other.parts);
+        self.text_checks = self.text_checks.saturating_add(other.text_checks);
+        self.height = self.height.max(other.height);
         if self.parts > MAX_PARTS {
             return Err(SchemaBoundsError::Parts);
         }
@@ -86,67 +159,129 @@ impl SchemaSize {
         }
         Ok(())
     }
+
+    /// Adds what an `unevaluated...` keyword checks again: the schemas that apply in place, each once for every level
+    /// above it. Within a schema that applies in place this multiplies.
+    fn add_unevaluated(&mut self, in_place: Self) -> Result<(), SchemaBoundsError> {
+        let levels = in_place.height as u64;
+        self.merge(Self {
+            parts: in_place.parts.saturating_mul(levels),
+            text_checks: in_place.text_checks.saturating_mul(levels),
+            height: 0,
+        })
+    }
 }
 
 struct SchemaMeasurer<'a> {
     schema: &'a Value,
     /// Sizes of the targets of pointers; none while a target is being measured.
-    measured: HashMap<&'a str, Option<SchemaSize>>,
+    measured: HashMap<String, Option<SchemaSize>>,
     patterns: usize,
     depth: usize,
 }
 
 impl<'a> SchemaMeasurer<'a> {
+    /// Measures a schema, or the value of a keyword that has no schemas.
     fn measure(&mut self, part: &'a Value, at: &str) -> Result<SchemaSize, SchemaBoundsError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(SchemaBoundsError::Depth);
         }
-        let mut size = SchemaSize {
-            parts: 1,
-            height: 1,
-        };
+        let mut size = SchemaSize::PART;
         match part {
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
                     size.add(self.measure(item, &format!("{at}/{index}"))?)?;
                 }
             }
-            Value::Object(fields) => {
-                for (name, value) in fields {
-                    if !DATA_KEYWORDS.contains(&name.as_str()) {
-                        self.measure_field(&mut size, name, value, at)?;
-                    }
-                }
-            }
+            Value::Object(keywords) => self.measure_keywords(&mut size, keywords, at)?,
             _ => {}
         }
         self.depth -= 1;
         Ok(size)
     }
 
-    fn measure_field(
+    fn measure_keywords(
         &mut self,
         size: &mut SchemaSize,
-        name: &str,
-        value: &'a Value,
+        keywords: &'a Map<String, Value>,
         at: &str,
     ) -> Result<(), SchemaBoundsError> {
-        if UNSUPPORTED_KEYWORDS.contains(&name) || (name == "$id" && !at.is_empty()) {
-            return Err(SchemaBoundsError::Keyword(name.to_owned(), at.to_owned()));
+        let mut in_place = SchemaSize::PART;
+        for (keyword, value) in keywords {
+            let keyword = keyword.as_str();
+            if UNSUPPORTED_KEYWORDS.contains(&keyword) || (keyword == "$id" && !at.is_empty()) {
+                return Err(SchemaBoundsError::Keyword(
+                    keyword.to_owned(),
+                    at.to_owned(),
+                ));
+            }
+            let measured = self.measure_keyword(keyword, value, at)?;
+            if IN_PLACE_KEYWORDS.contains(&keyword) {
+                in_place.add(measured)?;
+            }
+            size.add(measured)?;
         }
-        size.add(self.measure(value, &format!("{at}/{name}"))?)?;
-        match (name, value) {
-            ("$ref", Value::String(target)) => size.add(self.measure_reference(target, at)?),
-            ("pattern", Value::String(_)) => self.count_patterns(1),
-            ("patternProperties", Value::Object(patterns)) => self.count_patterns(patterns.len()),
-            _ => Ok(()),
+        if UNEVALUATED_KEYWORDS
+            .iter()
+            .any(|keyword| keywords.contains_key(*keyword))
+        {
+            size.add_unevaluated(in_place)?;
         }
+        Ok(())
+    }
+
+    fn measure_keyword(
+        &mut self,
+        keyword: &str,
+        value: &'a Value,
+        at: &str,
+    ) -> Result<SchemaSize, SchemaBoundsError> {
+        let path = format!("{at}/{keyword}");
+        let mut size = match (Role::of_keyword(keyword), value) {
+            (Role::NamedSchemas, Value::Object(schemas)) => {
+                self.measure_named_schemas(schemas, &path)?
+            }
+            (Role::Schema | Role::NamedSchemas, _) => self.measure(value, &path)?,
+            (Role::Compared, _) => SchemaSize {
+                parts: super::count_values(value).div_ceil(VALUES_PER_PART),
+                ..SchemaSize::PART
+            },
+            (Role::Annotation, _) => SchemaSize::PART,
+        };
+        match (keyword, value) {
+            ("$ref", Value::String(target)) => size.merge(self.measure_reference(target, at)?)?,
+            ("pattern", Value::String(_)) => {
+                self.count_patterns(1)?;
+                size.text_checks += 1;
+            }
+            ("patternProperties", Value::Object(patterns)) => {
+                self.count_patterns(patterns.len())?;
+                size.text_checks += patterns.len() as u64;
+            }
+            ("minLength" | "maxLength", _) => size.text_checks += 1,
+            _ => {}
+        }
+        Ok(size)
+    }
+
+    fn measure_named_schemas(
+        &mut self,
+        schemas: &'a Map<String, Value>,
+        at: &str,
+    ) -> Result<SchemaSize, SchemaBoundsError> {
+        self.depth += 1;
+        let mut size = SchemaSize::PART;
+        for (name, schema) in schemas {
+            size.add(self.measure(schema, &format!("{at}/{name}"))?)?;
+        }
+        self.depth -= 1;
+        Ok(size)
     }
 
     fn measure_reference(
         &mut self,
-        target: &'a str,
+        target: &str,
         at: &str,
     ) -> Result<SchemaSize, SchemaBoundsError> {
         let pointer = match target.strip_prefix('#') {
@@ -156,19 +291,43 @@ impl<'a> SchemaMeasurer<'a> {
                 return Err(SchemaBoundsError::Foreign(at.to_owned(), target));
             }
         };
-        match self.measured.get(pointer) {
+        // The validator decodes it too. Otherwise it would follow the reference to another part than this.
+        let pointer = percent_decode_str(pointer)
+            .decode_utf8()
+            .map_err(|_| SchemaBoundsError::Dangling(at.to_owned()))?
+            .into_owned();
+        match self.measured.get(&pointer) {
             Some(Some(size)) => return Ok(*size),
             Some(None) => return Err(SchemaBoundsError::Cycle(at.to_owned())),
             None => {}
         }
-        let part = self
-            .schema
-            .pointer(pointer)
-            .ok_or_else(|| SchemaBoundsError::Dangling(at.to_owned()))?;
-        self.measured.insert(pointer, None);
-        let size = self.measure(part, pointer)?;
+        let part = self.find_schema(&pointer, at)?;
+        self.measured.insert(pointer.clone(), None);
+        let size = self.measure(part, &pointer)?;
         self.measured.insert(pointer, Some(size));
         Ok(size)
+    }
+
+    /// The schema that a pointer refers to. What is data in one place must not be a schema in another: it is not
+    /// measured where it is data.
+    fn find_schema(&self, pointer: &str, at: &str) -> Result<&'a Value, SchemaBoundsError> {
+        let part = self.schema.pointer(pointer);
+        let part = part.ok_or_else(|| SchemaBoundsError::Dangling(at.to_owned()))?;
+        let mut container = self.schema;
+        let mut role = Role::Schema;
+        for segment in pointer.split('/').skip(1) {
+            let name = segment.replace("~1", "/").replace("~0", "~");
+            if container.is_object() {
+                role = role.of_member(&name);
+            }
+            let member = container.pointer(&format!("/{segment}"));
+            container = member.ok_or_else(|| SchemaBoundsError::Dangling(at.to_owned()))?;
+        }
+        if role == Role::Schema {
+            Ok(part)
+        } else {
+            Err(SchemaBoundsError::NotASchema(at.to_owned()))
+        }
     }
 
     fn count_patterns(&mut self, extra: usize) -> Result<(), SchemaBoundsError> {
@@ -199,7 +358,12 @@ mod tests {
             json!({"properties": {"a": {"$ref": "#/$defs/x"}, "b": {"$ref": "#/$defs/x"}},
                    "$defs": {"x": {"type": "string"}}}),
             json!({"default": {"$ref": "data, no reference"}}),
+            json!({"enum": [{"$ref": "data, no reference"}], "const": {"$anchor": "data"}}),
             json!({"properties": {"$ref": {"type": "string"}}}),
+            json!({"properties": {"$id": {}, "$anchor": {}, "default": {"type": "string"}, "enum": {"enum": [1]}}}),
+            json!({"properties": {"a": {"$ref": "#/$defs/default"}}, "$defs": {"default": {"type": "string"}}}),
+            json!({"properties": {"a": {"$ref": "#/$defs/x%20y"}}, "$defs": {"x y": {"type": "string"}}}),
+            json!({"enum": (0..10_000).collect::<Vec<_>>()}),
         ] {
             assert_eq!(check(&schema), Ok(()), "{schema}");
         }
@@ -238,16 +402,108 @@ mod tests {
         );
     }
 
-    #[test]
-    fn an_exponentially_growing_schema_is_refused() {
+    /// A schema that refers to the first of 16 definitions at `base`, each of which refers to the next one twice.
+    fn doubling(base: &str) -> Value {
         let mut definitions = serde_json::Map::new();
         for step in 0..15 {
-            let next = json!({"$ref": format!("#/$defs/{}", step + 1)});
-            definitions.insert(step.to_string(), json!({"anyOf": [next, next]}));
+            let next = json!({"$ref": format!("{base}/$defs/{}", step + 1)});
+            definitions.insert(step.to_string(), json!({"allOf": [next, next]}));
         }
         definitions.insert("15".to_owned(), json!({"type": "string"}));
-        let schema = json!({"$ref": "#/$defs/0", "$defs": definitions});
+        json!({"$ref": format!("{base}/$defs/0"), "$defs": definitions})
+    }
+
+    #[test]
+    fn an_exponentially_growing_schema_is_refused() {
+        assert_eq!(check(&doubling("#")), Err(SchemaBoundsError::Parts));
+    }
+
+    #[test]
+    fn a_schema_is_measured_whatever_its_name_is() {
+        for name in [
+            "default", "const", "enum", "examples", "example", "$ref", "x",
+        ] {
+            for container in [
+                "properties",
+                "patternProperties",
+                "dependentSchemas",
+                "$defs",
+                "definitions",
+            ] {
+                let schema = json!({container: {name: doubling(&format!("#/{container}/{name}"))}});
+                assert_eq!(
+                    check(&schema),
+                    Err(SchemaBoundsError::Parts),
+                    "{container}/{name}"
+                );
+            }
+            // A name of a keyword within a keyword that is not known.
+            let schema = json!({"x-parts": {"properties": {name: doubling(&format!("#/x-parts/properties/{name}"))}}});
+            assert_eq!(check(&schema), Err(SchemaBoundsError::Parts), "{name}");
+        }
+    }
+
+    #[test]
+    fn data_is_no_target_of_references() {
+        for keyword in ["default", "const", "enum", "examples", "example"] {
+            let target = format!("#/{keyword}/$defs/0");
+            let schema = json!({"$ref": target, keyword: doubling(&format!("#/{keyword}"))});
+            assert_eq!(
+                check(&schema),
+                Err(SchemaBoundsError::NotASchema(String::new())),
+                "{keyword}"
+            );
+        }
+        for target in ["#/properties", "#/items/default/a", "#/items/examples/0"] {
+            let schema = json!({"$ref": target, "properties": {}, "items": {"default": {"a": {}}, "examples": [{}]}});
+            assert_eq!(
+                check(&schema),
+                Err(SchemaBoundsError::NotASchema(String::new())),
+                "{target}"
+            );
+        }
+    }
+
+    /// The validator decodes `%61` to `a`, so the measured part must be that of `a` too.
+    #[test]
+    fn pointers_are_decoded() {
+        let schema =
+            json!({"$ref": "#/$defs/%61", "$defs": {"%61": {}, "a": doubling("#/$defs/a")}});
         assert_eq!(check(&schema), Err(SchemaBoundsError::Parts));
+        let schema = json!({"$ref": "#/$defs/%61", "$defs": {"%61": {}}});
+        assert_eq!(
+            check(&schema),
+            Err(SchemaBoundsError::Dangling(String::new()))
+        );
+    }
+
+    /// Each level checks the levels below it twice: once to validate them, once to find out what they have evaluated.
+    #[test]
+    fn nested_unevaluated_keywords_multiply() {
+        let nested = |levels: usize| {
+            (0..levels).fold(
+                json!({"properties": {"a": {}}}),
+                |inner, _| json!({"allOf": [inner], "unevaluatedProperties": false}),
+            )
+        };
+        assert_eq!(check(&nested(3)), Ok(()));
+        assert_eq!(check(&nested(20)), Err(SchemaBoundsError::Parts));
+        // In properties they check other values.
+        let separate = (0..20).fold(
+            json!({}),
+            |inner, _| json!({"properties": {"a": inner}, "unevaluatedProperties": false}),
+        );
+        assert_eq!(check(&separate), Ok(()));
+    }
+
+    #[test]
+    fn checks_of_texts_are_counted_once_for_each_reference() {
+        let schema = json!({
+            "patternProperties": {"^a": {"$ref": "#/$defs/x"}, "^b": {"$ref": "#/$defs/x"}},
+            "$defs": {"x": {"pattern": "^a$", "maxLength": 3}}
+        });
+        let size = super::check(&schema).expect("the schema is within the bounds");
+        assert_eq!(size.text_checks, 2 + 3 * 2);
     }
 
     #[test]

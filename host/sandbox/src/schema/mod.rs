@@ -17,10 +17,15 @@ const MAX_SCHEMA_BYTES: usize = 64 << 10;
 const MAX_PATTERN_BYTES: usize = 256 << 10;
 /// Maximum product of the schema's parts and the config's values, an estimate of the number of checks.
 const MAX_CHECKS: u64 = 50_000_000;
+/// Maximum product of the schema's patterns and the bytes of the config's texts: as many patterns as a schema may have,
+/// on the largest config.
+const MAX_TEXT_BYTES: u64 = 128 * MAX_CONFIG_BYTES as u64;
 /// Up to this number of checks all errors are collected; above it, only the first one, since building errors is costly.
 const MAX_CHECKS_FOR_ALL_ERRORS: u64 = 1_000_000;
 /// Maximum number of reported errors.
 const MAX_ERRORS: usize = 32;
+/// Maximum number of a schema's examples that are tried.
+const MAX_EXAMPLES: usize = 32;
 
 /// Why a text is not a config schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,25 +40,31 @@ pub(crate) enum InvalidSchema {
     Invalid(String),
 }
 
+impl InvalidSchema {
+    fn check_length(text: &str) -> Result<(), Self> {
+        if text.len() > MAX_SCHEMA_BYTES {
+            return Err(Self::TooLarge(text.len()));
+        }
+        Ok(())
+    }
+}
+
 /// A plugin's config schema, compiled.
 pub(crate) struct ConfigSchema {
     validator: Validator,
     /// The schema itself, for its examples and defaults.
     schema: Value,
-    /// Number of parts of its expansion.
-    parts: u64,
+    size: bounds::SchemaSize,
 }
 
 impl ConfigSchema {
     /// Reads a schema of draft 2020-12. Schemas are untrusted, so whatever could make checking slow is ruled out:
     /// nothing is fetched, patterns match in linear time, and a recursive schema is refused.
     pub(crate) fn read(text: &str) -> Result<Self, InvalidSchema> {
-        if text.len() > MAX_SCHEMA_BYTES {
-            return Err(InvalidSchema::TooLarge(text.len()));
-        }
+        InvalidSchema::check_length(text)?;
         let schema: Value = serde_json::from_str(text)
             .map_err(|error| InvalidSchema::NotJson(error.to_string()))?;
-        let parts = bounds::check(&schema)?;
+        let size = bounds::check(&schema)?;
         jsonschema::draft202012::meta::validate(&schema).map_err(|error| invalid_schema(&error))?;
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
@@ -68,23 +79,17 @@ impl ConfigSchema {
         Ok(Self {
             validator,
             schema,
-            parts,
+            size,
         })
     }
 
     /// The errors of a config. Their paths are JSON pointers.
     pub(crate) fn check(&self, config: &Value) -> Vec<FieldError> {
-        let checks = self.parts.saturating_mul(count_values(config));
-        if checks > MAX_CHECKS {
-            return vec![FieldError {
-                path: String::new(),
-                message: format!(
-                    "it has too many values for a schema of {} parts; the maximum is {}",
-                    self.parts,
-                    MAX_CHECKS / self.parts
-                ),
-            }];
+        if let Err(message) = self.check_cost(config) {
+            let path = String::new();
+            return vec![FieldError { path, message }];
         }
+        let checks = self.checks(config);
         if checks > MAX_CHECKS_FOR_ALL_ERRORS {
             let first = self.validator.validate(config).err();
             return first.iter().flat_map(field_errors).collect();
@@ -92,6 +97,29 @@ impl ConfigSchema {
         let errors = self.validator.iter_errors(config).take(MAX_ERRORS);
         let fields = errors.flat_map(|error| field_errors(&error));
         fields.take(MAX_ERRORS).collect()
+    }
+
+    fn checks(&self, config: &Value) -> u64 {
+        self.size.parts.saturating_mul(count_values(config))
+    }
+
+    /// Refuses a config that would take too many checks.
+    fn check_cost(&self, config: &Value) -> Result<(), String> {
+        if self.checks(config) > MAX_CHECKS {
+            let parts = self.size.parts;
+            return Err(format!(
+                "it has too many values for a schema of {parts} parts; the maximum is {}",
+                MAX_CHECKS / parts
+            ));
+        }
+        let text_checks = self.size.text_checks;
+        if text_checks.saturating_mul(count_text_bytes(config)) > MAX_TEXT_BYTES {
+            return Err(format!(
+                "its texts are too long for a schema with {text_checks} patterns and lengths; the maximum is {} bytes",
+                MAX_TEXT_BYTES / text_checks
+            ));
+        }
+        Ok(())
     }
 
     /// A valid config, built from the schema's examples and defaults; none if that is not possible.
@@ -102,10 +130,15 @@ impl ConfigSchema {
         examples
             .into_iter()
             .flatten()
+            .take(MAX_EXAMPLES)
             .chain(default)
             .cloned()
             .chain([empty, self.example_from_fields()])
-            .find(|config| config.is_object() && self.validator.is_valid(config))
+            .find(|config| {
+                config.is_object()
+                    && self.check_cost(config).is_ok()
+                    && self.validator.is_valid(config)
+            })
     }
 
     /// An object with the default or first example of every field.
@@ -182,6 +215,19 @@ fn count_values(config: &Value) -> u64 {
     1 + match config {
         Value::Array(items) => items.iter().map(count_values).sum(),
         Value::Object(fields) => fields.values().map(count_values).sum(),
+        _ => 0,
+    }
+}
+
+/// The length of all texts in a config, names included.
+fn count_text_bytes(config: &Value) -> u64 {
+    match config {
+        Value::String(text) => text.len() as u64,
+        Value::Array(items) => items.iter().map(count_text_bytes).sum(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| name.len() as u64 + count_text_bytes(value))
+            .sum(),
         _ => 0,
     }
 }
@@ -266,6 +312,59 @@ mod tests {
         assert_eq!(errors(-1, 100), MAX_ERRORS);
         assert_eq!(errors(-1, 60_000), 1, "only the first error");
         assert_eq!(errors(0, 200_000), 1, "too many values");
+    }
+
+    #[test]
+    fn patterns_times_text_is_limited() {
+        let patterns: Vec<_> = (0..50)
+            .map(|n| serde_json::json!({"pattern": format!("{n}$")}))
+            .collect();
+        let schema = serde_json::json!({
+            "properties": {"a": {"$ref": "#/$defs/x"}, "b": {"$ref": "#/$defs/x"}},
+            "$defs": {"x": {"not": {"anyOf": patterns}}}
+        });
+        let schema = ConfigSchema::read(&schema.to_string()).expect("the schema is valid");
+        let errors = |length: usize| schema.check(&serde_json::json!({"a": "x".repeat(length)}));
+        assert_eq!(errors(1_000), []);
+        let refused = errors(240_000);
+        assert_eq!(refused.len(), 1);
+        assert!(
+            refused[0].message.starts_with("its texts are too long"),
+            "{refused:?}"
+        );
+    }
+
+    /// Names of keywords are names of fields too.
+    #[test]
+    fn fields_may_be_called_as_keywords_are() {
+        let schema = r##"{
+            "properties": {
+                "default": {"$ref": "#/$defs/const"},
+                "examples": {"type": "integer", "default": 1},
+                "$id": {"type": "string"}
+            },
+            "$defs": {"const": {"type": "string", "minLength": 2}}
+        }"##;
+        let schema = ConfigSchema::read(schema).expect("the schema is valid");
+        let errors = |config: Value| -> Vec<String> {
+            let mut paths: Vec<_> = schema
+                .check(&config)
+                .into_iter()
+                .map(|error| error.path)
+                .collect();
+            paths.sort_unstable();
+            paths
+        };
+        assert_eq!(
+            errors(serde_json::json!({"default": "ab", "examples": 1, "$id": "x"})),
+            [""; 0]
+        );
+        assert_eq!(errors(serde_json::json!({"default": "a"})), ["/default"]);
+        assert_eq!(
+            errors(serde_json::json!({"examples": "a", "$id": 1})),
+            ["/$id", "/examples"]
+        );
+        assert_eq!(schema.example(), Some(serde_json::json!({})));
     }
 
     #[test]
