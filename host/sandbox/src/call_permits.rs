@@ -1,59 +1,75 @@
-//! Limits on concurrent plugin calls: decisions never wait for interactive calls.
+//! Limits on concurrent plugin calls: decisions never wait for interactive calls, and no tenant takes all places of the
+//! long calls.
 
-use std::sync::Arc;
-
+use tidegate_core::id::TenantId;
 use tidegate_engine::ports::CallFailure;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::tenant_shares::{PlacePermit, TenantShares};
 
 /// The purpose of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallClass {
-    /// Advances a running campaign.
+    /// Advances a running campaign. These calls are short, so tenants have no shares of them.
     Decisions,
-    /// Starts a campaign: long calls.
-    Planning,
-    /// Serves a user's request: validates a config, replays a call, inspects an upload.
-    Interactive,
+    /// Starts a campaign of this tenant: long calls.
+    Planning(TenantId),
+    /// Serves a request of this tenant: validates a config, replays a call, inspects an upload. `None`: inspects a
+    /// component for the server itself.
+    Interactive(Option<TenantId>),
+}
+
+impl CallClass {
+    /// The tenant of the call; `None`: the server itself.
+    pub(crate) fn tenant(self) -> Option<TenantId> {
+        match self {
+            Self::Decisions => None,
+            Self::Planning(tenant) => Some(tenant),
+            Self::Interactive(tenant) => tenant,
+        }
+    }
 }
 
 /// Permits for calls. Each class has its own.
-pub(crate) struct CallPermits([Arc<Semaphore>; 3]);
-
-impl CallClass {
-    const ALL: [Self; 3] = [Self::Decisions, Self::Planning, Self::Interactive];
-
-    /// The class's number of permits, derived from that of [`CallClass::Decisions`].
-    fn permits(self, decisions: usize) -> usize {
-        match self {
-            Self::Decisions => decisions,
-            Self::Planning => (decisions / 2).max(1),
-            Self::Interactive => (decisions / 4).max(1),
-        }
-    }
+pub(crate) struct CallPermits {
+    decisions: TenantShares,
+    planning: TenantShares,
+    interactive: TenantShares,
 }
 
 impl CallPermits {
     /// Permits for this number of concurrent decisions.
     pub(crate) fn new(decisions: usize) -> Self {
-        Self(CallClass::ALL.map(|class| Arc::new(Semaphore::new(class.permits(decisions)))))
+        Self {
+            decisions: TenantShares::new(decisions, decisions),
+            planning: TenantShares::halves(planning_permits(decisions)),
+            interactive: TenantShares::halves(interactive_permits(decisions)),
+        }
     }
 
     /// The total number of permits.
     pub(crate) fn total(decisions: usize) -> usize {
-        let permits = CallClass::ALL.map(|class| class.permits(decisions));
-        permits.iter().sum()
+        decisions + planning_permits(decisions) + interactive_permits(decisions)
     }
 
     /// Waits for a permit. Dropping it releases it.
-    pub(crate) async fn acquire(
-        &self,
-        class: CallClass,
-    ) -> Result<OwnedSemaphorePermit, CallFailure> {
-        Arc::clone(&self.0[class as usize])
-            .acquire_owned()
-            .await
-            .map_err(|error| CallFailure::Host(error.to_string()))
+    pub(crate) async fn acquire(&self, class: CallClass) -> Result<PlacePermit, CallFailure> {
+        let permits = match class {
+            CallClass::Decisions => &self.decisions,
+            CallClass::Planning(_) => &self.planning,
+            CallClass::Interactive(_) => &self.interactive,
+        };
+        permits.acquire(class.tenant()).await
     }
+}
+
+/// Two at least, so that a tenant's share is not all of them.
+fn planning_permits(decisions: usize) -> usize {
+    (decisions / 2).max(2)
+}
+
+/// Two at least, so that a tenant's share is not all of them.
+pub(crate) fn interactive_permits(decisions: usize) -> usize {
+    (decisions / 4).max(2)
 }
 
 #[cfg(test)]
@@ -61,8 +77,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_class_has_at_least_one_permit() {
-        for (decisions, total) in [(1, 3), (2, 4), (4, 7), (64, 112)] {
+    fn every_class_has_permits_for_two_tenants() {
+        for (decisions, total) in [(1, 5), (2, 6), (4, 8), (8, 14), (64, 112)] {
             assert_eq!(CallPermits::total(decisions), total);
         }
     }

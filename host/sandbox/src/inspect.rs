@@ -10,41 +10,42 @@ const MAX_DECLARED_NAMES: usize = 64;
 /// Maximum size of the name of a metric or attribute.
 const MAX_DECLARED_NAME_BYTES: usize = 128;
 
-/// Links the plugin, reads its description, and calls it once or twice on a trial campaign.
-pub(crate) fn inspect(plugin: &Plugin) -> Result<Description, Rejection> {
-    let reject = |step: &str, failure: &CallFailure| match to_rejection(failure) {
-        Rejection::Invalid(reason) => Rejection::Invalid(format!("{step}: {reason}")),
-        Rejection::Unavailable(reason) => Rejection::Unavailable(format!("{step}: {reason}")),
-    };
+/// Links the plugin and reads its description.
+pub(crate) fn describe(plugin: &Plugin) -> Result<Description, Rejection> {
     plugin
         .check_types()
-        .map_err(|failure| reject("instantiating it", &failure))?;
+        .map_err(|failure| rejected_step("instantiating it", &failure))?;
     let description = plugin
         .describe()
-        .map_err(|failure| reject("calling its `describe`", &failure))?;
+        .map_err(|failure| rejected_step("calling its `describe`", &failure))?;
     check_description(&description)
         .map_err(|reason| Rejection::Invalid(format!("its description: {reason}")))?;
-    let schema = plugin
-        .schema()
-        .map_err(|failure| reject("reading its description", &failure))?;
+    Ok(description)
+}
 
-    let example = schema.example();
-    let config = example
-        .as_ref()
-        .map_or_else(|| "{}".to_owned(), ToString::to_string);
-    let errors = plugin.run_validate(&config).outcome;
-    match errors {
+/// Calls the plugin once or twice on a trial campaign, with an example of its config.
+pub(crate) fn try_calls(plugin: &Plugin, example: Option<&str>) -> Result<(), Rejection> {
+    let config = example.unwrap_or("{}");
+    match plugin.validate(config).outcome {
         // Without an example, `{}` is invalid by the plugin's own schema, so `validate` may fail.
-        Err(_) if example.is_none() => return Ok(description),
-        Err(failure) => return Err(reject("calling its `validate`", &failure)),
-        Ok(errors) if !errors.is_empty() => return Ok(description),
+        Err(_) if example.is_none() => return Ok(()),
+        Err(failure) => return Err(rejected_step("calling its `validate`", &failure)),
+        Ok(errors) if !errors.is_empty() => return Ok(()),
         Ok(_) => {}
     }
     if example.is_some() {
-        run_trial_calls(plugin, &config)
-            .map_err(|(call, failure)| reject(&format!("calling its `{call}`"), &failure))?;
+        run_trial_calls(plugin, config)
+            .map_err(|(call, failure)| rejected_step(&format!("calling its `{call}`"), &failure))?;
     }
-    Ok(description)
+    Ok(())
+}
+
+/// Converts the failure of a step into the rejection of the upload.
+pub(crate) fn rejected_step(step: &str, failure: &CallFailure) -> Rejection {
+    match to_rejection(failure) {
+        Rejection::Invalid(reason) => Rejection::Invalid(format!("{step}: {reason}")),
+        Rejection::Unavailable(reason) => Rejection::Unavailable(format!("{step}: {reason}")),
+    }
 }
 
 /// Calls the plugin with small inputs. The plugin may return an error, since the campaign is invented.

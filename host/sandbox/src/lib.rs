@@ -1,8 +1,9 @@
 //! Runs plugins, which are untrusted code, under limits.
 //!
 //! [`WasmSandbox`] implements the engine's port [`Sandbox`](tidegate_engine::ports::Sandbox). An uploaded component is
-//! inspected, compiled by [a separate process](compile_child) and called on a trial campaign; its compiled code is
-//! cached. Each call has its own store and instance, metered fuel, a deadline, and limits on memory and output.
+//! inspected, compiled by [a separate process](run_child) and called on a trial campaign; its compiled code is cached.
+//! Each call has its own store and instance, metered fuel, a deadline, and limits on memory and output. Configs are
+//! checked against a plugin's schema in another separate process, because schemas are untrusted too.
 //!
 //! # Architecture invariant
 //!
@@ -10,6 +11,7 @@
 //! that this server has compiled. Nothing depends on the text of an error.
 
 mod call_permits;
+mod child_process;
 mod code;
 mod compile;
 mod component;
@@ -21,14 +23,17 @@ mod limits;
 mod plugin;
 mod record;
 mod replay;
+mod run_child;
 mod sandbox;
 mod schema;
 mod since_1_0;
+mod tenant_shares;
 mod ticker;
 mod trial;
 
-pub use compile::{CompilerCommand, compile_child};
+pub use child_process::ChildCommand;
 pub use limits::{InvalidLimit, SandboxLimits};
 pub use plugin::Plugin;
 pub use replay::{InvalidCallInput, encode_input};
+pub use run_child::run_child;
 pub use sandbox::{OpenError, SandboxConfig, WasmSandbox};

@@ -32,6 +32,10 @@ pub struct SandboxLimits {
     pub compile_cpu: Duration,
     /// Address space of that process, in bytes.
     pub compile_memory_bytes: u64,
+    /// CPU time to check a config against a plugin's schema, in the child process; whole seconds.
+    pub config_check_cpu: Duration,
+    /// Wall time of such a check. The CPU time normally ends a check first.
+    pub config_check_deadline: Duration,
     /// Memory per call, in bytes, summed over all its memories.
     pub memory_bytes: u64,
     /// Fuel of `describe`, `validate`, `decide`, `evaluate` and `check`.
@@ -49,7 +53,7 @@ pub struct SandboxLimits {
     /// Additional size per device of a plan or row of an assignment, in bytes.
     pub answer_bytes_per_device: u64,
     /// Concurrent decisions; others wait. In addition, half as many planning calls and a quarter as many interactive
-    /// calls can run.
+    /// calls can run, two of each at least. Of these a tenant can use half.
     pub calls_at_once: usize,
 }
 
@@ -65,6 +69,8 @@ impl Default for SandboxLimits {
             component_bytes: 4 << 20,
             compile_cpu: Duration::from_secs(20),
             compile_memory_bytes: 2 << 30,
+            config_check_cpu: Duration::from_secs(1),
+            config_check_deadline: Duration::from_secs(10),
             memory_bytes: 64 << 20,
             fuel: 50_000_000,
             planning_fuel: 100_000_000,
@@ -97,8 +103,8 @@ impl InvalidLimit {
     /// The value and the allowed range, phrased to follow the name of the setting.
     pub fn reason(&self) -> String {
         let unit = match self.name {
-            "compile_cpu" => " seconds",
-            "deadline" | "planning_deadline" => " milliseconds",
+            "compile_cpu" | "config_check_cpu" => " seconds",
+            "deadline" | "planning_deadline" | "config_check_deadline" => " milliseconds",
             _ => "",
         };
         let (value, min, max) = (self.value, self.min, self.max);
@@ -119,6 +125,13 @@ impl SandboxLimits {
                 self.compile_memory_bytes.into(),
                 256 << 20,
                 2 << 30,
+            ),
+            ("config_check_cpu", seconds(self.config_check_cpu), 1, 60),
+            (
+                "config_check_deadline",
+                millis(self.config_check_deadline),
+                10,
+                60_000,
             ),
             (
                 "memory_bytes",

@@ -21,7 +21,6 @@ use crate::{
     limits::{Budget, SandboxLimits},
     limits::{MAX_REASON_BYTES, truncate},
     record,
-    schema::{ConfigSchema, parse_config},
     since_1_0::{self as contract, CallInput, CallName},
     ticker::ticks,
 };
@@ -38,8 +37,8 @@ struct PluginInner {
     describe: ComponentExportIndex,
     validate: ComponentExportIndex,
     calls: Vec<(CallName, ComponentExportIndex)>,
-    /// Read from the plugin's description on first use.
-    schema: OnceLock<Arc<ConfigSchema>>,
+    /// The text of its config schema, read from the plugin's description on first use.
+    schema: OnceLock<Arc<str>>,
 }
 
 /// The result of running a guest function, and its cost.
@@ -133,26 +132,8 @@ impl Plugin {
         Ok(run.outcome?.0.into())
     }
 
-    /// Checks a config against the plugin's schema and, if that finds no errors, with the plugin's `validate`.
-    pub fn validate(&self, config: &str) -> Validation {
-        match self.schema_errors(config) {
-            Ok(errors) if errors.is_empty() => self.run_validate(config),
-            outcome => Validation {
-                outcome,
-                cost: None,
-            },
-        }
-    }
-
-    fn schema_errors(&self, config: &str) -> Result<Vec<core::FieldError>, CallFailure> {
-        Ok(match parse_config(config) {
-            Ok(parsed) => self.schema()?.check(&parsed),
-            Err(error) => vec![error],
-        })
-    }
-
     /// Calls the plugin's `validate`, which may rely on the config being valid by its schema.
-    pub fn run_validate(&self, config: &str) -> Validation {
+    pub fn validate(&self, config: &str) -> Validation {
         let run: RunResult<(Vec<contract::meta::FieldError>,)> =
             self.run(&self.0.validate, (config,), &self.0.limits.call_budget());
         let outcome = run
@@ -164,14 +145,18 @@ impl Plugin {
         }
     }
 
-    /// The schema of its config.
-    pub(crate) fn schema(&self) -> Result<Arc<ConfigSchema>, CallFailure> {
-        if let Some(schema) = self.0.schema.get() {
-            return Ok(Arc::clone(schema));
+    /// The text of the schema of its config, if it is known already.
+    pub(crate) fn known_schema(&self) -> Option<Arc<str>> {
+        self.0.schema.get().map(Arc::clone)
+    }
+
+    /// The text of the schema of its config. Calls the plugin's `describe` if it is not known already.
+    pub(crate) fn schema(&self) -> Result<Arc<str>, CallFailure> {
+        if let Some(schema) = self.known_schema() {
+            return Ok(schema);
         }
-        let schema = ConfigSchema::read(&self.describe()?.config_schema)
-            .map_err(|error| CallFailure::InvalidAnswer(format!("its config schema: {error}")))?;
-        Ok(Arc::clone(self.0.schema.get_or_init(|| Arc::new(schema))))
+        let schema = Arc::from(self.describe()?.config_schema);
+        Ok(Arc::clone(self.0.schema.get_or_init(|| schema)))
     }
 
     /// Calls the plugin, and records input and output.

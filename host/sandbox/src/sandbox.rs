@@ -7,10 +7,10 @@ use bytes::Bytes;
 use quick_cache::sync::Cache;
 use tidegate_core::{
     Named as _,
-    id::Digest,
+    id::{Digest, TenantId},
     plugin::{
-        AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Observation,
-        Plan, PlanInput, PluginKind,
+        AssignInput, CheckInput, Compatibility, Decision, Description, FieldError, HealthAnswer,
+        HealthInput, Observation, Plan, PlanInput, PluginKind,
     },
 };
 use tidegate_engine::{
@@ -24,9 +24,10 @@ use wasmtime::{
 };
 
 use crate::{
-    call_permits::{CallClass, CallPermits},
+    call_permits::{CallClass, CallPermits, interactive_permits},
+    child_process::ChildCommand,
     code::{CodeCache, CodeKey},
-    compile::{Compiler, CompilerCommand},
+    compile::Compiler,
     component::world_of,
     engine,
     failure::describe,
@@ -34,7 +35,9 @@ use crate::{
     inspect,
     limits::{InvalidLimit, SandboxLimits},
     plugin::{Plugin, failed},
-    record, since_1_0 as contract,
+    record,
+    schema::{SchemaChecker, parse_config},
+    since_1_0 as contract,
     ticker::Ticker,
 };
 
@@ -45,8 +48,8 @@ pub struct SandboxConfig {
     pub limits: SandboxLimits,
     /// Folder of the compiled code. It is a cache: what is lost is compiled again.
     pub code_folder: PathBuf,
-    /// The command that starts the compiler process.
-    pub compiler: CompilerCommand,
+    /// The command that starts child processes.
+    pub child_command: ChildCommand,
     /// Maximum number of loaded plugins.
     pub max_loaded_plugins: usize,
 }
@@ -57,7 +60,7 @@ impl SandboxConfig {
         Self {
             limits: SandboxLimits::default(),
             code_folder: code_folder.into(),
-            compiler: CompilerCommand::default(),
+            child_command: ChildCommand::default(),
             max_loaded_plugins: 64,
         }
     }
@@ -84,6 +87,7 @@ pub struct WasmSandbox {
     linker: Linker<Guest>,
     cache: Arc<CodeCache>,
     compiler: Compiler,
+    schemas: SchemaChecker,
     source: Arc<dyn ComponentSource>,
     plugin_cache: Cache<Digest, Plugin>,
     permits: CallPermits,
@@ -115,7 +119,12 @@ impl WasmSandbox {
         let ticker = Ticker::start(engine.clone())
             .map_err(|error| OpenError::Io("start the ticker thread".to_owned(), error))?;
         Ok(Self {
-            compiler: Compiler::new(config.compiler, &limits, key),
+            compiler: Compiler::new(config.child_command.clone(), &limits, key),
+            schemas: SchemaChecker::new(
+                config.child_command,
+                &limits,
+                interactive_permits(limits.calls_at_once),
+            ),
             cache: Arc::new(cache),
             plugin_cache: Cache::new(config.max_loaded_plugins.max(1)),
             permits: CallPermits::new(limits.calls_at_once),
@@ -129,12 +138,21 @@ impl WasmSandbox {
 
     /// Loads the plugin with this digest, for callers that run its blocking calls on their own threads.
     pub async fn plugin(&self, digest: Digest) -> Result<Plugin, CallFailure> {
+        self.plugin_for(None, digest).await
+    }
+
+    /// Loads the plugin with this digest. If it must be compiled, a tenant waits for its turn.
+    async fn plugin_for(
+        &self,
+        tenant: Option<TenantId>,
+        digest: Digest,
+    ) -> Result<Plugin, CallFailure> {
         if let Some(plugin) = self.plugin_cache.get(&digest) {
             return Ok(plugin);
         }
         let (code, kind) = match self.load_cached(digest).await {
             Some(found) => found,
-            None => self.rebuild(digest).await?,
+            None => self.rebuild(tenant, digest).await?,
         };
         let plugin = self.load(digest, kind, code).await?;
         self.plugin_cache.insert(digest, plugin.clone());
@@ -151,7 +169,11 @@ impl WasmSandbox {
     }
 
     /// Recompiles code that is missing from the cache.
-    async fn rebuild(&self, digest: Digest) -> Result<(Vec<u8>, PluginKind), CallFailure> {
+    async fn rebuild(
+        &self,
+        tenant: Option<TenantId>,
+        digest: Digest,
+    ) -> Result<(Vec<u8>, PluginKind), CallFailure> {
         let component = self
             .source
             .component(digest)
@@ -167,7 +189,7 @@ impl WasmSandbox {
         }
         let kind = world_of(&component, self.limits.component_bytes)
             .map_err(|error| CallFailure::Link(error.to_string()))?;
-        match self.compile(digest, kind, component).await {
+        match self.compile(tenant, digest, kind, component).await {
             Ok(code) => Ok((code, kind)),
             Err(Rejection::Invalid(why)) => Err(CallFailure::Link(why)),
             Err(Rejection::Unavailable(why)) => Err(CallFailure::Host(why)),
@@ -177,12 +199,13 @@ impl WasmSandbox {
     /// Compiles a component and caches its code.
     async fn compile(
         &self,
+        tenant: Option<TenantId>,
         digest: Digest,
         kind: PluginKind,
         component: Bytes,
     ) -> Result<Vec<u8>, Rejection> {
         let recheck = async { self.load_cached(digest).await.map(|(code, _)| code) };
-        let code = self.compiler.compile(component, recheck).await?;
+        let code = self.compiler.compile(tenant, component, recheck).await?;
         let cache = Arc::clone(&self.cache);
         let stored = tokio::task::spawn_blocking(move || {
             let marked_code = [&[kind_marker(kind)], code.as_slice()].concat();
@@ -227,7 +250,7 @@ impl WasmSandbox {
     ) -> Call<T> {
         let span = call_span(name, digest);
         let called = async {
-            match self.plugin(digest).await {
+            match self.plugin_for(class.tenant(), digest).await {
                 Ok(plugin) => self
                     .run_blocking(class, move || call(&plugin))
                     .await
@@ -256,66 +279,122 @@ impl WasmSandbox {
         .await
         .map_err(|error| CallFailure::Host(format!("the call panicked: {}", chain(&error))))
     }
+
+    /// Reads a plugin's description and makes trial calls.
+    async fn try_plugin(
+        &self,
+        tenant: Option<TenantId>,
+        plugin: Plugin,
+    ) -> Result<Description, Rejection> {
+        let class = CallClass::Interactive(tenant);
+        let described = plugin.clone();
+        let description = self
+            .run_blocking(class, move || inspect::describe(&described))
+            .await
+            .map_err(|failure| inspect::to_rejection(&failure))??;
+        let example = self
+            .schemas
+            .example(tenant, &description.config_schema)
+            .await
+            .map_err(|failure| inspect::rejected_step("reading its description", &failure))?;
+        self.run_blocking(class, move || {
+            inspect::try_calls(&plugin, example.as_deref())
+        })
+        .await
+        .map_err(|failure| inspect::to_rejection(&failure))??;
+        Ok(description)
+    }
+
+    /// Checks a config against the plugin's schema and, if that finds no errors, with the plugin's `validate`.
+    async fn validate_config(&self, tenant: TenantId, digest: Digest, config: &str) -> Validation {
+        let unvalidated = |outcome| Validation {
+            outcome,
+            cost: None,
+        };
+        let class = CallClass::Interactive(Some(tenant));
+        let checked = async {
+            let plugin = self.plugin_for(Some(tenant), digest).await?;
+            let errors = match parse_config(config) {
+                Ok(_) => self.schema_errors(class, &plugin, config).await?,
+                Err(error) => vec![error],
+            };
+            Ok::<_, CallFailure>((plugin, errors))
+        };
+        let plugin = match checked.await {
+            Ok((plugin, errors)) if errors.is_empty() => plugin,
+            Ok((_, errors)) => return unvalidated(Ok(errors)),
+            Err(failure) => return unvalidated(Err(failure)),
+        };
+        let config = config.to_owned();
+        self.run_blocking(class, move || plugin.validate(&config))
+            .await
+            .unwrap_or_else(|failure| unvalidated(Err(failure)))
+    }
+
+    async fn schema_errors(
+        &self,
+        class: CallClass,
+        plugin: &Plugin,
+        config: &str,
+    ) -> Result<Vec<FieldError>, CallFailure> {
+        let schema = if let Some(schema) = plugin.known_schema() {
+            schema
+        } else {
+            let plugin = plugin.clone();
+            self.run_blocking(class, move || plugin.schema()).await??
+        };
+        self.schemas.check(class.tenant(), &schema, config).await
+    }
 }
 
 #[async_trait]
 impl Sandbox for WasmSandbox {
-    async fn inspect(&self, component: Bytes) -> Result<Inspection, Rejection> {
+    async fn inspect(
+        &self,
+        tenant: Option<TenantId>,
+        component: Bytes,
+    ) -> Result<Inspection, Rejection> {
         let kind = world_of(&component, self.limits.component_bytes)
             .map_err(|error| Rejection::Invalid(error.to_string()))?;
         let digest = Digest::of(&component);
         let plugin = if let Some(plugin) = self.plugin_cache.get(&digest) {
             plugin
         } else {
-            let code = self.compile(digest, kind, component).await?;
+            let code = self.compile(tenant, digest, kind, component).await?;
             self.load(digest, kind, code)
                 .await
                 .map_err(|failure| inspect::to_rejection(&failure))?
         };
         let description = self
-            .run_blocking(CallClass::Interactive, move || inspect::inspect(&plugin))
+            .try_plugin(tenant, plugin)
             .instrument(call_span("inspect", digest))
-            .await
-            .map_err(|failure| inspect::to_rejection(&failure))?;
+            .await?;
         Ok(Inspection {
             digest,
             kind,
             contract: contract::VERSION.to_owned(),
-            description: description?,
+            description,
         })
     }
 
-    async fn validate(&self, plugin: Digest, config: &str) -> Validation {
-        let failed_validation = |failure| Validation {
-            outcome: Err(failure),
-            cost: None,
-        };
+    async fn validate(&self, tenant: TenantId, plugin: Digest, config: &str) -> Validation {
         let span = call_span("validate", plugin);
-        let config = config.to_owned();
-        let validated = async {
-            match self.plugin(plugin).await {
-                Ok(plugin) => self
-                    .run_blocking(CallClass::Interactive, move || plugin.validate(&config))
-                    .await
-                    .unwrap_or_else(failed_validation),
-                Err(failure) => failed_validation(failure),
-            }
-        };
+        let validated = self.validate_config(tenant, plugin, config);
         let validation = validated.instrument(span.clone()).await;
         let fuel = validation.cost.map_or(0, |(fuel, _)| fuel);
         record_outcome(&span, validation.outcome.as_ref().err(), fuel);
         validation
     }
 
-    async fn plan(&self, plugin: Digest, input: PlanInput) -> Call<Plan> {
-        self.call(CallClass::Planning, "plan", plugin, |plugin| {
+    async fn plan(&self, tenant: TenantId, plugin: Digest, input: PlanInput) -> Call<Plan> {
+        self.call(CallClass::Planning(tenant), "plan", plugin, |plugin| {
             plugin.plan(input)
         })
         .await
     }
 
-    async fn assign(&self, plugin: Digest, input: AssignInput) -> Call<Vec<u16>> {
-        self.call(CallClass::Planning, "assign", plugin, |plugin| {
+    async fn assign(&self, tenant: TenantId, plugin: Digest, input: AssignInput) -> Call<Vec<u16>> {
+        self.call(CallClass::Planning(tenant), "assign", plugin, |plugin| {
             plugin.assign(input)
         })
         .await
@@ -328,8 +407,13 @@ impl Sandbox for WasmSandbox {
         .await
     }
 
-    async fn check(&self, plugin: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
-        self.call(CallClass::Planning, "check", plugin, |plugin| {
+    async fn check(
+        &self,
+        tenant: TenantId,
+        plugin: Digest,
+        input: CheckInput,
+    ) -> Call<Vec<Compatibility>> {
+        self.call(CallClass::Planning(tenant), "check", plugin, |plugin| {
             plugin.check(input)
         })
         .await
@@ -342,11 +426,14 @@ impl Sandbox for WasmSandbox {
         .await
     }
 
-    async fn replay(&self, plugin: Digest, input: &[u8]) -> Call<()> {
+    async fn replay(&self, tenant: TenantId, plugin: Digest, input: &[u8]) -> Call<()> {
         let input = input.to_vec();
-        self.call(CallClass::Interactive, "replay", plugin, move |plugin| {
-            plugin.replay(&input)
-        })
+        self.call(
+            CallClass::Interactive(Some(tenant)),
+            "replay",
+            plugin,
+            move |plugin| plugin.replay(&input),
+        )
         .await
     }
 

@@ -20,7 +20,7 @@ use tidegate_engine::{
     run_gc, tenants,
 };
 use tidegate_http::{AppState, HttpServer, HttpSettings, Tls};
-use tidegate_sandbox::CompilerCommand;
+use tidegate_sandbox::ChildCommand;
 use tidegate_store::{Invalidation, SqlStore};
 use tokio::{
     net::TcpListener,
@@ -50,8 +50,9 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// The source of randomness for secrets.
     pub entropy: Arc<dyn Entropy>,
-    /// Starts the compiler process. The default runs the current program, which is correct only for `tidegate` itself.
-    pub compiler: CompilerCommand,
+    /// Starts the sandbox's child processes. The default runs the current program, which is correct only for
+    /// `tidegate` itself.
+    pub child_command: ChildCommand,
     /// The built-in plugins. The default are those that this program was built with.
     pub built_ins: BuiltIns,
     /// Minimum time between two ticks of a campaign.
@@ -74,7 +75,7 @@ impl Default for Environment {
         Self {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
-            compiler: CompilerCommand::default(),
+            child_command: ChildCommand::default(),
             built_ins: built_ins(),
             tick_pause: settings.tick_pause,
             tick_period: settings.tick_period,

@@ -14,16 +14,13 @@ mod system_clock;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tidegate_sandbox::compile_child;
+use tidegate_sandbox::run_child;
 
-/// The program. The server starts itself with `compile-component` to compile in a child process; this is handled before
-/// threads start and the command line is parsed.
+/// The program. The server starts itself as the child processes of the sandbox; this is handled before threads start and
+/// the command line is parsed.
 pub fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|argument| argument == "compile-component")
-    {
-        return compile_child();
+    if let Some(code) = run_child() {
+        return code;
     }
     let cli = command::Cli::parse();
     // Fails only if a provider is installed already.

@@ -141,7 +141,7 @@ impl EngineFixture {
             config.database.url = Some(bench.postgres(&format!("bench_{name}")).await?);
         }
         let environment = Environment {
-            compiler: sandbox::compiler()?,
+            child_command: sandbox::child_command()?,
             ..Environment::default()
         };
         let app = AppContext::open(&config, environment).await?;

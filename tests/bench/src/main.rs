@@ -32,9 +32,6 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{database::DatabaseKind, machine::Machine, report::Figure};
 
-/// The argument with which this program compiles a component and exits.
-const COMPILE: &str = "compile-component";
-
 /// Measure Tidegate, and print each figure with what it is compared with
 #[derive(Debug, Parser)]
 struct Bench {
@@ -89,11 +86,8 @@ enum FigureGroup {
 }
 
 fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|argument| argument == COMPILE)
-    {
-        return tidegate_sandbox::compile_child();
+    if let Some(code) = tidegate_sandbox::run_child() {
+        return code;
     }
     let bench = Bench::parse();
     let done = match &bench.role {

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tidegate_sandbox::CompilerCommand;
+use tidegate_sandbox::ChildCommand;
 
 use crate::{
     Database, Fixture, WAIT_TIMEOUT, components,
@@ -278,10 +278,10 @@ fn program() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The command by which servers in this process compile components.
-pub(crate) fn compiler() -> Result<CompilerCommand> {
-    Ok(CompilerCommand {
+/// The command by which servers in this process start child processes.
+pub(crate) fn child_command() -> Result<ChildCommand> {
+    Ok(ChildCommand {
         program: program()?,
-        args: vec!["compile-component".into()],
+        args: Vec::new(),
     })
 }

@@ -148,7 +148,7 @@ impl TestServer {
     ) -> Result<Self> {
         let environment = Environment {
             clock,
-            compiler: process::compiler()?,
+            child_command: process::child_command()?,
             tick_pause: Duration::from_millis(5),
             tick_period: Duration::from_millis(25),
             ..Environment::default()

@@ -6,9 +6,11 @@
 
 mod bomb;
 mod build;
+mod schemas;
 
 pub use bomb::{compile_bomb, many_functions};
 pub use build::{Hooks, strategy_with};
+pub use schemas::{DATA_KEYWORDS, doubling_schema, slow_config, slow_schema};
 
 use anyhow::{Context as _, Result};
 

@@ -57,7 +57,7 @@ pub async fn replay(
         require_same_plugin(ctx, store, &recorded_call, asked).await?;
     }
     let (plugin, input) = (&recorded_call.entry.plugin, &recorded_call.input);
-    let call = plugins.replay(plugin, asked, input).await;
+    let call = plugins.replay(ctx.tenant, plugin, asked, input).await;
     let failure = call.outcome.as_ref().err();
     let decision = output_json(plugins, &call.record.output, failure)?;
     let recorded = output_json(plugins, &recorded_call.output, None)?;

@@ -63,9 +63,14 @@ impl PluginCalls {
         }
     }
 
-    /// Inspects a component. The error has the reason why it is rejected.
-    pub(crate) async fn inspect(&self, component: &Bytes) -> Result<Inspection> {
-        let inspected = self.sandbox.inspect(component.clone()).await;
+    /// Inspects a component, which a tenant uploads or which is the server's own. The error has the reason why it is
+    /// rejected.
+    pub(crate) async fn inspect(
+        &self,
+        tenant: Option<TenantId>,
+        component: &Bytes,
+    ) -> Result<Inspection> {
+        let inspected = self.sandbox.inspect(tenant, component.clone()).await;
         inspected.map_err(|rejection| match rejection {
             Rejection::Invalid(message) => Error::Invalid {
                 code: "plugin_rejected",
@@ -84,7 +89,7 @@ impl PluginCalls {
         strategy: &PluginUse,
         input: PlanInput,
     ) -> Call<Plan> {
-        let call = self.sandbox.plan(strategy.revision, input).await;
+        let call = self.sandbox.plan(tenant, strategy.revision, input).await;
         let call = check_output(call, |plan| check_plan(&plan).map(|()| plan));
         self.record(tenant, strategy, EntryKind::Plan, call)
     }
@@ -97,7 +102,7 @@ impl PluginCalls {
         plan: &Plan,
         input: AssignInput,
     ) -> Call<Vec<u16>> {
-        let call = self.sandbox.assign(strategy.revision, input).await;
+        let call = self.sandbox.assign(tenant, strategy.revision, input).await;
         let call = check_output(call, |page| check_assignment(plan, &page).map(|()| page));
         self.record(tenant, strategy, EntryKind::Assign, call)
     }
@@ -122,7 +127,7 @@ impl PluginCalls {
         policy: &PluginUse,
         input: CheckInput,
     ) -> Call<Vec<Compatibility>> {
-        let call = self.sandbox.check(policy.revision, input).await;
+        let call = self.sandbox.check(tenant, policy.revision, input).await;
         self.record(tenant, policy, EntryKind::Check, call)
     }
 
@@ -141,11 +146,12 @@ impl PluginCalls {
     /// was not called.
     pub(crate) async fn validate(
         &self,
+        tenant: TenantId,
         plugin: &str,
         revision: Digest,
         config: &str,
     ) -> Result<Vec<FieldError>> {
-        let validation = self.sandbox.validate(revision, config).await;
+        let validation = self.sandbox.validate(tenant, revision, config).await;
         if let Some((fuel, duration)) = validation.cost {
             let failure = validation.outcome.as_ref().err();
             self.count(plugin, "validate", failure, fuel, duration);
@@ -154,8 +160,14 @@ impl PluginCalls {
     }
 
     /// Repeats a recorded call.
-    pub(crate) async fn replay(&self, plugin: &str, revision: Digest, input: &[u8]) -> Call<()> {
-        let call = self.sandbox.replay(revision, input).await;
+    pub(crate) async fn replay(
+        &self,
+        tenant: TenantId,
+        plugin: &str,
+        revision: Digest,
+        input: &[u8],
+    ) -> Call<()> {
+        let call = self.sandbox.replay(tenant, revision, input).await;
         let failure = call.outcome.as_ref().err();
         self.count(plugin, "replay", failure, call.fuel, call.duration);
         call

@@ -56,7 +56,9 @@ impl PluginChoice {
             rules.reject(format!("{path}.revision"), message);
             return Ok(None);
         }
-        let errors = plugins.validate(&self.plugin, digest, &self.config).await?;
+        let errors = plugins
+            .validate(tenant, &self.plugin, digest, &self.config)
+            .await?;
         if !errors.is_empty() {
             for error in errors {
                 rules.reject(format!("{path}.config{}", error.path), error.message);

@@ -48,7 +48,7 @@ async fn install(
     if missing.is_empty() {
         return Ok(0);
     }
-    let inspection = match engine.plugins.inspect(&component).await {
+    let inspection = match engine.plugins.inspect(None, &component).await {
         Ok(inspection) => inspection,
         Err(error) => {
             tracing::error!(path = %path.display(), error = %chain(&error), "component rejected");

@@ -16,7 +16,7 @@ pub async fn upload(
     plugins: &PluginCalls,
     component: Bytes,
 ) -> Result<Revision> {
-    let inspection = plugins.inspect(&component).await?;
+    let inspection = plugins.inspect(Some(ctx.tenant), &component).await?;
     let plugin = inspection.description.name.clone();
     let digest = inspection.digest;
     if !plugins.built_ins().allow(&plugin, digest) {

@@ -22,6 +22,6 @@ pub async fn validate(
         None => Error::not_found("enabled plugin", plugin),
     })?;
     plugins
-        .validate(plugin, revision.stored.digest, config)
+        .validate(ctx.tenant, plugin, revision.stored.digest, config)
         .await
 }

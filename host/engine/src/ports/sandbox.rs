@@ -6,40 +6,50 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use strum::{EnumDiscriminants, EnumString, IntoStaticStr, VariantNames};
 use tidegate_core::{
-    id::Digest,
+    id::{Digest, TenantId},
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, Description, FieldError, HealthAnswer,
         HealthInput, Observation, Plan, PlanInput, PluginKind,
     },
 };
 
-/// Runs plugins under resource limits. Every call has its own instance; calls share no state.
+/// Runs plugins under resource limits. Every call has its own instance; calls share no state. Long calls name their
+/// tenant, because each tenant has a share of the calls that can run at the same time.
 #[async_trait]
 pub trait Sandbox: Send + Sync {
     /// Verifies a component: checks its imports and its world, compiles it in a separate process, makes trial calls,
-    /// and reads its description. Stores only the compiled code.
-    async fn inspect(&self, component: Bytes) -> Result<Inspection, Rejection>;
+    /// and reads its description. Stores only the compiled code. Without a tenant it is the server's own.
+    async fn inspect(
+        &self,
+        tenant: Option<TenantId>,
+        component: Bytes,
+    ) -> Result<Inspection, Rejection>;
 
     /// Validates a config, JSON text, against the plugin's schema and then with the plugin's own `validate`.
-    async fn validate(&self, plugin: Digest, config: &str) -> Validation;
+    async fn validate(&self, tenant: TenantId, plugin: Digest, config: &str) -> Validation;
 
     /// A strategy's `plan`.
-    async fn plan(&self, plugin: Digest, input: PlanInput) -> Call<Plan>;
+    async fn plan(&self, tenant: TenantId, plugin: Digest, input: PlanInput) -> Call<Plan>;
 
     /// A strategy's `assign`: the index of a wave for each row, or `UNASSIGNED`.
-    async fn assign(&self, plugin: Digest, input: AssignInput) -> Call<Vec<u16>>;
+    async fn assign(&self, tenant: TenantId, plugin: Digest, input: AssignInput) -> Call<Vec<u16>>;
 
     /// A strategy's `decide`.
     async fn decide(&self, plugin: Digest, observation: Observation) -> Call<Decision>;
 
     /// A compatibility policy's `check`: one verdict for each class.
-    async fn check(&self, plugin: Digest, input: CheckInput) -> Call<Vec<Compatibility>>;
+    async fn check(
+        &self,
+        tenant: TenantId,
+        plugin: Digest,
+        input: CheckInput,
+    ) -> Call<Vec<Compatibility>>;
 
     /// A health policy's `evaluate`.
     async fn evaluate(&self, plugin: Digest, input: HealthInput) -> Call<HealthAnswer>;
 
     /// Repeats a recorded call with the same or with another revision.
-    async fn replay(&self, plugin: Digest, input: &[u8]) -> Call<()>;
+    async fn replay(&self, tenant: TenantId, plugin: Digest, input: &[u8]) -> Call<()>;
 
     /// A recorded input or output as readable JSON text.
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure>;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tidegate_core::{
-    id::Digest,
+    id::{Digest, TenantId},
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, DecisionOutcome, HealthAnswer,
         HealthInput, HealthVerdict, Observation, Plan, PlanInput,
@@ -109,24 +109,24 @@ fn call<Q: std::fmt::Debug, A: std::fmt::Debug>(
 
 #[async_trait]
 impl Sandbox for ScriptedSandbox {
-    async fn inspect(&self, _: Bytes) -> Result<Inspection, Rejection> {
+    async fn inspect(&self, _: Option<TenantId>, _: Bytes) -> Result<Inspection, Rejection> {
         Err(Rejection::Invalid(
             "these tests upload no plugins".to_owned(),
         ))
     }
 
-    async fn validate(&self, _: Digest, _: &str) -> Validation {
+    async fn validate(&self, _: TenantId, _: Digest, _: &str) -> Validation {
         Validation {
             outcome: Ok(Vec::new()),
             cost: Some((7, Duration::ZERO)),
         }
     }
 
-    async fn plan(&self, _: Digest, input: PlanInput) -> Call<Plan> {
+    async fn plan(&self, _: TenantId, _: Digest, input: PlanInput) -> Call<Plan> {
         call(&self.plan, &input)
     }
 
-    async fn assign(&self, _: Digest, input: AssignInput) -> Call<Vec<u16>> {
+    async fn assign(&self, _: TenantId, _: Digest, input: AssignInput) -> Call<Vec<u16>> {
         call(
             &Mutex::new(Box::new(|input: &AssignInput| {
                 Ok(vec![0; input.class.len()])
@@ -139,7 +139,7 @@ impl Sandbox for ScriptedSandbox {
         call(&self.decide, &observation)
     }
 
-    async fn check(&self, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
+    async fn check(&self, _: TenantId, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
         call(&self.check, &input)
     }
 
@@ -147,7 +147,7 @@ impl Sandbox for ScriptedSandbox {
         call(&self.evaluate, &input)
     }
 
-    async fn replay(&self, _: Digest, input: &[u8]) -> Call<()> {
+    async fn replay(&self, _: TenantId, _: Digest, input: &[u8]) -> Call<()> {
         call(&Mutex::new(Box::new(|_: &Vec<u8>| Ok(()))), &input.to_vec())
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 use tidegate_core::{
-    id::Digest,
+    id::{Digest, TenantId},
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, Description, DeviceClass, FieldError,
         HealthAnswer, HealthInput, Members, Observation, Plan, PlanInput, PlannedWave,
@@ -21,7 +21,11 @@ pub(crate) struct ScriptedSandbox;
 
 #[async_trait]
 impl Sandbox for ScriptedSandbox {
-    async fn inspect(&self, component: Bytes) -> Result<Inspection, Rejection> {
+    async fn inspect(
+        &self,
+        _: Option<TenantId>,
+        component: Bytes,
+    ) -> Result<Inspection, Rejection> {
         let text = String::from_utf8_lossy(&component);
         let mut words = text.split(' ');
         let (Some("plugin"), Some(name), Some(kind)) = (
@@ -51,7 +55,7 @@ impl Sandbox for ScriptedSandbox {
         })
     }
 
-    async fn validate(&self, _: Digest, config: &str) -> Validation {
+    async fn validate(&self, _: TenantId, _: Digest, config: &str) -> Validation {
         let is_bad = config.contains("\"bad\"");
         let error = FieldError {
             path: "/bad".to_owned(),
@@ -63,7 +67,7 @@ impl Sandbox for ScriptedSandbox {
         }
     }
 
-    async fn plan(&self, _: Digest, input: PlanInput) -> Call<Plan> {
+    async fn plan(&self, _: TenantId, _: Digest, input: PlanInput) -> Call<Plan> {
         let wave = |name: &str, members| PlannedWave {
             name: name.to_owned(),
             members,
@@ -81,7 +85,7 @@ impl Sandbox for ScriptedSandbox {
         }))
     }
 
-    async fn assign(&self, _: Digest, _: AssignInput) -> Call<Vec<u16>> {
+    async fn assign(&self, _: TenantId, _: Digest, _: AssignInput) -> Call<Vec<u16>> {
         call_result(Err(unexpected_call()))
     }
 
@@ -89,7 +93,7 @@ impl Sandbox for ScriptedSandbox {
         call_result(Err(unexpected_call()))
     }
 
-    async fn check(&self, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
+    async fn check(&self, _: TenantId, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
         let verdict = |class: &DeviceClass| match class.key.hardware_model.as_deref() {
             Some("toaster") => Compatibility::Incompatible("it is a toaster".to_owned()),
             _ => Compatibility::Compatible,
@@ -101,7 +105,7 @@ impl Sandbox for ScriptedSandbox {
         call_result(Err(unexpected_call()))
     }
 
-    async fn replay(&self, _: Digest, _: &[u8]) -> Call<()> {
+    async fn replay(&self, _: TenantId, _: Digest, _: &[u8]) -> Call<()> {
         call_result(Ok(()))
     }
 

@@ -5,10 +5,13 @@ use std::{
     process::ExitCode,
 };
 
-use rustix::process::{Resource, Rlimit, setrlimit};
-
 use super::{CPU_SECONDS_VAR, EXIT_INVALID_COMPONENT, MAGIC, MEMORY_BYTES_VAR};
-use crate::{code::CodeKey, engine, failure::describe};
+use crate::{
+    child_process::{limit_cpu, limit_memory, number_from_env},
+    code::CodeKey,
+    engine,
+    failure::describe,
+};
 
 /// Limits if the environment sets none.
 const DEFAULT_CPU_SECONDS: u64 = 20;
@@ -16,10 +19,7 @@ const DEFAULT_MEMORY_BYTES: u64 = 2 << 30;
 
 /// Main function of the compiler process: limits itself, reads a component from standard input and writes its code to
 /// standard output. An error is written to standard error as one line.
-///
-/// A binary that opens a [`crate::WasmSandbox`] must call this if its arguments are those of its
-/// [`crate::CompilerCommand`], before it starts threads or reads anything.
-pub fn compile_child() -> ExitCode {
+pub(crate) fn compile_child() -> ExitCode {
     match compile() {
         Ok(()) => ExitCode::SUCCESS,
         Err(CompileError { text, code }) => {
@@ -70,20 +70,7 @@ fn compile() -> Result<(), CompileError> {
 }
 
 fn limit_resources() -> io::Result<()> {
-    let from_env = |name| std::env::var(name).ok()?.parse().ok();
-    let cpu = from_env(CPU_SECONDS_VAR).unwrap_or(DEFAULT_CPU_SECONDS);
-    let memory = from_env(MEMORY_BYTES_VAR).unwrap_or(DEFAULT_MEMORY_BYTES);
-    for (resource, soft, hard) in [
-        (Resource::Core, 0, 0),
-        // The soft limit ends the process with SIGXCPU, so that a SIGKILL comes from elsewhere, such as the OOM killer.
-        (Resource::Cpu, cpu, cpu.saturating_add(1)),
-        (Resource::As, memory, memory),
-    ] {
-        let limit = Rlimit {
-            current: Some(soft),
-            maximum: Some(hard),
-        };
-        setrlimit(resource, limit)?;
-    }
-    Ok(())
+    let cpu = number_from_env(CPU_SECONDS_VAR).unwrap_or(DEFAULT_CPU_SECONDS);
+    limit_cpu(cpu, Some(cpu.saturating_add(1)))?;
+    limit_memory(number_from_env(MEMORY_BYTES_VAR).unwrap_or(DEFAULT_MEMORY_BYTES))
 }

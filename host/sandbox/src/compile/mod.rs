@@ -7,9 +7,8 @@
 mod child;
 mod parent;
 
-pub use child::compile_child;
+pub(crate) use child::compile_child;
 pub(crate) use parent::Compiler;
-pub use parent::CompilerCommand;
 
 use std::time::Duration;
 

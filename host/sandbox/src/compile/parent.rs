@@ -1,19 +1,13 @@
 //! The server's side of compilation.
 
-use std::{
-    ffi::OsString,
-    os::unix::process::ExitStatusExt as _,
-    path::PathBuf,
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{process::ExitStatus, time::Duration};
 
 use bytes::Bytes;
+use tidegate_core::id::TenantId;
 use tidegate_engine::ports::Rejection;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    process::{Child, Command},
-    sync::Mutex,
+    process::Child,
     time::timeout,
 };
 
@@ -22,60 +16,44 @@ use super::{
     MEMORY_BYTES_VAR, WALL_TIMEOUT,
 };
 use crate::{
+    child_process::{ChildCommand, ChildRole, ProcessEnd},
     code::CodeKey,
     limits::SandboxLimits,
     limits::{MAX_REASON_BYTES, truncate},
+    tenant_shares::TenantShares,
 };
 
-/// The command that starts the compiler process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompilerCommand {
-    /// The program.
-    pub program: PathBuf,
-    /// The arguments that make it call [`crate::compile_child`].
-    pub args: Vec<OsString>,
-}
-
-impl Default for CompilerCommand {
-    /// The running program, by the inode that it was started from: a newer binary at its path would make incompatible
-    /// code.
-    fn default() -> Self {
-        Self {
-            program: PathBuf::from("/proc/self/exe"),
-            args: vec![OsString::from("compile-component")],
-        }
-    }
-}
-
-/// Compiles components in child processes, one at a time.
+/// Compiles components in child processes, one at a time. Tenants take turns.
 pub(crate) struct Compiler {
-    command: CompilerCommand,
+    command: ChildCommand,
     cpu: Duration,
     memory_bytes: u64,
     key: CodeKey,
-    lock: Mutex<()>,
+    turns: TenantShares,
 }
 
 impl Compiler {
     /// A compiler that accepts only code with this key.
-    pub(crate) fn new(command: CompilerCommand, limits: &SandboxLimits, key: CodeKey) -> Self {
+    pub(crate) fn new(command: ChildCommand, limits: &SandboxLimits, key: CodeKey) -> Self {
         Self {
             command,
             cpu: limits.compile_cpu,
             memory_bytes: limits.compile_memory_bytes,
             key,
-            lock: Mutex::new(()),
+            turns: TenantShares::new(1, 1),
         }
     }
 
-    /// Compiles a component. `recheck` is awaited once the compiler is free: the previous caller may have compiled the
-    /// same component.
+    /// Compiles a component for a tenant; `None`: for the server itself. `recheck` is awaited once the compiler is free:
+    /// the previous caller may have compiled the same component.
     pub(crate) async fn compile(
         &self,
+        tenant: Option<TenantId>,
         component: Bytes,
         recheck: impl Future<Output = Option<Vec<u8>>>,
     ) -> Result<Vec<u8>, Rejection> {
-        let _guard = self.lock.lock().await;
+        let turn = self.turns.acquire(tenant).await;
+        let _turn = turn.map_err(|failure| Rejection::Unavailable(failure.to_string()))?;
         if let Some(code) = recheck.await {
             return Ok(code);
         }
@@ -100,24 +78,15 @@ impl Compiler {
     fn start(&self) -> std::io::Result<Child> {
         // Each thread takes address space, and one plugin needs few threads.
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
-        Command::new(&self.command.program)
-            .args(&self.command.args)
-            .env_clear()
+        self.command
+            .command(ChildRole::CompileComponent)
             .env(CPU_SECONDS_VAR, self.cpu.as_secs().to_string())
             .env(MEMORY_BYTES_VAR, self.memory_bytes.to_string())
             .env("RAYON_NUM_THREADS", threads.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
     }
 
     fn interpret(&self, child_output: ChildOutput) -> Result<Vec<u8>, Rejection> {
-        const SIGKILL: i32 = 9;
-        const SIGABRT: i32 = 6;
-        const SIGXCPU: i32 = 24;
-        const PANICKED: i32 = 101;
         let ChildOutput {
             status,
             mut output,
@@ -126,37 +95,37 @@ impl Compiler {
         let message = String::from_utf8_lossy(&message);
         let message = truncate(message.trim(), MAX_REASON_BYTES);
         let cpu = self.cpu.as_secs();
-        match (status.code(), status.signal()) {
-            (Some(0), _) => {}
-            (Some(code), _) if code == i32::from(EXIT_INVALID_COMPONENT) => {
+        match ProcessEnd::from(status) {
+            ProcessEnd::Code(0) => {}
+            ProcessEnd::Code(code) if code == i32::from(EXIT_INVALID_COMPONENT) => {
                 return Err(Rejection::Invalid(format!(
                     "it does not compile: {message}"
                 )));
             }
-            (_, Some(SIGKILL)) => {
+            ProcessEnd::Killed => {
                 return Err(Rejection::Unavailable(
                     "the compiler process was killed, most likely because the machine ran out of memory; \
                      try again"
                         .to_owned(),
                 ));
             }
-            (_, Some(SIGXCPU)) => {
+            ProcessEnd::OutOfTime => {
                 return Err(Rejection::Invalid(format!(
                     "compiling it took more than {cpu} s of CPU time"
                 )));
             }
-            (_, Some(SIGABRT)) => {
+            ProcessEnd::OutOfMemory => {
                 return Err(Rejection::Invalid(format!(
                     "compiling it needed more than {} MiB of memory: {message}",
                     self.memory_bytes >> 20
                 )));
             }
-            (Some(PANICKED), _) => {
+            ProcessEnd::Panicked => {
                 return Err(Rejection::Invalid(format!(
                     "the compiler panicked: {message}"
                 )));
             }
-            _ => {
+            ProcessEnd::Code(_) | ProcessEnd::Signal => {
                 return Err(Rejection::Unavailable(format!(
                     "the compiler process failed with {status}: {message}"
                 )));

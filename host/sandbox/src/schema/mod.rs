@@ -1,6 +1,9 @@
 //! Checks configs against the plugin's own JSON Schema.
 
 mod bounds;
+mod worker;
+
+pub(crate) use worker::{SchemaChecker, check_child};
 
 use jsonschema::{Draft, PatternOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
@@ -29,7 +32,7 @@ const MAX_EXAMPLES: usize = 32;
 
 /// Why a text is not a config schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidSchema {
+enum InvalidSchema {
     #[error("it has {0} bytes; the maximum is {MAX_SCHEMA_BYTES}")]
     TooLarge(usize),
     #[error("it is not JSON: {0}")]
@@ -50,7 +53,7 @@ impl InvalidSchema {
 }
 
 /// A plugin's config schema, compiled.
-pub(crate) struct ConfigSchema {
+struct ConfigSchema {
     validator: Validator,
     /// The schema itself, for its examples and defaults.
     schema: Value,
@@ -60,7 +63,9 @@ pub(crate) struct ConfigSchema {
 impl ConfigSchema {
     /// Reads a schema of draft 2020-12. Schemas are untrusted, so whatever could make checking slow is ruled out:
     /// nothing is fetched, patterns match in linear time, and a recursive schema is refused.
-    pub(crate) fn read(text: &str) -> Result<Self, InvalidSchema> {
+    ///
+    /// Runs in the child process, as all methods do: what is not ruled out must not take the server's time.
+    fn read(text: &str) -> Result<Self, InvalidSchema> {
         InvalidSchema::check_length(text)?;
         let schema: Value = serde_json::from_str(text)
             .map_err(|error| InvalidSchema::NotJson(error.to_string()))?;
@@ -84,7 +89,7 @@ impl ConfigSchema {
     }
 
     /// The errors of a config. Their paths are JSON pointers.
-    pub(crate) fn check(&self, config: &Value) -> Vec<FieldError> {
+    fn check(&self, config: &Value) -> Vec<FieldError> {
         if let Err(message) = self.check_cost(config) {
             let path = String::new();
             return vec![FieldError { path, message }];
@@ -123,7 +128,7 @@ impl ConfigSchema {
     }
 
     /// A valid config, built from the schema's examples and defaults; none if that is not possible.
-    pub(crate) fn example(&self) -> Option<Value> {
+    fn example(&self) -> Option<Value> {
         let examples = self.schema.get("examples").and_then(Value::as_array);
         let default = self.schema.get("default");
         let empty = Value::Object(serde_json::Map::new());

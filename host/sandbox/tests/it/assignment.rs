@@ -5,7 +5,7 @@ use tidegate_core::plugin::AssignInput;
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
 use tidegate_hostile::{Hooks, strategy_with};
 
-use crate::support::{SandboxFixture, context, failure};
+use crate::support::{SandboxFixture, TENANT, context, failure};
 
 /// A strategy whose `assign` returns this number of rows, all of wave 0.
 fn strategy_assigning(rows: usize) -> Result<Vec<u8>> {
@@ -35,8 +35,11 @@ fn page(rows: usize) -> AssignInput {
 async fn short_pages_can_be_replayed() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let digest = fixture.components.put(strategy_assigning(8)?);
-    let call = fixture.sandbox.assign(digest, page(8)).await;
-    let replayed = fixture.sandbox.replay(digest, &call.record.input).await;
+    let call = fixture.sandbox.assign(TENANT, digest, page(8)).await;
+    let replayed = fixture
+        .sandbox
+        .replay(TENANT, digest, &call.record.input)
+        .await;
     assert_eq!(replayed.record, call.record);
     assert_eq!(replayed.fuel, call.fuel);
     assert_eq!(call.outcome?, [0; 8]);
@@ -48,7 +51,7 @@ async fn long_pages_are_recorded_by_digest() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let rows = 100_000;
     let digest = fixture.components.put(strategy_assigning(rows)?);
-    let call = fixture.sandbox.assign(digest, page(rows)).await;
+    let call = fixture.sandbox.assign(TENANT, digest, page(rows)).await;
     assert!(call.record.input.len() < 1_000);
     let answer = fixture.sandbox.record_json(&call.record.output)?;
     assert!(
@@ -58,11 +61,16 @@ async fn long_pages_are_recorded_by_digest() -> Result<()> {
 
     let mut other = page(rows);
     other.place[rows - 1] = 8;
-    let other = fixture.sandbox.assign(digest, other).await;
+    let other = fixture.sandbox.assign(TENANT, digest, other).await;
     assert_ne!(other.record.input_digest, call.record.input_digest);
     assert_eq!(call.outcome?.len(), rows);
 
-    let replayed = failure(fixture.sandbox.replay(digest, &call.record.input).await)?;
+    let replayed = failure(
+        fixture
+            .sandbox
+            .replay(TENANT, digest, &call.record.input)
+            .await,
+    )?;
     assert!(replayed.to_string().contains("cannot replay"), "{replayed}");
     Ok(())
 }
@@ -72,7 +80,7 @@ async fn every_row_needs_an_answer() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let digest = fixture.components.put(strategy_assigning(9)?);
     assert_eq!(
-        failure(fixture.sandbox.assign(digest, page(8)).await)?,
+        failure(fixture.sandbox.assign(TENANT, digest, page(8)).await)?,
         CallFailure::InvalidAnswer("it has 9 results for 8 rows".to_owned())
     );
     Ok(())
@@ -86,14 +94,14 @@ async fn an_answer_may_be_as_long_as_the_page_allows() -> Result<()> {
     assert_eq!(
         fixture
             .sandbox
-            .assign(digest, page(10_000))
+            .assign(TENANT, digest, page(10_000))
             .await
             .outcome?
             .len(),
         10_000
     );
     assert_eq!(
-        failure(fixture.sandbox.assign(digest, page(1_000)).await)?,
+        failure(fixture.sandbox.assign(TENANT, digest, page(1_000)).await)?,
         CallFailure::AnswerTooLarge(1_000 + 8 * 1_000)
     );
     Ok(())

@@ -38,8 +38,8 @@ async fn a_component_that_needs_too_much_memory_is_refused_with_a_reason() -> Re
 #[tokio::test]
 async fn a_killed_compiler_does_not_reject_the_component() -> Result<()> {
     let fixture = SandboxFixture::with(|config| {
-        config.compiler.program = "/bin/sh".into();
-        config.compiler.args = ["-c", "kill -9 $$"].map(Into::into).to_vec();
+        config.child_command.program = "/bin/sh".into();
+        config.child_command.args = ["-c", "kill -9 $$"].map(Into::into).to_vec();
     })?;
     match fixture.upload(HostilePlugin::Honest.component()?).await {
         Err(Rejection::Unavailable(why)) => assert!(why.contains("memory"), "{why}"),
@@ -73,8 +73,8 @@ async fn invalid_code_is_refused() -> Result<()> {
 async fn another_programs_output_is_not_trusted() -> Result<()> {
     for (program, args) in [("/bin/echo", vec!["tidegate"]), ("/bin/cat", vec![])] {
         let fixture = SandboxFixture::with(|config| {
-            config.compiler.program = program.into();
-            config.compiler.args = args.into_iter().map(Into::into).collect();
+            config.child_command.program = program.into();
+            config.child_command.args = args.into_iter().map(Into::into).collect();
         })?;
         let refused = fixture.upload(HostilePlugin::Honest.component()?).await;
         assert!(

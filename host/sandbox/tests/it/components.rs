@@ -13,7 +13,7 @@ use tidegate_core::{Named as _, id::Digest};
 use tidegate_engine::ports::Sandbox as _;
 use tidegate_sandbox::{Plugin, encode_input};
 
-use crate::support::{SandboxFixture, built_component};
+use crate::support::{SandboxFixture, TENANT, built_component};
 
 /// A golden. `expect` is the output in the serde form of the contract's types, with results as `Ok` and `Err`.
 #[derive(Deserialize)]
@@ -89,7 +89,7 @@ fn check(
     if golden.call == "validate" {
         let config: String = serde_json::from_str(golden.input.get())?;
         let errors: Vec<Value> = plugin
-            .run_validate(&config)
+            .validate(&config)
             .outcome?
             .into_iter()
             .map(|error| json!({"path": error.path, "message": error.message}))
@@ -139,7 +139,10 @@ async fn a_replay_is_the_same_bit_for_bit() -> Result<()> {
         .decide(digest, crate::support::observation(config))
         .await;
     let after = fixture.reopen_without_components()?;
-    let replayed = after.sandbox.replay(digest, &call.record.input).await;
+    let replayed = after
+        .sandbox
+        .replay(TENANT, digest, &call.record.input)
+        .await;
     assert_eq!(replayed.record, call.record);
     assert_eq!(replayed.fuel, call.fuel);
     assert_eq!(replayed.outcome, call.outcome.map(drop));
@@ -162,7 +165,7 @@ async fn an_invalid_input_is_refused() -> Result<()> {
         (b"noise", "host"),
         (b"", "host"),
     ] {
-        let call = fixture.sandbox.replay(digest, bytes).await;
+        let call = fixture.sandbox.replay(TENANT, digest, bytes).await;
         assert_eq!(call.outcome.map_err(|failure| failure.as_str()), Err(class));
     }
     Ok(())

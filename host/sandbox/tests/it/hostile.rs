@@ -8,9 +8,9 @@ use tidegate_core::{
     wave::{Counts, WaveReport},
 };
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
-use tidegate_hostile::HostilePlugin;
+use tidegate_hostile::{Hooks, HostilePlugin, strategy_with};
 
-use crate::support::{SandboxFixture, failure, observation, plan_input};
+use crate::support::{OTHER_TENANT, SandboxFixture, TENANT, failure, observation, plan_input};
 
 /// Calls `decide`, and returns its failure.
 async fn decide(fixture: &SandboxFixture, hostile: HostilePlugin) -> Result<CallFailure> {
@@ -77,12 +77,52 @@ async fn decisions_do_not_wait_for_interactive_calls() -> Result<()> {
     let input = decided.record.input;
     // Load the plugin, so that the calls wait only for permits.
     fixture.sandbox.plugin(endless).await?;
-    let replay = || fixture.sandbox.replay(endless, &input);
+    let replay = || fixture.sandbox.replay(TENANT, endless, &input);
     let interactive = async { tokio::join!(replay(), replay(), replay()) };
     tokio::select! {
         biased;
         _ = interactive => anyhow::bail!("the decision waited for interactive calls"),
         call = fixture.sandbox.decide(honest, observation("{}")) => assert!(call.outcome.is_ok()),
+    }
+    Ok(())
+}
+
+/// Replays and plans take seconds: a tenant has a share of both.
+#[tokio::test]
+async fn calls_of_a_tenant_delay_no_other_tenant() -> Result<()> {
+    let fixture = SandboxFixture::with(|config| {
+        config.limits.fuel = 1_000_000_000;
+        config.limits.planning_fuel = 10_000_000_000;
+        config.limits.calls_at_once = 1;
+    })?;
+    let honest = fixture.components.put(HostilePlugin::Honest.component()?);
+    let endless_loop = "(loop $more (br $more)) unreachable";
+    let hooks = Hooks::default().plan(endless_loop).decide(endless_loop);
+    let endless = fixture.components.put(strategy_with(&hooks)?);
+    let sandbox = &fixture.sandbox;
+    let decided = sandbox.decide(honest, observation("{}")).await;
+    let input = decided.record.input;
+    // Load the plugin, so that the calls wait only for permits.
+    sandbox.plugin(endless).await?;
+    let replay = || sandbox.replay(TENANT, endless, &input);
+    let plan = || sandbox.plan(TENANT, endless, plan_input("{}"));
+    let long_calls = async { tokio::join!(replay(), replay(), replay(), plan(), plan(), plan()) };
+    let short_calls = async {
+        let replayed = sandbox.replay(OTHER_TENANT, honest, &input).await;
+        let planned = sandbox.plan(OTHER_TENANT, honest, plan_input("{}")).await;
+        let validated = sandbox.validate(OTHER_TENANT, honest, "{}").await;
+        let inspected = fixture.upload_as(OTHER_TENANT, HostilePlugin::Honest.component()?);
+        inspected.await?;
+        replayed
+            .outcome
+            .and(planned.outcome.map(drop))
+            .and(validated.outcome.map(drop))?;
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        biased;
+        _ = long_calls => anyhow::bail!("the other tenant waited"),
+        called = short_calls => called?,
     }
     Ok(())
 }
@@ -147,7 +187,7 @@ async fn answers_are_bounded_and_checked() -> Result<()> {
         .components
         .put(HostilePlugin::ImpossibleShare.component()?);
     assert_eq!(
-        failure(fixture.sandbox.plan(digest, plan_input("{}")).await)?,
+        failure(fixture.sandbox.plan(TENANT, digest, plan_input("{}")).await)?,
         CallFailure::InvalidAnswer(
             "the share of wave 0 is 65535 basis points; the maximum is 10000".to_owned()
         )
@@ -172,7 +212,7 @@ async fn well_formed_lies_pass_the_sandbox() -> Result<()> {
         .put(HostilePlugin::InvalidPlan.component()?);
     let plan = fixture
         .sandbox
-        .plan(digest, plan_input("{}"))
+        .plan(TENANT, digest, plan_input("{}"))
         .await
         .outcome?;
     assert_eq!(plan.waves[0].members, Members::Count(1_000_000_000_000));

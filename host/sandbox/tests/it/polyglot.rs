@@ -11,7 +11,7 @@ use tidegate_core::wave::{Counts, WaveReport};
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
 use wit_component::ComponentEncoder;
 
-use crate::support::{SandboxFixture, observation, plan_input};
+use crate::support::{SandboxFixture, TENANT, observation, plan_input};
 
 #[tokio::test]
 #[ignore = "needs npm and its registry"]
@@ -82,20 +82,20 @@ async fn check_all_at_once(component: Vec<u8>) -> Result<()> {
 
     let errors = fixture
         .sandbox
-        .validate(digest, r#"{"wave": ""}"#)
+        .validate(TENANT, digest, r#"{"wave": ""}"#)
         .await
         .outcome?;
     assert_eq!(errors[0].path, "/wave");
     let errors = fixture
         .sandbox
-        .validate(digest, r#"{"other": 1}"#)
+        .validate(TENANT, digest, r#"{"other": 1}"#)
         .await
         .outcome?;
     assert_eq!(errors.len(), 1, "the schema refuses it: {errors:?}");
 
     let plan = fixture
         .sandbox
-        .plan(digest, plan_input(r#"{"wave": "ebb"}"#))
+        .plan(TENANT, digest, plan_input(r#"{"wave": "ebb"}"#))
         .await;
     let plan = plan.outcome?;
     assert_eq!(
@@ -126,7 +126,10 @@ async fn check_all_at_once(component: Vec<u8>) -> Result<()> {
     assert_eq!(decision.admissions[0].devices, 1 << 40);
     assert_eq!(decision.explain, ["every device at once"]);
 
-    let broken = fixture.sandbox.plan(digest, plan_input("no JSON")).await;
+    let broken = fixture
+        .sandbox
+        .plan(TENANT, digest, plan_input("no JSON"))
+        .await;
     let failure = broken.outcome.expect_err("the config is invalid");
     assert!(
         matches!(failure, CallFailure::PluginError(_) | CallFailure::Trap(_)),

@@ -1,10 +1,23 @@
 //! Configs are checked against the plugin's schema, then by the plugin.
 
-use anyhow::Result;
-use tidegate_engine::ports::Sandbox as _;
-use tidegate_hostile::{Hooks, strategy_with};
+use std::{
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
-use crate::support::SandboxFixture;
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use tempfile::TempDir;
+use tidegate_core::id::Digest;
+use tidegate_engine::ports::{CallFailure, Sandbox as _};
+use tidegate_hostile::{
+    DATA_KEYWORDS, Hooks, HostilePlugin, doubling_schema, slow_config, slow_schema, strategy_with,
+};
+
+use crate::support::{CHILD_PROGRAM, OTHER_TENANT, SandboxFixture, TENANT};
 
 #[tokio::test]
 async fn errors_name_the_field_by_pointer() -> Result<()> {
@@ -17,7 +30,7 @@ async fn errors_name_the_field_by_pointer() -> Result<()> {
         .digest;
     let good = fixture
         .sandbox
-        .validate(digest, r#"{"waves": [{"percent": 100}]}"#)
+        .validate(TENANT, digest, r#"{"waves": [{"percent": 100}]}"#)
         .await;
     assert_eq!(good.outcome?, []);
     assert!(good.cost.is_some_and(|(fuel, _)| fuel > 0));
@@ -30,7 +43,7 @@ async fn errors_name_the_field_by_pointer() -> Result<()> {
         ("{", ""),
         ("", ""),
     ] {
-        let refused = fixture.sandbox.validate(digest, config).await;
+        let refused = fixture.sandbox.validate(TENANT, digest, config).await;
         assert_eq!(
             refused.cost, None,
             "the plugin is not called if the schema finds errors"
@@ -63,5 +76,216 @@ async fn bad_schemas_are_refused_at_upload() -> Result<()> {
             .await?;
         assert!(why.contains(message), "{schema}: {why}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schema_is_measured_whatever_its_properties_are_called() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    for property in DATA_KEYWORDS {
+        let mut schema = doubling_schema(property);
+        for has_example in [false, true] {
+            if has_example {
+                schema["examples"] = json!([{ property: 1 }]);
+            }
+            let hooks = schema.to_string();
+            let why = fixture
+                .refusal(strategy_with(&Hooks::default().schema(&hooks))?)
+                .await?;
+            assert!(
+                why.contains("its config schema: it is nested more than 64 levels deep"),
+                "{property}: {why}"
+            );
+        }
+    }
+    // The names themselves are allowed.
+    let schema =
+        json!({"properties": {"default": {"type": "integer"}}, "examples": [{"default": 1}]});
+    let schema = schema.to_string();
+    let honest = fixture
+        .upload(strategy_with(&Hooks::default().schema(&schema))?)
+        .await?;
+    for (config, errors) in [(r#"{"default": 1}"#, 0), (r#"{"default": "1"}"#, 1)] {
+        let validated = fixture
+            .sandbox
+            .validate(TENANT, honest.digest, config)
+            .await;
+        assert_eq!(validated.outcome?.len(), errors, "{config}");
+    }
+    Ok(())
+}
+
+/// Uploads a plugin whose schema is slow to check, and an honest one.
+async fn upload_slow_and_honest(fixture: &SandboxFixture) -> Result<(Digest, Digest)> {
+    let schema = slow_schema().to_string();
+    let slow = strategy_with(&Hooks::default().schema(&schema))?;
+    let slow = fixture.upload(slow).await?.digest;
+    let honest = fixture.upload(HostilePlugin::Honest.component()?).await?;
+    Ok((slow, honest.digest))
+}
+
+#[tokio::test]
+async fn a_check_that_takes_too_long_is_ended() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let (slow, honest) = upload_slow_and_honest(&fixture).await?;
+    let validated = fixture
+        .sandbox
+        .validate(TENANT, slow, &slow_config().to_string())
+        .await;
+    let failure = validated.outcome.err().context("the check has ended")?;
+    assert_eq!(
+        failure.to_string(),
+        "the plugin's output violates the contract: its config schema takes too long to check: more than 1 s of CPU \
+         time"
+    );
+    assert!(failure.is_deterministic(), "not the server's failure");
+    // Other configs of the plugin, and other plugins, are checked as before.
+    let short = fixture
+        .sandbox
+        .validate(TENANT, slow, r#"{"text": "b"}"#)
+        .await;
+    assert_eq!(short.outcome?, []);
+    let other = fixture.sandbox.validate(TENANT, honest, "{}").await;
+    assert_eq!(other.outcome?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schema_that_is_slow_with_its_own_example_is_refused() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let mut schema = slow_schema();
+    // A schema has 64 KiB at most, so its example is shorter. The patterns are checked more often instead.
+    let text = slow_config()["text"].as_str().context("a text")?[..40_000].to_owned();
+    schema["examples"] = json!([{ "text": text }]);
+    let schema = schema.to_string();
+    let why = fixture
+        .refusal(strategy_with(&Hooks::default().schema(&schema))?)
+        .await?;
+    assert!(
+        why.starts_with("reading its description: ") && why.contains("takes too long to check"),
+        "{why}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn slow_checks_of_a_tenant_delay_no_other_tenant() -> Result<()> {
+    let fixture = SandboxFixture::with(|config| config.limits.calls_at_once = 1)?;
+    let (slow, honest) = upload_slow_and_honest(&fixture).await?;
+    let config = slow_config().to_string();
+    let check = || fixture.sandbox.validate(TENANT, slow, &config);
+    let slow_checks = async { tokio::join!(check(), check(), check(), check()) };
+    let other = async {
+        for _ in 0..20 {
+            let validated = fixture.sandbox.validate(OTHER_TENANT, honest, "{}").await;
+            assert_eq!(validated.outcome?, []);
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        biased;
+        _ = slow_checks => anyhow::bail!("the other tenant waited for slow checks"),
+        others = other => others?,
+    }
+    Ok(())
+}
+
+/// A fixture whose child processes are started by a shell script, which gets the program's name as `$0` and the name of
+/// the work as `$1`. Returns it with the file `$LOG`.
+fn scripted(
+    folder: &TempDir,
+    script: &str,
+    deadline: Duration,
+) -> Result<(SandboxFixture, PathBuf)> {
+    let log = folder.path().join("log");
+    let script = script.replace("$LOG", &format!("'{}'", log.display()));
+    let fixture = SandboxFixture::with(|config| {
+        config.limits.config_check_deadline = deadline;
+        config.child_command.program = "/bin/sh".into();
+        config.child_command.args = vec!["-c".into(), script.into(), CHILD_PROGRAM.into()];
+    })?;
+    Ok((fixture, log))
+}
+
+/// Starts the real program, and logs its process id if it checks configs.
+const LOG_CHECKERS: &str = r#"[ "$1" = check-configs ] && echo $$ >> $LOG; exec "$0" "$1""#;
+
+/// The ids of the logged processes.
+fn logged(log: &Path) -> Result<Vec<i32>> {
+    let log = std::fs::read_to_string(log)?;
+    log.lines().map(|line| Ok(line.parse()?)).collect()
+}
+
+#[tokio::test]
+async fn checks_reuse_one_process() -> Result<()> {
+    let folder = TempDir::new()?;
+    let (fixture, log) = scripted(&folder, LOG_CHECKERS, Duration::from_secs(10))?;
+    let honest = fixture.upload(HostilePlugin::Honest.component()?).await?;
+    for _ in 0..100 {
+        let validated = fixture.sandbox.validate(TENANT, honest.digest, "{}").await;
+        assert_eq!(validated.outcome?, []);
+    }
+    let processes = logged(&log)?;
+    assert_eq!(processes.len(), 1, "the upload started it");
+
+    // If it is gone, the next check starts another one.
+    let pid = Pid::from_raw(processes[0]).context("a process id")?;
+    kill_process(pid, Signal::KILL)?;
+    let validated = fixture.sandbox.validate(TENANT, honest.digest, "{}").await;
+    assert_eq!(validated.outcome?, []);
+    assert_eq!(logged(&log)?.len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_answer_is_killed() -> Result<()> {
+    let folder = TempDir::new()?;
+    let script =
+        r#"[ "$1" = check-configs ] && echo $$ >> $LOG && exec sleep 1000; exec "$0" "$1""#;
+    let deadline = Duration::from_millis(100);
+    let (fixture, log) = scripted(&folder, script, deadline)?;
+    let honest = fixture.components.put(HostilePlugin::Honest.component()?);
+    let validated = fixture.sandbox.validate(TENANT, honest, "{}").await;
+    assert_eq!(validated.outcome, Err(CallFailure::Deadline(deadline)));
+    let pid = logged(&log)?[0];
+    let gone = async {
+        while Path::new(&format!("/proc/{pid}")).exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await?;
+    Ok(())
+}
+
+/// No check outlives the server.
+#[test]
+fn the_process_ends_with_its_parent() -> Result<()> {
+    let mut child = Command::new(CHILD_PROGRAM)
+        .arg("check-configs")
+        .env("CHECK_CPU_SECONDS", "1000")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut stdin = child.stdin.take().context("a pipe")?;
+    let mut send = |config: String| {
+        let request = json!({
+            "schema": slow_schema().to_string(),
+            "task": {"Check": {"config": config}},
+        });
+        let request = request.to_string();
+        stdin.write_all(&u32::try_from(request.len())?.to_le_bytes())?;
+        anyhow::Ok(stdin.write_all(request.as_bytes())?)
+    };
+    send(r#"{"text": "b"}"#.to_owned())?;
+    let mut length = [0; 4];
+    let mut stdout = child.stdout.take().context("a pipe")?;
+    stdout.read_exact(&mut length)?;
+    let mut response = vec![0; u32::from_le_bytes(length) as usize];
+    stdout.read_exact(&mut response)?;
+    assert_eq!(String::from_utf8(response)?, r#"{"Errors":[]}"#);
+    send(slow_config().to_string())?;
+    drop(stdin);
+    let status = child.wait()?;
+    assert!(status.success(), "{status}");
     Ok(())
 }

@@ -8,14 +8,21 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use tidegate_core::{
-    id::Digest,
+    id::{Digest, TenantId},
     plugin::{Census, Context, FirmwareFacts, Observation, PlanInput},
     time::Timestamp,
 };
 use tidegate_engine::ports::{
     Call, CallFailure, ComponentSource, Inspection, Rejection, Sandbox as _,
 };
-use tidegate_sandbox::{CompilerCommand, SandboxConfig, WasmSandbox};
+use tidegate_sandbox::{ChildCommand, SandboxConfig, WasmSandbox};
+
+/// The tenant of most calls.
+pub(crate) const TENANT: TenantId = TenantId(1);
+/// Another tenant.
+pub(crate) const OTHER_TENANT: TenantId = TenantId(2);
+/// The program of child processes.
+pub(crate) const CHILD_PROGRAM: &str = env!("CARGO_BIN_EXE_tidegate-sandbox-child");
 
 /// Uploaded components by digest.
 #[derive(Default)]
@@ -76,8 +83,8 @@ impl SandboxFixture {
         change: impl FnOnce(&mut SandboxConfig),
     ) -> Result<Self> {
         let mut config = SandboxConfig::new(folder.path().join("code"));
-        config.compiler = CompilerCommand {
-            program: env!("CARGO_BIN_EXE_tidegate-compile").into(),
+        config.child_command = ChildCommand {
+            program: CHILD_PROGRAM.into(),
             args: Vec::new(),
         };
         // Calls must end by fuel or by another limit, not by a deadline because the machine is busy.
@@ -98,8 +105,17 @@ impl SandboxFixture {
 
     /// Uploads a component.
     pub(crate) async fn upload(&self, component: Vec<u8>) -> Result<Inspection, Rejection> {
+        self.upload_as(TENANT, component).await
+    }
+
+    /// Uploads a component for a tenant.
+    pub(crate) async fn upload_as(
+        &self,
+        tenant: TenantId,
+        component: Vec<u8>,
+    ) -> Result<Inspection, Rejection> {
         self.components.put(component.clone());
-        self.sandbox.inspect(component.into()).await
+        self.sandbox.inspect(Some(tenant), component.into()).await
     }
 
     /// Uploads a component, and returns the reason why it is refused.

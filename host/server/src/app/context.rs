@@ -56,7 +56,7 @@ impl AppContext {
         };
         let sandbox = SandboxConfig {
             limits: config.sandbox.limits(),
-            compiler: environment.compiler,
+            child_command: environment.child_command,
             ..SandboxConfig::new(config.data_dir.join("compiled"))
         };
         let source: Arc<dyn ComponentSource> = Arc::clone(&artifacts) as _;

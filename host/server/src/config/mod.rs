@@ -311,6 +311,8 @@ impl Sandbox {
             component_bytes: self.component_bytes.unwrap_or(default.component_bytes),
             compile_cpu: period(self.compile_cpu, default.compile_cpu),
             compile_memory_bytes: default.compile_memory_bytes,
+            config_check_cpu: default.config_check_cpu,
+            config_check_deadline: default.config_check_deadline,
             memory_bytes: self.memory_bytes.unwrap_or(default.memory_bytes),
             fuel: self.fuel.unwrap_or(default.fuel),
             planning_fuel: self.planning_fuel.unwrap_or(default.planning_fuel),

@@ -13,15 +13,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_core::{id::Digest, plugin::Context, time::Timestamp};
 use tidegate_engine::ports::{ComponentSource, Sandbox as _};
-use tidegate_sandbox::{CompilerCommand, Plugin, SandboxConfig, WasmSandbox};
+use tidegate_sandbox::{ChildCommand, Plugin, SandboxConfig, WasmSandbox};
 
 use crate::Bench;
 
-/// Compiles components with this program.
-pub(crate) fn compiler() -> Result<CompilerCommand> {
-    Ok(CompilerCommand {
+/// Starts child processes with this program.
+pub(crate) fn child_command() -> Result<ChildCommand> {
+    Ok(ChildCommand {
         program: std::env::current_exe()?,
-        args: vec![crate::COMPILE.into()],
+        args: Vec::new(),
     })
 }
 
@@ -44,10 +44,10 @@ struct SandboxFixture {
 impl SandboxFixture {
     async fn new(bench: &Bench, component: Vec<u8>) -> Result<Self> {
         let mut config = SandboxConfig::new(std::path::absolute(bench.work.join("compiled"))?);
-        config.compiler = compiler()?;
+        config.child_command = child_command()?;
         let sandbox = WasmSandbox::open(config, Arc::new(NoComponents))?;
         let inspection = sandbox
-            .inspect(component.into())
+            .inspect(None, component.into())
             .await
             .context("inspect the component")?;
         let plugin = sandbox.plugin(inspection.digest).await?;

@@ -1,8 +1,9 @@
 //! Hostile plugins, over REST: each is rejected, or its campaign is held. The server and all other campaigns go on.
 
-use std::time::Duration;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use futures::future::try_join_all;
 use reqwest::{
     Method,
     multipart::{Form, Part},
@@ -10,14 +11,18 @@ use reqwest::{
 use serde_json::{Value, json};
 use tidegate_e2e::{
     Database, Execution, Feedback, Finished, HttpResponse, IsolatedTenant, RestResponse as _,
-    ServerOptions, both_databases, close, run_standalone, wait_until,
+    ServerOptions, TestTenant, both_databases, close, run_standalone, wait_until,
 };
-use tidegate_hostile::{Hooks, HostilePlugin, compile_bomb, forbidden_import, strategy_with};
+use tidegate_hostile::{
+    Hooks, HostilePlugin, compile_bomb, doubling_schema, forbidden_import, slow_config,
+    slow_schema, strategy_with,
+};
 
 both_databases!(
     hostile_plugins_are_rejected_or_stopped,
     invalid_decisions_hold_a_running_campaign,
-    failures_after_upload_hold_the_campaign
+    failures_after_upload_hold_the_campaign,
+    expensive_schemas_harm_only_their_tenant,
 );
 
 async fn hostile_plugins_are_rejected_or_stopped(tenant: IsolatedTenant) -> Result<()> {
@@ -245,6 +250,103 @@ async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Resu
     Ok(())
 }
 
+/// A config that takes too long to check is refused with the reason. Other tenants, and other plugins of the same tenant,
+/// go on meanwhile.
+async fn expensive_schemas_harm_only_their_tenant(tenant: IsolatedTenant) -> Result<()> {
+    for mut schema in [doubling_schema("default"), doubling_schema("examples")] {
+        for has_example in [false, true] {
+            if has_example {
+                schema["examples"] = json!([{ "default": 1, "examples": 1 }]);
+            }
+            let hooks = schema.to_string();
+            let component = strategy_with(&Hooks::default().schema(&hooks))?;
+            let refused = upload(&tenant, component)
+                .await?
+                .expect_problem(422, "plugin_rejected")?;
+            let detail = refused["detail"].as_str().unwrap_or_default();
+            ensure!(detail.contains("more than 64 levels deep"), "{detail}");
+        }
+    }
+
+    let schema = slow_schema().to_string();
+    let component = strategy_with(&Hooks::default().schema(&schema))?;
+    let slow = upload(&tenant, component)
+        .await?
+        .expect_status(201)?
+        .json()?;
+    let other = TestTenant::new(Arc::clone(&tenant.server)).await?;
+    tenant.create_devices("edge", 1).await?;
+    other.create_devices("edge", 1).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let other_firmware = other.upload_firmware("2.0.0").await?;
+    let reason = "its config schema takes too long to check";
+    let refused = |response: HttpResponse| {
+        let problem = response.expect_problem(422, "plugin_failed")?;
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        ensure!(detail.contains(reason), "{problem}");
+        anyhow::Ok(())
+    };
+    let slow_requests = async {
+        let path = format!(
+            "plugins/{}/validate",
+            slow["plugin"].as_str().context("a name")?
+        );
+        let config = json!({ "config": slow_config() });
+        let mut body = TestTenant::campaign_body(firmware);
+        body["strategy"] = json!({ "plugin": slow["plugin"], "config": slow_config() });
+        let validate = (0..8).map(|_| tenant.operator.post(&path, &config));
+        let create = tenant.operator.post("campaigns", &body);
+        let (validated, created) = tokio::join!(try_join_all(validate), create);
+        for response in validated?.into_iter().chain([created?]) {
+            refused(response)?;
+        }
+        anyhow::Ok(())
+    };
+    let other_requests = async {
+        let config = json!({ "config": { "canary_percentage": 10 } });
+        let validated = other
+            .operator
+            .post("plugins/canary/validate", &config)
+            .await?;
+        let validated = validated.expect_status(200)?.json()?;
+        ensure!(validated["ok"] == true, "{validated}");
+        let id = other.start_campaign(other_firmware, json!({})).await?;
+        let entries = other.journal(id).await?;
+        let plan = entries.iter().find(|entry| entry["kind"] == "plan");
+        let seq = &plan.context("no plan")?["seq"];
+        let path = format!("campaigns/{id}/journal/{seq}/replay");
+        let replayed = other
+            .operator
+            .post(&path, &json!({}))
+            .await?
+            .expect_status(200)?
+            .json()?;
+        ensure!(replayed["same"] == true, "{replayed}");
+        upload(&other, HostilePlugin::Honest.component()?)
+            .await?
+            .expect_status(201)?;
+        anyhow::Ok(())
+    };
+    let mut slow_requests = pin!(slow_requests);
+    tokio::select! {
+        biased;
+        ended = &mut slow_requests => {
+            ended?;
+            bail!("the other tenant waited for slow checks");
+        }
+        done = other_requests => done?,
+    }
+    slow_requests.await?;
+    let config = json!({ "config": { "text": "b" } });
+    let validated = tenant
+        .operator
+        .post("plugins/hostile/validate", &config)
+        .await?;
+    ensure!(validated.expect_status(200)?.json()?["ok"] == true);
+    tenant.start_campaign(firmware, json!({})).await?;
+    Ok(())
+}
+
 /// Compiling a component that takes minutes is aborted, and the server stays responsive.
 #[test]
 fn compiling_a_bomb_is_aborted() -> Result<()> {
@@ -271,7 +373,7 @@ fn compiling_a_bomb_is_aborted() -> Result<()> {
     })
 }
 
-async fn upload(tenant: &IsolatedTenant, component: Vec<u8>) -> Result<HttpResponse> {
+async fn upload(tenant: &TestTenant, component: Vec<u8>) -> Result<HttpResponse> {
     let part = Part::bytes(component).file_name("hostile.wasm");
     let form = Form::new().part("component", part);
     Ok(HttpResponse::fetch(

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_core::{
-    id::Digest,
+    id::{Digest, TenantId},
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Observation,
         Plan, PlanInput,
@@ -69,22 +69,22 @@ fn no_sandbox_failure() -> CallFailure {
 
 #[async_trait]
 impl Sandbox for NoSandbox {
-    async fn inspect(&self, _: Bytes) -> Result<Inspection, Rejection> {
+    async fn inspect(&self, _: Option<TenantId>, _: Bytes) -> Result<Inspection, Rejection> {
         Err(Rejection::Unavailable(no_sandbox_failure().to_string()))
     }
 
-    async fn validate(&self, _: Digest, _: &str) -> Validation {
+    async fn validate(&self, _: TenantId, _: Digest, _: &str) -> Validation {
         Validation {
             outcome: Err(no_sandbox_failure()),
             cost: None,
         }
     }
 
-    async fn plan(&self, _: Digest, _: PlanInput) -> Call<Plan> {
+    async fn plan(&self, _: TenantId, _: Digest, _: PlanInput) -> Call<Plan> {
         failed_call()
     }
 
-    async fn assign(&self, _: Digest, _: AssignInput) -> Call<Vec<u16>> {
+    async fn assign(&self, _: TenantId, _: Digest, _: AssignInput) -> Call<Vec<u16>> {
         failed_call()
     }
 
@@ -92,7 +92,7 @@ impl Sandbox for NoSandbox {
         failed_call()
     }
 
-    async fn check(&self, _: Digest, _: CheckInput) -> Call<Vec<Compatibility>> {
+    async fn check(&self, _: TenantId, _: Digest, _: CheckInput) -> Call<Vec<Compatibility>> {
         failed_call()
     }
 
@@ -100,7 +100,7 @@ impl Sandbox for NoSandbox {
         failed_call()
     }
 
-    async fn replay(&self, _: Digest, _: &[u8]) -> Call<()> {
+    async fn replay(&self, _: TenantId, _: Digest, _: &[u8]) -> Call<()> {
         failed_call()
     }
 

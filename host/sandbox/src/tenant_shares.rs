@@ -1,0 +1,135 @@
+//! Concurrent places of which each tenant can use only a share.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use tidegate_core::id::TenantId;
+use tidegate_engine::ports::CallFailure;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// Places for concurrent work. A tenant uses at most its share of them, and what it has beyond its share waits without
+/// a turn in the queue. So however much work a tenant has, another tenant's next piece waits only for what is running.
+pub(crate) struct TenantShares {
+    places: Arc<Semaphore>,
+    share: usize,
+    /// The share of each tenant that uses a place or waits for one.
+    tenants: Mutex<HashMap<Option<TenantId>, Weak<Semaphore>>>,
+}
+
+/// A place, in use until this is dropped.
+pub(crate) struct PlacePermit {
+    _place: OwnedSemaphorePermit,
+    _share: OwnedSemaphorePermit,
+}
+
+impl TenantShares {
+    /// This number of places, of which one tenant can use `share`.
+    pub(crate) fn new(places: usize, share: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            share,
+            tenants: Mutex::default(),
+        }
+    }
+
+    /// This number of places, of which one tenant can use half.
+    pub(crate) fn halves(places: usize) -> Self {
+        Self::new(places, (places / 2).max(1))
+    }
+
+    /// Waits for a place of the tenant; `None`: the server's own work, which has a share as a tenant has.
+    pub(crate) async fn acquire(
+        &self,
+        tenant: Option<TenantId>,
+    ) -> Result<PlacePermit, CallFailure> {
+        let closed = |error: AcquireError| CallFailure::Host(error.to_string());
+        // In this order, so that a call that waits for its tenant's share has no turn in the queue of places.
+        let share = self.share_of(tenant).acquire_owned().await;
+        let share = share.map_err(closed)?;
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        Ok(PlacePermit {
+            _place: place.map_err(closed)?,
+            _share: share,
+        })
+    }
+
+    fn share_of(&self, tenant: Option<TenantId>) -> Arc<Semaphore> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = tenants.get(&tenant).and_then(Weak::upgrade) {
+            return share;
+        }
+        tenants.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Semaphore::new(self.share));
+        tenants.insert(tenant, Arc::downgrade(&share));
+        share
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+
+    const ONE: Option<TenantId> = Some(TenantId(1));
+    const OTHER: Option<TenantId> = Some(TenantId(2));
+
+    fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// A place, if one is free.
+    fn acquire(shares: &TenantShares, tenant: Option<TenantId>) -> Option<PlacePermit> {
+        match poll(pin!(shares.acquire(tenant))) {
+            Poll::Ready(permit) => permit.ok(),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_tenant_uses_at_most_its_share() {
+        let shares = TenantShares::halves(4);
+        let held = [acquire(&shares, ONE), acquire(&shares, ONE)];
+        assert!(held.iter().all(Option::is_some));
+        assert!(acquire(&shares, ONE).is_none());
+        let other = [acquire(&shares, OTHER), acquire(&shares, OTHER)];
+        assert!(other.iter().all(Option::is_some));
+        assert!(acquire(&shares, None).is_none(), "all places are taken");
+        drop(held);
+        assert!(acquire(&shares, ONE).is_some());
+        assert!(acquire(&shares, None).is_some());
+    }
+
+    /// With a single place, tenants take turns, however many calls one of them has waiting.
+    #[test]
+    fn what_exceeds_a_share_has_no_turn() {
+        let shares = TenantShares::halves(1);
+        let running = acquire(&shares, ONE);
+        let mut second = pin!(shares.acquire(ONE));
+        let mut third = pin!(shares.acquire(ONE));
+        let mut other = pin!(shares.acquire(OTHER));
+        assert!(poll(second.as_mut()).is_pending() && poll(third.as_mut()).is_pending());
+        assert!(poll(other.as_mut()).is_pending());
+        drop(running);
+        assert!(
+            poll(second.as_mut()).is_pending(),
+            "the other tenant was first"
+        );
+        assert!(poll(other.as_mut()).is_ready());
+    }
+
+    #[test]
+    fn shares_that_are_not_in_use_are_forgotten() {
+        let shares = TenantShares::halves(2);
+        for tenant in 0..100 {
+            assert!(acquire(&shares, Some(TenantId(tenant))).is_some());
+        }
+        let tenants = shares.tenants.lock().expect("no test has panicked");
+        assert_eq!(tenants.len(), 1);
+    }
+}
