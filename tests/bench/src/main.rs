@@ -76,6 +76,7 @@ enum Role {
 enum FigureGroup {
     Decide,
     Assign,
+    Validate,
     Poll,
     Fleet,
     Storm,
@@ -144,6 +145,7 @@ impl Bench {
         match part {
             FigureGroup::Decide => one_thread()?.block_on(sandbox::decide(self)),
             FigureGroup::Assign => one_thread()?.block_on(sandbox::assign(self)),
+            FigureGroup::Validate => one_thread()?.block_on(sandbox::validate(self)),
             FigureGroup::Poll => one_thread()?.block_on(poll::measure(self)),
             FigureGroup::Fleet => one_thread()?.block_on(fleet::measure(self)),
             FigureGroup::Storm => {

@@ -2,9 +2,11 @@
 
 mod assign;
 mod decide;
+mod validate;
 
 pub(crate) use assign::measure as assign;
 pub(crate) use decide::measure as decide;
+pub(crate) use validate::measure as validate;
 
 use std::{io, sync::Arc, time::Duration};
 
