@@ -108,14 +108,21 @@ fn check_description(description: &Description) -> Result<(), String> {
             "the summary is longer than {MAX_REASON_BYTES} bytes"
         ));
     }
+    // PostgreSQL cannot store them.
+    if description.summary.contains('\0') {
+        return Err("the summary has a NUL character".to_owned());
+    }
     for (what, names) in [
         ("metrics", &description.metrics),
         ("attributes", &description.attributes),
     ] {
-        let is_valid = |name: &String| (1..=MAX_DECLARED_NAME_BYTES).contains(&name.len());
+        let is_valid = |name: &String| {
+            (1..=MAX_DECLARED_NAME_BYTES).contains(&name.len()) && !name.contains('\0')
+        };
         if names.len() > MAX_DECLARED_NAMES || !names.iter().all(is_valid) {
             return Err(format!(
-                "it may request at most {MAX_DECLARED_NAMES} {what}, with names of 1 to {MAX_DECLARED_NAME_BYTES} bytes"
+                "it may request at most {MAX_DECLARED_NAMES} {what}, with names of 1 to {MAX_DECLARED_NAME_BYTES} bytes \
+                 without NUL characters"
             ));
         }
     }
@@ -156,7 +163,9 @@ mod tests {
                 "{version}"
             );
         }
+        assert!(check_changed(|d| d.summary = "a\0".to_owned()).is_err());
         assert!(check_changed(|d| d.metrics = vec![String::new()]).is_err());
+        assert!(check_changed(|d| d.metrics = vec!["a\0".to_owned()]).is_err());
         assert!(check_changed(|d| d.attributes = vec!["a".to_owned(); 65]).is_err());
     }
 }

@@ -160,9 +160,10 @@ pub struct RunningApp {
 
 impl RunningApp {
     /// Refuses new connections, finishes accepted requests, and writes what is buffered. Ends within nine tenths of the
-    /// configured time, whatever hangs.
+    /// configured time, also if one of these hangs.
     pub async fn shutdown(mut self) -> Result<()> {
-        let until = Instant::now() + self.shutdown_grace;
+        // The rest is for the end of the process.
+        let until = Instant::now() + self.shutdown_grace * 9 / 10;
         self.shutdown.cancel();
         self.engine.signals().stop();
         // First, because a request that hangs may use up the time.

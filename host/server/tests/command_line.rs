@@ -172,6 +172,37 @@ fn variables_of_kubernetes_services_are_ignored() -> Result<()> {
     Ok(())
 }
 
+/// A start can hang: here the database accepts connections and never answers.
+#[test]
+fn a_signal_ends_a_start_that_hangs() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let database = TcpListener::bind("127.0.0.1:0")?;
+    let mut serve = tidegate();
+    serve.arg("serve").arg("--data-dir").arg(folder.path());
+    serve.arg("--components").arg(folder.path());
+    serve.args(["--listen", "127.0.0.1:0"]);
+    let address = database.local_addr()?;
+    let mut child = serve
+        .env(
+            "TIDEGATE_DATABASE__URL",
+            format!("postgres://tidegate@{address}/tidegate"),
+        )
+        .stdout(Stdio::null())
+        .spawn()?;
+    let _connection = database.accept()?;
+    let began = Instant::now();
+    kill_process(Pid::from_child(&child), Signal::TERM)?;
+    let status = child.wait()?;
+    assert!(status.success(), "{status}");
+    // Less than the database is waited for.
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    Ok(())
+}
+
 #[test]
 fn compile_component_runs_the_compiler() -> Result<()> {
     let mut child = tidegate()

@@ -148,14 +148,19 @@ impl ServerProcess {
         Ok(program)
     }
 
-    /// Starts it in development mode with this destination of its output, which is not read: it must be waited for until
-    /// it listens.
-    pub fn start_unread(storage: &ServerStorage, output: &ServerOutput) -> Result<Self> {
+    /// Starts it in development mode with this destination of its output, which is not read, and with these environment
+    /// variables: it must be waited for until it listens.
+    pub fn start_unread(
+        storage: &ServerStorage,
+        output: &ServerOutput,
+        settings: &[(&str, OsString)],
+    ) -> Result<Self> {
         // Tests elsewhere use other addresses, so the port stays free until the server listens.
         let address = TcpListener::bind("127.0.0.77:0")?.local_addr()?;
         let mut command = storage.command()?;
         command
             .args(["serve", "--dev", "--listen", &address.to_string()])
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .env("RUST_LOG", "trace")
             .stdin(Stdio::null());
         match output {
@@ -172,6 +177,11 @@ impl ServerProcess {
             url: format!("http://{address}"),
             child,
         })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its exit status, if it has ended.

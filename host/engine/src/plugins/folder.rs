@@ -1,17 +1,30 @@
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tidegate_core::{
     id::{Digest, TenantId},
     plugin::Origin,
 };
+use tokio::{fs::File, io::AsyncReadExt as _, time::timeout};
 
 use super::upload::{reserved_name, store_component};
-use crate::{Actor, Engine, Error, Publisher, Result, chain};
+use crate::{Actor, Engine, Error, Publisher, Result, chain, ports::Inspection};
+
+/// Maximum size of a component that is read: the largest limit that an operator can set, and a byte to exceed it.
+const MAX_BYTES: u64 = (32 << 20) + 1;
+/// Maximum time to read a component, which may be on a disk that hangs.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum time to inspect a component. Each step of the inspection has a limit of its own; this one holds for what they
+/// overlook.
+const INSPECTION_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Installs the components of a folder (`*.wasm`) for every tenant, at every start and after a tenant was created.
-/// Revisions that a tenant has already are not inspected again. A rejected component is logged and skipped, so that it
-/// does not prevent the start. Returns the number of installed revisions.
+/// Revisions that a tenant has already are not inspected again. A component that is rejected, cannot be read or takes too
+/// long is logged and skipped, so that it does not prevent the start. Returns the number of installed revisions.
 pub async fn install_folder(engine: &Engine, folder: &Path) -> Result<usize> {
     let mut tenants = Vec::new();
     for tenant in engine.store().tenants().await? {
@@ -27,11 +40,30 @@ pub async fn install_folder(engine: &Engine, folder: &Path) -> Result<usize> {
         .await
         .map_err(|error| Error::internal("read components folder", error))?
     {
-        let component = tokio::fs::read(&path).await;
-        let component = component.map_err(|error| Error::internal("read component", error))?;
-        installed += install(engine, &tenants, &path, component.into()).await?;
+        match read(&path).await {
+            Ok(component) => {
+                installed += install(engine, &tenants, &path, component.into()).await?;
+            }
+            Err(error) => {
+                tracing::error!(path = %path.display(), error = %chain(&error), "cannot read built-in component");
+            }
+        }
     }
     Ok(installed)
+}
+
+/// Reads a component. Opening another kind of file can hang: a pipe waits for its writer.
+async fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let reading = async {
+        if !tokio::fs::metadata(path).await?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let mut component = Vec::new();
+        let file = File::open(path).await?;
+        file.take(MAX_BYTES).read_to_end(&mut component).await?;
+        Ok(component)
+    };
+    timeout(READ_TIMEOUT, reading).await?
 }
 
 async fn install(
@@ -48,7 +80,7 @@ async fn install(
     if missing.is_empty() {
         return Ok(0);
     }
-    let inspection = match engine.plugins.inspect(None, &component).await {
+    let inspection = match inspect(engine, &component).await {
         Ok(inspection) => inspection,
         Err(error) => {
             tracing::error!(path = %path.display(), error = %chain(&error), "component rejected");
@@ -79,14 +111,24 @@ async fn install(
         .await
         {
             Ok(()) => installed += 1,
-            Err(error @ Error::Conflict { .. }) => {
+            // The database is not ready, whatever the component is.
+            Err(error @ Error::Unavailable { .. }) => return Err(error),
+            Err(error) => {
                 let path = path.display();
                 tracing::error!(error = %chain(&error), %path, %tenant, "component not installed");
             }
-            Err(error) => return Err(error),
         }
     }
     Ok(installed)
+}
+
+async fn inspect(engine: &Engine, component: &Bytes) -> Result<Inspection> {
+    let inspecting = engine.plugins.inspect(None, component);
+    timeout(INSPECTION_TIMEOUT, inspecting)
+        .await
+        .map_err(|_| Error::Unavailable {
+            message: format!("the inspection took longer than {INSPECTION_TIMEOUT:?}"),
+        })?
 }
 
 /// The components of a folder, ordered by name, so that every server installs them in the same order.

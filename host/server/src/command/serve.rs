@@ -1,10 +1,10 @@
-use std::{io::Write as _, sync::Arc, time::Duration};
+use std::{io::Write as _, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use tidegate_engine::chain;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
 
@@ -32,16 +32,22 @@ impl Serve {
         for variable in config::service_variables() {
             tracing::debug!(variable, "ignored a variable of a Kubernetes Service");
         }
-        // Registered first, so that a signal during the start also stops the server gracefully.
-        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let mut stop_signals = StopSignals::listen()?;
 
-        let (dev, grace) = (config.dev, config.shutdown_grace.0);
+        let (dev, shutdown_grace) = (config.dev, config.shutdown_grace.0);
         let environment = Environment {
             dropped_log_lines: Arc::new(log_output.dropped_lines()),
             ..Environment::default()
         };
-        let app = App::start(config, environment).await?;
+        let app = tokio::select! {
+            app = App::start(config, environment) => app?,
+            signal = stop_signals.next() => {
+                // A start can be interrupted as by a power cut: it has accepted no request.
+                end_process_after(shutdown_grace)?;
+                tracing::info!(signal, "stopped before the start was complete");
+                return Ok(());
+            }
+        };
         if dev {
             tracing::warn!(
                 "development mode (--dev): devices need no token, and every client can get one; never use it on a network"
@@ -51,19 +57,54 @@ impl Serve {
             print_first_key(key);
         }
         tracing::info!(addr = %app.addr, version = env!("CARGO_PKG_VERSION"), "listening");
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
-            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
-        }
+        let signal = stop_signals.next().await;
+        end_process_after(shutdown_grace)?;
+        tracing::info!(signal, "stopping");
         // A second signal stops the server immediately.
         tokio::select! {
-            stopped = stop(app, span_export, grace) => stopped?,
-            _ = terminate.recv() => anyhow::bail!("stopped before shutdown was complete"),
-            _ = interrupt.recv() => anyhow::bail!("stopped before shutdown was complete"),
+            stopped = stop(app, span_export, shutdown_grace * 9 / 10) => stopped?,
+            _ = stop_signals.next() => anyhow::bail!("stopped before shutdown was complete"),
         }
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// The signals that stop the server.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+        })
+    }
+
+    /// The name of the next signal.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Ends the process after this time, whatever hangs: a request, a file, or the threads of the runtime. So the time is
+/// measured by a thread of its own. [`RunningApp::shutdown`] normally ends earlier, and logs what hangs.
+fn end_process_after(grace: Duration) -> Result<()> {
+    let timer = move || {
+        thread::sleep(grace);
+        std::process::exit(1);
+    };
+    thread::Builder::new()
+        .name("shutdown-timer".to_owned())
+        .spawn(timer)
+        .context("start the timer of the shutdown")?;
+    Ok(())
 }
 
 /// Prints the key; a server whose stdout is closed runs without it.

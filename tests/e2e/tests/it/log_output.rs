@@ -62,7 +62,7 @@ fn a_log_that_is_not_read_delays_no_request() -> Result<()> {
 /// Starts a server with this output and waits until it listens. Its storage must outlive it.
 async fn start(output: &ServerOutput) -> Result<(ServerProcess, RestClient, ServerStorage)> {
     let storage = ServerStorage::set_up(Database::Sqlite).await?;
-    let mut process = ServerProcess::start_unread(&storage, output)?;
+    let mut process = ServerProcess::start_unread(&storage, output, &[])?;
     let rest = RestClient::anonymous(reqwest::Client::new(), &process.url);
     wait_until("the server listens", async || {
         let ended = process.status()?;

@@ -19,6 +19,7 @@ mod log_output;
 mod refusals;
 mod registry;
 mod single_updates;
+mod start_and_shutdown;
 mod swupdate;
 mod tenants;
 mod third_party;

@@ -1,0 +1,154 @@
+//! A server starts whatever is in its folder of components, and stops whatever hangs.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::symlink,
+    path::Path,
+    process::Command,
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tidegate_e2e::{
+    Device, FirmwareForm, RestClient, ServerOutput, ServerProcess, ServerStorage, both_databases,
+    components, wait_until,
+};
+use tidegate_hostile::{Hooks, doubling_schema, slow_config, slow_schema, strategy_with};
+
+both_databases!(
+    a_component_in_the_folder_never_stops_the_start,
+    shutdown_does_not_wait_for_a_file_that_hangs,
+);
+
+async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage) -> Result<()> {
+    let folder = storage.dir().join("components");
+    fs::create_dir(&folder)?;
+    let component = |name: &str, mut schema: Value, example: Value| -> Result<()> {
+        schema["examples"] = json!([example]);
+        let hooks = schema.to_string();
+        let component = strategy_with(&Hooks::default().schema(&hooks))?;
+        Ok(fs::write(folder.join(name), component)?)
+    };
+    component(
+        "exponential.wasm",
+        doubling_schema("default"),
+        json!({ "default": 1 }),
+    )?;
+    let text = slow_config()["text"].as_str().context("a text")?[..40_000].to_owned();
+    component("slow.wasm", slow_schema(), json!({ "text": text }))?;
+    make_pipe(&folder.join("pipe.wasm"))?;
+    fs::create_dir(folder.join("folder.wasm"))?;
+    symlink("/no/such/file", folder.join("lost.wasm"))?;
+    fs::write(folder.join("noise.wasm"), "no component")?;
+    fs::copy(
+        components()?.join("canary.wasm"),
+        folder.join("canary.wasm"),
+    )?;
+
+    let log = storage.dir().join("log");
+    let output = ServerOutput::File(File::create(&log)?);
+    let settings = [("TIDEGATE_COMPONENTS", folder.into_os_string())];
+    let mut process = ServerProcess::start_unread(&storage, &output, &settings)?;
+    let rest = RestClient::anonymous(reqwest::Client::new(), &process.url);
+    wait_until("the server listens", async || {
+        let ended = process.status()?;
+        ensure!(ended.is_none(), "the server ended with {ended:?}");
+        Ok(rest.get("/readyz").await.ok())
+    })
+    .await?
+    .expect_status(200)?;
+    let plugins = authenticated(&rest).await?.list("plugins").await?;
+    ensure!(
+        plugins.len() == 1 && plugins[0]["name"] == "canary",
+        "{plugins:?}"
+    );
+    let status = process.terminate()?;
+    ensure!(status.success(), "the server ended with {status}");
+
+    let log = fs::read_to_string(log)?;
+    for (name, reason) in [
+        ("exponential.wasm", "more than 64 levels deep"),
+        ("slow.wasm", "takes too long to check"),
+        ("pipe.wasm", "not a regular file"),
+        ("folder.wasm", "not a regular file"),
+        ("lost.wasm", "No such file"),
+        ("noise.wasm", "not a WebAssembly component"),
+    ] {
+        let is_reported =
+            |line: &str| line.contains("ERROR") && line.contains(name) && line.contains(reason);
+        ensure!(log.lines().any(is_reported), "{name} is not reported");
+    }
+    Ok(())
+}
+
+/// A thread that reads a file cannot be interrupted.
+async fn shutdown_does_not_wait_for_a_file_that_hangs(storage: ServerStorage) -> Result<()> {
+    let settings = [
+        ("TIDEGATE_DEV", "true".into()),
+        ("TIDEGATE_SHUTDOWN_GRACE", "3s".into()),
+    ];
+    let process = ServerProcess::start_with(&storage, &settings)?;
+    let http = reqwest::Client::new();
+    let rest = authenticated(&RestClient::anonymous(http.clone(), &process.url)).await?;
+    let device = Device::new(http, &process.url, "DEFAULT", "edge-0");
+    device.identify().await?;
+    let bytes = b"a file that hangs";
+    let form = FirmwareForm::new("2.0.0").files(&[("edge.bin", bytes)]);
+    let firmware = form.upload(&rest).await?;
+    rest.post("devices/edge-0/update", &json!({ "firmware_id": firmware }))
+        .await?
+        .expect_status(201)?;
+    let offer = wait_until("the update is offered", async || device.offer().await).await?;
+    let file = offer.artifacts().next().context("no file")?;
+    let link = file.href().context("no link")?.to_owned();
+
+    // A pipe hangs as a disk does: opening it waits for a writer.
+    let digits = hex::encode(Sha256::digest(bytes));
+    let folder = storage.dir().join("artifacts/sha256").join(&digits[..2]);
+    let stored = folder.join(&digits);
+    fs::remove_file(&stored)?;
+    make_pipe(&stored)?;
+    let download = tokio::spawn(async move { device.get(&link).await });
+    let process_id = process.id();
+    wait_until("a thread opens the file", async || {
+        Ok(waits_for_pipe(process_id)?.then_some(()))
+    })
+    .await?;
+
+    let began = Instant::now();
+    let status = tokio::task::spawn_blocking(move || process.terminate()).await??;
+    let took = began.elapsed();
+    ensure!(took.as_secs_f64() < 3.5, "it took {took:?}: {status}");
+    ensure!(!status.success(), "a request was not answered: {status}");
+    ensure!(download.await?.is_err());
+    Ok(())
+}
+
+/// Whether a thread of the process waits for the other end of a pipe.
+fn waits_for_pipe(process: u32) -> Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        // The thread may have ended.
+        let function = fs::read_to_string(thread?.path().join("wchan")).unwrap_or_default();
+        if function.contains("wait_for_partner") || function.contains("fifo_open") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn make_pipe(path: &Path) -> Result<()> {
+    let status = Command::new("mkfifo").arg(path).status()?;
+    ensure!(status.success(), "mkfifo: {status}");
+    Ok(())
+}
+
+/// A client with the role of an administrator, of a server in development mode.
+async fn authenticated(rest: &RestClient) -> Result<RestClient> {
+    let request = json!({ "tenant": "default", "user_id": "jo", "role": "admin" });
+    let token = rest.post("auth/dev-token", &request).await?;
+    let token = token.expect_status(200)?.json()?;
+    let token = token["token"].as_str().context("a token")?;
+    Ok(rest.clone().with_token(token))
+}
