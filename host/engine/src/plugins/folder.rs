@@ -126,8 +126,10 @@ async fn inspect(engine: &Engine, component: &Bytes) -> Result<Inspection> {
     let inspecting = engine.plugins.inspect(None, component);
     timeout(INSPECTION_TIMEOUT, inspecting)
         .await
-        .map_err(|_| Error::Unavailable {
-            message: format!("the inspection took longer than {INSPECTION_TIMEOUT:?}"),
+        .map_err(|_| {
+            Error::unavailable(format!(
+                "the inspection took longer than {INSPECTION_TIMEOUT:?}"
+            ))
         })?
 }
 
