@@ -27,6 +27,7 @@ pub mod settings;
 pub mod time;
 pub mod update;
 pub mod version;
+pub mod visible_text;
 pub mod wave;
 pub mod window;
 

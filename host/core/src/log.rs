@@ -2,7 +2,7 @@
 
 use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-use crate::time::Timestamp;
+use crate::{time::Timestamp, visible_text::is_harmful};
 
 /// Number of newest lines kept for one update.
 pub const MAX_LINES: u64 = 2000;
@@ -36,7 +36,7 @@ pub enum LogSource {
     Host,
 }
 
-/// Splits a text into log lines: drops empty lines, truncates long ones, replaces control characters (terminals would
+/// Splits a text into log lines: drops empty lines, truncates long ones, replaces harmful characters (terminals would
 /// interpret them) and keeps only the newest [`MAX_LINES`].
 pub fn lines(text: &str) -> Vec<String> {
     let kept = text
@@ -52,7 +52,7 @@ pub fn lines(text: &str) -> Vec<String> {
 fn line(text: &str) -> String {
     let harmless = |c: char| match c {
         '\t' => ' ',
-        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c if is_harmful(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     };
     text.trim_end()
@@ -74,6 +74,7 @@ mod tests {
             ("a\nb", &["a", "b"]),
             ("a\r\n\r\n  b  \r", &["a", "  b"]),
             ("\u{1b}[31mred\0\tend", &["\u{fffd}[31mred\u{fffd} end"]),
+            ("\u{9b}2J\u{202e}dne\u{2028}", &["\u{fffd}2J\u{fffd}dne"]),
         ] {
             assert_eq!(lines(text), expected, "{text:?}");
         }
