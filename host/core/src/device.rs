@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use crate::{
@@ -9,6 +10,7 @@ use crate::{
     mode::DeviceMode,
     plugin::ClassKey,
     time::Timestamp,
+    visible_text::{is_harmful, is_invisible},
 };
 
 /// Maximum length of a device id, in characters.
@@ -168,17 +170,136 @@ impl AttributeNames {
     }
 }
 
-/// A text that is not a valid device id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a device id has 1 to {MAX_ID_CHARS} characters, none of them white space or a control character"
-)]
-pub struct InvalidDeviceId;
+/// Ids that are parts of the paths under `/devices`, so that a device with such an id could not be named in a URL.
+const RESERVED_IDS: [&str; 3] = [".", "..", "bulk"];
 
-/// Checks a device id: 1 to 256 characters, no white space, no control characters.
+/// Why a text is not a valid device id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDeviceId {
+    /// It is empty or too long.
+    #[error("a device id has 1 to {MAX_ID_CHARS} characters")]
+    Length,
+    /// It has a character that is not seen, or that deceives where it is shown.
+    #[error(
+        "a device id has no white space and no control, invisible or bidirectional character, but this one has U+{0:04X}"
+    )]
+    Character(u32),
+    /// Another sequence of characters is the same text.
+    #[error("a device id is in Unicode's normal form NFC")]
+    NotNormalized,
+    /// It is a part of a path.
+    #[error("`.`, `..` and `bulk` are parts of URLs and no device ids")]
+    Reserved,
+}
+
+/// Checks a device id. Equal ids look equal, and different ids look different, except for letters that are similar.
 pub fn check_device_id(text: &str) -> Result<(), InvalidDeviceId> {
-    let length = text.chars().count();
-    let good = (1..=MAX_ID_CHARS).contains(&length)
-        && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    good.then_some(()).ok_or(InvalidDeviceId)
+    if RESERVED_IDS.contains(&text) {
+        return Err(InvalidDeviceId::Reserved);
+    }
+    // Most ids are plain, and each request of a device has one.
+    if (1..=MAX_ID_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        return Ok(());
+    }
+    if !(1..=MAX_ID_CHARS).contains(&text.chars().count()) {
+        return Err(InvalidDeviceId::Length);
+    }
+    if let Some(c) = text.chars().find(|&c| is_harmful(c) || is_invisible(c)) {
+        return Err(InvalidDeviceId::Character(c.into()));
+    }
+    if !ComposingNormalizerBorrowed::new_nfc().is_normalized(text) {
+        return Err(InvalidDeviceId::NotNormalized);
+    }
+    Ok(())
+}
+
+/// A rule of attributes: of those that devices report and of those that operators set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAttribute {
+    /// The key is empty, too long or has a control character.
+    #[error(
+        "keys must have 1 to {MAX_ATTRIBUTE_CHARS} characters and no control characters but white space"
+    )]
+    Key,
+    /// The value is too long or has a control character.
+    #[error(
+        "values must have at most {MAX_ATTRIBUTE_CHARS} characters and no control characters but white space"
+    )]
+    Value,
+}
+
+/// Checks an attribute; `None` removes it.
+pub fn check_attribute(key: &str, value: Option<&str>) -> Result<(), InvalidAttribute> {
+    if key.is_empty() || !is_attribute_text(key) {
+        return Err(InvalidAttribute::Key);
+    }
+    if value.is_some_and(|value| !is_attribute_text(value)) {
+        return Err(InvalidAttribute::Value);
+    }
+    Ok(())
+}
+
+fn is_attribute_text(text: &str) -> bool {
+    text.chars().count() <= MAX_ATTRIBUTE_CHARS
+        && !text.chars().any(|c| c.is_control() && !c.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_id_is_visible_and_in_one_form() {
+        use InvalidDeviceId::{Character, Length, NotNormalized, Reserved};
+        for (id, expected) in [
+            ("pi-1", Ok(())),
+            ("ü/b?#%25", Ok(())),
+            ("機器-7🦀", Ok(())),
+            ("...", Ok(())),
+            ("Bulk", Ok(())),
+            (&*"x".repeat(256), Ok(())),
+            (&*"ü".repeat(256), Ok(())),
+            ("", Err(Length)),
+            (&*"x".repeat(257), Err(Length)),
+            (&*"ü".repeat(257), Err(Length)),
+            ("a b", Err(Character(0x20))),
+            ("a\0", Err(Character(0))),
+            ("a\u{1b}[2J", Err(Character(0x1b))),
+            ("a\u{9b}", Err(Character(0x9b))),
+            ("a\u{a0}b", Err(Character(0xa0))),
+            ("pi\u{200b}-1", Err(Character(0x200b))),
+            ("pi\u{ad}-1", Err(Character(0xad))),
+            ("\u{202e}1-ip", Err(Character(0x202e))),
+            ("u\u{308}", Err(NotNormalized)),
+            ("\u{212b}", Err(NotNormalized)),
+            (".", Err(Reserved)),
+            ("..", Err(Reserved)),
+            ("bulk", Err(Reserved)),
+        ] {
+            assert_eq!(check_device_id(id), expected, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_short_texts_of_any_language() {
+        for (key, value, is_valid) in [
+            ("hw_model", Some("rpi 4 (rev. 1.2)"), true),
+            ("gone", None, true),
+            ("empty", Some(""), true),
+            ("lines", Some("a\r\n\tb"), true),
+            ("Ort", Some("Zürich"), true),
+            ("größe", Some("~`"), true),
+            ("long", Some(&*"ü".repeat(128)), true),
+            ("longer", Some(&*"ü".repeat(129)), false),
+            ("", Some("x"), false),
+            (&*"k".repeat(129), Some("x"), false),
+            ("zero", Some("\0"), false),
+            ("escape", Some("\u{1b}[2J"), false),
+            ("k\u{9b}", Some("x"), false),
+        ] {
+            let checked = check_attribute(key, value);
+            assert_eq!(checked.is_ok(), is_valid, "{key:?} {value:?}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 /// The known differences of Tidegate from hawkBit, by number.
-pub const DIFFERENCES: [(u8, &str); 15] = [
+pub const DIFFERENCES: [(u8, &str); 17] = [
     (1, "reading an ended update does not change it"),
     (
         2,
@@ -45,6 +45,11 @@ pub const DIFFERENCES: [(u8, &str); 15] = [
         15,
         "an update fails if its device refuses it, reads it again and refuses it again",
     ),
+    (16, "attributes may have characters of any language"),
+    (
+        17,
+        "a device id is in normal form, without invisible or bidirectional characters, and no word of a route",
+    ),
 ];
 
 #[cfg(test)]
@@ -53,6 +58,6 @@ mod tests {
 
     #[test]
     fn differences_are_numbered_from_one() {
-        assert!(DIFFERENCES.iter().map(|(number, _)| *number).eq(1..=15));
+        assert!(DIFFERENCES.iter().map(|(number, _)| *number).eq(1..=17));
     }
 }

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use tidegate_core::{
-    device::{MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, check_device_id},
+    device::{MAX_ATTRIBUTES, check_attribute, check_device_id},
     polling,
 };
 
@@ -93,16 +93,11 @@ impl DeviceValidator {
             "attributes",
             &format!("must be at most {MAX_ATTRIBUTES}"),
         );
-        let fits = |(key, value): (&String, &String)| {
-            !key.is_empty()
-                && is_short(key, MAX_ATTRIBUTE_CHARS)
-                && is_short(value, MAX_ATTRIBUTE_CHARS)
-        };
-        let message = format!(
-            "keys must have 1 to {MAX_ATTRIBUTE_CHARS} characters, values at most {MAX_ATTRIBUTE_CHARS}"
-        );
-        self.rules
-            .require(attributes.iter().all(fits), "attributes", &message);
+        for (key, value) in attributes {
+            if let Err(error) = check_attribute(key, Some(value)) {
+                self.rules.reject("attributes", error.to_string());
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, OriginalUri};
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use percent_encoding::percent_decode_str;
-use tidegate_core::{access::AccessSettings, settings::DdiLinks};
+use tidegate_core::{access::AccessSettings, device::check_device_id, settings::DdiLinks};
 use tidegate_engine::{
     Error,
     devices::{self, Caller, Credential},
@@ -59,6 +59,9 @@ impl FromRequestParts<AppState> for DeviceAuth {
         };
         let tenant_name = decode_segment(tenant_segment)?;
         let device_id = decode_segment(device_segment)?.into_owned();
+        // Before the credentials: no device has such an id, so the answer reveals nothing.
+        check_device_id(&device_id)
+            .map_err(|error| DdiError::ConstraintViolation(error.to_string()))?;
         let engine = &state.engine;
         let tenant = match devices::tenant(
             engine.store(),

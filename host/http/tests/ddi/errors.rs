@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::{
     raw_http::{get, request},
-    test_server::TestServer,
+    test_server::{GATEWAY, TestServer},
 };
 
 const BASE: &str = "/LAB/controller/v1/dev-1";
@@ -41,6 +41,37 @@ async fn a_missing_resource_is_answered_without_a_body() -> anyhow::Result<()> {
             "{path}"
         );
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_id_that_deceives_or_is_a_word_of_a_route_is_answered_400() -> anyhow::Result<()> {
+    let server = TestServer::authenticated().await?;
+    for id in [
+        "bulk",
+        "%62ulk",
+        "%2E",
+        "%2e%2E",
+        "a%1B",
+        "a%E2%80%8B",
+        "%E2%80%AEa",
+        "u%CC%88",
+    ] {
+        let path = format!("/LAB/controller/v1/{id}");
+        let report = json!({ "data": { "a": "b" } });
+        for request in [
+            get(path.clone()),
+            get(path.clone()).header("Authorization", "TargetToken wrong"),
+            get(path.clone()).header("Authorization", GATEWAY),
+            request("PUT", format!("{path}/configData")).json(&report),
+        ] {
+            let response = server.send(request).await?;
+            assert_eq!(response.status, 400, "{id}");
+            assert!(response.text().contains("constraintViolation"), "{id}");
+        }
+    }
+    let known = get("/LAB/controller/v1/%C3%BC-7").header("Authorization", GATEWAY);
+    assert_eq!(server.send(known).await?.status, 200);
     Ok(())
 }
 

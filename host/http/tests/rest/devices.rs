@@ -41,6 +41,35 @@ async fn a_device_is_created_once_and_its_token_shown_once() {
 }
 
 #[tokio::test]
+async fn an_id_that_deceives_or_is_a_word_of_a_route_is_refused() {
+    let server = TestServer::new().await;
+    for id in [
+        ".",
+        "..",
+        "bulk",
+        "a\u{1b}[2J",
+        "a\u{200b}",
+        "\u{202e}a",
+        "u\u{308}",
+        "a b",
+        "",
+    ] {
+        let refused = server
+            .post("/api/v1/devices", &json!({ "device_id": id }))
+            .await;
+        let problem = refused.expect_problem(422);
+        let expected = ("invalid_device".to_owned(), vec!["/device_id".to_owned()]);
+        assert_eq!(problem, expected, "{id:?}");
+        let text = String::from_utf8_lossy(&refused.bytes);
+        assert!(!text.contains("\\u001b"), "{text}");
+    }
+    // Nothing is rewritten: this id is in normal form already.
+    let device = json!({"device_id": "ü-7"});
+    let created = server.post("/api/v1/devices", &device).await;
+    assert_eq!(created.expect(201)["device"]["device_id"], "ü-7");
+}
+
+#[tokio::test]
 async fn devices_are_found_by_selectors_and_sorted() {
     let server = TestServer::new().await;
     for (id, site) in [("a", "lab-1"), ("b", "lab-2"), ("c", "field")] {

@@ -237,6 +237,8 @@ fn invalid_names() -> Vec<Case> {
         ("257 characters", "x".repeat(257), 400),
         ("with white space", "a%20b".to_owned(), 400),
         ("with a control character", "a%00b".to_owned(), 400),
+        ("with an escape", "a%1B%5B2J".to_owned(), 400),
+        ("with a control of C1", "a%C2%9B".to_owned(), 400),
     ];
     let mut cases: Vec<Case> = names
         .into_iter()
@@ -246,6 +248,18 @@ fn invalid_names() -> Vec<Case> {
                 .status(status)
         })
         .collect();
+    let differing = [
+        ("with an invisible character", "a%E2%80%8Bb"),
+        ("with a bidirectional character", "%E2%80%AEb"),
+        ("not in normal form", "u%CC%88"),
+        ("a word of the routes", "bulk"),
+        ("a word of the routes, encoded", "%62ulk"),
+    ];
+    cases.extend(differing.into_iter().map(|(what, name)| {
+        case(&format!("a device id: {what}"), Unknown)
+            .get(&format!("/{{tenant}}/controller/v1/{name}"))
+            .differs(17, |it| it.status(200), |it| it.status(400))
+    }));
     cases.extend([
         case("a device id may be percent-encoded", Unknown)
             .get("/{tenant}/controller/v1/%C3%BC%2Fb")
