@@ -8,6 +8,7 @@ use crate::{
     settings::VersionScheme,
     time::Timestamp,
     version::{is_ordered, is_pre_release, sort_key},
+    visible_text::is_harmful,
 };
 
 /// A firmware with its modules.
@@ -193,8 +194,8 @@ fn check_version(version: &str, versions: VersionScheme) -> Result<(), String> {
         VersionScheme::Semver => semver::Version::parse(version)
             .map(drop)
             .map_err(|error| format!("must be SemVer, such as 1.4.0: {error}")),
-        VersionScheme::Loose if version.chars().any(char::is_control) => {
-            Err("must have no control characters".to_owned())
+        VersionScheme::Loose if version.contains(is_harmful) => {
+            Err("must have no control or bidirectional characters".to_owned())
         }
         VersionScheme::Loose => Ok(()),
     }
@@ -216,11 +217,19 @@ fn check_length(
     }
 }
 
-/// True for a valid file name: 1 to 255 bytes, no path, no control characters.
+/// Suffix of a file's name under which devices get the file's MD5 checksum.
+pub const CHECKSUM_SUFFIX: &str = ".MD5SUM";
+
+/// True if this is the name under which devices get the checksum of the other file, so that they could not get both.
+pub fn is_checksum_of(name: &str, other: &str) -> bool {
+    name.strip_suffix(CHECKSUM_SUFFIX) == Some(other)
+}
+
+/// True for a valid file name: 1 to 255 bytes, no path, no control or bidirectional characters.
 pub fn is_filename(text: &str) -> bool {
     let safe = !text
         .chars()
-        .any(|c| matches!(c, '/' | '\\') || c.is_control());
+        .any(|c| matches!(c, '/' | '\\') || is_harmful(c));
     (1..=255).contains(&text.len()) && safe && text != "." && text != ".."
 }
 
@@ -279,6 +288,7 @@ mod tests {
             ("", false),
             ("1.0\n", false),
             ("1\u{85}", false),
+            ("1\u{202e}0", false),
         ] {
             let details = FirmwareDetails {
                 name: "edge".into(),

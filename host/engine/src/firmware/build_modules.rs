@@ -311,6 +311,35 @@ mod tests {
     }
 
     #[test]
+    fn no_file_has_the_name_of_the_checksum_of_another_file_of_its_module() {
+        for files in [["a.bin", "a.bin.MD5SUM"], ["a.bin.MD5SUM", "a.bin"]] {
+            let error = spec()
+                .build_modules(&files.map(file), VersionScheme::Semver)
+                .expect_err("two files of one name");
+            let errors: Vec<_> = error.errors.iter().map(|it| &*it.path).collect();
+            assert_eq!(errors, ["files"]);
+            assert!(error.errors[0].message.contains("rename"), "{error:?}");
+
+            let listed = FirmwareSpec {
+                modules: vec![module("os", &files)],
+                ..spec()
+            };
+            let at = usize::from(files[1].ends_with("SUM"));
+            let path = format!("modules.0.files.{at}.filename");
+            assert_eq!(paths(&listed, &files).1, [path]);
+
+            let separate = FirmwareSpec {
+                modules: vec![module("os", &files[..1]), module("bApp", &files[1..])],
+                ..spec()
+            };
+            let built = separate.build_modules(&files.map(file), VersionScheme::Semver);
+            assert!(built.is_ok(), "{built:?}");
+        }
+        let alone = ["a.MD5SUM", "b.bin", "b.bin.md5sum"].map(file);
+        assert!(spec().build_modules(&alone, VersionScheme::Semver).is_ok());
+    }
+
+    #[test]
     fn files_of_one_name_go_to_the_modules_that_list_it() {
         let part = |number: u8| Artifact {
             hashes: Hashes {

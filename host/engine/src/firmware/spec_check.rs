@@ -1,9 +1,10 @@
 //! Checks of a firmware's metadata and files.
 
 use tidegate_core::{
-    firmware::{Artifact, FirmwareDetails, ModuleMetadata, is_filename},
+    firmware::{Artifact, FirmwareDetails, ModuleMetadata, is_checksum_of, is_filename},
     plugin::FieldError,
     settings::VersionScheme,
+    visible_text::is_harmful,
 };
 
 use super::{
@@ -125,7 +126,8 @@ impl SpecCheck {
             "a firmware must have at least one file, or name its modules",
         );
         for (at, file) in files.iter().enumerate() {
-            let message = "must have 1 to 255 bytes, no path and no control characters";
+            let message =
+                "must have 1 to 255 bytes, no path and no control or bidirectional characters";
             self.rule(is_filename(&file.filename), "files", message);
             let is_first = files
                 .iter()
@@ -135,13 +137,17 @@ impl SpecCheck {
             let message =
                 "file names must be unique, unless `modules` assigns the files to several modules";
             self.rule(is_first || !modules.is_empty(), "files", message);
+            if modules.is_empty() {
+                let names = files.iter().map(|other| &*other.filename);
+                self.checksum_name("files", &file.filename, names);
+            }
         }
     }
 
     pub(super) fn module(&mut self, path: &str, module: &ModuleSpec) {
         let part = &module.part;
         let is_part = (1..=64).contains(&part.chars().count())
-            && !part.chars().any(|c| c.is_whitespace() || c.is_control());
+            && !part.chars().any(|c| c.is_whitespace() || is_harmful(c));
         let message = "must have 1 to 64 characters and no white space";
         self.rule(is_part, &format!("{path}.part"), message);
         let texts = [
@@ -182,7 +188,25 @@ impl SpecCheck {
                 .iter()
                 .any(|other| other.filename == file.filename);
             let message = "is a duplicate: file names must be unique in a module";
-            self.rule(is_first, &format!("{path}.{at}.filename"), message);
+            let path = format!("{path}.{at}.filename");
+            self.rule(is_first, &path, message);
+            let names = files.iter().map(|other| &*other.filename);
+            self.checksum_name(&path, &file.filename, names);
+        }
+    }
+
+    /// Refuses a file with the name of the checksum of another file of its module.
+    fn checksum_name<'a>(
+        &mut self,
+        path: &str,
+        name: &str,
+        mut others: impl Iterator<Item = &'a str>,
+    ) {
+        if let Some(other) = others.find(|other| is_checksum_of(name, other)) {
+            let message = format!(
+                "{name} is the name under which devices get the checksum of {other}: rename one of them"
+            );
+            self.rule(false, path, &message);
         }
     }
 

@@ -6,7 +6,7 @@ use axum::{
 };
 use http::{HeaderMap, Method, header::CONTENT_DISPOSITION};
 use serde::Deserialize;
-use tidegate_core::id::ModuleId;
+use tidegate_core::{firmware::CHECKSUM_SUFFIX, id::ModuleId};
 use tidegate_engine::devices;
 
 use super::{
@@ -14,9 +14,6 @@ use super::{
     representation::conditional_response,
 };
 use crate::{AppState, file};
-
-/// Suffix of a file's name that requests its MD5 checksum.
-const MD5SUM: &str = ".MD5SUM";
 
 #[derive(Deserialize)]
 pub(super) struct FilePath {
@@ -34,7 +31,7 @@ pub(super) async fn get(
 ) -> Result<Response, DdiError> {
     let module = ModuleId(parse_id(&path.module)?);
     let found = devices::artifact(&device.caller, &state.engine, module, &path.filename).await;
-    let found = match (found, path.filename.strip_suffix(MD5SUM)) {
+    let found = match (found, path.filename.strip_suffix(CHECKSUM_SUFFIX)) {
         (Err(tidegate_engine::Error::NotFound { .. }), Some(filename)) => {
             return md5sum(&state, &device, module, filename, &headers).await;
         }
@@ -64,7 +61,7 @@ async fn md5sum(
     let text = format!("{}  {ascii}", hex::encode(found.artifact.hashes.md5));
     let mut response =
         conditional_response("text/plain;charset=US-ASCII", text.into_bytes(), headers);
-    let attachment = file::attachment(&format!("{filename}{MD5SUM}"));
+    let attachment = file::attachment(&format!("{filename}{CHECKSUM_SUFFIX}"));
     response
         .headers_mut()
         .insert(CONTENT_DISPOSITION, attachment);

@@ -3,7 +3,10 @@ use std::fmt::{self, Write as _};
 use http::{HeaderMap, Uri, header::HOST};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
-use tidegate_core::id::{ModuleId, UpdateId};
+use tidegate_core::{
+    firmware::CHECKSUM_SUFFIX,
+    id::{ModuleId, UpdateId},
+};
 
 use crate::client::Client;
 
@@ -131,7 +134,7 @@ pub(super) struct FileLink(String);
 impl FileLink {
     /// The link to the file's MD5 checksum.
     pub(super) fn md5sum(&self) -> Self {
-        Self(format!("{}.MD5SUM", self.0))
+        Self(format!("{}{CHECKSUM_SUFFIX}", self.0))
     }
 }
 
