@@ -153,7 +153,9 @@ impl FileLease<'_> {
 fn put_error(error: PutError) -> Error {
     let message = error.to_string();
     match error {
-        PutError::TooLarge(_) => Error::TooLarge { message },
+        PutError::TooLarge(_) => Error::TooLarge {
+            message: format!("{message}; the server's setting `artifacts.max_bytes` is the limit"),
+        },
         PutError::Body(_) => Error::invalid("upload_broken", "", message),
         PutError::NoSpace(_) => Error::NoSpace { message },
         PutError::Store(source) => Error::internal("store artifact", source),

@@ -1,6 +1,6 @@
 //! Checks of a component's bytes before it is compiled: size, imports and world.
 
-use tidegate_core::plugin::PluginKind;
+use tidegate_core::{plugin::PluginKind, visible_text::visible};
 use wasmparser::{
     Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, WasmFeatures,
 };
@@ -10,7 +10,9 @@ use crate::{limits::truncate, since_1_0 as contract};
 /// Why a file is not a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidComponent {
-    #[error("it is {0} bytes long, and a component may have at most {1}")]
+    #[error(
+        "it is {0} bytes long, and a component may have at most {1} (the server's setting `sandbox.component_bytes`)"
+    )]
     TooLarge(u64, u64),
     #[error("it is not a WebAssembly component: {0}")]
     Malformed(String),
@@ -48,7 +50,9 @@ pub(crate) fn world_of(bytes: &[u8], max_bytes: u64) -> Result<PluginKind, Inval
     let interface = ComponentInterface::read(bytes)?;
     for (name, is_instance) in interface.imports {
         if !(is_instance && [contract::LOG, contract::TYPES].contains(&name)) {
-            return Err(InvalidComponent::Import(truncate(name, 200).to_owned()));
+            return Err(InvalidComponent::Import(
+                visible(truncate(name, 200)).into_owned(),
+            ));
         }
     }
     let exports = |name: &str| interface.exports.contains(&name);
@@ -82,8 +86,9 @@ struct ComponentInterface<'a> {
 impl<'a> ComponentInterface<'a> {
     /// Reads the outermost sections. Nested modules and components are skipped: the compiler checks them.
     fn read(mut bytes: &'a [u8]) -> Result<Self, InvalidComponent> {
-        let malformed =
-            |error: wasmparser::BinaryReaderError| InvalidComponent::Malformed(error.to_string());
+        let malformed = |error: wasmparser::BinaryReaderError| {
+            InvalidComponent::Malformed(visible(&error.to_string()).into_owned())
+        };
         let mut parser = Parser::new(0);
         parser.set_features(WasmFeatures::all());
         let mut interface = Self::default();

@@ -150,10 +150,14 @@ pub enum CallFailure {
     #[error("the plugin exceeded its deadline of {0:?}")]
     Deadline(Duration),
     /// The plugin exceeded its memory limit.
-    #[error("the plugin exceeded its memory limit of {0} bytes")]
+    #[error(
+        "the plugin exceeded its memory limit of {0} bytes (the server's setting `sandbox.memory_bytes`)"
+    )]
     OutOfMemory(u64),
     /// The output exceeds the size limit.
-    #[error("the plugin's output is larger than {0} bytes")]
+    #[error(
+        "the plugin's output is larger than {0} bytes (the server's settings `sandbox.answer_bytes` and `sandbox.answer_bytes_per_device`)"
+    )]
     AnswerTooLarge(u64),
     /// The output violates the contract.
     #[error("the plugin's output violates the contract: {0}")]

@@ -17,6 +17,7 @@ use super::{
     extract::decode_problem,
     json_reader::{JsonPath, JsonReader},
     rules::{Body, RuleContext, discard_consequences},
+    size_limit::SizeLimit,
 };
 use crate::{
     AppState,
@@ -35,7 +36,11 @@ impl<T: Body> FromRequest<AppState> for JsonBody<T> {
             return Err(unsupported_media_type("application/json"));
         }
         let ctx = authenticated(request.extensions());
-        let body = read_body(request.into_body(), state.settings.max_json_bytes).await?;
+        let body = read_body(
+            request.into_body(),
+            SizeLimit::fixed(state.settings.max_json_bytes),
+        )
+        .await?;
         parse(&body, &context(state, ctx.as_ref())).await.map(Self)
     }
 }
@@ -49,7 +54,11 @@ impl<T: Body + Default> FromRequest<AppState> for OptionalJson<T> {
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
         let is_json = is_json(request.headers());
         let ctx = authenticated(request.extensions());
-        let body = read_body(request.into_body(), state.settings.max_json_bytes).await?;
+        let body = read_body(
+            request.into_body(),
+            SizeLimit::fixed(state.settings.max_json_bytes),
+        )
+        .await?;
         if body.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -74,12 +83,6 @@ pub(super) fn unsupported_media_type(expected: &str) -> Problem {
         "unsupported_media_type",
         format!("send the body as {expected}"),
     )
-}
-
-/// 413.
-pub(super) fn too_large(limit: usize) -> Problem {
-    let detail = format!("the body is larger than {limit} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
 }
 
 /// Parses a JSON object. If it has errors, its rules are checked too.
@@ -151,12 +154,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Reads a body of at most `limit` bytes.
-pub(super) async fn read_body(body: HttpBody, limit: usize) -> Result<Bytes> {
-    let body = Limited::new(body, limit).collect().await;
+pub(super) async fn read_body(body: HttpBody, limit: SizeLimit) -> Result<Bytes> {
+    let body = Limited::new(body, limit.bytes).collect().await;
     body.map(http_body_util::Collected::to_bytes)
         .map_err(|error| {
             if error.is::<LengthLimitError>() {
-                return too_large(limit);
+                return limit.exceeded();
             }
             Problem::new(
                 StatusCode::BAD_REQUEST,

@@ -4,6 +4,7 @@
 mod access;
 mod authorities;
 mod campaigns;
+mod content_disposition;
 mod deny_unknown;
 mod dev_token;
 mod devices;
@@ -25,6 +26,7 @@ mod response;
 mod rules;
 mod settings;
 mod shared;
+mod size_limit;
 mod stats;
 mod unused_query;
 mod updates;

@@ -11,15 +11,19 @@ use std::{
 use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _};
-use http::{StatusCode, header::CONTENT_TYPE};
+use http::{
+    StatusCode,
+    header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+};
 use multer::{Error, Field, Multipart};
 use tidegate_core::plugin::FieldError;
 use tidegate_engine::ports::ByteStream;
 
-use super::json::{too_large, unsupported_media_type};
+use super::{content_disposition::ContentDisposition, json::unsupported_media_type};
 use crate::{
     AppState,
     problem::{Problem, Result},
+    rest::size_limit::SizeLimit,
 };
 
 /// Maximum number of bytes buffered while searching for the next part: its headers, and the content that has arrived
@@ -69,8 +73,30 @@ pub(crate) fn read_multipart(request: Request, state: &AppState) -> Result<Multi
     })
 }
 
+/// A part, whose content is read next.
+pub(crate) struct Part {
+    /// The name of the form's field.
+    pub(crate) name: Option<String>,
+    /// The name of the file.
+    pub(crate) filename: Option<String>,
+    content: Field<'static>,
+}
+
+impl Part {
+    fn new(content: Field<'static>) -> Self {
+        let disposition = content.headers().get(CONTENT_DISPOSITION);
+        let disposition = disposition.map(|value| ContentDisposition::parse(value.as_bytes()));
+        let ContentDisposition { name, filename } = disposition.unwrap_or_default();
+        Self {
+            name,
+            filename,
+            content,
+        }
+    }
+}
+
 /// The next part; none at the end.
-pub(crate) async fn next_part(reader: &mut MultipartReader) -> Result<Option<Field<'static>>> {
+pub(crate) async fn next_part(reader: &mut MultipartReader) -> Result<Option<Part>> {
     reader
         .search_budget
         .store(MAX_PART_SEARCH_BYTES, Ordering::Relaxed);
@@ -80,20 +106,20 @@ pub(crate) async fn next_part(reader: &mut MultipartReader) -> Result<Option<Fie
         .await
         .map_err(multipart_problem);
     reader.search_budget.store(usize::MAX, Ordering::Relaxed);
-    field
+    Ok(field?.map(Part::new))
 }
 
 /// The content of a part as a stream of bytes.
-pub(crate) fn part_stream(field: Field<'static>) -> ByteStream {
-    field.map_err(io::Error::other).boxed()
+pub(crate) fn part_stream(part: Part) -> ByteStream {
+    part.content.map_err(io::Error::other).boxed()
 }
 
 /// Reads a part of at most `limit` bytes.
-pub(crate) async fn read_part(mut field: Field<'static>, limit: usize) -> Result<Bytes> {
+pub(crate) async fn read_part(mut part: Part, limit: SizeLimit) -> Result<Bytes> {
     let mut bytes = BytesMut::new();
-    while let Some(chunk) = field.chunk().await.map_err(multipart_problem)? {
-        if bytes.len() + chunk.len() > limit {
-            return Err(too_large(limit));
+    while let Some(chunk) = part.content.chunk().await.map_err(multipart_problem)? {
+        if bytes.len() + chunk.len() > limit.bytes {
+            return Err(limit.exceeded());
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -117,7 +143,7 @@ pub(crate) fn invalid_part(name: &str, message: &str) -> Problem {
 fn multipart_problem(error: Error) -> Problem {
     match error {
         Error::FieldSizeExceeded { limit, .. } | Error::StreamSizeExceeded { limit } => {
-            too_large(usize::try_from(limit).unwrap_or(usize::MAX))
+            SizeLimit::fixed(usize::try_from(limit).unwrap_or(usize::MAX)).exceeded()
         }
         Error::StreamReadFailed(_)
         | Error::IncompleteStream

@@ -233,8 +233,44 @@ async fn a_refused_upload_leaves_nothing_behind() {
     let large = vec![0; (1 << 20) + 1];
     let refused = upload(&server, good, &[("a.bin", b"unwanted"), ("b.bin", &large)]).await;
     assert_eq!(refused.expect_problem(413).0, "too_large");
+    let detail = &refused.expect(413)["detail"];
+    let detail = detail.as_str().unwrap_or_default();
+    assert!(detail.contains("`artifacts.max_bytes`"), "{detail}");
     assert!(!is_stored(&server, b"unwanted").await);
     assert_eq!(server.get("/api/v1/firmware").await.expect(200)["total"], 0);
+}
+
+#[tokio::test]
+async fn parameters_of_parts_are_read_in_any_case_and_with_an_extended_file_name() {
+    let server = TestServer::new().await;
+    let body = "--tide\r\ncontent-disposition: form-data; Name=\"metadata\"\r\n\r\n\
+        {\"name\": \"edge\", \"version\": \"1.0.0\"}\r\n\
+        --tide\r\ncontent-disposition: form-data; NAME=file; filename*=UTF-8''na%C3%AFve.bin\r\n\r\n\
+        one\r\n\
+        --tide\r\ncontent-disposition: form-data; name=\"file\"; FileName=\"b.bin\"\r\n\r\n\
+        two\r\n--tide--\r\n";
+    let request = request("POST", "/api/v1/firmware", &server.admin)
+        .header("content-type", "multipart/form-data; boundary=tide");
+    let request = request.body(Body::from(body)).expect("a request");
+    let created = server.send_request(request).await.expect(201);
+    let files = created["modules"][0]["artifacts"].as_array();
+    let names = files.into_iter().flatten().map(|file| &file["filename"]);
+    assert!(names.eq(["naïve.bin", "b.bin"]), "{created}");
+}
+
+#[tokio::test]
+async fn a_file_with_the_name_of_a_checksum_is_refused() {
+    let server = TestServer::new().await;
+    let metadata = json!({"name": "edge", "version": "1.0.0"});
+    for names in [["a.bin", "a.bin.MD5SUM"], ["a.bin.MD5SUM", "a.bin"]] {
+        let files = [(names[0], &b"one"[..]), (names[1], b"two")];
+        let refused = upload(&server, metadata.clone(), &files).await;
+        let problem = refused.expect_problem(422);
+        assert_eq!(
+            problem,
+            ("invalid_firmware".to_owned(), vec!["/file".to_owned()])
+        );
+    }
 }
 
 #[tokio::test]

@@ -175,6 +175,7 @@ async fn the_size_is_checked_first() -> Result<()> {
     let fixture = SandboxFixture::with(|config| config.limits.component_bytes = 100)?;
     let why = fixture.refusal(HostilePlugin::Honest.component()?).await?;
     assert!(why.contains("may have at most 100"), "{why}");
+    assert!(why.contains("`sandbox.component_bytes`"), "{why}");
     Ok(())
 }
 

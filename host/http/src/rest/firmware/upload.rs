@@ -17,6 +17,7 @@ use crate::{
         },
         response::CreatedResponse,
         rules::RuleContext,
+        size_limit::SizeLimit,
     },
 };
 
@@ -86,20 +87,20 @@ async fn read_parts(
     context: &RuleContext<'_>,
 ) -> Result<FirmwareSpec> {
     let mut metadata = None;
-    while let Some(field) = next_part(reader).await? {
-        match field.name() {
+    while let Some(part) = next_part(reader).await? {
+        match part.name.as_deref() {
             Some("metadata") if metadata.is_some() => {
                 return Err(invalid_part("metadata", "must be sent only once"));
             }
             Some("metadata") => {
-                let text = read_part(field, MAX_METADATA_BYTES).await?;
+                let text = read_part(part, SizeLimit::fixed(MAX_METADATA_BYTES)).await?;
                 metadata = Some(json::parse::<FirmwareMetadata>(&text, context).await?);
             }
             Some("file") => {
-                let Some(filename) = field.file_name().map(str::to_owned) else {
+                let Some(filename) = part.filename.clone() else {
                     return Err(invalid_part("file", "must have a file name"));
                 };
-                upload.add(filename, part_stream(field)).await?;
+                upload.add(filename, part_stream(part)).await?;
             }
             other => {
                 let name = other.unwrap_or_default().to_owned();

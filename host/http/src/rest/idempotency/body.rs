@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use crate::{
     AppState,
     problem::Result,
-    rest::{handler_timeout, json},
+    rest::{handler_timeout, json, size_limit::SizeLimit},
 };
 
 /// The body of a request with an idempotency key.
@@ -25,7 +25,8 @@ impl RequestBody {
             return Ok(Self::Streamed(body));
         }
         let limit = state.settings.request_timeout;
-        let read = timeout(limit, json::read_body(body, state.settings.max_json_bytes)).await;
+        let max_body = SizeLimit::fixed(state.settings.max_json_bytes);
+        let read = timeout(limit, json::read_body(body, max_body)).await;
         let read = read.map_err(|_| handler_timeout(limit))?;
         read.map(Self::Buffered)
     }

@@ -11,6 +11,7 @@ use crate::{
     rest::{
         multipart::{MultipartReader, invalid_part, next_part, read_multipart, read_part},
         response::{CreatedResponse, encode_segment},
+        size_limit::SizeLimit,
     },
 };
 
@@ -38,6 +39,7 @@ pub(crate) async fn upload_plugin(
 ) -> Result<CreatedResponse<RevisionBody>> {
     let mut reader = read_multipart(request, &state)?;
     let limit = usize::try_from(state.settings.max_component_bytes).unwrap_or(usize::MAX);
+    let limit = SizeLimit::configured(limit, "sandbox.component_bytes");
     let component = read_component(&mut reader, limit).await?;
     // Runs in its own task, so that it finishes even if the client disconnects.
     let engine = state.engine.clone();
@@ -67,14 +69,14 @@ pub(crate) async fn upload_plugin(
     })
 }
 
-async fn read_component(reader: &mut MultipartReader, limit: usize) -> Result<Bytes> {
+async fn read_component(reader: &mut MultipartReader, limit: SizeLimit) -> Result<Bytes> {
     let mut component = None;
-    while let Some(field) = next_part(reader).await? {
-        match field.name() {
+    while let Some(part) = next_part(reader).await? {
+        match part.name.as_deref() {
             Some("component") if component.is_some() => {
                 return Err(invalid_part("component", "must be sent only once"));
             }
-            Some("component") => component = Some(read_part(field, limit).await?),
+            Some("component") => component = Some(read_part(part, limit).await?),
             other => {
                 let name = other.unwrap_or_default().to_owned();
                 return Err(invalid_part(&name, "is unknown; send `component`"));
