@@ -2,6 +2,7 @@
 
 mod context;
 mod data_folder;
+mod private_files;
 
 use std::{
     fs::File,
@@ -37,6 +38,7 @@ use crate::{
 };
 
 pub use context::AppContext;
+pub(crate) use private_files::create_private_files;
 
 /// How often the files of the server's certificate are checked for changes.
 const TLS_RELOAD_PERIOD: Duration = Duration::from_secs(10);
@@ -90,6 +92,7 @@ pub struct App;
 impl App {
     /// Starts a server; it accepts connections when this returns.
     pub async fn start(config: Config, environment: Environment) -> Result<RunningApp> {
+        private_files::warn_of_readable_secrets(&config);
         data_folder::create(&config)?;
         let data_dir_lock = data_folder::lock(&config)?;
         let listener = TcpListener::bind(config.listen)

@@ -19,6 +19,7 @@ use tidegate_sandbox::run_child;
 /// The program. The server starts itself as the child processes of the sandbox; this is handled before threads start and
 /// the command line is parsed.
 pub fn main() -> ExitCode {
+    app::create_private_files();
     if let Some(code) = run_child() {
         return code;
     }

@@ -7,25 +7,40 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tidegate_engine::ports::Entropy;
 
-const FILE: &str = "auth-secret";
+/// Its file in the data folder.
+pub(crate) const FILE: &str = "auth-secret";
+
+/// Minimum size of the key: a shorter one can be guessed, and with it every token forged.
+pub(crate) const MIN_SECRET_BYTES: usize = 32;
 
 /// Reads the secret from the data folder; generates and stores it at the first start.
 pub(crate) fn read_or_generate(data_dir: &Path, entropy: &dyn Entropy) -> Result<Vec<u8>> {
     let path = data_dir.join(FILE);
     match generate(&path, entropy) {
         Ok(secret) => Ok(secret),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            fs::read(&path).with_context(|| format!("read {}", path.display()))
-        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(&path),
         Err(error) => Err(error).with_context(|| format!("write {}", path.display())),
     }
 }
 
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let secret = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    if secret.len() < MIN_SECRET_BYTES {
+        bail!(
+            "{} has {} bytes, but needs at least {MIN_SECRET_BYTES}: copy it from the backup again, or delete it, so that \
+             the next start makes a new one (bearer tokens that the old one signed stop working)",
+            path.display(),
+            secret.len()
+        );
+    }
+    Ok(secret)
+}
+
 fn generate(path: &Path, entropy: &dyn Entropy) -> std::io::Result<Vec<u8>> {
-    let mut secret = vec![0; 32];
+    let mut secret = vec![0; MIN_SECRET_BYTES];
     entropy.fill(&mut secret);
     // Written under a temporary name first, so that a second server that starts concurrently never reads a partial
     // secret.
@@ -55,6 +70,30 @@ mod tests {
         assert_eq!(first.len(), 32);
         assert_eq!(read_or_generate(folder.path(), &SystemEntropy)?, first);
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+        Ok(())
+    }
+    #[test]
+    fn a_secret_that_can_be_guessed_is_refused() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(FILE);
+        for size in [0, 1, 31] {
+            fs::write(&path, vec![7; size])?;
+            let error = read_or_generate(folder.path(), &SystemEntropy).expect_err("too short");
+            let error = error.to_string();
+            for part in [
+                &*path.to_string_lossy(),
+                &format!("has {size} bytes"),
+                "delete it",
+            ] {
+                assert!(error.contains(part), "{error}");
+            }
+            assert_eq!(fs::read(&path)?.len(), size, "it is not replaced");
+        }
+        fs::write(&path, [7; 32])?;
+        assert_eq!(
+            read_or_generate(folder.path(), &SystemEntropy)?,
+            vec![7; 32]
+        );
         Ok(())
     }
 }

@@ -140,6 +140,30 @@ fn an_invalid_configuration_stops_the_start() -> Result<()> {
 }
 
 #[test]
+fn a_secret_that_can_be_guessed_stops_the_start() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut serve = tidegate();
+    serve.arg("serve").arg("--data-dir").arg(folder.path());
+    serve.arg("--components").arg(folder.path());
+    serve.args(["--listen", "127.0.0.1:0"]);
+    for secret in ["", "short"] {
+        fs::write(folder.path().join("auth-secret"), secret)?;
+        let output = serve.output()?;
+        let expected = format!(
+            "auth-secret has {} bytes, but needs at least 32",
+            secret.len()
+        );
+        check(&output, 1, &expected);
+        check(
+            &output,
+            1,
+            "delete it, so that the next start makes a new one",
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn variables_of_kubernetes_services_are_ignored() -> Result<()> {
     let folder = tempfile::tempdir()?;
     // The start gets as far as this address, which is in use.

@@ -11,7 +11,7 @@ use tidegate_http::Metrics;
 use tidegate_sandbox::{SandboxConfig, WasmSandbox};
 use tidegate_store::{Options, SqlStore};
 
-use super::{Environment, data_folder};
+use super::{Environment, data_folder, private_files};
 use crate::config::Config;
 
 /// The engine with its adapters, without a listener or loops.
@@ -28,6 +28,7 @@ impl AppContext {
     /// Opens the database, the artifact store and the sandbox.
     pub async fn open(config: &Config, environment: Environment) -> Result<Self> {
         data_folder::create(config)?;
+        private_files::make_private(config);
         let names = attribute_names(config);
         let server_name = server_name(&*environment.entropy);
         let store = Arc::new(open_store(config, server_name.clone(), names.clone()).await?);
@@ -70,6 +71,8 @@ impl AppContext {
         };
         let engine = Arc::new(Engine::new(ports, settings));
         engine.synchronize_clock().await;
+        // What was created just now.
+        private_files::make_private(config);
         Ok(Self {
             engine,
             metrics,

@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::config::Config;
 
-const LOCK: &str = "serve.lock";
+/// Its file that a running server locks.
+pub(super) const LOCK: &str = "serve.lock";
 
 /// Creates the folder if it does not exist. Only its owner can read it, because it contains secrets.
 pub(super) fn create(config: &Config) -> Result<()> {

@@ -9,7 +9,11 @@ mod suggestion;
 mod telemetry;
 mod toml_format;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use figment::{
@@ -21,6 +25,8 @@ use tidegate_sandbox::SandboxLimits;
 use tracing_subscriber::EnvFilter;
 
 use toml_format::Toml;
+
+use crate::secret::MIN_SECRET_BYTES;
 
 pub use config_duration::ConfigDuration;
 pub use config_error::ConfigError;
@@ -66,6 +72,9 @@ pub struct Config {
     pub tls: Tls,
     /// Limits of requests.
     pub limits: RequestLimits,
+    /// The configuration file, if it contains a secret.
+    #[serde(skip)]
+    pub file_with_secrets: Option<PathBuf>,
 }
 
 /// The database.
@@ -181,6 +190,7 @@ impl Default for Config {
             http: Http::default(),
             tls: Tls::default(),
             limits: RequestLimits::default(),
+            file_with_secrets: None,
         }
     }
 }
@@ -213,7 +223,7 @@ const CLIENT_VARIABLES: [&str; 4] = ["url", "key", "config", "test_postgres"];
 impl Config {
     /// Reads the defaults, the file if one is named, and the environment. An error names invalid and unknown settings
     /// as they were written, and what is expected.
-    pub fn load(file: Option<&std::path::Path>) -> Result<Self> {
+    pub fn load(file: Option<&Path>) -> Result<Self> {
         let defaults = Figment::from(Serialized::defaults(Self::default()));
         let mut figment = defaults.clone();
         if let Some(file) = file {
@@ -231,8 +241,11 @@ impl Config {
             .ignore(&services);
         figment = figment.merge(environment.split(config_error::SEPARATOR));
         let message = match figment.extract::<Self>() {
-            Ok(config) => match config.check() {
-                Ok(()) => return Ok(config),
+            Ok(mut config) => match config.check() {
+                Ok(()) => {
+                    config.file_with_secrets = config.file_with_secrets(&figment);
+                    return Ok(config);
+                }
                 Err(message) => message.describe(&figment),
             },
             Err(errors) => {
@@ -249,9 +262,10 @@ impl Config {
     /// Checks that the types cannot express.
     fn check(&self) -> Result<(), ConfigError> {
         if let Some(secret) = &self.auth.secret
-            && secret.len() < 32
+            && secret.len() < MIN_SECRET_BYTES
         {
-            let why = format!("has {} bytes, but needs at least 32", secret.len());
+            let bytes = secret.len();
+            let why = format!("has {bytes} bytes, but needs at least {MIN_SECRET_BYTES}");
             return Err(ConfigError::new("auth.secret", why));
         }
         self.http.proxies()?;
@@ -273,6 +287,30 @@ impl Config {
             return Err(ConfigError::new(key, "must be at most 100"));
         }
         Ok(())
+    }
+
+    /// The file that a secret of this configuration was read from.
+    fn file_with_secrets(&self, figment: &Figment) -> Option<PathBuf> {
+        let url = self.database.url.as_deref().unwrap_or_default();
+        let secrets = [
+            ("auth.secret", self.auth.secret.is_some()),
+            // A URL with a user may have a password.
+            ("database.url", url.contains('@')),
+        ];
+        let origin = |key| figment.find_metadata(key)?.source.as_ref()?.file_path();
+        let files = secrets
+            .into_iter()
+            .filter_map(|(key, is_set)| origin(key).filter(|_| is_set));
+        files.map(Path::to_owned).next()
+    }
+
+    /// The files that the configuration names and that contain secrets.
+    pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
+        self.tls
+            .key
+            .iter()
+            .chain(&self.file_with_secrets)
+            .map(PathBuf::as_path)
     }
 
     /// The database file if no URL is set.

@@ -229,3 +229,27 @@ fn secrets_are_not_shown_in_errors() {
 fn a_missing_file_is_an_error() {
     assert!(Config::load(Some(Path::new("/does/not/exist.toml"))).is_err());
 }
+
+#[test]
+fn a_file_with_a_secret_is_known() -> Result<()> {
+    let secret = format!("[auth]\nsecret = '{}'", "x".repeat(32));
+    for (text, has_secret) in [
+        ("dev = true", false),
+        (&*secret, true),
+        ("[database]\nurl = 'postgres://tide:gate@db/tide'", true),
+        ("[database]\nurl = 'sqlite:tide.db'", false),
+    ] {
+        let config = load(text)?;
+        assert_eq!(config.file_with_secrets.is_some(), has_secret, "{text}");
+        assert_eq!(config.secret_files().count(), usize::from(has_secret));
+    }
+    let config = Config {
+        tls: Tls {
+            key: Some("key.pem".into()),
+            ..Tls::default()
+        },
+        ..Config::default()
+    };
+    assert!(config.secret_files().eq([Path::new("key.pem")]));
+    Ok(())
+}
