@@ -18,6 +18,7 @@ mod file;
 mod forwarded;
 mod idle_timeout;
 mod limits;
+mod loopback_host;
 mod metrics;
 mod probes;
 mod problem;
@@ -67,6 +68,9 @@ use problem::Problem;
 pub fn router(state: AppState) -> Router {
     let access_log = state.settings.access_log;
     let access_log = access_log.then(|| middleware::from_fn(access_log::log_request));
+    let loopback_host = state.settings.loopback_hosts_only;
+    let loopback_host =
+        loopback_host.then(|| middleware::from_fn(loopback_host::require_loopback_host));
     Router::new()
         .merge(probes::router())
         .nest("/api/v1", rest::router(&state))
@@ -85,6 +89,7 @@ pub fn router(state: AppState) -> Router {
                 .layer(MapResponseLayer::new(problem::add_request_id))
                 .layer(PropagateRequestIdLayer::x_request_id())
                 .option_layer(access_log)
+                .option_layer(loopback_host)
                 .layer(MapResponseLayer::new(IntoResponse::into_response))
                 .layer(CatchPanicLayer::custom(problem::from_panic)),
         )

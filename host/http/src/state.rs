@@ -43,6 +43,8 @@ impl Deref for AppState {
 pub struct HttpSettings {
     /// Enables the dev-token endpoint, which issues a token without credentials.
     pub dev: bool,
+    /// Refuses requests that name another host than this machine.
+    pub loopback_hosts_only: bool,
     /// The key that signs bearer tokens (HS256), at least 32 bytes.
     pub token_secret: Vec<u8>,
     /// Maximum time for a request, except uploads, downloads and event streams.
@@ -74,6 +76,7 @@ impl HttpSettings {
     pub fn new(token_secret: Vec<u8>) -> Self {
         Self {
             dev: false,
+            loopback_hosts_only: false,
             token_secret,
             request_timeout: Duration::from_secs(30),
             decision_wait: Duration::from_secs(5),

@@ -92,6 +92,7 @@ pub struct App;
 impl App {
     /// Starts a server; it accepts connections when this returns.
     pub async fn start(config: Config, environment: Environment) -> Result<RunningApp> {
+        config.check_dev()?;
         private_files::warn_of_readable_secrets(&config);
         data_folder::create(&config)?;
         let data_dir_lock = data_folder::lock(&config)?;
@@ -217,6 +218,7 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     };
     let mut settings = HttpSettings::new(secret);
     settings.dev = config.dev;
+    settings.loopback_hosts_only = config.dev && !config.allow_dev_on_network;
     settings.max_component_bytes = config.sandbox.limits().component_bytes;
     settings.proxies = config.http.proxies()?;
     settings.certificate_headers = config.http.certificate_headers()?;

@@ -164,6 +164,28 @@ fn a_secret_that_can_be_guessed_stops_the_start() -> Result<()> {
 }
 
 #[test]
+fn development_mode_does_not_start_on_a_network() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        let mut serve = tidegate();
+        serve.args(["serve", "--dev", "--listen", address]);
+        serve.arg("--data-dir").arg(folder.path().join("data"));
+        serve.arg("--components").arg(folder.path());
+        check(&serve.output()?, 1, "--allow-dev-on-network");
+        assert!(!folder.path().join("data").exists(), "nothing was created");
+    }
+    // With the flag the start gets as far as this address, which is in use.
+    let occupied = TcpListener::bind("0.0.0.0:0")?;
+    let mut serve = tidegate();
+    serve.args(["serve", "--dev", "--allow-dev-on-network"]);
+    serve.args(["--listen", &occupied.local_addr()?.to_string()]);
+    serve.arg("--data-dir").arg(folder.path().join("data"));
+    serve.arg("--components").arg(folder.path());
+    check(&serve.output()?, 1, "listen on");
+    Ok(())
+}
+
+#[test]
 fn variables_of_kubernetes_services_are_ignored() -> Result<()> {
     let folder = tempfile::tempdir()?;
     // The start gets as far as this address, which is in use.

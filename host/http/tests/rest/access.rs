@@ -135,6 +135,41 @@ async fn development_tokens_exist_only_in_development() {
     );
 }
 
+#[tokio::test]
+async fn a_development_server_answers_only_to_names_of_its_machine() {
+    let server = TestServer::with(|settings| {
+        settings.dev = true;
+        settings.loopback_hosts_only = true;
+    })
+    .await;
+    let requests = [
+        ("POST", "/api/v1/auth/dev-token", r#"{"user_id": "maker"}"#),
+        ("GET", "/api/v1/openapi.json", ""),
+        ("GET", "/health", ""),
+        ("GET", "/default/controller/v1/edge-1", ""),
+    ];
+    for (method, path, body) in requests {
+        let send = |host: Option<&'static str>| {
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header("content-type", "application/json");
+            let request = match host {
+                Some(host) => request.header("host", host),
+                None => request,
+            };
+            server.send_request(request.body(Body::from(body)).expect("a request"))
+        };
+        for host in ["localhost:8080", "127.0.0.1:8080", "[::1]"] {
+            assert_ne!(send(Some(host)).await.status, 421, "{path} of {host}");
+        }
+        for host in [Some("rebound.example:8080"), Some("10.0.0.7"), None] {
+            let refused = send(host).await.expect_problem(421);
+            assert_eq!(refused.0, "not_loopback", "{path} of {host:?}");
+        }
+    }
+}
+
 async fn poll(server: &TestServer, kind: &str, token: &str) -> u16 {
     let request = Request::get("/default/controller/v1/edge-1")
         .header("host", "tide.example")

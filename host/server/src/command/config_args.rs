@@ -27,9 +27,12 @@ pub(super) struct ConfigArgs {
 /// Flags of `serve` that override the configuration.
 #[derive(Debug, Args)]
 pub(super) struct ServeFlags {
-    /// Development mode: accept devices without a token, and issue tokens to every client; never use it on a network
+    /// Development mode: accept devices without a token, and issue tokens to every client; only on a loopback address
     #[arg(long)]
     dev: bool,
+    /// Allow --dev on an address that other machines can reach: each of them is an administrator
+    #[arg(long)]
+    allow_dev_on_network: bool,
     /// Listen address [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
@@ -71,6 +74,7 @@ pub(super) async fn ctx_of_tenant(engine: &Engine, name: &str) -> Result<Authori
 impl ServeFlags {
     pub(super) fn apply(self, config: &mut Config) {
         config.dev |= self.dev;
+        config.allow_dev_on_network |= self.allow_dev_on_network;
         config.listen = self.listen.unwrap_or(config.listen);
     }
 }

@@ -50,7 +50,7 @@ impl Serve {
         };
         if dev {
             tracing::warn!(
-                "development mode (--dev): devices need no token, and every client can get one; never use it on a network"
+                "development mode (--dev): devices need no token, and every client can get one"
             );
         }
         if let Some(key) = &app.first_key {

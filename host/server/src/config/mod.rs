@@ -48,6 +48,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Development mode: accepts devices without a token, and issues tokens to every client.
     pub dev: bool,
+    /// Whether development mode is allowed on an address that other machines can reach.
+    pub allow_dev_on_network: bool,
     /// Folder of the built-in components; `None`: next to the program.
     pub components: Option<PathBuf>,
     /// The database.
@@ -175,6 +177,7 @@ impl Default for Config {
             shutdown_grace: ConfigDuration(Duration::from_secs(25)),
             data_dir: PathBuf::from("tidegate-data"),
             dev: false,
+            allow_dev_on_network: false,
             components: None,
             database: Database::default(),
             devices: Devices::default(),
@@ -311,6 +314,19 @@ impl Config {
             .iter()
             .chain(&self.file_with_secrets)
             .map(PathBuf::as_path)
+    }
+
+    /// Refuses development mode on an address that other machines can reach, unless that is allowed.
+    pub fn check_dev(&self) -> Result<()> {
+        let is_reachable = !self.listen.ip().to_canonical().is_loopback();
+        if self.dev && is_reachable && !self.allow_dev_on_network {
+            bail!(
+                "development mode (--dev) makes every client an administrator, and other machines can reach {}: listen on \
+                 127.0.0.1, or allow that with --allow-dev-on-network",
+                self.listen
+            );
+        }
+        Ok(())
     }
 
     /// The database file if no URL is set.

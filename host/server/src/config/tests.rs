@@ -231,6 +231,32 @@ fn a_missing_file_is_an_error() {
 }
 
 #[test]
+fn development_mode_is_for_loopback_addresses_unless_a_network_is_allowed() -> Result<()> {
+    for (listen, is_loopback) in [
+        ("127.0.0.1:8080", true),
+        ("127.0.0.77:0", true),
+        ("[::1]:8080", true),
+        ("[::ffff:127.0.0.1]:8080", true),
+        ("0.0.0.0:8080", false),
+        ("[::]:8080", false),
+        ("10.0.0.7:8080", false),
+        ("[fe80::1]:8080", false),
+    ] {
+        let config = load(&format!("listen = '{listen}'\ndev = true"))?;
+        let checked = config.check_dev();
+        assert_eq!(checked.is_ok(), is_loopback, "{listen}");
+        if let Err(error) = checked {
+            let error = error.to_string();
+            assert!(error.contains("--allow-dev-on-network"), "{error}");
+        }
+        for rest in ["", "dev = true\nallow_dev_on_network = true"] {
+            load(&format!("listen = '{listen}'\n{rest}"))?.check_dev()?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_file_with_a_secret_is_known() -> Result<()> {
     let secret = format!("[auth]\nsecret = '{}'", "x".repeat(32));
     for (text, has_secret) in [
