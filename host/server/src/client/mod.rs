@@ -1,17 +1,25 @@
 //! A client of the REST API, for the commands that talk to a running server.
 
+mod connection;
 mod problem;
 pub(crate) mod table;
+mod upload;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Method, RequestBuilder, Response, Url, header::CONTENT_TYPE};
+use reqwest::{
+    Method, RequestBuilder, Response, Url,
+    header::{CONTENT_TYPE, LOCATION},
+};
 use serde_json::Value;
+use tidegate_core::visible_text::visible;
 
+pub(crate) use connection::{ConnectionError, client_builder};
 pub(crate) use problem::Problem;
+pub(crate) use upload::Upload;
 
 /// Delay before an ended event stream is reopened.
 pub(crate) const RECONNECT_DELAY: Duration = Duration::from_secs(1);
@@ -50,34 +58,38 @@ pub(crate) struct Remote {
     /// Print the server's JSON response
     #[arg(long, global = true, help_heading = HEADING)]
     pub(crate) json: bool,
+    /// Give up when the server sends nothing for so long
+    #[arg(
+        long,
+        global = true,
+        help_heading = HEADING,
+        value_name = "SECONDS",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=3600)
+    )]
+    pub(crate) server_timeout: u64,
 }
-
-/// The server is unreachable or closed the connection.
-#[derive(Debug)]
-pub(crate) struct ConnectionError;
-
-impl std::fmt::Display for ConnectionError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the server cannot be reached")
-    }
-}
-
-impl std::error::Error for ConnectionError {}
 
 /// A client of one server.
 #[derive(Debug, Clone)]
 pub(crate) struct RestClient {
     http: reqwest::Client,
+    /// Without a limit of silence: while a file is sent, the server has nothing to send.
+    upload_http: reqwest::Client,
     remote: Remote,
 }
 
 impl RestClient {
     /// Creates a client without connecting.
     pub(crate) fn new(remote: Remote) -> Result<Self> {
-        let http = reqwest::Client::builder()
-            .build()
-            .context("build the HTTP client")?;
-        Ok(Self { http, remote })
+        let build =
+            |builder: reqwest::ClientBuilder| builder.build().context("build the HTTP client");
+        let silence = Duration::from_secs(remote.server_timeout);
+        Ok(Self {
+            http: build(client_builder().read_timeout(silence))?,
+            upload_http: build(client_builder())?,
+            remote,
+        })
     }
 
     /// Whether to print the server's JSON response.
@@ -87,31 +99,41 @@ impl RestClient {
 
     /// Gets a resource or a page of a list.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
-        json(self.request(Method::GET, path)?.query(query)).await
+        self.json(self.request(Method::GET, path)?.query(query))
+            .await
     }
 
     /// Creates a resource or runs a command.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        json(self.request(Method::POST, path)?.json(body)).await
+        self.json(self.request(Method::POST, path)?.json(body))
+            .await
     }
 
     /// Replaces a resource.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value> {
-        json(self.request(Method::PUT, path)?.json(body)).await
+        self.json(self.request(Method::PUT, path)?.json(body)).await
     }
 
     /// Applies a merge patch.
     pub(crate) async fn patch(&self, path: &str, change: &Value) -> Result<Value> {
-        json(self.request(Method::PATCH, path)?.json(change)).await
+        self.json(self.request(Method::PATCH, path)?.json(change))
+            .await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Result<()> {
-        json(self.request(Method::DELETE, path)?).await?;
+        self.json(self.request(Method::DELETE, path)?).await?;
         Ok(())
     }
 
-    pub(crate) async fn upload(&self, path: &str, form: reqwest::multipart::Form) -> Result<Value> {
-        json(self.request(Method::POST, path)?.multipart(form)).await
+    /// Sends a form with files. Fails if the server neither takes more of it nor answers for the time of the limit.
+    pub(crate) async fn upload(&self, path: &str, upload: Upload) -> Result<Value> {
+        let request = self.request_with(&self.upload_http, Method::POST, path)?;
+        let silence = Duration::from_secs(self.remote.server_timeout);
+        let answer = self.json(request.multipart(upload.form));
+        match upload.progress.watch(silence, answer).await {
+            Some(answer) => answer,
+            None => Err(ConnectionError::silent(&self.remote.url, silence).into()),
+        }
     }
 
     /// Opens an event stream, after the event of this id if one is given.
@@ -122,13 +144,26 @@ impl RestClient {
         if let Some(id) = after {
             request = request.header("last-event-id", id);
         }
-        send(request).await
+        self.send(request).await
     }
 
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
+        self.request_with(&self.http, method, path)
+    }
+
+    fn request_with(
+        &self,
+        http: &reqwest::Client,
+        method: Method,
+        path: &str,
+    ) -> Result<RequestBuilder> {
+        // A URL has no such segments: they would change which resource it names.
+        if let Some(dots) = path.split('/').find(|it| matches!(*it, "." | "..")) {
+            bail!("`{dots}` is not an id");
+        }
         let base = self.remote.url.as_str().trim_end_matches('/');
         let url = format!("{base}/api/v1/{path}");
-        let request = self.http.request(
+        let request = http.request(
             method,
             Url::parse(&url).with_context(|| format!("call {url}"))?,
         );
@@ -137,6 +172,47 @@ impl RestClient {
             Some(key) => request.header("X-API-Key", key),
             None => request,
         })
+    }
+
+    async fn json(&self, request: RequestBuilder) -> Result<Value> {
+        let response = self.send(request).await?;
+        let text = response.text().await;
+        let text = text.map_err(|error| self.connection_error(error))?;
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&text).context("read the server's response")
+    }
+
+    /// Sends a request; an unsuccessful response becomes a [`Problem`].
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let response = request.send().await;
+        let response = response.map_err(|error| self.connection_error(error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        if let Some(location) = response.headers().get(LOCATION)
+            && status.is_redirection()
+        {
+            bail!(
+                "the server at {} redirects to {}, which is not followed: if that is the server's address, set --url to it",
+                self.remote.url.origin().ascii_serialization(),
+                visible(&String::from_utf8_lossy(location.as_bytes()))
+            );
+        }
+        let is_json = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+        let body = response.text().await;
+        let body = body.map_err(|error| self.connection_error(error))?;
+        Err(Problem::read(status.as_u16(), is_json, &body).into())
+    }
+
+    fn connection_error(&self, error: reqwest::Error) -> anyhow::Error {
+        let silence = Duration::from_secs(self.remote.server_timeout);
+        ConnectionError::from_request(error, &self.remote.url, silence)
     }
 }
 
@@ -148,29 +224,6 @@ pub(crate) fn segment(id: &str) -> String {
 /// A JWT has three parts separated by dots; API keys contain no dot.
 fn is_bearer_token(key: &str) -> bool {
     key.split('.').count() == 3
-}
-
-async fn json(request: RequestBuilder) -> Result<Value> {
-    let text = send(request).await?.text().await.context(ConnectionError)?;
-    if text.is_empty() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_str(&text).context("read the server's response")
-}
-
-/// Sends a request; an unsuccessful response becomes a [`Problem`].
-async fn send(request: RequestBuilder) -> Result<Response> {
-    let response = request.send().await.context(ConnectionError)?;
-    if response.status().is_success() {
-        return Ok(response);
-    }
-    let status = response.status().as_u16();
-    let is_json = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
-    let body = response.text().await.context(ConnectionError)?;
-    Err(Problem::read(status, is_json, &body).into())
 }
 
 #[cfg(test)]

@@ -2,11 +2,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
-use reqwest::multipart::{Form, Part as FormPart};
 use serde_json::{Map, Value, json};
 
 use super::{PageArgs, listing, print, show};
-use crate::client::{Remote, RestClient, table};
+use crate::client::{Remote, RestClient, Upload as FileUpload, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Firmware {
@@ -92,7 +91,7 @@ impl Firmware {
         let rest = RestClient::new(self.remote)?;
         match self.command {
             Command::Upload(upload) => {
-                let answer = rest.upload("firmware", upload.form().await?).await?;
+                let answer = rest.upload("firmware", upload.upload().await?).await?;
                 show(&rest, &answer, details);
             }
             Command::List {
@@ -120,17 +119,16 @@ impl Firmware {
 }
 
 impl Upload {
-    async fn form(&self) -> Result<Form> {
+    async fn upload(&self) -> Result<FileUpload> {
         let mut metadata = self.metadata();
         if let Some(path) = &self.modules {
             metadata["modules"] = read_json(path).await?;
         }
-        let metadata = FormPart::text(metadata.to_string()).mime_str("application/json")?;
-        let mut form = Form::new().part("metadata", metadata);
+        let mut upload = FileUpload::new().json("metadata", &metadata)?;
         for file in &self.files {
-            form = form.part("file", stream(file).await?);
+            upload = upload.file("file", file).await?;
         }
-        Ok(form)
+        Ok(upload)
     }
 
     fn metadata(&self) -> Value {
@@ -159,13 +157,6 @@ async fn read_json(path: &Path) -> Result<Value> {
     let context = || format!("read {}", path.display());
     let text = tokio::fs::read(path).await.with_context(context)?;
     serde_json::from_slice(&text).with_context(context)
-}
-
-/// Streams a file in constant memory.
-pub(super) async fn stream(path: &Path) -> Result<FormPart> {
-    FormPart::file(path)
-        .await
-        .with_context(|| format!("read {}", path.display()))
 }
 
 fn details(firmware: &Value) -> String {

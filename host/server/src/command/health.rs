@@ -3,9 +3,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use reqwest::Url;
+use tidegate_core::visible_text::visible;
 
 use super::print;
-use crate::client::ConnectionError;
+use crate::client::{ConnectionError, client_builder};
+
+/// Maximum time of the probe.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Maximum length of the server's answer in an error.
+const MAX_BODY_BYTES: usize = 1000;
 
 /// A readiness probe for container runtimes; the result is the exit code.
 #[derive(Debug, Args)]
@@ -18,15 +24,17 @@ pub(super) struct Health {
 impl Health {
     pub(super) async fn run(self) -> Result<()> {
         let url = self.url.join("/readyz").context("call the server")?;
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(3))
-            .build()?;
-        let answer = http.get(url).send().await.context(ConnectionError)?;
+        let http = client_builder().timeout(TIMEOUT).build()?;
+        let answer = http.get(url).send().await;
+        let answer =
+            answer.map_err(|error| ConnectionError::from_request(error, &self.url, TIMEOUT))?;
         let status = answer.status();
         if !status.is_success() {
+            let body = answer.text().await.unwrap_or_default();
+            let start = body.floor_char_boundary(MAX_BODY_BYTES);
             bail!(
                 "the server is not ready ({status}): {}",
-                answer.text().await.unwrap_or_default()
+                visible(&body[..start])
             );
         }
         print("ready");

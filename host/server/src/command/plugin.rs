@@ -2,11 +2,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
-use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
-use super::{firmware::stream, listing, show};
-use crate::client::{Remote, RestClient, segment, table};
+use super::{listing, show};
+use crate::client::{Remote, RestClient, Upload as FileUpload, segment, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Plugin {
@@ -54,8 +53,8 @@ impl Plugin {
                 show(&rest, &answer, revisions);
             }
             Command::Upload { file } => {
-                let form = Form::new().part("component", stream(&file).await?);
-                let answer = rest.upload("plugins", form).await?;
+                let upload = FileUpload::new().file("component", &file).await?;
+                let answer = rest.upload("plugins", upload).await?;
                 show(&rest, &answer, |answer| table::details(answer, &REVISION));
             }
             Command::Validate { name, config } => {
