@@ -1,6 +1,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use tidegate_core::visible_text::visible;
 
 /// The server's problem response.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -37,7 +38,20 @@ impl Problem {
             errors: Vec::new(),
         });
         problem.status = status;
+        problem.make_visible();
         problem
+    }
+
+    /// Another server than Tidegate may have sent it, or a text of a device.
+    fn make_visible(&mut self) {
+        let errors = self.errors.iter_mut();
+        let errors = errors.flat_map(|error| [&mut error.field, &mut error.message]);
+        for text in [&mut self.code, &mut self.title, &mut self.detail]
+            .into_iter()
+            .chain(errors)
+        {
+            *text = visible(text).into_owned();
+        }
     }
 }
 
@@ -96,6 +110,18 @@ mod tests {
             Problem::read(422, true, body).to_string(),
             "/name: must not be empty (422 invalid_campaign)"
         );
+    }
+
+    #[test]
+    fn what_acts_on_a_terminal_is_escaped() {
+        let body = r#"{"detail": "a\u001b[2J", "code": "b\u009b", "errors": [
+            {"field": "/c\r", "message": "d\n  /name: \u202e"}]}"#;
+        assert_eq!(
+            Problem::read(422, true, body).to_string(),
+            "a\\u{1b}[2J (422 b\\u{9b})\n  /c\\r: d\\n  /name: \\u{202e}"
+        );
+        let text = Problem::read(502, false, "Bad\u{7}\nGateway").to_string();
+        assert_eq!(text, "Bad\\u{7}\\nGateway (502)");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
+use tidegate_core::visible_text::visible;
 
 /// A column: its heading, and a JSON pointer into each item.
 pub(crate) type Column<'a> = (&'a str, &'a str);
@@ -67,7 +68,7 @@ fn trimmed(table: &Table) -> String {
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => visible(text).into_owned(),
         Some(Value::Array(items)) => {
             let parts: Vec<String> = items.iter().map(|item| cell(Some(item))).collect();
             parts.join(", ")
@@ -76,7 +77,7 @@ fn cell(value: Option<&Value>) -> String {
             Some(float) if !number.is_i64() && !number.is_u64() => format!("{float:.1}"),
             _ => number.to_string(),
         },
-        Some(other) => other.to_string(),
+        Some(other) => visible(&other.to_string()).into_owned(),
     }
 }
 
@@ -99,6 +100,13 @@ mod tests {
         assert!(text.lines().all(|line| line.len() <= 30), "{text}");
         assert!(text.lines().count() > 2, "{text}");
         fit(&mut table, None);
+    }
+
+    #[test]
+    fn a_cell_is_one_visible_line() {
+        let item = json!({"name": "a\u{1b}[2J\n b  c", "tags": ["\u{202e}x"]});
+        let text = details(&item, &[("name", "/name"), ("tags", "/tags")]);
+        assert_eq!(text, " name  a\\u{1b}[2J\\n b  c\n tags  \\u{202e}x");
     }
 
     #[test]

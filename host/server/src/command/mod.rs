@@ -9,6 +9,7 @@ mod gateway;
 mod gateway_token;
 mod health;
 mod key;
+mod output;
 mod plugin;
 mod resolve_id;
 mod serve;
@@ -20,7 +21,7 @@ mod update_options;
 mod update_view;
 mod window;
 
-use std::{io::Write as _, process::ExitCode, str::FromStr};
+use std::{process::ExitCode, str::FromStr};
 
 use anyhow::Result;
 use clap::{
@@ -29,7 +30,9 @@ use clap::{
 };
 use strum::VariantNames;
 
-use crate::client::ConnectionError;
+use output::{print, print_error, print_json, show, visible_value};
+
+pub(crate) use output::fail;
 
 /// Rolls software out to fleets of devices, as sandboxed plugins decide.
 #[derive(Debug, Parser)]
@@ -86,13 +89,6 @@ impl Cli {
     }
 }
 
-/// Prints why the program failed.
-pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
-    // The exit code reports the failure too if stderr cannot be written.
-    print_error(format_args!("error: {error:#}"));
-    ExitCode::from(if error.is::<ConnectionError>() { 3 } else { 1 })
-}
-
 impl Command {
     async fn run(self) -> Result<()> {
         match self {
@@ -120,31 +116,6 @@ where
 {
     PossibleValuesParser::new(T::VARIANTS)
         .try_map(|name| name.parse().map_err(|_| "there is no such value"))
-}
-
-/// Prints a line; exits if the reader has closed the pipe, as `head` does.
-fn print(line: impl std::fmt::Display) {
-    if writeln!(std::io::stdout(), "{line}").is_err() {
-        std::process::exit(1);
-    }
-}
-
-/// Prints a line to stderr, if it can be written.
-fn print_error(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-/// Prints a response: as JSON if requested, else as text by `human`.
-fn show(
-    rest: &crate::client::RestClient,
-    answer: &serde_json::Value,
-    human: impl FnOnce(&serde_json::Value) -> String,
-) {
-    if rest.wants_json() {
-        print(format_args!("{answer:#}"));
-    } else {
-        print(human(answer));
-    }
 }
 
 /// The items of a list as a table, and how many more exist.
@@ -193,9 +164,11 @@ impl PageArgs {
 mod tests {
     use clap::CommandFactory as _;
 
+    use super::*;
+
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]
@@ -208,6 +181,6 @@ mod tests {
             }
             command.get_subcommands().for_each(check);
         }
-        check(&super::Cli::command());
+        check(&Cli::command());
     }
 }

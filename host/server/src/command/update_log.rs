@@ -5,7 +5,7 @@ use futures::StreamExt as _;
 use reqwest::Response;
 use serde_json::Value;
 
-use super::print;
+use super::{print, print_json, visible_value};
 use crate::client::{RECONNECT_DELAY, RestClient};
 
 /// The lines of a log, and how many of them were dropped.
@@ -81,10 +81,14 @@ fn print_event(rest: &RestClient, event: &str) {
     let Some(data) = data else {
         return;
     };
+    if rest.wants_json() {
+        print_json(&data);
+        return;
+    }
+    let data = visible_value(&data);
     let id = &data["update_id"];
     let status = data["status"].as_str().unwrap_or_default();
     match field(event, "event") {
-        _ if rest.wants_json() => print(&data),
         Some("line") => print(line(&data)),
         Some("update") => print(format_args!("update {id} is {status}")),
         Some("end") => print(format_args!("update {id} ended as {status}")),

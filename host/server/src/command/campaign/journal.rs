@@ -55,12 +55,14 @@ impl Replay {
             .iter()
             .filter(|answer| answer["same"] != true)
             .count();
+        let count = answers.len();
         let columns = [("SEQ", "/seq"), ("SAME", "/same"), ("FUEL", "/fuel")];
-        show(rest, &Value::Array(answers.clone()), |_| {
-            table::list(&answers, &columns)
+        let answers = Value::Array(answers);
+        show(rest, &answers, |answers| {
+            table::list(answers.as_array().map_or(&[][..], Vec::as_slice), &columns)
         });
         if differ > 0 {
-            bail!("{differ} of {} decisions differ", answers.len());
+            bail!("{differ} of {count} decisions differ");
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
+use tidegate_core::visible_text::visible;
 
 use super::view;
 use crate::{
@@ -61,7 +62,7 @@ pub(super) async fn advance(rest: &RestClient, id: i64, wave: u32) -> Result<()>
     });
     if answer["applied"] == false {
         let reason = answer["reason"].as_str().unwrap_or_default();
-        bail!("wave {wave} did not open: {reason}");
+        bail!("wave {wave} did not open: {}", visible(reason));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use tidegate_core::{Named as _, campaign::CampaignStatus};
 use super::view;
 use crate::{
     client::{RECONNECT_DELAY, RestClient},
-    command::print,
+    command::{print, print_json, visible_value},
 };
 
 /// Maximum time without an event before the campaign is read again.
@@ -74,13 +74,13 @@ impl WatchState {
         let entries = journal["items"].as_array().map_or(&[][..], Vec::as_slice);
         self.entries += entries.len();
         if rest.wants_json() {
-            print(&campaign);
+            print_json(&campaign);
             return Ok(campaign);
         }
         for entry in entries {
-            self.print_entry(entry);
+            self.print_entry(&visible_value(entry));
         }
-        let summary = view::summary(&campaign);
+        let summary = view::summary(&visible_value(&campaign));
         if summary != self.summary {
             print(&summary);
             self.summary = summary;
