@@ -13,7 +13,6 @@ mod system_clock;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use tidegate_sandbox::run_child;
 
 /// The program. The server starts itself as the child processes of the sandbox; this is handled before threads start and
@@ -23,7 +22,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = run_child() {
         return code;
     }
-    let cli = command::Cli::parse();
+    let invocation = command::Invocation::parse();
     // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -35,7 +34,7 @@ pub fn main() -> ExitCode {
             return command::fail(&anyhow::Error::new(error).context("start the runtime"));
         }
     };
-    let code = runtime.block_on(cli.run());
+    let code = runtime.block_on(invocation.run());
     // Blocking work that hangs must not keep the process. What has to be written is written.
     runtime.shutdown_background();
     code

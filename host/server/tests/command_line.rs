@@ -550,6 +550,29 @@ fn errors_of_another_server_are_visible_and_cannot_forge_a_line() -> Result<()> 
 }
 
 #[test]
+fn errors_name_the_flags() -> Result<()> {
+    let body = r#"{"detail": "2 invalid fields", "code": "invalid_campaign", "errors": [
+        {"field": "/failure_threshold_percent", "message": "must be at most 100"},
+        {"field": "/maintenance_window/timezone", "message": "is unknown"}]}"#;
+    let url = raw_server(move |_| {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 422 Bad\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        )
+    })?;
+    let output = tidegate()
+        .args(["campaign", "create", "--name", "a", "--url", &url])
+        .output()?;
+    check(
+        &output,
+        1,
+        "2 invalid fields (422 invalid_campaign)\n  --failure-threshold: must be at most 100\n  \
+         --window-timezone: is unknown\n",
+    );
+    Ok(())
+}
+
+#[test]
 fn an_id_that_is_a_part_of_a_path_is_refused() -> Result<()> {
     for id in [".", ".."] {
         let output = tidegate()

@@ -53,6 +53,20 @@ impl Problem {
             *text = visible(text).into_owned();
         }
     }
+
+    /// Names the fields by the flags that set them. A field without a flag keeps its name.
+    pub(crate) fn with_flags(mut self, flag: impl Fn(&str) -> Option<String>) -> Self {
+        for FieldError { field, message } in &mut self.errors {
+            let Some(flag) = flag(field) else {
+                continue;
+            };
+            if self.detail == format!("{field}: {message}") {
+                self.detail = format!("{flag}: {message}");
+            }
+            *field = flag;
+        }
+        self
+    }
 }
 
 impl fmt::Display for Problem {
@@ -122,6 +136,23 @@ mod tests {
         );
         let text = Problem::read(502, false, "Bad\u{7}\nGateway").to_string();
         assert_eq!(text, "Bad\\u{7}\\nGateway (502)");
+    }
+
+    #[test]
+    fn fields_are_named_by_their_flags() {
+        let flag = |field: &str| (field == "/name").then(|| "--name".to_owned());
+        let body = r#"{"detail": "2 invalid fields", "code": "invalid", "errors": [
+            {"field": "/name", "message": "is short"}, {"field": "/other", "message": "is long"}]}"#;
+        assert_eq!(
+            Problem::read(422, true, body).with_flags(flag).to_string(),
+            "2 invalid fields (422 invalid)\n  --name: is short\n  /other: is long"
+        );
+        let body = r#"{"detail": "/name: is short", "code": "invalid", "errors": [
+            {"field": "/name", "message": "is short"}]}"#;
+        assert_eq!(
+            Problem::read(422, true, body).with_flags(flag).to_string(),
+            "--name: is short (422 invalid)"
+        );
     }
 
     #[test]

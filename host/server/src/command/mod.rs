@@ -5,6 +5,7 @@ mod campaign;
 mod config_args;
 mod device;
 mod firmware;
+mod flag_names;
 mod gateway;
 mod gateway_token;
 mod health;
@@ -25,11 +26,12 @@ use std::{process::ExitCode, str::FromStr};
 
 use anyhow::Result;
 use clap::{
-    Parser, Subcommand,
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use strum::VariantNames;
 
+use flag_names::FlagNames;
 use output::{print, print_error, print_json, show, visible_value};
 
 pub(crate) use output::fail;
@@ -79,12 +81,30 @@ enum Command {
     Settings(settings::Settings),
 }
 
-impl Cli {
+/// A parsed command line.
+pub(crate) struct Invocation {
+    command: Command,
+    flags: FlagNames,
+}
+
+impl Invocation {
+    /// Parses the command line of this process; exits if it is invalid.
+    pub(crate) fn parse() -> Self {
+        let command = Cli::command();
+        let matches = command.clone().get_matches();
+        let flags = FlagNames::of(&command, &matches);
+        let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        Self {
+            command: cli.command,
+            flags,
+        }
+    }
+
     /// Runs the command; errors are printed to stderr.
     pub(crate) async fn run(self) -> ExitCode {
         match self.command.run().await {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error),
+            Err(error) => fail(&self.flags.name_in(error)),
         }
     }
 }
@@ -162,8 +182,6 @@ impl PageArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
