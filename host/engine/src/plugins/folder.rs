@@ -45,7 +45,7 @@ pub async fn install_folder(engine: &Engine, folder: &Path) -> Result<usize> {
                 installed += install(engine, &tenants, &path, component.into()).await?;
             }
             Err(error) => {
-                tracing::error!(path = %path.display(), error = %chain(&error), "cannot read built-in component");
+                tracing::error!(path = %path.display(), error = %chain(&error), "component cannot be read");
             }
         }
     }

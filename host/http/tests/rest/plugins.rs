@@ -1,6 +1,9 @@
 //! Plugins: upload, list, enable, validate configs.
 
+use std::os::unix::fs::symlink;
+
 use serde_json::json;
+use tidegate_captured_log::CapturedLog;
 use tidegate_core::id::Digest;
 use tidegate_engine::{plugins, ports::Artifacts as _};
 
@@ -108,6 +111,9 @@ async fn an_invalid_component_is_refused_and_not_stored() {
         .upload("/api/v1/plugins", &[("component", None, &large)])
         .await;
     assert_eq!(refused.expect_problem(413).0, "too_large");
+    let detail = &refused.expect(413)["detail"];
+    let detail = detail.as_str().unwrap_or_default();
+    assert!(detail.contains("`sandbox.component_bytes`"), "{detail}");
     assert_eq!(
         server
             .upload("/api/v1/plugins", &[])
@@ -141,10 +147,21 @@ async fn components_of_the_folder_are_installed_once_for_every_tenant() {
     std::fs::write(folder.path().join("notes.txt"), b"no component").expect("a file");
     let false_policy = b"plugin hardware compatibility false";
     std::fs::write(folder.path().join("false.wasm"), false_policy).expect("a file");
+    let log = CapturedLog::start();
+    std::fs::create_dir(folder.path().join("a-folder.wasm")).expect("a folder");
+    symlink("absent", folder.path().join("a-link.wasm")).expect("a link");
     let installed = plugins::install_folder(engine, folder.path())
         .await
         .expect("installed");
     assert_eq!(installed, 1);
+    let unreadable = log.events("component cannot be read");
+    let unreadable: Vec<_> = unreadable
+        .iter()
+        .filter_map(|event| Some((event["path"].as_str()?, event["level"].as_str()?)))
+        .collect();
+    let path = |name| folder.path().join(name).display().to_string();
+    let (first, second) = (path("a-folder.wasm"), path("a-link.wasm"));
+    assert_eq!(unreadable, [(&*first, "ERROR"), (&*second, "ERROR")]);
     let again = plugins::install_folder(engine, folder.path())
         .await
         .expect("installed");
