@@ -2,6 +2,7 @@
 
 use std::{char::DecodeUtf16Error, str::Utf8Error};
 
+use tidegate_core::visible_text::visible;
 use tidegate_engine::ports::CallFailure;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
@@ -53,9 +54,9 @@ pub(crate) fn classify(
     }
 }
 
-/// The error with its causes, truncated.
+/// The error with its causes, truncated and visible: it may have names from the component.
 pub(crate) fn describe(error: &wasmtime::Error) -> String {
-    truncate(&format!("{error:#}"), MAX_REASON_BYTES).to_owned()
+    visible(truncate(&format!("{error:#}"), MAX_REASON_BYTES)).into_owned()
 }
 
 /// Describes a trap. A panic logs its message and then traps as unreachable, so the last log line is included.

@@ -1,5 +1,6 @@
 //! The host's state of a call: its memory usage and its log lines.
 
+use tidegate_core::visible_text::visible;
 use wasmtime::{
     ResourceLimiter, StoreContextMut,
     component::{Linker, WasmStr},
@@ -82,7 +83,7 @@ impl ResourceLimiter for MemoryLimiter {
     }
 }
 
-/// The first 16 KiB of log lines.
+/// The first 16 KiB of log lines, each visible and in one line.
 #[derive(Default)]
 pub(crate) struct GuestLog {
     pub(crate) lines: Vec<String>,
@@ -99,7 +100,7 @@ impl GuestLog {
         let line = &text[..text.floor_char_boundary(remaining)];
         // An empty line counts as one byte, so that the number of lines is limited as well.
         self.bytes += line.len().max(1);
-        self.lines.push(line.to_owned());
+        self.lines.push(visible(line).into_owned());
     }
 }
 
@@ -138,6 +139,13 @@ mod tests {
         assert!(memory.refused);
         assert_eq!(memory.peak, 100);
         Ok(())
+    }
+
+    #[test]
+    fn log_lines_are_visible() {
+        let mut log = GuestLog::default();
+        log.push("panicked at \u{1b}]0;x\u{7}\nb\u{202e}");
+        assert_eq!(log.lines, ["panicked at \\u{1b}]0;x\\u{7}\\nb\\u{202e}"]);
     }
 
     #[test]

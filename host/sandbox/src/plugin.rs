@@ -6,7 +6,9 @@ use std::{
 };
 
 use strum::VariantArray;
-use tidegate_core::{Named as _, id::Digest, plugin as core, plugin::PluginKind};
+use tidegate_core::{
+    Named as _, id::Digest, plugin as core, plugin::PluginKind, visible_text::visible,
+};
 use tidegate_engine::ports::{Call, CallFailure, CallRecord, Validation};
 use wasmtime::{
     Store,
@@ -129,16 +131,19 @@ impl Plugin {
     pub fn describe(&self) -> Result<core::Description, CallFailure> {
         let run: RunResult<(contract::meta::Description,)> =
             self.run(&self.0.describe, (), &self.0.limits.call_budget());
-        Ok(run.outcome?.0.into())
+        let (description,) = run.outcome?;
+        contract::check_description(&description).map_err(CallFailure::InvalidAnswer)?;
+        Ok(description.into())
     }
 
     /// Calls the plugin's `validate`, which may rely on the config being valid by its schema.
     pub fn validate(&self, config: &str) -> Validation {
         let run: RunResult<(Vec<contract::meta::FieldError>,)> =
             self.run(&self.0.validate, (config,), &self.0.limits.call_budget());
-        let outcome = run
-            .outcome
-            .map(|(errors,)| errors.into_iter().map(Into::into).collect());
+        let outcome = run.outcome.and_then(|(errors,)| {
+            contract::check_field_errors(&errors).map_err(CallFailure::InvalidAnswer)?;
+            Ok(errors.into_iter().map(Into::into).collect())
+        });
         Validation {
             outcome,
             cost: Some((run.fuel, run.duration)),
@@ -194,7 +199,8 @@ impl Plugin {
                 .record_output(output.as_ref().map_err(String::as_str))
                 .map(|json| record::compress(&json))
                 .map_err(|error| CallFailure::Host(format!("record the output: {error}")))?;
-            let output = output.map_err(CallFailure::PluginError)?;
+            let output =
+                output.map_err(|text| CallFailure::PluginError(visible(&text).into_owned()))?;
             input.check(&output).map_err(CallFailure::InvalidAnswer)?;
             Ok(output)
         });

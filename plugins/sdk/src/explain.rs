@@ -1,4 +1,5 @@
-//! Truncates texts to the host's limits, so that an overlong name does not invalidate a decision.
+//! Fits texts to the host's limits, so that a name that is too long, or has characters that the host refuses, does not
+//! invalidate a decision: devices and operators choose names.
 
 use crate::{
     rollout::Outcome,
@@ -9,33 +10,58 @@ const MAX_SENTENCES: usize = 16;
 const MAX_SENTENCE_BYTES: usize = 256;
 const MAX_REASON_BYTES: usize = 1024;
 
-pub(crate) fn truncate_sentences(sentences: &mut Vec<String>) {
+pub(crate) fn fit_sentences(sentences: &mut Vec<String>) {
     sentences.truncate(MAX_SENTENCES);
     for sentence in sentences {
-        truncate_with_dots(sentence, MAX_SENTENCE_BYTES);
+        fit(sentence, MAX_SENTENCE_BYTES);
     }
 }
 
-pub(crate) fn truncate_reason(reason: &mut String) {
-    truncate_with_dots(reason, MAX_REASON_BYTES);
+pub(crate) fn fit_reason(reason: &mut String) {
+    fit(reason, MAX_REASON_BYTES);
 }
 
-pub(crate) fn truncate_outcome(outcome: &mut Outcome) {
+pub(crate) fn fit_outcome(outcome: &mut Outcome) {
     match outcome {
         Outcome::Proceed | Outcome::AwaitOperator(_) | Outcome::Complete => {}
         Outcome::Hold(reason)
         | Outcome::Fail(reason)
-        | Outcome::RollBack(RollBack { reason, .. }) => truncate_reason(reason),
+        | Outcome::RollBack(RollBack { reason, .. }) => fit_reason(reason),
     }
 }
 
-pub(crate) fn truncate_verdict(verdict: &mut HealthVerdict) {
+pub(crate) fn fit_verdict(verdict: &mut HealthVerdict) {
     match verdict {
         HealthVerdict::Healthy => {}
         HealthVerdict::Inconclusive(reason)
         | HealthVerdict::Hold(reason)
-        | HealthVerdict::RollBack(RollBack { reason, .. }) => truncate_reason(reason),
+        | HealthVerdict::RollBack(RollBack { reason, .. }) => fit_reason(reason),
     }
+}
+
+fn fit(text: &mut String, bytes: usize) {
+    if text.contains(is_refused) {
+        let escaped = text.chars().fold(String::new(), |mut escaped, c| {
+            if is_refused(c) {
+                escaped.extend(c.escape_default());
+            } else {
+                escaped.push(c);
+            }
+            escaped
+        });
+        *text = escaped;
+    }
+    truncate_with_dots(text, bytes);
+}
+
+/// True for the characters that the host refuses: control characters, line and paragraph separators, and Unicode's
+/// `Bidi_Control`.
+fn is_refused(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 fn truncate_with_dots(text: &mut String, bytes: usize) {
@@ -65,9 +91,26 @@ mod tests {
     }
 
     #[test]
+    fn refused_characters_are_escaped() {
+        for (text, expected) in [
+            (
+                "The hardware is a\u{1b}[2J.",
+                "The hardware is a\\u{1b}[2J.",
+            ),
+            ("a\r\nb", "a\\r\\nb"),
+            ("\u{202e}x\u{2066}\u{9b}", "\\u{202e}x\\u{2066}\\u{9b}"),
+            ("Zürich 東京", "Zürich 東京"),
+        ] {
+            let mut text = text.to_owned();
+            fit_reason(&mut text);
+            assert_eq!(text, expected);
+        }
+    }
+
+    #[test]
     fn sentences_beyond_the_sixteenth_are_dropped() {
         let mut sentences = vec!["x".repeat(300); 20];
-        truncate_sentences(&mut sentences);
+        fit_sentences(&mut sentences);
         assert_eq!(sentences.len(), 16);
         assert!(sentences.iter().all(|sentence| sentence.len() == 256));
     }

@@ -60,7 +60,7 @@ pub(crate) fn check<P: CompatibilityPolicy>(input: &CheckInput) -> Result<Vec<Ve
         match verdict {
             Verdict::Compatible => {}
             Verdict::Incompatible(reason) | Verdict::Needs(Needs { reason, .. }) => {
-                explain::truncate_reason(reason);
+                explain::fit_reason(reason);
             }
         }
     }
@@ -69,7 +69,7 @@ pub(crate) fn check<P: CompatibilityPolicy>(input: &CheckInput) -> Result<Vec<Ve
 
 pub(crate) fn evaluate<P: HealthPolicy>(input: &HealthInput) -> Result<HealthAnswer, String> {
     let mut answer = P::evaluate(input, &read_config::<P>(&input.config)?)?;
-    explain::truncate_sentences(&mut answer.explain);
-    explain::truncate_verdict(&mut answer.verdict);
+    explain::fit_sentences(&mut answer.explain);
+    explain::fit_verdict(&mut answer.verdict);
     Ok(answer)
 }

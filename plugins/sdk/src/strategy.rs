@@ -49,7 +49,7 @@ pub(crate) fn assign<S: Strategy>(input: &AssignInput) -> Result<Vec<u16>, Strin
 
 pub(crate) fn decide<S: Strategy>(observation: &Observation) -> Result<Decision, String> {
     let mut decision = S::decide(observation, &read_config::<S>(&observation.config)?)?;
-    explain::truncate_sentences(&mut decision.explain);
-    explain::truncate_outcome(&mut decision.outcome);
+    explain::fit_sentences(&mut decision.explain);
+    explain::fit_outcome(&mut decision.outcome);
     Ok(decision)
 }

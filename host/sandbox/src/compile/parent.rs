@@ -3,7 +3,7 @@
 use std::{process::ExitStatus, time::Duration};
 
 use bytes::Bytes;
-use tidegate_core::id::TenantId;
+use tidegate_core::{id::TenantId, visible_text::visible};
 use tidegate_engine::ports::Rejection;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -93,7 +93,7 @@ impl Compiler {
             message,
         } = child_output;
         let message = String::from_utf8_lossy(&message);
-        let message = truncate(message.trim(), MAX_REASON_BYTES);
+        let message = visible(truncate(message.trim(), MAX_REASON_BYTES));
         let cpu = self.cpu.as_secs();
         match ProcessEnd::from(status) {
             ProcessEnd::Code(0) => {}

@@ -18,6 +18,7 @@ pub(crate) use bindings::exports::tidegate::plugin::{
 };
 pub(crate) use call::CallInput;
 pub(crate) use call_name::CallName;
+pub(crate) use shape::{check_description, check_field_errors};
 
 use tidegate_core::plugin::PluginKind;
 

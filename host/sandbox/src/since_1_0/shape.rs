@@ -1,8 +1,11 @@
 //! Bounds of outputs that do not depend on the campaign.
 
+use tidegate_core::visible_text::is_harmful;
+
 use super::bindings::exports::tidegate::plugin::{
     compatibility::Verdict,
     health::HealthAnswer,
+    meta::{Description, FieldError},
     rollout::{Decision, Members, Outcome, WavePlan},
 };
 use super::bindings::tidegate::plugin::types::HealthVerdict;
@@ -11,15 +14,34 @@ use crate::limits::MAX_REASON_BYTES;
 const MAX_STATE_BYTES: usize = 64 << 10;
 const MAX_EXPLAIN_LINES: usize = 16;
 const MAX_EXPLAIN_LINE_BYTES: usize = 256;
+/// Only the size of the whole answer limits these.
+const MAX_FIELD_ERROR_BYTES: usize = usize::MAX;
 const MAX_BASIS_POINTS: u16 = 10_000;
 
 type CheckResult = Result<(), String>;
 
+/// The inspection checks the other fields.
+pub(crate) fn check_description(description: &Description) -> CheckResult {
+    check_text("the summary", &description.summary, MAX_REASON_BYTES)?;
+    let names = description.metrics.iter().chain(&description.attributes);
+    for name in names {
+        check_text("a requested metric or attribute", name, MAX_REASON_BYTES)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn check_field_errors(errors: &[FieldError]) -> CheckResult {
+    errors.iter().try_for_each(|FieldError { path, message }| {
+        check_text("a path of `validate`", path, MAX_FIELD_ERROR_BYTES)?;
+        check_text("a message of `validate`", message, MAX_FIELD_ERROR_BYTES)
+    })
+}
+
 pub(super) fn check_plan(plan: &WavePlan) -> CheckResult {
     plan.waves.iter().enumerate().try_for_each(|(index, wave)| {
-        check_length(
+        check_text(
             &format!("the name of wave {index}"),
-            wave.name.len(),
+            &wave.name,
             MAX_REASON_BYTES,
         )?;
         match wave.members {
@@ -46,7 +68,7 @@ pub(super) fn check_verdicts(verdicts: &[Verdict]) -> CheckResult {
         Verdict::Compatible => Ok(()),
         Verdict::Incompatible(text) => check_reason(text),
         Verdict::Needs(needs) => {
-            check_length("a needed version", needs.version.len(), MAX_REASON_BYTES)?;
+            check_text("a needed version", &needs.version, MAX_REASON_BYTES)?;
             check_reason(&needs.reason)
         }
     })
@@ -73,7 +95,7 @@ pub(super) fn check_count(items: &str, expected: usize, actual: usize) -> CheckR
 }
 
 fn check_reason(text: &str) -> CheckResult {
-    check_length("a reason", text.len(), MAX_REASON_BYTES)
+    check_text("a reason", text, MAX_REASON_BYTES)
 }
 
 fn check_state(state: &[u8]) -> CheckResult {
@@ -87,13 +109,21 @@ fn check_explain(lines: &[String]) -> CheckResult {
             lines.len()
         ));
     }
-    lines.iter().try_for_each(|line| {
-        check_length(
-            "a sentence of `explain`",
-            line.len(),
-            MAX_EXPLAIN_LINE_BYTES,
-        )
-    })
+    lines
+        .iter()
+        .try_for_each(|line| check_text("a sentence of `explain`", line, MAX_EXPLAIN_LINE_BYTES))
+}
+
+/// Checks a text for people: its length, and that it has no character that acts where it is shown.
+fn check_text(what: &str, text: &str, max_bytes: usize) -> CheckResult {
+    check_length(what, text.len(), max_bytes)?;
+    match text.chars().find(|c| is_harmful(*c)) {
+        None => Ok(()),
+        Some(c) => Err(format!(
+            "{what} has the character U+{:04X}; control and bidirectional characters are not allowed",
+            u32::from(c)
+        )),
+    }
 }
 
 fn check_length(what: &str, bytes: usize, max: usize) -> CheckResult {
@@ -155,6 +185,72 @@ mod tests {
             fill(&mut output, max + 1);
             let error = check_decision(&output).expect_err("one too many");
             assert!(error.starts_with(prefix), "{error}");
+        }
+    }
+
+    #[test]
+    fn texts_for_people_have_no_characters_that_act_where_they_are_shown() {
+        for c in ['\n', '\t', '\u{1b}', '\u{9b}', '\u{202e}', '\u{2028}'] {
+            let text = format!("wa{c}ve");
+            let decision = |change: fn(&mut Decision, String)| {
+                let mut output = empty_decision();
+                change(&mut output, text.clone());
+                check_decision(&output)
+            };
+            let plan = WavePlan {
+                waves: vec![Wave {
+                    name: text.clone(),
+                    members: Members::Rest,
+                }],
+                parallel: false,
+                dynamic: false,
+            };
+            let health = HealthAnswer {
+                verdict: HealthVerdict::Inconclusive(text.clone()),
+                confidence: 0,
+                state: Vec::new(),
+                explain: Vec::new(),
+            };
+            let description = Description {
+                name: "canary".to_owned(),
+                version: "1.0.0".to_owned(),
+                summary: text.clone(),
+                config_schema: "{}".to_owned(),
+                state_schema: 1,
+                metrics: Vec::new(),
+                attributes: Vec::new(),
+            };
+            let error = FieldError {
+                path: "/a".to_owned(),
+                message: text.clone(),
+            };
+            for (what, checked) in [
+                (
+                    "a reason",
+                    decision(|it, text| it.outcome = Outcome::Hold(text)),
+                ),
+                (
+                    "a reason",
+                    decision(|it, text| it.outcome = Outcome::Fail(text)),
+                ),
+                (
+                    "a sentence of `explain`",
+                    decision(|it, text| it.explain = vec![text]),
+                ),
+                ("the name of wave 0", check_plan(&plan)),
+                ("a reason", check_health(&health)),
+                (
+                    "a reason",
+                    check_verdicts(&[Verdict::Incompatible(text.clone())]),
+                ),
+                ("the summary", check_description(&description)),
+                ("a message of `validate`", check_field_errors(&[error])),
+            ] {
+                let error = checked.expect_err(what);
+                let expected = format!("{what} has the character U+{:04X};", u32::from(c));
+                assert!(error.starts_with(&expected), "{error}");
+                assert!(!error.contains(c), "{error:?}");
+            }
         }
     }
 

@@ -195,6 +195,74 @@ async fn answers_are_bounded_and_checked() -> Result<()> {
     Ok(())
 }
 
+/// Writes `\u{1b}[2J`, which clears a terminal.
+const CLEAR_SCREEN: &str = "(i32.store (i32.const 900) (i32.const 0x4a325b1b))";
+
+#[tokio::test]
+async fn texts_that_act_on_a_terminal_are_refused_or_escaped() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let with = |hook: &str| format!("{CLEAR_SCREEN} {hook}");
+    let decide = |hook: &str| strategy_with(&Hooks::default().decide(&with(hook)));
+
+    let explained = decide(
+        "(i32.store (i32.const 908) (i32.const 900)) (i32.store (i32.const 912) (i32.const 4))
+         (i32.store (i32.const 696) (i32.const 908)) (i32.store (i32.const 700) (i32.const 1)) (i32.const 640)",
+    )?;
+    let refused = failure(fixture.decide(explained).await)?;
+    assert_eq!(refused.as_str(), "invalid-answer");
+    assert!(refused.to_string().contains("U+001B"), "{refused}");
+
+    let plan = with("(i32.store (i32.const 800) (i32.const 900)) (i32.const 512)");
+    let named = strategy_with(&Hooks::default().plan(&plan))?;
+    let digest = fixture.components.put(named);
+    let refused = failure(fixture.sandbox.plan(digest, plan_input("{}")).await)?;
+    assert_eq!(refused.as_str(), "invalid-answer");
+    assert!(
+        refused.to_string().contains("the name of wave 0"),
+        "{refused}"
+    );
+
+    let summary = "means harm".as_bytes();
+    let mut described = HostilePlugin::Honest.component()?;
+    let at = described
+        .windows(summary.len())
+        .position(|it| it == summary)
+        .expect("the summary is in the component");
+    described[at + 5] = 0x1b;
+    let refused = fixture.refusal(described).await?;
+    assert!(
+        refused.contains("violates the contract: the summary"),
+        "{refused}"
+    );
+
+    let panicked = decide("(call $line (i32.const 900) (i32.const 4)) unreachable")?;
+    let call = fixture.decide(panicked).await;
+    assert_eq!(call.log, [r"\u{1b}[2J"]);
+    let trap = r"\u{1b}[2J (wasm trap: wasm `unreachable` instruction executed)";
+    assert_eq!(failure(call)?, CallFailure::Trap(trap.to_owned()));
+
+    let failed = decide(
+        "(i32.store8 (i32.const 640) (i32.const 1)) (i32.store (i32.const 648) (i32.const 900))
+         (i32.store (i32.const 652) (i32.const 4)) (i32.const 640)",
+    )?;
+    let failed = failure(fixture.decide(failed).await)?;
+    assert_eq!(failed, CallFailure::PluginError(r"\u{1b}[2J".to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn failures_of_a_size_limit_name_its_setting() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    for (hostile, setting) in [
+        (HostilePlugin::HugeAnswer, "`sandbox.answer_bytes`"),
+        (HostilePlugin::MemoryBomb, "`sandbox.memory_bytes`"),
+    ] {
+        let failed = decide(&fixture, hostile).await?.to_string();
+        assert!(failed.contains(setting), "{failed}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn well_formed_lies_pass_the_sandbox() -> Result<()> {
     let fixture = SandboxFixture::new()?;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate_core::{id::TenantId, plugin::FieldError};
+use tidegate_core::{id::TenantId, plugin::FieldError, visible_text::visible};
 use tidegate_engine::ports::CallFailure;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -150,6 +150,7 @@ impl SchemaChecker {
         let Some(EndedProcess { status, message }) = end else {
             return CallFailure::Host(format!("read the response of a check: {error}"));
         };
+        let message = visible(&message);
         let invalid = |reason: String| CallFailure::InvalidAnswer(reason);
         match ProcessEnd::from(status) {
             ProcessEnd::OutOfTime => invalid(format!(
@@ -173,7 +174,8 @@ impl SchemaChecker {
 }
 
 fn invalid_schema(error: &impl std::fmt::Display) -> CallFailure {
-    CallFailure::InvalidAnswer(format!("its config schema: {error}"))
+    let error = error.to_string();
+    CallFailure::InvalidAnswer(format!("its config schema: {}", visible(&error)))
 }
 
 fn unexpected(response: &Response) -> CallFailure {
