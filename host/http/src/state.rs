@@ -40,6 +40,10 @@ impl Deref for AppState {
 
 /// Settings of the HTTP interfaces.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own"
+)]
 pub struct HttpSettings {
     /// Enables the dev-token endpoint, which issues a token without credentials.
     pub dev: bool,

@@ -124,13 +124,11 @@ async fn install(
 
 async fn inspect(engine: &Engine, component: &Bytes) -> Result<Inspection> {
     let inspecting = engine.plugins.inspect(None, component);
-    timeout(INSPECTION_TIMEOUT, inspecting)
-        .await
-        .map_err(|_| {
-            Error::unavailable(format!(
-                "the inspection took longer than {INSPECTION_TIMEOUT:?}"
-            ))
-        })?
+    timeout(INSPECTION_TIMEOUT, inspecting).await.map_err(|_| {
+        Error::unavailable(format!(
+            "the inspection took longer than {INSPECTION_TIMEOUT:?}"
+        ))
+    })?
 }
 
 /// The components of a folder, ordered by name, so that every server installs them in the same order.

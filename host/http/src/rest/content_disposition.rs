@@ -61,19 +61,15 @@ fn parameter(rest: &[u8]) -> Option<(String, Vec<u8>, &[u8])> {
     };
     let mut text = Vec::new();
     loop {
-        quoted = match quoted {
+        let (byte, behind) = match quoted {
             [b'"', behind @ ..] => return Some((key, text, behind)),
-            // Browsers of old send paths, whose backslashes escape nothing.
-            [b'\\', byte @ b'"', behind @ ..] => {
-                text.push(*byte);
-                behind
-            }
-            [byte, behind @ ..] => {
-                text.push(*byte);
-                behind
-            }
+            // Old browsers send paths, whose other backslashes escape nothing.
+            [b'\\', b'"', behind @ ..] => (b'"', behind),
+            [byte, behind @ ..] => (*byte, behind),
             [] => return None,
-        }
+        };
+        text.push(byte);
+        quoted = behind;
     }
 }
 

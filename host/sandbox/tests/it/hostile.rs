@@ -215,7 +215,7 @@ async fn texts_that_act_on_a_terminal_are_refused_or_escaped() -> Result<()> {
     let plan = with("(i32.store (i32.const 800) (i32.const 900)) (i32.const 512)");
     let named = strategy_with(&Hooks::default().plan(&plan))?;
     let digest = fixture.components.put(named);
-    let refused = failure(fixture.sandbox.plan(digest, plan_input("{}")).await)?;
+    let refused = failure(fixture.sandbox.plan(TENANT, digest, plan_input("{}")).await)?;
     assert_eq!(refused.as_str(), "invalid-answer");
     assert!(
         refused.to_string().contains("the name of wave 0"),

@@ -182,7 +182,7 @@ async fn the_size_is_checked_first() -> Result<()> {
 #[tokio::test]
 async fn a_missing_compiler_does_not_reject_the_component() -> Result<()> {
     let fixture = SandboxFixture::with(|config| {
-        config.child_command.program = "/nowhere/to/be/found".into()
+        config.child_command.program = "/nowhere/to/be/found".into();
     })?;
     let refused = fixture.upload(HostilePlugin::Honest.component()?).await;
     assert!(

@@ -108,12 +108,11 @@ impl FlagNames {
             let rest = path.strip_prefix(field)?;
             (rest.is_empty() || rest.starts_with('/')).then_some((*flag, rest))
         });
-        let (name, rest) = match renamed {
-            Some((flag, rest)) => (flag.to_owned(), rest),
-            None => {
-                let (name, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
-                (name.replace('_', "-"), rest)
-            }
+        let (name, rest) = if let Some((flag, rest)) = renamed {
+            (flag.to_owned(), rest)
+        } else {
+            let (name, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+            (name.replace('_', "-"), rest)
         };
         let argument = self.arguments.iter().find(|it| it.name == name)?;
         if self.has_body_file && !argument.is_given {
@@ -154,11 +153,12 @@ impl Argument {
         if self.is_repeatable
             && let Ok(index) = index.parse::<usize>()
         {
-            text.push_str(&format!(" number {}", index + 1));
+            text += &[" number ", &(index + 1).to_string()].concat();
             pointer = rest;
         }
         if !pointer.is_empty() {
-            text.push_str(&format!(", {pointer}"));
+            text += ", ";
+            text += pointer;
         }
         text
     }

@@ -52,13 +52,15 @@ async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage)
     let settings = [("TIDEGATE_COMPONENTS", folder.into_os_string())];
     let mut process = ServerProcess::start_unread(&storage, &output, &settings)?;
     let rest = RestClient::anonymous(reqwest::Client::new(), &process.url);
-    wait_until("the server listens", async || {
+    wait_until("the server is ready", async || {
         let ended = process.status()?;
         ensure!(ended.is_none(), "the server ended with {ended:?}");
-        Ok(rest.get("/readyz").await.ok())
+        let ready = rest.get("/readyz").await;
+        Ok(ready
+            .is_ok_and(|response| response.status == 200)
+            .then_some(()))
     })
-    .await?
-    .expect_status(200)?;
+    .await?;
     let plugins = authenticated(&rest).await?.list("plugins").await?;
     ensure!(
         plugins.len() == 1 && plugins[0]["name"] == "canary",

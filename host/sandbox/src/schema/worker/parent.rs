@@ -1,12 +1,8 @@
 //! The server's side of checks.
 
-use std::{
-    io,
-    process::ExitStatus,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, process::ExitStatus, time::Duration};
 
+use parking_lot::Mutex;
 use tidegate_core::{id::TenantId, plugin::FieldError, visible_text::visible};
 use tidegate_engine::ports::CallFailure;
 use tokio::{
@@ -136,12 +132,12 @@ impl SchemaChecker {
     }
 
     fn take_idle(&self) -> Option<CheckProcess> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         idle.pop()
     }
 
     fn keep(&self, process: CheckProcess) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         idle.push(process);
     }
 
