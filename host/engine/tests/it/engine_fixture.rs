@@ -42,14 +42,23 @@ pub(crate) fn server_ctx() -> ServerCtx {
     ServerCtx::new(Actor::server(), "1", Timestamp(0)).expect("the server may do all")
 }
 
-/// The default settings, with the plugins that [`EngineFixture::add_plugin`] adds as built-in policies.
+/// The default settings, with the policies that [`EngineFixture::new`] adds as built-in ones.
 pub(crate) fn settings() -> Settings {
+    settings_with(&[])
+}
+
+fn settings_with(attributes: &[&str]) -> Settings {
     let names = ["hardware", "version-path", "latest"];
-    let built_ins = names.map(|name| (name, Digest::of(name.as_bytes())));
+    let built_ins = names.map(|name| (name, digest_of(name, attributes)));
     Settings {
         built_ins: built_ins.into_iter().collect(),
         ..Settings::default()
     }
+}
+
+/// The digest of a plugin that requests these attributes.
+fn digest_of(plugin: &str, attributes: &[&str]) -> Digest {
+    Digest::of(format!("{plugin}{}", attributes.concat()).as_bytes())
 }
 
 pub(crate) struct EngineFixture {
@@ -67,6 +76,11 @@ impl EngineFixture {
     /// Creates this many devices on firmware 1.0.0, and a strategy that plans waves of one device, two devices and the
     /// rest.
     pub(crate) async fn new(devices: usize) -> Self {
+        Self::with_attributes(devices, &[]).await
+    }
+
+    /// The same, with compatibility policies that request these attributes.
+    pub(crate) async fn with_attributes(devices: usize, attributes: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = store(folder.path()).await;
         let tenant = store
@@ -93,7 +107,7 @@ impl EngineFixture {
             observer: Arc::new(CallObserver(Arc::clone(&calls))),
         };
         let fixture = Self {
-            engine: Arc::new(Engine::new(ports.clone(), settings())),
+            engine: Arc::new(Engine::new(ports.clone(), settings_with(attributes))),
             sandbox,
             clock,
             tenant,
@@ -102,10 +116,12 @@ impl EngineFixture {
             _folder: folder,
         };
         fixture.add_plugin("waves", PluginKind::Strategy).await;
-        fixture.add_plugin("fits", PluginKind::Compatibility).await;
         fixture.add_plugin("calm", PluginKind::Health).await;
-        for policy in ["hardware", "version-path"] {
-            fixture.add_plugin(policy, PluginKind::Compatibility).await;
+        for policy in ["fits", "hardware", "version-path"] {
+            let kind = PluginKind::Compatibility;
+            fixture
+                .add_plugin_with_attributes(policy, kind, attributes)
+                .await;
         }
         fixture.add_devices(devices).await;
         fixture
@@ -115,7 +131,7 @@ impl EngineFixture {
         self.add_plugin_with_attributes(name, kind, &[]).await;
     }
 
-    /// A plugin that requests these attributes of devices. It replaces one of the same name without attributes.
+    /// A plugin that requests these attributes of devices.
     pub(crate) async fn add_plugin_with_attributes(
         &self,
         name: &str,
@@ -132,14 +148,14 @@ impl EngineFixture {
             attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
         };
         let revision = NewRevision {
-            digest: Digest::of(format!("{name}{}", attributes.concat()).as_bytes()),
+            digest: digest_of(name, attributes),
             kind,
             contract: "1.0.0".to_owned(),
             description,
             size: 1,
             origin: Origin::Upload,
             created_by: "tests".to_owned(),
-            created_at: Timestamp(attributes.len() as i64),
+            created_at: Timestamp(0),
         };
         self.engine
             .store()

@@ -59,13 +59,10 @@ fn accepts(input: &CheckInput) -> Vec<Compatibility> {
 
 impl EngineFixture {
     async fn with_policies(devices: usize) -> Self {
-        let fixture = Self::new(devices).await;
-        for policy in ["fits", "hardware", "latest"] {
-            let kind = PluginKind::Compatibility;
-            fixture
-                .add_plugin_with_attributes(policy, kind, &["site"])
-                .await;
-        }
+        let fixture = Self::with_attributes(devices, &["site"]).await;
+        fixture
+            .add_plugin_with_attributes("latest", PluginKind::Compatibility, &["site"])
+            .await;
         fixture.sandbox.checks(|input| Ok(accepts(input)));
         fixture
     }

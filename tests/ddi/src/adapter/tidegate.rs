@@ -126,6 +126,8 @@ impl Adapter for Tidegate {
             "firmware_id": firmware.parse::<i64>()?,
             "target_devices": devices,
             "strategy": { "plugin": "immediate", "config": {} },
+            // An assignment in hawkBit asks no policies.
+            "allow_incompatible": true,
             "failure_threshold_percent": 100,
             "priority": match options.priority {
                 Priority::Normal => "normal",

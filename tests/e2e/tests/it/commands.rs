@@ -81,30 +81,30 @@ async fn settings_take_effect_and_bad_values_are_named(storage: ServerStorage) -
     for (setting, part) in [
         (
             "ddi.links=ftp",
-            "/ddi/links: unknown variant `ftp`, expected one of `http`, `https`, `both`",
+            "ddi.links: unknown variant `ftp`, expected one of `http`, `https`, `both`",
         ),
-        ("ddi.link=http", "/ddi/link: unknown field"),
+        ("ddi.link=http", "ddi.link: unknown field"),
         (
             "overdue_after=59s",
-            "/overdue_after: must be 1 minute to 30 days",
+            "overdue_after: must be 1 minute to 30 days",
         ),
         (
             "overdue_after=31d",
-            "/overdue_after: must be 1 minute to 30 days",
+            "overdue_after: must be 1 minute to 30 days",
         ),
         (
             "overdue_after=7",
-            "/overdue_after: must be a duration in whole seconds, such as `00:05:00` or `5m`",
+            "overdue_after: must be a duration in whole seconds, such as `00:05:00` or `5m`",
         ),
         (
             "overdue_after=soon",
-            "/overdue_after: must be a duration in whole seconds, such as `00:05:00` or `5m`",
+            "overdue_after: must be a duration in whole seconds, such as `00:05:00` or `5m`",
         ),
         (
             "versions=any",
-            "/versions: unknown variant `any`, expected `semver` or `loose`",
+            "versions: unknown variant `any`, expected `semver` or `loose`",
         ),
-        ("limits.feedback_per_update=50", "/limits: unknown field"),
+        ("limits.feedback_per_update=50", "limits: unknown field"),
         ("ddi.links", "`ddi.links` is not SETTING=VALUE"),
     ] {
         server.expect_rejection(&["settings", "set", setting], part)?;

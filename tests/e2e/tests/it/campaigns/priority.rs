@@ -20,7 +20,10 @@ async fn the_highest_priority_goes_first(tenant: TestTenant) -> Result<()> {
     ] {
         let firmware = tenant.upload_firmware(version).await?;
         let id = tenant
-            .start_campaign(firmware, json!({ "priority": priority }))
+            .start_campaign(
+                firmware,
+                json!({ "priority": priority, "allow_incompatible": true }),
+            )
             .await?;
         tenant
             .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
