@@ -25,10 +25,10 @@ RUN --mount=type=cache,id=tidegate-registry,target=/usr/local/cargo/registry \
 
 # The server, which knows the plugins by their digests.
 FROM sources AS host
-COPY --from=components /components/SHA256SUMS /built-ins
+COPY --from=components /components /components
 RUN --mount=type=cache,id=tidegate-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=tidegate-host,target=/src/target,sharing=locked \
-    TIDEGATE_BUILT_INS=/built-ins cargo build --locked --profile dist --package tidegate --bin tidegate \
+    TIDEGATE_BUILT_INS=/components/SHA256SUMS cargo build --locked --profile dist --package tidegate --bin tidegate \
     && cp target/dist/tidegate /tidegate \
     && mkdir /data
 

@@ -10,6 +10,7 @@
 //! for a campaign's lease.
 
 mod authorize;
+mod built_ins;
 mod caches;
 mod cluster_clock;
 mod ctx;
@@ -47,6 +48,7 @@ pub mod tenants;
 pub mod updates;
 
 pub use authorize::{Admin, Approver, Authorized, Operator, Publisher, RequiredRole};
+pub use built_ins::{BuiltIns, InvalidBuiltIns};
 pub use caches::Caches;
 pub use cluster_clock::ClusterClock;
 pub use ctx::{Actor, ActorKind, Ctx, ServerCtx};

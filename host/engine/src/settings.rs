@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::{device::AttributeNames, polling::PollInterval, settings::DdiLinks};
 
-use crate::plugins::BuiltIns;
+use crate::BuiltIns;
 
 /// Settings from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

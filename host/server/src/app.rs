@@ -15,8 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, stream::BoxStream};
 use tidegate_engine::{
-    Engine, Settings, access, campaigns, chain, devices, latest,
-    plugins::{self, BuiltIns},
+    BuiltIns, Engine, Settings, access, campaigns, chain, devices, latest, plugins,
     ports::{Clock, Entropy},
     run_gc, tenants,
 };
@@ -112,7 +111,7 @@ impl App {
         let state = AppState::new(Arc::clone(&context.engine), context.metrics, http);
         let shutdown = state.shutdown.clone();
         let router = tidegate_http::router(state);
-        // Before a device can report: what it reports is judged by this clock.
+        // Before a device can report: what it reports is decided by this clock.
         let kept = context.engine.keep_reporting_clock().await;
         kept.context("record a heartbeat")?;
         let mut loops = spawn_loops(&context.engine, &context.store);

@@ -6,8 +6,7 @@ use tidegate_core::{
 };
 
 use crate::{
-    Result,
-    plugins::BuiltIns,
+    BuiltIns, Result,
     ports::{Revision, Store},
 };
 

@@ -19,8 +19,7 @@ use tidegate_core::{
 use usage_log::UsageLog;
 
 use crate::{
-    Error, Result, chain,
-    plugins::BuiltIns,
+    BuiltIns, Error, Result, chain,
     ports::{Call, CallFailure, EntryKind, Inspection, Observer, Rejection, Sandbox, Usage},
 };
 

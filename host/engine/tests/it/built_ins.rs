@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_core::{id::Digest, plugin::PluginKind};
-use tidegate_engine::{
-    Engine, Error, Settings, campaigns,
-    plugins::{BuiltIns, PluginChoice},
-};
+use tidegate_engine::{BuiltIns, Engine, Error, Settings, campaigns, plugins::PluginChoice};
 
 use crate::engine_fixture::{EngineFixture, campaign_request, settings};
 

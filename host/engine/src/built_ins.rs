@@ -1,11 +1,6 @@
 use std::collections::BTreeMap;
 
-use tidegate_core::id::{Digest, TenantId};
-
-use crate::{
-    Result,
-    ports::{Revision, Store},
-};
+use tidegate_core::id::Digest;
 
 /// The built-in plugins of this server: the digest of each component, by the plugin's name. They are known when the
 /// server is built, because the default policies decide which device gets which firmware: a component that only has the
@@ -24,7 +19,7 @@ pub struct InvalidBuiltIns {
 impl BuiltIns {
     /// Reads a list in the format of `sha256sum`: each line has the digest of a component in hexadecimal digits, two
     /// spaces, and its file, `NAME.wasm`.
-    pub fn parse(list: &str) -> std::result::Result<Self, InvalidBuiltIns> {
+    pub fn parse(list: &str) -> Result<Self, InvalidBuiltIns> {
         let plugin = |(at, text): (usize, &str)| {
             text.split_once("  ")
                 .and_then(|(digest, file)| {
@@ -37,7 +32,7 @@ impl BuiltIns {
                 })
         };
         let plugins = list.lines().enumerate().map(plugin);
-        plugins.collect::<std::result::Result<_, _>>().map(Self)
+        plugins.collect::<Result<_, _>>().map(Self)
     }
 
     /// True if the server was built without plugins.
@@ -65,20 +60,6 @@ impl<N: Into<String>> FromIterator<(N, Digest)> for BuiltIns {
                 .collect(),
         )
     }
-}
-
-/// The revision that new campaigns and updates use if they name none: that of the built-in plugin, or else the newest
-/// enabled one.
-pub(crate) async fn newest_usable(
-    store: &dyn Store,
-    built_ins: &BuiltIns,
-    tenant: TenantId,
-    plugin: &str,
-) -> Result<Option<Revision>> {
-    let revision = store
-        .revision(tenant, plugin, built_ins.digest(plugin))
-        .await?;
-    Ok(revision.filter(|revision| revision.enabled))
 }
 
 #[cfg(test)]
