@@ -61,7 +61,7 @@ pub(crate) struct UpdateFetch {
     /// Responses that are being sent.
     active: u32,
     files: Vec<FetchedFile>,
-    /// What the update was told last.
+    /// What was recorded of the update last.
     recorded: Option<FileFetch>,
     /// The last report to the update.
     last_report: Option<JoinHandle<()>>,
@@ -93,7 +93,7 @@ impl UpdateFetch {
         }
     }
 
-    /// The update was told that the device has begun to fetch a file.
+    /// It is recorded that the device has begun to fetch a file.
     pub(crate) fn set_begun(&mut self) {
         self.recorded = Some(FileFetch::Begun);
     }
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_fetch_begins_anew() {
+    fn a_second_fetch_begins_again() {
         let mut update = UpdateFetch::default();
         assert!(fetch(&mut update, "a", 0..100, 1));
         update.begin(MODULE, "a", 100, 0);

@@ -28,13 +28,13 @@ pub(crate) struct LastSeenBuffer {
 struct Queue {
     /// Entries to be written.
     waiting: Vec<LastSeenRecord>,
-    /// Entries that are being written, by the number of their [`Taken`].
+    /// Entries that are being written, by the number of their [`LastSeenBatch`].
     writing: BTreeMap<u64, Arc<[LastSeenRecord]>>,
     next_number: u64,
 }
 
 /// Entries to be written, which end with [`LastSeenBuffer::finish`].
-pub(crate) struct Taken {
+pub(crate) struct LastSeenBatch {
     number: u64,
     pub(crate) records: Arc<[LastSeenRecord]>,
 }
@@ -56,7 +56,7 @@ impl LastSeenBuffer {
 
     /// Takes up to `limit` entries. Older entries are taken first, except within one batch, so that frequent polls of
     /// some devices cannot starve others.
-    pub(crate) fn take(&self, limit: usize) -> Taken {
+    pub(crate) fn take(&self, limit: usize) -> LastSeenBatch {
         let mut queue = self.queue.lock();
         let Queue {
             waiting,
@@ -87,11 +87,11 @@ impl LastSeenBuffer {
         let number = *next_number;
         *next_number += 1;
         writing.insert(number, Arc::clone(&records));
-        Taken { number, records }
+        LastSeenBatch { number, records }
     }
 
     /// Ends a write of which only the first `written` entries succeeded; the others are buffered again.
-    pub(crate) fn finish(&self, taken: &Taken, written: usize) {
+    pub(crate) fn finish(&self, taken: &LastSeenBatch, written: usize) {
         let mut queue = self.queue.lock();
         for unwritten in taken.records.iter().skip(written) {
             self.record(*unwritten);

@@ -20,7 +20,6 @@ impl Rules {
         self.extend([FieldError { path, message }]);
     }
 
-    /// All errors.
     pub(crate) fn into_errors(self) -> Vec<FieldError> {
         self.0
     }

@@ -73,7 +73,7 @@ impl Signals {
     }
 
     /// Returns when a campaign is woken, or immediately if one was woken since the last call.
-    pub(crate) async fn woken(&self) {
+    pub(crate) async fn wait_for_wake(&self) {
         self.wake.notified().await;
     }
 }

@@ -16,7 +16,6 @@ use tokio::process::Command;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum ChildRole {
-    /// Compiles one component.
     CompileComponent,
     /// Checks configs against the schemas of plugins.
     CheckConfigs,

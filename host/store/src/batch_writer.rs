@@ -42,7 +42,7 @@ pub(crate) trait Batch: Send + Sync + 'static {
 /// batch is being committed, so batches grow with the load and a single item is written immediately.
 pub(crate) struct BatchWriter<B: Batch> {
     queued: mpsc::Sender<QueuedItem<B>>,
-    progress: Arc<Progress>,
+    progress: Arc<BatchProgress>,
 }
 
 struct QueuedItem<B: Batch> {
@@ -55,7 +55,7 @@ impl<B: Batch> BatchWriter<B> {
     /// batch size; [`Self::submit`] waits while twice as many items are queued.
     pub(crate) fn start(batch: B, bound: usize) -> Self {
         let (queued, queue) = mpsc::channel(bound * 2);
-        let progress = Arc::<Progress>::default();
+        let progress = Arc::<BatchProgress>::default();
         tokio::spawn(write_batches(batch, queue, bound, Arc::clone(&progress)));
         Self { queued, progress }
     }
@@ -81,7 +81,7 @@ impl<B: Batch> BatchWriter<B> {
 
 /// Whether a batch writer makes progress.
 #[derive(Default)]
-struct Progress(Mutex<ProgressState>);
+struct BatchProgress(Mutex<ProgressState>);
 
 #[derive(Default)]
 struct ProgressState {
@@ -91,7 +91,7 @@ struct ProgressState {
     last_end: Option<Instant>,
 }
 
-impl Progress {
+impl BatchProgress {
     fn begin(&self) {
         let mut state = self.0.lock();
         state.unwritten_since.get_or_insert_with(Instant::now);
@@ -123,7 +123,7 @@ async fn write_batches<B: Batch>(
     batch: B,
     mut queue: mpsc::Receiver<QueuedItem<B>>,
     bound: usize,
-    progress: Arc<Progress>,
+    progress: Arc<BatchProgress>,
 ) {
     let mut queued = Vec::with_capacity(bound);
     while queue.recv_many(&mut queued, bound).await > 0 {

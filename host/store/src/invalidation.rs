@@ -147,7 +147,6 @@ enum Subscription {
     Connected(ListenConnection),
 }
 
-/// A connection that listens.
 struct ListenConnection {
     listener: PgListener,
     /// When the last notification was received, be it this server's own.

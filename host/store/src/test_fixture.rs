@@ -379,7 +379,6 @@ impl<'a> StoreFixture<'a> {
             .await
     }
 
-    /// Reports one attribute.
     pub(crate) async fn report_attribute(
         &self,
         device: DeviceKey,

@@ -34,7 +34,7 @@ pub enum Gate {
 }
 
 impl Gate {
-    /// Why the gate is shut; `None` if it is open.
+    /// Why the gate is closed; `None` if it is open.
     fn reason(&self) -> Option<&str> {
         match self {
             Self::Open => None,
@@ -65,7 +65,7 @@ pub struct WaveTransition<'a> {
 /// - At most `max-in-flight` devices, and at most `at_once`, are outstanding. Devices that wait for a retry do not count.
 /// - The worst verdict of the policies applies. `roll-back` and `hold` are returned as the outcome. While it is
 ///   `inconclusive` no wave opens except the first; open waves continue.
-/// - An operator who advances the campaign opens the next wave, whatever gate is shut, and although a policy is
+/// - An operator who advances the campaign opens the next wave, whatever gate is closed, and although a policy is
 ///   inconclusive. A policy that holds the campaign and the limits of devices in flight still apply.
 /// - An operator who resumes the campaign overrides a gate that holds, but not a policy that holds.
 /// - The campaign is complete when all devices have ended.

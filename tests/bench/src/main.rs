@@ -71,7 +71,6 @@ enum Role {
     Bare { answers: PathBuf },
 }
 
-/// A group of figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FigureGroup {
     Decide,

@@ -3,7 +3,6 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-/// One figure.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figure {
     name: String,

@@ -21,7 +21,7 @@ const GATE_PASSED: &str = "gate_passed";
 /// How often the database is asked for a decision that another server may have applied.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Lets the next decision of the strategy open a wave, whatever gate is shut. The wave must be the next one.
+/// Lets the next decision of the strategy open a wave, whatever gate is closed. The wave must be the next one.
 pub async fn advance(
     ctx: &Authorized<Operator>,
     store: &dyn Store,

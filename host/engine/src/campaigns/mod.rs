@@ -2,7 +2,7 @@
 //!
 //! Each command has its own file. `tick` processes one campaign once; `reconcile` is the loop that does so for all.
 //! Plan, check, execute: a plugin proposes, `tidegate_core::checker` checks, the store applies the outcome with a
-//! compare-and-set, and devices are admitted from what was applied.
+//! compare-and-set, and devices are offered updates from what was applied.
 
 mod advance;
 mod approve;

@@ -36,7 +36,7 @@ pub async fn reconcile(engine: Arc<Engine>) {
         heartbeat.beat();
         let runs = tokio::select! {
             () = engine.signals.stopped() => break,
-            () = engine.signals.woken() => engine.signals.take_woken(),
+            () = engine.signals.wait_for_wake() => engine.signals.take_woken(),
             _ = period.tick() => heartbeat.run(due(&engine)).await,
             Some(()) = ticks.join_next() => continue,
         };

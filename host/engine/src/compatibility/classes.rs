@@ -4,7 +4,6 @@ use tidegate_core::plugin::{ClassKey, DeviceClass};
 
 use crate::ports::SelectedDevice;
 
-/// Devices by class.
 pub(crate) struct DevicesByClass<P> {
     /// The classes with their parts, ordered by part and key.
     pub(crate) classes: Vec<(P, DeviceClass)>,

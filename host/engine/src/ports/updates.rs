@@ -195,7 +195,7 @@ pub enum RecordError {
     /// The limit of stored feedback of the update is exceeded.
     #[error(
         "at most {0} reports of this update are stored; the limit ends with the update: its final report (`closed`) is \
-         accepted, and the next update starts anew"
+         accepted, and the next update starts again at none"
     )]
     FeedbackQuota(u32),
     /// The database failed.

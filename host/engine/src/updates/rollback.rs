@@ -143,7 +143,7 @@ struct RollbackTarget {
 
 impl RollbackTarget {
     /// A firmware that ran on the device.
-    fn that_ran(firmware: FirmwareId, updates: &[UpdateRow]) -> Self {
+    fn of_installed(firmware: FirmwareId, updates: &[UpdateRow]) -> Self {
         let installed = updates.iter().map(|row| &row.update).find(|update| {
             update.firmware == firmware && update.state.status == UpdateStatus::Completed
         });
@@ -168,7 +168,7 @@ async fn previous_firmware(
         return Err(no_rollback_target("no update of the device has completed"));
     };
     if let Some(firmware) = last.update.from_firmware {
-        let target = RollbackTarget::that_ran(firmware, updates);
+        let target = RollbackTarget::of_installed(firmware, updates);
         let of_last = last.update.compatibility.as_ref();
         let of_last = of_last.and_then(CompatibilityBasis::for_rollback);
         return Ok(RollbackTarget {
@@ -197,7 +197,10 @@ fn previously_completed(updates: &[UpdateRow], version: &str) -> Option<Rollback
             state.status == UpdateStatus::Completed && state.options.update_type.installs();
         has_run && is_same(&row.update.to_version, version)
     })?;
-    Some(RollbackTarget::that_ran(completed.update.firmware, updates))
+    Some(RollbackTarget::of_installed(
+        completed.update.firmware,
+        updates,
+    ))
 }
 
 /// The firmware of this version for the device's model, with the name of its current firmware.

@@ -249,7 +249,7 @@ async fn the_models_of_a_firmware_are_read_from_its_image() {
 }
 
 #[tokio::test]
-async fn versions_without_an_order_are_passed_over_with_a_reason() {
+async fn versions_without_an_order_are_skipped_with_a_reason() {
     let (fixture, checked_versions) = latest_fixture(|_| true).await;
     for version in ["2026.05", "2026.05.1.7", "2026.6-1", "nightly", "zeta 9"] {
         publish(&fixture, version, |_| {}).await;

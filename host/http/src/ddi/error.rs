@@ -223,7 +223,7 @@ mod tests {
             (
                 DdiError::from(RecordError::FeedbackQuota(1000)),
                 429,
-                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AssignmentQuotaExceededException","errorCode":"hawkbit.server.error.quota.tooManyEntries","message":"at most 1000 reports of this update are stored; the limit ends with the update: its final report (`closed`) is accepted, and the next update starts anew","info":null}"#,
+                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AssignmentQuotaExceededException","errorCode":"hawkbit.server.error.quota.tooManyEntries","message":"at most 1000 reports of this update are stored; the limit ends with the update: its final report (`closed`) is accepted, and the next update starts again at none","info":null}"#,
             ),
             (
                 DdiError::from(RecordError::Refused(EventError::NotCancelling)),

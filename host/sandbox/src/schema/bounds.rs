@@ -88,7 +88,7 @@ pub(super) fn check(schema: &Value) -> Result<SchemaSize, SchemaBoundsError> {
 
 /// What a value is, by the keyword that it is under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum ValueRole {
     /// A schema or an array of schemas, or the value of a keyword that has no schemas. Unknown keywords count as this,
     /// because references may point into them.
     Schema,
@@ -100,7 +100,7 @@ enum Role {
     Annotation,
 }
 
-impl Role {
+impl ValueRole {
     fn of_keyword(keyword: &str) -> Self {
         match keyword {
             "properties" | "patternProperties" | "dependentSchemas" | "dependencies" | "$defs"
@@ -238,16 +238,16 @@ impl<'a> SchemaMeasurer<'a> {
         at: &str,
     ) -> Result<SchemaSize, SchemaBoundsError> {
         let path = format!("{at}/{keyword}");
-        let mut size = match (Role::of_keyword(keyword), value) {
-            (Role::NamedSchemas, Value::Object(schemas)) => {
+        let mut size = match (ValueRole::of_keyword(keyword), value) {
+            (ValueRole::NamedSchemas, Value::Object(schemas)) => {
                 self.measure_named_schemas(schemas, &path)?
             }
-            (Role::Schema | Role::NamedSchemas, _) => self.measure(value, &path)?,
-            (Role::Compared, _) => SchemaSize {
+            (ValueRole::Schema | ValueRole::NamedSchemas, _) => self.measure(value, &path)?,
+            (ValueRole::Compared, _) => SchemaSize {
                 parts: super::count_values(value).div_ceil(VALUES_PER_PART),
                 ..SchemaSize::PART
             },
-            (Role::Annotation, _) => SchemaSize::PART,
+            (ValueRole::Annotation, _) => SchemaSize::PART,
         };
         match (keyword, value) {
             ("$ref", Value::String(target)) => size.merge(self.measure_reference(target, at)?)?,
@@ -314,7 +314,7 @@ impl<'a> SchemaMeasurer<'a> {
         let part = self.schema.pointer(pointer);
         let part = part.ok_or_else(|| SchemaBoundsError::Dangling(at.to_owned()))?;
         let mut container = self.schema;
-        let mut role = Role::Schema;
+        let mut role = ValueRole::Schema;
         for segment in pointer.split('/').skip(1) {
             let name = segment.replace("~1", "/").replace("~0", "~");
             if container.is_object() {
@@ -323,7 +323,7 @@ impl<'a> SchemaMeasurer<'a> {
             let member = container.pointer(&format!("/{segment}"));
             container = member.ok_or_else(|| SchemaBoundsError::Dangling(at.to_owned()))?;
         }
-        if role == Role::Schema {
+        if role == ValueRole::Schema {
             Ok(part)
         } else {
             Err(SchemaBoundsError::NotASchema(at.to_owned()))

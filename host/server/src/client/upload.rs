@@ -15,14 +15,14 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// A form with files, which are streamed in constant memory.
 pub(crate) struct Upload {
     pub(super) form: Form,
-    pub(super) progress: Progress,
+    pub(super) progress: UploadProgress,
 }
 
 impl Upload {
     pub(crate) fn new() -> Self {
         Self {
             form: Form::new(),
-            progress: Progress::default(),
+            progress: UploadProgress::default(),
         }
     }
 
@@ -52,7 +52,7 @@ impl Upload {
     }
 }
 
-fn read(file: File, progress: Progress) -> impl Stream<Item = std::io::Result<Bytes>> {
+fn read(file: File, progress: UploadProgress) -> impl Stream<Item = std::io::Result<Bytes>> {
     stream::try_unfold((file, progress), |(mut file, progress)| async move {
         let mut chunk = vec![0; CHUNK_BYTES];
         let bytes = file.read(&mut chunk).await?;
@@ -64,9 +64,9 @@ fn read(file: File, progress: Progress) -> impl Stream<Item = std::io::Result<By
 
 /// Notifies that a part of a file was sent.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress(Arc<Notify>);
+pub(super) struct UploadProgress(Arc<Notify>);
 
-impl Progress {
+impl UploadProgress {
     /// Waits for an answer; `None` if nothing was sent for so long, and there is none.
     pub(super) async fn watch<T>(
         &self,
@@ -92,7 +92,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_upload_takes_any_time_as_long_as_it_advances() {
-        let progress = Progress::default();
+        let progress = UploadProgress::default();
         let silence = Duration::from_mins(1);
         let sending = async {
             for _ in 0..100 {

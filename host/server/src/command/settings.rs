@@ -63,17 +63,17 @@ fn lines(answer: &Value) -> String {
     let defaults = &answer["defaults"];
     for (name, value) in answer.as_object().into_iter().flatten() {
         if name != "defaults" {
-            gather(name, value, &defaults[name], &mut lines);
+            add_lines(name, value, &defaults[name], &mut lines);
         }
     }
     lines.join("\n")
 }
 
-fn gather(path: &str, value: &Value, default: &Value, lines: &mut Vec<String>) {
+fn add_lines(path: &str, value: &Value, default: &Value, lines: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                gather(&format!("{path}.{name}"), value, &default[name], lines);
+                add_lines(&format!("{path}.{name}"), value, &default[name], lines);
             }
         }
         Value::Null if !default.is_null() => {

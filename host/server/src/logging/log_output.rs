@@ -26,7 +26,7 @@ impl LogOutput {
     /// Starts the thread, which writes to `destination`.
     pub(crate) fn start(destination: impl Write + Send + 'static) -> (NonBlocking, Self) {
         let refused = Arc::new(AtomicU64::new(0));
-        let destination = CountRefused {
+        let destination = CountingWriter {
             destination,
             refused: Arc::clone(&refused),
         };
@@ -51,12 +51,12 @@ impl LogOutput {
 }
 
 /// Reports lines that the destination refuses as written, and counts them.
-struct CountRefused<W> {
+struct CountingWriter<W> {
     destination: W,
     refused: Arc<AtomicU64>,
 }
 
-impl<W: Write> Write for CountRefused<W> {
+impl<W: Write> Write for CountingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.write_all(line)?;
         Ok(line.len())

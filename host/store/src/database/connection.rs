@@ -38,7 +38,7 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 pub(crate) struct BoundedConnection {
     /// `None` once it is released.
     connection: Option<PoolConnection<Any>>,
-    _in_use: InUse,
+    _in_use: ConnectionCount,
     limit: Duration,
     state: ConnectionState,
 }
@@ -51,23 +51,27 @@ struct ConnectionState {
 
 /// Counts a connection as used by a transaction, until it is back in its pool or closed.
 #[derive(Debug)]
-pub(super) struct InUse(Arc<AtomicU32>);
+pub(super) struct ConnectionCount(Arc<AtomicU32>);
 
-impl InUse {
+impl ConnectionCount {
     pub(super) fn new(count: &Arc<AtomicU32>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(count))
     }
 }
 
-impl Drop for InUse {
+impl Drop for ConnectionCount {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl BoundedConnection {
-    pub(super) fn new(connection: PoolConnection<Any>, in_use: InUse, limit: Duration) -> Self {
+    pub(super) fn new(
+        connection: PoolConnection<Any>,
+        in_use: ConnectionCount,
+        limit: Duration,
+    ) -> Self {
         Self {
             connection: Some(connection),
             _in_use: in_use,
@@ -132,7 +136,7 @@ impl ConnectionState {
     ) -> Result<T> {
         let result = timeout(limit, running)
             .await
-            .unwrap_or_else(|_| Err(late(limit)));
+            .unwrap_or_else(|_| Err(timed_out(limit)));
         self.finish(result)
     }
 
@@ -156,7 +160,7 @@ impl ConnectionState {
 }
 
 /// The error of an operation that exceeded its limit.
-fn late(limit: Duration) -> sqlx::Error {
+fn timed_out(limit: Duration) -> sqlx::Error {
     let message = format!("no answer within {} s", limit.as_secs_f32());
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
 }
@@ -194,7 +198,11 @@ impl<'c> Executor<'c> for &'c mut BoundedConnection {
             }
             let item = match items.poll_next_unpin(context) {
                 Poll::Pending => {
-                    ready!(end.as_mut().poll(context).map(|()| Some(Err(late(limit)))))
+                    ready!(
+                        end.as_mut()
+                            .poll(context)
+                            .map(|()| Some(Err(timed_out(limit))))
+                    )
                 }
                 Poll::Ready(item) => item,
             };

@@ -16,7 +16,7 @@ use sqlx::{
 use tidegate_engine::ports::StoreError;
 use tokio::time::{Instant, timeout};
 
-use super::connection::InUse;
+use super::connection::ConnectionCount;
 use crate::{dialect::Dialect, error::failed, time_limits::TimeLimits};
 
 /// A connection that was idle for longer is pinged before use.
@@ -83,7 +83,9 @@ impl Pool {
     /// Gets a connection. If transactions use all of them, this waits for one; else the database is given only the
     /// time for a new connection. While the database cannot be reached, one caller at a time tries, and the others fail
     /// at once.
-    pub(super) async fn acquire(&self) -> Result<(PoolConnection<sqlx::Any>, InUse), sqlx::Error> {
+    pub(super) async fn acquire(
+        &self,
+    ) -> Result<(PoolConnection<sqlx::Any>, ConnectionCount), sqlx::Error> {
         if self.connections.num_idle() == 0 && !self.outage.may_try(self.limits.connect) {
             return Err(sqlx::Error::PoolTimedOut);
         }
@@ -98,7 +100,7 @@ impl Pool {
             Err(_) if self.connections.is_closed() => {}
             Err(_) => self.outage.begin(),
         }
-        Ok((acquired?, InUse::new(&self.in_use)))
+        Ok((acquired?, ConnectionCount::new(&self.in_use)))
     }
 
     fn is_in_use(&self) -> bool {

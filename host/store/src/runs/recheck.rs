@@ -67,9 +67,9 @@ pub(crate) async fn offer_skipped_updates(
         let update = new_update(run, wave, key, device, offer, compatibility);
         new.push((wave, update));
     }
-    let admitted: Vec<DeviceKey> = new.iter().map(|(_, new)| new.device).collect();
+    let offered: Vec<DeviceKey> = new.iter().map(|(_, new)| new.device).collect();
     insert(&mut tx, run, &skipped_devices, offer.now).await?;
-    remove(&mut tx, run, &admitted).await?;
+    remove(&mut tx, run, &offered).await?;
     let mut tenant_counters = TenantCounters::default();
     for (wave, _) in &new {
         work.count_readmitted(run.campaign, *wave);
@@ -77,7 +77,7 @@ pub(crate) async fn offer_skipped_updates(
     let new = new.into_iter().map(|(_, new)| new).collect();
     work.create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
-    commit(tx, run, work, tenant_counters, admitted).await
+    commit(tx, run, work, tenant_counters, offered).await
 }
 
 /// Devices to recheck, with their waves.
@@ -125,6 +125,6 @@ async fn remove(tx: &mut Tx, run: RunRef, devices: &[DeviceKey]) -> Result<(), S
         .bind(to_json(&keys)?)
         .execute(tx.conn())
         .await
-        .map_err(failed("remove readmitted devices"))?;
+        .map_err(failed("remove devices that are offered their updates"))?;
     Ok(())
 }

@@ -24,19 +24,19 @@ impl StoredDeadlines {
             soaks_until: state.soaks_until.map(|at| at.0),
             waits_since: state.waits_since.map(|at| at.0),
         };
-        deadlines.moved(-offset(state.status, stopped_ms))
+        deadlines.shifted(-offset(state.status, stopped_ms))
     }
 
     /// Sets them as the deadlines of the state.
     pub(super) fn restore(self, state: &mut UpdateState, stopped_ms: i64) {
-        let deadlines = self.moved(offset(state.status, stopped_ms));
+        let deadlines = self.shifted(offset(state.status, stopped_ms));
         state.timeout_at = Timestamp(deadlines.timeout_at);
         state.ends_at = Timestamp(deadlines.ends_at);
         state.soaks_until = deadlines.soaks_until.map(Timestamp);
         state.waits_since = deadlines.waits_since.map(Timestamp);
     }
 
-    fn moved(self, by: i64) -> Self {
+    fn shifted(self, by: i64) -> Self {
         Self {
             timeout_at: self.timeout_at.saturating_add(by),
             ends_at: self.ends_at.saturating_add(by),

@@ -43,7 +43,7 @@ pub(crate) struct SettingsBody {
     /// How long after its last poll the state of a device is `overdue`: 1 minute to 30 days, `7d` for example. Null: never.
     overdue_after: Option<TimeOfDay>,
     /// Which versions an uploaded firmware may have: `semver` (default), or with `loose` any of 1 to 50 characters
-    /// without control characters. Mode `latest` passes over versions without an order.
+    /// without control characters. Mode `latest` skips versions without an order.
     versions: Option<VersionSchemeField>,
     #[serde(deserialize_with = "object_or_null")]
     ddi: Option<DdiBody>,

@@ -11,7 +11,7 @@ use cpu_time::ProcessTime;
 use quick_cache::unsync::Cache;
 
 use super::{
-    CPU_SECONDS_VAR, LENGTH_BYTES, MEMORY_BYTES, MEMORY_BYTES_VAR, Request, Response, Task,
+    CPU_SECONDS_VAR, CheckTask, LENGTH_BYTES, MEMORY_BYTES, MEMORY_BYTES_VAR, Request, Response,
     encode_frame, frame_length,
 };
 use crate::{
@@ -107,7 +107,7 @@ fn answer(schemas: &mut Cache<String, ConfigSchema>, request: &Request<'_>) -> R
         Err(error) => return Response::InvalidSchema(error.to_string()),
     };
     match &request.task {
-        Task::Check { config } => {
+        CheckTask::Check { config } => {
             let errors = match parse_config(config) {
                 Ok(config) => schema.check(&config),
                 Err(error) => vec![error],
@@ -115,6 +115,6 @@ fn answer(schemas: &mut Cache<String, ConfigSchema>, request: &Request<'_>) -> R
             let errors = errors.into_iter().map(|error| (error.path, error.message));
             Response::Errors(errors.collect())
         }
-        Task::Example => Response::Example(schema.example().map(|config| config.to_string())),
+        CheckTask::Example => Response::Example(schema.example().map(|config| config.to_string())),
     }
 }

@@ -35,12 +35,12 @@ struct Request<'a> {
     #[serde(borrow)]
     schema: Cow<'a, str>,
     #[serde(borrow)]
-    task: Task<'a>,
+    task: CheckTask<'a>,
 }
 
 /// What the child does with the schema.
 #[derive(Debug, Serialize, Deserialize)]
-enum Task<'a> {
+enum CheckTask<'a> {
     /// Finds the errors of a config, JSON text.
     Check {
         #[serde(borrow)]
@@ -87,7 +87,7 @@ mod tests {
     fn the_largest_request_fits_into_a_frame() {
         let request = Request {
             schema: "\u{1}".repeat(MAX_SCHEMA_BYTES).into(),
-            task: Task::Check {
+            task: CheckTask::Check {
                 config: "\u{1}".repeat(MAX_CONFIG_BYTES).into(),
             },
         };

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    CPU_SECONDS_VAR, LENGTH_BYTES, MEMORY_BYTES, MEMORY_BYTES_VAR, Request, Response, Task,
+    CPU_SECONDS_VAR, CheckTask, LENGTH_BYTES, MEMORY_BYTES, MEMORY_BYTES_VAR, Request, Response,
     encode_frame, frame_length,
 };
 use crate::{
@@ -58,7 +58,10 @@ impl SchemaChecker {
         config: &str,
     ) -> Result<Vec<FieldError>, CallFailure> {
         let config = config.into();
-        match self.request(tenant, schema, Task::Check { config }).await? {
+        match self
+            .request(tenant, schema, CheckTask::Check { config })
+            .await?
+        {
             Response::Errors(errors) => Ok(errors
                 .into_iter()
                 .map(|(path, message)| FieldError { path, message })
@@ -73,7 +76,7 @@ impl SchemaChecker {
         tenant: Option<TenantId>,
         schema: &str,
     ) -> Result<Option<String>, CallFailure> {
-        match self.request(tenant, schema, Task::Example).await? {
+        match self.request(tenant, schema, CheckTask::Example).await? {
             Response::Example(config) => Ok(config),
             other => Err(unexpected(&other)),
         }
@@ -83,7 +86,7 @@ impl SchemaChecker {
         &self,
         tenant: Option<TenantId>,
         schema: &str,
-        task: Task<'_>,
+        task: CheckTask<'_>,
     ) -> Result<Response, CallFailure> {
         InvalidSchema::check_length(schema).map_err(|error| invalid_schema(&error))?;
         let schema = schema.into();

@@ -79,7 +79,7 @@ enum Command {
     Cancel(step::StepArgs),
     /// Roll devices back to their previous firmware
     Rollback(step::StepArgs),
-    /// Open the next wave, whatever gate is shut; exit code 1 if it does not open
+    /// Open the next wave, whatever gate is closed; exit code 1 if it does not open
     Advance {
         /// Id of the campaign
         id: i64,

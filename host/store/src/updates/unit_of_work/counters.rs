@@ -148,7 +148,7 @@ impl CampaignCounters {
         campaign.dirty |= not_offered > 0;
     }
 
-    /// Counts a skipped device that is admitted after all: it no longer counts as cancelled.
+    /// Counts a skipped device that is offered its update after all: it no longer counts as cancelled.
     pub(super) fn count_readmitted(&mut self, campaign: CampaignId, wave: u32) {
         let campaign = self.0.entry(campaign).or_default();
         let wave = campaign.waves.entry(wave).or_default();

@@ -489,7 +489,7 @@ impl UpdateUnitOfWork {
         }
     }
 
-    /// Counts a skipped device that is admitted after all.
+    /// Counts a skipped device that is offered its update after all.
     pub(crate) fn count_readmitted(&mut self, campaign: CampaignId, wave: u32) {
         self.counters.count_readmitted(campaign, wave);
     }
