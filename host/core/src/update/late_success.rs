@@ -1,8 +1,20 @@
 //! A success after an update ended: its device was silent (the update timed out, or its cancellation was not answered),
 //! but not idle, or it reported a failure and runs the new version.
 
-use super::{EventError, UpdateState, UpdateStatus};
-use crate::{feedback::Feedback, time::Timestamp};
+use super::{EventError, Update, UpdateState, UpdateStatus};
+use crate::{feedback::Feedback, time::Timestamp, version::is_same};
+
+impl Update {
+    /// True if the device came to the new version while the update was open, going by `sw_version`, the version that it
+    /// last reported. A version that began a soak has had its effect.
+    pub fn was_seen_running(&self, sw_version: Option<&str>) -> bool {
+        let is_target = |version: &str| is_same(&self.to_version, version);
+        self.state.options.update_type.installs()
+            && self.state.soaks_until.is_none()
+            && sw_version.is_some_and(is_target)
+            && !self.from_version.as_deref().is_some_and(is_target)
+    }
+}
 
 impl UpdateState {
     /// True if the update ended so that a success may still follow. Whether it ended by silence, and whether the device

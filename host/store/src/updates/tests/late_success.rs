@@ -446,4 +446,98 @@ on_both! {
         let processed = roll_back().await?;
         assert_eq!((processed.processed, processed.affected.len()), (1, 1));
     }
+
+    async fn a_version_that_was_reported_before_the_timeout_counts(store) {
+        let fixture = offered(store, 3, 0).await?;
+        let [runs_it, reverted, old] = fixture.devices[..] else {
+            anyhow::bail!("three devices");
+        };
+        for device in [runs_it, reverted] {
+            fixture.report_version(device, "1.1.0", later(60)).await?;
+        }
+        fixture.report_version(reverted, "1.0.0", later(70)).await?;
+        fixture.report_version(old, "1.0.0", later(70)).await?;
+        assert_eq!(fixture.status_of(runs_it).await?, UpdateStatus::Offered, "it may report a failure");
+        let ended = store.expire_updates(NOON.plus(TIMEOUT), 100).await?;
+        assert_eq!(ended.len(), 3);
+        let run = fixture.read_run().await?;
+        let wave = &run.waves[0].report;
+        assert_eq!((wave.counts.completed, wave.counts.timed_out, wave.counts.total()), (1, 2, 3));
+        assert_eq!((wave.failures.len(), wave.failures[0].devices), (1, 2));
+        let update = fixture.latest_update(runs_it).await?.update;
+        assert_eq!((update.state.status, update.state.error), (UpdateStatus::Completed, None));
+        assert_eq!(update.state.earlier_error.context("why it ended")?.code, "TIMEOUT");
+        let succeeded = device(store, 0).await?;
+        assert_eq!((succeeded.state, succeeded.drift), (DeviceState::InSync, None));
+        assert_eq!(succeeded.installed_firmware, Some(fixture.new));
+        for device in [reverted, old] {
+            assert_eq!(fixture.status_of(device).await?, UpdateStatus::TimedOut);
+        }
+        fixture.report_version(runs_it, "1.0.0", later(3800)).await?;
+        assert!(device(store, 0).await?.drift.is_some(), "it fell back");
+    }
+
+    async fn a_version_that_was_reported_before_the_failure_is_asked_for_again(store) {
+        let fixture = offered(store, 3, 0).await?;
+        let [runs_it, reverted, old] = fixture.devices[..] else {
+            anyhow::bail!("three devices");
+        };
+        for device in [runs_it, reverted] {
+            fixture.report_version(device, "1.1.0", later(50)).await?;
+        }
+        fixture.report_version(old, "1.0.0", later(50)).await?;
+        for (index, device) in fixture.devices.clone().into_iter().enumerate() {
+            fixture.report_failure(device, "no space left", later(60)).await?;
+            let view = store.poll_view(store.ours, &format!("d-{index}")).await?.context("a device")?;
+            assert_eq!(view.wants_attributes, device != old, "{index}");
+        }
+        assert_eq!(fixture.read_run().await?.waves[0].report.counts.failed, 3);
+        fixture.report_version(runs_it, "1.1.0", later(70)).await?;
+        fixture.report_version(reverted, "1.0.0", later(70)).await?;
+        let counts = fixture.read_run().await?.waves[0].report.counts;
+        assert_eq!((counts.completed, counts.failed), (1, 2));
+        assert_eq!(fixture.status_of(reverted).await?, UpdateStatus::Failed);
+        let view = store.poll_view(store.ours, "d-1").await?.context("a device")?;
+        assert!(!view.wants_attributes, "it is asked once");
+    }
+
+    async fn a_version_that_was_reported_during_a_later_try_counts_at_its_end(store) {
+        let fixture = timed_out(store, 1, 2).await?;
+        let key = fixture.devices[0];
+        assert_eq!(store.expire_updates(later(3680), 10).await?.len(), 1);
+        fixture.report_version(key, "1.1.0", later(3700)).await?;
+        assert_eq!(fixture.status_of(key).await?, UpdateStatus::Offered);
+        assert_eq!(store.expire_updates(later(3680).plus(TIMEOUT), 10).await?.len(), 1);
+        let updates = fixture.updates_of(key).await?.items;
+        let statuses: Vec<_> = updates.iter().map(|row| (row.update.state.status, row.update.attempt.is_retried)).collect();
+        assert_eq!(statuses, [(UpdateStatus::Completed, false), (UpdateStatus::TimedOut, true)]);
+        let counts = fixture.read_run().await?.waves[0].report.counts;
+        assert_eq!((counts.completed, counts.timed_out, counts.total()), (1, 0, 1));
+        assert_eq!(device(store, 0).await?.state, DeviceState::InSync);
+    }
+
+    async fn a_version_that_was_reported_before_an_unanswered_cancellation_counts(store) {
+        let fixture = offered(store, 1, 0).await?;
+        let key = fixture.devices[0];
+        fixture.report_version(key, "1.1.0", later(5)).await?;
+        fixture.record_event(key, UpdateEvent::CancelRequested, later(10)).await??;
+        store.expire_updates(later(10).plus(TIMEOUT), 10).await?;
+        assert_eq!(fixture.status_of(key).await?, UpdateStatus::Completed);
+        assert_eq!(fixture.read_run().await?.rollback_progress.rollback_pending, 1);
+    }
+
+    async fn a_version_that_was_reported_before_the_timeout_soaks_once(store) {
+        let criteria = SuccessCriteria::Soaked(Duration::from_mins(1));
+        let fixture = StoreFixture::with_success_criteria(store, &[1], criteria).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        fixture.report_version(key, "1.1.0", later(60)).await?;
+        store.expire_updates(NOON.plus(TIMEOUT), 10).await?;
+        let state = fixture.latest_update(key).await?.update.state;
+        assert_eq!(state.status, UpdateStatus::Verifying);
+        let soaked = state.soaks_until.context("it soaks")?;
+        store.expire_updates(soaked, 10).await?;
+        store.expire_updates(soaked.plus(TIMEOUT), 10).await?;
+        assert_eq!(fixture.status_of(key).await?, UpdateStatus::TimedOut);
+    }
 }

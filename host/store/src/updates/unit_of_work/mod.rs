@@ -202,8 +202,20 @@ impl UpdateUnitOfWork {
         let Some(loaded) = self.updates.get(&id) else {
             return Ok(false);
         };
-        let after = loaded.update.state.clone().after(event, at)?;
+        let mut after = loaded.update.state.clone().after(event, at)?;
+        let ends_by_silence = *event == UpdateEvent::DeadlinePassed
+            && loaded.update.state.status.is_open()
+            && after.is_completed_by_version();
+        if ends_by_silence && self.was_seen_running(&loaded.update) {
+            // Its success may be lost; its version, reported before the deadline, counts as one reported after it.
+            after = after.after(&UpdateEvent::VersionReported { is_target: true }, at)?;
+        }
         Ok(self.apply_transition(id, event, after, at, tenant_counters))
+    }
+
+    fn was_seen_running(&self, update: &Update) -> bool {
+        let device = self.device(update.device);
+        device.is_some_and(|device| update.was_seen_running(device.sw_version.as_deref()))
     }
 
     /// Applies the transition to `after`, which `event` causes, and its effects. Returns as [`Self::apply_event`].
@@ -402,6 +414,9 @@ impl UpdateUnitOfWork {
         device.wants_attributes |= is_installed;
         // Requests the attributes: a device that reported its version too early would not report it again.
         device.wants_attributes |= update.state.needs_version_report(at);
+        // It reported the new version before the failure, and may have reverted since: its next report decides.
+        device.wants_attributes |=
+            after == UpdateStatus::Failed && update.was_seen_running(device.sw_version.as_deref());
         device.state = match update.state.status {
             _ if has_open => DeviceState::Pending,
             UpdateStatus::Completed => DeviceState::InSync,
