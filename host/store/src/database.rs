@@ -258,6 +258,11 @@ impl Database {
         &self.limits
     }
 
+    /// The settings of the session that receives notifications.
+    pub(crate) fn listen_settings(&self) -> String {
+        pool::listen_settings(self.limits)
+    }
+
     pub(crate) fn listen_health(&self) -> &ListenHealth {
         &self.listen_health
     }

@@ -7,7 +7,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use serde::{Deserialize, Serialize};
-use sqlx::postgres::PgListener;
+use sqlx::{AssertSqlSafe, postgres::PgListener};
 use tidegate_core::id::TenantId;
 use tidegate_engine::{chain, ports::StoreError, task_span};
 use tokio::{
@@ -215,12 +215,14 @@ async fn connect(database: &Database) -> ListenConnection {
     }
 }
 
-async fn listen(database: &Database) -> Option<PgListener> {
+pub(crate) async fn listen(database: &Database) -> Option<PgListener> {
     let limit = database.limits().connect * 2;
     let listening = async {
         let mut listener = PgListener::connect(database.url()).await?;
         // A lost connection is reported at once.
         listener.eager_reconnect(false);
+        let settings = AssertSqlSafe(database.listen_settings());
+        sqlx::raw_sql(settings).execute(&mut listener).await?;
         listener.listen(CHANNEL).await?;
         Ok::<_, sqlx::Error>(listener)
     };

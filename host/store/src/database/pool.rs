@@ -41,7 +41,7 @@ pub(super) enum PoolRole {
     Read,
     Write,
     Point,
-    /// Has no time limits.
+    /// Its statements take any time.
     Migrate,
 }
 
@@ -181,15 +181,17 @@ fn sqlite(pool: AnyPoolOptions, role: PoolRole, limits: TimeLimits) -> AnyPoolOp
         })
 }
 
-/// The settings of a PostgreSQL session.
+/// How long a migration waits for a lock, and a server for the migrations of another one.
+const MIGRATION_LOCK: Duration = Duration::from_mins(10);
+
+/// The settings of a PostgreSQL session of a pool.
 ///
 /// A cached plan that was made while a table was small may scan the whole table later, so statements are planned each
 /// time. Point reads are an exception: their plan is known in advance and uses an index.
-///
-/// The limits end the transactions of a vanished server, and bound the time that others wait for their locks.
 fn session_settings(role: PoolRole, limits: TimeLimits) -> String {
     let planner = match role {
-        PoolRole::Migrate => return KEEPALIVE.to_owned(),
+        // A migration may rewrite a large table: zero is no limit.
+        PoolRole::Migrate => return limit_settings(MIGRATION_LOCK, Duration::ZERO, limits),
         PoolRole::Read | PoolRole::Write => "SET plan_cache_mode = force_custom_plan",
         // Leaves only index scans to choose from. JIT compilation would cost more than the statement, because the
         // disabled plan nodes inflate the estimated cost.
@@ -202,10 +204,22 @@ fn session_settings(role: PoolRole, limits: TimeLimits) -> String {
         PoolRole::Point => limits.point_read,
         _ => limits.statement,
     };
+    let limits = limit_settings(limits.lock, statement, limits);
+    format!("{planner}; {limits}")
+}
+
+/// The settings of the PostgreSQL session that receives notifications.
+pub(super) fn listen_settings(limits: TimeLimits) -> String {
+    limit_settings(limits.lock, limits.statement, limits)
+}
+
+/// The limits of a PostgreSQL session. They end the transactions of a vanished server, and bound the time that others wait
+/// for their locks.
+fn limit_settings(lock: Duration, statement: Duration, limits: TimeLimits) -> String {
     format!(
-        "{planner}; SET lock_timeout = {}; SET statement_timeout = {}; \
+        "SET lock_timeout = {}; SET statement_timeout = {}; \
          SET idle_in_transaction_session_timeout = {}; {KEEPALIVE}",
-        limits.lock.as_millis(),
+        lock.as_millis(),
         statement.as_millis(),
         limits.idle_in_transaction.as_millis(),
     )

@@ -1,6 +1,9 @@
 //! PostgreSQL behind a network that fails.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
@@ -13,9 +16,13 @@ use tidegate_faults::TcpProxy;
 
 use crate::{
     Options, SqlStore, TimeLimits,
-    database::Tx,
+    database::{
+        Tx,
+        pool::{Pool, PoolRole},
+    },
+    dialect::Dialect,
     error::failed,
-    invalidation::{Invalidation, notify_devices},
+    invalidation::{Invalidation, listen, notify_devices},
     test_database,
     test_fixture::{StoreFixture, later},
     testing::TestStore,
@@ -123,11 +130,17 @@ enum Phase {
     Begin,
     Statement,
     Commit,
+    Rollback,
 }
 
-const PHASES: [Phase; 3] = [Phase::Begin, Phase::Statement, Phase::Commit];
+const PHASES: [Phase; 4] = [
+    Phase::Begin,
+    Phase::Statement,
+    Phase::Commit,
+    Phase::Rollback,
+];
 
-/// A transaction during which the network fails in this phase.
+/// A transaction during which the network fails in this phase. A rollback has no result: that of the next one counts.
 async fn fail_in(
     phase: Phase,
     outage: &Outage,
@@ -148,6 +161,10 @@ async fn fail_in(
             .map(drop)
             .map_err(failed("read"));
     }
+    if phase == Phase::Rollback {
+        drop(tx);
+        return database.write().await.map(drop);
+    }
     tx.commit().await
 }
 
@@ -160,7 +177,7 @@ async fn a_connection_that_is_cut_in_any_phase_is_replaced() -> anyhow::Result<(
         outage.works_again().await?;
         let failed = fail_in(phase, &outage, TcpProxy::cut).await;
         // If no connection was idle, BEGIN gets a new one.
-        if phase != Phase::Begin || failed.is_err() {
+        if !matches!(phase, Phase::Begin | Phase::Rollback) || failed.is_err() {
             assert!(is_unavailable(&failed), "{phase:?}: {failed:?}");
             assert!(outage.server.unhealthy_reason().is_some(), "{phase:?}");
         }
@@ -270,36 +287,82 @@ async fn every_session_of_postgres_is_set_up() -> anyhow::Result<()> {
     })
     .await?;
     let database = &store.database;
-    let statement = limits().statement;
-    for (mut tx, statement_timeout) in [
-        (database.write().await?, statement),
-        (database.read().await?, statement),
-        (database.read_single().await?, statement),
-        (database.point_read().await?, limits().point_read),
+    let limits = limits();
+    let options = database.url().parse()?;
+    let migrating = Pool::open(Dialect::Postgres, &options, 1, PoolRole::Migrate, limits).await?;
+    let mut listener = listen(database).await.context("it listens")?;
+    let (lock, statement, point_read) = (limits.lock, limits.statement, limits.point_read);
+    for (session, found, lock_timeout, statement_timeout) in [
+        (
+            "write",
+            sqlx::query_as(SETTINGS)
+                .fetch_all(database.write().await?.conn())
+                .await?,
+            lock,
+            statement,
+        ),
+        (
+            "read",
+            sqlx::query_as(SETTINGS)
+                .fetch_all(database.read().await?.conn())
+                .await?,
+            lock,
+            statement,
+        ),
+        (
+            "single",
+            sqlx::query_as(SETTINGS)
+                .fetch_all(database.read_single().await?.conn())
+                .await?,
+            lock,
+            statement,
+        ),
+        (
+            "point",
+            sqlx::query_as(SETTINGS)
+                .fetch_all(database.point_read().await?.conn())
+                .await?,
+            lock,
+            point_read,
+        ),
+        (
+            "migrate",
+            sqlx::query_as(SETTINGS)
+                .fetch_all(migrating.connections())
+                .await?,
+            Duration::from_mins(10),
+            Duration::ZERO,
+        ),
+        (
+            "listen",
+            sqlx::query_as(SETTINGS).fetch_all(&mut listener).await?,
+            lock,
+            statement,
+        ),
     ] {
+        let found: BTreeMap<String, i64> = found.into_iter().collect();
         for (setting, expected) in [
-            ("lock_timeout", limits().lock),
+            ("lock_timeout", lock_timeout),
             ("statement_timeout", statement_timeout),
             (
                 "idle_in_transaction_session_timeout",
-                limits().idle_in_transaction,
+                limits.idle_in_transaction,
             ),
             ("tcp_keepalives_idle", Duration::from_millis(5)),
             ("tcp_keepalives_interval", Duration::from_millis(2)),
             ("tcp_keepalives_count", Duration::from_millis(3)),
             ("tcp_user_timeout", Duration::from_secs(10)),
         ] {
-            // In the unit of the setting: milliseconds, seconds or a number.
-            let sql = "SELECT CAST(setting AS BIGINT) FROM pg_settings WHERE name = $1";
-            let value: i64 = sqlx::query_scalar(sql)
-                .bind(setting)
-                .fetch_one(tx.conn())
-                .await?;
-            assert_eq!(value, expected.as_millis() as i64, "{setting}");
+            let expected = expected.as_millis() as i64;
+            assert_eq!(found.get(setting), Some(&expected), "{session}: {setting}");
         }
     }
     Ok(())
 }
+
+/// In the unit of each setting: milliseconds, seconds or a number.
+const SETTINGS: &str = "SELECT CAST(name AS TEXT), CAST(setting AS BIGINT) FROM pg_settings \
+     WHERE name LIKE '%timeout' OR name LIKE 'tcp_%'";
 
 #[tokio::test]
 async fn a_refused_connection_fails_soon() -> anyhow::Result<()> {
