@@ -134,3 +134,31 @@ pub(crate) fn internal(
 ) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> StoreError {
     move |source| StoreError::Internal { context, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_sqlite_are_classified() {
+        use DatabaseFailure as F;
+        for (name, code, expected) in [
+            ("SQLITE_FULL", "13", F::NoSpace),
+            ("SQLITE_IOERR", "10", F::Unavailable),
+            ("SQLITE_IOERR_WRITE", "778", F::Unavailable),
+            ("SQLITE_NOMEM", "7", F::Unavailable),
+            ("SQLITE_BUSY", "5", F::Unavailable),
+            ("SQLITE_BUSY_SNAPSHOT", "517", F::Unavailable),
+            ("SQLITE_CONSTRAINT", "19", F::Internal),
+            ("SQLITE_ERROR", "1", F::Internal),
+            ("none", "", F::Internal),
+        ] {
+            let failure = F::of_sqlite(code);
+            assert_eq!(failure, expected, "{name}");
+            // It may have rolled back by itself, so the state of the connection is unknown.
+            let breaks = expected != F::Internal;
+            assert_eq!(failure.breaks_connection(), breaks, "{name}");
+            assert_eq!(failure.concerns_all_writes(), breaks, "{name}");
+        }
+    }
+}
