@@ -44,6 +44,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Notes that a device could not report because of a fault of this server, from its authentication on. The clock
+    /// stands still for it from the next heartbeat on.
+    pub fn note_refused_report(&self) {
+        self.interruptions.note_refusal();
+    }
+
     async fn record_beat(&self, interruption: Option<Interruption>, is_gap: bool) -> Result<()> {
         let grace = if interruption.is_some() || is_gap {
             self.reporting_grace().await?

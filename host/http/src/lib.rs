@@ -51,7 +51,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, Version, header::CONNECTION};
+use http::{HeaderValue, Method, Version, header::CONNECTION};
 use tower::{
     ServiceBuilder,
     util::{MapRequestLayer, MapResponseLayer},
@@ -104,8 +104,12 @@ const MAX_DRAINED_BODY_BYTES: u64 = 16 << 10;
 async fn observe_request(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let timer = RequestTimer::start(&request);
     let closes_if_refused = has_large_body(&request) && request.version() < Version::HTTP_2;
+    let is_write = matches!(*request.method(), Method::POST | Method::PUT);
     let (request, prefix) = client::identify_client(&state, request);
     let mut response = next.run(request).await;
+    if is_write && response.extensions().get::<ddi::NotServed>().is_some() {
+        state.engine.note_refused_report();
+    }
     client::add_prefix_to_location(&prefix, &mut response);
     if closes_if_refused {
         close_after_refused_body(&mut response);

@@ -157,6 +157,40 @@ async fn an_outage_is_described_in_plain_words() -> Result<()> {
     Ok(())
 }
 
+/// A report is refused as well if the device cannot be authenticated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_refused_before_its_authentication_stops_the_reporting_clock() -> Result<()> {
+    let Some(server) = ServerOnPostgres::start(Environment::default()).await? else {
+        return Ok(());
+    };
+    server.wait_for_readiness(200).await?;
+    let runs_from = async || {
+        let clock = server.app.engine.store().reporting_clock().await;
+        anyhow::Ok(clock?.runs_from)
+    };
+    ensure!(runs_from().await?.is_none());
+    server.proxy.refuse();
+    server.wait_for_readiness(503).await?;
+    // This tenant is not in memory, so it has to be read.
+    let url = format!(
+        "http://{}/other/controller/v1/edge-1/configData",
+        server.app.addr
+    );
+    let report = reqwest::Client::new()
+        .put(url)
+        .header("content-type", "application/json")
+        .body(r#"{"mode": "merge", "data": {"site": "north"}}"#);
+    ensure!(report.send().await?.status() == 429);
+    server.proxy.restore();
+    server.wait_for_readiness(200).await?;
+    let started = Instant::now();
+    while runs_from().await?.is_none() {
+        ensure!(started.elapsed() < Duration::from_mins(1));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    server.app.shutdown().await
+}
+
 /// A clock that stands still, years ago, and claims to be real.
 struct WrongClock;
 

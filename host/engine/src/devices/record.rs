@@ -14,18 +14,6 @@ pub(super) async fn record(
     caller: &Caller,
     event: DeviceEvent,
 ) -> Result<(DeviceKey, RecordedReport), RecordError> {
-    let recorded = try_record(engine, caller, event).await;
-    if matches!(recorded, Err(RecordError::Store(_))) {
-        engine.interruptions.note_refusal();
-    }
-    recorded
-}
-
-async fn try_record(
-    engine: &Engine,
-    caller: &Caller,
-    event: DeviceEvent,
-) -> Result<(DeviceKey, RecordedReport), RecordError> {
     let (device, at) = require_known_device(engine, caller).await?;
     let report = DeviceReport {
         tenant: caller.tenant,

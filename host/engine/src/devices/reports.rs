@@ -22,21 +22,6 @@ pub async fn report_attributes(
     data: BTreeMap<String, Option<String>>,
 ) -> Result<()> {
     check(&data)?;
-    let reported = try_report_attributes(engine, caller, mode, data).await;
-    if let Err(Error::Unavailable { .. } | Error::NoSpace { .. } | Error::Internal { .. }) =
-        &reported
-    {
-        engine.interruptions.note_refusal();
-    }
-    reported
-}
-
-async fn try_report_attributes(
-    engine: &Engine,
-    caller: &Caller,
-    mode: AttributeMode,
-    data: BTreeMap<String, Option<String>>,
-) -> Result<()> {
     let Some(view) = caller_view(engine, caller).await? else {
         return Err(Error::not_found("device", &caller.device_id));
     };

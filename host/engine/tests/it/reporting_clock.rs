@@ -127,6 +127,8 @@ async fn a_time_in_which_reports_are_refused_times_out_no_update() {
         let data = [("a".to_owned(), Some("b".to_owned()))].into();
         let refused = devices::report_attributes(&caller, &busy, AttributeMode::Merge, data);
         refused.await.expect_err("no report may wait");
+        // As the device API does.
+        busy.note_refused_report();
         pass(&fixture, &busy, Duration::from_mins(1)).await;
     }
     let open = fixture.open(id).await;

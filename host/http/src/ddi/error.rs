@@ -36,8 +36,10 @@ pub(super) enum DdiError {
     ConstraintViolation(String),
     InvalidAttributes(String),
     QuotaExceeded(String),
-    /// Retry later. Also used when the server is unavailable: devices take 503 for a refusal, so they get 429 instead.
+    /// The device exceeds its rate limit.
     TooManyRequests,
+    /// The server cannot read or write its data now. Devices take 503 for a refusal, so they get 429 instead.
+    Unavailable,
     /// A failure of the server, which is logged.
     Internal,
 }
@@ -61,7 +63,9 @@ impl DdiError {
             Self::Malformed(_) | Self::ConstraintViolation(_) | Self::InvalidAttributes(_) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::QuotaExceeded(_) | Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::QuotaExceeded(_) | Self::TooManyRequests | Self::Unavailable => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -120,9 +124,14 @@ struct ErrorBody {
     info: Option<()>,
 }
 
+/// Extension of a response: the server could not read or write its data, so the device could not report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotServed;
+
 impl IntoResponse for DdiError {
     fn into_response(self) -> Response {
         let status = self.status();
+        let is_served = !matches!(self, Self::Unavailable | Self::Internal);
         let mut response = match self.body() {
             Some(body) => (status, Json(body)).into_response(),
             None => status.into_response(),
@@ -131,6 +140,9 @@ impl IntoResponse for DdiError {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::TOO_MANY_REQUESTS {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if !is_served {
+            response.extensions_mut().insert(NotServed);
         }
         response
     }
@@ -162,7 +174,7 @@ impl From<Error> for DdiError {
             Error::Conflict { .. } => Self::Gone,
             Error::Unavailable { .. } | Error::NoSpace { .. } => {
                 tracing::warn!(error = %chain(&error), "unavailable for a device");
-                Self::TooManyRequests
+                Self::Unavailable
             }
             Error::Internal { context, source } => {
                 tracing::error!(error = %chain(&*source), context, "device request failed");
@@ -193,6 +205,31 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_fault_of_the_server_is_marked_as_an_interruption_of_reports() {
+        let fault = || Error::Unavailable {
+            message: "the database is not available".to_owned(),
+            source: None,
+        };
+        for (error, is_marked) in [
+            (DdiError::from(fault()), true),
+            (
+                DdiError::from(Error::NoSpace {
+                    message: "the disk is full".to_owned(),
+                }),
+                true,
+            ),
+            (DdiError::Internal, true),
+            (DdiError::TooManyRequests, false),
+            (DdiError::from(RecordError::FeedbackQuota(10)), false),
+            (DdiError::Unauthenticated, false),
+        ] {
+            let response = error.clone().into_response();
+            let marked = response.extensions().get() == Some(&NotServed);
+            assert_eq!(marked, is_marked, "{error:?}");
+        }
+    }
+
     #[tokio::test]
     async fn errors_have_the_bodies_of_hawkbit() {
         for (error, status, body) in [
@@ -220,6 +257,7 @@ mod tests {
                 r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AutoConfirmationAlreadyActiveException","errorCode":"hawkbit.server.error.repo.autoConfAlreadyActive","message":"auto-confirm is already active","info":null}"#,
             ),
             (DdiError::TooManyRequests, 429, ""),
+            (DdiError::Unavailable, 429, ""),
             (
                 DdiError::from(RecordError::FeedbackQuota(1000)),
                 429,

@@ -34,6 +34,8 @@ use crate::AppState;
 
 use device_auth::WithinRateLimit;
 
+pub(crate) use error::NotServed;
+
 /// Maximum size of a body, in bytes. Fifty messages in any language are far smaller.
 const MAX_BODY: usize = 1 << 20;
 
