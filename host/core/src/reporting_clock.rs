@@ -7,6 +7,8 @@ use crate::time::Timestamp;
 
 /// How often a server that takes reports records a heartbeat.
 pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(10);
+/// How late a heartbeat may be on a server that runs.
+const MAX_DELAY: Duration = Duration::from_secs(5);
 /// After a longer time without a heartbeat the clock has stood still since the last one, and a time that differs more
 /// from it has jumped.
 pub const MAX_SILENCE: Duration = Duration::from_secs(30);
@@ -60,6 +62,14 @@ impl ReportingClock {
         let since = |last: Timestamp| now.0.saturating_sub(last.0);
         self.beat_at
             .is_none_or(|last| (-max..=max).contains(&since(last)))
+    }
+
+    /// True if another server may have recorded the last heartbeat and run until now. False if the next one is missing.
+    pub fn may_be_kept_by_others(&self, now: Timestamp) -> bool {
+        self.hears(now)
+            && self
+                .beat_at
+                .is_some_and(|last| now.since(last) <= HEARTBEAT_PERIOD + MAX_DELAY)
     }
 
     /// True if it runs, so that deadlines may pass.

@@ -2,12 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
+use tidegate_core::time::Timestamp;
+
 /// What has interrupted the reports of devices since the last heartbeat.
 #[derive(Default)]
 pub(crate) struct Interruptions {
-    /// Whether this server has recorded a heartbeat.
+    /// Whether this server has recorded a heartbeat, or another server has since this one started.
     pub(crate) has_beaten: AtomicBool,
-    /// Whether it has refused a report that the database could not write.
+    /// The last heartbeat before the start, if another server may have recorded it.
+    pub(crate) beat_before_start: Mutex<Option<Timestamp>>,
+    /// Whether it has refused a report, because it could not read or write its data.
     pub(crate) has_refused: AtomicBool,
 }
 

@@ -2,6 +2,8 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use tidegate_core::{reporting_clock::ReportingClock, time::Timestamp};
+
 use crate::{
     Engine, Result,
     ports::{Beat, Clock as _, Interruption},
@@ -10,15 +12,27 @@ use crate::{
 /// A longer polling interval keeps the clock standing still as this one does.
 const MAX_INTERVAL: Duration = Duration::from_hours(1);
 
+/// The clock after a heartbeat at this time, which is not in it if it was not recorded.
+struct Recorded {
+    clock: ReportingClock,
+    at: Timestamp,
+}
+
 impl Engine {
     /// Records a heartbeat of the reporting clock if one is due. Must precede the deadlines of every round, because it
-    /// notices a gap and a jump of the time. Without effect if time is simulated.
-    pub async fn keep_reporting_clock(&self) -> Result<()> {
+    /// notices a gap and a jump of the time. Returns whether deadlines may be judged by the clock: not while it is open
+    /// whether another server kept it before this one started. Without effect if time is simulated.
+    pub async fn keep_reporting_clock(&self) -> Result<bool> {
         if !self.clock.is_wall_clock() {
-            return Ok(());
+            return Ok(true);
         }
         let now = self.now();
         let clock = self.store().reporting_clock().await?;
+        let before_start = *self.interruptions.beat_before_start.lock();
+        if before_start.is_some_and(|before| clock.beat_at != Some(before)) {
+            // Another server has recorded a heartbeat since.
+            self.interruptions.has_beaten.store(true, Ordering::Relaxed);
+        }
         let is_start = !self.interruptions.has_beaten.load(Ordering::Relaxed);
         // While the clock stands still, the next heartbeat that is due is early enough.
         let takes_refusals = clock.runs(now) || clock.is_beat_due(now);
@@ -28,7 +42,7 @@ impl Engine {
                 .has_refused
                 .swap(false, Ordering::Relaxed);
         if !(is_start || has_refused || clock.is_beat_due(now)) {
-            return Ok(());
+            return Ok(true);
         }
         let interruption = match (is_start, has_refused) {
             (_, true) => Some(Interruption::RefusedReports),
@@ -39,9 +53,14 @@ impl Engine {
         if beaten.is_err() && has_refused {
             self.interruptions.note_refusal();
         }
-        beaten?;
-        self.interruptions.has_beaten.store(true, Ordering::Relaxed);
-        Ok(())
+        let Recorded { clock, at } = beaten?;
+        let is_recorded = clock.beat_at == Some(at);
+        if is_recorded {
+            self.interruptions.has_beaten.store(true, Ordering::Relaxed);
+        } else {
+            *self.interruptions.beat_before_start.lock() = clock.beat_at;
+        }
+        Ok(is_recorded)
     }
 
     /// Notes that a device could not report because of a fault of this server, from its authentication on. The clock
@@ -50,7 +69,11 @@ impl Engine {
         self.interruptions.note_refusal();
     }
 
-    async fn record_beat(&self, interruption: Option<Interruption>, is_gap: bool) -> Result<()> {
+    async fn record_beat(
+        &self,
+        interruption: Option<Interruption>,
+        is_gap: bool,
+    ) -> Result<Recorded> {
         let grace = if interruption.is_some() || is_gap {
             self.reporting_grace().await?
         } else {
@@ -69,7 +92,7 @@ impl Engine {
                 "devices could not report; deadlines of updates are extended"
             );
         }
-        Ok(())
+        Ok(Recorded { clock, at: beat.at })
     }
 
     /// Two polling intervals: the longest of the tenants, their overrides and single devices.

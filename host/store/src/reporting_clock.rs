@@ -39,7 +39,7 @@ pub(crate) async fn longest_device_polling_interval(
     Ok(seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs())))
 }
 
-/// Records a heartbeat.
+/// Records a heartbeat. The one of a start is not recorded while another server may keep the clock.
 pub(crate) async fn record_beat(
     database: &Database,
     beat: Beat,
@@ -47,6 +47,9 @@ pub(crate) async fn record_beat(
     let mut tx = database.write().await?;
     let lock = tx.dialect().for_update();
     let before = match row(&mut tx, lock).await? {
+        Some(clock) if tx.dialect() == Dialect::Postgres && is_ambiguous(&clock, beat) => {
+            return Ok(clock);
+        }
         Some(clock) => clock,
         // Written by a version without heartbeats.
         None => ReportingClock {
@@ -54,13 +57,7 @@ pub(crate) async fn record_beat(
             ..ReportingClock::default()
         },
     };
-    let interrupted = match beat.interruption {
-        // Devices could report to other servers of the database.
-        Some(Interruption::Start) => tx.dialect() == Dialect::Sqlite,
-        Some(Interruption::RefusedReports) => true,
-        None => false,
-    };
-    let clock = before.beat(beat.at, interrupted, beat.grace);
+    let clock = before.beat(beat.at, beat.interruption.is_some(), beat.grace);
     sqlx::query(
         "INSERT INTO reporting_clock (name, stopped_ms, beat_at, runs_from) VALUES ('updates', $1, $2, $3) \
          ON CONFLICT (name) DO UPDATE SET stopped_ms = excluded.stopped_ms, beat_at = excluded.beat_at, \
@@ -75,6 +72,12 @@ pub(crate) async fn record_beat(
     tx.commit().await?;
     database.known_clock().set(clock);
     Ok(clock)
+}
+
+/// Whether devices could report to another server of the database before this one started, which shows when the next
+/// heartbeat is due.
+fn is_ambiguous(clock: &ReportingClock, beat: Beat) -> bool {
+    beat.interruption == Some(Interruption::Start) && clock.may_be_kept_by_others(beat.at)
 }
 
 async fn row(tx: &mut Tx, lock: &'static str) -> Result<Option<ReportingClock>, StoreError> {

@@ -41,7 +41,9 @@ async fn expire_updates(engine: &Engine, heartbeat: &Heartbeat) -> Result<()> {
 /// Keeps the reporting clock, then ends overdue updates and offers due retries, up to the size of a batch of each; returns
 /// the number of both. Called by the loop; tests call it directly.
 pub async fn expire_batch(engine: &Engine) -> Result<usize> {
-    engine.keep_reporting_clock().await?;
+    if !engine.keep_reporting_clock().await? {
+        return Ok(0);
+    }
     let mut affected = recheck_updates(engine).await?;
     let expired = engine
         .store()

@@ -14,7 +14,8 @@ pub trait Clocks: Send + Sync {
     /// The longest polling interval that a device of any tenant has of its own.
     async fn longest_device_polling_interval(&self) -> Result<Option<Duration>, StoreError>;
 
-    /// Records a heartbeat; returns the clock.
+    /// Records a heartbeat; returns the clock. The one of a start is not recorded, and the clock returned as it is, while
+    /// another server of the database may have recorded the last one and run: the caller tries again.
     async fn record_beat(&self, beat: Beat) -> Result<ReportingClock, StoreError>;
 }
 
@@ -34,6 +35,6 @@ pub struct Beat {
 pub enum Interruption {
     /// The server has just started. Other servers may have taken reports.
     Start,
-    /// The server refused reports, because the database could not write them.
+    /// The server refused reports, because it could not read or write its data.
     RefusedReports,
 }

@@ -148,6 +148,20 @@ on_both! {
         assert_eq!(runs, store.database.dialect() == Dialect::Postgres);
     }
 
+    async fn the_start_of_a_single_server_stops_the_clock(store) {
+        let fixture = one_update(store).await?;
+        beats(store, 0, 20).await?;
+        // Another server would have recorded a heartbeat by now.
+        let back = 20 + 16;
+        if store.database.dialect() == Dialect::Postgres {
+            beat(store, 20 + 15, Some(Interruption::Start)).await?;
+            let clock = store.reporting_clock().await?;
+            assert_eq!(clock.beat_at, Some(later(20)), "another server may be late");
+        }
+        beat(store, back, Some(Interruption::Start)).await?;
+        check_timeout(store, &fixture, back).await?;
+    }
+
     async fn another_server_reads_the_clock_when_it_starts(store) {
         let fixture = one_update(store).await?;
         beats(store, 0, 20).await?;
