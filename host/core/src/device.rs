@@ -51,6 +51,9 @@ pub struct Device {
     pub hw_revision: Option<String>,
     /// Software version: as reported, or of the last completed update.
     pub sw_version: Option<String>,
+    /// Set while the version changes too often, until this time if it does so no longer: see
+    /// [`VersionChanges`](crate::version_changes::VersionChanges).
+    pub unstable_version_until: Option<Timestamp>,
     /// Group names, sorted.
     pub groups: Vec<String>,
     /// Feed that the device follows: campaigns on a feed target the devices on it.

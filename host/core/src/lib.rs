@@ -27,6 +27,7 @@ pub mod settings;
 pub mod time;
 pub mod update;
 pub mod version;
+pub mod version_changes;
 pub mod visible_text;
 pub mod wave;
 pub mod window;

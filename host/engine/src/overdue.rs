@@ -39,8 +39,9 @@ pub(crate) fn overdue_of(tenant: &Tenant, caches: &Caches, now: Timestamp) -> Op
     })
 }
 
-/// The device as operators see it: with the state `overdue` if it is.
-pub(crate) fn shown(mut device: Device, overdue: Option<&OverdueRule>) -> Device {
+/// The device as operators see it: with the state `overdue` if it is, and with a stable version after a calm hour.
+pub(crate) fn shown(mut device: Device, overdue: Option<&OverdueRule>, now: Timestamp) -> Device {
+    device.unstable_version_until = device.unstable_version_until.filter(|until| now < *until);
     if overdue.is_some_and(|overdue| overdue.includes(&device)) {
         device.state = DeviceState::Overdue;
     }

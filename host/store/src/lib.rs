@@ -44,6 +44,7 @@ mod tenants;
 mod time_limits;
 mod update_options;
 mod updates;
+mod version_changes;
 
 #[cfg(test)]
 mod tenant_isolation;

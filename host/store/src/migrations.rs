@@ -146,6 +146,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "origin",
         include_str!("../../../migrations/0027_origin.sql"),
     ),
+    (
+        29,
+        "counted_values",
+        include_str!("../../../migrations/0029_counted_values.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

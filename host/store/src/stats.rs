@@ -1,5 +1,6 @@
 //! read from the tenant counters.
 
+use strum::VariantArray as _;
 use tidegate_core::{
     Named as _,
     device::DeviceState,
@@ -14,7 +15,7 @@ use crate::{
     error::failed,
     rows::{RowError, RowExt as _, row_error},
     selector_sql::is_overdue,
-    sql::Parameters,
+    sql::{Parameters, literals},
     tenant_counters::{CounterKind, hour_key},
 };
 
@@ -28,23 +29,47 @@ pub(crate) async fn stats(
     since: Timestamp,
     overdue: Option<&OverdueRule>,
 ) -> Result<Stats, StoreError> {
+    read(database, tenant, since, overdue, CounterKind::VARIANTS).await
+}
+
+/// Like [`stats`], without the kinds that may have many counters.
+pub(crate) async fn stats_without_values(
+    database: &Database,
+    tenant: TenantId,
+    since: Timestamp,
+    overdue: Option<&OverdueRule>,
+) -> Result<Stats, StoreError> {
+    let kinds = CounterKind::VARIANTS.iter().copied();
+    let kinds: Vec<_> = kinds.filter(|kind| kind.device_value().is_none()).collect();
+    read(database, tenant, since, overdue, &kinds).await
+}
+
+async fn read(
+    database: &Database,
+    tenant: TenantId,
+    since: Timestamp,
+    overdue: Option<&OverdueRule>,
+    kinds: &[CounterKind],
+) -> Result<Stats, StoreError> {
     let mut tx = match overdue {
         None => database.read_single().await?,
         Some(_) => database.read().await?,
     };
     // Hourly counters are never deleted: read the recent ones only.
-    let rows = sqlx::query(
+    let sql = format!(
         "SELECT kind, counter_key, value FROM tenant_counters WHERE tenant_id = $1 AND value > 0 \
-         AND (kind NOT IN ($3, $4) OR counter_key >= $2) \
+         AND kind IN ({}) AND (kind NOT IN ($3, $4) OR counter_key >= $2) \
          ORDER BY kind, counter_key",
-    )
-    .bind(tenant.0)
-    .bind(hour_key(since))
-    .bind(CounterKind::CompletedInHour.as_str())
-    .bind(CounterKind::FailedInHour.as_str())
-    .fetch_all(tx.conn())
-    .await
-    .map_err(failed("read tenant counters"))?;
+        literals(kinds.iter().copied())
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(hour_key(since))
+        .bind(CounterKind::CompletedInHour.as_str())
+        .bind(CounterKind::FailedInHour.as_str())
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read tenant counters"))?;
     let mut stats = Stats::default();
     for row in &rows {
         let mut read = || -> Result<(), RowError> {
@@ -134,6 +159,9 @@ fn add(stats: &mut Stats, kind: CounterKind, key: String, n: u64) {
         CounterKind::DevicesByState => stats.devices_by_state.push((key, n)),
         CounterKind::DevicesByVersion => stats.devices_by_version.push((key, n)),
         CounterKind::DevicesByModel => stats.devices_by_model.push((key, n)),
+        CounterKind::DevicesOfOtherVersion => stats.devices_of_other_version = n,
+        CounterKind::DevicesOfOtherModel => stats.devices_of_other_model = n,
+        CounterKind::DistinctVersions | CounterKind::DistinctModels => {}
         CounterKind::DevicesDrifted => stats.drifted_devices = n,
         CounterKind::UpdatesByStatus => stats.updates_by_status.push((key, n)),
         CounterKind::CampaignsByStatus => stats.campaigns_by_status.push((key, n)),

@@ -1,14 +1,19 @@
 //! Counters for statistics and metrics, updated in the transaction that changes what they count.
 
-use std::collections::BTreeMap;
+mod distinct_values;
+
+pub(crate) use distinct_values::{CountedValue, DeviceValue};
+
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
-use strum::{EnumString, IntoStaticStr};
+use sqlx::{AssertSqlSafe, any::AnyRow};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 use tidegate_core::{
     Named as _,
     campaign::CampaignStatus,
     device::DeviceState,
-    id::TenantId,
+    id::{DeviceKey, TenantId},
     time::Timestamp,
     update::{Update, UpdateStatus},
 };
@@ -18,16 +23,27 @@ use crate::{
     database::Tx,
     dialect::{ColumnType, storable},
     error::failed,
-    rows::{RowExt as _, row_error, to_json},
+    rows::{RowError, RowExt as _, row_error, to_json},
 };
 
-/// The kind of a counter; most kinds have a counter for each key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, EnumString)]
+/// The kind of a counter; most kinds have a counter for each key. Kinds with a [`DeviceValue`] as key have no counters at
+/// zero.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, EnumString, VariantArray,
+)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum CounterKind {
     DevicesByState,
     DevicesByVersion,
     DevicesByModel,
+    /// Devices whose version has no counter. No key.
+    DevicesOfOtherVersion,
+    /// Devices whose model has no counter. No key.
+    DevicesOfOtherModel,
+    /// The number of counters by version, without that of unknown versions. No key.
+    DistinctVersions,
+    /// The number of counters by model, without that of unknown models. No key.
+    DistinctModels,
     /// Devices that report another version than their last completed update installed. No key.
     DevicesDrifted,
     UpdatesByStatus,
@@ -40,12 +56,12 @@ pub(crate) enum CounterKind {
     LastChange,
 }
 
-/// The values that a device is counted by. None is unknown, and counted under the empty key.
+/// The values that a device is counted by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeviceTraits {
     pub state: DeviceState,
-    pub sw_version: Option<String>,
-    pub hw_model: Option<String>,
+    pub version: CountedValue,
+    pub model: CountedValue,
     pub drifted: bool,
 }
 
@@ -55,6 +71,8 @@ pub(crate) struct DeviceTraits {
 pub(crate) struct TenantCounters {
     deltas: BTreeMap<(TenantId, CounterKind, String), i64>,
     last_changes: BTreeMap<TenantId, i64>,
+    /// The values that devices were added to.
+    device_values: BTreeMap<(TenantId, DeviceValue, DeviceKey), String>,
 }
 
 impl TenantCounters {
@@ -66,10 +84,12 @@ impl TenantCounters {
         *count += delta;
     }
 
-    /// Counts a created device (no `before`) or a changed one.
+    /// Counts a created device (no `before`) or a changed one, which the transaction has locked. A value that is new may
+    /// become [`CountedValue::Other`]: [`Self::write`] records that at the device.
     pub(crate) fn count_device(
         &mut self,
         tenant: TenantId,
+        device: DeviceKey,
         before: Option<&DeviceTraits>,
         after: &DeviceTraits,
     ) {
@@ -77,6 +97,15 @@ impl TenantCounters {
             self.add_device(tenant, before, -1);
         }
         self.add_device(tenant, after, 1);
+        for value in DeviceValue::ALL {
+            let counted = after.value(value);
+            if let CountedValue::Own(Some(text)) = counted
+                && before.is_none_or(|before| before.value(value) != counted)
+            {
+                let key = (tenant, value, device);
+                self.device_values.insert(key, storable(text).into_owned());
+            }
+        }
     }
 
     /// Removes a deleted device from the counters.
@@ -91,10 +120,15 @@ impl TenantCounters {
             traits.state.as_str(),
             delta,
         );
-        let version = traits.sw_version.as_deref().unwrap_or_default();
-        self.add(tenant, CounterKind::DevicesByVersion, version, delta);
-        let model = traits.hw_model.as_deref().unwrap_or_default();
-        self.add(tenant, CounterKind::DevicesByModel, model, delta);
+        for value in DeviceValue::ALL {
+            match traits.value(value) {
+                CountedValue::Own(text) => {
+                    let key = text.as_deref().unwrap_or_default();
+                    self.add(tenant, value.counters(), key, delta);
+                }
+                CountedValue::Other => self.add(tenant, value.other(), "", delta),
+            }
+        }
         if traits.drifted {
             self.add(tenant, CounterKind::DevicesDrifted, "", delta);
         }
@@ -179,22 +213,65 @@ impl TenantCounters {
         self.add(tenant, CounterKind::CampaignsByStatus, after.as_str(), 1);
     }
 
-    /// Writes the changes. Must be the last statement before the commit.
+    /// Writes the changes. Must be the last statements before the commit. The rows are locked in this order: those of
+    /// all kinds but the following, then the numbers of distinct values, then the other values.
     pub(crate) async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
         let deltas = self.deltas.iter().filter(|(_, delta)| **delta != 0);
-        let deltas = deltas.map(|((tenant, kind, key), delta)| CounterRow {
-            tenant_id: tenant.0,
-            kind: kind.as_str(),
-            counter_key: storable(key),
-            value: *delta,
-        });
-        let last_changes = self.last_changes.iter().map(|(tenant, at)| CounterRow {
-            tenant_id: tenant.0,
-            kind: CounterKind::LastChange.as_str(),
-            counter_key: "".into(),
-            value: *at,
-        });
-        upsert(tx, &deltas.chain(last_changes).collect::<Vec<_>>()).await
+        let (others, deltas): (Vec<_>, Vec<_>) =
+            deltas.partition(|((_, kind, _), _)| kind.is_written_last());
+        let moves_values = deltas
+            .iter()
+            .any(|((_, kind, _), _)| kind.device_value().is_some());
+        let deltas = deltas
+            .into_iter()
+            .map(|((tenant, kind, key), delta)| CounterRow::new(*tenant, *kind, key, *delta));
+        let last_changes = self
+            .last_changes
+            .iter()
+            .map(|(tenant, at)| CounterRow::new(*tenant, CounterKind::LastChange, "", *at));
+        let rows: Vec<_> = deltas.chain(last_changes).collect();
+        let mut others: BTreeMap<(TenantId, CounterKind), i64> = others
+            .into_iter()
+            .map(|((tenant, kind, _), delta)| ((*tenant, *kind), *delta))
+            .collect();
+        if moves_values {
+            let written = upsert_returning(tx, &rows).await?;
+            let moved = distinct_values::bound(tx, &rows, &written, &self.device_values).await?;
+            for (key, devices) in moved {
+                *others.entry(key).or_default() += devices;
+            }
+        } else {
+            upsert(tx, &rows).await?;
+        }
+        let others = others.into_iter().filter(|(_, delta)| *delta != 0);
+        let others: Vec<_> = others
+            .map(|((tenant, kind), delta)| CounterRow::new(tenant, kind, "", delta))
+            .collect();
+        upsert(tx, &others).await
+    }
+}
+
+impl CounterKind {
+    /// The value of devices that is the key of this kind.
+    pub(crate) fn device_value(self) -> Option<DeviceValue> {
+        DeviceValue::ALL
+            .into_iter()
+            .find(|value| value.counters() == self)
+    }
+
+    fn is_written_last(self) -> bool {
+        DeviceValue::ALL
+            .into_iter()
+            .any(|value| value.other() == self)
+    }
+}
+
+impl DeviceTraits {
+    fn value(&self, value: DeviceValue) -> &CountedValue {
+        match value {
+            DeviceValue::Version => &self.version,
+            DeviceValue::Model => &self.model,
+        }
     }
 }
 
@@ -219,41 +296,101 @@ pub(crate) async fn total(
     row.count("total").map_err(row_error(READ))
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct CounterRow<'a> {
     tenant_id: i64,
     kind: &'static str,
-    counter_key: std::borrow::Cow<'a, str>,
+    counter_key: Cow<'a, str>,
     value: i64,
+}
+
+impl<'a> CounterRow<'a> {
+    fn new(tenant: TenantId, kind: CounterKind, key: &'a str, value: i64) -> Self {
+        Self {
+            tenant_id: tenant.0,
+            kind: kind.as_str(),
+            counter_key: storable(key),
+            value,
+        }
+    }
+}
+
+const COLUMNS: [(&str, ColumnType); 4] = [
+    ("tenant_id", ColumnType::Int),
+    ("kind", ColumnType::Text),
+    ("counter_key", ColumnType::Text),
+    ("value", ColumnType::Int),
+];
+
+const WRITE: &str = "write tenant counters";
+
+fn upsert_statement(tx: &Tx) -> String {
+    format!(
+        "INSERT INTO tenant_counters (tenant_id, kind, counter_key, value) \
+         SELECT tenant_id, kind, counter_key, value FROM {} WHERE true \
+         ON CONFLICT (tenant_id, kind, counter_key) DO UPDATE SET value = CASE \
+         WHEN tenant_counters.kind <> '{}' THEN tenant_counters.value + excluded.value \
+         WHEN tenant_counters.value < excluded.value THEN excluded.value ELSE tenant_counters.value END",
+        tx.dialect().json_rows("delta", "$1", &COLUMNS),
+        CounterKind::LastChange.as_str()
+    )
 }
 
 async fn upsert(tx: &mut Tx, rows: &[CounterRow<'_>]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
-    let from = tx.dialect().json_rows(
-        "delta",
-        "$1",
-        &[
-            ("tenant_id", ColumnType::Int),
-            ("kind", ColumnType::Text),
-            ("counter_key", ColumnType::Text),
-            ("value", ColumnType::Int),
-        ],
-    );
-    let sql = format!(
-        "INSERT INTO tenant_counters (tenant_id, kind, counter_key, value) \
-         SELECT tenant_id, kind, counter_key, value FROM {from} WHERE true \
-         ON CONFLICT (tenant_id, kind, counter_key) DO UPDATE SET value = CASE \
-         WHEN tenant_counters.kind <> '{}' THEN tenant_counters.value + excluded.value \
-         WHEN tenant_counters.value < excluded.value THEN excluded.value ELSE tenant_counters.value END",
-        CounterKind::LastChange.as_str()
-    );
-    sqlx::query(sqlx::AssertSqlSafe(sql))
+    let sql = upsert_statement(tx);
+    sqlx::query(AssertSqlSafe(sql))
         .bind(to_json(&rows)?)
         .execute(tx.conn())
         .await
-        .map_err(failed("write tenant counters"))?;
+        .map_err(failed(WRITE))?;
+    Ok(())
+}
+
+/// A counter as it was written.
+type Counter = (TenantId, CounterKind, String);
+
+/// Like [`upsert`]; returns the values of all written counters.
+async fn upsert_returning(
+    tx: &mut Tx,
+    rows: &[CounterRow<'_>],
+) -> Result<BTreeMap<Counter, i64>, StoreError> {
+    let sql = format!(
+        "{} RETURNING tenant_id, kind, counter_key, value",
+        upsert_statement(tx)
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(to_json(&rows)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(WRITE))?;
+    let read = |row: &AnyRow| -> Result<_, RowError> {
+        let tenant = TenantId(row.take("tenant_id")?);
+        let key = (tenant, row.parse("kind")?, row.take("counter_key")?);
+        Ok((key, row.take("value")?))
+    };
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(row_error(WRITE))
+}
+
+async fn delete(tx: &mut Tx, rows: &[CounterRow<'_>]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "DELETE FROM tenant_counters WHERE (tenant_id, kind, counter_key) IN \
+         (SELECT tenant_id, kind, counter_key FROM {})",
+        tx.dialect().json_rows("gone", "$1", &COLUMNS)
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(to_json(&rows)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("delete tenant counters"))?;
     Ok(())
 }
 

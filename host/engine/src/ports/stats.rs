@@ -19,6 +19,14 @@ pub trait Statistics: Send + Sync {
         overdue: Option<&OverdueRule>,
     ) -> Result<Stats, StoreError>;
 
+    /// Like [`Self::stats`], without the devices by version and by model, of which there may be many.
+    async fn stats_without_values(
+        &self,
+        tenant: TenantId,
+        since: Timestamp,
+        overdue: Option<&OverdueRule>,
+    ) -> Result<Stats, StoreError>;
+
     /// When the campaign's counters last changed. `None`: never, or the campaign does not exist.
     async fn last_progress_at(
         &self,
@@ -34,8 +42,12 @@ pub struct Stats {
     pub devices_by_state: Vec<(String, u64)>,
     /// Devices by reported version; empty name: unknown.
     pub devices_by_version: Vec<(String, u64)>,
+    /// Devices whose version was new when the tenant had the maximum of distinct ones.
+    pub devices_of_other_version: u64,
     /// Devices by reported hardware model; empty name: unknown.
     pub devices_by_model: Vec<(String, u64)>,
+    /// Devices whose model was new when the tenant had the maximum of distinct ones.
+    pub devices_of_other_model: u64,
     /// Devices whose reported version differs from the one that their last completed update brought.
     pub drifted_devices: u64,
     /// Updates by status.

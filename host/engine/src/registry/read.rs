@@ -17,7 +17,7 @@ use crate::{
 pub async fn get(ctx: &Ctx, store: &dyn Store, caches: &Caches, device_id: &str) -> Result<Device> {
     let overdue = overdue(store, caches, ctx.tenant, ctx.now).await?;
     let device = get_stored(ctx, store, device_id).await?;
-    Ok(shown(device, overdue.as_ref()))
+    Ok(shown(device, overdue.as_ref(), ctx.now))
 }
 
 /// The device of this id with its stored state, which is never `overdue`.
@@ -41,7 +41,9 @@ pub async fn list(
         .await?;
     let items = items.into_iter();
     Ok(Page {
-        items: items.map(|device| shown(device, overdue)).collect(),
+        items: items
+            .map(|device| shown(device, overdue, ctx.now))
+            .collect(),
         total,
     })
 }

@@ -1,6 +1,7 @@
 use tidegate_core::{
     device::{Device, DeviceState},
     mode::DeviceMode,
+    version_changes::MAX_VERSION_CHANGES_PER_HOUR,
 };
 
 /// Explains, in sentences, which of a device's settings affect its updates in every campaign.
@@ -38,6 +39,12 @@ pub fn reasons(device: &Device) -> Vec<String> {
             drift.expected
         ));
     }
+    if let Some(until) = device.unstable_version_until {
+        reasons.push(format!(
+            "its version is unstable: it changed more than {MAX_VERSION_CHANGES_PER_HOUR} times in an hour, and statistics \
+             count it with the version before, until {until} if it does so no longer"
+        ));
+    }
     reasons
 }
 
@@ -64,6 +71,7 @@ mod tests {
             hw_model: None,
             hw_revision: None,
             sw_version: Some("1.0.0".to_owned()),
+            unstable_version_until: Some(Timestamp(7_200_000)),
             groups: Vec::new(),
             feed: Some("beta".to_owned()),
             labels: BTreeMap::new(),
@@ -90,6 +98,8 @@ mod tests {
                 "it is overdue: it has not polled for longer than the tenant's `overdue_after`; updates wait for it",
                 "it follows the feed beta",
                 "it has drifted: its last update installed 2.0.0, but it reports 1.0.0; drift is not corrected automatically",
+                "its version is unstable: it changed more than 60 times in an hour, and statistics count it with the \
+                 version before, until 1970-01-01T02:00:00Z if it does so no longer",
             ]
         );
     }

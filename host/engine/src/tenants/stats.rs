@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use tidegate_core::{id::TenantId, time::Timestamp};
+use tidegate_core::time::Timestamp;
 
 use crate::{
     Caches, Ctx, Result,
     overdue::{overdue, overdue_of},
-    ports::{OverdueRule, Stats, Store},
+    ports::{Stats, Store},
 };
 
 /// The period of the `recently` counters.
@@ -14,10 +14,11 @@ const LAST_24_HOURS: Duration = Duration::from_hours(24);
 /// The counters of the actor's tenant, and those of the last 24 hours.
 pub async fn stats(ctx: &Ctx, store: &dyn Store, caches: &Caches) -> Result<Stats> {
     let overdue = overdue(store, caches, ctx.tenant, ctx.now).await?;
-    stats_of(store, ctx.tenant, ctx.now, overdue.as_ref()).await
+    let stats = store.stats(ctx.tenant, period_start(ctx.now), overdue.as_ref());
+    Ok(stats.await?)
 }
 
-/// The counters of each tenant, for metrics of the whole server.
+/// The counters of each tenant, for metrics of the whole server: without those by version and by model.
 pub async fn stats_of_all(
     store: &dyn Store,
     caches: &Caches,
@@ -26,17 +27,12 @@ pub async fn stats_of_all(
     let mut by_tenant = Vec::new();
     for tenant in store.tenants().await? {
         let overdue = overdue_of(&tenant, caches, now);
-        by_tenant.push(stats_of(store, tenant.id, now, overdue.as_ref()).await?);
+        let stats = store.stats_without_values(tenant.id, period_start(now), overdue.as_ref());
+        by_tenant.push(stats.await?);
     }
     Ok(by_tenant)
 }
 
-async fn stats_of(
-    store: &dyn Store,
-    tenant: TenantId,
-    now: Timestamp,
-    overdue: Option<&OverdueRule>,
-) -> Result<Stats> {
-    let since = Timestamp(now.0 - LAST_24_HOURS.as_millis() as i64);
-    Ok(store.stats(tenant, since, overdue).await?)
+fn period_start(now: Timestamp) -> Timestamp {
+    Timestamp(now.0 - LAST_24_HOURS.as_millis() as i64)
 }

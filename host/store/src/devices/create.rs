@@ -21,7 +21,7 @@ use crate::{
     error::{conflict, failed},
     latest::mark_dirty,
     rows::{RowExt as _, row_error, to_i64, to_json},
-    tenant_counters::{DeviceTraits, TenantCounters},
+    tenant_counters::{CountedValue, DeviceTraits, TenantCounters},
 };
 
 /// Creates a device with the state `unknown`.
@@ -41,11 +41,11 @@ pub(crate) async fn create(
     let mut tenant_counters = TenantCounters::default();
     let traits = DeviceTraits {
         state: DeviceState::Unknown,
-        sw_version: reported.sw_version,
-        hw_model: reported.hw_model,
+        version: CountedValue::Own(reported.sw_version),
+        model: CountedValue::Own(reported.hw_model),
         drifted: false,
     };
-    tenant_counters.count_device(tenant, None, &traits);
+    tenant_counters.count_device(tenant, key, None, &traits);
     if device.mode == DeviceMode::Latest {
         mark_dirty(&mut tx, tenant).await?;
     }

@@ -19,12 +19,14 @@ use crate::{
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
     updates::auto_confirm::from_row as auto_confirm,
+    version_changes,
 };
 
 /// The columns of a device `d`, for [`devices`].
 pub(super) fn columns() -> String {
     format!(
         "d.id, d.tenant_id, d.device_id, d.name, d.hw_model, d.hw_revision, d.sw_version, \
+         d.version_hour_at, d.version_changes, d.counted_version, \
          d.state, d.mode, d.pinned, d.feed, d.expected_version, d.drifted_at, d.last_seen, d.address, d.created_at, \
          d.installed_firmware_id, d.auto_confirm_at, d.auto_confirm_by, d.auto_confirm_remark, d.polling_seconds, \
          {} AS open_id",
@@ -139,6 +141,7 @@ fn device_without_relations(row: &AnyRow) -> Result<Device, RowError> {
         hw_model: row.take("hw_model")?,
         hw_revision: row.take("hw_revision")?,
         sw_version: row.take("sw_version")?,
+        unstable_version_until: version_changes::from_row(row)?.unstable_until(),
         groups: Vec::new(),
         feed: row.take("feed")?,
         labels: BTreeMap::new(),

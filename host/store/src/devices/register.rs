@@ -2,7 +2,12 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use tidegate_core::{Named as _, device::DeviceState, id::TenantId, time::Timestamp};
+use tidegate_core::{
+    Named as _,
+    device::DeviceState,
+    id::{DeviceKey, TenantId},
+    time::Timestamp,
+};
 use tidegate_engine::ports::{Enrolment, PollView, StoreError};
 
 use super::{last_seen::hour, poll_view::poll_views};
@@ -13,7 +18,7 @@ use crate::{
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
     sql::literal,
-    tenant_counters::{CounterKind, DeviceTraits, TenantCounters},
+    tenant_counters::{CountedValue, CounterKind, DeviceTraits, TenantCounters},
 };
 
 /// The registration of a device that polled.
@@ -141,14 +146,18 @@ async fn insert(
         .map_err(failed("register devices"))?;
     let registered = DeviceTraits {
         state: DeviceState::Registered,
-        sw_version: None,
-        hw_model: None,
+        version: CountedValue::Own(None),
+        model: CountedValue::Own(None),
         drifted: false,
     };
     let mut memberships = Vec::new();
     for row in &inserted {
         let tenant = tenant(row).map_err(row_error("read device row"))?;
-        tenant_counters.count_device(tenant, None, &registered);
+        let device = row
+            .take("id")
+            .map(DeviceKey)
+            .map_err(row_error("read device row"))?;
+        tenant_counters.count_device(tenant, device, None, &registered);
         memberships.extend(
             group_membership(row, tenant, first_by_device).map_err(row_error("read device row"))?,
         );

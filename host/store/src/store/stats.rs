@@ -19,6 +19,15 @@ impl Statistics for SqlStore {
         stats::stats(&self.database, tenant, since, overdue).await
     }
 
+    async fn stats_without_values(
+        &self,
+        tenant: TenantId,
+        since: Timestamp,
+        overdue: Option<&OverdueRule>,
+    ) -> Result<Stats, StoreError> {
+        stats::stats_without_values(&self.database, tenant, since, overdue).await
+    }
+
     async fn last_progress_at(
         &self,
         tenant: TenantId,

@@ -70,7 +70,10 @@ pub(super) fn apply_report(
         is_other_version = before.is_some_and(|(before, version)| !is_same(before, version));
         device.hw_model = hw_model;
         device.hw_revision = hw_revision;
-        device.sw_version = version.clone().or(device.sw_version.take());
+        device.end_instability(report.at);
+        if let Some(version) = &version {
+            device.set_version(version, report.at);
+        }
     }
     let mut effects = match version {
         Some(version) => {

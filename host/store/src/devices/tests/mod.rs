@@ -96,6 +96,7 @@ on_both! {
             hw_model: Some("rpi4".into()),
             hw_revision: Some("1.2".into()),
             sw_version: Some("v2".into()),
+            unstable_version_until: None,
             groups: vec!["berlin".into(), "lab".into()],
             feed: None,
             labels: BTreeMap::new(),

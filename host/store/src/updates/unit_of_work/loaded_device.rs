@@ -10,6 +10,7 @@ use tidegate_core::{
     time::Timestamp,
     update::Update,
     version::sort_key,
+    version_changes::VersionChanges,
 };
 use tidegate_engine::ports::{OldToken, StoreError};
 
@@ -20,7 +21,8 @@ use crate::{
     dialect::ColumnType,
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
-    tenant_counters::{DeviceTraits, TenantCounters},
+    tenant_counters::{CountedValue, DeviceTraits, TenantCounters},
+    version_changes,
 };
 
 /// The columns that updates and reports change, and the ones that they need.
@@ -31,6 +33,12 @@ pub(crate) struct DeviceRow {
     pub(crate) hw_model: Option<String>,
     pub(crate) hw_revision: Option<String>,
     pub(crate) sw_version: Option<String>,
+    version_changes: VersionChanges,
+    /// The version that the device is counted with while its version is unstable.
+    counted_version: Option<String>,
+    /// Whether its version, and its model, is counted among the others.
+    other_version: bool,
+    other_model: bool,
     pub(crate) installed_firmware: Option<FirmwareId>,
     pub(crate) installed_update: Option<UpdateId>,
     /// The update that failed or that ended because its device was silent (its time ran out, or that of its
@@ -86,11 +94,44 @@ impl DeviceRow {
         self.mode == DeviceMode::Latest && relevant(self) != relevant(before)
     }
 
+    /// Sets the version. A change ends or begins its instability.
+    pub(crate) fn set_version(&mut self, version: &str, now: Timestamp) {
+        let before = self.sw_version.replace(version.to_owned());
+        let Some(before) = before.filter(|before| before != version) else {
+            return;
+        };
+        self.version_changes.add(now);
+        if self.version_changes.is_unstable {
+            self.counted_version.get_or_insert(before);
+        } else {
+            self.counted_version = None;
+        }
+    }
+
+    /// Counts the device with its version again after a calm hour.
+    pub(crate) fn end_instability(&mut self, now: Timestamp) {
+        self.version_changes.end_instability(now);
+        if !self.version_changes.is_unstable {
+            self.counted_version = None;
+        }
+    }
+
+    /// Counts a changed version or model by a counter of its own, unless there will be too many.
+    pub(super) fn recount(&mut self, before: &Self) {
+        self.other_version &= self.shown_version() == before.shown_version();
+        self.other_model &= self.hw_model == before.hw_model;
+    }
+
+    /// The version that statistics show.
+    fn shown_version(&self) -> Option<&String> {
+        self.counted_version.as_ref().or(self.sw_version.as_ref())
+    }
+
     /// Sets the firmware of this update as installed.
-    pub(super) fn set_installed(&mut self, update: &Update) {
+    pub(super) fn set_installed(&mut self, update: &Update, now: Timestamp) {
         self.installed_firmware = Some(update.firmware);
         self.installed_update = Some(update.id);
-        self.sw_version = Some(update.to_version.clone());
+        self.set_version(&update.to_version, now);
         self.expected_version = Some(update.to_version.clone());
         self.drifted_at = None;
         self.failed_update = None;
@@ -99,10 +140,18 @@ impl DeviceRow {
     pub(super) fn traits(&self) -> DeviceTraits {
         DeviceTraits {
             state: self.state,
-            sw_version: self.sw_version.clone(),
-            hw_model: self.hw_model.clone(),
+            version: counted(self.other_version, self.shown_version()),
+            model: counted(self.other_model, self.hw_model.as_ref()),
             drifted: self.drifted_at.is_some(),
         }
+    }
+}
+
+fn counted(is_other: bool, value: Option<&String>) -> CountedValue {
+    if is_other {
+        CountedValue::Other
+    } else {
+        CountedValue::Own(value.cloned())
     }
 }
 
@@ -118,7 +167,8 @@ pub(super) async fn lock(
         tx.dialect().for_update(),
     );
     let sql = format!(
-        "SELECT id, device_id, state, hw_model, hw_revision, sw_version, installed_firmware_id, installed_update_id, \
+        "SELECT id, device_id, state, hw_model, hw_revision, sw_version, version_hour_at, version_changes, \
+         counted_version, other_version, other_model, installed_firmware_id, installed_update_id, \
          timed_out_update_id, expected_version, drifted_at, attribute_change_seq, mode, pinned, feed, wants_attributes, auto_confirm_at, \
          {TOKEN_COLUMNS}, polling_seconds FROM devices \
          WHERE +tenant_id = $1 AND {condition} ORDER BY id{lock}"
@@ -138,6 +188,10 @@ pub(super) async fn lock(
 
 fn from_row(row: &AnyRow) -> Result<DeviceRow, RowError> {
     Ok(DeviceRow {
+        version_changes: version_changes::from_row(row)?,
+        counted_version: row.take("counted_version")?,
+        other_version: row.flag("other_version")?,
+        other_model: row.flag("other_model")?,
         device_id: row.take("device_id")?,
         state: row.parse("state")?,
         hw_model: row.take("hw_model")?,
@@ -175,6 +229,11 @@ struct DeviceJson<'a> {
     hw_revision_key: Option<String>,
     sw_version: Option<&'a str>,
     sw_version_key: Option<String>,
+    version_hour_at: i64,
+    version_changes: u32,
+    counted_version: Option<&'a str>,
+    other_version: i64,
+    other_model: i64,
     installed_firmware_id: Option<i64>,
     installed_update_id: Option<i32>,
     timed_out_update_id: Option<i32>,
@@ -194,6 +253,11 @@ impl UpdatableRow for DeviceJson<'_> {
         ("hw_revision_key", ColumnType::Text),
         ("sw_version", ColumnType::Text),
         ("sw_version_key", ColumnType::Text),
+        ("version_hour_at", ColumnType::Int),
+        ("version_changes", ColumnType::Int),
+        ("counted_version", ColumnType::Text),
+        ("other_version", ColumnType::Int),
+        ("other_model", ColumnType::Int),
         ("installed_firmware_id", ColumnType::Int),
         ("installed_update_id", ColumnType::Int),
         ("timed_out_update_id", ColumnType::Int),
@@ -218,7 +282,7 @@ pub(super) async fn write(
     let rows: Vec<_> = changed
         .iter()
         .map(|(key, before, after)| {
-            tenant_counters.count_device(tenant, Some(&before.traits()), &after.traits());
+            tenant_counters.count_device(tenant, *key, Some(&before.traits()), &after.traits());
             DeviceJson {
                 id: key.0,
                 state: after.state.as_str(),
@@ -227,6 +291,11 @@ pub(super) async fn write(
                 hw_revision_key: after.hw_revision.as_deref().map(sort_key),
                 sw_version: after.sw_version.as_deref(),
                 sw_version_key: after.sw_version.as_deref().map(sort_key),
+                version_hour_at: after.version_changes.hour_at.0,
+                version_changes: after.version_changes.count,
+                counted_version: after.counted_version.as_deref(),
+                other_version: i64::from(after.other_version),
+                other_model: i64::from(after.other_model),
                 installed_firmware_id: after.installed_firmware.map(|id| id.0),
                 installed_update_id: after.installed_update.map(|id| id.0),
                 timed_out_update_id: after.failed_update.map(|id| id.0),

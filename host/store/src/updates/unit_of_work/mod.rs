@@ -398,7 +398,7 @@ impl UpdateUnitOfWork {
         // An update that was completed at creation changes nothing on the device.
         let is_installed = before.is_some() && update.state.status == UpdateStatus::Completed;
         if is_installed && update.state.options.update_type.installs() {
-            device.set_installed(update);
+            device.set_installed(update, at);
         }
         let is_silence = cause.is_some_and(|(_, event)| *event == UpdateEvent::DeadlinePassed);
         let may_complete =
@@ -432,7 +432,7 @@ impl UpdateUnitOfWork {
             return;
         };
         if let Some(loaded) = self.devices.get_mut(&update.device) {
-            loaded.after.set_installed(update);
+            loaded.after.set_installed(update, self.now);
         }
     }
 
@@ -585,6 +585,9 @@ impl UpdateUnitOfWork {
             self.pending_retries.into_values().flatten(),
         )
         .await?;
+        for loaded in self.devices.values_mut() {
+            loaded.after.recount(&loaded.before);
+        }
         let changed: Vec<_> = self
             .devices
             .iter()
