@@ -457,6 +457,22 @@ fn a_silent_server_ends_every_command() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_device_shows_that_its_version_is_unstable() -> Result<()> {
+    let device = r#"{"device_id": "a", "sw_version": "1.0.7", "unstable_version": true}"#;
+    let url = server(move |_, _| ("application/json", device.to_owned()))?;
+    let output = tidegate()
+        .args(["device", "show", "a", "--url", &url])
+        .output()?;
+    check(&output, 0, "");
+    let shown = String::from_utf8(output.stdout)?;
+    let line = shown
+        .lines()
+        .find(|line| line.starts_with("unstable version"));
+    assert!(line.is_some_and(|line| line.ends_with("true")), "{shown}");
+    Ok(())
+}
+
 /// What a device, a publisher or another server may send, as JSON writes it.
 const HARMFUL: &str = r"x\u001b[2J\u0007\r\n2026 forged\u007f\u009b\u202ey";
 

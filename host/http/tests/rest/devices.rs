@@ -1,6 +1,8 @@
 //! Devices of operators.
 
-use serde_json::json;
+use axum::body::Body;
+use http::Request;
+use serde_json::{Value, json};
 
 use crate::test_server::TestServer;
 
@@ -446,4 +448,47 @@ async fn a_device_that_has_not_polled_for_long_is_overdue_until_it_polls() {
     assert_eq!(states().await, "overdue: b, registered: a, unknown: c");
     assert_eq!(set(json!(null)).await, json!(null));
     assert_eq!(states().await, "registered: a b, unknown: c");
+}
+
+#[tokio::test]
+async fn a_version_that_changes_too_often_is_shown_as_unstable() {
+    let server = TestServer::new().await;
+    let created = server
+        .post("/api/v1/devices", &json!({"device_id": "pi-1"}))
+        .await
+        .expect(201);
+    let token = created["token"].as_str().expect("a token");
+    let report = async |version: &str| {
+        let request = Request::put("/default/controller/v1/pi-1/configData")
+            .header("host", "tide.example")
+            .header("authorization", format!("TargetToken {token}"))
+            .header("content-type", "application/json");
+        let body = json!({"mode": "merge", "data": {"sw_version": version}}).to_string();
+        let request = request.body(Body::from(body)).expect("a request");
+        assert_eq!(server.send_request(request).await.status, 200);
+    };
+    let shown = async || {
+        let device = server.get("/api/v1/devices/pi-1").await.expect(200);
+        let listed = server.get("/api/v1/devices").await.expect(200);
+        assert_eq!(listed["items"][0], device);
+        let stats = server.get("/api/v1/stats").await.expect(200);
+        (
+            device["unstable_version"].clone(),
+            stats["devices"]["by_version"].clone(),
+        )
+    };
+    for n in 0..=60 {
+        report(&format!("1.0.{n}")).await;
+    }
+    assert_eq!(shown().await, (json!(false), json!({"1.0.60": 1})));
+    report("1.0.61").await;
+    report("1.0.62").await;
+    assert_eq!(shown().await, (json!(true), json!({"1.0.60": 1})));
+    let explained = server.get("/api/v1/devices/pi-1/explain").await.expect(200);
+    let reasons = explained["device"]["reasons"].as_array().expect("reasons");
+    let unstable = |reason: &Value| {
+        let reason = reason.as_str();
+        reason.is_some_and(|reason| reason.starts_with("its version is unstable"))
+    };
+    assert!(reasons.iter().any(unstable), "{reasons:?}");
 }

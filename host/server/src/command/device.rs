@@ -128,6 +128,7 @@ fn details(device: &Value) -> String {
             ("hardware", "/hw_model"),
             ("revision", "/hw_revision"),
             ("version", "/sw_version"),
+            ("unstable version", "/unstable_version"),
             ("groups", "/groups"),
             ("feed", "/feed"),
             ("labels", "/labels"),

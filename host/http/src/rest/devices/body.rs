@@ -24,6 +24,9 @@ pub(super) struct DeviceBody {
     hw_model: Option<String>,
     hw_revision: Option<String>,
     sw_version: Option<String>,
+    /// Whether its version changed more than 60 times in an hour. Statistics count it with the version before, until an
+    /// hour with fewer changes has passed and the device reports again.
+    unstable_version: bool,
     groups: Vec<String>,
     /// The feed that it follows.
     feed: Option<String>,
@@ -103,6 +106,7 @@ impl From<Device> for DeviceBody {
             hw_model: device.hw_model,
             hw_revision: device.hw_revision,
             sw_version: device.sw_version,
+            unstable_version: device.unstable_version_until.is_some(),
             groups: device.groups,
             feed: device.feed,
             labels: device.labels,

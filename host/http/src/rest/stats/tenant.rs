@@ -30,7 +30,8 @@ pub(crate) struct Figures {
     by_status: BTreeMap<String, u64>,
 }
 
-/// The total number of devices, and the number of each kind. `unknown` counts devices that do not report the value.
+/// The total number of devices, and the number of each kind. `unknown` counts devices that do not report the value,
+/// `other` those whose value was new when 10,000 others were counted.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeviceFigures {
     total: u64,
@@ -66,8 +67,8 @@ impl From<Stats> for StatsBody {
             devices: DeviceFigures {
                 total: total(&stats.devices_by_state),
                 by_state: stats.devices_by_state.into_iter().collect(),
-                by_version: name_unknown(stats.devices_by_version),
-                by_model: name_unknown(stats.devices_by_model),
+                by_version: values(stats.devices_by_version, stats.devices_of_other_version),
+                by_model: values(stats.devices_by_model, stats.devices_of_other_model),
                 drifted: stats.drifted_devices,
             },
             updates: Figures::new(stats.updates_by_status),
@@ -82,8 +83,9 @@ impl From<Stats> for StatsBody {
     }
 }
 
-/// Counts values that are not reported as `unknown`, as explanations of decisions do.
-fn name_unknown(counts: Vec<(String, u64)>) -> BTreeMap<String, u64> {
+/// Counts values that are not reported as `unknown`, as explanations of decisions do, and those without a counter of
+/// their own as `other`.
+fn values(counts: Vec<(String, u64)>, other: u64) -> BTreeMap<String, u64> {
     let mut figures = BTreeMap::new();
     for (name, devices) in counts {
         let name = if name.is_empty() {
@@ -92,6 +94,9 @@ fn name_unknown(counts: Vec<(String, u64)>) -> BTreeMap<String, u64> {
             name
         };
         *figures.entry(name).or_default() += devices;
+    }
+    if other > 0 {
+        *figures.entry("other".to_owned()).or_default() += other;
     }
     figures
 }
@@ -107,4 +112,25 @@ impl Figures {
 
 fn total(counts: &[(String, u64)]) -> u64 {
     counts.iter().map(|(_, count)| count).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_without_a_counter_are_other() {
+        let counts = || {
+            vec![
+                (String::new(), 2),
+                ("1.0.0".to_owned(), 3),
+                ("other".to_owned(), 1),
+            ]
+        };
+        let expected = |other| {
+            [("1.0.0", 3), ("other", other), ("unknown", 2)].map(|(name, n)| (name.to_owned(), n))
+        };
+        assert_eq!(values(counts(), 4), expected(5).into());
+        assert_eq!(values(counts(), 0), expected(1).into());
+    }
 }
