@@ -1,4 +1,5 @@
-//! Request limits: requests a second per client and per tenant, and concurrent event streams per tenant.
+//! Request limits: requests a second per client and per tenant, and concurrent event streams per tenant and
+//! credential.
 
 use std::{
     collections::HashMap,
@@ -43,7 +44,7 @@ pub struct RequestLimitSettings {
     pub tenant_reads_per_second: u32,
     /// Other requests a second per tenant.
     pub tenant_writes_per_second: u32,
-    /// Concurrent event streams per tenant.
+    /// Concurrent event streams per tenant. One API key, or the tokens of one user, can have half of them.
     pub event_streams: usize,
     /// The clock of the rate limits.
     pub uptime: Uptime,
@@ -141,44 +142,84 @@ impl RequestLimits {
     }
 
     /// Acquires a permit for an event stream. Dropping it releases it.
-    pub(crate) fn acquire_event_stream(&self, tenant: TenantId) -> Result<StreamPermit, Problem> {
-        let mut open = self.streams.by_tenant.lock();
-        let count = open.entry(tenant).or_default();
-        if self.streams.max > 0 && *count >= self.streams.max {
-            let detail = format!("{count} event streams are open; close one first");
+    pub(crate) fn acquire_event_stream(
+        &self,
+        tenant: TenantId,
+        holder: StreamHolder,
+    ) -> Result<StreamPermit, Problem> {
+        let OpenStreams { max, by_tenant } = &*self.streams;
+        let max_per_holder = (max / 2).max(1);
+        let refused = |detail| {
             let status = StatusCode::TOO_MANY_REQUESTS;
-            return Err(Problem::new(status, "too_many_streams", detail));
+            Err(Problem::new(status, "too_many_streams", detail))
+        };
+        let mut open = by_tenant.lock();
+        let holders = open.get(&tenant);
+        let total: usize = holders.map_or(0, |holders| holders.values().sum());
+        let own = holders.and_then(|holders| holders.get(&holder)).copied();
+        if *max > 0 && total >= *max {
+            return refused(format!(
+                "{total} event streams of the tenant are open; close one first"
+            ));
         }
-        *count += 1;
+        if let Some(own) = own
+            && *max > 0
+            && own >= max_per_holder
+        {
+            return refused(format!(
+                "{own} event streams of this key or user are open, the most that one can have; \
+                 close one first"
+            ));
+        }
+        *open
+            .entry(tenant)
+            .or_default()
+            .entry(holder.clone())
+            .or_default() += 1;
         Ok(StreamPermit {
             streams: Arc::clone(&self.streams),
             tenant,
+            holder,
         })
     }
+}
+
+/// Under what the event streams of a caller are counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum StreamHolder {
+    /// The sha256 of the API key.
+    Key([u8; 32]),
+    /// The user of a token: further tokens give no further streams.
+    User(Arc<str>),
 }
 
 /// Counts the open event streams.
 struct OpenStreams {
     max: usize,
-    by_tenant: Mutex<HashMap<TenantId, usize>>,
+    by_tenant: Mutex<HashMap<TenantId, HashMap<StreamHolder, usize>>>,
 }
-
-impl OpenStreams {}
 
 /// A permit held by an open event stream.
 pub(crate) struct StreamPermit {
     streams: Arc<OpenStreams>,
     tenant: TenantId,
+    holder: StreamHolder,
 }
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
         let mut open = self.streams.by_tenant.lock();
-        if let Some(count) = open.get_mut(&self.tenant) {
+        let Some(holders) = open.get_mut(&self.tenant) else {
+            return;
+        };
+        if let Some(count) = holders.get_mut(&self.holder) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.tenant);
+                holders.remove(&self.holder);
             }
+        }
+        if holders.is_empty() {
+            open.remove(&self.tenant);
         }
     }
 }
@@ -378,14 +419,43 @@ mod tests {
     #[test]
     fn a_dropped_stream_permit_is_free_again() {
         let (limits, _) = limits(|settings| settings.event_streams = 2);
-        let open = |tenant| limits.acquire_event_stream(TenantId(tenant));
-        let first = open(1).ok();
-        let second = open(1).ok();
-        assert!(open(1).is_err() && open(2).is_ok());
+        let open = |tenant, key| {
+            limits.acquire_event_stream(TenantId(tenant), StreamHolder::Key([key; 32]))
+        };
+        let first = open(1, 1).ok();
+        let second = open(1, 2).ok();
+        assert!(open(1, 3).is_err() && open(2, 3).is_ok());
         drop(first);
-        let third = open(1);
-        assert!(third.is_ok() && open(1).is_err());
+        let third = open(1, 3);
+        assert!(third.is_ok() && open(1, 4).is_err());
         drop((third, second));
         assert!(limits.streams.by_tenant.lock().is_empty());
+    }
+
+    #[test]
+    fn one_key_or_user_has_half_of_the_streams_of_its_tenant() {
+        let open = |limits: &RequestLimits, holder: &StreamHolder| {
+            limits.acquire_event_stream(TenantId(1), holder.clone())
+        };
+        let holders = [
+            StreamHolder::Key([1; 32]),
+            StreamHolder::User("olga".into()),
+        ];
+        for (max, per_holder) in [(1, 1), (2, 1), (5, 2), (6, 3)] {
+            for holder in &holders {
+                let (limits, _) = limits(|settings| settings.event_streams = max);
+                let held: Vec<_> = (0..per_holder)
+                    .map(|_| open(&limits, holder).expect("a stream"))
+                    .collect();
+                assert!(open(&limits, holder).is_err(), "{max}");
+                let other = open(&limits, &StreamHolder::Key([2; 32]));
+                assert_eq!(other.is_ok(), max > 1, "{max}");
+                drop(held);
+                assert!(open(&limits, holder).is_ok(), "{max}");
+            }
+        }
+        let (limits, _) = limits(|settings| settings.event_streams = 0);
+        let held: Vec<_> = (0..1_000).map(|_| open(&limits, &holders[0])).collect();
+        assert!(held.iter().all(Result::is_ok), "0 is no limit");
     }
 }

@@ -7,7 +7,7 @@ use tracing::Span;
 
 use crate::{
     ClientCertHeaderNames, Metrics, RequestLimitSettings, TrustedProxies, limits::RequestLimits,
-    request_id::RequestIds, tokens::Tokens, x509::CertificateVerifier,
+    request_id::RequestIds, rest::StreamCredentials, tokens::Tokens, x509::CertificateVerifier,
 };
 
 /// The state shared by all handlers. Cloning it must be cheap: each request does so several times.
@@ -27,6 +27,7 @@ pub struct SharedState {
     pub(crate) request_ids: RequestIds,
     pub(crate) tokens: Tokens,
     pub(crate) limits: RequestLimits,
+    pub(crate) stream_credentials: StreamCredentials,
     pub(crate) certificate_verifier: CertificateVerifier,
 }
 
@@ -112,6 +113,7 @@ impl AppState {
             engine,
             metrics,
             limits: RequestLimits::new(&settings.limits),
+            stream_credentials: StreamCredentials::default(),
             certificate_verifier: CertificateVerifier::default(),
             tokens: Tokens::new(&settings.token_secret, settings.dev),
             settings,

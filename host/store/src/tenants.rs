@@ -1,6 +1,7 @@
 mod access;
 mod settings;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{Named as _, id::TenantId, settings::TenantSettings, time::Timestamp};
@@ -13,10 +14,10 @@ use tidegate_engine::{
 use crate::{
     audit::{self, AuditEntry},
     database::{Database, Tx},
-    dialect::storable,
+    dialect::{ColumnType, storable},
     error::{conflict, failed},
     invalidation::notify_tenant,
-    rows::{RowError, RowExt, row_error},
+    rows::{RowError, RowExt, row_error, to_json},
 };
 
 pub(crate) async fn create_tenant(
@@ -163,6 +164,41 @@ pub(crate) async fn key(
     .map_err(failed("read an API key"))?;
     row.map(|row| key_from_row(&row))
         .transpose()
+        .map_err(row_error("read API key row"))
+}
+
+pub(crate) async fn existing_keys(
+    database: &Database,
+    keys: &[(TenantId, [u8; 32])],
+) -> Result<Vec<(TenantId, [u8; 32])>, StoreError> {
+    #[derive(Serialize)]
+    struct KeyRow {
+        tenant_id: i64,
+        sha256: String,
+    }
+
+    let rows = keys.iter().map(|(tenant, sha256)| KeyRow {
+        tenant_id: tenant.0,
+        sha256: hex::encode(sha256),
+    });
+    let rows: Vec<_> = rows.collect();
+    let columns = [("tenant_id", ColumnType::Int), ("sha256", ColumnType::Text)];
+    let sql = format!(
+        "SELECT k.tenant_id, k.sha256 FROM {} \
+         JOIN api_keys k ON k.tenant_id = sought.tenant_id AND k.sha256 = sought.sha256",
+        database.dialect().json_rows("sought", "$1", &columns)
+    );
+    let mut tx = database.read_single().await?;
+    let found = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(to_json(&rows)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("look for API keys"))?;
+    let key = |row: &AnyRow| Ok((TenantId(row.take("tenant_id")?), row.hex("sha256")?));
+    found
+        .iter()
+        .map(key)
+        .collect::<Result<_, RowError>>()
         .map_err(row_error("read API key row"))
 }
 

@@ -35,6 +35,12 @@ pub trait Tenants: Send + Sync {
     /// The key of this sha256, including expired ones.
     async fn key(&self, sha256: [u8; 32]) -> Result<Option<ApiKey>, StoreError>;
 
+    /// Those of these keys that are stored, including expired ones.
+    async fn existing_keys(
+        &self,
+        keys: &[(TenantId, [u8; 32])],
+    ) -> Result<Vec<(TenantId, [u8; 32])>, StoreError>;
+
     /// The keys of a tenant in order of creation, including expired ones.
     async fn keys(&self, tenant: TenantId) -> Result<Vec<ApiKeyRecord>, StoreError>;
 

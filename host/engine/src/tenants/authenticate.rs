@@ -7,7 +7,18 @@ use crate::{
     ports::{Store, Tenant},
 };
 
-/// The context of a request with an API key; `None` if the key is unknown or has expired.
+use super::Credential;
+
+/// The context of an authenticated request, and what authenticated it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authenticated {
+    /// The context of the request.
+    pub ctx: Ctx,
+    /// What the caller presented.
+    pub credential: Credential,
+}
+
+/// Authenticates a request with an API key; `None` if the key is unknown or has expired.
 ///
 /// The key is looked up by its hash, so the duration of a failed attempt reveals nothing about stored keys.
 pub async fn authenticate(
@@ -15,15 +26,23 @@ pub async fn authenticate(
     presented: &str,
     request_id: Arc<str>,
     now: Timestamp,
-) -> Result<Option<Ctx>> {
-    let key = store.key(fingerprint(presented)).await?;
+) -> Result<Option<Authenticated>> {
+    let sha256 = fingerprint(presented);
+    let key = store.key(sha256).await?;
     let good = key.filter(|key| key.expires_at.is_none_or(|expires_at| now < expires_at));
-    Ok(good.map(|key| Ctx {
-        tenant: key.tenant.id,
-        actor: Actor::new(ActorKind::Key, key.user),
-        role: key.role,
-        request_id,
-        now,
+    Ok(good.map(|key| Authenticated {
+        credential: Credential {
+            tenant: key.tenant.id,
+            key: Some(sha256),
+            expires_at: key.expires_at,
+        },
+        ctx: Ctx {
+            tenant: key.tenant.id,
+            actor: Actor::new(ActorKind::Key, key.user),
+            role: key.role,
+            request_id,
+            now,
+        },
     }))
 }
 

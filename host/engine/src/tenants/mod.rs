@@ -2,14 +2,16 @@
 
 mod authenticate;
 mod bootstrap;
+mod credential;
 mod issue;
 mod keys;
 mod registry;
 mod settings;
 mod stats;
 
-pub use authenticate::{authenticate, by_name};
+pub use authenticate::{Authenticated, authenticate, by_name};
 pub use bootstrap::{Bootstrap, DEFAULT_TENANT, bootstrap};
+pub use credential::{Credential, ended_credentials};
 pub use issue::{NewApiKey, issue_key};
 pub use keys::{key_id, keys, revoke_key};
 pub use registry::{create, list};

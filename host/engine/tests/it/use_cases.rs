@@ -22,13 +22,14 @@ const AREAS: [&str; 10] = [
 ];
 
 /// Functions that have no context.
-const WITHOUT_CONTEXT: [&str; 19] = [
+const WITHOUT_CONTEXT: [&str; 20] = [
     // They find out who the actor or the device is.
     "devices/authenticate.rs: authenticate",
     "devices/authorities.rs: authorities",
     "devices/tenant.rs: tenant",
     "tenants/authenticate.rs: authenticate",
     "tenants/authenticate.rs: by_name",
+    "tenants/credential.rs: ended_credentials",
     // The server itself, or its operator, acts before or across tenants.
     "plugins/folder.rs: install_folder",
     "tenants/bootstrap.rs: bootstrap",

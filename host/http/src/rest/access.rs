@@ -7,7 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Extensions, header::AUTHORIZATION, request::Parts};
-use tidegate_engine::{Actor, ActorKind, Authorized, Ctx, RequiredRole, tenants};
+use tidegate_engine::{
+    Actor, ActorKind, Authorized, Ctx, RequiredRole,
+    tenants::{self, Authenticated, Credential},
+};
 use tower_http::request_id::RequestId;
 
 use crate::{
@@ -37,6 +40,18 @@ impl<R: RequiredRole> FromRequestParts<AppState> for Authorized<R> {
     }
 }
 
+/// What authenticated the request, for responses that outlast it.
+impl FromRequestParts<AppState> for Credential {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
+        match caller(parts, state).await {
+            Ok(caller) => Ok(caller.credential),
+            Err(problem) => Err(problem.into_response()),
+        }
+    }
+}
+
 /// Authenticates a request; the engine decides whether the actor has the role.
 pub(super) async fn authorize<R: RequiredRole>(
     parts: &mut Parts,
@@ -47,41 +62,46 @@ pub(super) async fn authorize<R: RequiredRole>(
 }
 
 async fn context(parts: &mut Parts, state: &AppState) -> Result<Ctx> {
-    match authenticated(&parts.extensions) {
-        Some(ctx) => Ok(ctx),
-        None => pre_authenticate(parts, state).await,
-    }
+    Ok(caller(parts, state).await?.ctx)
 }
 
-/// The context of a request that is already authenticated.
+async fn caller(parts: &mut Parts, state: &AppState) -> Result<Authenticated> {
+    if let Some(RequestCaller(caller)) = parts.extensions.get() {
+        return Ok(caller.clone());
+    }
+    let caller = authenticate_and_limit(parts, state).await?;
+    parts.extensions.insert(RequestCaller(caller.clone()));
+    Ok(caller)
+}
+
+/// The caller of a request that is already authenticated.
 #[derive(Clone)]
-struct RequestCaller(Ctx);
+struct RequestCaller(Authenticated);
 
 /// The context, if the request is already authenticated.
 pub(super) fn authenticated(extensions: &Extensions) -> Option<Ctx> {
-    let RequestCaller(ctx) = extensions.get()?;
-    Some(ctx.clone())
+    let RequestCaller(caller) = extensions.get()?;
+    Some(caller.ctx.clone())
 }
 
 /// Authenticates a request. Middlewares and extractors that follow reuse the result.
 pub(super) async fn pre_authenticate(parts: &mut Parts, state: &AppState) -> Result<Ctx> {
-    let ctx = authenticate_and_limit(parts, state).await?;
-    parts.extensions.insert(RequestCaller(ctx.clone()));
-    Ok(ctx)
+    context(parts, state).await
 }
 
-async fn authenticate_and_limit(parts: &Parts, state: &AppState) -> Result<Ctx> {
-    let ctx = authenticate(parts, state).await?;
+async fn authenticate_and_limit(parts: &Parts, state: &AppState) -> Result<Authenticated> {
+    let caller = authenticate(parts, state).await?;
+    let ctx = &caller.ctx;
     record_caller(&parts.extensions, ctx.tenant, &ctx.actor.name);
     if !state.limits.allow_tenant(ctx.tenant, &parts.method) {
         return Err(Problem::rate_limited());
     }
-    Ok(ctx)
+    Ok(caller)
 }
 
-async fn authenticate(parts: &Parts, state: &AppState) -> Result<Ctx> {
+async fn authenticate(parts: &Parts, state: &AppState) -> Result<Authenticated> {
     let (headers, engine) = (&parts.headers, &state.engine);
-    let ctx = match (headers.get("x-api-key"), headers.get(AUTHORIZATION)) {
+    let caller = match (headers.get("x-api-key"), headers.get(AUTHORIZATION)) {
         (Some(key), _) => match key.to_str() {
             Ok(key) => {
                 tenants::authenticate(engine.store(), key, request_id(parts, state), engine.now())
@@ -90,12 +110,12 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Result<Ctx> {
             Err(_) => None,
         },
         (None, Some(authorization)) => match authorization.to_str().ok().and_then(bearer_token) {
-            Some(token) => ctx_of_token(token, parts, state).await?,
+            Some(token) => caller_of_token(token, parts, state).await?,
             None => None,
         },
         (None, None) => None,
     };
-    ctx.ok_or_else(Problem::unauthenticated)
+    caller.ok_or_else(Problem::unauthenticated)
 }
 
 /// The token of `Bearer <token>`. The scheme is case-insensitive.
@@ -104,18 +124,29 @@ fn bearer_token(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-async fn ctx_of_token(token: &str, parts: &Parts, state: &AppState) -> Result<Option<Ctx>> {
+async fn caller_of_token(
+    token: &str,
+    parts: &Parts,
+    state: &AppState,
+) -> Result<Option<Authenticated>> {
     let now = state.engine.now();
-    let Some(identity) = state.tokens.verify(token, now) else {
+    let Some((identity, expires_at)) = state.tokens.verify(token, now) else {
         return Ok(None);
     };
     let tenant = tenants::by_name(state.engine.store(), &identity.tenant).await?;
-    Ok(tenant.map(|tenant| Ctx {
-        tenant: tenant.id,
-        actor: Actor::new(ActorKind::Token, identity.user),
-        role: identity.role,
-        request_id: request_id(parts, state),
-        now,
+    Ok(tenant.map(|tenant| Authenticated {
+        credential: Credential {
+            tenant: tenant.id,
+            key: None,
+            expires_at: Some(expires_at),
+        },
+        ctx: Ctx {
+            tenant: tenant.id,
+            actor: Actor::new(ActorKind::Token, identity.user),
+            role: identity.role,
+            request_id: request_id(parts, state),
+            now,
+        },
     }))
 }
 

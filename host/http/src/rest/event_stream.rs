@@ -7,8 +7,7 @@ use axum::response::{
 use futures::{Stream, StreamExt as _, stream};
 use http::HeaderValue;
 use serde::Serialize;
-use tidegate_core::id::TenantId;
-use tidegate_engine::chain;
+use tidegate_engine::{Ctx, chain, tenants::Credential};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time::{Instant, sleep_until, timeout},
@@ -16,7 +15,7 @@ use tokio::{
 
 use crate::{
     AppState,
-    limits::StreamPermit,
+    limits::{StreamHolder, StreamPermit},
     problem::{Problem, Result},
 };
 
@@ -56,17 +55,22 @@ pub(crate) enum NextPoll {
     End,
 }
 
-/// Responds with a stream of events. Events are read only as fast as the client receives them.
+/// Responds with a stream of events, which ends when its credential does. Events are read only as fast as the client receives them.
 ///
 /// The caller must subscribe to `signals` before it reads any state, so that no change in between is missed.
 pub(crate) fn event_stream<S: EventSource>(
     state: &AppState,
-    tenant: TenantId,
+    ctx: &Ctx,
+    credential: Credential,
     signals: Receiver<S::Topic>,
     source: S,
 ) -> Result<Response> {
+    let holder = match credential.key {
+        Some(sha256) => StreamHolder::Key(sha256),
+        None => StreamHolder::User(ctx.actor.name.clone()),
+    };
     let events = EventStream {
-        _permit: state.limits.acquire_event_stream(tenant)?,
+        _permit: state.limits.acquire_event_stream(ctx.tenant, holder)?,
         source,
         signals,
         pending: Vec::new().into_iter(),
@@ -76,10 +80,12 @@ pub(crate) fn event_stream<S: EventSource>(
     .into_events();
     let ends_at = Instant::now() + MAX_STREAM_LIFETIME;
     let shutdown = state.shutdown.clone();
+    let credential = state.stream_credentials.register(&state.engine, credential);
     let ended = async move {
         tokio::select! {
             () = shutdown.cancelled_owned() => {}
             () = sleep_until(ends_at) => {}
+            () = credential.cancelled() => {}
         }
     };
     let events = events.take_until(ended);

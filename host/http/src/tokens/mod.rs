@@ -76,8 +76,9 @@ impl Tokens {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)
     }
 
-    /// The identity in a token; none if the signature is invalid or the token is not valid at `now`.
-    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Option<TokenIdentity> {
+    /// The identity in a token, and when the token expires; none if the signature is invalid or the token is not valid
+    /// at `now`.
+    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Option<(TokenIdentity, Timestamp)> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying_key, &self.validation);
         let claims = claims.ok()?.claims;
         let seconds = now.0 / 1000;
@@ -87,11 +88,12 @@ impl Tokens {
         if claims.exp <= seconds || claims.nbf.is_some_and(|from| from > seconds) {
             return None;
         }
-        Some(TokenIdentity {
+        let identity = TokenIdentity {
             tenant: claims.tenant,
             user: claims.sub,
             role: claims.role.parse().ok()?,
-        })
+        };
+        Some((identity, Timestamp(claims.exp.checked_mul(1000)?)))
     }
 }
 
@@ -119,7 +121,10 @@ mod tests {
     fn a_token_works_until_it_expires() {
         let tokens = Tokens::new(SECRET, true);
         let token = token(SECRET);
-        assert_eq!(tokens.verify(&token, Timestamp(59_999)), Some(identity()));
+        assert_eq!(
+            tokens.verify(&token, Timestamp(59_999)),
+            Some((identity(), Timestamp(60_000)))
+        );
         assert_eq!(tokens.verify(&token, Timestamp(60_000)), None);
     }
 
@@ -138,7 +143,7 @@ mod tests {
         let signed = signed.expect("a token");
         assert_eq!(
             Tokens::new(SECRET, false).verify(&signed, Timestamp(0)),
-            Some(identity())
+            Some((identity(), Timestamp(60_000)))
         );
     }
 

@@ -43,6 +43,13 @@ impl Tenants for SqlStore {
         tenants::key(&self.database, sha256).await
     }
 
+    async fn existing_keys(
+        &self,
+        keys: &[(TenantId, [u8; 32])],
+    ) -> Result<Vec<(TenantId, [u8; 32])>, StoreError> {
+        tenants::existing_keys(&self.database, keys).await
+    }
+
     async fn keys(&self, tenant: TenantId) -> Result<Vec<ApiKeyRecord>, StoreError> {
         tenants::keys(&self.database, tenant).await
     }

@@ -62,10 +62,21 @@ on_both! {
             store.create_key(key.clone()).await?;
         }
         assert_eq!(store.keys(store.ours).await?, [early.clone(), late.clone()]);
+        let sought = [
+            (store.ours, early.sha256),
+            (store.ours, other.sha256),
+            (store.ours, [9; 32]),
+            (store.theirs, other.sha256),
+        ];
+        let mut existing = store.existing_keys(&sought).await?;
+        existing.sort();
+        assert_eq!(existing, [sought[0], sought[3]]);
+        assert_eq!(store.existing_keys(&[]).await?, []);
         assert!(!store.delete_key(store.theirs, early.sha256).await?);
         assert!(store.delete_key(store.ours, early.sha256).await?);
         assert!(!store.delete_key(store.ours, early.sha256).await?);
         assert_eq!(store.key(early.sha256).await?, None);
+        assert_eq!(store.existing_keys(&sought).await?, [sought[3]]);
         assert_eq!(store.keys(store.ours).await?, [late]);
         assert_eq!(store.keys(store.theirs).await?, [other]);
     }

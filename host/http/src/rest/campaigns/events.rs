@@ -6,6 +6,7 @@ use tidegate_core::id::CampaignId;
 use tidegate_engine::{
     Ctx, Engine, campaigns,
     ports::{PageRequest, RunRef},
+    tenants::Credential,
 };
 
 use super::{
@@ -37,6 +38,7 @@ const JOURNAL_PAGE: PageRequest = PageRequest {
 )]
 pub(crate) async fn follow_campaign(
     ctx: Ctx,
+    credential: Credential,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
     headers: HeaderMap,
@@ -52,11 +54,11 @@ pub(crate) async fn follow_campaign(
     let source = CampaignEvents {
         run: RunRef { tenant, campaign },
         engine: state.engine.clone(),
-        ctx,
+        ctx: ctx.clone(),
         after,
         last_sent: None,
     };
-    event_stream(&state, tenant, signals, source)
+    event_stream(&state, &ctx, credential, signals, source)
 }
 
 /// Event source for one client of a campaign.

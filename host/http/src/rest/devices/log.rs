@@ -6,7 +6,7 @@ use axum::{
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tidegate_core::{Named as _, id::UpdateId};
-use tidegate_engine::{Ctx, ports::FeedbackRow, registry, updates};
+use tidegate_engine::{Ctx, ports::FeedbackRow, registry, tenants::Credential, updates};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -92,6 +92,7 @@ pub(crate) struct ProgressBody {
 )]
 pub(crate) async fn show_update_log(
     ctx: Ctx,
+    credential: Credential,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     QueryParams((update, limit)): QueryParams<LogQuery>,
@@ -99,7 +100,7 @@ pub(crate) async fn show_update_log(
 ) -> Result<Response> {
     if accepts_event_stream(&headers) {
         let device = registry::get_stored(&ctx, state.engine.store(), &device).await?;
-        return follow_logs(&state, ctx, device.key, update, &headers);
+        return follow_logs(&state, (ctx, credential), device.key, update, &headers);
     }
     let log = registry::feedback_log(&ctx, state.engine.store(), &device, update, limit).await?;
     let items: Vec<_> = log

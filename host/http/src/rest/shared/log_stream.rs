@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::response::{Response, sse::Event};
 use http::{HeaderMap, header::ACCEPT};
 use tidegate_core::id::{DeviceKey, UpdateId};
-use tidegate_engine::{Ctx, Engine, updates};
+use tidegate_engine::{Ctx, Engine, tenants::Credential, updates};
 
 use super::{LogLineBody, UpdateBody};
 use crate::{
@@ -31,24 +31,23 @@ pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
 /// Streams the log of an update until it ends; without an update, the logs of the device's updates one after the other.
 pub(crate) fn follow_logs(
     state: &AppState,
-    ctx: Ctx,
+    (ctx, credential): (Ctx, Credential),
     device: DeviceKey,
     update: Option<UpdateId>,
     headers: &HeaderMap,
 ) -> Result<Response> {
     let last = last_event_id(headers).filter(|(id, _)| update.is_none_or(|update| update == *id));
     let signals = state.engine.signals().watch_logs();
-    let tenant = ctx.tenant;
     let logs = LogEvents {
         engine: state.engine.clone(),
-        ctx,
+        ctx: ctx.clone(),
         device,
         follows_next_update: update.is_none(),
         current: last.map(|(id, _)| id).or(update),
         after: last.map_or(0, |(_, line)| line),
         announced: last.map(|(id, _)| id),
     };
-    event_stream(state, tenant, signals, logs)
+    event_stream(state, &ctx, credential, signals, logs)
 }
 
 /// Event source for one client of a device's logs.

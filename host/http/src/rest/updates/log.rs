@@ -6,7 +6,7 @@ use axum::{
 use http::HeaderMap;
 use serde::Deserialize;
 use tidegate_core::id::UpdateId;
-use tidegate_engine::{Ctx, updates};
+use tidegate_engine::{Ctx, tenants::Credential, updates};
 use utoipa::IntoParams;
 
 use super::log_body::UpdateLogBody;
@@ -48,6 +48,7 @@ impl Query for LinesQuery {
 )]
 pub(crate) async fn show_log(
     ctx: Ctx,
+    credential: Credential,
     State(state): State<AppState>,
     PathParams(update): PathParams<String>,
     QueryParams((after, limit)): QueryParams<LinesQuery>,
@@ -56,7 +57,13 @@ pub(crate) async fn show_log(
     let update: UpdateId = parse_id("update", &update)?;
     if accepts_event_stream(&headers) {
         let row = updates::get(&ctx, state.engine.store(), update).await?;
-        return follow_logs(&state, ctx, row.update.device, Some(update), &headers);
+        return follow_logs(
+            &state,
+            (ctx, credential),
+            row.update.device,
+            Some(update),
+            &headers,
+        );
     }
     let log = updates::log(&ctx, state.engine.store(), update, after, limit).await?;
     Ok(Json(UpdateLogBody::from(log)).into_response())
