@@ -298,7 +298,7 @@ fn a_key_is_created_only_in_an_existing_database() -> Result<()> {
 }
 
 /// Answers each connection with `answer`, given the request's head; returns the server's URL.
-fn raw_server(answer: impl Fn(&str) -> String + Send + 'static) -> Result<String> {
+fn raw_server(mut answer: impl FnMut(&str) -> String + Send + 'static) -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("http://{}", listener.local_addr()?);
     thread::spawn(move || -> Result<()> {
@@ -656,6 +656,42 @@ fn campaign_watch_reconnects_when_a_stream_ends() -> Result<()> {
         .args(["campaign", "watch", "1", "--url", &url])
         .output()?;
     check(&output, 0, "");
+    Ok(())
+}
+
+#[test]
+fn campaign_watch_polls_while_the_server_has_no_stream_left() -> Result<()> {
+    const PROBLEM: &str = r#"{"status": 429, "code": "too_many_streams", "detail": "too many"}"#;
+    let (mut streams, mut reads) = (0, 0);
+    let url = raw_server(move |head| {
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let (status, kind, body) = if path.ends_with("/events") {
+            streams += 1;
+            ("429 Too Many Requests", "problem+json", PROBLEM.to_owned())
+        } else if path.contains("/journal") {
+            ("200 OK", "json", r#"{"items": []}"#.to_owned())
+        } else {
+            reads += 1;
+            assert_eq!(streams, reads, "each poll tries to open a stream first");
+            let status = if reads < 2 {
+                "in_progress"
+            } else {
+                "completed"
+            };
+            let campaign = format!(r#"{{"campaign_id": 1, "status": "{status}"}}"#);
+            ("200 OK", "json", campaign)
+        };
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/{kind}\r\nretry-after: 1\r\n\
+             connection: close\r\n\r\n{body}"
+        )
+    })?;
+    let output = tidegate()
+        .args(["campaign", "watch", "1", "--url", &url])
+        .output()?;
+    check(&output, 0, "too many event streams are open");
+    let shown = String::from_utf8(output.stdout)?;
+    assert!(shown.contains("completed"), "{shown}");
     Ok(())
 }
 

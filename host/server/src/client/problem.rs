@@ -54,6 +54,11 @@ impl Problem {
         }
     }
 
+    /// Whether the tenant or the key has as many event streams as it can have.
+    pub(crate) fn is_too_many_streams(&self) -> bool {
+        self.status == 429 && self.code == "too_many_streams"
+    }
+
     /// Names the fields by the flags that set them. A field without a flag keeps its name.
     pub(crate) fn with_flags(mut self, flag: impl Fn(&str) -> Option<String>) -> Self {
         for FieldError { field, message } in &mut self.errors {

@@ -2,40 +2,76 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures::{FutureExt as _, Stream, StreamExt as _};
+use reqwest::Response;
 use serde_json::Value;
 use tidegate_core::{Named as _, campaign::CampaignStatus};
 
 use super::view;
 use crate::{
-    client::{RECONNECT_DELAY, RestClient},
-    command::{print, print_json, visible_value},
+    client::{Problem, RECONNECT_DELAY, RestClient},
+    command::{print, print_error, print_json, visible_value},
 };
 
 /// Maximum time without an event before the campaign is read again.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval of reading the campaign while the server has no event stream left.
+const FALLBACK_INTERVAL: Duration = Duration::from_secs(2);
 /// Events within this time are handled together.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 
-/// Watches a campaign until it ends: each event causes it to be read again.
+/// Watches a campaign until it ends: each event causes it to be read again. Without an event stream it is polled.
 pub(super) async fn watch(rest: &RestClient, id: i64) -> Result<()> {
     let mut seen = WatchState::default();
+    let mut is_polling = false;
     loop {
+        let Some(events) = open_stream(rest, id).await? else {
+            if !is_polling {
+                is_polling = true;
+                print_error(format_args!(
+                    "too many event streams are open: reading the campaign every {} s",
+                    FALLBACK_INTERVAL.as_secs()
+                ));
+            }
+            if has_ended(&seen.refresh(rest, id).await?)? {
+                return Ok(());
+            }
+            tokio::time::sleep(FALLBACK_INTERVAL).await;
+            continue;
+        };
+        is_polling = false;
         // The server, or a proxy, ends every stream before a campaign ends.
-        let events = rest.events(&format!("campaigns/{id}/events"), None).await?;
         let mut events = std::pin::pin!(events.bytes_stream().map(|chunk| chunk.map(drop)));
         let mut is_streaming = true;
         while is_streaming {
-            let campaign = seen.refresh(rest, id).await?;
-            match view::status(&campaign) {
-                Some(CampaignStatus::Completed | CampaignStatus::RolledBack) => return Ok(()),
-                Some(status @ (CampaignStatus::Failed | CampaignStatus::Cancelled)) => {
-                    bail!("the campaign ended as {}", status.as_str());
-                }
-                // A newer server may have a status that this client does not know.
-                _ => is_streaming = wait(&mut events).await,
+            if has_ended(&seen.refresh(rest, id).await?)? {
+                return Ok(());
             }
+            is_streaming = wait(&mut events).await;
         }
         tokio::time::sleep(RECONNECT_DELAY).await;
+    }
+}
+
+/// `None`: too many streams are open.
+async fn open_stream(rest: &RestClient, id: i64) -> Result<Option<Response>> {
+    match rest.events(&format!("campaigns/{id}/events"), None).await {
+        Ok(events) => Ok(Some(events)),
+        Err(error) => match error.downcast_ref::<Problem>() {
+            Some(problem) if problem.is_too_many_streams() => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+/// An error if the campaign has ended without success.
+fn has_ended(campaign: &Value) -> Result<bool> {
+    match view::status(campaign) {
+        Some(CampaignStatus::Completed | CampaignStatus::RolledBack) => Ok(true),
+        Some(status @ (CampaignStatus::Failed | CampaignStatus::Cancelled)) => {
+            bail!("the campaign ended as {}", status.as_str())
+        }
+        // A newer server may have a status that this client does not know.
+        _ => Ok(false),
     }
 }
 
