@@ -46,6 +46,11 @@ pub struct Campaign {
     /// Number of devices that acknowledged a cancellation, but may have installed the firmware: the next report of their
     /// version is awaited.
     pub awaiting_version: u64,
+    /// Its rollback updates; all 0 before a rollback.
+    pub rollback_counts: RollbackCounts,
+    /// Whether an event waits for the campaign's next decision, or that decision is being made: `explain` is older than
+    /// the counters.
+    pub decision_due: bool,
     /// Time of creation.
     pub created_at: Timestamp,
     /// Actor that created it.
@@ -169,6 +174,24 @@ pub struct Rollback {
     pub by: String,
     /// When it was requested; `None`: by a version that did not record it.
     pub since: Option<Timestamp>,
+}
+
+/// Number of rollback updates of a campaign by their result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RollbackCounts {
+    /// Not ended.
+    pub open: u64,
+    /// Completed: the device is back on its previous firmware.
+    pub completed: u64,
+    /// Ended otherwise.
+    pub failed: u64,
+}
+
+impl RollbackCounts {
+    /// All rollback updates.
+    pub fn total(&self) -> u64 {
+        self.open + self.completed + self.failed
+    }
 }
 
 /// Priority of a campaign.

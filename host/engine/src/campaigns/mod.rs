@@ -29,7 +29,7 @@ pub use create::{CampaignRequest, create, validate};
 pub use deadlines::{expire_batch, expire_updates_loop};
 pub use explain::{Explanation, MembershipStatus, explain};
 pub use journal::{Replay, journal, replay};
-pub use read::{get, last_progress_at, list, updates, warnings, waves, waves_of};
+pub use read::{detail, get, last_progress_at, list, updates, warnings, waves, waves_of};
 pub use recheck::recheck_updates;
 pub use reconcile::reconcile;
 pub use start::start;

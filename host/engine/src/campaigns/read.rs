@@ -4,7 +4,8 @@ use crate::{
     Ctx, Error, Result,
     compatibility::compatibility_policies,
     ports::{
-        CampaignFilter, CampaignSummary, Page, PageRequest, Store, UpdateFilter, UpdateRow, Wave,
+        CampaignDetail, CampaignFilter, CampaignSummary, Page, PageRequest, Store, UpdateFilter,
+        UpdateRow, Wave,
     },
 };
 
@@ -12,6 +13,12 @@ use crate::{
 pub async fn get(ctx: &Ctx, store: &dyn Store, id: CampaignId) -> Result<Campaign> {
     let campaign = store.campaign(ctx.tenant, id).await?;
     campaign.ok_or_else(|| Error::not_found("campaign", id))
+}
+
+/// The campaign of this id with its waves, from one snapshot: its status and its counters are of the same moment.
+pub async fn detail(ctx: &Ctx, store: &dyn Store, id: CampaignId) -> Result<CampaignDetail> {
+    let detail = store.campaign_detail(ctx.tenant, id).await?;
+    detail.ok_or_else(|| Error::not_found("campaign", id))
 }
 
 /// A page of the campaigns, newest first.

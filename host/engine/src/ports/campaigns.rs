@@ -28,6 +28,13 @@ pub trait Campaigns: Send + Sync {
         id: CampaignId,
     ) -> Result<Option<Campaign>, StoreError>;
 
+    /// The campaign of this id with its waves, from one snapshot.
+    async fn campaign_detail(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+    ) -> Result<Option<CampaignDetail>, StoreError>;
+
     /// A page of the campaigns, newest first.
     async fn list_campaigns(
         &self,
@@ -72,6 +79,15 @@ pub trait Campaigns: Send + Sync {
         id: CampaignId,
         device: DeviceKey,
     ) -> Result<Membership, StoreError>;
+}
+
+/// A campaign and its waves at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CampaignDetail {
+    /// The campaign.
+    pub campaign: Campaign,
+    /// In order; empty before the start.
+    pub waves: Vec<Wave>,
 }
 
 /// A campaign as lists show it.

@@ -32,8 +32,8 @@ pub use access::{
 pub use adapters::Ports;
 pub use artifacts::{Artifacts, ByteStream, FileContent, PutError, ReceivedFile};
 pub use campaigns::{
-    Advance, CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns,
-    ClassVerdict, Membership, NewCampaign, NewWave, Wave,
+    Advance, CampaignChange, CampaignDetail, CampaignFilter, CampaignStart, CampaignSummary,
+    Campaigns, ClassVerdict, Membership, NewCampaign, NewWave, Wave,
 };
 pub use clock::{Clock, Entropy};
 pub use clocks::{Beat, Clocks, Interruption};

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tidegate_core::{
-    campaign::CampaignStatus,
+    campaign::{CampaignStatus, RollbackCounts},
     feedback::{Execution, Feedback, Finished},
     id::CampaignId,
     plugin::{DecisionOutcome, HealthVerdict, RollbackRequest, RollbackScope},
@@ -96,10 +96,18 @@ async fn a_policy_rolls_back_completed_and_in_flight_devices() {
     );
     assert_eq!(open[1].update.to_version, "1.1.0");
     assert_eq!(open[1].update.device, updates[0].update.device);
+    let counts = |open, completed| RollbackCounts {
+        open,
+        completed,
+        failed: 0,
+    };
+    assert_eq!(fixture.campaign(id).await.rollback_counts, counts(1, 0));
 
     fixture.report_result(id, Finished::Success).await;
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::RolledBack);
+    let after = fixture.campaign(id).await.rollback_counts;
+    assert_eq!((after.open, after.completed), (0, after.total()));
     for row in &updates {
         assert_eq!(
             fixture.version_of(&row.device_id).await.as_deref(),

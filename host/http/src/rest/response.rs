@@ -72,12 +72,20 @@ impl<T> List<T> {
     }
 }
 
-/// The share of `part` in `total`, in percent with one decimal; 0 if `total` is 0.
+/// The largest share that is not the whole, in percent.
+pub(crate) const BELOW_ALL: f64 = 99.9;
+
+/// The share of `part` in `total`, in percent with one decimal; 0 if `total` is 0. It is 0 only for nothing, and 100 only
+/// for all.
 pub(crate) fn percent(part: u64, total: u64) -> f64 {
-    if total == 0 {
+    if part == 0 || total == 0 {
         return 0.0;
     }
-    (part as f64 * 1000.0 / total as f64).round() / 10.0
+    if part >= total {
+        return 100.0;
+    }
+    let share = (part as f64 * 1000.0 / total as f64).round() / 10.0;
+    share.clamp(0.1, BELOW_ALL)
 }
 
 /// 201 with `Location`.

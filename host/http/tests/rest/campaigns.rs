@@ -1,9 +1,13 @@
 //! Campaigns from creation to end.
 
 use serde_json::{Value, json};
-use tidegate_engine::Role;
+use tidegate_core::id::CampaignId;
+use tidegate_engine::{Role, ports::RunRef};
 
-use crate::test_server::TestServer;
+use crate::{
+    statements::{last_number, release_all},
+    test_server::TestServer,
+};
 
 #[tokio::test]
 async fn a_campaign_is_created_started_changed_and_ended() {
@@ -113,6 +117,79 @@ async fn a_campaign_is_created_started_changed_and_ended() {
     );
     let stats = path.replace("/campaigns", "/stats/campaigns");
     assert_eq!(server.get(&stats).await.expect(200)["counts"]["pending"], 3);
+}
+
+/// Between the end of the last device and the next decision.
+#[tokio::test]
+async fn a_campaign_is_not_shown_as_done_before_it_has_ended() {
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let path = server
+        .campaign(json!({
+            "allow_incompatible": true,
+            "strategy": {"plugin": "canary", "config": {"canaries": 1}},
+        }))
+        .await;
+    let start = format!("{path}/start");
+    server.post(&start, &json!({})).await.expect(200);
+    let run = RunRef {
+        tenant: server.tenant.id,
+        campaign: CampaignId(last_number(&path)),
+    };
+    release_all(&server, run, Vec::new()).await;
+    let tick = async || {
+        Box::pin(tidegate_engine::campaigns::tick(&server.state.engine, run))
+            .await
+            .expect("a tick");
+    };
+    tick().await;
+    let shown = server.get(&path).await.expect(200);
+    assert_eq!(
+        (&shown["in_progress_devices"], &shown["progress_percentage"]),
+        (&json!(2), &json!(0.0))
+    );
+
+    let updates = server.get(&format!("{path}/updates")).await.expect(200);
+    let ended = "all devices have ended; the next decision is due";
+    for (update, percentage, is_over) in [
+        (&updates["items"][0], 50.0, false),
+        (&updates["items"][1], 99.9, true),
+    ] {
+        let cancel = format!("/api/v1/updates/{}/cancel", update["update_id"]);
+        server.post(&cancel, &json!({})).await.expect(200);
+        server
+            .post(&cancel, &json!({"force": true}))
+            .await
+            .expect(200);
+        let shown = server.get(&path).await.expect(200);
+        let listed = server.get("/api/v1/campaigns").await.expect(200);
+        let stats = path.replace("/campaigns", "/stats/campaigns");
+        let stats = server.get(&stats).await.expect(200);
+        for body in [&shown, &listed["items"][0], &stats] {
+            assert_eq!(
+                (&body["status"], &body["progress_percentage"]),
+                (&json!("in_progress"), &json!(percentage)),
+                "{body}"
+            );
+        }
+        for body in [&shown, &listed["items"][0]] {
+            assert_eq!(body["in_progress_devices"] == 0, is_over, "{body}");
+            assert_eq!(body["explain"] == json!([ended]), is_over, "{body}");
+        }
+    }
+
+    // The decision has its own explanation.
+    tick().await;
+    let shown = server.get(&path).await.expect(200);
+    assert_ne!(shown["explain"], json!([ended]));
+    let cancel = format!("{path}/cancel");
+    server.post(&cancel, &json!({})).await.expect(200);
+    let shown = server.get(&path).await.expect(200);
+    assert_eq!(
+        (&shown["status"], &shown["progress_percentage"]),
+        (&json!("cancelled"), &json!(100.0))
+    );
+    assert_eq!(shown["explain"], json!(["Cancelled by admin"]));
 }
 
 #[tokio::test]

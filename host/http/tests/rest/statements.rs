@@ -349,7 +349,7 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
 
 /// Releases all waves of a campaign, with these entries in its journal; returns the fence and the number of waves. The
 /// lease is expired.
-async fn release_all(
+pub(crate) async fn release_all(
     server: &TestServer,
     run: RunRef,
     journal: Vec<NewJournalEntry>,
@@ -393,7 +393,7 @@ impl TestDevice<'_> {
     }
 }
 
-fn last_number(path: &str) -> i64 {
+pub(crate) fn last_number(path: &str) -> i64 {
     let (_, number) = path.rsplit_once('/').expect("a path");
     number.parse().expect("a number")
 }

@@ -1,17 +1,19 @@
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     Named as _,
-    campaign::{Campaign, CampaignSpec, Targets},
+    campaign::{Campaign, CampaignSpec, RollbackCounts, Targets},
     id::{CampaignId, DeviceKey, FirmwareId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{CampaignFilter, CampaignSummary, Page, PageRequest, StoreError};
+use tidegate_engine::ports::{
+    CampaignDetail, CampaignFilter, CampaignSummary, Page, PageRequest, StoreError,
+};
 
 use super::{
     json::{
         ApprovalJson, HoldJson, PluginJson, RollbackJson, TargetsJson, json_list, json_optional,
     },
-    waves::sum_by_campaign,
+    waves::{sum_by_campaign, waves},
 };
 use crate::{
     database::Tx,
@@ -30,7 +32,9 @@ fn columns() -> String {
          c.policies, c.priority, c.max_concurrent_updates, c.requires_approval, c.auto_rollback, \
          c.failure_threshold_percent, c.created_by, c.created_at, {options}, \
          f.name AS firmware_name, f.version AS firmware_version, r.status, r.generation, r.hold, r.approval, \
-         r.rollback, r.explain, r.total_devices, k.awaiting_version, r.started_at, r.ended_at"
+         r.rollback, r.explain, r.total_devices, k.awaiting_version, k.open_rollbacks, k.rolled_back, \
+         k.rollback_failed, r.started_at, r.ended_at, \
+         CAST(CASE WHEN k.dirty_since IS NULL AND r.lease_until IS NULL THEN 0 ELSE 1 END AS BIGINT) AS decision_due"
     )
 }
 
@@ -56,6 +60,22 @@ pub(crate) async fn campaign(
         .map(from_row)
         .transpose()
         .map_err(row_error(READ))
+}
+
+/// The campaign with its waves. The transaction has to be a snapshot.
+pub(crate) async fn detail(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+) -> Result<Option<CampaignDetail>, StoreError> {
+    let Some(campaign) = campaign(tx, tenant, id).await? else {
+        return Ok(None);
+    };
+    let waves = match campaign.started_at {
+        Some(_) => waves(tx, tenant, id).await?,
+        None => Vec::new(),
+    };
+    Ok(Some(CampaignDetail { campaign, waves }))
 }
 
 /// A page of campaigns, newest first.
@@ -148,6 +168,12 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
         approval: json_optional::<ApprovalJson>(row, "approval")?.map(Into::into),
         total_devices: row.count("total_devices")?,
         awaiting_version: row.count("awaiting_version")?,
+        rollback_counts: RollbackCounts {
+            open: row.count("open_rollbacks")?,
+            completed: row.count("rolled_back")?,
+            failed: row.count("rollback_failed")?,
+        },
+        decision_due: row.flag("decision_due")?,
         created_at: Timestamp(row.take("created_at")?),
         created_by: row.take("created_by")?,
         started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),

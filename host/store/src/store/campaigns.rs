@@ -6,8 +6,8 @@ use tidegate_core::{
 use tidegate_engine::{
     Ctx,
     ports::{
-        CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns, Membership,
-        NewCampaign, Page, PageRequest, StoreError, Wave,
+        CampaignChange, CampaignDetail, CampaignFilter, CampaignStart, CampaignSummary, Campaigns,
+        Membership, NewCampaign, Page, PageRequest, StoreError, Wave,
     },
 };
 
@@ -30,6 +30,14 @@ impl Campaigns for SqlStore {
         id: CampaignId,
     ) -> Result<Option<Campaign>, StoreError> {
         campaign(&mut self.database.read_single().await?, tenant, id).await
+    }
+
+    async fn campaign_detail(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+    ) -> Result<Option<CampaignDetail>, StoreError> {
+        read::detail(&mut self.database.read().await?, tenant, id).await
     }
 
     async fn list_campaigns(

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tidegate_engine::{Authorized, Operator, campaigns};
 use utoipa::ToSchema;
 
-use super::body::{CampaignBody, detail};
+use super::body::{CampaignBody, read_detail};
 use crate::{
     AppState,
     problem::Result,
@@ -45,9 +45,8 @@ pub(crate) async fn advance_campaign(
     let limit = state.settings.decision_wait;
     let advance = campaigns::await_advance(&ctx, store, signals, id, wave, limit).await?;
     let applied = advance.as_ref().and_then(|advance| advance.applied);
-    let campaign = campaigns::get(&ctx, store, id).await?;
     let body = AdvancedCampaignBody {
-        campaign: detail(&ctx, &state.engine, campaign).await?,
+        campaign: read_detail(&ctx, &state.engine, id).await?,
         applied,
         reason: advance.map(|advance| advance.explain.join(" ")),
     };

@@ -2,18 +2,22 @@ use serde::Serialize;
 use serde_json::Value;
 use tidegate_core::{
     Named as _,
-    campaign::{Campaign, PluginUse},
+    campaign::{Campaign, CampaignStatus, PluginUse},
+    id::CampaignId,
     wave::Counts,
 };
-use tidegate_engine::{Ctx, Engine, Error, campaigns, ports::CampaignSummary};
+use tidegate_engine::{
+    Ctx, Engine, Error, campaigns,
+    ports::{CampaignDetail, CampaignSummary},
+};
 use utoipa::ToSchema;
 
 use super::waves::WaveBody;
 use crate::{
     problem::Result,
     rest::{
-        response::{Time, percent},
-        shared::{sum_counts, update_options::UpdateOptionsView},
+        response::Time,
+        shared::{progress_percentage, sum_counts, update_options::UpdateOptionsView},
     },
 };
 
@@ -60,12 +64,20 @@ pub(crate) struct CampaignBody {
     /// Of those in progress: devices that acknowledged a cancellation, but may have installed the firmware. The next report
     /// of their version decides; until then, or until they time out, the campaign is `rolling_back`.
     awaiting_version_devices: u64,
-    /// Share of the devices in its waves whose update has ended, in percent.
+    /// Devices that are back on their previous firmware: the updates of a rollback that completed.
+    rolled_back_devices: u64,
+    /// Updates of a rollback that failed, timed out or were cancelled.
+    rollback_failed_devices: u64,
+    /// Devices that a rollback has given an update to their previous firmware so far. It grows while open updates are being
+    /// cancelled and ended ones are processed.
+    rollback_devices: u64,
+    /// Share of the devices in its waves whose update has ended, in percent. Below 100 until the campaign has ended: until
+    /// then it is not decided that nothing follows.
     progress_percentage: f64,
     /// In the plan's order; empty before the start. Left out in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     waves: Option<Vec<WaveBody>>,
-    /// The explanation of the last decision.
+    /// The explanation of the last decision. Once all devices have ended and the next decision is due, this instead.
     explain: Vec<String>,
     /// Risks that its creator has chosen, such as that no compatibility policy is used.
     warnings: Vec<String>,
@@ -122,9 +134,23 @@ struct RollbackBody {
     by: String,
 }
 
-/// A campaign with its waves.
+/// A campaign as a command has stored it, with its waves.
 pub(super) async fn detail(ctx: &Ctx, engine: &Engine, campaign: Campaign) -> Result<CampaignBody> {
     let waves = campaigns::waves_of(ctx, engine.store(), &campaign).await?;
+    with_waves(CampaignDetail { campaign, waves })
+}
+
+/// A campaign with its waves, from one snapshot.
+pub(super) async fn read_detail(
+    ctx: &Ctx,
+    engine: &Engine,
+    id: CampaignId,
+) -> Result<CampaignBody> {
+    with_waves(campaigns::detail(ctx, engine.store(), id).await?)
+}
+
+fn with_waves(detail: CampaignDetail) -> Result<CampaignBody> {
+    let CampaignDetail { campaign, waves } = detail;
     let counts = (!waves.is_empty()).then(|| sum_counts(&waves));
     let mut body = CampaignBody::new(campaign, counts)?;
     body.waves = Some(waves.into_iter().zip(0..).map(WaveBody::from).collect());
@@ -144,6 +170,7 @@ impl CampaignBody {
         });
         let warnings = campaigns::warnings(&campaign);
         let counts = counts.unwrap_or_default();
+        let explain = explain(&campaign, &counts);
         let spec = campaign.spec;
         let policies: Result<_> = spec.policies.into_iter().map(PluginUseBody::new).collect();
         let (approval, rollback) = (campaign.approval, campaign.rollback);
@@ -181,9 +208,12 @@ impl CampaignBody {
             cancelled_devices: counts.cancelled,
             rejected_devices: counts.rejected,
             awaiting_version_devices: campaign.awaiting_version,
-            progress_percentage: percent(counts.finished(), counts.total()),
+            rolled_back_devices: campaign.rollback_counts.completed,
+            rollback_failed_devices: campaign.rollback_counts.failed,
+            rollback_devices: campaign.rollback_counts.total(),
+            progress_percentage: progress_percentage(campaign.status, &counts),
             waves: None,
-            explain: campaign.explain,
+            explain,
             warnings,
             hold: campaign.hold.map(|hold| HoldBody {
                 reason: hold.reason,
@@ -205,6 +235,18 @@ impl CampaignBody {
             created_by: campaign.created_by,
         })
     }
+}
+
+/// The explanation of the last decision, unless it speaks of devices in flight and all have ended since.
+fn explain(campaign: &Campaign, counts: &Counts) -> Vec<String> {
+    let is_outdated = campaign.decision_due
+        && campaign.status == CampaignStatus::InProgress
+        && counts.total() > 0
+        && counts.finished() == counts.total();
+    if is_outdated {
+        return vec!["all devices have ended; the next decision is due".to_owned()];
+    }
+    campaign.explain.clone()
 }
 
 impl PluginUseBody {

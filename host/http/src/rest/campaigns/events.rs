@@ -10,7 +10,7 @@ use tidegate_engine::{
 };
 
 use super::{
-    body::{CampaignBody, detail},
+    body::{CampaignBody, read_detail},
     journal::EntryBody,
 };
 use crate::{
@@ -102,8 +102,7 @@ impl EventSource for CampaignEvents {
             let next = NextPoll::Immediately;
             return Ok(EventBatch { events, next });
         }
-        let campaign = campaigns::get(ctx, engine.store(), self.run.campaign).await?;
-        let campaign = detail(ctx, engine, campaign).await?;
+        let campaign = read_detail(ctx, engine, self.run.campaign).await?;
         if self.last_sent.as_ref() != Some(&campaign) {
             events.push(json_event("campaign", self.after.to_string(), &campaign)?);
             self.last_sent = Some(campaign);

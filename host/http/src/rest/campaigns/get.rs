@@ -1,7 +1,7 @@
 use axum::{Json, extract::State};
-use tidegate_engine::{Ctx, campaigns};
+use tidegate_engine::Ctx;
 
-use super::body::{CampaignBody, detail};
+use super::body::{CampaignBody, read_detail};
 use crate::{
     AppState,
     problem::Result,
@@ -20,6 +20,5 @@ pub(crate) async fn get_campaign(
     PathParams(campaign): PathParams<String>,
 ) -> Result<Json<CampaignBody>> {
     let campaign = parse_id("campaign", &campaign)?;
-    let campaign = campaigns::get(&ctx, state.engine.store(), campaign).await?;
-    Ok(Json(detail(&ctx, &state.engine, campaign).await?))
+    Ok(Json(read_detail(&ctx, &state.engine, campaign).await?))
 }

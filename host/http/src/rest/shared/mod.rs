@@ -11,7 +11,7 @@ pub(crate) mod update_options;
 mod window;
 
 pub(crate) use comment::{Reason, check_comment, comment_error};
-pub(crate) use counts::{CountsBody, sum_counts};
+pub(crate) use counts::{CountsBody, progress_percentage, sum_counts};
 pub(crate) use log_line::LogLineBody;
 pub(crate) use log_stream::{accepts_event_stream, follow_logs};
 pub(crate) use plugin_selection::PluginSelection;

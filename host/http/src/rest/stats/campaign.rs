@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State};
 use serde::Serialize;
 use tidegate_core::Named as _;
-use tidegate_engine::{Ctx, campaigns};
+use tidegate_engine::{Ctx, campaigns, ports::CampaignDetail};
 use utoipa::ToSchema;
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     rest::{
         extract::{PathParams, parse_id},
         response::{Time, percent},
-        shared::{CountsBody, sum_counts},
+        shared::{CountsBody, progress_percentage, sum_counts},
     },
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct CampaignStats {
     /// Devices in its waves.
     total: u64,
     counts: CountsBody,
-    /// Share of devices whose update has ended, in percent.
+    /// Share of devices whose update has ended, in percent; below 100 until the campaign has ended.
     progress_percentage: f64,
     /// Completed updates among those that completed, failed or timed out, in percent.
     success_rate: f64,
@@ -47,8 +47,8 @@ pub(crate) async fn show_campaign_stats(
     PathParams(campaign): PathParams<String>,
 ) -> Result<Json<CampaignStats>> {
     let store = state.engine.store();
-    let campaign = campaigns::get(&ctx, store, parse_id("campaign", &campaign)?).await?;
-    let waves = campaigns::waves_of(&ctx, store, &campaign).await?;
+    let id = parse_id("campaign", &campaign)?;
+    let CampaignDetail { campaign, waves } = campaigns::detail(&ctx, store, id).await?;
     let last_change = campaigns::last_progress_at(&ctx, store, campaign.id).await?;
     let counts = sum_counts(&waves);
     let mut failures_by_code = BTreeMap::new();
@@ -61,7 +61,7 @@ pub(crate) async fn show_campaign_stats(
         status: campaign.status.as_str(),
         total: counts.total(),
         counts: counts.into(),
-        progress_percentage: percent(counts.finished(), counts.total()),
+        progress_percentage: progress_percentage(campaign.status, &counts),
         success_rate: percent(counts.completed, decided),
         failure_rate: percent(counts.unsuccessful(), decided),
         failures_by_code,

@@ -24,6 +24,15 @@ pub(super) fn summary(campaign: &Value) -> String {
             number("timed_out_devices"),
         ));
     }
+    if number("rollback_devices") > 0 {
+        parts.push(format!(
+            "{} of {} rolled back",
+            number("rolled_back_devices"),
+            number("rollback_devices"),
+        ));
+        let failed = number("rollback_failed_devices");
+        parts.extend((failed > 0).then(|| format!("{failed} rollbacks failed")));
+    }
     let hold = campaign.pointer("/hold/reason").and_then(Value::as_str);
     let word = stopped(campaign);
     parts.extend(hold.map(|reason| format!("{word} because {reason}")));
@@ -79,7 +88,11 @@ pub(super) fn details(campaign: &Value) -> String {
             ("created by", "/created_by"),
         ],
     ];
-    let mut parts = vec![table::details(campaign, &rows.concat())];
+    let mut rows = rows.concat();
+    if campaign["rollback"].is_object() {
+        rows.extend_from_slice(&ROLLBACK_ROWS);
+    }
+    let mut parts = vec![table::details(campaign, &rows)];
     let waves = campaign["waves"].as_array().map_or(&[][..], Vec::as_slice);
     if !waves.is_empty() {
         parts.push(table::list(waves, &WAVES));
@@ -91,6 +104,12 @@ pub(super) fn details(campaign: &Value) -> String {
     }
     parts.join("\n\n")
 }
+
+const ROLLBACK_ROWS: [(&str, &str); 3] = [
+    ("to roll back", "/rollback_devices"),
+    ("rolled back", "/rolled_back_devices"),
+    ("rollbacks failed", "/rollback_failed_devices"),
+];
 
 pub(super) const CAMPAIGNS: [table::Column<'_>; 8] = [
     ("ID", "/campaign_id"),
@@ -123,6 +142,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_rollback_shows_how_many_devices_are_back() {
+        let campaign = json!({
+            "campaign_id": 7, "name": "spring", "status": "rolling_back", "rollback": { "reason": "bad" },
+            "rollback_devices": 5, "rolled_back_devices": 3, "rollback_failed_devices": 1,
+        });
+        let line = summary(&campaign);
+        let expected = "campaign 7 spring: rolling_back, 3 of 5 rolled back, 1 rollbacks failed";
+        assert_eq!(line, expected);
+        let text = details(&campaign);
+        for row in ["to roll back", "rolled back", "rollbacks failed"] {
+            assert!(text.contains(row), "{text}");
+        }
+    }
 
     #[test]
     fn the_stop_reason_uses_the_word_of_the_status() {

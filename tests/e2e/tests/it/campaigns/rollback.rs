@@ -114,9 +114,21 @@ async fn an_operator_rolls_back_all_devices(tenant: TestTenant) -> Result<()> {
         .post(&format!("campaigns/{id}/rollback"), &body)
         .await?
         .expect_status(200)?;
+    let devices = fleet.len();
+    let rolling_back = json!({ "rollback_devices": devices, "rolled_back_devices": 0 });
+    let campaign = tenant.wait_for_counts(id, rolling_back).await?;
+    ensure!(
+        campaign["status"] == "rolling_back" && campaign["progress_percentage"] == 99.9,
+        "{campaign}"
+    );
+    ensure!(fleet[0].install().await?, "there is nothing to install");
+    let one_is_back = json!({ "rollback_devices": devices, "rolled_back_devices": 1 });
+    tenant.wait_for_counts(id, one_is_back).await?;
     let campaign = tenant
         .wait_for_status_while(id, "rolled_back", async || install_all(&mut fleet).await)
         .await?;
+    ensure!(campaign["rolled_back_devices"] == devices, "{campaign}");
+    ensure!(campaign["progress_percentage"] == 100.0, "{campaign}");
     ensure!(campaign["rollback"]["by"] == "operator", "{campaign}");
     check_rolled_back(&tenant, &fleet, bad).await?;
     let again = tenant
