@@ -213,6 +213,11 @@ impl TenantCounters {
         self.add(tenant, CounterKind::CampaignsByStatus, after.as_str(), 1);
     }
 
+    /// Counts a campaign that is deleted.
+    pub(crate) fn uncount_campaign(&mut self, tenant: TenantId, status: CampaignStatus) {
+        self.add(tenant, CounterKind::CampaignsByStatus, status.as_str(), -1);
+    }
+
     /// Writes the changes. Must be the last statements before the commit. The rows are locked in this order: those of
     /// all kinds but the following, then the numbers of distinct values, then the other values.
     pub(crate) async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {

@@ -165,6 +165,7 @@ on_behalf! {
     delete_device(device_id: &str, now: Timestamp) -> Result<Option<Vec<CampaignId>>, StoreError>;
     create_firmware(firmware: NewFirmware) -> Result<FirmwareId, StoreError>;
     delete_firmware(id: FirmwareId, now: Timestamp) -> Result<bool, StoreError>;
+    delete_campaign(id: CampaignId) -> Result<bool, StoreError>;
     put_revision(revision: NewRevision) -> Result<(), StoreError>;
     enable_revision(plugin: &str, digest: Digest, enabled: bool) -> Result<bool, StoreError>;
     roll_back_device(device: DeviceKey, offer: &Offer, overrides: OfferOverrides, reason: &str)

@@ -1,11 +1,11 @@
 use tidegate_core::{
-    campaign::{Approval, Campaign, CampaignStatus},
+    campaign::{Approval, Campaign, CampaignStatus, Transition},
     id::CampaignId,
 };
 
-use super::commands::apply_command;
+use super::commands::{apply_command, set_explain, transition_change};
 use crate::{
-    Approver, Authorized, Error, Result, Signals,
+    Approver, Authorized, Ctx, Error, Result, Signals,
     ports::{CampaignChange, Store},
 };
 
@@ -18,18 +18,9 @@ pub async fn approve(
     comment: String,
 ) -> Result<Campaign> {
     apply_command(ctx, store, signals, id, |campaign| {
-        if campaign.created_by == *ctx.actor.name {
-            let message = "a campaign must be approved by another user than its creator".to_owned();
-            return Err(Error::Forbidden {
-                code: "own_campaign",
-                message,
-            });
-        }
+        check_other_user(ctx, campaign)?;
         if campaign.status != CampaignStatus::Created || campaign.approval.is_some() {
-            return Err(Error::conflict(
-                "not_waiting",
-                "the campaign does not wait for approval",
-            ));
+            return Err(not_waiting());
         }
         let approval = Approval {
             by: ctx.actor.name.to_string(),
@@ -42,4 +33,42 @@ pub async fn approve(
         })
     })
     .await
+}
+
+/// Ends a campaign that waits for approval. Users cannot reject their own campaigns; they can cancel them.
+pub async fn reject(
+    ctx: &Authorized<Approver>,
+    store: &dyn Store,
+    signals: &Signals,
+    id: CampaignId,
+    comment: &str,
+) -> Result<Campaign> {
+    apply_command(ctx, store, signals, id, |campaign| {
+        check_other_user(ctx, campaign)?;
+        let waits = campaign.spec.requires_approval && campaign.approval.is_none();
+        if campaign.status != CampaignStatus::Created || !waits {
+            return Err(not_waiting());
+        }
+        let mut change = transition_change(ctx, campaign, Transition::Cancel, None)?;
+        change.is_rejection = true;
+        set_explain(&mut change, ctx, "Rejected", comment);
+        Ok(change)
+    })
+    .await
+}
+
+fn check_other_user(ctx: &Ctx, campaign: &Campaign) -> Result<()> {
+    if campaign.created_by != *ctx.actor.name {
+        return Ok(());
+    }
+    let message =
+        "a campaign must be approved or rejected by another user than its creator".to_owned();
+    Err(Error::Forbidden {
+        code: "own_campaign",
+        message,
+    })
+}
+
+fn not_waiting() -> Error {
+    Error::conflict("not_waiting", "the campaign does not wait for approval")
 }

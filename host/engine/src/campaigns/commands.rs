@@ -151,7 +151,7 @@ async fn transition(
 }
 
 /// The change for a status transition.
-fn transition_change(
+pub(super) fn transition_change(
     ctx: &Ctx,
     campaign: &Campaign,
     step: Transition,
@@ -233,7 +233,7 @@ pub(super) fn changed_meanwhile() -> Error {
     )
 }
 
-fn set_explain(change: &mut CampaignChange, ctx: &Ctx, verb: &str, reason: &str) {
+pub(super) fn set_explain(change: &mut CampaignChange, ctx: &Ctx, verb: &str, reason: &str) {
     let colon = if reason.is_empty() { "" } else { ": " };
     change.explain = Some(vec![format!("{verb} by {}{colon}{reason}", ctx.actor.name)]);
 }

@@ -60,6 +60,9 @@ pub trait Campaigns: Send + Sync {
         change: CampaignChange,
     ) -> Result<bool, StoreError>;
 
+    /// Deletes a campaign that has never started; one that has is a conflict. False: there is none.
+    async fn delete_campaign(&self, ctx: &Ctx, id: CampaignId) -> Result<bool, StoreError>;
+
     /// Starts a campaign if it is still at the generation that was read: stores its waves, their members and the policies' verdicts in
     /// one transaction. False: it is at another one.
     async fn start_campaign(
@@ -119,6 +122,8 @@ pub struct CampaignChange {
     pub hold: Option<Hold>,
     /// The approval.
     pub approval: Option<Approval>,
+    /// Whether the status changes because the approval was refused.
+    pub is_rejection: bool,
     /// Scope and reason of the rollback.
     pub rollback: Option<Rollback>,
     /// When the campaign ended.

@@ -106,7 +106,7 @@ async fn a_wrong_type_an_unknown_field_and_a_broken_rule_are_reported_together()
         (
             "POST",
             "/api/v1/campaigns/1/approve",
-            json!({"approved": false, "approval_comment": 7, "x": 1}),
+            json!({"approved": "no", "approval_comment": "x".repeat(1001), "x": 1}),
             vec!["/approval_comment", "/approved", "/x"],
         ),
         (

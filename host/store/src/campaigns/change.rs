@@ -63,6 +63,7 @@ fn action(change: &CampaignChange) -> &'static str {
         (Some(OperatorActKind::Resumed), _) => "campaign.resume",
         (Some(OperatorActKind::Advanced), _) => "campaign.advance",
         _ if change.approval.is_some() => "campaign.approve",
+        _ if change.is_rejection => "campaign.reject",
         _ if change.rollback.is_some() => "campaign.roll_back",
         (_, Some(_)) => "campaign.cancel",
         _ => "campaign.change",

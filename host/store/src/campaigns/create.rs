@@ -35,7 +35,7 @@ pub(crate) async fn create(
     lock_firmware(&mut tx, tenant, spec.firmware).await?;
     let (name, description) = (storable(&spec.name), storable(&spec.description));
     let options = UpdateOptionsRow::new(&spec.options, spec.success_criteria)?;
-    let after = fields(&spec, &options);
+    let after = audit_fields(&spec, &options);
     let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
     let feed = spec
         .targets
@@ -122,7 +122,7 @@ fn insert_sql(dialect: Dialect) -> String {
 }
 
 /// For the audit trail. The configs of plugins are left out; the campaign keeps them.
-fn fields(spec: &CampaignSpec, options: &UpdateOptionsRow) -> Value {
+pub(super) fn audit_fields(spec: &CampaignSpec, options: &UpdateOptionsRow) -> Value {
     let plugin = |used: &PluginUse| format!("{} {}", used.plugin, used.revision);
     let filter = spec.targets.filter.as_ref().map(|filter| &filter.text);
     json!({

@@ -11,8 +11,8 @@ use tidegate_core::{
     update::SuccessCriteria,
 };
 use tidegate_engine::ports::{
-    Advance, CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, Membership, NewCampaign,
-    NewWave, PageRequest, Runs as _, StoreError, TickOutcome,
+    Advance, CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, Firmwares as _,
+    Membership, NewCampaign, NewWave, PageRequest, Runs as _, StoreError, TickOutcome,
 };
 
 use crate::{
@@ -84,6 +84,26 @@ on_both! {
         };
         let refused = store.create_campaign(store.ours, campaign).await;
         assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    }
+
+    async fn a_campaign_is_deleted_before_its_start_and_only_by_its_tenant(store) {
+        let id = created(store, "1.0.0").await?;
+        let firmware = store.campaign(store.ours, id).await?.expect("it was created").spec.firmware;
+        assert!(!store.delete_campaign(store.theirs, id).await?);
+        assert!(store.campaign(store.ours, id).await?.is_some());
+        assert!(store.delete_campaign(store.ours, id).await?);
+        assert!(!store.delete_campaign(store.ours, id).await?);
+        assert_eq!(store.campaign(store.ours, id).await?, None);
+        let all = PageRequest { limit: 9, offset: 0 };
+        assert_eq!(store.list_campaigns(store.ours, &CampaignFilter::default(), all).await?.total, 0);
+        assert!(!store.firmware_is_used(store.ours, firmware).await?);
+        assert!(store.delete_firmware(store.ours, firmware, Timestamp(6)).await?);
+
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        let refused = store.delete_campaign(store.ours, fixture.campaign()).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+        let next = created(store, "1.1.0").await?;
+        assert!(next.0 > id.0, "the id is not used again");
     }
 
     async fn campaigns_are_listed_newest_first(store) {

@@ -12,7 +12,7 @@ use tidegate_engine::{
 };
 
 use super::SqlStore;
-use crate::campaigns::{campaign, change, create, membership, read, start, waves};
+use crate::campaigns::{campaign, change, create, delete, membership, read, start, waves};
 
 #[async_trait]
 impl Campaigns for SqlStore {
@@ -65,6 +65,10 @@ impl Campaigns for SqlStore {
         change: CampaignChange,
     ) -> Result<bool, StoreError> {
         change::change(&self.database, ctx, campaign, change).await
+    }
+
+    async fn delete_campaign(&self, ctx: &Ctx, id: CampaignId) -> Result<bool, StoreError> {
+        delete::delete(&self.database, ctx, id).await
     }
 
     async fn start_campaign(

@@ -471,7 +471,37 @@ async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     let cancel = send(Method::POST, "campaigns/{}/cancel", &id, Some(json!({})));
     let change = Change::of(&operation("cancel"), "campaign.cancel");
     walk.succeeds(operator, change, &cancel).await?;
-    walk.changes_nothing(operator, &cancel).await
+    walk.changes_nothing(operator, &cancel).await?;
+
+    body["requires_approval"] = true.into();
+    let created = operator
+        .post("campaigns", &body)
+        .await?
+        .expect_status(201)?
+        .json()?;
+    let id = created["campaign_id"].to_string();
+    let refusal = json!({ "approved": false, "approval_comment": "not now" });
+    let reject = send(Method::POST, "campaigns/{}/approve", &id, Some(refusal));
+    let change = Change::of(&operation("approve"), "campaign.reject");
+    walk.succeeds(&tenant.approver, change, &reject).await?;
+    let row = walk.last_row().await?;
+    ensure!(
+        row.before["status"] == "created"
+            && row.after["status"] == "cancelled"
+            && row.after["explain"] == json!(["Rejected by approver: not now"]),
+        "{row:?}"
+    );
+    walk.changes_nothing(&tenant.approver, &reject).await?;
+    let delete = send(Method::DELETE, "campaigns/{}", &id, None);
+    let operation = "delete /campaigns/{campaign_id}";
+    let change = Change::of(operation, "campaign.delete").deleted();
+    walk.succeeds(operator, change, &delete).await?;
+    let row = walk.last_row().await?;
+    ensure!(
+        row.before["name"] == body["name"] && row.before["status"] == "cancelled",
+        "{row:?}"
+    );
+    walk.changes_nothing(operator, &delete).await
 }
 
 /// A request; `{}` in the path stands for `id`.

@@ -6,6 +6,7 @@ mod body;
 mod change;
 mod command;
 mod create;
+mod delete;
 mod events;
 mod get;
 mod journal;
@@ -23,7 +24,11 @@ use crate::AppState;
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list::list_campaigns, create::create_campaign))
-        .routes(routes!(get::get_campaign, change::change_campaign))
+        .routes(routes!(
+            get::get_campaign,
+            change::change_campaign,
+            delete::delete_campaign
+        ))
         .routes(routes!(approve::approve_campaign))
         .routes(routes!(command::start_campaign))
         .routes(routes!(command::pause_campaign))

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tidegate_core::{Named as _, campaign::CampaignStatus};
 
-use super::{PageArgs, enum_value, listing, show, update_view::UPDATES};
+use super::{PageArgs, enum_value, listing, print, show, update_view::UPDATES};
 use crate::client::{Remote, RestClient};
 
 #[derive(Debug, Args)]
@@ -49,16 +49,21 @@ enum Command {
         #[command(flatten)]
         part: PageArgs,
     },
-    /// Approve a campaign of another user
+    /// Approve or reject a campaign of another user
     Approve {
         /// Id of the campaign
         id: i64,
-        /// Comment
+        /// Comment, or the reason of a rejection
         #[arg(long)]
         comment: Option<String>,
-        /// Reject instead
+        /// Reject the campaign: it ends as cancelled
         #[arg(long)]
         reject: bool,
+    },
+    /// Delete a campaign that has never started
+    Delete {
+        /// Id of the campaign
+        id: i64,
     },
     /// Start a campaign
     Start {
@@ -141,6 +146,11 @@ impl Campaign {
                     body["approval_comment"] = comment.into();
                 }
                 step::take(&rest, id, "approve", &body).await
+            }
+            Command::Delete { id } => {
+                rest.delete(&format!("campaigns/{id}")).await?;
+                print(format_args!("campaign {id} is deleted"));
+                Ok(())
             }
             Command::Start { id, watch } => {
                 step::take(&rest, id, "start", &json!({})).await?;
