@@ -27,6 +27,10 @@ use crate::{
 
 /// The columns that updates and reports change, and the ones that they need.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent columns of a device"
+)]
 pub(crate) struct DeviceRow {
     pub(crate) device_id: String,
     pub(crate) state: DeviceState,
