@@ -470,7 +470,10 @@ async fn a_version_that_changes_too_often_is_shown_as_unstable() {
     let shown = async || {
         let device = server.get("/api/v1/devices/pi-1").await.expect(200);
         let listed = server.get("/api/v1/devices").await.expect(200);
-        assert_eq!(listed["items"][0], device);
+        assert_eq!(
+            listed["items"][0]["unstable_version"],
+            device["unstable_version"]
+        );
         let stats = server.get("/api/v1/stats").await.expect(200);
         (
             device["unstable_version"].clone(),
