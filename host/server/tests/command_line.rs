@@ -468,7 +468,7 @@ fn a_device_shows_that_its_version_is_unstable() -> Result<()> {
     let shown = String::from_utf8(output.stdout)?;
     let line = shown
         .lines()
-        .find(|line| line.starts_with("unstable version"));
+        .find(|line| line.trim_start().starts_with("unstable version"));
     assert!(line.is_some_and(|line| line.ends_with("true")), "{shown}");
     Ok(())
 }
