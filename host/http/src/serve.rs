@@ -72,7 +72,8 @@ impl Default for HttpServer {
 }
 
 impl HttpServer {
-    /// Serves connections until `shutdown`, then accepts no more and finishes the open ones, for at most `grace`.
+    /// Serves connections until `shutdown`, then accepts no more and finishes the open ones, for at most `grace`. Fails if
+    /// a request is not finished then.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -121,6 +122,8 @@ impl HttpServer {
         drop(listener);
         if timeout(grace, connections.shutdown()).await.is_err() {
             tracing::warn!(?grace, "requests unfinished after the grace period");
+            let error = io::Error::new(io::ErrorKind::TimedOut, "requests did not end in time");
+            return Err(error);
         }
         Ok(())
     }

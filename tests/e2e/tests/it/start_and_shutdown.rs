@@ -12,14 +12,15 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tidegate_e2e::{
-    Device, FirmwareForm, RestClient, ServerOutput, ServerProcess, ServerStorage, both_databases,
-    components, wait_until,
+    Device, FirmwareForm, RestClient, RestResponse as _, ServerOutput, ServerProcess,
+    ServerStorage, both_databases, components, wait_until,
 };
 use tidegate_hostile::{Hooks, doubling_schema, slow_config, slow_schema, strategy_with};
 
 both_databases!(
     a_component_in_the_folder_never_stops_the_start,
     shutdown_does_not_wait_for_a_file_that_hangs,
+    the_absence_of_the_only_server_extends_deadlines,
 );
 
 async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage) -> Result<()> {
@@ -119,12 +120,49 @@ async fn shutdown_does_not_wait_for_a_file_that_hangs(storage: ServerStorage) ->
     })
     .await?;
 
+    let poller = Device::new(reqwest::Client::new(), &process.url, "DEFAULT", "edge-0");
+    let before = rest.get("devices/edge-0").await?.expect_success()?["last_seen"].clone();
+    poller.poll().await?;
     let began = Instant::now();
     let status = tokio::task::spawn_blocking(move || process.terminate()).await??;
     let took = began.elapsed();
     ensure!(took.as_secs_f64() < 3.5, "it took {took:?}: {status}");
-    ensure!(!status.success(), "a request was not answered: {status}");
+    ensure!(
+        status.code() == Some(1),
+        "a request was not answered: {status}"
+    );
     ensure!(download.await?.is_err());
+
+    // The last poll was written, although the request used up the time.
+    fs::remove_file(&stored)?;
+    fs::write(&stored, bytes)?;
+    let process = ServerProcess::start_with(&storage, &settings)?;
+    let rest = RestClient::anonymous(reqwest::Client::new(), &process.url);
+    let rest = authenticated(&rest).await?;
+    let after = rest.get("devices/edge-0").await?.expect_success()?["last_seen"].clone();
+    ensure!(
+        after.as_str() > before.as_str(),
+        "seen {before}, then {after}"
+    );
+    Ok(())
+}
+
+/// On PostgreSQL it shows when the next heartbeat is due that no other server keeps the clock of updates.
+async fn the_absence_of_the_only_server_extends_deadlines(storage: ServerStorage) -> Result<()> {
+    const EXTENDED: &str = "devices could not report; deadlines of updates are extended";
+
+    // It records a heartbeat before it listens.
+    let status = ServerProcess::start(&storage)?.terminate()?;
+    ensure!(status.success(), "the server ended with {status}");
+    let log = storage.dir().join("log");
+    let output = ServerOutput::File(File::create(&log)?);
+    let process = ServerProcess::start_unread(&storage, &output, &[])?;
+    wait_until("deadlines are extended", async || {
+        Ok(fs::read_to_string(&log)?.contains(EXTENDED).then_some(()))
+    })
+    .await?;
+    let status = process.terminate()?;
+    ensure!(status.success(), "the server ended with {status}");
     Ok(())
 }
 
