@@ -4,14 +4,15 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tidegate_e2e::{
     Device, Execution, Feedback, Finished, FirmwareForm, RestResponse as _, TestTenant,
-    both_databases,
+    both_databases, close, wait_until,
 };
 
 both_databases!(
     a_policy_rolls_back_all_devices,
     an_operator_rolls_back_all_devices,
     a_device_already_rolling_back_is_skipped,
-    each_model_rolls_back_to_its_own_firmware
+    each_model_rolls_back_to_its_own_firmware,
+    a_device_that_fetched_its_whole_file_is_awaited
 );
 
 async fn a_policy_rolls_back_all_devices(tenant: TestTenant) -> Result<()> {
@@ -253,6 +254,72 @@ async fn each_model_rolls_back_to_its_own_firmware(tenant: TestTenant) -> Result
         ensure!(explained.to_string().contains(why), "{explained}");
     }
     Ok(())
+}
+
+/// SWUpdate acknowledges the cancel after the installation, and boots the new version later.
+async fn a_device_that_fetched_its_whole_file_is_awaited(tenant: TestTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 2).await?;
+    let good = tenant.upload_firmware("1.1.0").await?;
+    let id = tenant.start_campaign(good, json!({})).await?;
+    tenant
+        .wait_for_status_while(id, "completed", async || install_all(&mut fleet).await)
+        .await?;
+    let bad = tenant.upload_firmware("1.2.0").await?;
+    let id = tenant.start_campaign(bad, json!({})).await?;
+    let mut offers = Vec::new();
+    for device in &fleet {
+        offers.push(wait_until("an offer", async || device.offer().await).await?);
+    }
+    // One says nothing, but fetches its file; the other has fetched nothing.
+    let proceeding = Feedback::new(Execution::Proceeding, Finished::None);
+    fleet[1]
+        .feedback(&offers[1].id, &proceeding)
+        .await?
+        .expect_status(200)?;
+    ensure!(fleet[0].download(&offers[0]).await?, "cancelled too early");
+    let path = format!("updates/{}", offers[0].id);
+    wait_until("the whole file is fetched", async || {
+        let update = tenant.viewer.get(&path).await?.expect_success()?;
+        Ok((update["status"] == "installing").then_some(()))
+    })
+    .await?;
+
+    tenant
+        .operator
+        .post(
+            &format!("campaigns/{id}/rollback"),
+            &json!({ "reason": "it does not boot" }),
+        )
+        .await?
+        .expect_status(200)?;
+    for (device, offer) in fleet.iter().zip(&offers) {
+        wait_until("the update is cancelled", async || {
+            Ok(device.poll().await?.cancel_action().map(str::to_owned))
+        })
+        .await?;
+        device
+            .cancel_feedback(&offer.id, &close(Finished::Success))
+            .await?
+            .expect_status(200)?;
+    }
+    let counts = json!({ "awaiting_version_devices": 1, "cancelled_devices": 1 });
+    let campaign = tenant.wait_for_counts(id, counts).await?;
+    ensure!(campaign["status"] == "rolling_back", "{campaign}");
+
+    // It boots the bad version.
+    fleet[0].version = "1.2.0".to_owned();
+    fleet[0].report([("sw_version", "1.2.0")]).await?;
+    let campaign = tenant
+        .wait_for_status_while(id, "rolled_back", async || {
+            let campaign = tenant.get_campaign(id).await?;
+            let is_back = fleet[0].version == "1.1.0";
+            ensure!(is_back || campaign["status"] != "rolled_back", "{campaign}");
+            fleet[0].install().await?;
+            Ok(())
+        })
+        .await?;
+    ensure!(campaign["awaiting_version_devices"] == 0, "{campaign}");
+    check_rolled_back(&tenant, &fleet, bad).await
 }
 
 /// Ten devices on 1.1.0, installed by a campaign.
