@@ -1,16 +1,48 @@
 //! Firmware, from upload to deletion.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::Method;
 use serde_json::json;
-use tidegate_e2e::{FirmwareForm, HttpResponse, RestResponse as _, TestTenant, both_databases};
+use tidegate_e2e::{
+    FirmwareForm, HttpResponse, RestResponse as _, TestTenant, both_databases, wait_until,
+};
 
 both_databases!(
     many_files_and_odd_names,
     modules_without_files_reach_devices,
+    modules_with_one_file_name_reach_devices,
     unused_firmware_can_be_deleted,
     names_at_their_limits
 );
+
+async fn modules_with_one_file_name_reach_devices(tenant: TestTenant) -> Result<()> {
+    let files: [(&str, &[u8]); 2] = [("image.bin", b"root"), ("image.bin", b"application")];
+    let listed = json!([{ "filename": "image.bin" }]);
+    let modules = json!([
+        { "part": "os", "files": listed },
+        { "part": "bApp", "name": "app", "version": "7", "files": listed },
+    ]);
+    let form = FirmwareForm::new("2.0.0").files(&files);
+    let form = form.with(json!({ "modules": modules }));
+    let id = form.upload(&tenant.publisher).await?;
+    let device = tenant.create_devices("edge", 1).await?.swap_remove(0);
+    tenant.start_campaign(id, json!({})).await?;
+    let offer = wait_until("the update is offered", async || device.offer().await).await?;
+    let chunks = &offer.deployment.chunks;
+    ensure!(chunks.len() == 2, "{offer:?}");
+    for (chunk, (name, bytes)) in chunks.iter().zip(files) {
+        let [file] = &chunk.artifacts[..] else {
+            bail!("not one file: {chunk:?}");
+        };
+        ensure!(file.filename == name, "{file:?}");
+        let link = file.href().context("no link")?;
+        let fetched = device.get(link).await?.expect_status(200)?;
+        ensure!(fetched.body == bytes, "{}: {fetched}", chunk.part);
+    }
+    // The hashes are those of the module's file.
+    ensure!(device.download(&offer).await?, "the update is cancelled");
+    Ok(())
+}
 
 async fn many_files_and_odd_names(tenant: TestTenant) -> Result<()> {
     let files: [(&str, &[u8]); 4] = [
