@@ -186,6 +186,36 @@ async fn parameters_are_checked() {
             "{query}"
         );
     }
+    for (query, expected) in [
+        (
+            "q=pinned==TRUE",
+            "invalid value `TRUE` for `pinned`: must be true or false (did you mean true?)",
+        ),
+        (
+            "q=mode!=manuel",
+            "invalid value `manuel` for `mode`: must be rollout, latest or manual",
+        ),
+        (
+            "q=state!=in-sync",
+            "invalid value `in-sync` for `state`: must be unknown, registered, pending, in_sync",
+        ),
+        (
+            "q=sw_version=lt=2.O.0",
+            "invalid value `2.O.0` for `sw_version`: must be a version",
+        ),
+        (
+            "q=last_seen=gt=2026",
+            "invalid time `2026` for `last_seen`: must be RFC 3339",
+        ),
+    ] {
+        let refused = server.get(&format!("/api/v1/devices?{query}")).await;
+        let body = refused.expect(422);
+        let message = body["errors"][0]["message"].as_str();
+        assert!(
+            message.is_some_and(|message| message.contains(expected)),
+            "{body}"
+        );
+    }
     let refused = server
         .get("/api/v1/campaigns?status=sleeping")
         .await

@@ -184,6 +184,13 @@ async fn bad_settings_are_named_and_change_nothing() {
         assert_eq!(refused.0, code, "{body}");
         assert_eq!(refused.1, fields, "{body}");
     }
+    let refused = patch(&server, one("mode!=manuel", "5s")).await.expect(422);
+    let message = refused["errors"][0]["message"].as_str();
+    let expected = "invalid value `manuel` for `mode`: must be rollout, latest or manual";
+    assert!(
+        message.is_some_and(|message| message.contains(expected)),
+        "{refused}"
+    );
     assert_eq!(
         patch(&server, json!([])).await.expect_problem(422).0,
         "wrong_type"

@@ -15,6 +15,7 @@ both_databases!(
     force_rolls_back_a_pinned_device,
     settings_take_effect_and_bad_values_are_named,
     the_number_of_kept_reports_is_configured,
+    a_slip_in_a_selector_is_named,
 );
 
 async fn force_cancel_requires_a_cancelling_update(storage: ServerStorage) -> Result<()> {
@@ -196,6 +197,31 @@ async fn the_number_of_kept_reports_is_configured(storage: ServerStorage) -> Res
         .feedback(&offer.id, &close(Finished::Success))
         .await?;
     closed.expect_status(200)?;
+    Ok(())
+}
+
+async fn a_slip_in_a_selector_is_named(storage: ServerStorage) -> Result<()> {
+    let server = DevServer::new(&storage)?;
+    server.device().identify().await?;
+    for (selector, part) in [
+        (
+            "pinned!=TRUE",
+            "invalid value `TRUE` for `pinned`: must be true or false (did you mean true?)",
+        ),
+        (
+            "mode!=manuel",
+            "invalid value `manuel` for `mode`: must be rollout, latest or manual",
+        ),
+        (
+            "sw_version=lt=2.O.0",
+            "invalid value `2.O.0` for `sw_version`: must be a version",
+        ),
+        ("sw_version=lt=''", "for `sw_version`: must be a version"),
+    ] {
+        server.expect_rejection(&["device", "list", "--query", selector], part)?;
+    }
+    let listed = server.run(&["device", "list", "--query", "pinned!=true"])?;
+    ensure!(listed["total"] == 1, "{listed}");
     Ok(())
 }
 
