@@ -121,6 +121,23 @@ async fn a_lost_file_is_named_in_the_log_and_in_the_explanation() -> anyhow::Res
 }
 
 #[tokio::test]
+async fn a_damaged_file_is_named_in_the_log() -> anyhow::Result<()> {
+    let log = CapturedLog::start();
+    let (server, _) = offered().await?;
+    server.cut_file(10)?;
+    assert_eq!(server.send(get(PATH)).await?.status, 500);
+    let logged = log.events("device request failed");
+    let error = logged[0]["error"].as_str().unwrap_or_default();
+    let named =
+        "edge 1.bin (sha256:63212cc06daf4b21eff708f872166e580bd6af4287f4a32e01c236f4078b65b8): ";
+    assert!(
+        error.starts_with(named) && error.ends_with("ends at byte 10"),
+        "{logged:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn files_of_every_open_update_can_be_downloaded() -> anyhow::Result<()> {
     let (server, first) = offered().await?;
     let second = server.offer("dev-1", "1.2.0").await?;

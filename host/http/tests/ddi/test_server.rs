@@ -36,7 +36,7 @@ pub(crate) struct TestServer {
     artifacts: Arc<ArtifactStore>,
     pub(crate) store: Arc<SqlStore>,
     shutdown: CancellationToken,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl TestServer {
@@ -76,7 +76,8 @@ impl TestServer {
         let folder = tempfile::tempdir()?;
         let options = Options::sqlite(&folder.path().join("tidegate.db"));
         let clock = Arc::new(ManualClock::at(1_700_000_000_000));
-        let artifacts = Arc::new(ArtifactStore::in_memory());
+        let artifacts = ArtifactStore::open_folder(folder.path().join("artifacts")).await?;
+        let artifacts = Arc::new(artifacts);
         let store = Arc::new(SqlStore::open(options).await?);
         let ports = Ports {
             store: store.clone(),
@@ -119,7 +120,7 @@ impl TestServer {
             shutdown,
             artifacts,
             store,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -130,6 +131,13 @@ impl TestServer {
     /// Deletes the file of all firmware from the artifact store, as a fault of its disk would.
     pub(crate) async fn lose_file(&self) -> anyhow::Result<()> {
         Ok(self.artifacts.delete(Digest::of(FILE).0).await?)
+    }
+
+    /// Cuts the file of all firmware off after this number of bytes, as a fault of its disk would.
+    pub(crate) fn cut_file(&self, length: usize) -> anyhow::Result<()> {
+        let name = hex::encode(Digest::of(FILE).0);
+        let folder = self.folder.path().join("artifacts/sha256").join(&name[..2]);
+        Ok(std::fs::write(folder.join(name), &FILE[..length])?)
     }
 
     /// Changes the tenant's access settings.
