@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::{
     HealthRegistry, chain,
-    ports::{Clock, Observer, Store},
+    ports::{Clock, DatabaseHealth, Observer},
 };
 
 /// How often the difference to the database's clock is measured.
@@ -45,12 +45,15 @@ impl ClusterClock {
 
     /// Measures the difference to the database's clock, and corrects this one. Without effect if the database has no
     /// clock of its own, or if time is simulated.
-    pub async fn synchronize(&self, store: &dyn Store, observer: &dyn Observer) {
+    pub async fn synchronize<D>(&self, database: &D, observer: &dyn Observer)
+    where
+        D: DatabaseHealth + Sync + ?Sized,
+    {
         if !self.local.is_wall_clock() {
             return;
         }
         let before = self.local.now().0;
-        match store.time().await {
+        match database.time().await {
             Ok(Some(time)) => self.correct(before, time, self.local.now().0, observer),
             Ok(None) => {}
             Err(error) => {
@@ -60,16 +63,18 @@ impl ClusterClock {
     }
 
     /// Measures the difference periodically, until it is dropped.
-    pub(crate) async fn run_loop(
+    pub(crate) async fn run_loop<D>(
         &self,
-        store: &dyn Store,
+        database: &D,
         observer: &dyn Observer,
         health: &Arc<HealthRegistry>,
-    ) {
+    ) where
+        D: DatabaseHealth + Sync + ?Sized,
+    {
         let heartbeat = health.register_loop("clock", MAX_SILENCE);
         loop {
             sleep(PERIOD).await;
-            heartbeat.run(self.synchronize(store, observer)).await;
+            heartbeat.run(self.synchronize(database, observer)).await;
         }
     }
 
@@ -111,19 +116,28 @@ impl Clock for ClusterClock {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::ports::NoopObserver;
+    use async_trait::async_trait;
+    use tokio::{sync::Notify, time::Instant};
 
-    struct FixedClock;
+    use super::*;
+    use crate::ports::{NoopObserver, StoreError};
+
+    struct FixedClock {
+        is_real: bool,
+    }
 
     impl Clock for FixedClock {
         fn now(&self) -> Timestamp {
             Timestamp(1_000_000)
         }
+
+        fn is_wall_clock(&self) -> bool {
+            self.is_real
+        }
     }
 
     fn clock() -> ClusterClock {
-        ClusterClock::new(Arc::new(FixedClock))
+        ClusterClock::new(Arc::new(FixedClock { is_real: false }))
     }
 
     #[test]
@@ -153,6 +167,45 @@ mod tests {
         };
         assert_eq!((measure(2000), measure(-2000)), (0, 0));
         assert_eq!((measure(2001), measure(-2001)), (1, 2));
+    }
+
+    /// A database whose time runs ahead by another second at each measurement.
+    #[derive(Default)]
+    struct FastDatabase {
+        measurements: AtomicI64,
+        measured: Notify,
+    }
+
+    #[async_trait]
+    impl DatabaseHealth for FastDatabase {
+        async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+            let count = self.measurements.fetch_add(1, Ordering::Relaxed) + 1;
+            self.measured.notify_one();
+            Ok(Some(Timestamp(1_000_000 + count * 1000)))
+        }
+
+        fn unhealthy_reason(&self) -> Option<String> {
+            None
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_difference_is_measured_every_minute() {
+        let clock = ClusterClock::new(Arc::new(FixedClock { is_real: true }));
+        let (database, health) = (FastDatabase::default(), Arc::default());
+        let started = Instant::now();
+        let watch = async {
+            for minute in 1..=3 {
+                database.measured.notified().await;
+                assert_eq!(started.elapsed().as_secs(), 60 * minute);
+            }
+        };
+        tokio::select! {
+            biased;
+            () = clock.run_loop(&database, &NoopObserver, &health) => panic!("the loop ended"),
+            () = watch => {}
+        }
+        assert_eq!(clock.now(), Timestamp(1_003_000));
     }
 
     #[test]

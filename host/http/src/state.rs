@@ -121,3 +121,14 @@ impl AppState {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_advance_waits_for_five_seconds() {
+        let settings = HttpSettings::new(Vec::new());
+        assert_eq!(settings.decision_wait, Duration::from_secs(5));
+    }
+}

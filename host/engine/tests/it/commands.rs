@@ -215,6 +215,26 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
 }
 
 #[tokio::test]
+async fn an_advance_waits_for_the_decision() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
+        .await;
+    advance(&fixture, id, 0).await.expect("the wave is next");
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+    let undecided = fixture.sandbox.decision_gate.lock().await;
+    let answer = await_advance(&fixture, id, 0, Duration::from_hours(1));
+    let decided = async {
+        tokio::task::yield_now().await;
+        drop(undecided);
+    };
+    let (answer, (), ()) = tokio::join!(answer, fixture.tick(id), decided);
+    assert_eq!(answer.and_then(|answer| answer.applied), Some(true));
+}
+
+#[tokio::test]
 async fn an_advance_counts_for_one_decision() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture

@@ -6,13 +6,13 @@ use tidegate_core::{
     plugin::{Compatibility, DecisionOutcome, HealthVerdict},
 };
 use tidegate_engine::{
-    Error, campaigns,
+    Engine, Error, Settings, campaigns,
     campaigns::MembershipStatus,
-    ports::{CallFailure, EntryKind, PageRequest},
+    ports::{CallFailure, EntryKind, PageRequest, RunRef},
 };
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request, explain},
+    engine_fixture::{EngineFixture, campaign_request, explain, settings},
     scripted_sandbox::{decision, health},
 };
 
@@ -49,6 +49,45 @@ async fn a_campaign_goes_out_wave_by_wave_to_its_end() {
         fixture.version_of("device-000").await.as_deref(),
         Some("1.1.0")
     );
+}
+
+#[tokio::test]
+async fn the_lease_is_renewed_while_a_plugin_decides() {
+    let fixture = EngineFixture::new(1).await;
+    let id = fixture
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
+        .await;
+    // Renewed every 30 ms of the real time, for 100 ms of the manual clock.
+    let settings = Settings {
+        lease: Duration::from_millis(100),
+        ..settings()
+    };
+    let engine = Engine::new(fixture.ports.clone(), settings);
+    let run = RunRef {
+        tenant: fixture.tenant(),
+        campaign: id,
+    };
+    let undecided = fixture.sandbox.decision_gate.lock().await;
+    let begun = fixture.engine.now();
+    let expired = begun.plus(Duration::from_millis(101));
+    let is_due = async |at| {
+        let due = fixture.engine.store().due(at, 10).await;
+        due.expect("the campaigns").contains(&run)
+    };
+    assert!(is_due(begun).await, "no server has its lease");
+    let renewed = async {
+        while is_due(begun).await {
+            tokio::task::yield_now().await;
+        }
+        assert!(is_due(expired).await, "the first lease has expired by then");
+        fixture.clock.advance(Duration::from_millis(50));
+        while is_due(expired).await {
+            tokio::task::yield_now().await;
+        }
+        drop(undecided);
+    };
+    let (ticked, ()) = tokio::join!(campaigns::tick(&engine, run), renewed);
+    ticked.expect("the tick succeeds");
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) decide: Mutex<Response<Observation, Decision>>,
     pub(crate) check: Mutex<Response<CheckInput, Vec<Compatibility>>>,
     pub(crate) evaluate: Mutex<Response<HealthInput, HealthAnswer>>,
+    /// While a test holds it, no decision ends.
+    pub(crate) decision_gate: tokio::sync::Mutex<()>,
 }
 
 impl ScriptedSandbox {
@@ -35,6 +37,7 @@ impl ScriptedSandbox {
                 Ok(vec![Compatibility::Compatible; input.classes.len()])
             })),
             evaluate: Mutex::new(Box::new(|_| Ok(health(HealthVerdict::Healthy)))),
+            decision_gate: tokio::sync::Mutex::default(),
         }
     }
 
@@ -136,6 +139,7 @@ impl Sandbox for ScriptedSandbox {
     }
 
     async fn decide(&self, _: Digest, observation: Observation) -> Call<Decision> {
+        drop(self.decision_gate.lock().await);
         call(&self.decide, &observation)
     }
 

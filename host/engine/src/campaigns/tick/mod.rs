@@ -73,12 +73,17 @@ struct Tick<'a> {
     now: Timestamp,
 }
 
+/// How often a lease is renewed: three times before it expires.
+fn renewal_period(lease: Duration) -> Duration {
+    lease * 3 / 10
+}
+
 impl Tick<'_> {
     /// Renews the lease for as long as this future is polled. A lost lease shows when the tick is applied.
     async fn renew_lease(&self) -> Infallible {
         let lease = self.engine.settings.lease;
         loop {
-            sleep(lease * 3 / 10).await;
+            sleep(renewal_period(lease)).await;
             let until = self.engine.now().plus(lease);
             let renewed = self.engine.store().renew_lease(self.run, self.fence, until);
             if let Err(error) = renewed.await {
@@ -172,5 +177,18 @@ impl Tick<'_> {
     /// A journal of one entry for the server's own act.
     fn host_journal(&self, outcome: &str, explain: &str) -> Vec<crate::ports::NewJournalEntry> {
         vec![host_journal_entry(self.now, outcome, explain.to_owned())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    #[test]
+    fn a_lease_of_ten_seconds_is_renewed_every_three() {
+        let lease = Settings::default().lease;
+        assert_eq!(lease, Duration::from_secs(10));
+        assert_eq!(renewal_period(lease), Duration::from_secs(3));
     }
 }
