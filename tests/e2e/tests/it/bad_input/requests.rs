@@ -38,10 +38,17 @@ pub(super) fn cases() -> Vec<BadRequest> {
         ),
         BadRequest::new(
             "other method",
-            Method::DELETE,
+            Method::PUT,
             "campaigns/{created}",
             405,
             "method_not_allowed",
+        ),
+        BadRequest::new(
+            "deletion of a campaign that has started",
+            Method::DELETE,
+            "campaigns/{running}",
+            409,
+            "campaign_started",
         ),
         BadRequest::new(
             "other method on a path outside /api/v1",
