@@ -27,6 +27,7 @@ mod request_span;
 mod rest;
 mod serve;
 mod state;
+mod stream_credentials;
 mod tls;
 mod tokens;
 mod x509;

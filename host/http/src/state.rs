@@ -7,7 +7,8 @@ use tracing::Span;
 
 use crate::{
     ClientCertHeaderNames, Metrics, RequestLimitSettings, TrustedProxies, limits::RequestLimits,
-    request_id::RequestIds, rest::StreamCredentials, tokens::Tokens, x509::CertificateVerifier,
+    request_id::RequestIds, stream_credentials::StreamCredentials, tokens::Tokens,
+    x509::CertificateVerifier,
 };
 
 /// The state shared by all handlers. Cloning it must be cheap: each request does so several times.

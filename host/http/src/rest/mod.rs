@@ -28,7 +28,6 @@ mod settings;
 mod shared;
 mod size_limit;
 mod stats;
-mod stream_credentials;
 mod unused_query;
 mod updates;
 
@@ -56,7 +55,6 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{AppState, client::Client, content_coding::is_encoded, problem::Problem};
 
-pub(crate) use self::stream_credentials::StreamCredentials;
 use self::unused_query::{QueryOperations, refuse_unused_query};
 
 /// The status of a request whose handler does not respond in time.

@@ -117,9 +117,9 @@ impl TestServer {
             tenant,
             clock,
             addr,
-            shutdown,
             artifacts,
             store,
+            shutdown,
             folder,
         })
     }

@@ -256,7 +256,7 @@ async fn each_model_rolls_back_to_its_own_firmware(tenant: TestTenant) -> Result
     Ok(())
 }
 
-/// SWUpdate acknowledges the cancel after the installation, and boots the new version later.
+/// `SWUpdate` acknowledges the cancel after the installation, and boots the new version later.
 async fn a_device_that_fetched_its_whole_file_is_awaited(tenant: TestTenant) -> Result<()> {
     let mut fleet = tenant.create_devices("edge", 2).await?;
     let good = tenant.upload_firmware("1.1.0").await?;
@@ -307,7 +307,7 @@ async fn a_device_that_fetched_its_whole_file_is_awaited(tenant: TestTenant) -> 
     ensure!(campaign["status"] == "rolling_back", "{campaign}");
 
     // It boots the bad version.
-    fleet[0].version = "1.2.0".to_owned();
+    "1.2.0".clone_into(&mut fleet[0].version);
     fleet[0].report([("sw_version", "1.2.0")]).await?;
     let campaign = tenant
         .wait_for_status_while(id, "rolled_back", async || {

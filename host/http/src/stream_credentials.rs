@@ -30,7 +30,7 @@ struct OpenCredentials {
 
 impl StreamCredentials {
     /// Adds a stream. The result is cancelled when the credential ends, and must live as long as the stream.
-    pub(super) fn register(
+    pub(crate) fn register(
         &self,
         engine: &Arc<Engine>,
         credential: Credential,
