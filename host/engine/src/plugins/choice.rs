@@ -3,7 +3,7 @@ use tidegate_core::{
     id::{Digest, TenantId},
 };
 
-use super::newest_usable;
+use super::find_revision;
 use crate::{PluginCalls, Result, ports::Store, rules::Rules};
 
 /// A plugin and its config, as requested.
@@ -28,10 +28,8 @@ impl PluginChoice {
         path: &str,
         rules: &mut Rules,
     ) -> Result<Option<PluginUse>> {
-        let found = match self.revision {
-            None => newest_usable(store, plugins.built_ins(), tenant, &self.plugin).await?,
-            Some(digest) => store.revision(tenant, &self.plugin, Some(digest)).await?,
-        };
+        let built_ins = plugins.built_ins();
+        let found = find_revision(store, built_ins, tenant, &self.plugin, self.revision).await?;
         let Some(revision) = found else {
             let message = match self.revision {
                 None => format!("there is no enabled plugin {}", self.plugin),
@@ -41,7 +39,7 @@ impl PluginChoice {
             return Ok(None);
         };
         let digest = revision.stored.digest;
-        if let Some(built_in) = plugins.built_ins().digest(&self.plugin)
+        if let Some(built_in) = built_ins.digest(&self.plugin)
             && built_in != digest
         {
             let message = format!(

@@ -1,6 +1,6 @@
 use tidegate_core::id::Digest;
 
-use super::newest_usable;
+use super::find_revision;
 use crate::{
     Ctx, Error, PluginCalls, Result,
     ports::{Revision, Store},
@@ -39,5 +39,5 @@ pub async fn newest(
     plugins: &PluginCalls,
     plugin: &str,
 ) -> Result<Option<Revision>> {
-    newest_usable(store, plugins.built_ins(), ctx.tenant, plugin).await
+    find_revision(store, plugins.built_ins(), ctx.tenant, plugin, None).await
 }

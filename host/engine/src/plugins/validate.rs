@@ -1,6 +1,6 @@
 use tidegate_core::{id::Digest, plugin::FieldError};
 
-use super::newest_usable;
+use super::find_revision;
 use crate::{Ctx, Error, PluginCalls, Result, ports::Store};
 
 /// Validates a config, JSON text, against the plugin's schema and then by the plugin. Returns the errors. Without a
@@ -13,11 +13,8 @@ pub async fn validate(
     digest: Option<Digest>,
     config: &str,
 ) -> Result<Vec<FieldError>> {
-    let revision = match digest {
-        None => newest_usable(store, plugins.built_ins(), ctx.tenant, plugin).await?,
-        Some(digest) => store.revision(ctx.tenant, plugin, Some(digest)).await?,
-    };
-    let revision = revision.ok_or_else(|| match digest {
+    let found = find_revision(store, plugins.built_ins(), ctx.tenant, plugin, digest).await?;
+    let revision = found.ok_or_else(|| match digest {
         Some(digest) => Error::not_found("plugin revision", digest),
         None => Error::not_found("enabled plugin", plugin),
     })?;
