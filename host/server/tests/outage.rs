@@ -88,16 +88,22 @@ impl ServerOnPostgres {
         Ok(status)
     }
 
-    async fn wait_for_readiness(&self, status: u16) -> Result<String> {
+    async fn wait_for_readiness(&self, status: u16) -> Result<()> {
+        self.wait_for_probe(|found, _| found == status).await?;
+        Ok(())
+    }
+
+    /// The body of the first answer of the readiness probe that is as expected.
+    async fn wait_for_probe(&self, is_expected: impl Fn(u16, &str) -> bool) -> Result<String> {
         let started = Instant::now();
         loop {
-            let (found, body) = self.readiness().await?;
-            if found == status {
+            let (status, body) = self.readiness().await?;
+            if is_expected(status, &body) {
                 return Ok(body);
             }
             ensure!(
                 started.elapsed() < Duration::from_mins(1),
-                "{found}: {body}"
+                "{status}: {body}"
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -134,7 +140,7 @@ async fn an_outage_is_described_in_plain_words() -> Result<()> {
     };
     server.wait_for_readiness(200).await?;
     server.proxy.refuse();
-    let unready = server.wait_for_readiness(503).await?;
+    let unready = server.wait_for_probe(|status, _| status == 503).await?;
     let (status, refused) = server.list_devices().await?;
     assert_eq!(status, 503, "{refused}");
     for (body, words) in [
@@ -215,8 +221,10 @@ async fn a_server_goes_by_the_time_of_its_database() -> Result<()> {
     let Some(server) = ServerOnPostgres::start(environment).await? else {
         return Ok(());
     };
-    let body = server.wait_for_readiness(503).await?;
-    assert!(body.contains("behind the one of the database"), "{body}");
+    // It may first be unready because it does not listen to the database yet.
+    let is_behind =
+        |status, body: &str| status == 503 && body.contains("behind the one of the database");
+    server.wait_for_probe(is_behind).await?;
     let time = server.app.engine.store().time().await?;
     let time = time.context("PostgreSQL has a clock")?;
     // The wrong clock stands still, so the server's time is the one of the last measurement.
