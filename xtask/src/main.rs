@@ -10,6 +10,8 @@ mod clients;
 mod components;
 mod debian;
 mod demo;
+#[cfg(test)]
+mod dependencies;
 mod dist;
 #[cfg(test)]
 mod dockerfile;
