@@ -1,10 +1,10 @@
-//! Limits on concurrent plugin calls: decisions never wait for interactive calls, and no tenant takes all places of the
+//! Limits on concurrent plugin calls: decisions never wait for interactive calls, and no tenant takes all permits of the
 //! long calls.
 
 use tidegate_core::id::TenantId;
 use tidegate_engine::ports::CallFailure;
 
-use crate::tenant_shares::{PlacePermit, TenantShares};
+use crate::tenant_shares::{TenantPermit, TenantShares};
 
 /// The purpose of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl CallPermits {
     }
 
     /// Waits for a permit. Dropping it releases it.
-    pub(crate) async fn acquire(&self, class: CallClass) -> Result<PlacePermit, CallFailure> {
+    pub(crate) async fn acquire(&self, class: CallClass) -> Result<TenantPermit, CallFailure> {
         let permits = match class {
             CallClass::Decisions => &self.decisions,
             CallClass::Planning(_) => &self.planning,

@@ -1,4 +1,4 @@
-//! Concurrent places of which each tenant can use only a share.
+//! Permits for concurrent work, of which each tenant can hold only a share.
 
 use std::{
     collections::HashMap,
@@ -10,48 +10,48 @@ use tidegate_core::id::TenantId;
 use tidegate_engine::ports::CallFailure;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// Places for concurrent work. A tenant uses at most its share of them, and what it has beyond its share waits without
+/// Permits for concurrent work. A tenant holds at most its share of them, and what it has beyond its share waits without
 /// a turn in the queue. So however much work a tenant has, another tenant's next piece waits only for what is running.
 pub(crate) struct TenantShares {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     share: usize,
-    /// The share of each tenant that uses a place or waits for one.
+    /// The share of each tenant that holds a permit or waits for one.
     tenants: Mutex<HashMap<Option<TenantId>, Weak<Semaphore>>>,
 }
 
-/// A place, in use until this is dropped.
-pub(crate) struct PlacePermit {
-    _place: OwnedSemaphorePermit,
+/// A permit, held until this is dropped.
+pub(crate) struct TenantPermit {
+    _permit: OwnedSemaphorePermit,
     _share: OwnedSemaphorePermit,
 }
 
 impl TenantShares {
-    /// This number of places, of which one tenant can use `share`.
-    pub(crate) fn new(places: usize, share: usize) -> Self {
+    /// This number of permits, of which one tenant can hold `share`.
+    pub(crate) fn new(permits: usize, share: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(places)),
+            permits: Arc::new(Semaphore::new(permits)),
             share,
             tenants: Mutex::default(),
         }
     }
 
-    /// This number of places, of which one tenant can use half.
-    pub(crate) fn halves(places: usize) -> Self {
-        Self::new(places, (places / 2).max(1))
+    /// This number of permits, of which one tenant can hold half.
+    pub(crate) fn halves(permits: usize) -> Self {
+        Self::new(permits, (permits / 2).max(1))
     }
 
-    /// Waits for a place of the tenant; `None`: the server's own work, which has a share as a tenant has.
+    /// Waits for a permit of the tenant; `None`: the server's own work, which has a share as a tenant has.
     pub(crate) async fn acquire(
         &self,
         tenant: Option<TenantId>,
-    ) -> Result<PlacePermit, CallFailure> {
+    ) -> Result<TenantPermit, CallFailure> {
         let closed = |error: AcquireError| CallFailure::Host(error.to_string());
-        // In this order, so that a call that waits for its tenant's share has no turn in the queue of places.
+        // In this order, so that a call that waits for its tenant's share has no turn in the queue of all.
         let share = self.share_of(tenant).acquire_owned().await;
         let share = share.map_err(closed)?;
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        Ok(PlacePermit {
-            _place: place.map_err(closed)?,
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        Ok(TenantPermit {
+            _permit: permit.map_err(closed)?,
             _share: share,
         })
     }
@@ -84,8 +84,8 @@ mod tests {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// A place, if one is free.
-    fn acquire(shares: &TenantShares, tenant: Option<TenantId>) -> Option<PlacePermit> {
+    /// A permit, if one is free.
+    fn acquire(shares: &TenantShares, tenant: Option<TenantId>) -> Option<TenantPermit> {
         match poll(pin!(shares.acquire(tenant))) {
             Poll::Ready(permit) => permit.ok(),
             Poll::Pending => None,
@@ -100,13 +100,13 @@ mod tests {
         assert!(acquire(&shares, ONE).is_none());
         let other = [acquire(&shares, OTHER), acquire(&shares, OTHER)];
         assert!(other.iter().all(Option::is_some));
-        assert!(acquire(&shares, None).is_none(), "all places are taken");
+        assert!(acquire(&shares, None).is_none(), "all permits are held");
         drop(held);
         assert!(acquire(&shares, ONE).is_some());
         assert!(acquire(&shares, None).is_some());
     }
 
-    /// With a single place, tenants take turns, however many calls one of them has waiting.
+    /// With a single permit, tenants take turns, however many calls one of them has waiting.
     #[test]
     fn what_exceeds_a_share_has_no_turn() {
         let shares = TenantShares::halves(1);

@@ -8,7 +8,7 @@ use crate::update::Purpose;
 pub enum RetryAction {
     /// Offered to the device.
     Offer,
-    /// Offered by its campaign's next tick that finds a place in `max_concurrent_updates`.
+    /// Offered by its campaign's next tick that `max_concurrent_updates` allows it in.
     AwaitPlace,
     /// Postponed until its campaign continues.
     Wait,

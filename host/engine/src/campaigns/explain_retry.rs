@@ -38,7 +38,9 @@ fn when(campaign: &Campaign, newest: &Update, now: Timestamp) -> Option<String> 
         }
         _ if left == 0 => match campaign.spec.max_concurrent_updates {
             Some(limit) if campaign.status == CampaignStatus::InProgress => {
-                format!("; it waits for a place: the campaign allows {limit} concurrent updates")
+                format!(
+                    "; it waits for another update to end: the campaign allows {limit} concurrent updates"
+                )
             }
             _ => "; it is offered shortly".to_owned(),
         },

@@ -291,7 +291,7 @@ async fn a_skipped_device_that_changes_back_is_offered_the_update_by_a_retry() {
     assert_eq!(fixture.newest(key).await.0, UpdateStatus::Offered);
 }
 
-/// The places of `max_concurrent_updates` are given in ticks.
+/// Updates within `max_concurrent_updates` are offered in ticks.
 #[tokio::test]
 async fn a_limited_campaign_offers_the_update_to_a_device_that_is_still_compatible() {
     let fixture = EngineFixture::with_policies(2).await;

@@ -157,7 +157,7 @@ async fn a_scheduled_retry_holds_no_place() {
     };
     assert_eq!(others, both(offered));
 
-    // The retry is due, and the other device has the place.
+    // The retry is due, and the other device has the only concurrent update.
     fixture.clock.advance(Duration::from_hours(2));
     let due = fixture.engine.now();
     let store = fixture.engine.store();
@@ -175,11 +175,13 @@ async fn a_scheduled_retry_holds_no_place() {
     let explained = explain(&fixture.ctx(), store, &name).await;
     let reasons = explained.expect("an explanation")[0].reasons.join("\n");
     assert!(
-        reasons.contains("it waits for a place: the campaign allows 1 concurrent updates"),
+        reasons.contains(
+            "it waits for another update to end: the campaign allows 1 concurrent updates"
+        ),
         "{reasons}"
     );
 
-    // A free place is the retry's, before any other device's.
+    // The retry is offered next, before any other device's.
     let open = fixture.open(id).await;
     let other = open.iter().find(|row| row.update.device == second);
     let success = UpdateEvent::Feedback(feedback(Finished::Success));

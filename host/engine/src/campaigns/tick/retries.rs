@@ -7,19 +7,19 @@ impl Tick<'_> {
     /// Offers due retries as far as the campaign's limit allows, before the strategy releases further devices. Returns
     /// the campaign as it is afterwards. Without a limit, the deadline loop offers retries.
     ///
-    /// A retry that is not due holds no place of the limit. Deciding here, under the lease, keeps the limit although
-    /// devices and retries compete for a place.
+    /// A retry that is not due does not count towards the limit. Deciding here, under the lease, keeps the limit although
+    /// devices and retries compete for it.
     pub(super) async fn offer_due_retries(&self, run: Run) -> Result<Run> {
         let Some(limit) = run.campaign.spec.max_concurrent_updates else {
             return Ok(run);
         };
-        let mut places = limit.saturating_sub(run.concurrent_updates());
-        if run.scheduled_retries == 0 || places == 0 {
+        let mut allowed = limit.saturating_sub(run.concurrent_updates());
+        if run.scheduled_retries == 0 || allowed == 0 {
             return Ok(run);
         }
         let mut has_changed = false;
         for _ in 0..MAX_BATCHES {
-            let batch = u32::try_from(places).unwrap_or(u32::MAX).min(BATCH_SIZE);
+            let batch = u32::try_from(allowed).unwrap_or(u32::MAX).min(BATCH_SIZE);
             let affected = self
                 .engine
                 .store()
@@ -27,8 +27,8 @@ impl Tick<'_> {
                 .await?;
             self.invalidate(&affected);
             has_changed |= !affected.is_empty();
-            places -= affected.len() as u64;
-            if affected.len() < batch as usize || places == 0 {
+            allowed -= affected.len() as u64;
+            if affected.len() < batch as usize || allowed == 0 {
                 break;
             }
         }

@@ -32,8 +32,8 @@ pub(crate) struct SchemaChecker {
     command: ChildCommand,
     cpu: Duration,
     deadline: Duration,
-    /// A place is a process, running or not yet started.
-    places: TenantShares,
+    /// A permit is for a process, running or not yet started.
+    permits: TenantShares,
     /// The processes without work. The last one is used first, so that few are in use.
     idle: Mutex<Vec<CheckProcess>>,
 }
@@ -45,7 +45,7 @@ impl SchemaChecker {
             command,
             cpu: limits.config_check_cpu,
             deadline: limits.config_check_deadline,
-            places: TenantShares::halves(processes.min(MAX_PROCESSES)),
+            permits: TenantShares::halves(processes.min(MAX_PROCESSES)),
             idle: Mutex::default(),
         }
     }
@@ -92,7 +92,7 @@ impl SchemaChecker {
         let schema = schema.into();
         let frame = encode_frame(&Request { schema, task })
             .map_err(|error| CallFailure::Host(format!("write the request of a check: {error}")))?;
-        let _place = self.places.acquire(tenant).await?;
+        let _permit = self.permits.acquire(tenant).await?;
         let mut process = match self.take_idle() {
             Some(process) => process,
             None => self.start()?,

@@ -45,11 +45,11 @@ async fn a_waiting_retry_holds_no_place_and_a_pin_ends_it(tenant: IsolatedTenant
     })
     .await?;
 
-    // Both retries are due, and the last device still has the only place.
+    // Both retries are due, and the last device has the only concurrent update.
     tenant.advance(Duration::from_secs(3600 * 5 / 4 + 1));
     let id_of = |index: usize| format!("edge-{index}");
-    let reason = "it waits for a place: the campaign allows 1 concurrent updates";
-    wait_until("a due retry waits for a place", async || {
+    let reason = "it waits for another update to end: the campaign allows 1 concurrent updates";
+    wait_until("a due retry waits for another update", async || {
         let path = format!("devices/{}/explain", id_of(failed[0]));
         let explained = tenant.viewer.get(&path).await?.expect_success()?;
         let reasons = explained["items"][0]["reasons"].to_string();
