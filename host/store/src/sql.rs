@@ -1,10 +1,37 @@
 //! Statements that are built at run time. Values are bound; only names of enums become part of the text.
 
+use std::sync::OnceLock;
+
 use sqlx::{Any, Arguments, AssertSqlSafe, Encode, Type, any::AnyArguments, query::Query};
 use tidegate_core::Named;
 use tidegate_engine::ports::StoreError;
 
-use crate::error::internal;
+use crate::{dialect::Dialect, error::internal};
+
+/// The text of a statement that depends on the dialect alone. It is built once for each dialect that is used.
+pub(crate) struct SqlText {
+    build: fn(Dialect) -> String,
+    sqlite: OnceLock<String>,
+    postgres: OnceLock<String>,
+}
+
+impl SqlText {
+    pub(crate) const fn new(build: fn(Dialect) -> String) -> Self {
+        Self {
+            build,
+            sqlite: OnceLock::new(),
+            postgres: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn of(&'static self, dialect: Dialect) -> &'static str {
+        let text = match dialect {
+            Dialect::Sqlite => &self.sqlite,
+            Dialect::Postgres => &self.postgres,
+        };
+        text.get_or_init(|| (self.build)(dialect))
+    }
+}
 
 /// The name of a variant as a literal. Partial indexes and statements that are shared need it in the text.
 pub(crate) fn literal(variant: impl Named + Copy) -> String {

@@ -21,9 +21,10 @@ use tidegate_engine::ports::StoreError;
 
 use crate::{
     database::Tx,
-    dialect::{ColumnType, storable},
+    dialect::{ColumnType, Dialect, storable},
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
+    sql::SqlText,
 };
 
 /// The kind of a counter; most kinds have a counter for each key. Kinds with a [`DeviceValue`] as key have no counters at
@@ -329,24 +330,25 @@ const COLUMNS: [(&str, ColumnType); 4] = [
 
 const WRITE: &str = "write tenant counters";
 
-fn upsert_statement(tx: &Tx) -> String {
+fn upsert_sql(dialect: Dialect) -> String {
     format!(
         "INSERT INTO tenant_counters (tenant_id, kind, counter_key, value) \
          SELECT tenant_id, kind, counter_key, value FROM {} WHERE true \
          ON CONFLICT (tenant_id, kind, counter_key) DO UPDATE SET value = CASE \
          WHEN tenant_counters.kind <> '{}' THEN tenant_counters.value + excluded.value \
          WHEN tenant_counters.value < excluded.value THEN excluded.value ELSE tenant_counters.value END",
-        tx.dialect().json_rows("delta", "$1", &COLUMNS),
+        dialect.json_rows("delta", "$1", &COLUMNS),
         CounterKind::LastChange.as_str()
     )
 }
 
 async fn upsert(tx: &mut Tx, rows: &[CounterRow<'_>]) -> Result<(), StoreError> {
+    static SQL: SqlText = SqlText::new(upsert_sql);
+
     if rows.is_empty() {
         return Ok(());
     }
-    let sql = upsert_statement(tx);
-    sqlx::query(AssertSqlSafe(sql))
+    sqlx::query(SQL.of(tx.dialect()))
         .bind(to_json(&rows)?)
         .execute(tx.conn())
         .await
@@ -362,11 +364,11 @@ async fn upsert_returning(
     tx: &mut Tx,
     rows: &[CounterRow<'_>],
 ) -> Result<BTreeMap<Counter, i64>, StoreError> {
-    let sql = format!(
-        "{} RETURNING tenant_id, kind, counter_key, value",
-        upsert_statement(tx)
-    );
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    static SQL: SqlText = SqlText::new(|dialect| {
+        let upsert = upsert_sql(dialect);
+        format!("{upsert} RETURNING tenant_id, kind, counter_key, value")
+    });
+    let rows = sqlx::query(SQL.of(tx.dialect()))
         .bind(to_json(&rows)?)
         .fetch_all(tx.conn())
         .await
@@ -389,7 +391,7 @@ async fn delete(tx: &mut Tx, rows: &[CounterRow<'_>]) -> Result<(), StoreError> 
     let sql = format!(
         "DELETE FROM tenant_counters WHERE (tenant_id, kind, counter_key) IN \
          (SELECT tenant_id, kind, counter_key FROM {})",
-        tx.dialect().json_rows("gone", "$1", &COLUMNS)
+        tx.dialect().json_rows("deleted", "$1", &COLUMNS)
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(to_json(&rows)?)

@@ -9,6 +9,7 @@ use crate::{
     dialect::{ColumnType, Dialect},
     error::failed,
     rows::to_json,
+    sql::SqlText,
 };
 
 /// The maximum number of rows in one transaction. Other writers wait no longer than for one of these.
@@ -21,6 +22,8 @@ pub(crate) fn hour(at: Timestamp) -> i64 {
 
 /// Records when devices were last seen; a later time is kept.
 pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Result<(), StoreError> {
+    static SQL: SqlText = SqlText::new(update_sql);
+
     #[derive(Serialize)]
     struct Row {
         tenant_id: i64,
@@ -44,10 +47,9 @@ pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Resul
     rows.sort_unstable_by_key(|row| (row.tenant_id, row.id, std::cmp::Reverse(row.at)));
     rows.dedup_by_key(|row| (row.tenant_id, row.id));
 
-    let sql = update_sql(database.dialect());
     for chunk in rows.chunks(MAX_PER_TRANSACTION) {
         let mut tx = database.write().await?;
-        sqlx::query(sqlx::AssertSqlSafe(sql.clone()))
+        sqlx::query(SQL.of(tx.dialect()))
             .bind(to_json(&chunk)?)
             .execute(tx.conn())
             .await

@@ -17,7 +17,7 @@ use crate::{
     error::failed,
     maintenance_windows,
     rows::{RowError, RowExt as _, row_error},
-    sql::literals,
+    sql::{SqlText, literals},
 };
 
 /// The columns of a [`PollView`]: the device `d` and its visible update `u`.
@@ -49,7 +49,7 @@ pub(crate) async fn poll_view(
     device_id: &str,
 ) -> Result<Option<PollView>, StoreError> {
     let mut tx = database.point_read().await?;
-    let row = sqlx::query(sqlx::AssertSqlSafe(poll_view_sql()))
+    let row = sqlx::query(poll_view_sql())
         .bind(tenant.0)
         .bind(storable(device_id).into_owned())
         .fetch_optional(tx.conn())
@@ -62,13 +62,16 @@ pub(crate) async fn poll_view(
 
 /// Reads it for the tenant `$1` and the device id `$2`. The unary plus keeps the plan, which is made while the tables
 /// are empty, from scanning all updates of the tenant.
-pub(super) fn poll_view_sql() -> String {
-    format!(
-        "SELECT {COLUMNS} FROM devices d \
-         LEFT JOIN updates u ON +u.tenant_id = d.tenant_id AND u.id = {} \
-         WHERE d.tenant_id = $1 AND d.device_id = $2",
-        visible_update()
-    )
+pub(super) fn poll_view_sql() -> &'static str {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT {COLUMNS} FROM devices d \
+             LEFT JOIN updates u ON +u.tenant_id = d.tenant_id AND u.id = {} \
+             WHERE d.tenant_id = $1 AND d.device_id = $2",
+            visible_update()
+        )
+    });
+    &SQL
 }
 
 /// The same for many devices, a JSON array of tenants and ids, inside a transaction.
@@ -76,19 +79,21 @@ pub(super) async fn poll_views(
     tx: &mut Tx,
     json: &str,
 ) -> Result<HashMap<(TenantId, String), PollView>, StoreError> {
-    let columns = [
-        ("tenant_id", ColumnType::Int),
-        ("device_id", ColumnType::Text),
-    ];
-    let requested_rows = tx.dialect().json_rows("requested", "$1", &columns);
-    // A cross join makes SQLite join in this order, instead of scanning all devices.
-    let sql = format!(
-        "SELECT {COLUMNS} FROM {requested_rows} CROSS JOIN devices d \
-         LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {} \
-         WHERE d.tenant_id = requested.tenant_id AND d.device_id = requested.device_id",
-        visible_update()
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+    static SQL: SqlText = SqlText::new(|dialect| {
+        let columns = [
+            ("tenant_id", ColumnType::Int),
+            ("device_id", ColumnType::Text),
+        ];
+        let requested_rows = dialect.json_rows("requested", "$1", &columns);
+        // A cross join makes SQLite join in this order, instead of scanning all devices.
+        format!(
+            "SELECT {COLUMNS} FROM {requested_rows} CROSS JOIN devices d \
+             LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {} \
+             WHERE d.tenant_id = requested.tenant_id AND d.device_id = requested.device_id",
+            visible_update()
+        )
+    });
+    let rows = sqlx::query(SQL.of(tx.dialect()))
         .bind(json)
         .fetch_all(tx.conn())
         .await

@@ -17,7 +17,7 @@ use crate::{
     dialect::{ColumnType, storable},
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
-    sql::literal,
+    sql::{SqlText, literal},
     tenant_counters::{CountedValue, CounterKind, DeviceTraits, TenantCounters},
 };
 
@@ -129,17 +129,19 @@ async fn insert(
     first_by_device: &FirstByDevice<'_>,
     tenant_counters: &mut TenantCounters,
 ) -> Result<usize, StoreError> {
-    let sql = format!(
-        "INSERT INTO devices \
-         (tenant_id, device_id, name, token_sha256, state, wants_attributes, last_seen, last_seen_hour, \
-         created_at) \
-         SELECT tenant_id, device_id, device_id, token_sha256, {}, 1, at, hour, at FROM {} \
-         WHERE true ON CONFLICT (tenant_id, device_id) DO NOTHING \
-         RETURNING tenant_id, id, device_id",
-        literal(DeviceState::Registered),
-        tx.dialect().json_rows("new", "$1", &COLUMNS)
-    );
-    let inserted = sqlx::query(sqlx::AssertSqlSafe(sql))
+    static SQL: SqlText = SqlText::new(|dialect| {
+        format!(
+            "INSERT INTO devices \
+             (tenant_id, device_id, name, token_sha256, state, wants_attributes, last_seen, last_seen_hour, \
+             created_at) \
+             SELECT tenant_id, device_id, device_id, token_sha256, {}, 1, at, hour, at FROM {} \
+             WHERE true ON CONFLICT (tenant_id, device_id) DO NOTHING \
+             RETURNING tenant_id, id, device_id",
+            literal(DeviceState::Registered),
+            dialect.json_rows("new", "$1", &COLUMNS)
+        )
+    });
+    let inserted = sqlx::query(SQL.of(tx.dialect()))
         .bind(json)
         .fetch_all(tx.conn())
         .await
@@ -221,15 +223,17 @@ async fn mark_first_seen(
     json: &str,
     tenant_counters: &mut TenantCounters,
 ) -> Result<(), StoreError> {
-    let sql = format!(
-        "UPDATE devices SET state = {}, last_seen = seen.at, last_seen_hour = seen.hour FROM {} \
-         WHERE devices.tenant_id = seen.tenant_id AND devices.device_id = seen.device_id \
-         AND devices.state = {} RETURNING devices.tenant_id AS tenant_id",
-        literal(DeviceState::Registered),
-        tx.dialect().json_rows("seen", "$1", &COLUMNS),
-        literal(DeviceState::Unknown)
-    );
-    let seen = sqlx::query(sqlx::AssertSqlSafe(sql))
+    static SQL: SqlText = SqlText::new(|dialect| {
+        format!(
+            "UPDATE devices SET state = {}, last_seen = seen.at, last_seen_hour = seen.hour FROM {} \
+             WHERE devices.tenant_id = seen.tenant_id AND devices.device_id = seen.device_id \
+             AND devices.state = {} RETURNING devices.tenant_id AS tenant_id",
+            literal(DeviceState::Registered),
+            dialect.json_rows("seen", "$1", &COLUMNS),
+            literal(DeviceState::Unknown)
+        )
+    });
+    let seen = sqlx::query(SQL.of(tx.dialect()))
         .bind(json)
         .fetch_all(tx.conn())
         .await

@@ -88,13 +88,13 @@ pub(super) async fn bound(
         .iter()
         .map(|row| ((row.tenant_id, row.kind, &*row.counter_key), row.value))
         .collect();
-    let mut gone = Vec::new();
+    let mut zeros = Vec::new();
     for ((tenant, kind, key), value) in written {
         let Some(device_value) = kind.device_value() else {
             continue;
         };
         if *value == 0 {
-            gone.push(CounterRow::new(*tenant, *kind, key, 0));
+            zeros.push(CounterRow::new(*tenant, *kind, key, 0));
         }
         // The number of unknown values is no distinct one.
         if key.is_empty() {
@@ -108,7 +108,7 @@ pub(super) async fn bound(
             changes.created.push((key, *value));
         }
     }
-    delete(tx, &gone).await?;
+    delete(tx, &zeros).await?;
     if changes.is_empty() {
         return Ok(BTreeMap::new());
     }

@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use sqlx::AssertSqlSafe;
 use tidegate_core::{
     device::{AttributeMode, AttributeNames, MAX_ATTRIBUTES},
     id::{DeviceKey, TenantId},
@@ -23,6 +22,7 @@ use crate::{
     dialect::{ColumnType, storable},
     error::failed,
     rows::{RowExt as _, row_error, to_json},
+    sql::SqlText,
     tenant_counters::TenantCounters,
 };
 
@@ -232,11 +232,13 @@ impl DeviceAttributes {
             .collect();
         let mut before: BTreeMap<DeviceKey, BTreeMap<String, String>> = BTreeMap::new();
         if !devices.is_empty() {
-            let which = tx.dialect().key_in_json("device_key", "$2");
-            let sql = format!(
-                "SELECT device_key, attribute_key, value FROM device_attributes WHERE +tenant_id = $1 AND {which}"
-            );
-            let rows = sqlx::query(AssertSqlSafe(sql))
+            static SQL: SqlText = SqlText::new(|dialect| {
+                let which = dialect.key_in_json("device_key", "$2");
+                format!(
+                    "SELECT device_key, attribute_key, value FROM device_attributes WHERE +tenant_id = $1 AND {which}"
+                )
+            });
+            let rows = sqlx::query(SQL.of(tx.dialect()))
                 .bind(tenant.0)
                 .bind(to_json(&devices)?)
                 .fetch_all(tx.conn())
@@ -280,28 +282,36 @@ impl DeviceAttributes {
             );
         }
         if !removed.is_empty() {
-            let from = tx.dialect().json_rows("g", "$1", &COLUMNS);
-            let sql = format!(
-                "DELETE FROM device_attributes WHERE (tenant_id, device_key, attribute_key) IN \
-                 (SELECT g.tenant_id, g.device_key, g.attribute_key FROM {from})"
-            );
-            execute(tx, sql, &removed).await?;
+            static SQL: SqlText = SqlText::new(|dialect| {
+                let from = dialect.json_rows("g", "$1", &COLUMNS);
+                format!(
+                    "DELETE FROM device_attributes WHERE (tenant_id, device_key, attribute_key) IN \
+                     (SELECT g.tenant_id, g.device_key, g.attribute_key FROM {from})"
+                )
+            });
+            execute(tx, &SQL, &removed).await?;
         }
         if !set.is_empty() {
-            let from = tx.dialect().json_rows("s", "$1", &COLUMNS);
-            let sql = format!(
-                "INSERT INTO device_attributes (tenant_id, device_key, attribute_key, value) \
-                 SELECT s.tenant_id, s.device_key, s.attribute_key, s.value FROM {from} WHERE true \
-                 ON CONFLICT (tenant_id, device_key, attribute_key) DO UPDATE SET value = excluded.value"
-            );
-            execute(tx, sql, &set).await?;
+            static SQL: SqlText = SqlText::new(|dialect| {
+                let from = dialect.json_rows("s", "$1", &COLUMNS);
+                format!(
+                    "INSERT INTO device_attributes (tenant_id, device_key, attribute_key, value) \
+                     SELECT s.tenant_id, s.device_key, s.attribute_key, s.value FROM {from} WHERE true \
+                     ON CONFLICT (tenant_id, device_key, attribute_key) DO UPDATE SET value = excluded.value"
+                )
+            });
+            execute(tx, &SQL, &set).await?;
         }
         Ok(())
     }
 }
 
-async fn execute(tx: &mut Tx, sql: String, rows: &[AttributeJson<'_>]) -> Result<(), StoreError> {
-    sqlx::query(AssertSqlSafe(sql))
+async fn execute(
+    tx: &mut Tx,
+    sql: &'static SqlText,
+    rows: &[AttributeJson<'_>],
+) -> Result<(), StoreError> {
+    sqlx::query(sql.of(tx.dialect()))
         .bind(to_json(&rows)?)
         .execute(tx.conn())
         .await

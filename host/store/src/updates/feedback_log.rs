@@ -1,7 +1,6 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use serde::Serialize;
-use sqlx::AssertSqlSafe;
 use tidegate_core::{
     Named as _,
     feedback::Feedback,
@@ -17,6 +16,7 @@ use crate::{
     dialect::{ColumnType, storable},
     error::failed,
     rows::{RowExt as _, row_error, to_json},
+    sql::SqlText,
 };
 
 /// Stored feedback, and new feedback to be stored.
@@ -101,6 +101,16 @@ impl FeedbackWriter {
         max_per_update: u32,
     ) -> Result<Self, StoreError> {
         const READ: &str = "read feedback";
+        static SQL: SqlText = SqlText::new(|dialect| {
+            let columns = [("update_id", ColumnType::Int), ("digest", ColumnType::Text)];
+            let key_rows = dialect.json_rows("k", "$2", &columns);
+            let which = dialect.key_in_json("f.update_id", "$3");
+            format!(
+                "SELECT f.update_id, f.cancel_request, f.digest FROM {key_rows} CROSS JOIN feedback f \
+                 WHERE +f.tenant_id = $1 AND f.update_id = k.update_id AND f.digest = k.digest AND {which}"
+            )
+        });
+
         let keys: Vec<_> = reports
             .iter()
             .filter_map(|(_, report)| {
@@ -121,15 +131,8 @@ impl FeedbackWriter {
         if keys.is_empty() {
             return Ok(history);
         }
-        let columns = [("update_id", ColumnType::Int), ("digest", ColumnType::Text)];
-        let key_rows = tx.dialect().json_rows("k", "$2", &columns);
-        let which = tx.dialect().key_in_json("f.update_id", "$3");
         let updates: Vec<_> = keys.iter().map(|key| key.update_id).collect();
-        let sql = format!(
-            "SELECT f.update_id, f.cancel_request, f.digest FROM {key_rows} CROSS JOIN feedback f \
-             WHERE +f.tenant_id = $1 AND f.update_id = k.update_id AND f.digest = k.digest AND {which}"
-        );
-        let rows = sqlx::query(AssertSqlSafe(sql))
+        let rows = sqlx::query(SQL.of(tx.dialect()))
             .bind(tenant.0)
             .bind(to_json(&keys)?)
             .bind(to_json(&updates)?)
@@ -185,14 +188,16 @@ impl FeedbackWriter {
     }
 
     pub(super) async fn write(self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+        static SQL: SqlText = SqlText::new(|dialect| {
+            let names = FEEDBACK_COLUMNS.map(|(name, _)| name).join(", ");
+            let from = dialect.json_rows("n", "$2", &FEEDBACK_COLUMNS);
+            format!("INSERT INTO feedback (tenant_id, {names}) SELECT $1, {names} FROM {from}")
+        });
+
         if self.new.is_empty() {
             return Ok(());
         }
-        let names = FEEDBACK_COLUMNS.map(|(name, _)| name).join(", ");
-        let from = tx.dialect().json_rows("n", "$2", &FEEDBACK_COLUMNS);
-        let sql =
-            format!("INSERT INTO feedback (tenant_id, {names}) SELECT $1, {names} FROM {from}");
-        sqlx::query(AssertSqlSafe(sql))
+        sqlx::query(SQL.of(tx.dialect()))
             .bind(tenant.0)
             .bind(to_json(&self.new)?)
             .execute(tx.conn())

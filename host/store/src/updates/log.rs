@@ -1,7 +1,7 @@
 use std::cmp::Reverse;
 
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 use tidegate_core::{
     Named as _,
     feedback::MAX_MESSAGES,
@@ -20,6 +20,7 @@ use crate::{
     dialect::{ColumnType, storable},
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_i64, to_json},
+    sql::SqlText,
 };
 
 const READ: &str = "read a log";
@@ -82,14 +83,16 @@ impl NewLogLines {
 
     /// Writes the lines and deletes those beyond the limit.
     pub(super) async fn write(self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+        static SQL: SqlText = SqlText::new(|dialect| {
+            let names = LOG_CHUNK_COLUMNS.map(|(name, _)| name).join(", ");
+            let from = dialect.json_rows("n", "$2", &LOG_CHUNK_COLUMNS);
+            format!("INSERT INTO update_log (tenant_id, {names}) SELECT $1, {names} FROM {from}")
+        });
+
         if self.0.is_empty() {
             return Ok(());
         }
-        let names = LOG_CHUNK_COLUMNS.map(|(name, _)| name).join(", ");
-        let from = tx.dialect().json_rows("n", "$2", &LOG_CHUNK_COLUMNS);
-        let sql =
-            format!("INSERT INTO update_log (tenant_id, {names}) SELECT $1, {names} FROM {from}");
-        sqlx::query(AssertSqlSafe(sql))
+        sqlx::query(SQL.of(tx.dialect()))
             .bind(tenant.0)
             .bind(to_json(&self.0)?)
             .execute(tx.conn())

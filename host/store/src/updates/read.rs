@@ -1,4 +1,6 @@
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use std::sync::LazyLock;
+
+use sqlx::any::AnyRow;
 use tidegate_core::id::{TenantId, UpdateId};
 use tidegate_engine::ports::{Page, PageRequest, StoreError, UpdateFilter, UpdateRow};
 
@@ -22,12 +24,14 @@ pub(crate) async fn one(
     tenant: TenantId,
     id: UpdateId,
 ) -> Result<Option<UpdateRow>, StoreError> {
-    let columns = columns();
-    let sql = format!(
-        "SELECT {columns}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
-         WHERE u.tenant_id = $1 AND u.id = $2"
-    );
-    let row = sqlx::query(AssertSqlSafe(sql))
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let columns = columns();
+        format!(
+            "SELECT {columns}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
+             WHERE u.tenant_id = $1 AND u.id = $2"
+        )
+    });
+    let row = sqlx::query(SQL.as_str())
         .bind(tenant.0)
         .bind(i64::from(id.0))
         .fetch_optional(tx.conn())

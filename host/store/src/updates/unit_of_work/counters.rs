@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
-use sqlx::AssertSqlSafe;
 use tidegate_core::{
     id::{CampaignId, TenantId},
     rollback::RollbackActionName,
@@ -17,6 +16,7 @@ use crate::{
     dialect::ColumnType,
     error::failed,
     rows::{RowExt as _, row_error, to_json},
+    sql::SqlText,
 };
 
 /// The maximum number of error codes per wave. Devices can report any code; the remaining ones are counted together.
@@ -197,6 +197,22 @@ impl CampaignCounters {
     }
 
     async fn write_failures(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+        static SQL: SqlText = SqlText::new(|dialect| {
+            let columns = [
+                ("campaign_id", ColumnType::Int),
+                ("wave", ColumnType::Int),
+                ("code", ColumnType::Text),
+                ("devices", ColumnType::Int),
+            ];
+            let from = dialect.json_rows("d", "$2", &columns);
+            format!(
+                "INSERT INTO wave_failures (tenant_id, campaign_id, wave, code, devices) \
+                 SELECT $1, d.campaign_id, d.wave, d.code, d.devices FROM {from} WHERE true \
+                 ON CONFLICT (tenant_id, campaign_id, wave, code) \
+                 DO UPDATE SET devices = wave_failures.devices + excluded.devices"
+            )
+        });
+
         let mut known = KnownCodes::default();
         for (id, campaign) in &self.0 {
             if !campaign.failures.is_empty() {
@@ -228,20 +244,7 @@ impl CampaignCounters {
                 devices,
             })
             .collect();
-        let columns = [
-            ("campaign_id", ColumnType::Int),
-            ("wave", ColumnType::Int),
-            ("code", ColumnType::Text),
-            ("devices", ColumnType::Int),
-        ];
-        let from = tx.dialect().json_rows("d", "$2", &columns);
-        let sql = format!(
-            "INSERT INTO wave_failures (tenant_id, campaign_id, wave, code, devices) \
-             SELECT $1, d.campaign_id, d.wave, d.code, d.devices FROM {from} WHERE true \
-             ON CONFLICT (tenant_id, campaign_id, wave, code) \
-             DO UPDATE SET devices = wave_failures.devices + excluded.devices"
-        );
-        sqlx::query(AssertSqlSafe(sql))
+        sqlx::query(SQL.of(tx.dialect()))
             .bind(tenant.0)
             .bind(to_json(&rows)?)
             .execute(tx.conn())
@@ -251,6 +254,18 @@ impl CampaignCounters {
     }
 
     async fn write_durations(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+        static SQL: SqlText = SqlText::new(|dialect| {
+            let columns =
+                ["campaign_id", "bucket", "updates"].map(|column| (column, ColumnType::Int));
+            let from = dialect.json_rows("d", "$2", &columns);
+            format!(
+                "INSERT INTO campaign_durations (tenant_id, campaign_id, bucket, updates) \
+                 SELECT $1, d.campaign_id, d.bucket, d.updates FROM {from} WHERE true \
+                 ON CONFLICT (tenant_id, campaign_id, bucket) \
+                 DO UPDATE SET updates = campaign_durations.updates + excluded.updates"
+            )
+        });
+
         let rows: Vec<_> = self
             .0
             .iter()
@@ -268,15 +283,7 @@ impl CampaignCounters {
         if rows.is_empty() {
             return Ok(());
         }
-        let columns = ["campaign_id", "bucket", "updates"].map(|column| (column, ColumnType::Int));
-        let from = tx.dialect().json_rows("d", "$2", &columns);
-        let sql = format!(
-            "INSERT INTO campaign_durations (tenant_id, campaign_id, bucket, updates) \
-             SELECT $1, d.campaign_id, d.bucket, d.updates FROM {from} WHERE true \
-             ON CONFLICT (tenant_id, campaign_id, bucket) \
-             DO UPDATE SET updates = campaign_durations.updates + excluded.updates"
-        );
-        sqlx::query(AssertSqlSafe(sql))
+        sqlx::query(SQL.of(tx.dialect()))
             .bind(tenant.0)
             .bind(to_json(&rows)?)
             .execute(tx.conn())

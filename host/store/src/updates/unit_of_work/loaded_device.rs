@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 use tidegate_core::{
     Named as _,
     device::DeviceState,
@@ -14,13 +14,14 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{OldToken, StoreError};
 
-use super::update_rows::{UpdatableRow, update_rows};
+use super::update_rows::{UpdatableRow, update_rows, update_sql};
 use crate::{
     access::{TOKEN_COLUMNS, old_token},
     database::Tx,
     dialect::ColumnType,
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
+    sql::SqlText,
     tenant_counters::{CountedValue, DeviceTraits, TenantCounters},
     version_changes,
 };
@@ -166,19 +167,18 @@ pub(super) async fn lock(
     keys: &BTreeSet<DeviceKey>,
 ) -> Result<BTreeMap<DeviceKey, DeviceRow>, StoreError> {
     const READ: &str = "read devices";
-    let (condition, lock) = (
-        tx.dialect().key_in_json("id", "$2"),
-        tx.dialect().for_update(),
-    );
-    let sql = format!(
-        "SELECT id, device_id, state, hw_model, hw_revision, sw_version, version_hour_at, version_changes, \
+    static SQL: SqlText = SqlText::new(|dialect| {
+        let (condition, lock) = (dialect.key_in_json("id", "$2"), dialect.for_update());
+        format!(
+            "SELECT id, device_id, state, hw_model, hw_revision, sw_version, version_hour_at, version_changes, \
          counted_version, other_version, other_model, installed_firmware_id, installed_update_id, \
          timed_out_update_id, expected_version, drifted_at, attribute_change_seq, mode, pinned, feed, wants_attributes, auto_confirm_at, \
          {TOKEN_COLUMNS}, polling_seconds FROM devices \
          WHERE +tenant_id = $1 AND {condition} ORDER BY id{lock}"
-    );
+        )
+    });
     let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    let rows = sqlx::query(SQL.of(tx.dialect()))
         .bind(tenant.0)
         .bind(to_json(&keys)?)
         .fetch_all(tx.conn())
@@ -273,6 +273,11 @@ impl UpdatableRow for DeviceJson<'_> {
 
     fn id(&self) -> i64 {
         self.id
+    }
+
+    fn update_text() -> &'static SqlText {
+        static SQL: SqlText = SqlText::new(update_sql::<DeviceJson<'static>>);
+        &SQL
     }
 }
 

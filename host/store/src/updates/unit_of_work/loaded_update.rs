@@ -13,13 +13,13 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::StoreError;
 
-use super::update_rows::{UpdatableRow, update_rows};
+use super::update_rows::{UpdatableRow, update_rows, update_sql};
 use crate::{
     database::Tx,
     dialect::{ColumnType, Dialect, storable},
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
-    sql::literal,
+    sql::{SqlText, literal},
     update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow},
     updates::{compatibility, deadlines::StoredDeadlines, row},
 };
@@ -73,19 +73,22 @@ pub(super) async fn read(
     updates: &BTreeSet<UpdateId>,
 ) -> Result<Vec<LoadedUpdate>, StoreError> {
     const READ: &str = "read updates";
+    static SQL: SqlText = SqlText::new(|dialect| {
+        let of_devices = dialect.key_in_json("u.device_key", "$2");
+        let by_id = dialect.key_in_json("u.id", "$3");
+        let columns = columns();
+        format!(
+            "SELECT {columns} FROM updates u \
+             WHERE +u.tenant_id = $1 AND u.completed_at IS NULL AND {of_devices} \
+             UNION ALL \
+             SELECT {columns} FROM updates u \
+             WHERE +u.tenant_id = $1 AND u.completed_at IS NOT NULL AND {by_id}"
+        )
+    });
+
     let devices: Vec<i64> = devices.map(|key| key.0).collect();
     let updates: Vec<i32> = updates.iter().map(|id| id.0).collect();
-    let of_devices = tx.dialect().key_in_json("u.device_key", "$2");
-    let by_id = tx.dialect().key_in_json("u.id", "$3");
-    let columns = columns();
-    let sql = format!(
-        "SELECT {columns} FROM updates u \
-         WHERE +u.tenant_id = $1 AND u.completed_at IS NULL AND {of_devices} \
-         UNION ALL \
-         SELECT {columns} FROM updates u \
-         WHERE +u.tenant_id = $1 AND u.completed_at IS NOT NULL AND {by_id}"
-    );
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    let rows = sqlx::query(SQL.of(tx.dialect()))
         .bind(tenant.0)
         .bind(to_json(&devices)?)
         .bind(to_json(&updates)?)
@@ -229,6 +232,11 @@ impl UpdatableRow for LoadedUpdateJson<'_> {
     fn id(&self) -> i64 {
         self.id.into()
     }
+
+    fn update_text() -> &'static SqlText {
+        static SQL: SqlText = SqlText::new(update_sql::<LoadedUpdateJson<'static>>);
+        &SQL
+    }
 }
 
 pub(super) async fn write<'a>(
@@ -341,13 +349,14 @@ pub(super) async fn insert(
     new: &[(NewUpdate, InstalledBefore)],
 ) -> Result<Vec<(DeviceKey, UpdateId)>, StoreError> {
     const CREATE: &str = "create updates";
+    static SQL: SqlText = SqlText::new(insert_sql);
+
     let stopped_ms = tx.stopped_ms();
     let rows = new
         .iter()
         .map(|new| new_update_json(new, stopped_ms))
         .collect::<Result<Vec<_>, _>>()?;
-    let sql = insert_sql(tx.dialect());
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    let rows = sqlx::query(SQL.of(tx.dialect()))
         .bind(tenant.0)
         .bind(to_json(&rows)?)
         .fetch_all(tx.conn())

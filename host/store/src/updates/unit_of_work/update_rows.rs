@@ -1,9 +1,14 @@
 use serde::Serialize;
-use sqlx::AssertSqlSafe;
 use tidegate_core::id::TenantId;
 use tidegate_engine::ports::StoreError;
 
-use crate::{database::Tx, dialect::ColumnType, error::failed, rows::to_json};
+use crate::{
+    database::Tx,
+    dialect::{ColumnType, Dialect},
+    error::failed,
+    rows::to_json,
+    sql::SqlText,
+};
 
 /// A row to write, which serde serialises as an object of its columns.
 pub(super) trait UpdatableRow: Serialize {
@@ -14,6 +19,9 @@ pub(super) trait UpdatableRow: Serialize {
     const COLUMNS: &'static [(&'static str, ColumnType)];
 
     fn id(&self) -> i64;
+
+    /// [`update_sql`] of this type.
+    fn update_text() -> &'static SqlText;
 }
 
 /// Updates the rows of these ids in one statement.
@@ -25,26 +33,8 @@ pub(super) async fn update_rows<R: UpdatableRow>(
     if rows.is_empty() {
         return Ok(());
     }
-    let table = R::TABLE;
-    let all: Vec<_> = std::iter::once(("id", ColumnType::Int))
-        .chain(R::COLUMNS.iter().copied())
-        .collect();
-    let from = tx.dialect().json_rows("n", "$2", &all);
-    let written: Vec<_> = R::COLUMNS
-        .iter()
-        .map(|(column, _)| format!("{column} = n.{column}"))
-        .collect();
-    let written = written.join(", ");
-    let which = tx
-        .dialect()
-        .joined_key_in_json(&format!("{table}.id"), "$3");
     let ids: Vec<_> = rows.iter().map(R::id).collect();
-    // The unary plus keeps SQLite from scanning all rows of the tenant.
-    let sql = format!(
-        "UPDATE {table} SET {written} FROM {from} \
-         WHERE +{table}.tenant_id = $1 AND {table}.id = n.id AND {which}"
-    );
-    sqlx::query(AssertSqlSafe(sql))
+    sqlx::query(R::update_text().of(tx.dialect()))
         .bind(tenant.0)
         .bind(to_json(&rows)?)
         .bind(to_json(&ids)?)
@@ -52,4 +42,24 @@ pub(super) async fn update_rows<R: UpdatableRow>(
         .await
         .map_err(failed(R::CONTEXT))?;
     Ok(())
+}
+
+/// Updates the rows of the tenant `$1` as in the JSON `$2`, whose ids are `$3`.
+pub(super) fn update_sql<R: UpdatableRow>(dialect: Dialect) -> String {
+    let table = R::TABLE;
+    let all: Vec<_> = std::iter::once(("id", ColumnType::Int))
+        .chain(R::COLUMNS.iter().copied())
+        .collect();
+    let from = dialect.json_rows("n", "$2", &all);
+    let written: Vec<_> = R::COLUMNS
+        .iter()
+        .map(|(column, _)| format!("{column} = n.{column}"))
+        .collect();
+    let written = written.join(", ");
+    let which = dialect.joined_key_in_json(&format!("{table}.id"), "$3");
+    // The unary plus keeps SQLite from scanning all rows of the tenant.
+    format!(
+        "UPDATE {table} SET {written} FROM {from} \
+         WHERE +{table}.tenant_id = $1 AND {table}.id = n.id AND {which}"
+    )
 }
