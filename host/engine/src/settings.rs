@@ -21,7 +21,7 @@ pub struct Settings {
     pub attribute_names: AttributeNames,
     /// Maximum number of device reports that wait for the store.
     pub waiting_reports: usize,
-    /// How long a device waits for the database to write its report or its registration.
+    /// How long a request of a device may wait for the database.
     pub device_wait: Duration,
     /// Maximum size of a firmware file, in bytes.
     pub max_artifact_bytes: u64,

@@ -1,6 +1,7 @@
 //! A server whose PostgreSQL cannot be reached, or has another time.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,12 +16,15 @@ use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::Clock;
 use tidegate_faults::TcpProxy;
 use tidegate_store::test_database;
+use tokio::task::JoinSet;
 
 const GRACE: Duration = Duration::from_secs(3);
 /// For a busy machine.
 const MARGIN: Duration = Duration::from_secs(2);
 /// A few seconds, on a busy machine.
 const DEVICE_WAIT: Duration = Duration::from_secs(8);
+/// In which time a request fails that cannot connect, on a busy machine.
+const REFUSAL: Duration = Duration::from_secs(3);
 
 struct ServerOnPostgres {
     app: RunningApp,
@@ -81,11 +85,7 @@ impl ServerOnPostgres {
 
     /// The status that a device is answered, which does not wait for long.
     async fn poll(&self) -> Result<u16> {
-        let started = Instant::now();
-        let url = format!("http://{}/default/controller/v1/edge-1", self.app.addr);
-        let status = reqwest::get(url).await?.status().as_u16();
-        ensure!(started.elapsed() < DEVICE_WAIT, "{:?}", started.elapsed());
-        Ok(status)
+        get_as_device(self.app.addr, "edge-1").await
     }
 
     async fn wait_for_readiness(&self, status: u16) -> Result<()> {
@@ -110,6 +110,16 @@ impl ServerOnPostgres {
     }
 }
 
+/// The status of a request of a device, which does not wait for long. `path` begins with its id.
+async fn get_as_device(addr: SocketAddr, path: &str) -> Result<u16> {
+    let started = Instant::now();
+    let url = format!("http://{addr}/default/controller/v1/{path}");
+    let status = reqwest::get(url).await?.status().as_u16();
+    let elapsed = started.elapsed();
+    ensure!(elapsed < DEVICE_WAIT, "{path}: {status} after {elapsed:?}");
+    Ok(status)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_survives_a_dead_network_and_stops_in_it() -> Result<()> {
     let Some(server) = ServerOnPostgres::start(Environment::default()).await? else {
@@ -132,6 +142,51 @@ async fn a_server_survives_a_dead_network_and_stops_in_it() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_do_not_wait_for_a_silent_network() -> Result<()> {
+    let Some(server) = ServerOnPostgres::start(Environment::default()).await? else {
+        return Ok(());
+    };
+    let addr = server.app.addr;
+    server.wait_for_readiness(200).await?;
+    for device in 0..10 {
+        assert_eq!(get_as_device(addr, &format!("idle-{device}")).await?, 200);
+    }
+    server.proxy.freeze();
+    // The server finds out after 10 s that it receives nothing, and mistrusts its memory from then on.
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    let mut requests = JoinSet::new();
+    for second in 0..15 {
+        seconds.tick().await;
+        for device in 0..10 {
+            for (path, expected) in [
+                (format!("idle-{device}"), 200),
+                (format!("idle-{device}/confirmationBase"), 429),
+                (format!("idle-{device}/deploymentBase/1"), 429),
+                (format!("new-{second}-{device}"), 429),
+            ] {
+                requests.spawn(async move {
+                    let status = get_as_device(addr, &path).await;
+                    (second, path, expected, status)
+                });
+            }
+        }
+    }
+    while let Some(request) = requests.join_next().await {
+        let (second, path, expected, status) = request?;
+        assert_eq!(status?, expected, "{path} in second {second}");
+    }
+    let unready = server.wait_for_probe(|status, _| status == 503).await?;
+    server.proxy.restore();
+    server.wait_for_readiness(200).await?;
+    // The registrations that were refused may still be written.
+    let restored = Instant::now();
+    while get_as_device(addr, "new-0-0").await? != 200 {
+        ensure!(restored.elapsed() < Duration::from_mins(1), "{unready}");
+    }
+    server.app.shutdown().await
+}
+
 /// The database's own words may name hosts and tables.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_described_in_plain_words() -> Result<()> {
@@ -141,8 +196,13 @@ async fn an_outage_is_described_in_plain_words() -> Result<()> {
     server.wait_for_readiness(200).await?;
     server.proxy.refuse();
     let unready = server.wait_for_probe(|status, _| status == 503).await?;
+    let started = Instant::now();
     let (status, refused) = server.list_devices().await?;
     assert_eq!(status, 503, "{refused}");
+    assert!(started.elapsed() < REFUSAL, "{:?}", started.elapsed());
+    let started = Instant::now();
+    assert_eq!(server.poll().await?, 429);
+    assert!(started.elapsed() < REFUSAL, "{:?}", started.elapsed());
     for (body, words) in [
         (
             unready,

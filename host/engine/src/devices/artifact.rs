@@ -18,7 +18,7 @@ use crate::{
 const MAX_SEARCHED_UPDATES: u32 = 50;
 
 /// A file that a device may fetch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ArtifactDownload {
     /// Name, size and hashes.
     pub artifact: Artifact,
@@ -89,15 +89,15 @@ async fn find_module_for(
         return Ok(None);
     };
     let store = engine.store();
-    let Some(firmware) = engine
+    let reading = engine
         .caches
         .firmware
-        .firmware_of_module(store, tenant, module)
-        .await?
-    else {
+        .firmware_of_module(store, tenant, module);
+    let Some(firmware) = caller.wait.bound(reading).await? else {
         return Ok(None);
     };
-    let Some(permit) = may_fetch(engine, tenant, &view, firmware.id).await? else {
+    let permit = may_fetch(engine, tenant, &view, firmware.id);
+    let Some(permit) = caller.wait.bound(permit).await? else {
         return Ok(None);
     };
     engine

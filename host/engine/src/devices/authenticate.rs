@@ -7,7 +7,9 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::{gateway::find_gateway_scope, groups::groups, poll_view::poll_view_or_idle};
+use super::{
+    DeviceWait, gateway::find_gateway_scope, groups::groups, poll_view::poll_view_or_idle,
+};
 use crate::{
     Engine, Error, Result, chain, fingerprint,
     ports::{Enrolment, LastSeenRecord, PollView, Tenant},
@@ -29,7 +31,7 @@ pub enum Credential<'a> {
 }
 
 /// An authenticated caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// The tenant of the device.
     pub tenant: TenantId,
@@ -41,6 +43,8 @@ pub struct Caller {
     pub enrolment: Enrolment,
     /// The client address, if the tenant tracks addresses.
     pub address: Option<IpAddr>,
+    /// How long the request may still wait for the database.
+    pub wait: DeviceWait,
 }
 
 impl Caller {
@@ -61,6 +65,7 @@ pub async fn authenticate(
     tenant: &Tenant,
     device_id: String,
     credentials: &[Credential<'_>],
+    wait: &DeviceWait,
 ) -> Result<Option<Caller>> {
     let mut grant = engine
         .settings
@@ -68,7 +73,7 @@ pub async fn authenticate(
         .then(AuthGrant::may_register);
     for credential in credentials {
         if grant.is_none() {
-            grant = check_credential(engine, tenant, &device_id, *credential).await?;
+            grant = check_credential(engine, tenant, &device_id, *credential, wait).await?;
         }
     }
     let is_open = tenant.settings.access.registration == Registration::Open;
@@ -78,6 +83,7 @@ pub async fn authenticate(
         may_register: grant.may_register && is_open,
         enrolment: grant.enrolment,
         address: None,
+        wait: wait.clone(),
     }))
 }
 
@@ -120,6 +126,7 @@ async fn check_credential(
     tenant: &Tenant,
     device_id: &str,
     credential: Credential<'_>,
+    wait: &DeviceWait,
 ) -> Result<Option<AuthGrant>> {
     let access = &tenant.settings.access;
     match credential {
@@ -132,10 +139,10 @@ async fn check_credential(
         Credential::TargetToken(_) if !access.target_tokens => Ok(None),
         Credential::GatewayToken(_) if !access.gateway_tokens => Ok(None),
         Credential::TargetToken(token) => {
-            check_target_token(engine, tenant, device_id, fingerprint(token)).await
+            check_target_token(engine, tenant, device_id, fingerprint(token), wait).await
         }
         Credential::GatewayToken(token) => {
-            check_gateway_token(engine, tenant.id, device_id, fingerprint(token)).await
+            check_gateway_token(engine, tenant.id, device_id, fingerprint(token), wait).await
         }
     }
 }
@@ -145,9 +152,10 @@ async fn check_target_token(
     tenant: &Tenant,
     device_id: &str,
     presented: [u8; 32],
+    wait: &DeviceWait,
 ) -> Result<Option<AuthGrant>> {
     let access = &tenant.settings.access;
-    let Some(known) = poll_view_or_idle(engine, tenant.id, device_id).await? else {
+    let Some(known) = poll_view_or_idle(engine, tenant.id, device_id, wait).await? else {
         let trusts_first_token =
             access.trust_on_first_use && access.registration == Registration::Open;
         return Ok(trusts_first_token.then(|| AuthGrant::trusted_token(presented)));
@@ -157,7 +165,7 @@ async fn check_target_token(
     let old = known.old_token.as_deref();
     let is_old = token_matches(old.map(|old| &old.sha256), &presented);
     if is_current && old.is_some() {
-        delete_old_token(engine, tenant, device_id, known.device, presented).await;
+        delete_old_token(engine, tenant, device_id, known.device, presented, wait).await;
     }
     let now = engine.now();
     let is_good = is_current || (is_old && old.is_some_and(|old| now < old.until));
@@ -176,9 +184,10 @@ async fn delete_old_token(
     device_id: &str,
     device: DeviceKey,
     current: [u8; 32],
+    wait: &DeviceWait,
 ) {
     let forgotten = engine.store().delete_old_token(tenant, device, current);
-    if let Err(error) = forgotten.await {
+    if let Err(error) = wait.bound(forgotten).await {
         tracing::warn!(
             error = %chain(&error),
             %tenant,
@@ -194,14 +203,16 @@ async fn check_gateway_token(
     tenant: TenantId,
     device_id: &str,
     presented: [u8; 32],
+    wait: &DeviceWait,
 ) -> Result<Option<AuthGrant>> {
     let (store, caches) = (engine.store(), &engine.caches);
-    let Some(scope) = find_gateway_scope(store, caches, tenant, &presented, engine.now()).await?
+    let Some(scope) =
+        find_gateway_scope(store, caches, tenant, &presented, engine.now(), wait).await?
     else {
         return Ok(None);
     };
     if let Some(group) = &scope.group
-        && let Some(groups) = groups(store, caches, tenant, device_id).await?
+        && let Some(groups) = groups(store, caches, tenant, device_id, wait).await?
     {
         return if contains_group(&groups, group) {
             Ok(Some(AuthGrant::known_device()))
@@ -247,6 +258,7 @@ pub(super) async fn check_enrolment(
             &engine.caches,
             caller.tenant,
             &caller.device_id,
+            &caller.wait,
         )
         .await?;
         if !groups.is_some_and(|groups| contains_group(&groups, group)) {

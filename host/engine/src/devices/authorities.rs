@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidegate_core::{id::TenantId, time::Timestamp};
 
+use super::DeviceWait;
 use crate::{
     Caches, Result,
     caches::CacheEntry,
@@ -18,13 +19,14 @@ pub async fn authorities(
     caches: &Caches,
     tenant: TenantId,
     now: Timestamp,
+    wait: &DeviceWait,
 ) -> Result<Arc<[Authority]>> {
     if let Some(entry) = caches.auth.authorities.get(&tenant)
         && entry.is_fresh(now, CACHE_TTL)
     {
         return Ok(entry.value);
     }
-    let value: Arc<[Authority]> = match store.authorities(tenant).await {
+    let value: Arc<[Authority]> = match wait.bound(store.authorities(tenant)).await {
         Ok(authorities) => authorities.into(),
         // The authorities as they were last known.
         Err(error @ StoreError::Unavailable(_)) => {

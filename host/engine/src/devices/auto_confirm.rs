@@ -22,10 +22,8 @@ pub async fn confirmation_base(
     tenant: &Tenant,
 ) -> crate::Result<ConfirmationState> {
     let view = poll(caller, engine, tenant).await?.view;
-    let auto_confirm = engine
-        .store()
-        .auto_confirm(caller.tenant, view.device)
-        .await?;
+    let reading = engine.store().auto_confirm(caller.tenant, view.device);
+    let auto_confirm = caller.wait.bound(reading).await?;
     Ok(ConfirmationState { view, auto_confirm })
 }
 

@@ -8,7 +8,7 @@ use crate::{Engine, Result, ports::PollView};
 /// The poll view of the caller's device. If the device was registered after the caller was authenticated as an unknown
 /// device, the registration must match the caller.
 pub(super) async fn caller_view(engine: &Engine, caller: &Caller) -> Result<Option<PollView>> {
-    let view = poll_view(engine, caller.tenant, &caller.device_id).await?;
+    let view = poll_view(engine, caller.tenant, &caller.device_id, &caller.wait).await?;
     checked(engine, caller, view).await
 }
 
@@ -17,7 +17,7 @@ pub(super) async fn caller_view_or_idle(
     engine: &Engine,
     caller: &Caller,
 ) -> Result<Option<PollView>> {
-    let view = poll_view_or_idle(engine, caller.tenant, &caller.device_id).await?;
+    let view = poll_view_or_idle(engine, caller.tenant, &caller.device_id, &caller.wait).await?;
     checked(engine, caller, view).await
 }
 

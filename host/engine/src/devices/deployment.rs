@@ -35,7 +35,7 @@ pub async fn deployment(
     if !is_visible(&row.update.state) || row.update.state.is_waiting_for_window(engine.now()) {
         return Err(Error::not_found("update", id));
     }
-    let deployment = describe(engine, row, history).await?;
+    let deployment = describe(caller, engine, row, history).await?;
     let state = &deployment.update.update.state;
     if state.awaits_retrieval() {
         let event = DeviceEvent::Update(id, UpdateEvent::Retrieved);
@@ -46,7 +46,11 @@ pub async fn deployment(
             tokio::spawn(recording);
         } else {
             // The next refusal ends the update only if this retrieval was recorded before.
-            recording.await;
+            let recording = async {
+                recording.await;
+                Ok::<_, Error>(())
+            };
+            caller.wait.bound(recording).await?;
         }
     }
     Ok(deployment)
@@ -64,7 +68,7 @@ pub async fn installed_deployment(
     if state.status.is_open() || !is_visible(state) {
         return Err(Error::not_found("installed update", id));
     }
-    describe(engine, row, history).await
+    describe(caller, engine, row, history).await
 }
 
 /// Describes an update that waits for confirmation, as [`deployment`] does, without changing it.
@@ -78,7 +82,7 @@ pub async fn confirmation(
     if row.update.state.status != UpdateStatus::WaitingConfirmation {
         return Err(Error::not_found("update to confirm", id));
     }
-    describe(engine, row, history).await
+    describe(caller, engine, row, history).await
 }
 
 /// Checks that this update of the device is being cancelled or is cancelled.
@@ -117,27 +121,30 @@ async fn own_update(
         .caches
         .last_seen
         .record(caller.last_seen(view.device, engine.now()));
-    let row = engine.store().update(caller.tenant, id).await?;
+    let row = caller
+        .wait
+        .bound(engine.store().update(caller.tenant, id))
+        .await?;
     row.filter(|row| row.update.device == view.device)
         .map(|row| (view, row))
         .ok_or_else(|| Error::not_found("update", id))
 }
 
-async fn describe(engine: &Engine, update: UpdateRow, history: u32) -> Result<Deployment> {
+async fn describe(
+    caller: &Caller,
+    engine: &Engine,
+    update: UpdateRow,
+    history: u32,
+) -> Result<Deployment> {
     let (tenant, id) = (update.update.tenant, update.update.firmware);
-    let firmware = engine
-        .caches
-        .firmware
-        .firmware(engine.store(), tenant, id)
-        .await?;
+    let reading = engine.caches.firmware.firmware(engine.store(), tenant, id);
+    let firmware = caller.wait.bound(reading).await?;
     let firmware = firmware.ok_or_else(|| Error::not_found("firmware", id))?;
     let history = match history {
         0 => Vec::new(),
         limit => {
-            engine
-                .store()
-                .messages(tenant, update.update.id, limit)
-                .await?
+            let reading = engine.store().messages(tenant, update.update.id, limit);
+            caller.wait.bound(reading).await?
         }
     };
     Ok(Deployment {

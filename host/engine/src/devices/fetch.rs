@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The open update that a file is fetched for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct FetchedUpdate {
     pub(super) update: UpdateId,
     pub(super) status: UpdateStatus,

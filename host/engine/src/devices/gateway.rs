@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 use subtle::ConstantTimeEq as _;
 use tidegate_core::{id::TenantId, time::Timestamp};
 
+use super::DeviceWait;
 use crate::{
     Caches, Result,
     caches::{CacheEntry, CachedGateway},
@@ -28,6 +29,7 @@ pub(super) async fn find_gateway_scope(
     tenant: TenantId,
     token_sha256: &[u8; 32],
     now: Timestamp,
+    wait: &DeviceWait,
 ) -> Result<Option<GatewayScope>> {
     let mut entry = caches.auth.gateways.get(&tenant);
     if entry
@@ -44,7 +46,7 @@ pub(super) async fn find_gateway_scope(
             return Ok(None);
         }
     }
-    let gateways = match store.gateways(tenant).await {
+    let gateways = match wait.bound(store.gateways(tenant)).await {
         Ok(gateways) => gateways,
         // The gateways as they were last known.
         Err(error @ StoreError::Unavailable(_)) => {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use tidegate_core::{device::check_device_id, id::TenantId};
 
+use super::DeviceWait;
 use crate::{
     Caches, Result,
     ports::{Store, StoreError},
@@ -15,6 +16,7 @@ pub(super) async fn groups(
     caches: &Caches,
     tenant: TenantId,
     device_id: &str,
+    wait: &DeviceWait,
 ) -> Result<Option<Arc<[String]>>> {
     if let Some(groups) = caches.read_model.groups(tenant, device_id) {
         return Ok(Some(groups));
@@ -23,7 +25,8 @@ pub(super) async fn groups(
         return Ok(None);
     }
     let stamp = caches.read_model.stamp(tenant, device_id);
-    let groups: Option<Arc<[String]>> = match store.device_groups(tenant, device_id).await {
+    let reading = wait.bound(store.device_groups(tenant, device_id));
+    let groups: Option<Arc<[String]>> = match reading.await {
         Ok(groups) => groups.map(Into::into),
         Err(error @ StoreError::Unavailable(_)) => {
             let known = caches.read_model.last_known_groups(tenant, device_id);

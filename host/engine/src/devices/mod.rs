@@ -9,6 +9,7 @@ mod authorities;
 mod auto_confirm;
 mod caller_view;
 mod deployment;
+mod device_wait;
 mod feedback;
 mod fetch;
 mod gateway;
@@ -31,6 +32,7 @@ pub use auto_confirm::{
 pub use deployment::{
     Deployment, check_cancel_action, confirmation, deployment, installed_deployment,
 };
+pub use device_wait::DeviceWait;
 pub use feedback::{record_cancel_feedback, record_confirmation_feedback, record_feedback};
 pub use last_seen::{flush_last_seen, flush_last_seen_loop};
 pub use poll::{PollResponse, poll};

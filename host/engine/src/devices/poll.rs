@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use tidegate_core::device::check_device_id;
-use tokio::time::timeout;
 
 use super::{
     Caller, authenticate::check_enrolment, caller_view::caller_view_or_idle, polling, window,
@@ -49,10 +48,7 @@ async fn register(engine: &Engine, caller: &Caller) -> Result<PollView> {
     let stamp = engine.caches.read_model.stamp(tenant, device_id);
     let (store, enrolment) = (engine.store(), &caller.enrolment);
     let registered = store.enrol(tenant, device_id, enrolment, engine.now());
-    let registered = timeout(engine.settings.device_wait, registered);
-    let view = registered
-        .await
-        .map_err(|_| Error::unavailable("the device is not registered yet"))??;
+    let view = caller.wait.bound(registered).await?;
     engine
         .caches
         .read_model

@@ -1,5 +1,6 @@
 use tidegate_core::{device::check_device_id, id::TenantId};
 
+use super::DeviceWait;
 use crate::{Engine, Error, Result, ports::PollView};
 
 /// The poll view of a device, from the read model or the store.
@@ -7,6 +8,7 @@ pub(super) async fn poll_view(
     engine: &Engine,
     tenant: TenantId,
     device_id: &str,
+    wait: &DeviceWait,
 ) -> Result<Option<PollView>> {
     if let Some(view) = engine.caches.read_model.get(tenant, device_id) {
         return Ok(Some(view));
@@ -15,7 +17,8 @@ pub(super) async fn poll_view(
         return Ok(None);
     }
     let stamp = engine.caches.read_model.stamp(tenant, device_id);
-    let view = engine.store().poll_view(tenant, device_id).await?;
+    let reading = engine.store().poll_view(tenant, device_id);
+    let view = wait.bound(reading).await?;
     if let Some(view) = &view {
         engine.caches.read_model.insert_read(stamp, view.clone());
     }
@@ -28,8 +31,9 @@ pub(super) async fn poll_view_or_idle(
     engine: &Engine,
     tenant: TenantId,
     device_id: &str,
+    wait: &DeviceWait,
 ) -> Result<Option<PollView>> {
-    match poll_view(engine, tenant, device_id).await {
+    match poll_view(engine, tenant, device_id, wait).await {
         Err(error @ Error::Unavailable { .. }) => {
             let known = engine.caches.read_model.last_known(tenant, device_id);
             let idle = known.filter(|view| view.open.is_none() && !view.is_unseen);

@@ -45,7 +45,10 @@ async fn matching_override(
         return Ok(cached.index.map(usize::from));
     }
     let stamp = engine.caches.read_model.stamp(id, device_id);
-    let device = engine.store().device(id, device_id).await?;
+    let device = caller
+        .wait
+        .bound(engine.store().device(id, device_id))
+        .await?;
     let index = device.and_then(|device| tenant.settings.polling.matching_override(&device));
     let current = CachedOverride {
         revision,

@@ -22,10 +22,8 @@ pub(super) async fn record(
         at,
         event,
     };
-    let recorded = engine
-        .update_writer
-        .report(&caller.device_id, report)
-        .await?;
+    let recording = engine.update_writer.report(&caller.device_id, report);
+    let recorded = caller.wait.bound(recording).await?;
     Ok((device, recorded))
 }
 

@@ -42,10 +42,8 @@ pub async fn report_attributes(
         at,
         event: DeviceEvent::Attributes(attributes),
     };
-    engine
-        .update_writer
-        .report(&caller.device_id, report)
-        .await?;
+    let recording = engine.update_writer.report(&caller.device_id, report);
+    caller.wait.bound(recording).await?;
     Ok(())
 }
 

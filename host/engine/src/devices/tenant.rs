@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidegate_core::time::Timestamp;
 
+use super::DeviceWait;
 use crate::{
     Caches, Error, Result,
     caches::CacheEntry,
@@ -20,6 +21,7 @@ pub async fn tenant(
     caches: &Caches,
     name: &str,
     now: Timestamp,
+    wait: &DeviceWait,
 ) -> Result<Arc<Tenant>> {
     let absent = || Error::not_found("tenant", name);
     if name.len() > MAX_NAME || name.chars().any(char::is_control) {
@@ -33,7 +35,7 @@ pub async fn tenant(
         }
     }
     let epoch = caches.auth.tenant_epoch();
-    let value = match tenants::by_name(store, name).await {
+    let value = match wait.bound(tenants::by_name(store, name)).await {
         Ok(tenant) => tenant.map(Arc::new),
         Err(error @ Error::Unavailable { .. }) => {
             return caches.auth.last_known_tenant(name).ok_or(error);

@@ -15,7 +15,7 @@ use tidegate_core::{
 use tidegate_engine::{
     Admin, Authorized, Engine, Error, Role, Settings,
     campaigns::{self, CampaignRequest},
-    devices::{self, Caller},
+    devices::{self, Caller, DeviceWait},
     ports::{DeviceChange, Enrolment},
     tenants,
 };
@@ -122,6 +122,7 @@ async fn a_time_in_which_reports_are_refused_times_out_no_update() {
         may_register: false,
         enrolment: Enrolment::default(),
         address: None,
+        wait: DeviceWait::new(busy.settings().device_wait),
     };
     for _ in 0..60 {
         let data = [("a".to_owned(), Some("b".to_owned()))].into();

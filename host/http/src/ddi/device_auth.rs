@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use tidegate_core::{access::AccessSettings, device::check_device_id, settings::DdiLinks};
 use tidegate_engine::{
     Error,
-    devices::{self, Caller, Credential},
+    devices::{self, Caller, Credential, DeviceWait},
     ports::Tenant,
 };
 
@@ -63,11 +63,13 @@ impl FromRequestParts<AppState> for DeviceAuth {
         check_device_id(&device_id)
             .map_err(|error| DdiError::ConstraintViolation(error.to_string()))?;
         let engine = &state.engine;
+        let wait = DeviceWait::new(engine.settings().device_wait);
         let tenant = match devices::tenant(
             engine.store(),
             engine.caches(),
             &tenant_name,
             engine.now(),
+            &wait,
         )
         .await
         {
@@ -79,13 +81,15 @@ impl FromRequestParts<AppState> for DeviceAuth {
             found => found?,
         };
         let has_certificate =
-            has_valid_certificate(state, &tenant, client, &parts.headers, &device_id).await?;
+            has_valid_certificate(state, &tenant, client, &parts.headers, &device_id, &wait)
+                .await?;
         let certificate = has_certificate.then_some(Credential::Verified);
         let credentials: Vec<_> = certificate
             .into_iter()
             .chain(parse_token(&parts.headers))
             .collect();
-        let authenticated = devices::authenticate(&state.engine, &tenant, device_id, &credentials);
+        let authenticated =
+            devices::authenticate(&state.engine, &tenant, device_id, &credentials, &wait);
         let Some(mut caller) = authenticated.await? else {
             let reason = refusal_reason(&credentials, &tenant.settings.access);
             log_refusal(tenant_segment, device_segment, reason);
@@ -147,6 +151,7 @@ async fn has_valid_certificate(
     client: &Client,
     headers: &HeaderMap,
     device_id: &str,
+    wait: &DeviceWait,
 ) -> Result<bool, DdiError> {
     if client.is_proxied {
         let named = state.settings.certificate_headers.parse(headers);
@@ -158,7 +163,7 @@ async fn has_valid_certificate(
     };
     let (engine, tenant) = (&state.engine, tenant.id);
     let authorities =
-        devices::authorities(engine.store(), engine.caches(), tenant, engine.now()).await?;
+        devices::authorities(engine.store(), engine.caches(), tenant, engine.now(), wait).await?;
     let (verifier, now) = (&state.certificate_verifier, engine.now());
     Ok(verifier.identifies(presented, tenant, &authorities, device_id, now))
 }

@@ -8,7 +8,7 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     campaigns,
-    devices::{self, Caller},
+    devices::{self, Caller, DeviceWait},
     ports::Enrolment,
 };
 use tokio::time::timeout;
@@ -222,6 +222,7 @@ async fn feedback_is_recorded_if_the_device_disconnects() -> anyhow::Result<()> 
         may_register: false,
         enrolment: Enrolment::default(),
         address: None,
+        wait: DeviceWait::new(server.engine.settings().device_wait),
     };
     let success = Feedback::new(Execution::Closed, Finished::Success);
     // When a device disconnects, the server drops the request and the future that handles it.
