@@ -6,6 +6,7 @@ mod compatibility;
 mod engine_fixture;
 mod error_logs;
 mod idempotency;
+mod late_success;
 mod latest;
 mod names;
 mod plugin_usage;
