@@ -1,5 +1,6 @@
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -122,6 +123,16 @@ impl TestServer {
             ahead,
         };
         Self::with_clock(config, Arc::default(), Arc::new(clock), dir).await
+    }
+
+    /// Starts a second server on the same database and artifacts, which reaches the database through this proxy.
+    pub async fn start_replica_through(&self, proxy: SocketAddr) -> Result<Self> {
+        let (mut config, dir) = self.replica_config()?;
+        let url = self.database_url();
+        let (scheme, rest) = url.rsplit_once('@').context("the user")?;
+        let (_, name) = rest.rsplit_once('/').context("the name")?;
+        config.database.url = Some(format!("{scheme}@{proxy}/{name}"));
+        Self::with(config, Arc::clone(&self.clock), dir).await
     }
 
     fn replica_config(&self) -> Result<(Config, TempDir)> {

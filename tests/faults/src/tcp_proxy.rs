@@ -17,6 +17,8 @@ struct ProxyState {
     network: Network,
     /// Connections of an earlier generation are closed.
     generation: u64,
+    /// Connections that began before the last change are silent.
+    forgotten: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,7 @@ impl TcpProxy {
         let (state, changes) = watch::channel(ProxyState {
             network,
             generation: 0,
+            forgotten: 0,
         });
         tokio::spawn(run(listener, addr, target.to_owned(), changes));
         Ok(Self { addr, state })
@@ -51,6 +54,11 @@ impl TcpProxy {
     pub fn freeze(&self) {
         self.state
             .send_modify(|state| state.network = Network::Frozen);
+    }
+
+    /// Lets all connections fall silent for good without closing them, and transfers others, like a NAT that forgets.
+    pub fn forget(&self) {
+        self.state.send_modify(|state| state.forgotten += 1);
     }
 
     /// Closes all connections, and refuses others.
@@ -134,8 +142,10 @@ async fn pipe(
     mut changes: watch::Receiver<ProxyState>,
 ) {
     let mut buffer = [0; 8192];
+    let known = changes.borrow().forgotten;
     loop {
-        let works = |state: &ProxyState| state.network != Network::Frozen;
+        let works =
+            |state: &ProxyState| state.network != Network::Frozen && state.forgotten == known;
         if changes.wait_for(works).await.is_err() {
             return;
         }
@@ -188,6 +198,20 @@ mod tests {
         assert!(silent.is_err());
         proxy.restore();
         assert_eq!(stream.read(&mut [0]).await?, 1);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_connection_is_silent_for_good() -> io::Result<()> {
+        let proxy = echo().await?;
+        let mut stream = TcpStream::connect(proxy.addr()).await?;
+        assert_eq!(exchange(&mut stream).await?, 1);
+        proxy.forget();
+        proxy.restore();
+        let silent = timeout(Duration::from_millis(50), exchange(&mut stream)).await;
+        assert!(silent.is_err());
+        let mut other = TcpStream::connect(proxy.addr()).await?;
+        assert_eq!(exchange(&mut other).await?, 1);
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod locked_rows;
 mod log_output;
 mod refusals;
 mod registry;
+mod silent_connections;
 mod single_updates;
 mod start_and_shutdown;
 mod swupdate;
