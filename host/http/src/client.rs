@@ -14,6 +14,8 @@ use crate::{AppState, tls::PeerCertificates};
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
+    /// The server's own address, if the system knows it.
+    pub(crate) local: Option<SocketAddr>,
     pub(crate) is_tls: bool,
     /// The peer's certificates. It has proven possession of the first one's private key.
     pub(crate) certificates: Option<Arc<PeerCertificates>>,
@@ -24,6 +26,8 @@ pub(crate) struct Connection {
 pub(crate) struct Client {
     /// None if unknown, as in tests without a connection.
     pub(crate) address: Option<IpAddr>,
+    /// The server's address that received the request.
+    pub(crate) local: Option<SocketAddr>,
     /// True if a trusted proxy forwarded the request. Its headers may then identify the device.
     pub(crate) is_proxied: bool,
     /// True if the client's own connection is encrypted.
@@ -48,6 +52,7 @@ impl Client {
         if !proxies.is_trusted(peer) {
             return Self {
                 address: Some(peer),
+                local: connection.local,
                 is_tls: connection.is_tls,
                 certificates: connection.certificates,
                 ..Self::default()
@@ -59,6 +64,7 @@ impl Client {
         });
         Self {
             address: Some(forwarded_info.address.unwrap_or(peer)),
+            local: connection.local,
             is_proxied: true,
             is_tls,
             host: forwarded_info.host,

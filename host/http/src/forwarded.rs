@@ -154,7 +154,7 @@ fn parse_port(text: &str) -> Option<u16> {
 const MAX_PREFIX_BYTES: usize = 128;
 
 /// Parses an absolute path of unreserved characters, and removes its trailing slash.
-fn parse_prefix(text: &str) -> Option<String> {
+pub(crate) fn parse_prefix(text: &str) -> Option<String> {
     let path = text.strip_suffix('/').unwrap_or(text);
     if path.is_empty() || path.len() > MAX_PREFIX_BYTES {
         return None;

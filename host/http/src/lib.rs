@@ -16,12 +16,14 @@ mod etag;
 mod field_names;
 mod file;
 mod forwarded;
+mod host;
 mod idle_timeout;
 mod limits;
 mod loopback_host;
 mod metrics;
 mod probes;
 mod problem;
+mod public_url;
 mod request_id;
 mod request_span;
 mod rest;
@@ -39,11 +41,13 @@ pub use client_cert_headers::ClientCertHeaderNames;
 pub use forwarded::{ProxyHeaders, TrustedProxies};
 pub use limits::{RequestLimitSettings, Uptime};
 pub use metrics::Metrics;
+pub use public_url::{InvalidPublicUrl, PublicUrl};
 pub use request_span::DEVICE_REQUEST_TARGET;
 pub use rest::openapi;
 pub use serve::HttpServer;
 pub use state::{AppState, HttpSettings};
 pub use tls::{ClientAuth, Tls, TlsError, TlsSettings};
+pub use tokens::TokenSettings;
 
 use axum::{
     Router,
@@ -52,7 +56,10 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, Method, Version, header::CONNECTION};
+use http::{
+    HeaderValue, Method, StatusCode, Version,
+    header::{CACHE_CONTROL, CONNECTION, X_CONTENT_TYPE_OPTIONS},
+};
 use tower::{
     ServiceBuilder,
     util::{MapRequestLayer, MapResponseLayer},
@@ -104,17 +111,32 @@ const MAX_DRAINED_BODY_BYTES: u64 = 16 << 10;
 /// each function of middleware boxes the services below it and its future for every request.
 async fn observe_request(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let timer = RequestTimer::start(&request);
-    let closes_if_refused = has_large_body(&request) && request.version() < Version::HTTP_2;
     let is_write = matches!(*request.method(), Method::POST | Method::PUT);
-    let (request, prefix) = client::identify_client(&state, request);
+    let has_unread_body = has_large_body(&request) && request.version() < Version::HTTP_2;
+    // No operation with these methods reads a body.
+    let ignores_body = matches!(*request.method(), Method::GET | Method::HEAD);
+    // Requests without a connection are those of tests.
+    let is_connected = request.extensions().get::<client::Connection>().is_some();
+    let (request, prefix) = if is_connected && !host::names_one_host(&request) {
+        let mut response = invalid_host().into_response();
+        close_connection(&mut response);
+        set_default_headers(&mut response);
+        timer.finish(&response, &state.metrics);
+        return response;
+    } else {
+        client::identify_client(&state, request)
+    };
     let mut response = next.run(request).await;
     if is_write && response.extensions().get::<ddi::NotServed>().is_some() {
         state.engine.note_refused_report();
     }
     client::add_prefix_to_location(&prefix, &mut response);
-    if closes_if_refused {
-        close_after_refused_body(&mut response);
+    let status = response.status();
+    let is_refused = status.is_client_error() || status.is_server_error();
+    if has_unread_body && (is_refused || ignores_body) {
+        close_connection(&mut response);
     }
+    set_default_headers(&mut response);
     timer.finish(&response, &state.metrics);
     response
 }
@@ -124,14 +146,30 @@ fn has_large_body(request: &Request) -> bool {
     size.is_none_or(|size| size > MAX_DRAINED_BODY_BYTES)
 }
 
-/// Adds `Connection: close` to the refusal of a request with a large body: the rest of the body is not read, so the
-/// connection ends, and clients must not reuse it.
-fn close_after_refused_body(response: &mut Response) {
-    let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
+/// Adds `Connection: close`: the rest of the request is not read, so the connection ends, and clients must not reuse it.
+fn close_connection(response: &mut Response) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+}
+
+fn invalid_host() -> Problem {
+    let detail = "a request needs one `Host` header, and no second one";
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_host", detail)
+}
+
+/// A response whose own headers say how it may be stored and read: a file.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnCacheHeaders;
+
+/// All other responses are for their client, now, as the type that they have. The values are static, and the headers of
+/// a poll fit the map that it has anyway.
+fn set_default_headers(response: &mut Response) {
+    if response.extensions().get::<OwnCacheHeaders>().is_some() {
+        return;
     }
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 #[cfg(test)]

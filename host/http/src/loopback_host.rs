@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{StatusCode, header::HOST, uri::Authority};
+use http::{StatusCode, Version, header::HOST, uri::Authority};
 
 use crate::problem::Problem;
 
@@ -22,7 +22,8 @@ pub(crate) async fn require_loopback_host(request: Request, next: Next) -> Respo
     Problem::new(StatusCode::MISDIRECTED_REQUEST, "not_loopback", detail).into_response()
 }
 
-/// True if every name of the host in the request is one of this machine, and there is one.
+/// True if every name of the host in the request is one of this machine, and there is one. A request of HTTP/1.0 may have
+/// none: browsers send one in all requests.
 fn names_loopback_host(request: &Request) -> bool {
     let in_uri = request.uri().authority().map(|host| Some(host.as_str()));
     let in_headers = request.headers().get_all(HOST).iter();
@@ -30,7 +31,9 @@ fn names_loopback_host(request: &Request) -> bool {
         .into_iter()
         .chain(in_headers.map(|host| host.to_str().ok()))
         .peekable();
-    hosts.peek().is_some() && hosts.all(|host| host.is_some_and(is_loopback_host))
+    let may_be_absent = request.version() < Version::HTTP_11;
+    (may_be_absent || hosts.peek().is_some())
+        && hosts.all(|host| host.is_some_and(is_loopback_host))
 }
 
 /// True for `localhost`, a name below it, and an address of a loopback interface, with or without a port.
@@ -91,6 +94,16 @@ mod tests {
         ] {
             assert!(!is_accepted("/", &[host]), "{host}");
         }
+    }
+
+    #[test]
+    fn a_request_of_http_1_0_may_name_no_host() {
+        let of = |version| {
+            let request = Request::builder().uri("/").version(version);
+            names_loopback_host(&request.body(Body::empty()).expect("a request"))
+        };
+        assert!(of(Version::HTTP_10));
+        assert!(!of(Version::HTTP_11) && !of(Version::HTTP_2));
     }
 
     #[test]

@@ -107,6 +107,7 @@ impl HttpServer {
                 write_idle_timeout,
                 connection: Connection {
                     peer,
+                    local: stream.local_addr().ok(),
                     is_tls: tls.is_some(),
                     certificates: None,
                 },

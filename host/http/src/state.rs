@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::{
-    ClientCertHeaderNames, Metrics, RequestLimitSettings, TrustedProxies, limits::RequestLimits,
-    request_id::RequestIds, stream_credentials::StreamCredentials, tokens::Tokens,
-    x509::CertificateVerifier,
+    ClientCertHeaderNames, Metrics, PublicUrl, RequestLimitSettings, TokenSettings, TrustedProxies,
+    limits::RequestLimits, request_id::RequestIds, stream_credentials::StreamCredentials,
+    tokens::Tokens, x509::CertificateVerifier,
 };
 
 /// The state shared by all handlers. Cloning it must be cheap: each request does so several times.
@@ -53,6 +53,10 @@ pub struct HttpSettings {
     pub loopback_hosts_only: bool,
     /// The key that signs bearer tokens (HS256), at least 32 bytes.
     pub token_secret: Vec<u8>,
+    /// Which bearer tokens are accepted.
+    pub tokens: TokenSettings,
+    /// Where clients reach the server; `None`: where their requests were sent.
+    pub public_url: Option<PublicUrl>,
     /// Maximum time for a request, except uploads, downloads and event streams.
     pub request_timeout: Duration,
     /// Maximum time that a request to advance a campaign waits for the decision.
@@ -84,6 +88,8 @@ impl HttpSettings {
             dev: false,
             loopback_hosts_only: false,
             token_secret,
+            tokens: TokenSettings::default(),
+            public_url: None,
             request_timeout: Duration::from_secs(30),
             decision_wait: Duration::from_secs(5),
             upload_idle_timeout: Duration::from_mins(1),
@@ -116,7 +122,7 @@ impl AppState {
             limits: RequestLimits::new(&settings.limits),
             stream_credentials: StreamCredentials::default(),
             certificate_verifier: CertificateVerifier::default(),
-            tokens: Tokens::new(&settings.token_secret, settings.dev),
+            tokens: Tokens::new(&settings.token_secret, settings.dev, &settings.tokens),
             settings,
             shutdown: CancellationToken::new(),
         }))

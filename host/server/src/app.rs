@@ -220,6 +220,8 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     settings.loopback_hosts_only = config.dev && !config.allow_dev_on_network;
     settings.max_component_bytes = config.sandbox.limits().component_bytes;
     settings.proxies = config.http.proxies()?;
+    settings.tokens = config.auth.tokens();
+    settings.public_url = config.http.public_url()?;
     settings.certificate_headers = config.http.certificate_headers()?;
     if config.telemetry.otlp_endpoint.is_some() {
         settings.set_parent_span = Some(span_export::set_parent);

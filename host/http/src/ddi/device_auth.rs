@@ -103,8 +103,13 @@ impl FromRequestParts<AppState> for DeviceAuth {
         if !state.limits.allow_tenant(tenant.id, &parts.method) {
             return Err(DdiError::TooManyRequests);
         }
-        let links =
-            Links::from_request(uri, &parts.headers, client, tenant_segment, device_segment);
+        let links = Links::from_request(
+            state.settings.public_url.as_ref(),
+            uri,
+            &parts.headers,
+            client,
+            [tenant_segment, device_segment],
+        );
         let link_names = tenant.settings.ddi.links;
         Ok(Self {
             caller,

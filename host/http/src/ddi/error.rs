@@ -4,10 +4,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use http::{
-    HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, RETRY_AFTER},
-};
+use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 use serde::Serialize;
 use tidegate_core::update::EventError;
 use tidegate_engine::{Error, chain, ports::RecordError};
@@ -136,9 +133,8 @@ impl IntoResponse for DdiError {
             Some(body) => (status, Json(body)).into_response(),
             None => status.into_response(),
         };
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::TOO_MANY_REQUESTS {
+            let headers = response.headers_mut();
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if !is_served {

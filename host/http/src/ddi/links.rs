@@ -1,4 +1,8 @@
-use std::fmt::{self, Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+    net::SocketAddr,
+};
 
 use http::{HeaderMap, Uri, header::HOST};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -8,7 +12,7 @@ use tidegate_core::{
     id::{ModuleId, UpdateId},
 };
 
-use crate::client::Client;
+use crate::{PublicUrl, client::Client, host::is_host};
 
 /// Characters to escape in a segment copied from the request. `%` is not among them: the segment is already encoded.
 const PRESERVED_SEGMENT: &AsciiSet = &CONTROLS
@@ -30,7 +34,7 @@ const ENCODED_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// Builds links to a device's resources, with the scheme, host and path of its own request.
+/// Builds links to a device's resources, with the scheme, host and path of its own request, or the server's public URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Links {
     /// `http://host:port/tenant/controller/v1/device`, with the proxy's prefix before the tenant if there is one.
@@ -40,43 +44,21 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// None if the request has no valid host. `tenant` and `device` are raw segments of its path. Values from a trusted
-    /// proxy take precedence over those of the request.
+    /// None if the request has no valid host. `tenant` and `device` are raw segments of its path. The public URL takes
+    /// precedence over the values from a trusted proxy, and these over those of the request. A request of HTTP/1.0 may
+    /// name no host: then the links have the address that received it.
     pub(super) fn from_request(
+        public_url: Option<&PublicUrl>,
         uri: &Uri,
         headers: &HeaderMap,
         client: &Client,
-        tenant: &str,
-        device: &str,
+        [tenant, device]: [&str; 2],
     ) -> Option<Self> {
-        let host = match (&client.host, uri.authority()) {
-            (Some(host), _) => host.as_str(),
-            (None, Some(authority)) => authority.as_str(),
-            (None, None) => headers.get(HOST)?.to_str().ok()?,
-        };
-        if !is_host(host) {
-            return None;
+        let mut base = String::with_capacity(128 + tenant.len() + device.len());
+        match public_url {
+            Some(url) => base.push_str(url.as_str()),
+            None => push_requested_url(&mut base, uri, headers, client)?,
         }
-        let mut base = String::with_capacity(
-            64 + host.len() + client.prefix.len() + tenant.len() + device.len(),
-        );
-        let (scheme, default_port) = if client.is_tls {
-            ("https", 443)
-        } else {
-            ("http", 80)
-        };
-        base.push_str(scheme);
-        base.push_str("://");
-        match client.port {
-            None => base.push_str(host),
-            Some(port) => {
-                base.push_str(strip_port(host));
-                if port != default_port {
-                    let _ = write!(base, ":{port}");
-                }
-            }
-        }
-        base.push_str(&client.prefix);
         base.push('/');
         let start = base.len();
         base.extend(utf8_percent_encode(tenant, PRESERVED_SEGMENT));
@@ -173,33 +155,50 @@ impl Serialize for FileLink {
     }
 }
 
+/// Appends the URL that the request names: scheme, host, port and the proxy's prefix.
+fn push_requested_url(
+    base: &mut String,
+    uri: &Uri,
+    headers: &HeaderMap,
+    client: &Client,
+) -> Option<()> {
+    let host = match (&client.host, uri.authority(), headers.get(HOST)) {
+        (Some(host), ..) => Cow::Borrowed(host.as_str()),
+        (None, Some(authority), _) => Cow::Borrowed(authority.as_str()),
+        (None, None, Some(host)) => Cow::Borrowed(host.to_str().ok()?),
+        (None, None, None) => {
+            let local = client.local?;
+            Cow::Owned(SocketAddr::new(local.ip().to_canonical(), local.port()).to_string())
+        }
+    };
+    if !is_host(&host) {
+        return None;
+    }
+    let (scheme, default_port) = if client.is_tls {
+        ("https", 443)
+    } else {
+        ("http", 80)
+    };
+    base.push_str(scheme);
+    base.push_str("://");
+    match client.port {
+        None => base.push_str(&host),
+        Some(port) => {
+            base.push_str(strip_port(&host));
+            if port != default_port {
+                let _ = write!(base, ":{port}");
+            }
+        }
+    }
+    base.push_str(&client.prefix);
+    Some(())
+}
+
 /// Removes the port of a host.
 fn strip_port(host: &str) -> &str {
     let after_address = host.find(']').map_or(0, |end| end + 1);
     let end = host[after_address..].find(':');
     end.map_or(host, |end| &host[..after_address + end])
-}
-
-/// True for a name or an address with an optional port, and without any other character that has a meaning in a URL.
-fn is_host(text: &str) -> bool {
-    let end = match text.find(']') {
-        Some(end) => end + 1,
-        None => text.find(':').unwrap_or(text.len()),
-    };
-    let (host, port) = text.split_at(end);
-    let is_port = match port.strip_prefix(':') {
-        Some(digits) => digits.len() <= 5 && digits.bytes().all(|digit| digit.is_ascii_digit()),
-        None => port.is_empty(),
-    };
-    let is_literal = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let is_good = if let Some(rest) = host.strip_prefix('[') {
-        let address = rest.strip_suffix(']').unwrap_or_default();
-        !address.is_empty() && address.bytes().all(is_literal)
-    } else {
-        host.bytes().all(is_plain)
-    };
-    is_good && is_port && (1..=255).contains(&host.len())
 }
 
 #[cfg(test)]
@@ -211,11 +210,11 @@ mod tests {
     fn links(uri: &'static str, host: &'static str, tenant: &str, device: &str) -> Option<Links> {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
         Links::from_request(
+            None,
             &Uri::from_static(uri),
             &headers,
             &Client::default(),
-            tenant,
-            device,
+            [tenant, device],
         )
     }
 
@@ -282,7 +281,8 @@ mod tests {
         };
         let of = |client| {
             let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("inner"))]);
-            let links = Links::from_request(&Uri::from_static("/"), &headers, client, "T", "d");
+            let links =
+                Links::from_request(None, &Uri::from_static("/"), &headers, client, ["T", "d"]);
             links.map(|links| links.base)
         };
         let base = "https://gate.example:8443/T/controller/v1/d";
@@ -312,8 +312,13 @@ mod tests {
                 ..Client::default()
             };
             let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
-            let links =
-                Links::from_request(&Uri::from_static("/"), &headers, &client, "default", "d");
+            let links = Links::from_request(
+                None,
+                &Uri::from_static("/"),
+                &headers,
+                &client,
+                ["default", "d"],
+            );
             let links = links.expect("a host");
             assert_eq!(
                 links.base,
@@ -324,31 +329,6 @@ mod tests {
                 links.to_file("DEFAULT", ModuleId(3), "a.bin").0,
                 format!("{expected}/ota/DEFAULT/controller/v1/d/softwaremodules/3/artifacts/a.bin")
             );
-        }
-    }
-
-    #[test]
-    fn hosts_are_validated() {
-        for (host, good) in [
-            ("localhost", true),
-            ("gate.example:8080", true),
-            ("10.0.0.1:1", true),
-            ("[::1]:8080", true),
-            ("[fe80::1]", true),
-            ("my_host", true),
-            ("", false),
-            (":80", false),
-            ("a:b", false),
-            ("a:123456", false),
-            ("user@host", false),
-            ("a/b", false),
-            ("a\"b", false),
-            ("[::1", false),
-            ("[::1]x", false),
-            ("[g]", false),
-            ("[]", false),
-        ] {
-            assert_eq!(is_host(host), good, "{host}");
         }
     }
 }

@@ -129,7 +129,8 @@ mod tests {
     fn poll_json(view: &PollView) -> String {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("h"))]);
         let client = Client::default();
-        let links = Links::from_request(&Uri::from_static("/"), &headers, &client, "t", "d");
+        let links =
+            Links::from_request(None, &Uri::from_static("/"), &headers, &client, ["t", "d"]);
         let links = links.expect("a host");
         let polled = PollResponse {
             view: view.clone(),

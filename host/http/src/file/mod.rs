@@ -23,6 +23,8 @@ use http::{
 use tidegate_core::{firmware::Artifact, time::Timestamp};
 use tidegate_engine::{chain, ports::ByteStream};
 
+use crate::OwnCacheHeaders;
+
 use conditions::PreconditionResult;
 use range::RequestedRange;
 
@@ -30,6 +32,23 @@ pub(crate) use disposition::attachment;
 
 /// Responds to a `GET` or `HEAD` of a file. `open` is called for each range when it is about to be sent.
 pub(crate) async fn respond<E, O, F>(
+    method: &Method,
+    headers: &HeaderMap,
+    file: &Artifact,
+    modified: Timestamp,
+    open: O,
+) -> Result<Response, E>
+where
+    E: Debug,
+    O: Fn(Range<u64>) -> F + Send + 'static,
+    F: Future<Output = Result<ByteStream, E>> + Send + 'static,
+{
+    let mut response = file_response(method, headers, file, modified, open).await?;
+    response.extensions_mut().insert(OwnCacheHeaders);
+    Ok(response)
+}
+
+async fn file_response<E, O, F>(
     method: &Method,
     headers: &HeaderMap,
     file: &Artifact,

@@ -65,11 +65,14 @@ pub(crate) async fn make_dev_token(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<DevTokenRequest>,
 ) -> Result<Json<DevToken>> {
-    let errors = request.errors();
+    let max_lifetime = state.settings.tokens.max_lifetime.as_secs();
+    let errors = request.errors(MAX_TOKEN_SECONDS.min(max_lifetime));
     if !errors.is_empty() {
         return Err(Problem::invalid("invalid_token", errors));
     }
-    let seconds = request.expires_in.unwrap_or(DEFAULT_TOKEN_SECONDS);
+    let seconds = request
+        .expires_in
+        .unwrap_or(DEFAULT_TOKEN_SECONDS.min(max_lifetime));
     let name = request.tenant.as_deref().unwrap_or(DEFAULT_TENANT);
     let Some(tenant) = tenants::by_name(state.engine.store(), name).await? else {
         let message = format!("there is no tenant {name}");
@@ -91,7 +94,7 @@ pub(crate) async fn make_dev_token(
 }
 
 impl DevTokenRequest {
-    fn errors(&self) -> Vec<FieldError> {
+    fn errors(&self, max_seconds: u64) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut rule = |fits: bool, path: &str, message: String| {
             if !fits {
@@ -102,9 +105,10 @@ impl DevTokenRequest {
         let has_user = (1..=200).contains(&self.user_id.chars().count());
         let message = "must have 1 to 200 characters".to_owned();
         rule(has_user, "/user_id", message);
-        let seconds = self.expires_in.unwrap_or(DEFAULT_TOKEN_SECONDS);
-        let fits = (1..=MAX_TOKEN_SECONDS).contains(&seconds);
-        let message = format!("must be between 1 and {MAX_TOKEN_SECONDS}");
+        let fits = self
+            .expires_in
+            .is_none_or(|seconds| (1..=max_seconds).contains(&seconds));
+        let message = format!("must be between 1 and {max_seconds}");
         rule(fits, "/expires_in", message);
         errors
     }
@@ -112,6 +116,6 @@ impl DevTokenRequest {
 
 impl Body for DevTokenRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
-        Ok(self.errors())
+        Ok(self.errors(MAX_TOKEN_SECONDS))
     }
 }

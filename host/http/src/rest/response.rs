@@ -4,10 +4,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use http::{
-    HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, LOCATION},
-};
+use http::{HeaderValue, StatusCode, header::LOCATION};
 use jiff::Timestamp as JiffTimestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer};
@@ -99,7 +96,6 @@ impl<T: Serialize> IntoResponse for CreatedResponse<T> {
     fn into_response(self) -> Response {
         let mut response = (StatusCode::CREATED, Json(self.body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(location) = HeaderValue::try_from(format!("/api/v1{}", self.location)) {
             headers.insert(LOCATION, location);
         }

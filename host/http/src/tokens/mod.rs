@@ -1,17 +1,47 @@
 //! Bearer tokens: JWTs that this server signs and verifies itself (HS256).
 
 mod hs256;
+mod numeric_date;
+
+use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use tidegate_core::{Named as _, time::Timestamp};
 use tidegate_engine::Role;
 
+use numeric_date::NumericDate;
+
+/// How much the clocks of this server and of an issuer may differ.
+const LEEWAY: Duration = Duration::from_mins(1);
+
+/// Which bearer tokens are accepted, besides their signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// The audience that `aud` has to contain; `None`: tokens with an `aud` are refused.
+    pub audience: Option<String>,
+    /// The issuer that `iss` has to be; `None`: any.
+    pub issuer: Option<String>,
+    /// Maximum time until a token expires.
+    pub max_lifetime: Duration,
+}
+
+impl Default for TokenSettings {
+    fn default() -> Self {
+        Self {
+            audience: None,
+            issuer: None,
+            max_lifetime: Duration::from_hours(30 * 24),
+        }
+    }
+}
+
 /// Signs and verifies tokens.
 pub(crate) struct Tokens {
     signing_key: EncodingKey,
     verifying_key: DecodingKey,
     validation: Validation,
+    settings: TokenSettings,
     is_dev: bool,
 }
 
@@ -30,27 +60,41 @@ struct Claims {
     role: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    /// Seconds since 1970, like all times in a JWT.
-    iat: i64,
-    exp: i64,
+    iat: NumericDate,
+    exp: NumericDate,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    nbf: Option<i64>,
+    nbf: Option<NumericDate>,
+    /// Set only when a token is signed; `Validation` verifies it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    aud: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    iss: Option<String>,
     /// Issued by the dev token operation; rejected unless the server runs in development mode.
     #[serde(default)]
     dev: bool,
 }
 
 impl Tokens {
-    pub(crate) fn new(secret: &[u8], is_dev: bool) -> Self {
+    pub(crate) fn new(secret: &[u8], is_dev: bool, settings: &TokenSettings) -> Self {
         hs256::install();
         let mut validation = Validation::new(Algorithm::HS256);
         // Times are verified below, with the caller's clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
+        // `Validation` accepts a token without a claim that is not required.
+        if let Some(audience) = &settings.audience {
+            validation.set_audience(&[audience]);
+            validation.required_spec_claims.insert("aud".to_owned());
+        }
+        if let Some(issuer) = &settings.issuer {
+            validation.set_issuer(&[issuer]);
+            validation.required_spec_claims.insert("iss".to_owned());
+        }
         Self {
             signing_key: EncodingKey::from_secret(secret),
             verifying_key: DecodingKey::from_secret(secret),
             validation,
+            settings: settings.clone(),
             is_dev,
         }
     }
@@ -68,9 +112,11 @@ impl Tokens {
             tenant: identity.tenant.clone(),
             role: identity.role.as_str().to_owned(),
             email,
-            iat: now.0 / 1000,
-            exp: until.0 / 1000,
+            iat: NumericDate(now),
+            exp: NumericDate(until),
             nbf: None,
+            aud: self.settings.audience.clone(),
+            iss: self.settings.issuer.clone(),
             dev: true,
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)
@@ -79,13 +125,20 @@ impl Tokens {
     /// The identity in a token, and when the token expires; none if the signature is invalid or the token is not valid
     /// at `now`.
     pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Option<(TokenIdentity, Timestamp)> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying_key, &self.validation);
-        let claims = claims.ok()?.claims;
-        let seconds = now.0 / 1000;
+        let token = jsonwebtoken::decode::<Claims>(token, &self.verifying_key, &self.validation);
+        let token = token.ok()?;
+        // No extension is implemented, so none that is critical (RFC 7515, section 4.1.11).
+        if token.header.crit.is_some() {
+            return None;
+        }
+        let claims = token.claims;
         if claims.dev && !self.is_dev {
             return None;
         }
-        if claims.exp <= seconds || claims.nbf.is_some_and(|from| from > seconds) {
+        let (NumericDate(expiry), latest) = (claims.exp, now.plus(LEEWAY));
+        let expires_at = expiry.plus(LEEWAY);
+        let is_early = claims.nbf.is_some_and(|NumericDate(from)| from > latest);
+        if expires_at <= now || is_early || expiry > latest.plus(self.settings.max_lifetime) {
             return None;
         }
         let identity = TokenIdentity {
@@ -93,7 +146,7 @@ impl Tokens {
             user: claims.sub,
             role: claims.role.parse().ok()?,
         };
-        Some((identity, Timestamp(claims.exp.checked_mul(1000)?)))
+        Some((identity, expires_at))
     }
 }
 
@@ -112,27 +165,27 @@ mod tests {
     }
 
     fn token(secret: &[u8]) -> String {
-        Tokens::new(secret, true)
+        Tokens::new(secret, true, &TokenSettings::default())
             .sign(&identity(), None, Timestamp(0), Timestamp(60_000))
             .expect("a token")
     }
 
     #[test]
     fn a_token_works_until_it_expires() {
-        let tokens = Tokens::new(SECRET, true);
+        let tokens = Tokens::new(SECRET, true, &TokenSettings::default());
         let token = token(SECRET);
-        assert_eq!(
-            tokens.verify(&token, Timestamp(59_999)),
-            Some((identity(), Timestamp(60_000)))
-        );
-        assert_eq!(tokens.verify(&token, Timestamp(60_000)), None);
+        // A minute of leeway.
+        let valid = Some((identity(), Timestamp(120_000)));
+        assert_eq!(tokens.verify(&token, Timestamp(59_999)), valid);
+        assert_eq!(tokens.verify(&token, Timestamp(119_999)), valid);
+        assert_eq!(tokens.verify(&token, Timestamp(120_000)), None);
     }
 
     #[test]
     fn a_dev_token_is_rejected_without_dev_mode() {
         let token = token(SECRET);
         assert_eq!(
-            Tokens::new(SECRET, false).verify(&token, Timestamp(0)),
+            Tokens::new(SECRET, false, &TokenSettings::default()).verify(&token, Timestamp(0)),
             None
         );
         let claims = serde_json::json!({
@@ -142,14 +195,14 @@ mod tests {
         let signed = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key);
         let signed = signed.expect("a token");
         assert_eq!(
-            Tokens::new(SECRET, false).verify(&signed, Timestamp(0)),
-            Some((identity(), Timestamp(60_000)))
+            Tokens::new(SECRET, false, &TokenSettings::default()).verify(&signed, Timestamp(0)),
+            Some((identity(), Timestamp(120_000)))
         );
     }
 
     #[test]
     fn a_foreign_or_unsigned_token_is_rejected() {
-        let tokens = Tokens::new(SECRET, true);
+        let tokens = Tokens::new(SECRET, true, &TokenSettings::default());
         let good = token(SECRET);
         let unsigned = format!(
             "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.",
@@ -163,6 +216,128 @@ mod tests {
             &good[1..],
         ] {
             assert_eq!(tokens.verify(bad, Timestamp(0)), None, "{bad}");
+        }
+    }
+
+    /// Whether a token with these claims in addition, signed by another program, is accepted at second 1000.
+    fn accepts(settings: &TokenSettings, header: &Header, claims: serde_json::Value) -> bool {
+        let mut all = serde_json::json!({
+            "sub": "maker", "tenant": "DEFAULT", "role": "operator", "iat": 1000, "exp": 1060,
+        });
+        if let (Some(all), serde_json::Value::Object(claims)) = (all.as_object_mut(), claims) {
+            all.extend(claims);
+        }
+        let tokens = Tokens::new(SECRET, false, settings);
+        let signed = jsonwebtoken::encode(header, &all, &tokens.signing_key).expect("a token");
+        tokens.verify(&signed, Timestamp(1_000_000)).is_some()
+    }
+
+    #[test]
+    fn a_token_with_a_critical_extension_is_refused() {
+        let settings = TokenSettings::default();
+        let header = |crit: Option<&[&str]>| Header {
+            crit: crit.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
+            ..Header::new(Algorithm::HS256)
+        };
+        let none = serde_json::json!({});
+        assert!(accepts(&settings, &header(None), none.clone()));
+        for crit in [&["b64"][..], &["exp", "unknown"], &[]] {
+            assert!(
+                !accepts(&settings, &header(Some(crit)), none.clone()),
+                "{crit:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn audience_and_issuer_are_those_of_the_settings() {
+        let default = TokenSettings::default();
+        let set = TokenSettings {
+            audience: Some("tidegate".to_owned()),
+            issuer: Some("https://sso.example".to_owned()),
+            ..TokenSettings::default()
+        };
+        for (claims, by_default, when_set) in [
+            (serde_json::json!({}), true, false),
+            (serde_json::json!({"aud": "tidegate"}), false, false),
+            (
+                serde_json::json!({"iss": "https://sso.example"}),
+                true,
+                false,
+            ),
+            (
+                serde_json::json!({"aud": "tidegate", "iss": "https://sso.example"}),
+                false,
+                true,
+            ),
+            (
+                serde_json::json!({"aud": ["a", "tidegate"], "iss": "https://sso.example"}),
+                false,
+                true,
+            ),
+            (
+                serde_json::json!({"aud": "other", "iss": "https://sso.example"}),
+                false,
+                false,
+            ),
+            (
+                serde_json::json!({"aud": ["a", "b"], "iss": "https://sso.example"}),
+                false,
+                false,
+            ),
+            (
+                serde_json::json!({"aud": "tidegate", "iss": "https://other.example"}),
+                false,
+                false,
+            ),
+            (
+                serde_json::json!({"aud": 5, "iss": "https://sso.example"}),
+                true,
+                false,
+            ),
+        ] {
+            let header = Header::new(Algorithm::HS256);
+            let accepted = [&default, &set].map(|it| accepts(it, &header, claims.clone()));
+            assert_eq!(accepted, [by_default, when_set], "{claims}");
+        }
+        let tokens = Tokens::new(SECRET, true, &set);
+        let own = tokens.sign(&identity(), None, Timestamp(0), Timestamp(60_000));
+        assert!(
+            tokens
+                .verify(&own.expect("a token"), Timestamp(0))
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn dates_may_have_fractions_and_differ_by_a_minute() {
+        let settings = TokenSettings {
+            max_lifetime: Duration::from_mins(10),
+            ..TokenSettings::default()
+        };
+        for (claims, expected) in [
+            (
+                serde_json::json!({"iat": 999.5, "nbf": 999.5, "exp": 1000.5}),
+                true,
+            ),
+            (serde_json::json!({"exp": 940.001}), true),
+            (serde_json::json!({"exp": 940}), false),
+            (serde_json::json!({"exp": 939.999}), false),
+            (serde_json::json!({"nbf": 1060}), true),
+            (serde_json::json!({"nbf": 1060.5}), false),
+            // The lifetime that the settings allow.
+            (serde_json::json!({"exp": 1660}), true),
+            (serde_json::json!({"exp": 1660.5}), false),
+            (serde_json::json!({"exp": 1e300}), false),
+            (serde_json::json!({"exp": "1060"}), false),
+            (serde_json::json!({"exp": null}), false),
+        ] {
+            let header = Header::new(Algorithm::HS256);
+            assert_eq!(
+                accepts(&settings, &header, claims.clone()),
+                expected,
+                "{claims}"
+            );
         }
     }
 }

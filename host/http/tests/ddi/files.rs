@@ -35,6 +35,11 @@ async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
     ] {
         assert_eq!(whole.header(name), Some(expected), "{name}");
     }
+    assert_eq!(
+        whole.header("cache-control"),
+        None,
+        "files keep their headers"
+    );
     let tag = whole.header("etag").expect("an entity tag");
 
     let head = server.send(request("HEAD", PATH)).await?;

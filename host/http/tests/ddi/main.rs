@@ -4,6 +4,7 @@ mod authentication;
 mod confirmation;
 mod errors;
 mod files;
+mod http_messages;
 mod limits;
 mod link_names;
 mod nginx;

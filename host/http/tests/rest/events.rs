@@ -47,6 +47,8 @@ impl Events {
             .expect("an answer");
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
         Self {
             body: response.into_body().into_data_stream(),
             text: String::new(),

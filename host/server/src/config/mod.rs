@@ -21,6 +21,7 @@ use figment::{
     providers::{Env, Format as _, Serialized},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Unexpected};
+use tidegate_http::TokenSettings;
 use tidegate_sandbox::SandboxLimits;
 use tracing_subscriber::EnvFilter;
 
@@ -162,12 +163,45 @@ pub enum LogFormat {
 }
 
 /// Authentication of users.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
     /// Key that signs bearer tokens (HS256): at least 32 bytes, equal on all servers of one database. `None`: generated
     /// at the first start and stored in the data folder.
     pub secret: Option<String>,
+    /// The audience that tokens must be for; `None`: tokens for an audience are refused.
+    pub audience: Option<String>,
+    /// The issuer that tokens must be from; `None`: any.
+    pub issuer: Option<String>,
+    /// Maximum time until a token expires.
+    pub max_token_lifetime: ConfigDuration,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        let TokenSettings {
+            audience,
+            issuer,
+            max_lifetime,
+        } = TokenSettings::default();
+        Self {
+            secret: None,
+            audience,
+            issuer,
+            max_token_lifetime: ConfigDuration(max_lifetime),
+        }
+    }
+}
+
+impl Auth {
+    /// Which bearer tokens are accepted.
+    pub fn tokens(&self) -> TokenSettings {
+        TokenSettings {
+            audience: self.audience.clone(),
+            issuer: self.issuer.clone(),
+            max_lifetime: self.max_token_lifetime.0,
+        }
+    }
 }
 
 impl Default for Config {
@@ -271,7 +305,12 @@ impl Config {
             let why = format!("has {bytes} bytes, but needs at least {MIN_SECRET_BYTES}");
             return Err(ConfigError::new("auth.secret", why));
         }
+        if self.auth.max_token_lifetime.0.as_secs() == 0 {
+            let why = "must be at least 1s";
+            return Err(ConfigError::new("auth.max_token_lifetime", why));
+        }
         self.http.proxies()?;
+        self.http.public_url()?;
         self.http.certificate_headers()?;
         self.tls.settings()?;
         self.limits.check()?;

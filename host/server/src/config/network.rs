@@ -5,8 +5,8 @@ use std::{net::IpAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use tidegate_core::feedback::DEFAULT_FEEDBACK_PER_UPDATE;
 use tidegate_http::{
-    ClientAuth, ClientCertHeaderNames, HeaderName, IpNet, ProxyHeaders, RequestLimitSettings,
-    TlsSettings, TrustedProxies,
+    ClientAuth, ClientCertHeaderNames, HeaderName, InvalidPublicUrl, IpNet, ProxyHeaders,
+    PublicUrl, RequestLimitSettings, TlsSettings, TrustedProxies,
 };
 
 use super::{ConfigDuration, ConfigError};
@@ -19,6 +19,8 @@ pub struct Http {
     pub trusted_proxies: Vec<String>,
     /// Which headers they use for the client's address.
     pub forwarded: Forwarded,
+    /// Where clients reach the server; `None`: where their requests were sent.
+    pub public_url: Option<String>,
     /// Headers that name the device whose certificate the proxy has verified.
     pub device_headers: Vec<String>,
     /// For each device header, the header that names the certificate's authorities.
@@ -92,6 +94,7 @@ impl Default for Http {
         Self {
             trusted_proxies: Vec::new(),
             forwarded: Forwarded::XForwarded,
+            public_url: None,
             device_headers: names(&["X-Controller-Id", "X-Ssl-Client-Cn"]),
             authority_headers: names(&["X-Authority", "X-Ssl-Issuer-Hash"]),
         }
@@ -140,6 +143,16 @@ impl Http {
                 Forwarded::Forwarded => ProxyHeaders::Forwarded,
             },
         })
+    }
+
+    /// Where clients reach the server.
+    pub fn public_url(&self) -> Result<Option<PublicUrl>, ConfigError> {
+        let parse = |text: &String| {
+            text.parse().map_err(|error: InvalidPublicUrl| {
+                ConfigError::new("http.public_url", format!("is `{text}`, {error}"))
+            })
+        };
+        self.public_url.as_ref().map(parse).transpose()
     }
 
     /// The headers that name devices and authorities.

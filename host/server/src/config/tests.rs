@@ -162,6 +162,14 @@ fn bad_values_are_named() {
             "`auth.secret` in tidegate.toml has 5 bytes, but needs at least 32",
         ),
         (
+            "[auth]\nmax_token_lifetime = '10ms'",
+            "`auth.max_token_lifetime` in tidegate.toml must be at least 1s",
+        ),
+        (
+            "[http]\npublic_url = 'gate.example'",
+            "`http.public_url` in tidegate.toml is `gate.example`, not a URL",
+        ),
+        (
             "[artifacts]\nmax_bytes = -1",
             "`artifacts.max_bytes` in tidegate.toml is -1, but must be a whole number",
         ),

@@ -1,0 +1,178 @@
+//! The rules of HTTP itself, byte by byte.
+
+use std::time::Duration;
+
+use tidegate_http::HttpServer;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::test_server::{GATEWAY, TestServer};
+
+const POLL: &str = "/LAB/controller/v1/dev-1";
+
+/// Sends the text and reads until the server closes the connection.
+async fn exchange(server: &TestServer, text: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(server.addr).await?;
+    // A server that refuses a request by its head may close the connection before it has read the body.
+    let _ = stream.write_all(text.as_bytes()).await;
+    let mut bytes = Vec::new();
+    // The end may be a reset.
+    let _ = timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await?;
+    Ok(String::from_utf8_lossy(&bytes).to_lowercase())
+}
+
+fn head(line: &str, headers: &[&str]) -> String {
+    let headers: String = headers.iter().flat_map(|it| [*it, "\r\n"]).collect();
+    format!("{line}\r\n{headers}authorization: {GATEWAY}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() -> anyhow::Result<()> {
+    let server = TestServer::authenticated().await?;
+    for path in [POLL, "/api/v1/openapi.json", "/health"] {
+        let line = format!("GET {path} HTTP/1.1");
+        for hosts in [&[][..], &["host: a", "host: a"], &["host: a", "host: b"]] {
+            let answer = exchange(&server, &head(&line, hosts)).await?;
+            assert!(answer.starts_with("http/1.1 400 "), "{hosts:?}: {answer}");
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        }
+        let one = ["host: a", "connection: close"];
+        let answer = exchange(&server, &head(&line, &one)).await?;
+        assert!(answer.starts_with("http/1.1 200 "), "{path}: {answer}");
+
+        let line = format!("GET {path} HTTP/1.0");
+        for (hosts, status) in [
+            (&[][..], "200"),
+            (&["host: a"], "200"),
+            (&["host: a", "host: b"], "400"),
+        ] {
+            let answer = exchange(&server, &head(&line, hosts)).await?;
+            let start = format!("http/1.0 {status} ");
+            assert!(answer.starts_with(&start), "{path}, {hosts:?}: {answer}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn links_have_the_public_url() -> anyhow::Result<()> {
+    let proxies = ["127.0.0.0/8".parse()?];
+    let start = |public_url: Option<&'static str>| {
+        let proxies = proxies.to_vec();
+        async move {
+            let public_url = public_url.map(str::parse).transpose()?;
+            let set = |settings: &mut tidegate_http::HttpSettings| {
+                settings.public_url = public_url;
+                settings.proxies.networks = proxies;
+            };
+            TestServer::authenticated_with(set, HttpServer::default()).await
+        }
+    };
+    let of_public = start(Some("https://gate.example:8443/ota")).await?;
+    let without = start(None).await?;
+    let own = format!("http://{}", without.addr);
+    for (line, headers, expected) in [
+        ("HTTP/1.0", &[][..], &*own),
+        (
+            "HTTP/1.1",
+            &["host: other", "connection: close"],
+            "http://other",
+        ),
+        (
+            "HTTP/1.1",
+            &[
+                "host: a",
+                "connection: close",
+                "x-forwarded-host: b",
+                "x-forwarded-prefix: /c",
+            ],
+            "http://b/c",
+        ),
+    ] {
+        let request = head(&format!("GET {POLL} {line}"), headers);
+        for (server, expected) in [
+            (&of_public, "https://gate.example:8443/ota"),
+            (&without, expected),
+        ] {
+            let answer = exchange(server, &request).await?;
+            let link = format!("\"{expected}/lab/controller/v1/dev-1/configdata\"");
+            assert!(answer.contains(&link), "{headers:?}: {answer}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_server_says_that_it_closes_the_connection() -> anyhow::Result<()> {
+    let server = TestServer::authenticated().await?;
+    let large = "x".repeat(100_000);
+    let body = [
+        "host: a",
+        "content-length: 100000",
+        "content-type: application/json",
+    ];
+    for (request, status) in [
+        // The client asks for it.
+        (
+            head(
+                &format!("GET {POLL} HTTP/1.1"),
+                &["host: a", "connection: close"],
+            ),
+            "200",
+        ),
+        // The body is not read.
+        (head(&format!("GET {POLL} HTTP/1.1"), &body) + &large, "200"),
+        (
+            head(&format!("PUT {POLL}/unknown HTTP/1.1"), &body) + &large,
+            "404",
+        ),
+        // No HTTP, or too much of it.
+        ("nonsense\r\n\r\n".to_owned(), "400"),
+        (
+            head("GET / HTTP/1.1", &["host: a", &format!("x: {large}")]),
+            "431",
+        ),
+    ] {
+        let answer = exchange(&server, &request).await?;
+        let line = request.lines().next().unwrap_or_default();
+        assert!(
+            answer.starts_with(&format!("http/1.1 {status} ")),
+            "{line}: {answer}"
+        );
+        assert!(
+            answer.contains("\r\nconnection: close\r\n"),
+            "{line}: {answer}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_are_neither_stored_nor_sniffed() -> anyhow::Result<()> {
+    let server = TestServer::authenticated().await?;
+    for (line, status) in [
+        (format!("GET {POLL} HTTP/1.1"), "200"),
+        (format!("HEAD {POLL} HTTP/1.1"), "200"),
+        (format!("GET {POLL}/deploymentBase/7 HTTP/1.1"), "404"),
+        (format!("POST {POLL} HTTP/1.1"), "405"),
+        (format!("GET {POLL}/confirmationBase HTTP/1.1"), "200"),
+        ("GET /LAB2/controller/v1/dev-1 HTTP/1.1".to_owned(), "401"),
+        ("GET /api/v1/devices HTTP/1.1".to_owned(), "401"),
+        ("GET /api/v1/openapi.json HTTP/1.1".to_owned(), "200"),
+        ("GET /nowhere HTTP/1.1".to_owned(), "404"),
+    ] {
+        let request = head(&line, &["host: a", "connection: close"]);
+        let answer = exchange(&server, &request).await?;
+        assert!(
+            answer.starts_with(&format!("http/1.1 {status} ")),
+            "{line}: {answer}"
+        );
+        for header in ["cache-control: no-store", "x-content-type-options: nosniff"] {
+            assert_eq!(answer.matches(header).count(), 1, "{line}: {answer}");
+        }
+    }
+    Ok(())
+}
