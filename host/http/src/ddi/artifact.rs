@@ -13,7 +13,10 @@ use super::{
     device_auth::DeviceAuth, error::DdiError, params::parse_id,
     representation::conditional_response,
 };
-use crate::{AppState, file};
+use crate::{
+    AppState,
+    file::{self, RangeRules},
+};
 
 #[derive(Deserialize)]
 pub(super) struct FilePath {
@@ -42,7 +45,9 @@ pub(super) async fn get(
         let (engine, found) = (Arc::clone(&state.engine), found.clone());
         async move { Ok::<_, DdiError>(found.open(&engine, part).await?) }
     };
-    file::respond(&method, &headers, &artifact, modified, open).await
+    // Its clients are hawkBit's.
+    let rules = RangeRules::HawkBit;
+    file::respond(&method, &headers, &artifact, modified, rules, open).await
 }
 
 /// The checksum and the name in the format of `md5sum`, without the line feed.

@@ -29,6 +29,7 @@ use conditions::PreconditionResult;
 use range::RequestedRange;
 
 pub(crate) use disposition::attachment;
+pub(crate) use range::RangeRules;
 
 /// Responds to a `GET` or `HEAD` of a file. `open` is called for each range when it is about to be sent.
 pub(crate) async fn respond<E, O, F>(
@@ -36,6 +37,7 @@ pub(crate) async fn respond<E, O, F>(
     headers: &HeaderMap,
     file: &Artifact,
     modified: Timestamp,
+    rules: RangeRules,
     open: O,
 ) -> Result<Response, E>
 where
@@ -43,7 +45,7 @@ where
     O: Fn(Range<u64>) -> F + Send + 'static,
     F: Future<Output = Result<ByteStream, E>> + Send + 'static,
 {
-    let mut response = file_response(method, headers, file, modified, open).await?;
+    let mut response = file_response(method, headers, file, modified, rules, open).await?;
     response.extensions_mut().insert(OwnCacheHeaders);
     Ok(response)
 }
@@ -53,6 +55,7 @@ async fn file_response<E, O, F>(
     headers: &HeaderMap,
     file: &Artifact,
     modified: Timestamp,
+    rules: RangeRules,
     open: O,
 ) -> Result<Response, E>
 where
@@ -74,7 +77,7 @@ where
         return Ok((response_headers, [length], Body::empty()).into_response());
     }
     let requested = if conditions::if_range_matches(headers, &tag, modified) {
-        range::parse_range(headers, file.size)
+        range::parse_range(headers, file.size, rules)
     } else {
         RequestedRange::Whole
     };
@@ -175,7 +178,9 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
             .collect();
-        let response = respond(&method, &headers, &file, Timestamp(784_111_777_123), open).await;
+        let modified = Timestamp(784_111_777_123);
+        let rules = RangeRules::HawkBit;
+        let response = respond(&method, &headers, &file, modified, rules, open).await;
         let (parts, body) = response.expect("infallible").into_parts();
         let body = body.collect().await.expect("reads").to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
@@ -272,7 +277,8 @@ mod tests {
         };
         for (ranges, starts) in [("bytes=0-0,2-2", true), ("bytes=1-1,2-2", false)] {
             let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static(ranges))]);
-            let response = respond(&Method::GET, &headers, &file, Timestamp(0), open).await;
+            let rules = RangeRules::Rfc9110;
+            let response = respond(&Method::GET, &headers, &file, Timestamp(0), rules, open).await;
             assert_eq!(response.is_ok(), starts, "{ranges}");
             if let Ok(response) = response {
                 assert!(response.into_body().collect().await.is_err());

@@ -68,6 +68,13 @@ async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
         first.is_some() && first < second,
         "the ranges are not sorted: {text}"
     );
+    // As hawkBit, unlike the REST API.
+    for range in ["bytes=8-4", "bytes=a-b", "bytes=0-2,2-4", "bytes=0-2,99-"] {
+        let refused = server.send(get(PATH).header("Range", range)).await?;
+        let size = refused.header("content-range");
+        assert_eq!((refused.status, size), (416, Some("bytes */23")), "{range}");
+        assert!(refused.body.is_empty());
+    }
     let beyond = server.send(get(PATH).header("Range", "bytes=23-")).await?;
     assert_eq!(
         (beyond.status, beyond.header("content-range")),

@@ -73,6 +73,26 @@ async fn an_uploaded_firmware_is_shown_and_downloaded() {
         .await;
     assert_eq!(beyond.expect_problem(416).0, "range_not_satisfiable");
     assert_eq!(beyond.headers["content-range"], "bytes */13");
+    // By RFC 9110, unlike the device API.
+    for (range, status, content_range, text) in [
+        ("bytes=7-5", 200, None, "tide and time"),
+        ("bytes=a-b", 200, None, "tide and time"),
+        ("bytes=0-3,x", 200, None, "tide and time"),
+        ("bytes=5-6,6-7", 206, Some("bytes 5-7/13"), "and"),
+        ("bytes=5-7,99-", 206, Some("bytes 5-7/13"), "and"),
+    ] {
+        let part = request("GET", &format!("{path}/download"), &server.admin);
+        let part = part.header("range", range).body(Body::empty());
+        let part = server.send_request(part.expect("a request")).await;
+        assert_eq!(
+            (part.status, &*part.bytes),
+            (status, text.as_bytes()),
+            "{range}"
+        );
+        let found = part.headers.get("content-range");
+        let found = found.and_then(|value| value.to_str().ok());
+        assert_eq!(found, content_range, "{range}");
+    }
     let head = request("HEAD", &format!("{path}/download"), &server.admin);
     let head = server
         .send_request(head.body(Body::empty()).expect("a request"))

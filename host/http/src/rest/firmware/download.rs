@@ -11,7 +11,8 @@ use tidegate_engine::{Ctx, devices::ArtifactDownload, firmware};
 use utoipa::IntoParams;
 
 use crate::{
-    AppState, file,
+    AppState,
+    file::{self, RangeRules},
     problem::{Problem, Result},
     rest::{
         extract::{PathParams, parse_id},
@@ -62,7 +63,8 @@ pub(crate) async fn download_firmware(
         let (engine, file) = (Arc::clone(&state.engine), file.clone());
         async move { file.open(&engine, range).await }
     };
-    let response = file::respond(&method, &headers, &artifact, modified, open).await?;
+    let rules = RangeRules::Rfc9110;
+    let response = file::respond(&method, &headers, &artifact, modified, rules, open).await?;
     Ok(with_problem_body(response))
 }
 
