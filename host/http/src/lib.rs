@@ -7,6 +7,7 @@
 //! exist only here, and one module turns every failure of the REST API into `application/problem+json`.
 
 mod access_log;
+mod body_timeout;
 mod caller;
 mod client;
 mod client_cert_headers;

@@ -5,10 +5,9 @@ use axum::extract::{
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
 use super::error::DdiError;
-use crate::{AppState, content_coding::is_encoded};
+use crate::{AppState, body_timeout, content_coding::is_encoded};
 
 /// A body in JSON or CBOR. Unknown members are ignored.
 pub(super) struct Body<T>(pub(super) T);
@@ -46,14 +45,15 @@ pub(super) async fn read_bytes(request: Request, state: &AppState) -> Result<Byt
     if is_encoded(request.headers()) {
         return Err(DdiError::UnsupportedMediaType);
     }
-    let reading = Bytes::from_request(request, state);
-    match timeout(state.settings.request_timeout, reading).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)))) => {
+    // The body may be slow as long as it arrives.
+    let request = request.map(|body| body_timeout::with_idle_timeout(body, state));
+    match Bytes::from_request(request, state).await {
+        Ok(bytes) => Ok(bytes),
+        Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_))) => {
             Err(DdiError::TooLarge)
         }
-        Ok(Err(error)) => Err(DdiError::malformed(error.body_text())),
-        Err(_) => Err(DdiError::TimedOut),
+        Err(error) if body_timeout::is_timeout(&error) => Err(DdiError::TimedOut),
+        Err(error) => Err(DdiError::malformed(error.body_text())),
     }
 }
 

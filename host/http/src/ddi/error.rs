@@ -4,7 +4,10 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CONNECTION, RETRY_AFTER},
+};
 use serde::Serialize;
 use tidegate_core::update::EventError;
 use tidegate_engine::{Error, chain, ports::RecordError};
@@ -25,7 +28,7 @@ pub(super) enum DdiError {
     NotAcceptable,
     UnsupportedMediaType,
     TooLarge,
-    /// The body was not received in time.
+    /// The client sent nothing of the body for too long.
     TimedOut,
     /// The body or a parameter cannot be parsed.
     Malformed(String),
@@ -129,10 +132,16 @@ impl IntoResponse for DdiError {
     fn into_response(self) -> Response {
         let status = self.status();
         let is_served = !matches!(self, Self::Unavailable | Self::Internal);
+        // The rest of the body is not read.
+        let closes = self == Self::TimedOut;
         let mut response = match self.body() {
             Some(body) => (status, Json(body)).into_response(),
             None => status.into_response(),
         };
+        if closes {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         if status == StatusCode::TOO_MANY_REQUESTS {
             let headers = response.headers_mut();
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

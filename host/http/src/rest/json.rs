@@ -15,12 +15,13 @@ use tidegate_engine::Ctx;
 use super::{
     access::authenticated,
     extract::decode_problem,
+    handler_timeout::TIMEOUT_STATUS,
     json_reader::{JsonPath, JsonReader},
     rules::{Body, RuleContext, discard_consequences},
     size_limit::SizeLimit,
 };
 use crate::{
-    AppState,
+    AppState, body_timeout,
     problem::{Problem, Result},
 };
 
@@ -160,6 +161,10 @@ pub(super) async fn read_body(body: HttpBody, limit: SizeLimit) -> Result<Bytes>
         .map_err(|error| {
             if error.is::<LengthLimitError>() {
                 return limit.exceeded();
+            }
+            if body_timeout::is_timeout(&*error) {
+                let detail = "the client sent nothing of the body for too long";
+                return Problem::new(TIMEOUT_STATUS, "too_slow", detail);
             }
             Problem::new(
                 StatusCode::BAD_REQUEST,

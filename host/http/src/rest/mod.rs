@@ -15,6 +15,7 @@ mod extract;
 mod firmware;
 mod from_json;
 mod gateways;
+mod handler_timeout;
 mod idempotency;
 mod json;
 mod json_reader;
@@ -31,10 +32,7 @@ mod stats;
 mod unused_query;
 mod updates;
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
 
 use axum::{
     Router,
@@ -48,17 +46,12 @@ use http::{
     StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_TYPE},
 };
-use tower::{ServiceBuilder, util::MapResponseLayer};
-use tower_http::timeout::TimeoutLayer;
 use utoipa::{OpenApi as _, openapi::Paths};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{AppState, client::Client, content_coding::is_encoded, problem::Problem};
 
 use self::unused_query::{QueryOperations, refuse_unused_query};
-
-/// The status of a request whose handler does not respond in time.
-const TIMEOUT_STATUS: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// Everything under `/api/v1`.
 pub(crate) fn router(state: &AppState) -> Router<AppState> {
@@ -120,11 +113,10 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
     }
     if let Some(state) = state {
         let limit = state.settings.request_timeout;
-        let explain = move |response| explain_timeout(limit, response);
-        let layers = ServiceBuilder::new()
-            .layer(MapResponseLayer::new(explain))
-            .layer(TimeoutLayer::with_status_code(TIMEOUT_STATUS, limit));
-        quick = quick.layer(layers);
+        quick = quick.layer(middleware::from_fn_with_state(
+            limit,
+            handler_timeout::limit_handler_time,
+        ));
     }
     OpenApiRouter::with_openapi(document::ApiDocument::openapi())
         .merge(quick)
@@ -162,18 +154,4 @@ async fn refuse_encoded_body(request: Request, next: Next) -> Response {
         detail,
     );
     ([(ACCEPT_ENCODING, "identity")], problem).into_response()
-}
-
-/// Adds a problem to the response of the timeout layer, the only one with this status and without a body.
-fn explain_timeout(limit: Duration, response: Response) -> Response {
-    let is_timeout = response.status() == TIMEOUT_STATUS;
-    if is_timeout && !response.headers().contains_key(CONTENT_TYPE) {
-        return handler_timeout(limit).into_response();
-    }
-    response
-}
-
-fn handler_timeout(limit: Duration) -> Problem {
-    let detail = format!("no response within {} s", limit.as_secs());
-    Problem::new(TIMEOUT_STATUS, "too_slow", detail)
 }

@@ -238,6 +238,37 @@ async fn a_slow_request_times_out() {
 }
 
 #[tokio::test]
+async fn a_body_may_be_slow_as_long_as_it_moves() {
+    let limit = Duration::from_millis(500);
+    let server = TestServer::with(|settings| settings.request_timeout = limit).await;
+    for (device_id, key) in [("pi-1", None), ("pi-2", Some("a-key-of-this-test"))] {
+        let json = format!(
+            r#"{{"device_id": "{device_id}", "name": "{}"}}"#,
+            "a".repeat(70)
+        );
+        let bytes: Vec<_> = json.into_bytes().chunks(1).map(<[u8]>::to_vec).collect();
+        let ticks = tokio::time::interval(Duration::from_millis(20));
+        let slow = futures::stream::unfold(
+            (ticks, bytes.into_iter()),
+            |(mut ticks, mut bytes)| async move {
+                ticks.tick().await;
+                let byte = bytes.next()?;
+                Some((std::io::Result::Ok(byte), (ticks, bytes)))
+            },
+        );
+        let mut request = request("POST", "/api/v1/devices", &server.admin)
+            .header("content-type", "application/json");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let started = std::time::Instant::now();
+        let request = request.body(Body::from_stream(slow)).expect("a request");
+        server.send_request(request).await.expect(201);
+        assert!(started.elapsed() > limit * 2);
+    }
+}
+
+#[tokio::test]
 async fn probes_need_no_key() {
     let server = TestServer::new().await;
     for (path, field, expected) in [

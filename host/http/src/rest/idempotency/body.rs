@@ -5,9 +5,9 @@ use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use crate::{
-    AppState,
+    AppState, body_timeout,
     problem::Result,
-    rest::{handler_timeout, json, size_limit::SizeLimit},
+    rest::{json, size_limit::SizeLimit},
 };
 
 /// The body of a request with an idempotency key.
@@ -24,11 +24,9 @@ impl RequestBody {
         if media_type(headers).starts_with("multipart/") {
             return Ok(Self::Streamed(body));
         }
-        let limit = state.settings.request_timeout;
         let max_body = SizeLimit::fixed(state.settings.max_json_bytes);
-        let read = timeout(limit, json::read_body(body, max_body)).await;
-        let read = read.map_err(|_| handler_timeout(limit))?;
-        read.map(Self::Buffered)
+        let body = body_timeout::with_idle_timeout(body, state);
+        json::read_body(body, max_body).await.map(Self::Buffered)
     }
 
     pub(super) fn into_body(self) -> Body {

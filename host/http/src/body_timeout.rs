@@ -1,0 +1,23 @@
+//! Bodies that a client sends slowly. Only its silence is limited in time: the size of a body is limited, so a body that
+//! moves ends.
+
+use std::{error::Error, iter::successors};
+
+use axum::body::{Body, HttpBody as _};
+use tower_http::timeout::{TimeoutBody, TimeoutError};
+
+use crate::AppState;
+
+/// A body that fails when the client sends nothing of it for the time limit of requests.
+pub(crate) fn with_idle_timeout(body: Body, state: &AppState) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    Body::new(TimeoutBody::new(state.settings.request_timeout, body))
+}
+
+/// Whether a body failed because its client sent nothing.
+pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = successors(Some(error), |&error| error.source());
+    causes.any(|error| error.is::<TimeoutError>())
+}

@@ -1,0 +1,103 @@
+//! The time limit of handlers. It begins when the request was received: a slow client does not use up the handler's time.
+
+use std::{
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, HttpBody},
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use http::StatusCode;
+use hyper::body::{Frame, SizeHint};
+use tokio::time::{Instant, timeout_at};
+
+use crate::problem::Problem;
+
+/// The status of a request whose handler does not respond in time.
+pub(super) const TIMEOUT_STATUS: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+
+/// Ends a request to which the handler does not respond within the limit after the last part of the body arrived.
+pub(super) async fn limit_handler_time(
+    State(limit): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let arrived = Arc::new(Arrival {
+        started,
+        last_ms: AtomicU64::new(0),
+    });
+    let request = request.map(|body| {
+        if body.is_end_stream() {
+            return body;
+        }
+        let arrived = Arc::clone(&arrived);
+        Body::new(ArrivingBody { body, arrived })
+    });
+    let mut responding = pin!(next.run(request));
+    let mut deadline = started + limit;
+    loop {
+        if let Ok(response) = timeout_at(deadline, &mut responding).await {
+            return response;
+        }
+        let later = arrived.last() + limit;
+        if later <= deadline {
+            let detail = format!("no response within {} s", limit.as_secs());
+            return Problem::new(TIMEOUT_STATUS, "too_slow", detail).into_response();
+        }
+        deadline = later;
+    }
+}
+
+/// When the last part of a body arrived.
+struct Arrival {
+    started: Instant,
+    /// Milliseconds after the start.
+    last_ms: AtomicU64,
+}
+
+impl Arrival {
+    fn last(&self) -> Instant {
+        self.started + Duration::from_millis(self.last_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// A body that notes when it arrives.
+struct ArrivingBody {
+    body: Body,
+    arrived: Arc<Arrival>,
+}
+
+impl HttpBody for ArrivingBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let arrived = &self.arrived;
+        let now = arrived.started.elapsed().as_millis() as u64;
+        arrived.last_ms.store(now, Ordering::Relaxed);
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
