@@ -17,6 +17,8 @@ pub(crate) struct Connection {
     /// The server's own address, if the system knows it.
     pub(crate) local: Option<SocketAddr>,
     pub(crate) is_tls: bool,
+    /// The connection is one of the reserve for operators and probes.
+    pub(crate) uses_reserve: bool,
     /// The peer's certificates. It has proven possession of the first one's private key.
     pub(crate) certificates: Option<Arc<PeerCertificates>>,
 }
@@ -28,6 +30,8 @@ pub(crate) struct Client {
     pub(crate) address: Option<IpAddr>,
     /// The server's address that received the request.
     pub(crate) local: Option<SocketAddr>,
+    /// True if no device is served on the connection, because it is one of the reserve for operators and probes.
+    pub(crate) uses_reserve: bool,
     /// True if a trusted proxy forwarded the request. Its headers may then identify the device.
     pub(crate) is_proxied: bool,
     /// True if the client's own connection is encrypted.
@@ -53,6 +57,7 @@ impl Client {
             return Self {
                 address: Some(peer),
                 local: connection.local,
+                uses_reserve: connection.uses_reserve,
                 is_tls: connection.is_tls,
                 certificates: connection.certificates,
                 ..Self::default()
@@ -65,6 +70,7 @@ impl Client {
         Self {
             address: Some(forwarded_info.address.unwrap_or(peer)),
             local: connection.local,
+            uses_reserve: connection.uses_reserve,
             is_proxied: true,
             is_tls,
             host: forwarded_info.host,

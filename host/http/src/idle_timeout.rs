@@ -2,26 +2,25 @@ use std::{
     future::Future as _,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep, sleep_until},
+    time::{Instant, Sleep, sleep_until},
 };
 
-/// Length of the HTTP/2 connection preface, which hyper waits for to tell HTTP/2 from HTTP/1. hyper has no timeout for
-/// it.
-const HTTP2_PREFACE_BYTES: usize = 24;
+use crate::connections::Activity;
 
-/// A connection with a first-byte timeout and an idle timeout for writes. Without them, a device that loses its network
-/// right after connecting, or that stops reading, would hold its connection until the server stops.
+/// A connection with an idle timeout for writes, which notices when a head arrives in parts. Without the timeout, a device
+/// that stops reading would hold its connection until the server stops.
 pub(crate) struct IdleTimeoutStream<S> {
     stream: S,
-    /// Deadline for the first [`HTTP2_PREFACE_BYTES`]; none once they have been read.
-    first_byte_deadline: Option<Pin<Box<Sleep>>>,
-    bytes_read: usize,
+    activity: Arc<Activity>,
+    /// Bytes have arrived since the last request, of which there were this many before.
+    unread_since: Option<u32>,
     /// Maximum time without progress of a write.
     write_idle_timeout: Duration,
     /// When writing last stopped making progress; none while it does.
@@ -32,15 +31,11 @@ pub(crate) struct IdleTimeoutStream<S> {
 }
 
 impl<S> IdleTimeoutStream<S> {
-    pub(crate) fn new(
-        stream: S,
-        first_byte_timeout: Duration,
-        write_idle_timeout: Duration,
-    ) -> Self {
+    pub(crate) fn new(stream: S, activity: Arc<Activity>, write_idle_timeout: Duration) -> Self {
         Self {
             stream,
-            first_byte_deadline: Some(Box::pin(sleep(first_byte_timeout))),
-            bytes_read: 0,
+            activity,
+            unread_since: None,
             write_idle_timeout,
             stalled_since: None,
             stall_timer: None,
@@ -80,18 +75,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeoutStream<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let Some(deadline) = &mut self.first_byte_deadline else {
-            return polled;
-        };
-        if polled.is_pending() {
-            return match deadline.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                Poll::Pending => Poll::Pending,
-            };
-        }
-        self.bytes_read += buf.filled().len() - before;
-        if self.bytes_read >= HTTP2_PREFACE_BYTES {
-            self.first_byte_deadline = None;
+        if polled.is_ready() {
+            if buf.filled().len() > before {
+                self.unread_since = Some(self.activity.requests());
+            }
+        } else if let Some(requests) = self.unread_since.take()
+            && requests == self.activity.requests()
+        {
+            // The reader wants more, and what it has was not a whole head.
+            self.activity.note_partial_head();
         }
         polled
     }
@@ -135,42 +127,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeoutStream<S> {
 mod tests {
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
-        net::{TcpListener, TcpStream},
+        time::sleep,
     };
 
     use super::*;
-
-    const NO_TIMEOUT: Duration = Duration::from_mins(1);
-
-    #[tokio::test]
-    async fn a_client_that_sends_no_preface_times_out() -> io::Result<()> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let first_byte_timeout = Duration::from_millis(50);
-        for (sent, is_complete) in [
-            (0, false),
-            (HTTP2_PREFACE_BYTES - 1, false),
-            (HTTP2_PREFACE_BYTES, true),
-        ] {
-            let mut client = TcpStream::connect(listener.local_addr()?).await?;
-            let (stream, _) = listener.accept().await?;
-            let mut stream = IdleTimeoutStream::new(stream, first_byte_timeout, NO_TIMEOUT);
-            client.write_all(&vec![b'x'; sent]).await?;
-            let mut received = vec![0; sent];
-            stream.read_exact(&mut received).await?;
-            assert_eq!(stream.first_byte_deadline.is_none(), is_complete, "{sent}");
-            if !is_complete {
-                let error = stream.read_u8().await.expect_err("no more bytes are sent");
-                assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-            }
-        }
-        Ok(())
-    }
 
     #[tokio::test]
     async fn a_client_that_reads_nothing_times_out() -> io::Result<()> {
         let write_idle_timeout = Duration::from_secs(1);
         let (mut client, stream) = duplex(1);
-        let mut stream = IdleTimeoutStream::new(stream, NO_TIMEOUT, write_idle_timeout);
+        let mut stream = IdleTimeoutStream::new(stream, Activity::unshared(), write_idle_timeout);
         let started = Instant::now();
         // A client that reads slowly keeps its connection for longer than the timeout.
         let reading = async {

@@ -11,6 +11,7 @@ mod body_timeout;
 mod caller;
 mod client;
 mod client_cert_headers;
+mod connections;
 mod content_coding;
 mod ddi;
 mod etag;

@@ -226,7 +226,7 @@ impl Drop for StreamPermit {
 
 /// The key that a client is counted under: its IPv4 address, or its IPv6 /64 network, since a single client usually
 /// has a whole one.
-fn rate_limit_key(address: IpAddr) -> IpAddr {
+pub(crate) fn rate_limit_key(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

@@ -1,62 +1,66 @@
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use axum::{Router, body::Body};
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Request, Response, Version};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto::Builder,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto::Builder,
     service::TowerToHyperService,
 };
 use tidegate_engine::chain;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::{client::Connection, idle_timeout::IdleTimeoutStream, tls::Tls};
+use crate::{
+    client::Connection,
+    connections::{
+        Activity, ConnectionLimits, Connections, OpenConnection, OpenRequest, ReceivingBody,
+    },
+    idle_timeout::IdleTimeoutStream,
+    tls::Tls,
+};
 
-/// Maximum time to receive a request's head, and maximum idle time of a connection.
-const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
-/// Maximum time for a TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Interval of the pings that find dead HTTP/2 peers.
+const PING_INTERVAL: Duration = Duration::from_mins(1);
 /// Maximum number of header fields of a request.
 const MAX_HEADERS: usize = 100;
 /// Maximum size of a request's head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 /// Delay after a failed accept: most failures are due to a lack of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-/// How long a connection without a request is kept at shutdown: the last response may still be on its way.
-const LINGER: Duration = Duration::from_millis(250);
 /// A response body of at most this size is written to the socket at once.
 const SMALL_BODY: u64 = 16 << 10;
-/// Minimum interval between warnings about the connection limit.
-const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Serves HTTP over TCP, with or without TLS.
 #[derive(Clone)]
 pub struct HttpServer {
     /// TLS; none for plain HTTP.
     pub tls: Option<Tls>,
-    /// Maximum number of concurrent connections. Further clients wait in the listener's backlog.
+    /// Maximum number of concurrent connections. When it is near, idle connections are closed, the longest idle first; a
+    /// twentieth is for operators and probes. Further clients wait only while all connections are being answered.
     pub max_connections: usize,
+    /// Maximum number of connections of one address that have not sent a whole request; none: a quarter of all.
+    pub incomplete_per_address: Option<usize>,
+    /// Maximum time from the opening of a connection to the end of the first request's head, including the TLS handshake,
+    /// and from the first byte of a further request to the end of its head.
+    pub head_timeout: Duration,
+    /// Maximum time between two requests on a connection.
+    pub keep_alive_timeout: Duration,
     /// Maximum time in which a client reads nothing of a response.
     pub write_idle_timeout: Duration,
 }
@@ -66,6 +70,9 @@ impl Default for HttpServer {
         Self {
             tls: None,
             max_connections: 10_000,
+            incomplete_per_address: None,
+            head_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_mins(1),
             write_idle_timeout: Duration::from_mins(1),
         }
     }
@@ -81,39 +88,49 @@ impl HttpServer {
         shutdown: CancellationToken,
         grace: Duration,
     ) -> io::Result<()> {
-        let connections = GracefulShutdown::new();
-        let limit = ConnectionLimit::new(self.max_connections);
+        let limits = self.connection_limits();
+        let mut sweeps = interval(limits.sweep_interval());
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let connections = Connections::new(limits);
         let builder = connection_builder();
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&listener, &limit) => accepted,
+                accepted = listener.accept() => accepted,
+                _ = sweeps.tick() => {
+                    connections.sweep();
+                    continue;
+                }
                 () = shutdown.cancelled() => break,
             };
-            let (stream, peer, permit) = match accepted {
+            let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "cannot accept connection");
+                    connections.make_room();
                     tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     continue;
                 }
             };
+            let open = tokio::select! {
+                open = connections.admit(peer.ip()) => open,
+                () = shutdown.cancelled() => break,
+            };
             let _ = stream.set_nodelay(true);
-            let (tls, write_idle_timeout) = (self.tls.clone(), self.write_idle_timeout);
+            let tls = self.tls.clone();
             let task = ConnectionTask {
                 builder: builder.clone(),
                 router: router.clone(),
-                watcher: connections.watcher(),
-                shutdown: shutdown.clone(),
-                write_idle_timeout,
+                write_idle_timeout: self.write_idle_timeout,
                 connection: Connection {
                     peer,
                     local: stream.local_addr().ok(),
                     is_tls: tls.is_some(),
+                    uses_reserve: open.uses_reserve,
                     certificates: None,
                 },
+                open,
             };
             tokio::spawn(async move {
-                let _permit = permit;
                 // Clients that disconnect are normal: not worth more than a debug event.
                 if let Err(error) = task.run(stream, tls).await {
                     tracing::debug!(%peer, error = %chain(&*error), "connection ended");
@@ -128,49 +145,16 @@ impl HttpServer {
         }
         Ok(())
     }
-}
 
-/// Limits the number of concurrent connections.
-struct ConnectionLimit {
-    permits: Arc<Semaphore>,
-    max: usize,
-    last_warning: parking_lot::Mutex<Option<Instant>>,
-}
-
-impl ConnectionLimit {
-    fn new(max: usize) -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
+    fn connection_limits(&self) -> ConnectionLimits {
+        let max = self.max_connections;
+        ConnectionLimits {
             max,
-            last_warning: parking_lot::Mutex::default(),
+            incomplete_per_address: self.incomplete_per_address.unwrap_or((max / 4).max(1)),
+            head_timeout: self.head_timeout,
+            keep_alive_timeout: self.keep_alive_timeout,
         }
     }
-
-    /// Waits for a permit.
-    async fn acquire(&self) -> io::Result<OwnedSemaphorePermit> {
-        if self.permits.available_permits() == 0 {
-            self.warn_full();
-        }
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        permit.map_err(io::Error::other)
-    }
-
-    fn warn_full(&self) {
-        let mut last_warning = self.last_warning.lock();
-        if last_warning.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
-            *last_warning = Some(Instant::now());
-            tracing::warn!(connections = self.max, "connection limit reached");
-        }
-    }
-}
-
-async fn accept(
-    listener: &TcpListener,
-    limit: &ConnectionLimit,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = limit.acquire().await?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, permit))
 }
 
 type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
@@ -178,10 +162,9 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 struct ConnectionTask {
     builder: Builder<TokioExecutor>,
     router: Router,
-    watcher: Watcher,
-    shutdown: CancellationToken,
     write_idle_timeout: Duration,
     connection: Connection,
+    open: OpenConnection,
 }
 
 impl ConnectionTask {
@@ -189,7 +172,11 @@ impl ConnectionTask {
         let Some(tls) = tls else {
             return self.serve(stream).await;
         };
-        let (stream, certificates) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??;
+        let handshake = pin!(tls.accept(stream));
+        let Some(accepted) = self.open.activity.run(handshake, |_| {}).await else {
+            return Ok(());
+        };
+        let (stream, certificates) = accepted?;
         self.connection.certificates = certificates.map(Arc::new);
         self.serve(stream).await
     }
@@ -199,97 +186,95 @@ impl ConnectionTask {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (router, connection) = (self.router, self.connection);
-        let open_requests = OpenRequests::default();
-        let counted = open_requests.clone();
+        let activity = Arc::clone(&self.open.activity);
         let service =
             TowerToHyperService::new(tower::service_fn(move |mut request: Request<Incoming>| {
-                let open_request = counted.begin();
+                let open_request = activity.begin_request(request.version() == Version::HTTP_2);
                 request.extensions_mut().insert(connection.clone());
-                let responding = router.clone().oneshot(request.map(Body::new));
+                let request = request.map(|body| receive(body, &activity));
+                let responding = router.clone().oneshot(request);
                 async move {
                     let response = responding.await?;
-                    Ok::<_, Infallible>(open_request.until_sent(response))
+                    Ok::<_, Infallible>(until_sent(open_request, response))
                 }
             }));
-        let stream = TokioIo::new(IdleTimeoutStream::new(
-            stream,
-            HEAD_TIMEOUT,
-            self.write_idle_timeout,
-        ));
-        let connection = self.builder.serve_connection(stream, service);
-        tokio::select! {
-            ended = self.watcher.watch(connection.into_owned()) => ended,
-            // A head that is half sent would keep the connection open.
-            () = open_requests.ended_after(&self.shutdown) => Ok(()),
-        }
+        let activity = &self.open.activity;
+        let stream = IdleTimeoutStream::new(stream, Arc::clone(activity), self.write_idle_timeout);
+        let stream = TokioIo::new(stream);
+        let connection = pin!(self.builder.serve_connection(stream, service));
+        let served = activity.run(connection, |connection| connection.graceful_shutdown());
+        served.await.unwrap_or(Ok(()))
     }
 }
 
-/// The requests of a connection whose responses are not sent yet.
-#[derive(Debug, Clone, Default)]
-struct OpenRequests(Arc<AtomicUsize>);
+/// The body of a request. Its connection has an incomplete request until it is received.
+fn receive(body: Incoming, activity: &Arc<Activity>) -> Body {
+    if body.is_end_stream() {
+        return Body::new(body);
+    }
+    Body::new(RequestBody {
+        body,
+        receiving: Some(activity.begin_body()),
+    })
+}
 
-struct OpenRequest(OpenRequests);
+struct RequestBody {
+    body: Incoming,
+    /// None when the body was received.
+    receiving: Option<ReceivingBody>,
+}
 
-impl OpenRequests {
-    fn begin(&self) -> OpenRequest {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        OpenRequest(self.clone())
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) || self.body.is_end_stream() {
+            self.receiving = None;
+        }
+        Poll::Ready(frame)
     }
 
-    /// Returns when the server shuts down and the connection had no request for [`LINGER`].
-    async fn ended_after(&self, shutdown: &CancellationToken) {
-        shutdown.cancelled().await;
-        let mut was_idle = false;
-        loop {
-            let is_idle = self.0.load(Ordering::Relaxed) == 0;
-            if is_idle && was_idle {
-                return;
-            }
-            was_idle = is_idle;
-            tokio::time::sleep(LINGER).await;
-        }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
-impl OpenRequest {
-    /// Keeps the request open until its body is sent. A small body is sent at once, in the time of [`LINGER`].
-    fn until_sent(self, response: Response<Body>) -> Response<Body> {
-        if response
-            .body()
-            .size_hint()
-            .exact()
-            .is_some_and(|bytes| bytes <= SMALL_BODY)
-        {
-            return response;
-        }
-        response.map(|body| {
-            Body::new(body.map_frame(move |frame| {
-                let _open = &self;
-                frame
-            }))
-        })
+/// Keeps the request open until the body of its response is sent. A small body is sent at once: a connection that closes
+/// leaves it the time.
+fn until_sent(open_request: OpenRequest, response: Response<Body>) -> Response<Body> {
+    let size = response.body().size_hint();
+    if size.exact().is_some_and(|bytes| bytes <= SMALL_BODY) {
+        return response;
     }
-}
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _open = &open_request;
+            frame
+        }))
+    })
 }
 
 fn connection_builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        // `Connections` limits the time of a head, without a timer for each request.
+        .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(HEAD_TIMEOUT)
+        .keep_alive_interval(PING_INTERVAL)
         .max_header_list_size(MAX_HEAD_BYTES as u32);
     builder
 }

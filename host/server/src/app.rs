@@ -121,7 +121,9 @@ impl App {
         let serving = HttpServer {
             tls,
             max_connections: config.limits.connections,
+            incomplete_per_address: config.limits.incomplete_requests_per_address,
             write_idle_timeout: config.limits.answer_silence.0,
+            ..HttpServer::default()
         };
         // The rest is for the process: the last spans.
         let shutdown_grace = config.shutdown_grace.0 * 9 / 10;

@@ -21,6 +21,9 @@ impl FromRequestParts<AppState> for WithinRateLimit {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, DdiError> {
         let client = parts.extensions.get::<Client>();
+        if client.is_some_and(|client| client.uses_reserve) {
+            return Err(DdiError::NoConnection);
+        }
         let address = client.and_then(|client| client.address);
         if state.limits.allow_client(address, &parts.method) {
             Ok(Self)

@@ -38,6 +38,8 @@ pub(super) enum DdiError {
     QuotaExceeded(String),
     /// The device exceeds its rate limit.
     TooManyRequests,
+    /// The connection is one of the reserve for operators and probes.
+    NoConnection,
     /// The server cannot read or write its data now. Devices take 503 for a refusal, so they get 429 instead.
     Unavailable,
     /// A failure of the server, which is logged.
@@ -63,9 +65,10 @@ impl DdiError {
             Self::Malformed(_) | Self::ConstraintViolation(_) | Self::InvalidAttributes(_) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::QuotaExceeded(_) | Self::TooManyRequests | Self::Unavailable => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::QuotaExceeded(_)
+            | Self::TooManyRequests
+            | Self::NoConnection
+            | Self::Unavailable => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -131,9 +134,12 @@ pub(crate) struct NotServed;
 impl IntoResponse for DdiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let is_served = !matches!(self, Self::Unavailable | Self::Internal);
-        // The rest of the body is not read.
-        let closes = self == Self::TimedOut;
+        let is_served = !matches!(
+            self,
+            Self::NoConnection | Self::Unavailable | Self::Internal
+        );
+        // The rest of the body is not read, or the connection is needed for others.
+        let closes = matches!(self, Self::TimedOut | Self::NoConnection);
         let mut response = match self.body() {
             Some(body) => (status, Json(body)).into_response(),
             None => status.into_response(),
@@ -226,6 +232,7 @@ mod tests {
             ),
             (DdiError::Internal, true),
             (DdiError::TooManyRequests, false),
+            (DdiError::NoConnection, true),
             (DdiError::from(RecordError::FeedbackQuota(10)), false),
             (DdiError::Unauthenticated, false),
         ] {
@@ -262,6 +269,7 @@ mod tests {
                 r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AutoConfirmationAlreadyActiveException","errorCode":"hawkbit.server.error.repo.autoConfAlreadyActive","message":"auto-confirm is already active","info":null}"#,
             ),
             (DdiError::TooManyRequests, 429, ""),
+            (DdiError::NoConnection, 429, ""),
             (DdiError::Unavailable, 429, ""),
             (
                 DdiError::from(RecordError::FeedbackQuota(1000)),

@@ -9,11 +9,6 @@ use std::{
 };
 
 use tidegate_http::{HttpServer, HttpSettings, Uptime};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::timeout,
-};
 
 use crate::{
     raw_http::{Response, get, request},
@@ -159,35 +154,5 @@ async fn a_tenant_has_its_own_limit() -> anyhow::Result<()> {
         assert_eq!(response.status, status);
         assert!(status == 200 || response.body.is_empty());
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn connections_above_the_limit_wait() -> anyhow::Result<()> {
-    let http_server = HttpServer {
-        max_connections: 2,
-        ..HttpServer::default()
-    };
-    let server = TestServer::authenticated_with(|_| {}, http_server).await?;
-    let send_health = async |stream: &mut TcpStream| {
-        stream
-            .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-            .await?;
-        let mut response = [0; 12];
-        stream.read_exact(&mut response).await?;
-        assert_eq!(&response, b"HTTP/1.1 200");
-        anyhow::Ok(())
-    };
-    let mut first = TcpStream::connect(server.addr).await?;
-    let mut second = TcpStream::connect(server.addr).await?;
-    send_health(&mut first).await?;
-    send_health(&mut second).await?;
-    let mut third = TcpStream::connect(server.addr).await?;
-    let waiting = timeout(Duration::from_millis(300), send_health(&mut third)).await;
-    assert!(waiting.is_err(), "the connection limit is reached");
-    drop(first);
-    let mut response = [0; 12];
-    third.read_exact(&mut response).await?;
-    assert_eq!(&response, b"HTTP/1.1 200");
     Ok(())
 }

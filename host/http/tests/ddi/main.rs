@@ -2,6 +2,7 @@
 
 mod authentication;
 mod confirmation;
+mod connections;
 mod errors;
 mod files;
 mod http_messages;

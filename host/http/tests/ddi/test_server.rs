@@ -5,6 +5,7 @@ mod ports;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Router;
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::{
     access::AccessSettings,
@@ -35,6 +36,7 @@ pub(crate) struct TestServer {
     pub(crate) addr: SocketAddr,
     artifacts: Arc<ArtifactStore>,
     pub(crate) store: Arc<SqlStore>,
+    pub(crate) router: Router,
     shutdown: CancellationToken,
     folder: tempfile::TempDir,
 }
@@ -111,7 +113,8 @@ impl TestServer {
         let addr = listener.local_addr()?;
         let router = tidegate_http::router(state);
         let grace = Duration::from_secs(5);
-        tokio::spawn(http_server.serve(listener, router, shutdown.clone(), grace));
+        let serving = http_server.serve(listener, router.clone(), shutdown.clone(), grace);
+        tokio::spawn(serving);
         Ok(Self {
             engine,
             tenant,
@@ -119,9 +122,23 @@ impl TestServer {
             addr,
             artifacts,
             store,
+            router,
             shutdown,
             folder,
         })
+    }
+
+    /// Serves this router too. Returns its address.
+    pub(crate) async fn serve(
+        &self,
+        http_server: HttpServer,
+        router: Router,
+    ) -> anyhow::Result<SocketAddr> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let addr = listener.local_addr()?;
+        let grace = Duration::from_secs(5);
+        tokio::spawn(http_server.serve(listener, router, self.shutdown.clone(), grace));
+        Ok(addr)
     }
 
     pub(crate) async fn send(&self, request: Request) -> anyhow::Result<Response> {

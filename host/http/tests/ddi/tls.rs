@@ -13,7 +13,10 @@ use rustls::{
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{access, fingerprint, ports::NewAuthority, tenants};
 use tidegate_http::{ClientAuth, HttpServer, HttpSettings, Tls, TlsSettings};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_rustls::TlsConnector;
 
 use crate::{
@@ -353,5 +356,27 @@ async fn plain_http_is_refused() -> anyhow::Result<()> {
     let (server, _, _) = tls_server(ClientAuth::Optional, |_| {}).await?;
     let plain = tokio::time::timeout(Duration::from_secs(30), server.send(get("/health"))).await?;
     assert!(plain.is_err(), "{plain:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handshake_has_little_time() -> anyhow::Result<()> {
+    let (server, own, tls) = tls_server(ClientAuth::Optional, |_| {}).await?;
+    let http_server = HttpServer {
+        tls: Some(tls),
+        head_timeout: Duration::from_secs(1),
+        ..HttpServer::default()
+    };
+    let to = server.serve(http_server, server.router.clone()).await?;
+    for sent in [&b""[..], b"\x16\x03\x01\x02\x00"] {
+        let mut silent = TcpStream::connect(to).await?;
+        silent.write_all(sent).await?;
+        let mut received = Vec::new();
+        let ended = silent.read_to_end(&mut received);
+        let _ = tokio::time::timeout(Duration::from_secs(20), ended).await?;
+        assert!(received.is_empty());
+    }
+    let health = send_to(to, &own.root, None, get("/health")).await?;
+    assert_eq!(health.status, 200);
     Ok(())
 }

@@ -62,7 +62,7 @@ pub enum ClientAuthMode {
     Required,
 }
 
-/// Limits of requests; 0 means unlimited, except for connections.
+/// Limits of requests; 0 means unlimited, except for connections and incomplete requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -78,6 +78,8 @@ pub struct Limits {
     pub tenant_writes_per_second: u32,
     /// Concurrent connections.
     pub connections: usize,
+    /// Connections of one address that have not sent a whole request; `None`: a quarter of all.
+    pub incomplete_requests_per_address: Option<usize>,
     /// How long a client may receive nothing of a response before the connection is closed.
     pub answer_silence: ConfigDuration,
     /// Concurrent event streams per tenant.
@@ -112,6 +114,7 @@ impl Default for Limits {
             tenant_reads_per_second: limits.tenant_reads_per_second,
             tenant_writes_per_second: limits.tenant_writes_per_second,
             connections: serving.max_connections,
+            incomplete_requests_per_address: serving.incomplete_per_address,
             answer_silence: ConfigDuration(serving.write_idle_timeout),
             event_streams_per_tenant: limits.event_streams,
             waiting_reports: tidegate_engine::Settings::default().waiting_reports,
@@ -219,6 +222,11 @@ impl Limits {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         for (key, is_none, least) in [
             ("connections", self.connections == 0, "1"),
+            (
+                "incomplete_requests_per_address",
+                self.incomplete_requests_per_address == Some(0),
+                "1",
+            ),
             ("waiting_reports", self.waiting_reports == 0, "1"),
             ("feedback_per_update", self.feedback_per_update < 10, "10"),
             ("answer_silence", self.answer_silence.0.as_secs() == 0, "1s"),

@@ -1,0 +1,351 @@
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::task::AtomicWaker;
+use tokio::time::Instant;
+
+/// What a connection does. Its own task records it, without a lock; the accounting of all connections reads it.
+pub(crate) struct Activity {
+    /// The zero of the times of this connection.
+    epoch: Instant,
+    /// What the connection waits for while it has no open request: a [`Waiting`], and since when.
+    waiting: AtomicU64,
+    /// Requests whose responses are not sent yet.
+    open: AtomicU32,
+    /// Those among them whose bodies are not received yet.
+    receiving: AtomicU32,
+    /// When the last of these bodies began.
+    receiving_since: AtomicU64,
+    /// Number of all requests.
+    requests: AtomicU32,
+    /// HTTP/2: bytes that arrive between requests need not be the head of one.
+    is_multiplexed: AtomicBool,
+    /// How its task is asked to close it, a [`Closing`].
+    closing: AtomicU8,
+    closing_since: AtomicU64,
+    task: AtomicWaker,
+    address: Arc<AddressUse>,
+}
+
+/// The use of one client address.
+#[derive(Debug, Default)]
+pub(super) struct AddressUse {
+    /// Connections on which a request is incomplete: its head, or its body.
+    pub(super) incomplete: AtomicUsize,
+}
+
+/// What a connection without an open request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// Its first request.
+    First = 0,
+    /// The rest of a further request's head.
+    Head = 1,
+    /// A further request.
+    Next = 2,
+}
+
+/// How a connection is asked to close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Closing {
+    No = 0,
+    /// After the open requests.
+    Gently = 1,
+    /// At once, unless a request that was received whole is open.
+    Now = 2,
+}
+
+/// What a connection does at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A request was received whole, and its response is not sent yet.
+    Busy,
+    /// No request was received yet, or only a part of a head.
+    Head { since: u64 },
+    /// All open requests lack a part of their bodies.
+    Body { since: u64 },
+    /// There is no request.
+    Idle { since: u64 },
+}
+
+impl Activity {
+    pub(super) fn new(epoch: Instant, address: Arc<AddressUse>) -> Self {
+        address.incomplete.fetch_add(1, Ordering::Relaxed);
+        Self {
+            epoch,
+            waiting: AtomicU64::new(pack(Waiting::First, millis_since(epoch))),
+            open: AtomicU32::new(0),
+            receiving: AtomicU32::new(0),
+            receiving_since: AtomicU64::new(0),
+            requests: AtomicU32::new(0),
+            is_multiplexed: AtomicBool::new(false),
+            closing: AtomicU8::new(Closing::No as u8),
+            closing_since: AtomicU64::new(0),
+            task: AtomicWaker::new(),
+            address,
+        }
+    }
+
+    /// The activity of a connection that no accounting knows.
+    #[cfg(test)]
+    pub(crate) fn unshared() -> Arc<Self> {
+        Arc::new(Self::new(Instant::now(), Arc::default()))
+    }
+
+    /// A request whose head was received. It is open until the guard is dropped.
+    pub(crate) fn begin_request(self: &Arc<Self>, is_multiplexed: bool) -> OpenRequest {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        // The task of the connection is the only one that counts.
+        let requests = self.requests.load(Ordering::Relaxed);
+        self.requests
+            .store(requests.wrapping_add(1), Ordering::Relaxed);
+        if is_multiplexed {
+            self.is_multiplexed.store(true, Ordering::Relaxed);
+        }
+        let (waiting, since) = unpack(self.waiting.load(Ordering::Relaxed));
+        if waiting != Waiting::Next {
+            self.set_waiting(Waiting::Next, since);
+        }
+        OpenRequest(Arc::clone(self))
+    }
+
+    /// A body that is being received, until the guard is dropped.
+    pub(crate) fn begin_body(self: &Arc<Self>) -> ReceivingBody {
+        if self.receiving.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.address.incomplete.fetch_add(1, Ordering::Relaxed);
+        }
+        let now = millis_since(self.epoch);
+        self.receiving_since.store(now, Ordering::Relaxed);
+        ReceivingBody(Arc::clone(self))
+    }
+
+    /// Records that a part of a further request's head has arrived.
+    pub(crate) fn note_partial_head(&self) {
+        let (waiting, _) = unpack(self.waiting.load(Ordering::Relaxed));
+        let is_open = self.open.load(Ordering::Relaxed) > 0;
+        if waiting == Waiting::Next && !is_open && !self.is_multiplexed.load(Ordering::Relaxed) {
+            self.set_waiting(Waiting::Head, millis_since(self.epoch));
+        }
+    }
+
+    /// Number of requests so far.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Runs a future of the connection's task. `None`: the connection has to close at once. `close_gently` is called once if
+    /// it has to close after its open requests.
+    pub(crate) async fn run<F: Future>(
+        &self,
+        mut future: Pin<&mut F>,
+        close_gently: impl Fn(Pin<&mut F>),
+    ) -> Option<F::Output> {
+        let mut is_closing = false;
+        std::future::poll_fn(|cx| {
+            match self.poll_closing(cx) {
+                Closing::No => {}
+                Closing::Now if self.phase() != Phase::Busy => return Poll::Ready(None),
+                Closing::Gently | Closing::Now => {
+                    if !is_closing {
+                        is_closing = true;
+                        close_gently(future.as_mut());
+                    }
+                }
+            }
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
+    fn poll_closing(&self, cx: &mut Context<'_>) -> Closing {
+        self.task.register(cx.waker());
+        self.closing()
+    }
+
+    /// Asks the connection's task to close it. True if it was not asked before.
+    pub(super) fn close(&self, how: Closing) -> bool {
+        let before = self.closing.fetch_max(how as u8, Ordering::AcqRel);
+        if before == Closing::No as u8 {
+            let now = millis_since(self.epoch);
+            self.closing_since.store(now, Ordering::Relaxed);
+        }
+        if before < how as u8 {
+            self.task.wake();
+        }
+        before == Closing::No as u8
+    }
+
+    pub(super) fn closing(&self) -> Closing {
+        match self.closing.load(Ordering::Acquire) {
+            0 => Closing::No,
+            1 => Closing::Gently,
+            _ => Closing::Now,
+        }
+    }
+
+    /// For how long a connection that was asked to close has had no request; none if it has one or was not asked.
+    pub(super) fn closing_without_request(&self, now: u64) -> Option<Duration> {
+        if self.closing() == Closing::No || self.open.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let (_, since) = unpack(self.waiting.load(Ordering::Relaxed));
+        let since = since.max(self.closing_since.load(Ordering::Relaxed));
+        Some(Duration::from_millis(now.saturating_sub(since)))
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        let open = self.open.load(Ordering::Relaxed);
+        let receiving = self.receiving.load(Ordering::Relaxed);
+        if open > receiving {
+            return Phase::Busy;
+        }
+        if receiving > 0 {
+            let since = self.receiving_since.load(Ordering::Relaxed);
+            return Phase::Body { since };
+        }
+        match unpack(self.waiting.load(Ordering::Relaxed)) {
+            (Waiting::Next, since) => Phase::Idle { since },
+            (Waiting::First | Waiting::Head, since) => Phase::Head { since },
+        }
+    }
+
+    pub(super) fn address(&self) -> &Arc<AddressUse> {
+        &self.address
+    }
+
+    fn set_waiting(&self, waiting: Waiting, since: u64) {
+        let was = self.waiting.swap(pack(waiting, since), Ordering::Relaxed);
+        let was_incomplete = unpack(was).0 != Waiting::Next;
+        let incomplete = &self.address.incomplete;
+        match (was_incomplete, waiting != Waiting::Next) {
+            (true, false) => {
+                incomplete.fetch_sub(1, Ordering::Relaxed);
+            }
+            (false, true) => {
+                incomplete.fetch_add(1, Ordering::Relaxed);
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.set_waiting(Waiting::Next, 0);
+    }
+}
+
+/// A request whose response is not sent yet.
+pub(crate) struct OpenRequest(Arc<Activity>);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        let now = millis_since(self.0.epoch);
+        self.0.set_waiting(Waiting::Next, now);
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A body of which a part is missing.
+pub(crate) struct ReceivingBody(Arc<Activity>);
+
+impl Drop for ReceivingBody {
+    fn drop(&mut self) {
+        if self.0.receiving.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let incomplete = &self.0.address.incomplete;
+            incomplete.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Milliseconds from `epoch` to now.
+pub(super) fn millis_since(epoch: Instant) -> u64 {
+    epoch.elapsed().as_millis() as u64
+}
+
+fn pack(waiting: Waiting, since: u64) -> u64 {
+    since << 2 | waiting as u64
+}
+
+fn unpack(packed: u64) -> (Waiting, u64) {
+    let waiting = match packed & 3 {
+        0 => Waiting::First,
+        1 => Waiting::Head,
+        _ => Waiting::Next,
+    };
+    (waiting, packed >> 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_has_the_connections_whose_requests_are_incomplete() {
+        let usage = Arc::<AddressUse>::default();
+        let incomplete = || usage.incomplete.load(Ordering::Relaxed);
+        let activity = Arc::new(Activity::new(Instant::now(), Arc::clone(&usage)));
+        assert_eq!(incomplete(), 1, "it is open");
+        let first = activity.begin_request(false);
+        assert_eq!((incomplete(), activity.phase()), (0, Phase::Busy));
+        drop(first);
+        assert!(matches!(activity.phase(), Phase::Idle { .. }));
+
+        activity.note_partial_head();
+        assert!(matches!(activity.phase(), Phase::Head { .. }));
+        assert_eq!(incomplete(), 1, "a part of a head");
+        let second = activity.begin_request(false);
+        assert_eq!(incomplete(), 0);
+        let body = activity.begin_body();
+        assert!(matches!(activity.phase(), Phase::Body { .. }));
+        assert_eq!(incomplete(), 1, "a part of a body");
+        activity.note_partial_head();
+        assert_eq!(incomplete(), 1, "a body is no head");
+        drop(body);
+        assert_eq!((incomplete(), activity.phase()), (0, Phase::Busy));
+        drop(second);
+
+        // HTTP/2: one connection counts once.
+        let requests = [activity.begin_request(true), activity.begin_request(true)];
+        let bodies = [activity.begin_body(), activity.begin_body()];
+        assert_eq!(incomplete(), 1);
+        let third = activity.begin_request(true);
+        assert_eq!(activity.phase(), Phase::Busy);
+        drop((third, bodies, requests));
+        activity.note_partial_head();
+        assert_eq!(incomplete(), 0, "a window update is no head");
+
+        let other = Activity::new(Instant::now(), Arc::clone(&usage));
+        assert_eq!(incomplete(), 1);
+        drop((other, activity));
+        assert_eq!(incomplete(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_being_answered_closes_afterwards() {
+        for (is_busy, how, expected) in [
+            (false, Closing::Now, None),
+            (false, Closing::Gently, Some(true)),
+            (true, Closing::Now, Some(true)),
+            (true, Closing::Gently, Some(true)),
+            (true, Closing::No, Some(false)),
+        ] {
+            let activity = Activity::unshared();
+            let request = is_busy.then(|| activity.begin_request(false));
+            activity.close(how);
+            let gently = AtomicBool::new(false);
+            let answered = std::pin::pin!(std::future::ready(()));
+            let ended = activity.run(answered, |_| gently.store(true, Ordering::Relaxed));
+            let ended = ended.await.map(|()| gently.load(Ordering::Relaxed));
+            assert_eq!(ended, expected, "{is_busy} {how:?}");
+            drop(request);
+        }
+    }
+}

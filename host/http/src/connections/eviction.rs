@@ -1,0 +1,91 @@
+use std::cmp::Reverse;
+
+use super::activity::Phase;
+
+/// How soon a connection is closed to make room: the lowest rank first. Connections whose request is being answered have
+/// none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum EvictionRank {
+    /// A head that is late: most clients send theirs at once.
+    LateHead { since: u64 },
+    /// An idle connection: its client opens a new one when it needs one.
+    Idle { since: u64 },
+    /// A request that is being received, of the address with the most of them first.
+    Incomplete {
+        of_address: Reverse<usize>,
+        since: u64,
+    },
+}
+
+impl EvictionRank {
+    /// The rank of a connection whose address has `of_address` incomplete requests. A head that began after `late` is not
+    /// late.
+    pub(super) fn of(phase: Phase, of_address: usize, late: u64) -> Option<Self> {
+        let of_address = Reverse(of_address);
+        match phase {
+            Phase::Busy => None,
+            Phase::Idle { since } => Some(Self::Idle { since }),
+            Phase::Head { since } if since < late => Some(Self::LateHead { since }),
+            Phase::Head { since } | Phase::Body { since } => {
+                Some(Self::Incomplete { of_address, since })
+            }
+        }
+    }
+}
+
+/// The `count` items with the lowest ranks.
+pub(super) fn lowest<T>(
+    mut ranked: Vec<(EvictionRank, T)>,
+    count: usize,
+) -> Vec<(EvictionRank, T)> {
+    if (1..ranked.len()).contains(&count) {
+        ranked.select_nth_unstable_by_key(count - 1, |(rank, _)| *rank);
+    }
+    ranked.truncate(count);
+    ranked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_heads_go_first_then_idle_connections_then_the_oldest_of_the_largest_address() {
+        let now = [
+            (
+                "slow upload of a quiet address",
+                Phase::Body { since: 1 },
+                1,
+            ),
+            ("idle for long", Phase::Idle { since: 10 }, 0),
+            ("slow upload", Phase::Body { since: 20 }, 500),
+            ("half a head, early", Phase::Head { since: 30 }, 500),
+            ("answered now", Phase::Busy, 0),
+            ("half a head", Phase::Head { since: 40 }, 1),
+            ("idle", Phase::Idle { since: 60 }, 0),
+            ("opened, of many", Phase::Head { since: 80 }, 500),
+            ("opened", Phase::Head { since: 90 }, 1),
+        ];
+        let ranked = || {
+            now.iter()
+                .filter_map(|&(name, phase, of)| Some((EvictionRank::of(phase, of, 50)?, name)))
+                .collect::<Vec<_>>()
+        };
+        let order = [
+            "half a head, early",
+            "half a head",
+            "idle for long",
+            "idle",
+            "slow upload",
+            "opened, of many",
+            "slow upload of a quiet address",
+            "opened",
+        ];
+        for count in 0..=order.len() + 1 {
+            let mut names: Vec<_> = lowest(ranked(), count);
+            names.sort_unstable();
+            let names: Vec<_> = names.into_iter().map(|(_, name)| name).collect();
+            assert_eq!(names, order[..count.min(order.len())]);
+        }
+    }
+}

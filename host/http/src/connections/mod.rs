@@ -1,0 +1,347 @@
+//! The accounting of all connections: which ones are open, what each of them does, and which one is closed when.
+//!
+//! A connection's task records what it does in its [`Activity`], with a few operations on memory of its own for each
+//! request. The table is locked only when a connection opens or closes, and for a look at all of them once a second and
+//! when room is needed.
+
+mod activity;
+mod eviction;
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+use crate::limits::rate_limit_key;
+use activity::{AddressUse, Closing, Phase, millis_since};
+use eviction::EvictionRank;
+
+pub(crate) use activity::{Activity, OpenRequest, ReceivingBody};
+
+/// How long a connection without a request is kept when it has to close: the last response may still be on its way.
+const LINGER: Duration = Duration::from_millis(250);
+/// How often a full server looks whether it can close a connection.
+const FULL_RETRY: Duration = Duration::from_millis(20);
+/// Minimum interval between warnings.
+const WARNING_INTERVAL: Duration = Duration::from_mins(1);
+/// A head is late after this part of the time that it may take.
+const LATE_HEAD: u32 = 5;
+
+/// The limits of connections.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionLimits {
+    /// Maximum number of connections.
+    pub(crate) max: usize,
+    /// Maximum number of connections of one address whose requests are incomplete.
+    pub(crate) incomplete_per_address: usize,
+    /// Maximum time from the opening of a connection, or from the first byte of a further request, to the end of the
+    /// request's head.
+    pub(crate) head_timeout: Duration,
+    /// Maximum time between two requests.
+    pub(crate) keep_alive_timeout: Duration,
+}
+
+impl ConnectionLimits {
+    /// The part of the connections that is for operators and probes.
+    fn reserve(&self) -> usize {
+        self.max / 20
+    }
+
+    /// How many connections are closed at once to make room, so that a look at all of them serves several new ones.
+    fn batch(&self) -> usize {
+        self.max / 64 + 1
+    }
+
+    /// The interval of [`Connections::sweep`].
+    pub(crate) fn sweep_interval(&self) -> Duration {
+        let shortest = self.head_timeout.min(self.keep_alive_timeout);
+        (shortest / 10).clamp(Duration::from_millis(10), Duration::from_secs(1))
+    }
+}
+
+/// The connections of a server.
+#[derive(Clone)]
+pub(crate) struct Connections(Arc<Shared>);
+
+struct Shared {
+    limits: ConnectionLimits,
+    epoch: Instant,
+    table: Mutex<Table>,
+    /// A connection has closed.
+    closed: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    connections: HashMap<u64, Arc<Activity>>,
+    last_id: u64,
+    /// Connections that were asked to close.
+    closing: usize,
+    addresses: HashMap<IpAddr, Address>,
+    evicted: Evicted,
+    last_warning: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Address {
+    connections: usize,
+    usage: Arc<AddressUse>,
+}
+
+/// Connections that were closed to make room, since the last warning.
+#[derive(Debug, Default)]
+struct Evicted {
+    idle: usize,
+    incomplete: usize,
+}
+
+/// An open connection. Dropping it removes it from the accounting.
+pub(crate) struct OpenConnection {
+    shared: Arc<Shared>,
+    id: u64,
+    address: IpAddr,
+    pub(crate) activity: Arc<Activity>,
+    /// It uses the reserve: no device is served on it.
+    pub(crate) uses_reserve: bool,
+}
+
+impl Connections {
+    pub(crate) fn new(limits: ConnectionLimits) -> Self {
+        Self(Arc::new(Shared {
+            limits,
+            epoch: Instant::now(),
+            table: Mutex::default(),
+            closed: Notify::new(),
+        }))
+    }
+
+    /// Adds a connection, and closes others if there is no room. Waits while all connections are being answered.
+    pub(crate) async fn admit(&self, peer: IpAddr) -> OpenConnection {
+        loop {
+            if let Some(connection) = self.try_admit(peer) {
+                return connection;
+            }
+            let _ = timeout(FULL_RETRY, self.0.closed.notified()).await;
+            self.sweep();
+        }
+    }
+
+    fn try_admit(&self, peer: IpAddr) -> Option<OpenConnection> {
+        let shared = &*self.0;
+        let limits = &shared.limits;
+        let address = rate_limit_key(peer.to_canonical());
+        let now = millis_since(shared.epoch);
+        let mut table = shared.table.lock();
+        let incomplete = table.incomplete_of(address);
+        if incomplete >= limits.incomplete_per_address {
+            let count = incomplete - limits.incomplete_per_address + 1;
+            table.close_late(address, count + limits.batch() / 4, shared.late(now));
+        }
+        if table.open() + limits.reserve() >= limits.max {
+            table.make_room(limits.batch(), shared.late(now));
+        }
+        let open = table.open();
+        if open >= limits.max {
+            table.warn("connection limit reached", limits.max);
+            return None;
+        }
+        let entry = table.addresses.entry(address).or_default();
+        entry.connections += 1;
+        let activity = Arc::new(Activity::new(shared.epoch, Arc::clone(&entry.usage)));
+        table.last_id += 1;
+        let id = table.last_id;
+        table.connections.insert(id, Arc::clone(&activity));
+        Some(OpenConnection {
+            shared: Arc::clone(&self.0),
+            id,
+            address,
+            activity,
+            uses_reserve: open + limits.reserve() >= limits.max,
+        })
+    }
+
+    /// Closes a few connections: the system has no file descriptors left.
+    pub(crate) fn make_room(&self) {
+        let shared = &*self.0;
+        let late = shared.late(millis_since(shared.epoch));
+        let mut table = shared.table.lock();
+        table.make_room(shared.limits.batch(), late);
+    }
+
+    /// Closes connections that have waited for too long, and those of addresses with too many incomplete requests.
+    pub(crate) fn sweep(&self) {
+        let shared = &*self.0;
+        let limits = &shared.limits;
+        let now = millis_since(shared.epoch);
+        let mut table = shared.table.lock();
+        table.close_where(|activity| match activity.phase() {
+            Phase::Head { since } => {
+                (age(now, since) > limits.head_timeout).then_some(Closing::Now)
+            }
+            Phase::Idle { since } => {
+                let closing = activity.closing_without_request(now);
+                // A part of a head may have come with the last request.
+                if closing.is_some_and(|closing| closing > limits.head_timeout) {
+                    return Some(Closing::Now);
+                }
+                (age(now, since) > limits.keep_alive_timeout).then_some(Closing::Gently)
+            }
+            Phase::Busy | Phase::Body { .. } => None,
+        });
+        let excess: Vec<_> = table
+            .addresses
+            .keys()
+            .map(|&address| (address, table.incomplete_of(address)))
+            .filter(|(_, incomplete)| *incomplete > limits.incomplete_per_address)
+            .collect();
+        for (address, incomplete) in excess {
+            let count = incomplete - limits.incomplete_per_address;
+            table.close_late(address, count, shared.late(now));
+        }
+        if table.evicted.idle + table.evicted.incomplete > 0 {
+            table.warn("connections closed to make room", limits.max);
+        }
+    }
+
+    /// Closes all connections, each after its open requests. Returns when they are closed.
+    pub(crate) async fn shutdown(&self) {
+        loop {
+            {
+                let mut table = self.0.table.lock();
+                if table.connections.is_empty() {
+                    return;
+                }
+                let now = millis_since(self.0.epoch);
+                table.close_where(|_| Some(Closing::Gently));
+                // A head that is half sent would keep the connection open.
+                table.close_where(|activity| {
+                    let waited = activity.closing_without_request(now)?;
+                    (waited >= LINGER).then_some(Closing::Now)
+                });
+            }
+            let _ = timeout(LINGER, self.0.closed.notified()).await;
+        }
+    }
+}
+
+impl Shared {
+    /// Heads that began before this are late.
+    fn late(&self, now: u64) -> u64 {
+        now.saturating_sub((self.limits.head_timeout / LATE_HEAD).as_millis() as u64)
+    }
+}
+
+impl Table {
+    /// Number of connections that were not asked to close.
+    fn open(&self) -> usize {
+        self.connections.len() - self.closing
+    }
+
+    fn incomplete_of(&self, address: IpAddr) -> usize {
+        let usage = self.addresses.get(&address).map(|address| &address.usage);
+        usage.map_or(0, |usage| usage.incomplete.load(Ordering::Relaxed))
+    }
+
+    /// Asks connections to close as `how` says; `None`: not at all.
+    fn close_where(&mut self, how: impl Fn(&Activity) -> Option<Closing>) {
+        for activity in self.connections.values() {
+            if let Some(how) = how(activity)
+                && activity.close(how)
+            {
+                self.closing += 1;
+            }
+        }
+    }
+
+    /// Closes at most `count` connections, those with the lowest rank first.
+    fn make_room(&mut self, count: usize, late: u64) {
+        let ranked = |activity: &Activity| {
+            let of_address = activity.address().incomplete.load(Ordering::Relaxed);
+            EvictionRank::of(activity.phase(), of_address, late)
+        };
+        self.evict(count, ranked);
+    }
+
+    /// Closes at most `count` connections of an address whose requests are incomplete and late, the oldest first. A fleet
+    /// that connects at once is not late.
+    fn close_late(&mut self, address: IpAddr, count: usize, late: u64) {
+        let Some(usage) = self.addresses.get(&address).map(|it| Arc::clone(&it.usage)) else {
+            return;
+        };
+        let ranked = |activity: &Activity| {
+            if !Arc::ptr_eq(activity.address(), &usage) {
+                return None;
+            }
+            match activity.phase() {
+                Phase::Head { since } | Phase::Body { since } if since < late => {
+                    Some(EvictionRank::LateHead { since })
+                }
+                _ => None,
+            }
+        };
+        self.evict(count, ranked);
+    }
+
+    fn evict(&mut self, count: usize, rank: impl Fn(&Activity) -> Option<EvictionRank>) {
+        let ranked: Vec<_> = self
+            .connections
+            .values()
+            .filter(|activity| activity.closing() == Closing::No)
+            .filter_map(|activity| Some((rank(activity)?, activity)))
+            .collect();
+        for (rank, activity) in eviction::lowest(ranked, count) {
+            let how = match rank {
+                EvictionRank::Idle { .. } => {
+                    self.evicted.idle += 1;
+                    Closing::Gently
+                }
+                EvictionRank::LateHead { .. } | EvictionRank::Incomplete { .. } => {
+                    self.evicted.incomplete += 1;
+                    Closing::Now
+                }
+            };
+            if activity.close(how) {
+                self.closing += 1;
+            }
+        }
+    }
+
+    fn warn(&mut self, message: &'static str, max: usize) {
+        let last = self.last_warning;
+        if last.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
+            self.last_warning = Some(Instant::now());
+            let Evicted { idle, incomplete } = std::mem::take(&mut self.evicted);
+            tracing::warn!(max, open = self.open(), idle, incomplete, "{message}");
+        }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let mut table = self.shared.table.lock();
+        table.connections.remove(&self.id);
+        if self.activity.closing() != Closing::No {
+            table.closing -= 1;
+        }
+        if let Some(address) = table.addresses.get_mut(&self.address) {
+            address.connections -= 1;
+            if address.connections == 0 {
+                table.addresses.remove(&self.address);
+            }
+        }
+        drop(table);
+        self.shared.closed.notify_one();
+    }
+}
+
+fn age(now: u64, since: u64) -> Duration {
+    Duration::from_millis(now.saturating_sub(since))
+}
