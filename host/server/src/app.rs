@@ -2,10 +2,12 @@
 
 mod context;
 mod data_folder;
+mod open_files;
 mod private_files;
 
 use std::{
     fs::File,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,7 +25,7 @@ use tidegate_http::{AppState, HttpServer, HttpSettings, Tls};
 use tidegate_sandbox::ChildCommand;
 use tidegate_store::{Invalidation, SqlStore};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     task::{JoinHandle, JoinSet},
     time::{Instant, timeout_at},
 };
@@ -44,6 +46,9 @@ const TLS_RELOAD_PERIOD: Duration = Duration::from_secs(10);
 /// Where the built-in components are installed if they are not next to the program.
 const SHARED_COMPONENTS: &str = "/usr/share/tidegate/components";
 
+/// Maximum number of clients that wait to be accepted. The system may allow fewer.
+const BACKLOG: u32 = 4096;
+
 /// External dependencies of a server, which tests replace.
 #[derive(Clone)]
 pub struct Environment {
@@ -62,6 +67,17 @@ pub struct Environment {
     pub tick_period: Duration,
     /// Reads the number of log lines that could not be written.
     pub dropped_log_lines: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // As `TcpListener::bind`: a new server need not wait for the connections of the last one.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The plugins that this program was built with.
@@ -93,11 +109,11 @@ impl App {
     pub async fn start(config: Config, environment: Environment) -> Result<RunningApp> {
         config.check_dev()?;
         private_files::warn_of_readable_secrets(&config);
+        open_files::raise_limit(config.limits.connections);
         data_folder::create(&config)?;
         let data_dir_lock = data_folder::lock(&config)?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("listen on {}", config.listen))?;
+        let listener = listen(config.listen);
+        let listener = listener.with_context(|| format!("listen on {}", config.listen))?;
         let addr = listener.local_addr().context("read the listen address")?;
         let folder = components_folder(&config)?;
         let http = http_settings(&config, &*environment.entropy)?;
