@@ -151,6 +151,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "counted_values",
         include_str!("../../../migrations/0029_counted_values.sql"),
     ),
+    (
+        32,
+        "last_use_of_keys",
+        include_str!("../../../migrations/0032_last_use_of_keys.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

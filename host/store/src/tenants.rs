@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use tidegate_core::{Named as _, id::TenantId, settings::TenantSettings, time::Timestamp};
 use tidegate_engine::{
     Ctx, ServerCtx,
-    ports::{ApiKey, ApiKeyRecord, StoreError, Tenant},
+    ports::{ApiKey, ApiKeyRecord, ApiKeyUse, StoreError, Tenant},
     tenants::key_id,
 };
 
@@ -208,7 +208,7 @@ pub(crate) async fn keys(
 ) -> Result<Vec<ApiKeyRecord>, StoreError> {
     let mut tx = database.read_single().await?;
     let rows = sqlx::query(
-        "SELECT tenant_id, user_name, role, sha256, expires_at, created_at FROM api_keys \
+        "SELECT tenant_id, user_name, role, sha256, expires_at, created_at, last_used FROM api_keys \
          WHERE tenant_id = $1 ORDER BY created_at, sha256",
     )
     .bind(tenant.0)
@@ -249,6 +249,55 @@ pub(crate) async fn delete_key(
     audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Records when API keys were last used; a later time is kept.
+pub(crate) async fn record_key_use(
+    database: &Database,
+    used: &[ApiKeyUse],
+) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct KeyUseRow {
+        tenant_id: i64,
+        sha256: String,
+        at: i64,
+    }
+
+    let mut rows: Vec<_> = used
+        .iter()
+        .map(|used| KeyUseRow {
+            tenant_id: used.tenant.0,
+            sha256: hex::encode(used.sha256),
+            at: used.at.0,
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    // A fixed order prevents deadlocks between servers.
+    rows.sort_unstable_by(|one, other| {
+        let order = (one.tenant_id, &one.sha256).cmp(&(other.tenant_id, &other.sha256));
+        order.then(other.at.cmp(&one.at))
+    });
+    rows.dedup_by(|row, latest| (row.tenant_id, &row.sha256) == (latest.tenant_id, &latest.sha256));
+    let columns = [
+        ("tenant_id", ColumnType::Int),
+        ("sha256", ColumnType::Text),
+        ("at", ColumnType::Int),
+    ];
+    let sql = format!(
+        "UPDATE api_keys SET last_used = used.at FROM {} \
+         WHERE api_keys.tenant_id = used.tenant_id AND api_keys.sha256 = used.sha256 \
+         AND (api_keys.last_used IS NULL OR api_keys.last_used < used.at)",
+        database.dialect().json_rows("used", "$1", &columns)
+    );
+    let mut tx = database.write().await?;
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(to_json(&rows)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("record API key use"))?;
+    tx.commit().await
 }
 
 pub(crate) async fn has_keys(database: &Database) -> Result<bool, StoreError> {
@@ -297,6 +346,7 @@ fn stored_key(row: &AnyRow) -> Result<ApiKeyRecord, RowError> {
         sha256: row.hex("sha256")?,
         expires_at: row.take::<Option<i64>>("expires_at")?.map(Timestamp),
         created_at: Timestamp(row.take("created_at")?),
+        last_used: row.take::<Option<i64>>("last_used")?.map(Timestamp),
     })
 }
 

@@ -3,7 +3,7 @@ use tidegate_core::{id::GatewayId, plugin::FieldError};
 use super::{check_count, validate_name};
 use crate::{
     Admin, Authorized, Caches, Error, Result, fingerprint,
-    ports::{Entropy, Gateway, NewGateway, Store, StoreError},
+    ports::{Entropy, Gateway, GatewayUse, NewGateway, Store, StoreError},
     rules::Rules,
     secret::{check_token, chosen_or_new},
 };
@@ -101,10 +101,19 @@ pub async fn delete_gateway(
 
 /// Writes the buffered last-use times of gateways once. Times that cannot be written stay buffered.
 pub async fn flush_gateways_used(store: &dyn Store, caches: &Caches) -> Result<()> {
-    let used = caches.auth.take_uses();
+    let used = caches.auth.gateway_uses.take();
+    let used: Vec<_> = used
+        .into_iter()
+        .map(|(tenant, gateway, at)| GatewayUse {
+            tenant,
+            gateway,
+            at,
+        })
+        .collect();
     if let Err(error) = store.record_gateway_use(used.clone()).await {
         for used in used {
-            caches.auth.record_use(used);
+            let buffer = &caches.auth.gateway_uses;
+            buffer.record(used.tenant, used.gateway, used.at);
         }
         return Err(error.into());
     }

@@ -1,5 +1,4 @@
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -7,15 +6,15 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tidegate_core::{
     id::{GatewayId, TenantId},
     time::Timestamp,
 };
 
-use super::epoch::Epoch;
-use crate::ports::{Authority, Gateway, GatewayUse, Tenant};
+use super::{epoch::Epoch, last_use_buffer::LastUseBuffer};
+use crate::ports::{Authority, Gateway, Tenant};
 
 /// Maximum number of cached tenants; each spelling of a name counts.
 const MAX_TENANTS: usize = 10_000;
@@ -34,8 +33,10 @@ pub(crate) struct AuthCache {
     pub(crate) gateways: Cache<TenantId, CacheEntry<Arc<[CachedGateway]>>>,
     /// All authorities of each tenant.
     pub(crate) authorities: Cache<TenantId, CacheEntry<Arc<[Authority]>>>,
-    /// Last uses of gateways since the last flush.
-    used: Mutex<HashMap<(TenantId, GatewayId), Timestamp>>,
+    /// Last uses of gateways.
+    pub(crate) gateway_uses: LastUseBuffer<GatewayId>,
+    /// Last uses of API keys, by their sha256.
+    pub(crate) key_uses: LastUseBuffer<[u8; 32]>,
 }
 
 /// A look-up of a tenant's name.
@@ -63,7 +64,8 @@ impl Default for AuthCache {
             tenant_lock: Mutex::default(),
             gateways: Cache::new(MAX_TENANTS),
             authorities: Cache::new(MAX_TENANTS),
-            used: Mutex::default(),
+            gateway_uses: LastUseBuffer::default(),
+            key_uses: LastUseBuffer::default(),
         }
     }
 }
@@ -118,29 +120,6 @@ impl AuthCache {
 
     pub(crate) fn invalidate_authorities(&self, tenant: TenantId) {
         self.authorities.remove(&tenant);
-    }
-
-    /// Buffers a use of a gateway; the latest time is kept.
-    pub(crate) fn record_use(&self, used: GatewayUse) {
-        let mut times = self.used();
-        let time = times.entry((used.tenant, used.gateway)).or_insert(used.at);
-        *time = used.at.max(*time);
-    }
-
-    /// Takes all buffered uses.
-    pub(crate) fn take_uses(&self) -> Vec<GatewayUse> {
-        let times = std::mem::take(&mut *self.used());
-        let used = times.into_iter();
-        used.map(|((tenant, gateway), at)| GatewayUse {
-            tenant,
-            gateway,
-            at,
-        })
-        .collect()
-    }
-
-    fn used(&self) -> MutexGuard<'_, HashMap<(TenantId, GatewayId), Timestamp>> {
-        self.used.lock()
     }
 }
 

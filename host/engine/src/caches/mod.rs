@@ -3,6 +3,7 @@
 mod auth_cache;
 mod epoch;
 mod firmware_cache;
+mod last_use_buffer;
 mod read_model;
 
 use tidegate_core::id::TenantId;
@@ -21,7 +22,7 @@ use crate::{last_seen_buffer::LastSeenBuffer, ports::AffectedDevice};
 pub struct Caches {
     /// Answers polls.
     pub(crate) read_model: ReadModel,
-    /// Tenants, gateways and device authorities, for authentication.
+    /// Tenants, gateways and device authorities, for authentication, and last uses of credentials.
     pub(crate) auth: AuthCache,
     /// The firmware that devices request.
     pub(crate) firmware: FirmwareCache,

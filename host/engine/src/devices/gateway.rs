@@ -7,7 +7,7 @@ use super::DeviceWait;
 use crate::{
     Caches, Result,
     caches::{CacheEntry, CachedGateway},
-    ports::{GatewayUse, Store, StoreError},
+    ports::{Store, StoreError},
 };
 
 /// How long a tenant's gateways are cached.
@@ -90,11 +90,7 @@ fn scope_of(
 ) -> GatewayScope {
     if entry.is_recording_due(at) {
         let gateway = entry.gateway.id;
-        caches.auth.record_use(GatewayUse {
-            tenant,
-            gateway,
-            at,
-        });
+        caches.auth.gateway_uses.record(tenant, gateway, at);
     }
     GatewayScope {
         group: entry.gateway.group.clone(),

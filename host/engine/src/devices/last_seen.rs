@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use crate::{Engine, Result, access, chain};
+use crate::{Engine, Result, access, chain, tenants};
 
 /// How often last-seen times are written.
 const FLUSH_PERIOD: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ async fn write_last_seen(engine: &Engine, limit: usize) -> Result<()> {
     result
 }
 
-/// Writes the last-seen times of devices and gateways periodically, until it is dropped.
+/// Writes the last-seen times of devices, and the last-use times of gateways and API keys, periodically, until it is dropped.
 pub async fn flush_last_seen_loop(engine: Arc<Engine>) {
     let heartbeat = engine.health.register_loop("last seen", MAX_SILENCE);
     loop {
@@ -44,6 +44,7 @@ pub async fn flush_last_seen_loop(engine: Arc<Engine>) {
             for written in [
                 write_last_seen(&engine, MAX_PER_FLUSH).await,
                 access::flush_gateways_used(engine.store(), engine.caches()).await,
+                tenants::flush_keys_used(engine.store(), engine.caches()).await,
             ] {
                 if let Err(error) = written {
                     tracing::warn!(error = %chain(&error), "last-seen times not written, retrying");

@@ -68,7 +68,7 @@ pub use single_updates::{
 pub use stats::{Statistics, Stats};
 pub use store::{DatabaseHealth, Store};
 pub use store_error::StoreError;
-pub use tenants::{ApiKey, ApiKeyRecord, Tenant, Tenants};
+pub use tenants::{ApiKey, ApiKeyRecord, ApiKeyUse, Tenant, Tenants};
 pub use updates::{
     DeviceEvent, DeviceReport, FeedbackRow, RecordError, RecordedReport, ReportedAttributes,
     ReportedBy, ReportedFirmware, ReportedLines, UpdateFilter, UpdateRow, Updates,

@@ -47,6 +47,9 @@ pub trait Tenants: Send + Sync {
     /// Deletes a tenant's key. False: the tenant has no key of this sha256.
     async fn delete_key(&self, ctx: &Ctx, sha256: [u8; 32]) -> Result<bool, StoreError>;
 
+    /// Records when API keys were last used; a later time is kept.
+    async fn record_key_use(&self, used: Vec<ApiKeyUse>) -> Result<(), StoreError>;
+
     /// Whether any API key exists.
     async fn has_keys(&self) -> Result<bool, StoreError>;
 }
@@ -79,6 +82,19 @@ pub struct ApiKeyRecord {
     pub expires_at: Option<Timestamp>,
     /// Creation time.
     pub created_at: Timestamp,
+    /// When it was last used, accurate to a few seconds.
+    pub last_used: Option<Timestamp>,
+}
+
+/// A use of an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApiKeyUse {
+    /// Tenant of the key.
+    pub tenant: TenantId,
+    /// sha256 of the key.
+    pub sha256: [u8; 32],
+    /// When it was used.
+    pub at: Timestamp,
 }
 
 /// An API key with its tenant.

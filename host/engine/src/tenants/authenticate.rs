@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tidegate_core::time::Timestamp;
 
 use crate::{
-    Actor, ActorKind, Ctx, Result, fingerprint,
+    Actor, ActorKind, Caches, Ctx, Result, fingerprint,
     ports::{Store, Tenant},
 };
 
@@ -18,11 +18,12 @@ pub struct Authenticated {
     pub credential: Credential,
 }
 
-/// Authenticates a request with an API key; `None` if the key is unknown or has expired.
+/// Authenticates a request with an API key, and buffers the use of the key; `None` if the key is unknown or has expired.
 ///
 /// The key is looked up by its hash, so the duration of a failed attempt reveals nothing about stored keys.
 pub async fn authenticate(
     store: &dyn Store,
+    caches: &Caches,
     presented: &str,
     request_id: Arc<str>,
     now: Timestamp,
@@ -30,6 +31,9 @@ pub async fn authenticate(
     let sha256 = fingerprint(presented);
     let key = store.key(sha256).await?;
     let good = key.filter(|key| key.expires_at.is_none_or(|expires_at| now < expires_at));
+    if let Some(key) = &good {
+        caches.auth.key_uses.record(key.tenant.id, sha256, now);
+    }
     Ok(good.map(|key| Authenticated {
         credential: Credential {
             tenant: key.tenant.id,

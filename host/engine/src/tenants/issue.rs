@@ -6,6 +6,8 @@ use crate::{
     secret::generate_secret,
 };
 
+use super::keys::KEY_PREFIX;
+
 /// An API key to be issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewApiKey {
@@ -25,7 +27,7 @@ pub async fn issue_key(
     new_key: NewApiKey,
 ) -> Result<String> {
     check_user(&new_key.user)?;
-    let key = generate_secret(entropy, "tg_");
+    let key = generate_secret(entropy, KEY_PREFIX);
     let stored = ApiKeyRecord {
         tenant: ctx.tenant,
         user: new_key.user,
@@ -33,6 +35,7 @@ pub async fn issue_key(
         sha256: fingerprint(&key),
         expires_at: new_key.expires_at,
         created_at: ctx.now,
+        last_used: None,
     };
     store.create_key(ctx, stored).await?;
     Ok(key)

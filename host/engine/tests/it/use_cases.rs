@@ -22,7 +22,7 @@ const AREAS: [&str; 10] = [
 ];
 
 /// Functions that have no context.
-const WITHOUT_CONTEXT: [&str; 20] = [
+const WITHOUT_CONTEXT: [&str; 21] = [
     // They find out who the actor or the device is.
     "devices/authenticate.rs: authenticate",
     "devices/authorities.rs: authorities",
@@ -38,6 +38,7 @@ const WITHOUT_CONTEXT: [&str; 20] = [
     "devices/last_seen.rs: flush_last_seen",
     "devices/last_seen.rs: flush_last_seen_loop",
     "access/gateways.rs: flush_gateways_used",
+    "tenants/keys.rs: flush_keys_used",
     "campaigns/deadlines.rs: expire_batch",
     "campaigns/deadlines.rs: expire_updates_loop",
     "campaigns/recheck.rs: recheck_updates",

@@ -104,7 +104,8 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Result<Authenticated> 
     let caller = match (headers.get("x-api-key"), headers.get(AUTHORIZATION)) {
         (Some(key), _) => match key.to_str() {
             Ok(key) => {
-                tenants::authenticate(engine.store(), key, request_id(parts, state), engine.now())
+                let (store, caches) = (engine.store(), engine.caches());
+                tenants::authenticate(store, caches, key, request_id(parts, state), engine.now())
                     .await?
             }
             Err(_) => None,

@@ -19,6 +19,7 @@ mod handler_timeout;
 mod idempotency;
 mod json;
 mod json_reader;
+mod keys;
 mod multipart;
 mod patch;
 mod plugins;
@@ -94,6 +95,7 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
         .merge(campaigns::routes())
         .merge(devices::routes())
         .merge(gateways::routes())
+        .merge(keys::routes())
         .merge(authorities::routes())
         .merge(plugins::routes())
         .merge(settings::routes())

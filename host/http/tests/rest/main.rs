@@ -13,6 +13,7 @@ mod full_disk;
 mod gateways;
 mod idempotency;
 mod images;
+mod keys;
 mod logs;
 mod metrics;
 mod plugins;

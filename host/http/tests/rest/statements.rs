@@ -10,11 +10,12 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateOptions},
 };
 use tidegate_engine::{
-    Role,
+    Role, fingerprint,
     ports::{
         Clock as _, EntryKind, Fence, NewJournalEntry, Offer, OfferCompatibility,
         PluginFailureState, RunRef, TickOutcome,
     },
+    tenants,
 };
 
 use crate::{statement_log::record_statements, test_server::TestServer};
@@ -212,6 +213,7 @@ impl<'a> FilledTenant<'a> {
             if n == 0 {
                 token = created["token"].as_str().expect("a token").to_owned();
             }
+            server.key(&format!("user {n}"), Role::Viewer).await;
             let gateway = json!({"name": format!("hall {n}")});
             server.post("/api/v1/gateways", &gateway).await.expect(201);
             let authority = json!({
@@ -300,6 +302,10 @@ impl<'a> FilledTenant<'a> {
             .replace("{firmware_id}", &self.firmware.to_string())
             .replace("{update_id}", &self.update.to_string())
             .replace("{device_id}", "pi-0")
+            .replace(
+                "{key_id}",
+                &tenants::key_id(&fingerprint(&self.server.admin)),
+            )
             .replace("{name}", "canary")
             .replace("{revision}", &self.revision);
         // The first request fills the caches.

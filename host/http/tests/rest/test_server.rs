@@ -150,10 +150,27 @@ impl TestServer {
     }
 
     pub(crate) async fn key_of(&self, tenant: &Tenant, user: &str, role: Role) -> String {
+        self.issue_key(tenant, user, role, None).await
+    }
+
+    /// Creates an API key of another user of the first tenant that expires after this time.
+    pub(crate) async fn expiring_key(&self, user: &str, role: Role, seconds: u64) -> String {
+        let expires_at = self.clock.now().plus(Duration::from_secs(seconds));
+        self.issue_key(&self.tenant, user, role, Some(expires_at))
+            .await
+    }
+
+    async fn issue_key(
+        &self,
+        tenant: &Tenant,
+        user: &str,
+        role: Role,
+        expires_at: Option<Timestamp>,
+    ) -> String {
         let new_key = NewApiKey {
             user: user.to_owned(),
             role,
-            expires_at: None,
+            expires_at,
         };
         let engine = &self.state.engine;
         let ctx = engine.trusted_ctx(tenant.id, Actor::command_line());

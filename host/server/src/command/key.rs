@@ -33,13 +33,25 @@ pub(super) enum Key {
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
     },
-    /// List API keys by the first digits of their sha256; the keys themselves are not stored
+    /// List API keys by the first digits of their sha256, and when they were last used; the keys themselves are not
+    /// stored
     List {
         #[command(flatten)]
         config_args: ConfigArgs,
         /// Tenant
         #[arg(long, default_value = tenants::DEFAULT_TENANT)]
         tenant: String,
+    },
+    /// Show an API key and when it was last used
+    #[command(visible_alias = "get")]
+    Show {
+        #[command(flatten)]
+        config_args: ConfigArgs,
+        /// Tenant
+        #[arg(long, default_value = tenants::DEFAULT_TENANT)]
+        tenant: String,
+        /// Id of the key, as `key list` shows it
+        id: String,
     },
     /// Revoke an API key immediately
     Revoke {
@@ -88,6 +100,17 @@ impl Key {
                 context.store.close().await;
                 print(listing(&keys));
             }
+            Self::Show {
+                config_args,
+                tenant,
+                id,
+            } => {
+                let (_, context) = config_args.open().await?;
+                let ctx = ctx_of_tenant(&context.engine, &tenant).await?;
+                let key = tenants::key(&ctx, context.engine.store(), &id).await?;
+                context.store.close().await;
+                print(listing(&[key]));
+            }
             Self::Revoke {
                 config_args,
                 tenant,
@@ -113,6 +136,7 @@ fn listing(keys: &[ApiKeyRecord]) -> String {
             "role": key.role.as_str(),
             "created_at": moment(key.created_at),
             "expires_at": key.expires_at.and_then(moment),
+            "last_used": key.last_used.and_then(moment),
         })
     };
     let items = keys.iter().map(item).collect::<Vec<_>>();
@@ -124,6 +148,7 @@ fn listing(keys: &[ApiKeyRecord]) -> String {
             ("ROLE", "/role"),
             ("CREATED AT", "/created_at"),
             ("EXPIRES AT", "/expires_at"),
+            ("LAST USED", "/last_used"),
         ],
     )
 }

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use tidegate_core::{id::TenantId, settings::TenantSettings};
 use tidegate_engine::{
     Ctx, ServerCtx,
-    ports::{ApiKey, ApiKeyRecord, StoreError, Tenant, Tenants},
+    ports::{ApiKey, ApiKeyRecord, ApiKeyUse, StoreError, Tenant, Tenants},
 };
 
 use super::SqlStore;
@@ -56,6 +56,10 @@ impl Tenants for SqlStore {
 
     async fn delete_key(&self, ctx: &Ctx, sha256: [u8; 32]) -> Result<bool, StoreError> {
         tenants::delete_key(&self.database, ctx, sha256).await
+    }
+
+    async fn record_key_use(&self, used: Vec<ApiKeyUse>) -> Result<(), StoreError> {
+        tenants::record_key_use(&self.database, &used).await
     }
 
     async fn has_keys(&self) -> Result<bool, StoreError> {

@@ -31,6 +31,7 @@ on_both! {
             sha256: [7; 32],
             expires_at: Some(Timestamp(99)),
             created_at: Timestamp(1),
+            last_used: None,
         };
         store.create_key(new.clone()).await?;
         assert!(store.has_keys().await?);
@@ -55,6 +56,7 @@ on_both! {
             sha256: [byte; 32],
             expires_at: None,
             created_at: Timestamp(created_at),
+            last_used: None,
         };
         let (late, early, other) =
             (stored(store.ours, 1, 2), stored(store.ours, 2, 1), stored(store.theirs, 3, 1));
@@ -79,6 +81,34 @@ on_both! {
         assert_eq!(store.existing_keys(&sought).await?, [sought[3]]);
         assert_eq!(store.keys(store.ours).await?, [late]);
         assert_eq!(store.keys(store.theirs).await?, [other]);
+    }
+
+    async fn the_latest_use_of_a_key_is_kept(store) {
+        let key = |tenant, byte| ApiKeyRecord {
+            tenant,
+            user: "maker".into(),
+            role: Role::Admin,
+            sha256: [byte; 32],
+            expires_at: None,
+            created_at: Timestamp(1),
+            last_used: None,
+        };
+        for key in [key(store.ours, 1), key(store.ours, 2), key(store.theirs, 3)] {
+            store.create_key(key).await?;
+        }
+        let used = |tenant, byte, at| ApiKeyUse { tenant, sha256: [byte; 32], at: Timestamp(at) };
+        store.record_key_use(vec![used(store.ours, 1, 5), used(store.ours, 1, 9), used(store.theirs, 3, 4)]).await?;
+        // A late record, one with the wrong tenant, and one of a key that is deleted.
+        store
+            .record_key_use(vec![used(store.ours, 1, 7), used(store.theirs, 2, 9), used(store.ours, 4, 9)])
+            .await?;
+        store.record_key_use(Vec::new()).await?;
+        let last_uses = async |tenant| {
+            let keys = store.keys(tenant).await?.into_iter();
+            anyhow::Ok(keys.map(|key| key.last_used).collect::<Vec<_>>())
+        };
+        assert_eq!(last_uses(store.ours).await?, [Some(Timestamp(9)), None]);
+        assert_eq!(last_uses(store.theirs).await?, [Some(Timestamp(4))]);
     }
 
     async fn settings_are_changed_by_compare_and_set(store) {

@@ -118,6 +118,11 @@ async fn keys(server: &TlsServer<'_>) -> Result<()> {
     let row = listed.lines().find(|row| row.contains("bob"));
     let id = row.and_then(|row| row.split_whitespace().next());
     let id = id.with_context(|| listed.clone())?;
+    for show in ["show", "get"] {
+        let shown = command(&["key", show, id])?;
+        let is_shown = shown.contains("LAST USED") && shown.contains("bob");
+        ensure!(is_shown, "{shown}");
+    }
     command(&["tenant", "create", "other"])?;
     ensure!(command(&["tenant", "list"])? == "DEFAULT\nOTHER\n");
     let elsewhere = ["key", "revoke", "--tenant", "OTHER", id];

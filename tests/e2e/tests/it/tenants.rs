@@ -38,6 +38,8 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
     let certificate = rcgen::generate_simple_self_signed(["plant".to_owned()])?;
     let certificate = json!({ "name": "plant", "certificate": certificate.cert.pem() });
     let authority = create_and_get_id(&ours, "device-authorities", certificate).await?;
+    let keys = ours.admin.get("keys").await?.expect_status(200)?.json()?;
+    let key = keys["items"][0]["key_id"].as_str().context("no key")?;
     let theirs = TestTenant::new(ours.server.clone()).await?;
 
     // Every operation with an id in its path, called by an administrator of another tenant.
@@ -61,6 +63,7 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
             .replace("{seq}", "1")
             .replace("{update_id}", &update.to_string())
             .replace("{gateway_id}", &gateway)
+            .replace("{key_id}", key)
             .replace("{authority_id}", &authority);
         ensure!(
             !filled.contains('{'),

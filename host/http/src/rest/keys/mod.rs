@@ -1,0 +1,16 @@
+//! API keys. They are created and revoked on the command line of the server's machine.
+
+mod body;
+mod get;
+mod list;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::AppState;
+
+/// Routes with a time limit.
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list_keys))
+        .routes(routes!(get::get_key))
+}
