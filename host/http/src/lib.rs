@@ -7,6 +7,7 @@
 //! exist only here, and one module turns every failure of the REST API into `application/problem+json`.
 
 mod access_log;
+mod bearer;
 mod body_timeout;
 mod caller;
 mod client;
@@ -21,11 +22,14 @@ mod forwarded;
 mod host;
 mod idle_timeout;
 mod limits;
+mod login_kind;
 mod loopback_host;
 mod metrics;
+mod metrics_endpoint;
 mod probes;
 mod problem;
 mod public_url;
+mod refused_logins;
 mod request_id;
 mod request_span;
 mod rest;
@@ -42,12 +46,12 @@ pub use ipnet::IpNet;
 pub use client_cert_headers::ClientCertHeaderNames;
 pub use forwarded::{ProxyHeaders, TrustedProxies};
 pub use limits::{RequestLimitSettings, Uptime};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, PluginLabels};
 pub use public_url::{InvalidPublicUrl, PublicUrl};
 pub use request_span::DEVICE_REQUEST_TARGET;
 pub use rest::openapi;
 pub use serve::HttpServer;
-pub use state::{AppState, HttpSettings};
+pub use state::{AppState, HttpSettings, MetricsAccess};
 pub use tls::{ClientAuth, Tls, TlsError, TlsSettings};
 pub use tokens::TokenSettings;
 
@@ -74,17 +78,30 @@ use tower_http::{
 use metrics::RequestTimer;
 use problem::Problem;
 
-/// The router of all HTTP interfaces.
+/// The router of all HTTP interfaces; without `/metrics` if that has an address of its own.
 pub fn router(state: AppState) -> Router {
+    let mut router = Router::new()
+        .merge(probes::router())
+        .nest("/api/v1", rest::router(&state))
+        .nest("/{tenant}/controller/v1/{device}", ddi::router());
+    if !state.settings.metrics.has_own_address {
+        router = router.merge(metrics_endpoint::router());
+    }
+    with_layers(router, state)
+}
+
+/// The router of the address that only `/metrics` has.
+pub fn metrics_router(state: AppState) -> Router {
+    with_layers(metrics_endpoint::router(), state)
+}
+
+fn with_layers(router: Router<AppState>, state: AppState) -> Router {
     let access_log = state.settings.access_log;
     let access_log = access_log.then(|| middleware::from_fn(access_log::log_request));
     let loopback_host = state.settings.loopback_hosts_only;
     let loopback_host =
         loopback_host.then(|| middleware::from_fn(loopback_host::require_loopback_host));
-    Router::new()
-        .merge(probes::router())
-        .nest("/api/v1", rest::router(&state))
-        .nest("/{tenant}/controller/v1/{device}", ddi::router())
+    router
         .fallback(|| async { Problem::no_route() })
         // One stack instead of one `layer` call for each: every call boxes the request's future.
         .layer(

@@ -44,6 +44,8 @@ pub struct RequestLimitSettings {
     pub tenant_reads_per_second: u32,
     /// Other requests a second per tenant.
     pub tenant_writes_per_second: u32,
+    /// Refused logins a minute per address, and per credential.
+    pub refused_logins_per_minute: u32,
     /// Concurrent event streams per tenant. One API key, or the tokens of one user, can have half of them.
     pub event_streams: usize,
     /// The clock of the rate limits.
@@ -90,6 +92,7 @@ impl Default for RequestLimitSettings {
             exempt_private: true,
             tenant_reads_per_second: 0,
             tenant_writes_per_second: 0,
+            refused_logins_per_minute: 10,
             event_streams: 100,
             uptime: Uptime::default(),
         }
@@ -271,7 +274,8 @@ impl<K: Clone + Hash + Eq> KeyedRateLimits<K> {
     }
 }
 
-type TokenBucket = RateLimiter<NotKeyed, InMemoryState, Uptime, NoOpMiddleware<Duration>>;
+pub(crate) type TokenBucket =
+    RateLimiter<NotKeyed, InMemoryState, Uptime, NoOpMiddleware<Duration>>;
 
 /// A rate limit with one token bucket per key.
 struct KeyedRateLimiter<K> {

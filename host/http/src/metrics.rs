@@ -16,7 +16,7 @@ use prometheus::{
     Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
-use strum::VariantNames;
+use strum::{VariantArray as _, VariantNames};
 use tidegate_core::{Named as _, campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
 use tidegate_engine::{
     Engine, chain,
@@ -24,12 +24,16 @@ use tidegate_engine::{
     tenants,
 };
 
+use crate::login_kind::LoginKind;
+
 /// All metrics of `/metrics`.
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     ddi_seconds: Histogram,
     rest_seconds: Histogram,
+    refused_logins: IntCounterVec,
+    plugin_labels: PluginLabels,
     plugin_calls: IntCounterVec,
     plugin_fuel: IntCounterVec,
     plugin_seconds: HistogramVec,
@@ -38,6 +42,19 @@ pub struct Metrics {
     log_lines_dropped: IntCounter,
     dropped_log_lines: DroppedLogLines,
 }
+
+/// How plugins are named in the label `plugin`. Anyone who can reach `/metrics` can read it, of all tenants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PluginLabels {
+    /// The names of built-in plugins, and `other` for all others.
+    #[default]
+    BuiltIn,
+    /// All names.
+    All,
+}
+
+/// The label of plugins whose names are not shown.
+const OTHER_PLUGINS: &str = "other";
 
 /// Reads the number of log lines that were dropped since the start.
 type DroppedLogLines = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -61,7 +78,10 @@ impl Metrics {
     /// # Errors
     ///
     /// Fails only if two metrics have the same name.
-    pub fn new(dropped_log_lines: DroppedLogLines) -> prometheus::Result<Self> {
+    pub fn new(
+        dropped_log_lines: DroppedLogLines,
+        plugin_labels: PluginLabels,
+    ) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let seconds = |name: &str, help: &str, smallest: f64| {
             let buckets = prometheus::exponential_buckets(smallest, 4.0, 9)?;
@@ -88,6 +108,8 @@ impl Metrics {
             )?,
             ddi_seconds: request_seconds.with_label_values(&["ddi"]),
             rest_seconds: request_seconds.with_label_values(&["rest"]),
+            refused_logins: refused_logins(&registry)?,
+            plugin_labels,
             plugin_calls: register_counters(
                 &registry,
                 "tidegate_plugin_calls_total",
@@ -124,6 +146,12 @@ impl Metrics {
         })
     }
 
+    /// Counts a refused login.
+    pub(crate) fn login_refused(&self, kind: LoginKind) {
+        let counter = self.refused_logins.with_label_values(&[kind.as_str()]);
+        counter.inc();
+    }
+
     /// Refreshes the fleet's gauges. If the database fails, they keep their last values.
     pub(crate) async fn refresh_fleet_gauges(&self, engine: &Engine) {
         match tenants::stats_of_all(engine.store(), engine.caches(), engine.now()).await {
@@ -156,11 +184,14 @@ impl Observer for Metrics {
     fn plugin_called(
         &self,
         plugin: &str,
+        is_built_in: bool,
         call: &'static str,
         failure: Option<&CallFailure>,
         fuel: u64,
         duration: Duration,
     ) {
+        let is_named = is_built_in || self.plugin_labels == PluginLabels::All;
+        let plugin = if is_named { plugin } else { OTHER_PLUGINS };
         let outcome = failure.map_or("ok", CallFailure::as_str);
         self.plugin_calls
             .with_label_values(&[plugin, call, outcome])
@@ -286,6 +317,20 @@ fn set_gauges(gauges: &IntGaugeVec, counts: &BTreeMap<&str, i64>) {
     for (label, count) in counts {
         gauges.with_label_values(&[*label]).set(*count);
     }
+}
+
+/// With every kind from the start, so that the first refusal is an increase.
+fn refused_logins(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let counters = register_counters(
+        registry,
+        "tidegate_refused_logins_total",
+        "Requests whose credential was not accepted, or that had none, by the kind of credential.",
+        &["kind"],
+    )?;
+    for kind in LoginKind::VARIANTS {
+        counters.with_label_values(&[kind.as_str()]);
+    }
+    Ok(counters)
 }
 
 fn register_counters(

@@ -1,4 +1,4 @@
-//! Probes and metrics for orchestrators and monitoring. They need no credentials, and reveal nothing about a tenant.
+//! Probes for orchestrators and monitoring. They need no credentials, and reveal nothing about a tenant.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{StatusCode, header::CONTENT_TYPE};
+use http::StatusCode;
 use serde_json::json;
 use tidegate_engine::chain;
 use tokio::time::timeout;
@@ -23,7 +23,6 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/health", get(health))
         .route("/readyz", get(ready))
         .route("/version", get(version))
-        .route("/metrics", get(show_metrics))
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
 }
 
@@ -66,13 +65,4 @@ async fn version() -> Response {
         "plugin_contracts": ["1.0.0"],
     }))
     .into_response()
-}
-
-async fn show_metrics(State(state): State<AppState>) -> Response {
-    state.metrics.refresh_fleet_gauges(&state.engine).await;
-    (
-        [(CONTENT_TYPE, prometheus::TEXT_FORMAT)],
-        state.metrics.encode(),
-    )
-        .into_response()
 }

@@ -1,6 +1,6 @@
 //! `application/problem+json` (RFC 9457).
 
-use std::{any::Any, borrow::Cow};
+use std::{any::Any, borrow::Cow, time::Duration};
 
 use axum::{
     body::Body,
@@ -27,6 +27,8 @@ pub(crate) struct Problem {
     code: Cow<'static, str>,
     detail: String,
     errors: Vec<FieldError>,
+    /// When to retry, if not in a second.
+    retry_after: Option<Duration>,
 }
 
 /// The body of every error response.
@@ -85,6 +87,7 @@ impl Problem {
             code: code.into(),
             detail: detail.into(),
             errors: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -149,6 +152,12 @@ impl Problem {
     /// Replaces the list of broken rules.
     pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// Asks the client to retry after this time.
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 
@@ -272,7 +281,8 @@ impl IntoResponse for Problem {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                let wait = self.retry_after.map_or(1, whole_seconds);
+                headers.insert(RETRY_AFTER, wait.into());
             }
             StatusCode::CONFLICT if self.code == "request_in_progress" => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -292,6 +302,12 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(body);
         response
     }
+}
+
+/// At least a second, because 0 would be no wait.
+fn whole_seconds(wait: Duration) -> u64 {
+    let rounded_up = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    rounded_up.max(1)
 }
 
 impl ProblemBody {
@@ -380,6 +396,24 @@ mod tests {
                 (problem.status.as_u16(), problem.detail()),
                 (status, detail)
             );
+        }
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_to_whole_seconds() {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        for (wait, header) in [
+            (None, "1"),
+            (Some(Duration::ZERO), "1"),
+            (Some(Duration::from_millis(5_001)), "6"),
+            (Some(Duration::from_mins(1)), "60"),
+        ] {
+            let mut problem = Problem::new(status, "too_many", "");
+            if let Some(wait) = wait {
+                problem = problem.retry_after(wait);
+            }
+            let response = problem.into_response();
+            assert_eq!(response.headers()[RETRY_AFTER], header, "{wait:?}");
         }
     }
 

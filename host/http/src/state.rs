@@ -7,8 +7,8 @@ use tracing::Span;
 
 use crate::{
     ClientCertHeaderNames, Metrics, PublicUrl, RequestLimitSettings, TokenSettings, TrustedProxies,
-    limits::RequestLimits, request_id::RequestIds, stream_credentials::StreamCredentials,
-    tokens::Tokens, x509::CertificateVerifier,
+    limits::RequestLimits, refused_logins::RefusedLogins, request_id::RequestIds,
+    stream_credentials::StreamCredentials, tokens::Tokens, x509::CertificateVerifier,
 };
 
 /// The state shared by all handlers. Cloning it must be cheap: each request does so several times.
@@ -28,6 +28,7 @@ pub struct SharedState {
     pub(crate) request_ids: RequestIds,
     pub(crate) tokens: Tokens,
     pub(crate) limits: RequestLimits,
+    pub(crate) refused_logins: RefusedLogins,
     pub(crate) stream_credentials: StreamCredentials,
     pub(crate) certificate_verifier: CertificateVerifier,
 }
@@ -79,6 +80,17 @@ pub struct HttpSettings {
     pub access_log: bool,
     /// Request limits.
     pub limits: RequestLimitSettings,
+    /// Where `/metrics` is, and who may read it.
+    pub metrics: MetricsAccess,
+}
+
+/// Access to `/metrics`.
+#[derive(Debug, Clone, Default)]
+pub struct MetricsAccess {
+    /// `/metrics` has an address of its own, see [`crate::metrics_router`], and is not on the one of the API.
+    pub has_own_address: bool,
+    /// The bearer token that a request must present; `None`: none is needed.
+    pub token: Option<String>,
 }
 
 impl HttpSettings {
@@ -101,6 +113,7 @@ impl HttpSettings {
             detailed_device_spans: false,
             access_log: false,
             limits: RequestLimitSettings::default(),
+            metrics: MetricsAccess::default(),
         }
     }
 }
@@ -120,6 +133,7 @@ impl AppState {
             engine,
             metrics,
             limits: RequestLimits::new(&settings.limits),
+            refused_logins: RefusedLogins::new(&settings.limits),
             stream_credentials: StreamCredentials::default(),
             certificate_verifier: CertificateVerifier::default(),
             tokens: Tokens::new(&settings.token_secret, settings.dev, &settings.tokens),

@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use futures::{StreamExt as _, stream::BoxStream};
+use futures::{StreamExt as _, future::OptionFuture, stream::BoxStream};
 use tidegate_engine::{
     BuiltIns, Engine, Settings, access, campaigns, chain, devices, latest, plugins,
     ports::{Clock, Entropy},
@@ -43,6 +43,8 @@ pub(crate) use private_files::create_private_files;
 
 /// How often the files of the server's certificate are checked for changes.
 const TLS_RELOAD_PERIOD: Duration = Duration::from_secs(10);
+/// Maximum number of concurrent connections to the address of metrics.
+const MAX_METRICS_CONNECTIONS: usize = 100;
 /// Where the built-in components are installed if they are not next to the program.
 const SHARED_COMPONENTS: &str = "/usr/share/tidegate/components";
 
@@ -115,6 +117,11 @@ impl App {
         let listener = listen(config.listen);
         let listener = listener.with_context(|| format!("listen on {}", config.listen))?;
         let addr = listener.local_addr().context("read the listen address")?;
+        let metrics_listener = listen_for_metrics(&config).await?;
+        let metrics_addr = metrics_listener.as_ref().map(TcpListener::local_addr);
+        let metrics_addr = metrics_addr
+            .transpose()
+            .context("read the listen address of metrics")?;
         let folder = components_folder(&config)?;
         let http = http_settings(&config, &*environment.entropy)?;
         let tls = config.tls.settings()?.map(Tls::open).transpose()?;
@@ -126,6 +133,7 @@ impl App {
 
         let state = AppState::new(Arc::clone(&context.engine), context.metrics, http);
         let shutdown = state.shutdown.clone();
+        let metrics_router = tidegate_http::metrics_router(state.clone());
         let router = tidegate_http::router(state);
         // Before a device can report: what it reports is decided by this clock.
         let kept = context.engine.keep_reporting_clock().await;
@@ -146,9 +154,20 @@ impl App {
         // The rest is for the loops and the buffers.
         let request_grace = config.shutdown_grace.0 * 4 / 5;
         let serving = serving.serve(listener, router, shutdown.clone(), request_grace);
-        let serving = tokio::spawn(serving);
+        let metrics_server = HttpServer {
+            max_connections: MAX_METRICS_CONNECTIONS,
+            ..HttpServer::default()
+        };
+        let serving_metrics = OptionFuture::from(metrics_listener.map(|listener| {
+            metrics_server.serve(listener, metrics_router, shutdown.clone(), request_grace)
+        }));
+        let serving = tokio::spawn(async {
+            let (served, served_metrics) = tokio::join!(serving, serving_metrics);
+            served.and(served_metrics.unwrap_or(Ok(())))
+        });
         Ok(RunningApp {
             addr,
+            metrics_addr,
             first_key: bootstrap.admin_key,
             campaign_loop: tokio::spawn(campaigns::reconcile(Arc::clone(&context.engine))),
             loops,
@@ -166,6 +185,8 @@ impl App {
 pub struct RunningApp {
     /// The address that it listens on.
     pub addr: SocketAddr,
+    /// The address of `/metrics`, if that has its own.
+    pub metrics_addr: Option<SocketAddr>,
     /// The first admin's key, only at the first start: it is stored as a hash and cannot be shown again.
     pub first_key: Option<String>,
     /// The use cases, for tests and tools in the same process.
@@ -230,6 +251,15 @@ impl Drop for RunningApp {
     }
 }
 
+async fn listen_for_metrics(config: &Config) -> Result<Option<TcpListener>> {
+    let Some(address) = config.metrics.listen else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("listen on {address} for metrics"))?;
+    Ok(Some(listener))
+}
+
 fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings> {
     let secret = match &config.auth.secret {
         Some(secret) => secret.clone().into_bytes(),
@@ -251,6 +281,7 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     settings.detailed_device_spans = is_debugged || config.telemetry.otlp_device_requests;
     settings.access_log = config.telemetry.access_log;
     settings.limits = config.limits.settings();
+    settings.metrics = config.metrics.access();
     Ok(settings)
 }
 

@@ -90,6 +90,8 @@ impl TestServer {
             (config.tls.cert, config.tls.key) = (Some(cert), Some(key));
         }
         config.ddi.links = options.ddi_links;
+        // Tests share a server, and have the same address.
+        config.limits.refused_logins_per_minute = 0;
         config.sandbox.compile_cpu = options.compile_cpu.map(ConfigDuration);
         share_compiled_code(dir.path())?;
         Self::with(config, Arc::default(), dir).await

@@ -208,8 +208,9 @@ impl PluginCalls {
         fuel: u64,
         duration: Duration,
     ) {
+        let is_built_in = self.built_ins.digest(plugin).is_some();
         self.observer
-            .plugin_called(plugin, call, failure, fuel, duration);
+            .plugin_called(plugin, is_built_in, call, failure, fuel, duration);
     }
 }
 

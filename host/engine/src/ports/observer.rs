@@ -4,11 +4,12 @@ use super::CallFailure;
 
 /// Observes the engine for metrics. Implementations must not block; nothing depends on them.
 pub trait Observer: Send + Sync {
-    /// A plugin was called. `call` is the name of the [`EntryKind`](super::EntryKind) for calls in the journal,
+    /// A plugin was called; the name of a built-in one is reserved. `call` is the name of the [`EntryKind`](super::EntryKind) for calls in the journal,
     /// otherwise `validate` or `replay`.
     fn plugin_called(
         &self,
         plugin: &str,
+        is_built_in: bool,
         call: &'static str,
         failure: Option<&CallFailure>,
         fuel: u64,
@@ -27,6 +28,7 @@ impl Observer for NoopObserver {
     fn plugin_called(
         &self,
         _: &str,
+        _: bool,
         _: &'static str,
         _: Option<&CallFailure>,
         _: u64,

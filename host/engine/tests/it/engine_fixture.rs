@@ -526,6 +526,7 @@ impl Observer for CallObserver {
     fn plugin_called(
         &self,
         plugin: &str,
+        _: bool,
         call: &'static str,
         failure: Option<&CallFailure>,
         _: u64,

@@ -11,7 +11,10 @@ use tidegate_engine::{
 };
 
 use super::{error::DdiError, links::Links};
-use crate::{AppState, caller::record_caller, client::Client};
+use crate::{
+    AppState, caller::record_caller, client::Client, login_kind::LoginKind,
+    refused_logins::RefusedLogin,
+};
 
 /// Refuses a client that exceeds its rate limit, before anything else of the request is read.
 pub(super) struct WithinRateLimit;
@@ -60,6 +63,7 @@ impl FromRequestParts<AppState> for DeviceAuth {
         let (Some(tenant_segment), Some(device_segment)) = (tenant, device) else {
             return Err(DdiError::NotFound);
         };
+        let path_device = (tenant_segment, device_segment);
         let tenant_name = decode_segment(tenant_segment)?;
         let device_id = decode_segment(device_segment)?.into_owned();
         // Before the credentials: no device has such an id, so the answer reveals nothing.
@@ -78,8 +82,8 @@ impl FromRequestParts<AppState> for DeviceAuth {
         {
             // The same response as for wrong credentials: the existence of a tenant is not revealed.
             Err(Error::NotFound { .. }) => {
-                log_refusal(tenant_segment, device_segment, "unknown tenant");
-                return Err(DdiError::Unauthenticated);
+                let kind = kind_of(parse_token(&parts.headers).as_ref());
+                return Err(refuse(state, client, kind, "unknown tenant", path_device));
             }
             found => found?,
         };
@@ -95,8 +99,13 @@ impl FromRequestParts<AppState> for DeviceAuth {
             devices::authenticate(&state.engine, &tenant, device_id, &credentials, &wait);
         let Some(mut caller) = authenticated.await? else {
             let reason = refusal_reason(&credentials, &tenant.settings.access);
-            log_refusal(tenant_segment, device_segment, reason);
-            return Err(DdiError::Unauthenticated);
+            let kind = match kind_of(credentials.last()) {
+                LoginKind::None if presents_certificate(state, client, &parts.headers) => {
+                    LoginKind::Certificate
+                }
+                kind => kind,
+            };
+            return Err(refuse(state, client, kind, reason, path_device));
         };
         if state.settings.names_devices_in_logs() {
             record_caller(&parts.extensions, tenant.id, &caller.device_id);
@@ -125,9 +134,39 @@ impl FromRequestParts<AppState> for DeviceAuth {
     }
 }
 
-/// Logs the reason for operators; the device only gets the status.
-fn log_refusal(tenant: &str, device: &str, reason: &str) {
-    tracing::debug!(?tenant, ?device, reason, "device authentication failed");
+/// Records the refusal for operators; the device only gets the status. It is not slowed: devices poll with the same
+/// credential again and again, and tell one another apart by nothing else behind one address.
+fn refuse(
+    state: &AppState,
+    client: &Client,
+    kind: LoginKind,
+    reason: &'static str,
+    device: (&str, &str),
+) -> DdiError {
+    let login = RefusedLogin {
+        device: Some(device),
+        ..RefusedLogin::new(kind, reason)
+    };
+    let (refused_logins, metrics) = (&state.refused_logins, &state.metrics);
+    refused_logins.record(metrics, client.address, &login);
+    DdiError::Unauthenticated
+}
+
+fn kind_of(credential: Option<&Credential<'_>>) -> LoginKind {
+    match credential {
+        Some(Credential::TargetToken(_)) => LoginKind::TargetToken,
+        Some(Credential::GatewayToken(_)) => LoginKind::GatewayToken,
+        Some(Credential::Verified) => LoginKind::Certificate,
+        None => LoginKind::None,
+    }
+}
+
+/// True if the client presents a certificate, valid or not, or a trusted proxy reports one.
+fn presents_certificate(state: &AppState, client: &Client, headers: &HeaderMap) -> bool {
+    if client.is_proxied {
+        return state.settings.certificate_headers.parse(headers).is_some();
+    }
+    client.certificates.is_some()
 }
 
 /// Why none of the credentials was accepted.

@@ -6,17 +6,21 @@ use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
-use http::{Extensions, header::AUTHORIZATION, request::Parts};
+use http::{Extensions, HeaderMap, request::Parts};
 use tidegate_engine::{
-    Actor, ActorKind, Authorized, Ctx, RequiredRole,
+    Actor, ActorKind, Authorized, Ctx, RequiredRole, fingerprint,
     tenants::{self, Authenticated, Credential},
 };
 use tower_http::request_id::RequestId;
 
 use crate::{
     AppState,
+    bearer::bearer_token,
     caller::record_caller,
+    client::Client,
+    login_kind::LoginKind,
     problem::{Problem, Result},
+    refused_logins::{RefusedLogin, too_many_refused},
 };
 
 /// The context of an authenticated request. It is the first argument of a handler, so that the rest of the request is
@@ -100,29 +104,82 @@ async fn authenticate_and_limit(parts: &Parts, state: &AppState) -> Result<Authe
 }
 
 async fn authenticate(parts: &Parts, state: &AppState) -> Result<Authenticated> {
-    let (headers, engine) = (&parts.headers, &state.engine);
-    let caller = match (headers.get("x-api-key"), headers.get(AUTHORIZATION)) {
-        (Some(key), _) => match key.to_str() {
-            Ok(key) => {
-                let (store, caches) = (engine.store(), engine.caches());
-                tenants::authenticate(store, caches, key, request_id(parts, state), engine.now())
-                    .await?
-            }
-            Err(_) => None,
-        },
-        (None, Some(authorization)) => match authorization.to_str().ok().and_then(bearer_token) {
-            Some(token) => caller_of_token(token, parts, state).await?,
-            None => None,
-        },
-        (None, None) => None,
+    let presented = PresentedCredential::of(&parts.headers);
+    let sha256 = presented.text().map(fingerprint);
+    let refused_logins = &state.refused_logins;
+    if let Some(wait) = sha256.and_then(|sha256| refused_logins.wait_of(&sha256)) {
+        state.metrics.login_refused(presented.kind());
+        return Err(too_many_refused(wait));
+    }
+    let engine = &state.engine;
+    let caller = match presented {
+        PresentedCredential::ApiKey(Some(key)) => {
+            let (store, caches) = (engine.store(), engine.caches());
+            tenants::authenticate(store, caches, key, request_id(parts, state), engine.now())
+                .await?
+        }
+        PresentedCredential::BearerToken(token) => caller_of_token(token, parts, state).await?,
+        PresentedCredential::ApiKey(None) | PresentedCredential::None => None,
     };
-    caller.ok_or_else(Problem::unauthenticated)
+    if let Some(caller) = caller {
+        return Ok(caller);
+    }
+    let client: Option<&Client> = parts.extensions.get();
+    let address = client.and_then(|client| client.address);
+    let login = RefusedLogin {
+        credential: sha256,
+        key_id: match presented {
+            PresentedCredential::ApiKey(Some(key)) => tenants::generated_key_id(key),
+            _ => None,
+        },
+        ..RefusedLogin::new(presented.kind(), presented.refusal_reason())
+    };
+    let wait = refused_logins.record(&state.metrics, address, &login);
+    // A request without a credential guesses nothing.
+    let wait = wait.filter(|_| presented.kind() != LoginKind::None);
+    Err(wait.map_or_else(Problem::unauthenticated, too_many_refused))
 }
 
-/// The token of `Bearer <token>`. The scheme is case-insensitive.
-fn bearer_token(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// The credential of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PresentedCredential<'a> {
+    /// `None`: the header is not ASCII, so it is no key.
+    ApiKey(Option<&'a str>),
+    BearerToken(&'a str),
+    None,
+}
+
+impl<'a> PresentedCredential<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        if let Some(key) = headers.get("x-api-key") {
+            return Self::ApiKey(key.to_str().ok());
+        }
+        bearer_token(headers).map_or(Self::None, Self::BearerToken)
+    }
+
+    fn kind(self) -> LoginKind {
+        match self {
+            Self::ApiKey(_) => LoginKind::ApiKey,
+            Self::BearerToken(_) => LoginKind::BearerToken,
+            Self::None => LoginKind::None,
+        }
+    }
+
+    fn text(self) -> Option<&'a str> {
+        match self {
+            Self::ApiKey(key) => key,
+            Self::BearerToken(token) => Some(token),
+            Self::None => None,
+        }
+    }
+
+    fn refusal_reason(self) -> &'static str {
+        match self {
+            Self::ApiKey(_) => "unknown or expired API key",
+            Self::BearerToken(_) => "invalid or expired token",
+            Self::None => "no API key and no bearer token",
+        }
+    }
 }
 
 async fn caller_of_token(
@@ -162,13 +219,43 @@ fn request_id(parts: &Parts, state: &AppState) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderValue, header::AUTHORIZATION};
+
     use super::*;
 
     #[test]
-    fn only_the_bearer_scheme_is_read() {
-        assert_eq!(bearer_token("Bearer abc"), Some("abc"));
-        assert_eq!(bearer_token("bearer  abc "), Some("abc"));
-        assert_eq!(bearer_token("Basic abc"), None);
-        assert_eq!(bearer_token("Bearer"), None);
+    fn a_request_presents_one_credential() {
+        let headers = |key: Option<&'static [u8]>, authorization: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(key) = key {
+                headers.insert("x-api-key", HeaderValue::from_bytes(key).expect("a value"));
+            }
+            if let Some(authorization) = authorization {
+                headers.insert(AUTHORIZATION, HeaderValue::from_static(authorization));
+            }
+            headers
+        };
+        for (key, authorization, expected) in [
+            (None, None, PresentedCredential::None),
+            (None, Some("Basic abc"), PresentedCredential::None),
+            (
+                None,
+                Some("Bearer abc"),
+                PresentedCredential::BearerToken("abc"),
+            ),
+            (
+                Some(&b"key"[..]),
+                Some("Bearer abc"),
+                PresentedCredential::ApiKey(Some("key")),
+            ),
+            (
+                Some(b"k\xff"),
+                Some("Bearer abc"),
+                PresentedCredential::ApiKey(None),
+            ),
+        ] {
+            let headers = headers(key, authorization);
+            assert_eq!(PresentedCredential::of(&headers), expected);
+        }
     }
 }

@@ -14,6 +14,7 @@ mod poll_intervals;
 mod polls;
 mod proxies;
 mod raw_http;
+mod refused_logins;
 mod test_server;
 mod tls;
 mod update_types;

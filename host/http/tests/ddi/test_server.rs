@@ -17,7 +17,7 @@ use tidegate_engine::{
     ports::{Artifacts as _, NewDevice, NewGateway, NoopObserver},
     tenants,
 };
-use tidegate_http::{AppState, HttpServer, HttpSettings, Metrics};
+use tidegate_http::{AppState, HttpServer, HttpSettings, Metrics, PluginLabels};
 use tidegate_store::{Options, SqlStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -105,7 +105,7 @@ impl TestServer {
         set(&mut settings);
         let state = AppState::new(
             Arc::clone(&engine),
-            Arc::new(Metrics::new(Arc::new(|| 0))?),
+            Arc::new(Metrics::new(Arc::new(|| 0), PluginLabels::default())?),
             settings,
         );
         let shutdown = state.shutdown.clone();

@@ -1,12 +1,13 @@
 //! Prometheus metrics and statistics.
 
 use serde_json::json;
+use tidegate_http::PluginLabels;
 
 use crate::test_server::TestServer;
 
 #[tokio::test]
 async fn requests_plugins_and_the_fleet_are_measured() {
-    let server = TestServer::new().await;
+    let server = TestServer::with_plugin_labels(PluginLabels::All).await;
     server.fleet(2).await;
     let path = server.campaign(json!({})).await;
     server
@@ -61,6 +62,30 @@ async fn requests_plugins_and_the_fleet_are_measured() {
         );
     }
     assert!(!text.contains("DEFAULT"), "metrics name no tenant");
+}
+
+#[tokio::test]
+async fn names_of_plugins_that_are_not_built_in_are_hidden_by_default() {
+    let server = TestServer::new().await;
+    server.fleet(1).await;
+    let path = server.campaign(json!({})).await;
+    server
+        .post(&format!("{path}/start"), &json!({}))
+        .await
+        .expect(200);
+    let text = String::from_utf8(server.get("/metrics").await.bytes).expect("text");
+    for line in [
+        r#"tidegate_plugin_calls_total{call="plan",outcome="ok",plugin="other"} 1"#,
+        r#"tidegate_plugin_fuel_total{call="plan",plugin="other"} 7"#,
+        r#"tidegate_plugin_call_seconds_count{call="plan",plugin="other"} 1"#,
+        r#"tidegate_plugin_calls_total{call="check",outcome="ok",plugin="hardware"} 1"#,
+    ] {
+        assert!(
+            text.lines().any(|found| found.starts_with(line)),
+            "{line} is not in\n{text}"
+        );
+    }
+    assert!(!text.contains("canary"), "{text}");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use tidegate_engine::{
     ports::{Clock, Entropy, Tenant},
     tenants::{self, NewApiKey},
 };
-use tidegate_http::{AppState, HttpSettings, Metrics, router};
+use tidegate_http::{AppState, HttpSettings, Metrics, PluginLabels, router};
 use tidegate_store::{Options, SqlStore, test_database};
 use tower::ServiceExt as _;
 
@@ -72,6 +72,15 @@ impl TestServer {
         Self::open(options, ArtifactStore::in_memory(), Some(folder), set).await
     }
 
+    /// With names of plugins in its metrics.
+    pub(crate) async fn with_plugin_labels(labels: PluginLabels) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = Options::sqlite(&folder.path().join("tidegate.db"));
+        let metrics = Metrics::new(Arc::new(|| 0), labels).expect("metric names are unique");
+        let artifacts = ArtifactStore::in_memory();
+        Self::open_with(options, artifacts, Some(folder), metrics, |_| {}).await
+    }
+
     /// With its database and its artifacts in this folder.
     pub(crate) async fn in_folder(folder: &Path) -> Self {
         Self::in_folders(folder, &folder.join("artifacts")).await
@@ -101,9 +110,21 @@ impl TestServer {
         folder: Option<TempDir>,
         set: impl FnOnce(&mut HttpSettings),
     ) -> Self {
+        let metrics = Metrics::new(Arc::new(|| 0), PluginLabels::default());
+        let metrics = metrics.expect("metric names are unique");
+        Self::open_with(options, artifacts, folder, metrics, set).await
+    }
+
+    async fn open_with(
+        options: Options,
+        artifacts: ArtifactStore,
+        folder: Option<TempDir>,
+        metrics: Metrics,
+        set: impl FnOnce(&mut HttpSettings),
+    ) -> Self {
         let clock = Arc::new(ManualClock(AtomicI64::new(1_777_636_800_000)));
         let artifacts = Arc::new(artifacts);
-        let metrics = Arc::new(Metrics::new(Arc::new(|| 0)).expect("metric names are unique"));
+        let metrics = Arc::new(metrics);
         let ports = Ports {
             store: Arc::new(SqlStore::open(options).await.expect("a database")),
             artifacts: artifacts.clone(),

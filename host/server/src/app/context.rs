@@ -37,8 +37,11 @@ impl AppContext {
         let artifacts = Arc::new(
             artifacts.with_context(|| format!("open the artifacts folder {}", files.display()))?,
         );
-        let metrics =
-            Arc::new(Metrics::new(environment.dropped_log_lines).context("set up metrics")?);
+        let metrics = Metrics::new(
+            environment.dropped_log_lines,
+            config.metrics.plugin_labels(),
+        );
+        let metrics = Arc::new(metrics.context("set up metrics")?);
         let settings = Settings {
             server_name,
             built_ins: environment.built_ins,

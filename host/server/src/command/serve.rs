@@ -56,6 +56,9 @@ impl Serve {
         if let Some(key) = &app.first_key {
             print_first_key(key);
         }
+        if let Some(addr) = app.metrics_addr {
+            tracing::info!(%addr, "listening for metrics");
+        }
         tracing::info!(addr = %app.addr, version = env!("CARGO_PKG_VERSION"), "listening");
         let signal = stop_signals.next().await;
         end_process_after(shutdown_grace)?;

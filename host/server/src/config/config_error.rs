@@ -15,6 +15,8 @@ pub(super) const PREFIX: &str = "TIDEGATE_";
 pub(super) const SEPARATOR: &str = "__";
 /// Tables whose values are not shown in errors.
 const SECRET_TABLES: [&str; 2] = ["auth", "database"];
+/// Other settings whose values are not shown, also if the value stands where their table belongs.
+const SECRET_SETTINGS: [&str; 2] = ["metrics", "metrics.token"];
 
 /// A setting with an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +62,8 @@ pub(super) fn describe_figment_error(error: &Error, defaults: &Figment) -> Strin
     let is_secret = error
         .path
         .first()
-        .is_some_and(|table| SECRET_TABLES.contains(&table.as_str()));
+        .is_some_and(|table| SECRET_TABLES.contains(&table.as_str()))
+        || SECRET_SETTINGS.contains(&&*error.path.join("."));
     match &error.kind {
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if is_secret => {
             format!("{name} must be {}", expected_value(expected))

@@ -3,6 +3,7 @@
 mod config_duration;
 mod config_error;
 mod ddi;
+mod metrics;
 mod network;
 mod service_variables;
 mod suggestion;
@@ -32,6 +33,7 @@ use crate::secret::MIN_SECRET_BYTES;
 pub use config_duration::ConfigDuration;
 pub use config_error::ConfigError;
 pub use ddi::{Ddi, LinkNames};
+pub use metrics::Metrics;
 pub use network::{ClientAuthMode, Forwarded, Http, Limits as RequestLimits, Tls};
 pub use service_variables::service_variables;
 pub use telemetry::Telemetry;
@@ -67,6 +69,8 @@ pub struct Config {
     pub log: Log,
     /// The access log and the export of spans.
     pub telemetry: Telemetry,
+    /// `/metrics`.
+    pub metrics: Metrics,
     /// Authentication of users.
     pub auth: Auth,
     /// Proxies in front of the server.
@@ -223,6 +227,7 @@ impl Default for Config {
                 level: "info".to_owned(),
             },
             telemetry: Telemetry::default(),
+            metrics: Metrics::default(),
             auth: Auth::default(),
             http: Http::default(),
             tls: Tls::default(),
@@ -316,6 +321,7 @@ impl Config {
         self.limits.check()?;
         self.sandbox.check()?;
         self.telemetry.check()?;
+        self.metrics.check()?;
         if let Err(error) = EnvFilter::try_new(&self.log.level) {
             let why = format!("is not a log level or a list of directives: {error}");
             return Err(ConfigError::new("log.level", why));
@@ -336,6 +342,7 @@ impl Config {
         let url = self.database.url.as_deref().unwrap_or_default();
         let secrets = [
             ("auth.secret", self.auth.secret.is_some()),
+            ("metrics.token", self.metrics.token.is_some()),
             // A URL with a user may have a password.
             ("database.url", url.contains('@')),
         ];
@@ -383,10 +390,13 @@ impl Config {
 }
 
 fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(from)?;
+    socket_address(&String::deserialize(from)?)
+}
+
+fn socket_address<E: serde::de::Error>(text: &str) -> Result<SocketAddr, E> {
     let expected = &"an address and a port, such as `127.0.0.1:8080`";
     text.parse()
-        .map_err(|_| serde::de::Error::invalid_value(Unexpected::Str(&text), expected))
+        .map_err(|_| E::invalid_value(Unexpected::Str(text), expected))
 }
 
 impl Sandbox {

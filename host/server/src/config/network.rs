@@ -76,6 +76,8 @@ pub struct Limits {
     pub tenant_reads_per_second: u32,
     /// Other requests per second and tenant.
     pub tenant_writes_per_second: u32,
+    /// Refused logins per minute and address, and per credential.
+    pub refused_logins_per_minute: u32,
     /// Concurrent connections.
     pub connections: usize,
     /// Connections of one address that have not sent a whole request; `None`: a quarter of all.
@@ -113,6 +115,7 @@ impl Default for Limits {
             exempt_private_addresses: limits.exempt_private,
             tenant_reads_per_second: limits.tenant_reads_per_second,
             tenant_writes_per_second: limits.tenant_writes_per_second,
+            refused_logins_per_minute: limits.refused_logins_per_minute,
             connections: serving.max_connections,
             incomplete_requests_per_address: serving.incomplete_per_address,
             answer_silence: ConfigDuration(serving.write_idle_timeout),
@@ -213,6 +216,7 @@ impl Limits {
             exempt_private: self.exempt_private_addresses,
             tenant_reads_per_second: self.tenant_reads_per_second,
             tenant_writes_per_second: self.tenant_writes_per_second,
+            refused_logins_per_minute: self.refused_logins_per_minute,
             event_streams: self.event_streams_per_tenant,
             ..RequestLimitSettings::default()
         }

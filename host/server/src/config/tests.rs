@@ -2,6 +2,7 @@ use std::{fs, path::Path};
 
 use anyhow::Result;
 use tidegate_core::settings::DdiLinks;
+use tidegate_http::PluginLabels;
 
 use super::*;
 
@@ -37,6 +38,7 @@ fn the_example_file_lists_the_defaults() -> Result<()> {
         .collect();
     let full = load(&uncommented)?;
     assert!(full.auth.secret.is_some() && full.database.url.is_some() && full.components.is_some());
+    assert!(full.metrics.listen.is_some() && full.metrics.token.is_some());
     // Values that the example calls defaults must be the defaults.
     let cores_aside = |limits: SandboxLimits| SandboxLimits {
         calls_at_once: 4,
@@ -60,6 +62,35 @@ fn a_collector_is_named_by_a_url() -> Result<()> {
     ] {
         let error = error(&format!("[telemetry]\notlp_endpoint = '{endpoint}'"));
         assert!(error.contains("telemetry.otlp_endpoint"), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn metrics_have_an_address_and_a_token_only_if_configured() -> Result<()> {
+    let metrics = load("")?.metrics;
+    assert_eq!((metrics.listen, metrics.token.as_deref()), (None, None));
+    assert!(!metrics.access().has_own_address);
+    assert_eq!(metrics.plugin_labels(), PluginLabels::BuiltIn);
+    let metrics = load(
+        "[metrics]\nlisten = '127.0.0.1:9464'\ntoken = '0123456789abcdef'\nplugin_names = true",
+    )?;
+    let access = metrics.metrics.access();
+    assert!(access.has_own_address);
+    assert_eq!(access.token.as_deref(), Some("0123456789abcdef"));
+    assert_eq!(metrics.metrics.plugin_labels(), PluginLabels::All);
+    Ok(())
+}
+
+#[test]
+fn refused_logins_have_a_limit() -> Result<()> {
+    for (text, expected) in [
+        ("", 10),
+        ("[limits]\nrefused_logins_per_minute = 0", 0),
+        ("[limits]\nrefused_logins_per_minute = 300", 300),
+    ] {
+        let limits = load(text)?.limits.settings();
+        assert_eq!(limits.refused_logins_per_minute, expected, "{text}");
     }
     Ok(())
 }
@@ -211,6 +242,22 @@ fn bad_values_are_named() {
             "`limits.answer_silence` in tidegate.toml must be at least 1s",
         ),
         (
+            "[metrics]\nlisten = 'here'",
+            "`metrics.listen` in tidegate.toml is \"here\", but must be an address and a port",
+        ),
+        (
+            "[metrics]\ntoken = 'too short'",
+            "`metrics.token` in tidegate.toml must have at least 16 visible ASCII characters",
+        ),
+        (
+            "[metrics]\ntoken = 'with spaces in between'",
+            "`metrics.token` in tidegate.toml must have at least 16 visible ASCII characters",
+        ),
+        (
+            "[limits]\nrefused_logins_per_minute = -1",
+            "`limits.refused_logins_per_minute` in tidegate.toml is -1, but must be a whole number",
+        ),
+        (
             "[sandbox]\nfuel = 2_000_000_000",
             "`sandbox.fuel` in tidegate.toml is 2000000000, and must be between 1 and 1000000000",
         ),
@@ -226,6 +273,8 @@ fn secrets_are_not_shown_in_errors() {
         "[auth]\nsecret = 12345678",
         "[database]\nurl = 12345678",
         "auth = '12345678'",
+        "[metrics]\ntoken = 12345678",
+        "metrics = '12345678'",
     ] {
         let message = error(text);
         assert!(message.contains("tidegate.toml must be a "), "{message}");
@@ -272,6 +321,7 @@ fn a_file_with_a_secret_is_known() -> Result<()> {
         (&*secret, true),
         ("[database]\nurl = 'postgres://tide:gate@db/tide'", true),
         ("[database]\nurl = 'sqlite:tide.db'", false),
+        ("[metrics]\ntoken = '0123456789abcdef'", true),
     ] {
         let config = load(text)?;
         assert_eq!(config.file_with_secrets.is_some(), has_secret, "{text}");
