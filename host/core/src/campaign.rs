@@ -55,6 +55,8 @@ pub struct Campaign {
     pub created_at: Timestamp,
     /// Actor that created it.
     pub created_by: String,
+    /// Actor that last edited its specification; only before the start.
+    pub edited_by: Option<String>,
     /// Time of the start.
     pub started_at: Option<Timestamp>,
     /// Time at which it reached a final status.

@@ -152,6 +152,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/0029_counted_values.sql"),
     ),
     (
+        30,
+        "edited_campaigns",
+        include_str!("../../../migrations/0030_edited_campaigns.sql"),
+    ),
+    (
         32,
         "last_use_of_keys",
         include_str!("../../../migrations/0032_last_use_of_keys.sql"),

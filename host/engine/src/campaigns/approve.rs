@@ -58,11 +58,11 @@ pub async fn reject(
 }
 
 fn check_other_user(ctx: &Ctx, campaign: &Campaign) -> Result<()> {
-    if campaign.created_by != *ctx.actor.name {
+    let actor = &*ctx.actor.name;
+    if campaign.created_by != actor && campaign.edited_by.as_deref() != Some(actor) {
         return Ok(());
     }
-    let message =
-        "a campaign must be approved or rejected by another user than its creator".to_owned();
+    let message = "a campaign must be approved or rejected by another user than its creator and its last editor".to_owned();
     Err(Error::Forbidden {
         code: "own_campaign",
         message,

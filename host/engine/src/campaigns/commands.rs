@@ -14,8 +14,8 @@ use crate::{
 
 /// Maximum compare-and-set attempts on a campaign that its loop changes concurrently.
 pub(super) const MAX_ATTEMPTS: u32 = 20;
-/// Error code of a lost compare-and-set.
-const CHANGED_MEANWHILE: &str = "changed_meanwhile";
+/// The code of the conflict when a campaign is not at the expected generation any more.
+pub const CHANGED_MEANWHILE: &str = "changed_meanwhile";
 
 /// Stops releasing devices until an operator resumes. Open updates continue.
 pub async fn pause(
@@ -108,21 +108,26 @@ pub fn limit_errors(max_concurrent_updates: Option<u64>) -> Vec<FieldError> {
     rules.into_errors()
 }
 
-/// Changes a campaign's priority and its limit of devices in flight; `Some(None)`: unlimited.
+/// Changes the priority of a campaign that was read, and its limit of devices in flight; `Some(None)`: unlimited. With a
+/// generation, only while the campaign is at it.
 pub async fn change_limits(
     ctx: &Authorized<Operator>,
     store: &dyn Store,
     signals: &Signals,
-    id: CampaignId,
+    campaign: Campaign,
     priority: Option<Priority>,
     max_concurrent_updates: Option<Option<u64>>,
+    generation: Option<i64>,
 ) -> Result<Campaign> {
     let mut rules = Rules::default();
     check_limit(max_concurrent_updates.flatten(), &mut rules);
     rules.accept(INVALID)?;
-    apply_command(ctx, store, signals, id, |campaign| {
+    apply_command_to(ctx, store, signals, campaign, |campaign| {
         if campaign.status.is_final() {
             return Err(invalid_status("change", campaign));
+        }
+        if generation.is_some_and(|generation| generation != campaign.generation) {
+            return Err(changed_meanwhile());
         }
         Ok(CampaignChange {
             priority,
@@ -180,15 +185,28 @@ pub(super) async fn apply_command(
     id: CampaignId,
     command: impl Fn(&Campaign) -> Result<CampaignChange>,
 ) -> Result<Campaign> {
+    let campaign = super::get(ctx, store, id).await?;
+    apply_command_to(ctx, store, signals, campaign, command).await
+}
+
+/// The same for a campaign that was read.
+async fn apply_command_to(
+    ctx: &Ctx,
+    store: &dyn Store,
+    signals: &Signals,
+    mut campaign: Campaign,
+    command: impl Fn(&Campaign) -> Result<CampaignChange>,
+) -> Result<Campaign> {
+    let id = campaign.id;
     let mut attempts = 0;
     loop {
-        let campaign = super::get(ctx, store, id).await?;
         let requested = command(&campaign)?;
         let changed = change(ctx, store, signals, campaign, requested).await;
         attempts += 1;
         if !has_lost_race(&changed) || attempts == MAX_ATTEMPTS {
             return changed;
         }
+        campaign = super::get(ctx, store, id).await?;
     }
 }
 

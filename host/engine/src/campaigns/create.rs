@@ -54,24 +54,38 @@ pub async fn create(
     plugins: &PluginCalls,
     request: CampaignRequest,
 ) -> Result<Campaign> {
-    let checked = check(ctx, store, plugins, &request).await?;
-    checked.rules.accept(INVALID)?;
-    let (Some(firmware), Some(strategy)) = (checked.firmware, checked.strategy) else {
-        let message = "a valid request without firmware or strategy";
-        return Err(Error::internal("check campaign", message));
-    };
-    let spec = request.into_spec(&firmware, strategy, checked.policies);
+    let spec = checked_spec(ctx, store, plugins, request).await?;
     let campaign = NewCampaign {
         spec,
         created_by: ctx.actor.name.to_string(),
         created_at: ctx.now,
     };
     let created = store.create_campaign(ctx, campaign).await;
-    let id = created.map_err(|error| match error {
+    super::get(ctx, store, created.map_err(firmware_error)?).await
+}
+
+/// The specification for a request, if that is valid.
+pub(super) async fn checked_spec(
+    ctx: &Ctx,
+    store: &dyn Store,
+    plugins: &PluginCalls,
+    request: CampaignRequest,
+) -> Result<CampaignSpec> {
+    let checked = check(ctx, store, plugins, &request).await?;
+    checked.rules.accept(INVALID)?;
+    let (Some(firmware), Some(strategy)) = (checked.firmware, checked.strategy) else {
+        let message = "a valid request without firmware or strategy";
+        return Err(Error::internal("check campaign", message));
+    };
+    Ok(request.into_spec(&firmware, strategy, checked.policies))
+}
+
+/// The error of storing a campaign: a conflict means that its firmware was deleted.
+pub(super) fn firmware_error(error: StoreError) -> Error {
+    match error {
         StoreError::Conflict(message) => Error::invalid(INVALID, "firmware", message),
         error => error.into(),
-    })?;
-    super::get(ctx, store, id).await
+    }
 }
 
 /// The invalid fields of a campaign to be created. Nothing is stored.

@@ -10,6 +10,7 @@ mod commands;
 mod create;
 mod deadlines;
 mod delete;
+mod edit;
 mod explain;
 mod explain_retry;
 mod explain_rollback;
@@ -25,10 +26,13 @@ mod tick;
 
 pub use advance::{advance, await_advance};
 pub use approve::{approve, reject};
-pub use commands::{cancel, change_limits, limit_errors, pause, resume, roll_back};
+pub use commands::{
+    CHANGED_MEANWHILE, cancel, change_limits, limit_errors, pause, resume, roll_back,
+};
 pub use create::{CampaignRequest, create, validate};
 pub use deadlines::{expire_batch, expire_updates_loop};
 pub use delete::delete;
+pub use edit::{check_editable, edit};
 pub use explain::{Explanation, MembershipStatus, explain};
 pub use journal::{Replay, journal, replay};
 pub use read::{detail, get, last_progress_at, list, updates, warnings, waves, waves_of};

@@ -60,6 +60,15 @@ pub trait Campaigns: Send + Sync {
         change: CampaignChange,
     ) -> Result<bool, StoreError>;
 
+    /// Replaces the specification of a campaign that has not started, if it is still at the generation that was read, and
+    /// voids its approval. False: it is at another one. A deleted firmware is a conflict.
+    async fn edit_campaign(
+        &self,
+        ctx: &Ctx,
+        campaign: &Campaign,
+        spec: CampaignSpec,
+    ) -> Result<bool, StoreError>;
+
     /// Deletes a campaign that has never started; one that has is a conflict. False: there is none.
     async fn delete_campaign(&self, ctx: &Ctx, id: CampaignId) -> Result<bool, StoreError>;
 

@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use utoipa::{
+    PartialSchema,
+    openapi::{
+        RefOr,
+        schema::{Object, OneOfBuilder, Schema, SchemaType, Type},
+    },
+};
 
 /// A field of a merge patch. It must also be `#[serde(default)]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,6 +73,48 @@ pub(super) fn merge(target: &mut Value, patch: Value) {
         } else {
             merge(target.entry(name).or_insert(Value::Null), change);
         }
+    }
+}
+
+/// The schema of a merge patch for an object: no property is required, and null resets those that an object need not have.
+pub(super) fn merge_patch_schema<T: PartialSchema>(description: &str) -> Object {
+    let RefOr::T(Schema::Object(mut object)) = T::schema() else {
+        return Object::default();
+    };
+    object.description = Some(description.to_owned());
+    let required = std::mem::take(&mut object.required);
+    for (name, property) in &mut object.properties {
+        if !required.contains(name) {
+            *property = nullable(property.clone());
+        }
+    }
+    object
+}
+
+/// The schema for a value or null.
+pub(super) fn nullable(schema: RefOr<Schema>) -> RefOr<Schema> {
+    match schema {
+        RefOr::T(Schema::Object(mut object)) => {
+            object.schema_type = nullable_type(object.schema_type);
+            object.into()
+        }
+        RefOr::T(Schema::Array(mut array)) => {
+            array.schema_type = nullable_type(array.schema_type);
+            array.into()
+        }
+        schema @ RefOr::Ref(_) => {
+            let null = Object::with_type(Type::Null);
+            OneOfBuilder::new().item(schema).item(null).into()
+        }
+        // What is one of several schemas can be null already.
+        schema @ RefOr::T(_) => schema,
+    }
+}
+
+fn nullable_type(kind: SchemaType) -> SchemaType {
+    match kind {
+        SchemaType::Type(kind) => SchemaType::Array(vec![kind, Type::Null]),
+        kind => kind,
     }
 }
 

@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
+use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyArguments, query::Query};
 use tidegate_core::{
     Named as _,
     campaign::{CampaignSpec, CampaignStatus, PluginUse},
@@ -33,36 +33,14 @@ pub(crate) async fn create(
     let mut tx = database.write().await?;
     let spec = campaign.spec;
     lock_firmware(&mut tx, tenant, spec.firmware).await?;
-    let (name, description) = (storable(&spec.name), storable(&spec.description));
-    let options = UpdateOptionsRow::new(&spec.options, spec.success_criteria)?;
-    let after = audit_fields(&spec, &options);
-    let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
-    let feed = spec
-        .targets
-        .feed
-        .as_deref()
-        .map(|feed| storable(feed).into_owned());
-    let id: i64 = sqlx::query_scalar(AssertSqlSafe(insert_sql(tx.dialect())))
-        .bind(tenant.0)
-        .bind(name.into_owned())
-        .bind(description.into_owned())
-        .bind(spec.firmware.0)
-        .bind(to_json(&TargetsJson::from(spec.targets))?)
-        .bind(i64::from(spec.allow_beta))
-        .bind(to_json(&PluginJson::from(spec.strategy))?)
-        .bind(to_json(&policies)?)
-        .bind(spec.priority.as_str())
-        .bind(spec.max_concurrent_updates.map(to_i64))
-        .bind(i64::from(spec.requires_approval))
-        .bind(i64::from(spec.auto_rollback))
-        .bind(i64::from(spec.failure_threshold_percent))
+    let after = audit_fields(&spec)?;
+    let row = bind_spec(insert_sql(tx.dialect()), tenant, spec)?
         .bind(storable(&campaign.created_by).into_owned())
         .bind(campaign.created_at.0)
-        .bind(to_json(&[options])?)
-        .bind(feed)
         .fetch_one(tx.conn())
         .await
         .map_err(failed(CREATE))?;
+    let id: i64 = row.try_get("id").map_err(failed(CREATE))?;
     sqlx::query(
         "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, operator_acts, total_devices, \
          parallel, plugin_failures, plugin_timeouts, journal_seq, fence) \
@@ -106,26 +84,75 @@ pub(crate) async fn create(
 }
 
 fn insert_sql(dialect: Dialect) -> String {
-    let names: Vec<_> = UPDATE_OPTION_COLUMNS
+    let names: Vec<_> = SPEC_COLUMNS.iter().map(|(name, _)| *name).collect();
+    let values: Vec<_> = SPEC_COLUMNS.iter().map(|(_, value)| *value).collect();
+    let (names, values) = (names.join(", "), values.join(", "));
+    let option_names: Vec<_> = UPDATE_OPTION_COLUMNS
         .iter()
         .map(|(name, _)| *name)
         .collect();
-    let names = names.join(", ");
-    let options = dialect.json_rows("o", "$16", UPDATE_OPTION_COLUMNS);
+    let option_names = option_names.join(", ");
+    let options = dialect.json_rows("o", OPTIONS_PARAMETER, UPDATE_OPTION_COLUMNS);
     format!(
-        "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, strategy, policies, \
-         priority, max_concurrent_updates, requires_approval, auto_rollback, failure_threshold_percent, created_by, \
-         created_at, feed, {names}) \
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, {names} FROM {options} \
-         RETURNING id"
+        "INSERT INTO campaigns (tenant_id, {names}, created_by, created_at, {option_names}) \
+         SELECT $1, {values}, $16, $17, {option_names} FROM {options} RETURNING id"
     )
 }
 
+/// The columns of a specification besides the update options, with their parameters. `$1` is the tenant, and the first
+/// free parameter is `$16`.
+pub(super) const SPEC_COLUMNS: [(&str, &str); 13] = [
+    ("name", "$2"),
+    ("description", "$3"),
+    ("firmware_id", "$4"),
+    ("targets", "$5"),
+    ("allow_beta", "$6"),
+    ("strategy", "$7"),
+    ("policies", "$8"),
+    ("priority", "$9"),
+    ("max_concurrent_updates", "$10"),
+    ("requires_approval", "$11"),
+    ("auto_rollback", "$12"),
+    ("failure_threshold_percent", "$13"),
+    ("feed", "$15"),
+];
+/// The parameter with the update options: a JSON list of one object.
+pub(super) const OPTIONS_PARAMETER: &str = "$14";
+
+/// Binds the tenant and the [`SPEC_COLUMNS`].
+pub(super) fn bind_spec(
+    sql: String,
+    tenant: TenantId,
+    spec: CampaignSpec,
+) -> Result<Query<'static, Any, AnyArguments>, StoreError> {
+    let options = UpdateOptionsRow::new(&spec.options, spec.success_criteria)?;
+    let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
+    let feed = spec.targets.feed.as_deref();
+    let feed = feed.map(|feed| storable(feed).into_owned());
+    Ok(sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(storable(&spec.name).into_owned())
+        .bind(storable(&spec.description).into_owned())
+        .bind(spec.firmware.0)
+        .bind(to_json(&TargetsJson::from(spec.targets))?)
+        .bind(i64::from(spec.allow_beta))
+        .bind(to_json(&PluginJson::from(spec.strategy))?)
+        .bind(to_json(&policies)?)
+        .bind(spec.priority.as_str())
+        .bind(spec.max_concurrent_updates.map(to_i64))
+        .bind(i64::from(spec.requires_approval))
+        .bind(i64::from(spec.auto_rollback))
+        .bind(i64::from(spec.failure_threshold_percent))
+        .bind(to_json(&[options])?)
+        .bind(feed))
+}
+
 /// For the audit trail. The configs of plugins are left out; the campaign keeps them.
-pub(super) fn audit_fields(spec: &CampaignSpec, options: &UpdateOptionsRow) -> Value {
+pub(super) fn audit_fields(spec: &CampaignSpec) -> Result<Value, StoreError> {
+    let options = UpdateOptionsRow::new(&spec.options, spec.success_criteria)?;
     let plugin = |used: &PluginUse| format!("{} {}", used.plugin, used.revision);
     let filter = spec.targets.filter.as_ref().map(|filter| &filter.text);
-    json!({
+    Ok(json!({
         "name": spec.name, "firmware_id": spec.firmware.0,
         "targets": {
             "devices": spec.targets.devices.iter().take(MAX_NAMED).collect::<Vec<_>>(),
@@ -137,7 +164,7 @@ pub(super) fn audit_fields(spec: &CampaignSpec, options: &UpdateOptionsRow) -> V
         "requires_approval": spec.requires_approval, "allow_beta": spec.allow_beta,
         "auto_rollback": spec.auto_rollback, "failure_threshold_percent": spec.failure_threshold_percent,
         "options": options,
-    })
+    }))
 }
 
 /// Locks a firmware against deletion; a deleted one is a conflict. The lock is shared: transactions that already hold

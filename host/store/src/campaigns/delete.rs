@@ -9,7 +9,6 @@ use crate::{
     database::Database,
     error::failed,
     tenant_counters::TenantCounters,
-    update_options::UpdateOptionsRow,
 };
 
 /// The tables that have rows of a campaign before its start, and their column with its id. Those that refer to others
@@ -51,9 +50,7 @@ pub(crate) async fn delete(
     let mut tenant_counters = TenantCounters::default();
     tenant_counters.uncount_campaign(tenant, run_row.status());
     tenant_counters.write(&mut tx).await?;
-    let spec = campaign.spec;
-    let options = UpdateOptionsRow::new(&spec.options, spec.success_criteria)?;
-    let mut before = audit_fields(&spec, &options);
+    let mut before = audit_fields(&campaign.spec)?;
     before["status"] = campaign.status.as_str().into();
     audit::record(
         &mut tx,

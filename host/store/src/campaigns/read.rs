@@ -30,7 +30,7 @@ fn columns() -> String {
     format!(
         "c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.feed, c.allow_beta, c.strategy, \
          c.policies, c.priority, c.max_concurrent_updates, c.requires_approval, c.auto_rollback, \
-         c.failure_threshold_percent, c.created_by, c.created_at, {options}, \
+         c.failure_threshold_percent, c.created_by, c.edited_by, c.created_at, {options}, \
          f.name AS firmware_name, f.version AS firmware_version, r.status, r.generation, r.hold, r.approval, \
          r.rollback, r.explain, r.total_devices, k.awaiting_version, k.open_rollbacks, k.rolled_back, \
          k.rollback_failed, r.started_at, r.ended_at, \
@@ -176,6 +176,7 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
         decision_due: row.flag("decision_due")?,
         created_at: Timestamp(row.take("created_at")?),
         created_by: row.take("created_by")?,
+        edited_by: row.take("edited_by")?,
         started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),
         ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
         rollback: json_optional::<RollbackJson>(row, "rollback")?

@@ -141,6 +141,10 @@ impl CampaignRunRow {
         Ok(())
     }
 
+    pub(crate) fn clear_approval(&mut self) {
+        self.approval = None;
+    }
+
     pub(crate) fn set_rollback(&mut self, rollback: Rollback) -> Result<(), StoreError> {
         self.rollback = Some(to_json(&RollbackJson::from(rollback))?);
         Ok(())

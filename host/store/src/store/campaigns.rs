@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use tidegate_core::{
-    campaign::Campaign,
+    campaign::{Campaign, CampaignSpec},
     id::{CampaignId, DeviceKey, TenantId},
 };
 use tidegate_engine::{
@@ -12,7 +12,7 @@ use tidegate_engine::{
 };
 
 use super::SqlStore;
-use crate::campaigns::{campaign, change, create, delete, membership, read, start, waves};
+use crate::campaigns::{campaign, change, create, delete, edit, membership, read, start, waves};
 
 #[async_trait]
 impl Campaigns for SqlStore {
@@ -65,6 +65,15 @@ impl Campaigns for SqlStore {
         change: CampaignChange,
     ) -> Result<bool, StoreError> {
         change::change(&self.database, ctx, campaign, change).await
+    }
+
+    async fn edit_campaign(
+        &self,
+        ctx: &Ctx,
+        campaign: &Campaign,
+        spec: CampaignSpec,
+    ) -> Result<bool, StoreError> {
+        edit::edit(&self.database, ctx, campaign, spec).await
     }
 
     async fn delete_campaign(&self, ctx: &Ctx, id: CampaignId) -> Result<bool, StoreError> {

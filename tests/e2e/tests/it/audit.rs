@@ -430,6 +430,14 @@ async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     let change = Change::of("patch /campaigns/{campaign_id}", "campaign.change");
     walk.succeeds(operator, change, &patch).await?;
     walk.changes_nothing(operator, &patch).await?;
+    let row = walk.last_row().await?;
+    ensure!(
+        row.before == json!({ "priority": "normal", "approved_by": "approver" })
+            && row.after == json!({ "priority": "high", "approved_by": null }),
+        "{row:?}"
+    );
+    let change = Change::of(&operation("approve"), "campaign.approve");
+    walk.succeeds(&tenant.approver, change, &approve).await?;
     for step in ["start", "pause", "resume"] {
         let send = command(step);
         let action = format!("campaign.{step}");

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidegate_e2e::{
     Device, Execution, Feedback, Finished, FirmwareForm, RestClient, RestResponse as _,
     ServerProcess, ServerStorage, both_databases, close, output_of,
@@ -16,6 +16,7 @@ both_databases!(
     settings_take_effect_and_bad_values_are_named,
     the_number_of_kept_reports_is_configured,
     a_slip_in_a_selector_is_named,
+    a_campaign_is_edited_until_it_starts,
 );
 
 async fn force_cancel_requires_a_cancelling_update(storage: ServerStorage) -> Result<()> {
@@ -197,6 +198,61 @@ async fn the_number_of_kept_reports_is_configured(storage: ServerStorage) -> Res
         .feedback(&offer.id, &close(Finished::Success))
         .await?;
     closed.expect_status(200)?;
+    Ok(())
+}
+
+async fn a_campaign_is_edited_until_it_starts(storage: ServerStorage) -> Result<()> {
+    let server = DevServer::new(&storage)?;
+    server.device().identify().await?;
+    let firmware = FirmwareForm::new("1.1.0").upload(&server.rest()).await?;
+    let firmware = firmware.to_string();
+    let create = [
+        "campaign",
+        "create",
+        "--name",
+        "spring",
+        "--firmware",
+        &firmware,
+    ];
+    let fields = [
+        "--device",
+        ID,
+        "--strategy",
+        "immediate",
+        "--note",
+        "ticket 7",
+    ];
+    let created = server.run(&[&create[..], &fields].concat())?;
+    let id = created["campaign_id"].to_string();
+
+    let set = ["campaign", "set", &id];
+    let changes = ["--name", "summer", "--reset", "note", "--max-retries", "2"];
+    let changed = server.run(&[&set[..], &changes].concat())?;
+    let mut expected = created.clone();
+    for (field, value) in [
+        ("name", json!("summer")),
+        ("note", json!("")),
+        ("max_retries", json!(2)),
+        ("edited_by", json!("ada")),
+    ] {
+        ensure!(
+            expected[field] != value,
+            "{field} did not change: {created}"
+        );
+        expected[field] = value;
+    }
+    ensure!(changed == expected, "{changed}");
+    server.expect_rejection(
+        &[&set[..], &["--failure-threshold", "0"]].concat(),
+        "--failure-threshold",
+    )?;
+    server.expect_rejection(&[&set[..], &["--reset", "colour"]].concat(), "colour")?;
+
+    server.run(&["campaign", "start", &id])?;
+    let late = [&set[..], &["--name", "autumn"]].concat();
+    server.expect_rejection(&late, "campaign_started")?;
+    let limited = server.run(&[&set[..], &["--max-concurrent-updates", "3"]].concat())?;
+    ensure!(limited["max_concurrent_updates"] == 3, "{limited}");
     Ok(())
 }
 

@@ -91,6 +91,8 @@ pub(crate) struct CampaignBody {
     actual_end: Option<Time>,
     created_at: Time,
     created_by: String,
+    /// The user who last edited it before its start.
+    edited_by: Option<String>,
 }
 
 /// The firmware that a campaign rolls out.
@@ -149,7 +151,8 @@ pub(super) async fn read_detail(
     with_waves(campaigns::detail(ctx, engine.store(), id).await?)
 }
 
-fn with_waves(detail: CampaignDetail) -> Result<CampaignBody> {
+/// A campaign as it was read.
+pub(super) fn with_waves(detail: CampaignDetail) -> Result<CampaignBody> {
     let CampaignDetail { campaign, waves } = detail;
     let counts = (!waves.is_empty()).then(|| sum_counts(&waves));
     let mut body = CampaignBody::new(campaign, counts)?;
@@ -233,6 +236,7 @@ impl CampaignBody {
             actual_end: campaign.ended_at.map(Time::from),
             created_at: campaign.created_at.into(),
             created_by: campaign.created_by,
+            edited_by: campaign.edited_by,
         })
     }
 }

@@ -1,64 +1,190 @@
-use axum::{Json, extract::State};
-use serde::Deserialize;
-use tidegate_core::plugin::FieldError;
-use tidegate_engine::{Authorized, Operator, campaigns};
-use utoipa::ToSchema;
+use std::borrow::Cow;
 
-use super::body::{CampaignBody, detail};
+use axum::extract::State;
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::Value;
+use tidegate_core::{
+    campaign::{Campaign, CampaignStatus},
+    plugin::FieldError,
+};
+use tidegate_engine::{Authorized, Engine, Operator, campaigns};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{Ref, RefOr, schema::Schema},
+};
+
+use super::{
+    body::CampaignBody,
+    create::{ConvertedCampaign, NewCampaignRequest, rename},
+    etag::{TaggedCampaign, change_problem, required_generation},
+    merged::{creation_fields, merged_body},
+};
 use crate::{
     AppState,
     field_names::to_request_fields,
-    problem::Result,
+    problem::{Problem, Result},
     rest::{
         enum_field::{EnumField, PriorityField},
         extract::{PathParams, parse_id},
-        json::JsonBody,
-        patch::Patch,
+        json::{JsonBody, from_value},
+        patch::{Patch, merge_patch_schema, nullable},
         rules::{Body, RuleContext},
+        shared::{PluginSelection, WindowBody},
     },
 };
 
-/// Fields that are left out stay as they are; null resets a field to its default.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = CampaignChange)]
-pub(crate) struct CampaignChangeRequest {
+/// The fields that can be changed at any time before the campaign ends.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LimitsRequest {
     #[serde(default)]
-    #[schema(value_type = Option<PriorityField>)]
     priority: Patch<PriorityField>,
     /// At least 1; null: unlimited.
     #[serde(default)]
-    #[schema(value_type = Option<u64>)]
     max_concurrent_updates: Patch<u64>,
 }
 
-/// Changes the priority of a campaign and its limit of concurrent updates.
+/// The schema of a change: the fields of a new campaign, none of them required. Null resets what has a default.
+pub(crate) enum CampaignChange {}
+
+impl PartialSchema for CampaignChange {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = merge_patch_schema::<NewCampaignRequest>(
+            "Fields that are left out stay as they are; null resets a field to its default. After the start only \
+             `priority` and `max_concurrent_updates` can be changed.",
+        );
+        // Objects are merged, so that a part of one is a change.
+        for (field, part) in [
+            ("strategy", STRATEGY_CHANGE),
+            ("maintenance_window", WINDOW_CHANGE),
+        ] {
+            let part = nullable(Ref::from_schema_name(part).into());
+            schema.properties.insert(field.to_owned(), part);
+        }
+        schema.into()
+    }
+}
+
+const STRATEGY_CHANGE: &str = "StrategyChange";
+const WINDOW_CHANGE: &str = "MaintenanceWindowChange";
+
+impl ToSchema for CampaignChange {
+    fn name() -> Cow<'static, str> {
+        "CampaignChange".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        NewCampaignRequest::schemas(schemas);
+        let strategy = merge_patch_schema::<PluginSelection>(
+            "A part of the strategy; another plugin replaces it as a whole.",
+        );
+        let window = merge_patch_schema::<WindowBody>("A part of the maintenance window.");
+        schemas.push((STRATEGY_CHANGE.to_owned(), strategy.into()));
+        schemas.push((WINDOW_CHANGE.to_owned(), window.into()));
+    }
+}
+
+/// Changes a campaign with a merge patch (RFC 7396).
+///
+/// Before the start it takes every field of a new campaign. The changed campaign is checked as at creation, and a change
+/// voids the approval. After the start it takes the priority and the limit of concurrent updates; other fields are 409
+/// `campaign_started`.
 #[utoipa::path(
     patch, path = "/campaigns/{campaign_id}", tag = "campaigns",
-    params(("campaign_id" = i64, Path)), request_body = CampaignChangeRequest,
-    responses((status = 200, body = CampaignBody)),
+    params(
+        ("campaign_id" = i64, Path),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the campaign must have; otherwise 412."),
+    ),
+    request_body = CampaignChange,
+    responses((
+        status = 200, description = "The campaign after the change.", body = CampaignBody,
+        headers(("ETag" = String, description = "For `If-Match`. Every command and every decision changes it.")),
+    )),
 )]
 pub(crate) async fn change_campaign(
     ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
-    JsonBody(request): JsonBody<CampaignChangeRequest>,
-) -> Result<Json<CampaignBody>> {
-    let campaign = parse_id("campaign", &campaign)?;
+    headers: HeaderMap,
+    JsonBody(patch): JsonBody<Value>,
+) -> Result<TaggedCampaign> {
+    let engine = &state.engine;
+    let id = parse_id("campaign", &campaign)?;
+    let campaign = campaigns::get(&ctx, engine.store(), id).await?;
+    let required = required_generation(&headers, &campaign)?;
+    let changed = if campaign.status == CampaignStatus::Created {
+        edit(&ctx, engine, campaign, &patch, required).await?
+    } else {
+        change_limits(&ctx, engine, campaign, &patch, required).await?
+    };
+    TaggedCampaign::stored(&ctx, engine, changed).await
+}
+
+async fn edit(
+    ctx: &Authorized<Operator>,
+    engine: &Engine,
+    campaign: Campaign,
+    patch: &Value,
+    required: Option<i64>,
+) -> Result<Campaign> {
+    let context = RuleContext {
+        engine,
+        ctx: Some(ctx),
+    };
+    let body = merged_body(&campaign, patch)?;
+    let body: NewCampaignRequest = from_value(&body, &context).await?;
+    let ConvertedCampaign {
+        mut request, short, ..
+    } = body.convert_valid(ctx, engine).await?;
+    if patch.get("target_filter").is_none() {
+        // It keeps the syntax that it was accepted under.
+        request
+            .targets
+            .filter
+            .clone_from(&campaign.spec.targets.filter);
+    }
+    let (store, signals) = (engine.store(), engine.signals());
+    campaigns::edit(ctx, store, engine.plugins(), signals, campaign, request)
+        .await
+        .map_err(|error| {
+            change_problem(error, required).map_fields(|field| rename(short.as_ref(), field))
+        })
+}
+
+async fn change_limits(
+    ctx: &Authorized<Operator>,
+    engine: &Engine,
+    campaign: Campaign,
+    patch: &Value,
+    required: Option<i64>,
+) -> Result<Campaign> {
+    let fixed: Vec<_> = creation_fields(patch)
+        .into_iter()
+        .filter(|name| !["priority", "max_concurrent_updates"].contains(&name.as_str()))
+        .map(|name| FieldError {
+            path: format!("/{name}"),
+            message: "can be changed only before the start".to_owned(),
+        })
+        .collect();
+    if !fixed.is_empty() {
+        campaigns::check_editable(&campaign)
+            .map_err(|error| Problem::from(error).with_errors(fixed))?;
+    }
+    let context = RuleContext {
+        engine,
+        ctx: Some(ctx),
+    };
+    let request: LimitsRequest = from_value(patch, &context).await?;
     let priority = request.priority.or_default();
     let priority = priority.map(|EnumField(priority)| priority);
     let limit = request.max_concurrent_updates.or_absent();
-    let changed = campaigns::change_limits(
-        &ctx,
-        state.engine.store(),
-        state.engine.signals(),
-        campaign,
-        priority,
-        limit,
-    );
-    Ok(Json(detail(&ctx, &state.engine, changed.await?).await?))
+    let (store, signals) = (engine.store(), engine.signals());
+    campaigns::change_limits(ctx, store, signals, campaign, priority, limit, required)
+        .await
+        .map_err(|error| change_problem(error, required))
 }
 
-impl Body for CampaignChangeRequest {
+impl Body for LimitsRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let limit = self.max_concurrent_updates.or_absent().flatten();
         Ok(to_request_fields(campaigns::limit_errors(limit)))

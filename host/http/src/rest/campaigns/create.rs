@@ -93,16 +93,7 @@ pub(crate) async fn create_campaign(
     JsonBody(request): JsonBody<NewCampaignRequest>,
 ) -> Result<CreatedResponse<CampaignBody>> {
     let engine = &state.engine;
-    let context = RuleContext {
-        engine,
-        ctx: Some(&ctx),
-    };
-    let converted = request.convert(&ctx, engine).await?;
-    if !converted.errors.is_empty() {
-        let errors = converted.all_errors(&context).await?;
-        return Err(Problem::invalid("invalid_campaign", errors));
-    }
-    let ConvertedCampaign { request, short, .. } = converted;
+    let ConvertedCampaign { request, short, .. } = request.convert_valid(&ctx, engine).await?;
     let campaign = campaigns::create(&ctx, engine.store(), engine.plugins(), request)
         .await
         .map_err(|error| Problem::from(error).map_fields(|field| rename(short.as_ref(), field)))?;
@@ -112,14 +103,32 @@ pub(crate) async fn create_campaign(
 }
 
 /// The engine's input. Invalid fields have placeholders and errors.
-struct ConvertedCampaign {
-    request: CampaignRequest,
+pub(super) struct ConvertedCampaign {
+    pub(super) request: CampaignRequest,
     /// The strategy, if it was given in the short form.
-    short: Option<ShortStrategy>,
+    pub(super) short: Option<ShortStrategy>,
     errors: Vec<FieldError>,
 }
 
 impl NewCampaignRequest {
+    /// Converts a request. If that has errors, they are all reported, also those of the engine.
+    pub(super) async fn convert_valid(
+        self,
+        ctx: &Ctx,
+        engine: &Engine,
+    ) -> Result<ConvertedCampaign> {
+        let converted = self.convert(ctx, engine).await?;
+        if converted.errors.is_empty() {
+            return Ok(converted);
+        }
+        let context = RuleContext {
+            engine,
+            ctx: Some(ctx),
+        };
+        let errors = converted.all_errors(&context).await?;
+        Err(Problem::invalid("invalid_campaign", errors))
+    }
+
     async fn convert(self, ctx: &Ctx, engine: &Engine) -> Result<ConvertedCampaign> {
         let Self(BodyPair(campaign, short_form), options) = self;
         let mut errors = Vec::new();
@@ -240,7 +249,7 @@ impl Body for NewCampaignRequest {
 }
 
 /// The request's field for a field that the engine names.
-fn rename(short: Option<&ShortStrategy>, field: String) -> String {
+pub(super) fn rename(short: Option<&ShortStrategy>, field: String) -> String {
     match short {
         Some(short) => short.rename(field),
         None => field,

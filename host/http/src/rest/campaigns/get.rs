@@ -1,7 +1,7 @@
-use axum::{Json, extract::State};
+use axum::extract::State;
 use tidegate_engine::Ctx;
 
-use super::body::{CampaignBody, read_detail};
+use super::{body::CampaignBody, etag::TaggedCampaign};
 use crate::{
     AppState,
     problem::Result,
@@ -12,13 +12,16 @@ use crate::{
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}", tag = "campaigns",
     params(("campaign_id" = i64, Path)),
-    responses((status = 200, body = CampaignBody)),
+    responses((
+        status = 200, description = "The campaign.", body = CampaignBody,
+        headers(("ETag" = String, description = "For `If-Match`. Every command and every decision changes it.")),
+    )),
 )]
 pub(crate) async fn get_campaign(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
-) -> Result<Json<CampaignBody>> {
+) -> Result<TaggedCampaign> {
     let campaign = parse_id("campaign", &campaign)?;
-    Ok(Json(read_detail(&ctx, &state.engine, campaign).await?))
+    TaggedCampaign::read(&ctx, &state.engine, campaign).await
 }

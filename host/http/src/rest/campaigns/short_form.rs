@@ -56,6 +56,18 @@ pub(crate) struct ShortForm {
     green_group: Option<Vec<String>>,
 }
 
+/// All fields of the short form.
+pub(super) const SHORT_FORM_FIELDS: [&str; 8] = [
+    "/deployment_strategy",
+    "/rollout_percentage",
+    "/batch_size",
+    "/rollout_stages",
+    "/canary_percentage",
+    "/canary_duration_minutes",
+    "/blue_group",
+    "/green_group",
+];
+
 /// The field of a plugin's config that a field of the short form sets.
 struct ConfigField {
     /// The field of the short form, a JSON pointer.

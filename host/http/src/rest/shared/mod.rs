@@ -17,3 +17,4 @@ pub(crate) use log_stream::{accepts_event_stream, follow_logs};
 pub(crate) use plugin_selection::PluginSelection;
 pub(crate) use time_of_day::TimeOfDay;
 pub(crate) use update::{UpdateBody, created_update};
+pub(crate) use window::WindowBody;

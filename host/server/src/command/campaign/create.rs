@@ -13,8 +13,31 @@ use crate::{
 
 /// Create a campaign from flags or from a file; flags take precedence.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
 pub(super) struct Create {
+    #[command(flatten)]
+    spec: SpecFlags,
+    /// Start the campaign after it is created
+    #[arg(long)]
+    start: bool,
+}
+
+/// Change a campaign; one that has started takes only --priority and --max-concurrent-updates. A change before the start
+/// voids the approval.
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    /// Id of the campaign
+    id: i64,
+    #[command(flatten)]
+    spec: SpecFlags,
+    /// Reset a field of the request body to its default, such as `description`; repeatable
+    #[arg(long, value_name = "FIELD")]
+    reset: Vec<String>,
+}
+
+/// The fields of a campaign.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
+struct SpecFlags {
     /// Request body of the REST API, in JSON; `-` reads stdin
     #[arg(long, value_name = "FILE")]
     file: Option<String>,
@@ -68,14 +91,11 @@ pub(super) struct Create {
     /// Use no compatibility policy: devices get the firmware whatever their hardware and version
     #[arg(long)]
     allow_incompatible: bool,
-    /// Start the campaign after it is created
-    #[arg(long)]
-    start: bool,
 }
 
 impl Create {
     pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
-        let created = rest.post("campaigns", &self.body()?).await?;
+        let created = rest.post("campaigns", &self.spec.body()?).await?;
         let id = created["campaign_id"].as_i64();
         // The campaign exists even if starting it fails.
         if !(self.start && rest.wants_json()) {
@@ -89,7 +109,23 @@ impl Create {
             }
         }
     }
+}
 
+impl Set {
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
+        let path = format!("campaigns/{}", self.id);
+        let mut body = self.spec.body()?;
+        for field in self.reset {
+            body[field.replace('-', "_")] = Value::Null;
+        }
+        let changed = rest.patch(&path, &body).await?;
+        show(rest, &changed, view::summary);
+        step::print_warnings(&changed);
+        Ok(())
+    }
+}
+
+impl SpecFlags {
     fn body(&self) -> Result<Value> {
         let mut body = self
             .file

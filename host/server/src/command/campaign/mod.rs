@@ -24,6 +24,7 @@ pub(super) struct Campaign {
 enum Command {
     /// Create a campaign
     Create(Box<create::Create>),
+    Set(Box<create::Set>),
     /// List campaigns, newest first
     List {
         #[command(flatten)]
@@ -112,6 +113,7 @@ impl Campaign {
         let rest = RestClient::new(self.remote)?;
         match self.command {
             Command::Create(create) => create.run(&rest).await,
+            Command::Set(set) => set.run(&rest).await,
             Command::List { part, status } => {
                 let mut query = part.query();
                 query.extend(status.map(|status| ("status", status.as_str().to_owned())));

@@ -106,11 +106,11 @@ pub(super) fn cases() -> Vec<BadRequest> {
         .json(json!({ "max_concurrent_updates": 0 }))
         .field("/max_concurrent_updates"),
         BadRequest::new(
-            "change of an immutable field",
+            "change of a field after the start",
             Method::PATCH,
             "campaigns/{running}",
-            422,
-            "unknown_field",
+            409,
+            "campaign_started",
         )
         .json(json!({ "name": "another" }))
         .field("/name"),

@@ -1,5 +1,6 @@
-//! Invalid campaigns.
+//! Invalid campaigns, and invalid changes of campaigns that have not started.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_e2e::TestTenant;
 
@@ -29,12 +30,29 @@ pub(super) fn cases(fixture: &BadInputFixture) -> Vec<BadRequest> {
             json!({ "name": "x", "firmware_id": firmware, "target_filter": "hw_model==edge" }),
         ),
     ];
+    // A campaign that has not started is changed by the same rules.
+    let edits = fields(fixture)
+        .into_iter()
+        .filter(|(name, ..)| !ONLY_AT_CREATION.contains(name))
+        .map(|(name, changes, status, code, field)| {
+            let name = format!("{name}, as a change");
+            BadRequest::new(&name, Method::PATCH, "campaigns/{waiting}", status, code)
+                .json(changes)
+                .field(field)
+        });
     fields(fixture)
         .into_iter()
         .map(changed)
         .chain(wholes)
+        .chain(edits)
         .collect()
 }
+
+/// Cases that are valid changes: the short form replaces the strategy.
+const ONLY_AT_CREATION: [&str; 2] = [
+    "a short form and a strategy",
+    "a field of a short form and a strategy",
+];
 
 type Field = (&'static str, Value, u16, &'static str, &'static str);
 

@@ -1,10 +1,11 @@
 //! Approval of a campaign by a second user.
 
 use anyhow::{Result, ensure};
-use serde_json::json;
-use tidegate_e2e::{RestResponse as _, TestTenant, both_databases};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tidegate_e2e::{HttpResponse, RestResponse as _, TestTenant, both_databases};
 
-both_databases!(another_user_must_approve);
+both_databases!(another_user_must_approve, an_edit_voids_the_approval);
 
 async fn another_user_must_approve(tenant: TestTenant) -> Result<()> {
     tenant.create_devices("edge", 1).await?;
@@ -78,5 +79,78 @@ async fn another_user_must_approve(tenant: TestTenant) -> Result<()> {
         .await?
         .expect_success()?;
     ensure!(started["status"] == "in_progress", "{started}");
+    Ok(())
+}
+
+async fn an_edit_voids_the_approval(tenant: TestTenant) -> Result<()> {
+    let mut devices = tenant.create_devices("edge", 2).await?;
+    let (first, second) = (
+        tenant.upload_firmware("2.0.0").await?,
+        tenant.upload_firmware("3.0.0").await?,
+    );
+    let id = tenant
+        .create_campaign(first, json!({ "requires_approval": true }))
+        .await?;
+    let path = format!("campaigns/{id}");
+    let (approve, start) = (format!("{path}/approve"), format!("{path}/start"));
+    let edit = async |condition: Option<&str>, body: Value| {
+        let mut request = tenant.operator.request(Method::PATCH, &path);
+        if let Some(tag) = condition {
+            request = request.header("if-match", tag);
+        }
+        HttpResponse::fetch(request.json(&body)).await
+    };
+    tenant
+        .approver
+        .post(&approve, &json!({}))
+        .await?
+        .expect_success()?;
+    let read = tenant.viewer.get(&path).await?;
+    let edited = edit(
+        Some(read.header("etag")),
+        json!({
+            "firmware_id": second, "target_devices": ["edge-1"], "target_filter": null,
+            "maintenance_window": { "schedule": "0 0 * * *", "duration": "24:00:00", "timezone": "UTC" },
+        }),
+    )
+    .await?
+    .expect_success()?;
+    ensure!(
+        edited["approved"] == false && edited["edited_by"] == "operator",
+        "{edited}"
+    );
+    edit(Some(read.header("etag")), json!({ "name": "lost" }))
+        .await?
+        .expect_problem(412, "precondition_failed")?;
+    tenant
+        .operator
+        .post(&start, &json!({}))
+        .await?
+        .expect_problem(409, "not_approved")?;
+    tenant
+        .approver
+        .post(&approve, &json!({}))
+        .await?
+        .expect_success()?;
+    tenant
+        .operator
+        .post(&start, &json!({}))
+        .await?
+        .expect_success()?;
+    tenant
+        .wait_for_status_while(id, "completed", async || {
+            for device in &mut devices {
+                device.install().await?;
+            }
+            Ok(())
+        })
+        .await?;
+    ensure!(
+        (&*devices[0].version, &*devices[1].version) == ("1.0.0", "3.0.0"),
+        "{devices:?}"
+    );
+    edit(None, json!({ "name": "late" }))
+        .await?
+        .expect_problem(409, "campaign_started")?;
     Ok(())
 }

@@ -1,0 +1,126 @@
+//! A campaign as the body that would create it, with a merge patch applied.
+
+use serde_json::{Map, Value, json};
+use tidegate_core::{
+    Named as _,
+    campaign::{Campaign, PluginUse},
+    plugin::PluginKind,
+};
+use tidegate_engine::{Error, campaigns};
+
+use super::{create::NewCampaignRequest, short_form::SHORT_FORM_FIELDS};
+use crate::{
+    problem::Result,
+    rest::{from_json::FromJson as _, patch::merge, shared::update_options::UpdateOptionsView},
+};
+
+/// Fields that are only allowed with one value of another field: they are removed when a patch gives that another value.
+const DEPENDENT_FIELDS: [(&str, &str, &[&str]); 3] = [
+    ("update_type", "time_forced", &["forced_at"]),
+    ("success_criteria", "soaked", &["soak_minutes"]),
+    (
+        "requires_confirmation",
+        "true",
+        &["on_denied", "confirmation_timeout_minutes"],
+    ),
+];
+
+/// The body that would create the campaign with the patch applied. Unknown fields of the patch are in it, also if they are
+/// null, so that they are errors.
+pub(super) fn merged_body(campaign: &Campaign, patch: &Value) -> Result<Value> {
+    let mut body = creation_body(campaign)?;
+    prepare(&mut body, campaign, patch)?;
+    let mut body = Value::Object(body);
+    merge(&mut body, patch.clone());
+    for path in NewCampaignRequest::from_json(patch).unknown {
+        if let Some(name) = path.strip_prefix('/')
+            && patch.get(name).is_some_and(Value::is_null)
+        {
+            body[name] = Value::Null;
+        }
+    }
+    Ok(body)
+}
+
+/// The fields of a patch that creation takes.
+pub(super) fn creation_fields(patch: &Value) -> Vec<String> {
+    let unknown = NewCampaignRequest::from_json(patch).unknown;
+    let names = patch.as_object().into_iter().flat_map(Map::keys);
+    names
+        .filter(|name| !unknown.contains(&format!("/{name}")))
+        .cloned()
+        .collect()
+}
+
+fn creation_body(campaign: &Campaign) -> Result<Map<String, Value>> {
+    let spec = &campaign.spec;
+    let policies: Result<Vec<_>> = spec.policies.iter().map(selection).collect();
+    let body = json!({
+        "name": spec.name,
+        "description": spec.description,
+        "firmware_id": spec.firmware.0,
+        "target_devices": spec.targets.devices,
+        "target_groups": spec.targets.groups,
+        "target_filter": spec.targets.filter.as_ref().map(|filter| &filter.text),
+        "target_feed": spec.targets.feed,
+        "allow_beta": spec.allow_beta,
+        "allow_incompatible": !campaigns::warnings(campaign).is_empty(),
+        "strategy": selection(&spec.strategy)?,
+        "policies": policies?,
+        "priority": spec.priority.as_str(),
+        "max_concurrent_updates": spec.max_concurrent_updates,
+        "requires_approval": spec.requires_approval,
+        "auto_rollback": spec.auto_rollback,
+        "failure_threshold_percent": spec.failure_threshold_percent,
+    });
+    let options = UpdateOptionsView::new(&spec.options, spec.success_criteria);
+    let options = serde_json::to_value(options).map_err(|error| internal(&error))?;
+    let mut fields = Map::new();
+    for part in [body, options] {
+        if let Value::Object(part) = part {
+            fields.extend(part.into_iter().filter(|(_, value)| !value.is_null()));
+        }
+    }
+    Ok(fields)
+}
+
+/// Removes what the patch replaces as a whole, so that a field is no error that the patch does not have.
+fn prepare(body: &mut Map<String, Value>, campaign: &Campaign, patch: &Value) -> Result<()> {
+    for (field, value, dependent) in DEPENDENT_FIELDS {
+        let keeps = match patch.get(field) {
+            None => true,
+            Some(Value::String(new)) => new == value,
+            Some(new) => new.to_string() == value,
+        };
+        if !keeps {
+            body.retain(|name, _| !dependent.contains(&name.as_str()));
+        }
+    }
+    if patch.get("max_retries").is_some_and(Value::is_null) {
+        body.remove("retry_delay");
+    }
+    let has = |name: &str| patch.get(name).is_some_and(|value| !value.is_null());
+    let new_plugin = patch.pointer("/strategy/plugin").and_then(Value::as_str);
+    let is_other = new_plugin.is_some_and(|plugin| plugin != campaign.spec.strategy.plugin);
+    if is_other || SHORT_FORM_FIELDS.iter().any(|field| has(&field[1..])) {
+        body.remove("strategy");
+    }
+    if patch.get("allow_incompatible") == Some(&Value::Bool(true)) {
+        let others = campaign.spec.policies.iter();
+        let others = others.filter(|policy| policy.kind != PluginKind::Compatibility);
+        let others: Result<Vec<_>> = others.map(selection).collect();
+        body.insert("policies".to_owned(), others?.into());
+    }
+    Ok(())
+}
+
+/// A plugin with its revision, as a request selects it.
+fn selection(plugin: &PluginUse) -> Result<Value> {
+    let config: Value = serde_json::from_str(&plugin.config).map_err(|error| internal(&error))?;
+    let revision = plugin.revision.to_string();
+    Ok(json!({ "plugin": plugin.plugin, "revision": revision, "config": config }))
+}
+
+fn internal(error: &serde_json::Error) -> crate::problem::Problem {
+    Error::internal("write a campaign as its request", error.to_string()).into()
+}

@@ -1,0 +1,70 @@
+use serde_json::Value;
+use tidegate_core::campaign::{Campaign, CampaignSpec};
+use tidegate_engine::{Ctx, ports::StoreError};
+
+use super::{
+    create::{OPTIONS_PARAMETER, SPEC_COLUMNS, audit_fields, bind_spec, lock_firmware},
+    run_row::CampaignRunRow,
+};
+use crate::{
+    audit::{self, AuditEntry},
+    database::Database,
+    dialect::{Dialect, storable},
+    error::failed,
+    tenant_counters::TenantCounters,
+    update_options::UPDATE_OPTION_COLUMNS,
+};
+
+/// Replaces the specification of a campaign that has not started and voids its approval, if it is still at this
+/// generation; otherwise returns false.
+pub(crate) async fn edit(
+    database: &Database,
+    ctx: &Ctx,
+    campaign: &Campaign,
+    spec: CampaignSpec,
+) -> Result<bool, StoreError> {
+    let (tenant, id) = (ctx.tenant, campaign.id);
+    let mut tx = database.write().await?;
+    let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, id).await? else {
+        return Ok(false);
+    };
+    if run_row.generation != campaign.generation || run_row.started_at.is_some() {
+        return Ok(false);
+    }
+    lock_firmware(&mut tx, tenant, spec.firmware).await?;
+    let mut before = audit_fields(&campaign.spec)?;
+    let mut after = audit_fields(&spec)?;
+    let approved_by = campaign.approval.as_ref().map(|approval| &*approval.by);
+    before["approved_by"] = approved_by.into();
+    after["approved_by"] = Value::Null;
+    bind_spec(update_sql(tx.dialect()), tenant, spec)?
+        .bind(id.0)
+        .bind(storable(&ctx.actor.name).into_owned())
+        .execute(tx.conn())
+        .await
+        .map_err(failed("edit a campaign"))?;
+    run_row.generation += 1;
+    run_row.clear_approval();
+    let mut tenant_counters = TenantCounters::default();
+    run_row.write(&mut tx, &mut tenant_counters).await?;
+    tenant_counters.write(&mut tx).await?;
+    let entry = AuditEntry::of_difference("campaign.change", id, before, after);
+    audit::record(&mut tx, ctx, entry).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+fn update_sql(dialect: Dialect) -> String {
+    let columns = SPEC_COLUMNS.iter();
+    let mut changes: Vec<_> = columns
+        .map(|(name, value)| format!("{name} = {value}"))
+        .collect();
+    let options = UPDATE_OPTION_COLUMNS.iter();
+    changes.extend(options.map(|(name, _)| format!("{name} = o.{name}")));
+    let changes = changes.join(", ");
+    let options = dialect.json_rows("o", OPTIONS_PARAMETER, UPDATE_OPTION_COLUMNS);
+    format!(
+        "UPDATE campaigns SET {changes}, edited_by = $17 FROM {options} \
+         WHERE campaigns.tenant_id = $1 AND campaigns.id = $16"
+    )
+}
