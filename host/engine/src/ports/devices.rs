@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use strum::EnumString;
+use strum::{EnumString, VariantNames};
 use tidegate_core::{
     campaign::Targets,
     device::{AutoConfirm, Device},
@@ -221,7 +221,7 @@ pub struct DeviceFilter {
 }
 
 /// Sort keys for devices. Ties are ordered by row key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, EnumString)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "the names of the columns")]
 pub enum DeviceSort {

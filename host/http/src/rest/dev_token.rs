@@ -59,7 +59,7 @@ pub(crate) struct DevToken {
 #[utoipa::path(
     post, path = "/auth/dev-token", tag = "auth", security(()),
     request_body = DevTokenRequest,
-    responses((status = 200, body = DevToken)),
+    responses((status = 200, description = "The token.", body = DevToken)),
 )]
 pub(crate) async fn make_dev_token(
     State(state): State<AppState>,

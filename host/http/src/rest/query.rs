@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// Maximum page size.
-const MAX_LIMIT: u32 = 500;
+pub(super) const MAX_LIMIT: u32 = 500;
 /// Default page size.
-const DEFAULT_LIMIT: u32 = 50;
+pub(super) const DEFAULT_LIMIT: u32 = 50;
 
 /// The page of a list, for lists without other parameters.
 #[derive(Debug, Deserialize, IntoParams)]

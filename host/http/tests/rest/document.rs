@@ -1,5 +1,10 @@
 //! The OpenAPI document is committed and correct.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
@@ -121,7 +126,7 @@ fn bodies_say_that_unknown_fields_are_refused() {
     for (name, closed) in [
         ("NewCampaign", true),
         ("PluginSelection", true),
-        ("FirmwareMetadata", true),
+        ("NewFirmware", true),
         ("Problem", false),
     ] {
         let schema = &schemas[name];
@@ -184,4 +189,253 @@ async fn the_document_needs_no_credentials() {
         .expect(200);
     let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
     assert_eq!(response, document);
+}
+
+/// A value of the document with its place.
+fn each_value(place: &str, value: &Value, visit: &mut impl FnMut(&str, &Value)) {
+    visit(place, value);
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                each_value(&format!("{place}/{name}"), member, visit);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                each_value(&format!("{place}/{index}"), item, visit);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_response_is_described_and_says_what_it_contains() {
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    let mut seen = 0;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let place = format!("{method} {path}");
+            let summary = operation["summary"].as_str().unwrap_or_default();
+            assert!(!summary.is_empty(), "{place} has no summary");
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let description = response["description"].as_str().unwrap_or_default();
+                assert!(description.ends_with('.'), "{place}: {status}: {response}");
+                let has_body = !["204", "304"].contains(&&**status);
+                let contents = response["content"].as_object();
+                assert_eq!(contents.is_some(), has_body, "{place}: {status}");
+                for (kind, content) in contents.into_iter().flatten() {
+                    assert!(content["schema"].is_object(), "{place}: {status}: {kind}");
+                }
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 150, "{seen} responses were found");
+}
+
+#[test]
+fn every_parameter_has_bounds_and_is_never_null() {
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    let mut limits = 0;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let mut in_path = Vec::new();
+            for parameter in operation["parameters"].as_array().expect("parameters") {
+                let parameter = match parameter["$ref"].as_str() {
+                    Some(reference) => document.pointer(&reference[1..]).expect("a parameter"),
+                    None => parameter,
+                };
+                let (name, schema) = (&parameter["name"], &parameter["schema"]);
+                let place = format!("{method} {path}: {name}: {schema}");
+                let is_bounded = match schema["type"].as_str() {
+                    Some("integer") => {
+                        let has_maximum =
+                            schema["maximum"].is_u64() || schema["format"].is_string();
+                        schema["minimum"].is_u64() && has_maximum
+                    }
+                    Some("string") => {
+                        let has = |word: &str| !schema[word].is_null();
+                        // The other texts of queries are compared with what is stored.
+                        let is_filter = parameter["in"] == "query" && name != "sort" && name != "q";
+                        has("pattern") || has("enum") || has("maxLength") || is_filter
+                    }
+                    Some("boolean") => true,
+                    _ => false,
+                };
+                assert!(is_bounded, "{place}");
+                if name == "limit" {
+                    let bounds = [&schema["minimum"], &schema["maximum"], &schema["default"]];
+                    assert_eq!(bounds, [1, 500, 50], "{place}");
+                    limits += 1;
+                }
+                if parameter["in"] == "path" {
+                    assert_eq!(parameter["required"], true, "{place}");
+                    in_path.push(format!("{{{}}}", name.as_str().expect("a name")));
+                }
+            }
+            let variables = path.split('/').filter(|segment| segment.starts_with('{'));
+            assert!(variables.eq(in_path.iter()), "{method} {path}: {in_path:?}");
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let is_reference = schema.is_null() || schema["$ref"].is_string();
+            assert!(is_reference, "{method} {path}: {schema}");
+        }
+    }
+    assert!(limits > 10, "{limits} limits were found");
+}
+
+/// The server refuses and accepts what the document says.
+#[tokio::test]
+async fn the_bounds_of_a_page_are_those_of_the_server() {
+    let server = TestServer::new().await;
+    for (query, status) in [
+        ("limit=0", 422),
+        ("limit=1", 200),
+        ("limit=500", 200),
+        ("limit=501", 422),
+        ("offset=9223372036854775807", 200),
+        ("offset=9223372036854775808", 422),
+        ("sort=hw_model:desc", 200),
+        ("sort=colour", 422),
+    ] {
+        let response = server.get(&format!("/api/v1/devices?{query}")).await;
+        assert_eq!(response.status, status, "{query}");
+    }
+}
+
+#[test]
+fn ids_have_the_same_shape_everywhere() {
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    let mut shapes: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let ids = [
+        "campaign_id",
+        "device_id",
+        "firmware_id",
+        "update_id",
+        "revision",
+    ];
+    let mut note = |name: &str, schema: &Value| {
+        let known = ids.iter().find(|id| **id == name);
+        if let (Some(id), false) = (known, schema.is_null()) {
+            let mut shape = schema.clone();
+            let shape = shape.as_object_mut().expect("a schema");
+            shape.remove("description");
+            if let Some(Value::Array(kinds)) = shape.get("type") {
+                let kind = kinds.iter().find(|kind| *kind != "null").cloned();
+                shape.insert("type".to_owned(), kind.expect("a type"));
+            }
+            let shapes = shapes.entry(id).or_default();
+            shapes.insert(Value::Object(shape.clone()).to_string());
+        }
+    };
+    each_value("", &document, &mut |_, value| {
+        for (name, schema) in value["properties"].as_object().into_iter().flatten() {
+            note(name, schema);
+        }
+        if let Some(name) = value["name"].as_str() {
+            note(name, &value["schema"]);
+        }
+    });
+    assert_eq!(shapes.len(), ids.len());
+    for (id, shapes) in shapes {
+        assert_eq!(shapes.len(), 1, "{id}: {shapes:?}");
+    }
+}
+
+/// Generators make a type for each schema, named without separators, and one for each object or enum within a schema,
+/// named by the schema and the property.
+#[test]
+fn no_names_of_schemas_and_operations_clash() {
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+    let schemas = document["components"]["schemas"]
+        .as_object()
+        .expect("schemas");
+    let mut names = BTreeMap::new();
+    let mut clashes = Vec::new();
+    for name in schemas.keys() {
+        clashes.extend(names.insert(plain(name), name.clone()));
+    }
+    for (name, schema) in schemas {
+        each_value(name, schema, &mut |place, value| {
+            let is_type = value["enum"].is_array()
+                || value["properties"].is_object()
+                || value["additionalProperties"].is_object();
+            if let (true, Some((_, property))) = (is_type, place.rsplit_once("/properties/")) {
+                let property = property.split('/').next().unwrap_or_default();
+                let inner = plain(&format!("{name}{property}"));
+                if let Some(known) = names.get(&inner) {
+                    clashes.push(format!("{known} and {place}"));
+                }
+            }
+        });
+    }
+    assert!(clashes.is_empty(), "{clashes:?}");
+    let mut ids = BTreeSet::new();
+    for (_, _, id) in operations() {
+        assert!(ids.insert(plain(&id)), "{id} is there twice");
+    }
+}
+
+/// Two types of one name would silently replace one another in the document.
+#[test]
+fn no_two_types_have_the_same_name_in_the_document() {
+    let mut names: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a source");
+                for name in schema_names(&text) {
+                    let other = names.insert(name.clone(), path.clone());
+                    assert_eq!(other, None, "{name} is in {} too", path.display());
+                }
+            }
+        }
+    }
+    assert!(names.len() > 90, "{} types were found", names.len());
+}
+
+/// The names of the types of a source that derive a schema, without those of its tests.
+fn schema_names(source: &str) -> Vec<String> {
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let derived = source.split("#[derive(").skip(1);
+    derived
+        .filter_map(|part| {
+            let (traits, rest) = part.split_once(")]")?;
+            if !traits.contains("ToSchema") {
+                return None;
+            }
+            let words = |text: &str| {
+                let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+                text[..end.unwrap_or(text.len())].to_owned()
+            };
+            let declared = rest.find("struct ").or_else(|| rest.find("enum "))?;
+            let (attributes, declaration) = rest.split_at(declared);
+            let name = match attributes.split_once("#[schema(as = ") {
+                Some((_, name)) => words(name),
+                None => words(declaration.split_once(' ')?.1),
+            };
+            Some(name)
+        })
+        .collect()
+}
+
+#[test]
+fn no_schema_extends_one_without_further_properties() {
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    let mut seen = 0;
+    each_value("", &document, &mut |place, value| {
+        for part in value["allOf"].as_array().into_iter().flatten() {
+            let reference = part["$ref"].as_str().map(|reference| &reference[1..]);
+            let target = reference.map_or(Some(part), |place| document.pointer(place));
+            let target = target.expect("a schema");
+            assert_ne!(target["additionalProperties"], false, "{place}: {part}");
+            seen += 1;
+        }
+    });
+    assert!(seen > 5, "{seen} parts were found");
 }

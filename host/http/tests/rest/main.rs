@@ -5,6 +5,7 @@ mod access_log;
 mod all_errors;
 mod authorities;
 mod campaigns;
+mod conformance;
 mod devices;
 mod document;
 mod events;

@@ -25,7 +25,7 @@ use tidegate_http::{AppState, HttpSettings, Metrics, PluginLabels, router};
 use tidegate_store::{Options, SqlStore, test_database};
 use tower::ServiceExt as _;
 
-use crate::sandbox::ScriptedSandbox;
+use crate::{conformance, sandbox::ScriptedSandbox};
 
 pub(crate) struct TestServer {
     pub(crate) state: AppState,
@@ -200,7 +200,17 @@ impl TestServer {
             .expect("a key")
     }
 
+    /// Sends a request and compares the response with the OpenAPI document.
     pub(crate) async fn send_request(&self, request: Request<Body>) -> TestResponse {
+        self.send_documented(request, None).await
+    }
+
+    /// `sent`: the JSON body of the request.
+    async fn send_documented(&self, request: Request<Body>, sent: Option<&Value>) -> TestResponse {
+        let (method, path) = (
+            request.method().to_string(),
+            request.uri().path().to_owned(),
+        );
         let response = self
             .router
             .clone()
@@ -214,11 +224,13 @@ impl TestServer {
             .expect("a whole body")
             .to_bytes()
             .to_vec();
-        TestResponse {
+        let response = TestResponse {
             status: parts.status.as_u16(),
             headers: parts.headers,
             bytes,
-        }
+        };
+        conformance::check(&method, &path, sent, &response);
+        response
     }
 
     /// Sends as the first admin.
@@ -243,12 +255,9 @@ impl TestServer {
         body: &Value,
     ) -> TestResponse {
         let request = request(method, path, key).header("content-type", "application/json");
-        self.send_request(
-            request
-                .body(Body::from(body.to_string()))
-                .expect("a request"),
-        )
-        .await
+        let request = request.body(Body::from(body.to_string()));
+        self.send_documented(request.expect("a request"), Some(body))
+            .await
     }
 
     /// Uploads a form with these parts: name, file name, bytes.

@@ -30,7 +30,7 @@ pub(crate) struct NewAuthorityRequest {
 /// certificate names, by its common name or one of its alternative names. The device is registered at its first poll.
 #[utoipa::path(
     post, path = "/device-authorities", tag = "devices", request_body = NewAuthorityRequest,
-    responses((status = 201, body = AuthorityBody)),
+    responses((status = 201, description = "The certificate authority.", body = AuthorityBody)),
 )]
 pub(crate) async fn create_device_authority(
     ctx: Authorized<Admin>,

@@ -16,7 +16,10 @@ pub(crate) struct DeviceAuthorities {
 /// Lists the certificate authorities that devices are authenticated with.
 #[utoipa::path(
     get, path = "/device-authorities", tag = "devices",
-    responses((status = 200, body = DeviceAuthorities)),
+    responses((
+        status = 200, description = "All certificate authorities, ordered by name.",
+        body = DeviceAuthorities,
+    )),
 )]
 pub(crate) async fn list_device_authorities(
     ctx: Ctx,

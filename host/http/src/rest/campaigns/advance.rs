@@ -30,8 +30,8 @@ pub(crate) struct AdvancedCampaignBody {
     post, path = "/campaigns/{campaign_id}/waves/{wave}/advance", tag = "campaigns",
     params(("campaign_id" = i64, Path), ("wave" = u32, Path, description = "Counts from 0.")),
     responses(
-        (status = 200, body = AdvancedCampaignBody),
-        (status = 202, body = AdvancedCampaignBody, description = "The strategy has not decided yet."),
+        (status = 200, description = "The strategy has decided.", body = AdvancedCampaignBody),
+        (status = 202, description = "The strategy has not decided yet.", body = AdvancedCampaignBody),
     ),
 )]
 pub(crate) async fn advance_campaign(

@@ -29,7 +29,7 @@ pub(crate) struct ApprovalRequest {
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/approve", tag = "campaigns",
     params(("campaign_id" = i64, Path)), request_body = Option<ApprovalRequest>,
-    responses((status = 200, body = CampaignBody)),
+    responses((status = 200, description = "The campaign after the decision.", body = CampaignBody)),
 )]
 pub(crate) async fn approve_campaign(
     ctx: Authorized<Approver>,

@@ -64,7 +64,7 @@ impl CampaignCommand {
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/start", tag = "campaigns",
     params(("campaign_id" = i64, Path)),
-    responses((status = 200, body = CampaignBody)),
+    responses((status = 200, description = "The started campaign.", body = CampaignBody)),
 )]
 pub(crate) async fn start_campaign(command: CampaignCommand) -> Result<Json<CampaignBody>> {
     let started = campaigns::start(
@@ -83,7 +83,7 @@ pub(crate) async fn start_campaign(command: CampaignCommand) -> Result<Json<Camp
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/pause", tag = "campaigns",
     params(("campaign_id" = i64, Path)), request_body = Option<Reason>,
-    responses((status = 200, body = CampaignBody)),
+    responses((status = 200, description = "The paused campaign.", body = CampaignBody)),
 )]
 pub(crate) async fn pause_campaign(
     command: CampaignCommand,
@@ -105,7 +105,7 @@ pub(crate) async fn pause_campaign(
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/resume", tag = "campaigns",
     params(("campaign_id" = i64, Path)),
-    responses((status = 200, body = CampaignBody)),
+    responses((status = 200, description = "The resumed campaign.", body = CampaignBody)),
 )]
 pub(crate) async fn resume_campaign(command: CampaignCommand) -> Result<Json<CampaignBody>> {
     let resumed = campaigns::resume(
@@ -122,7 +122,7 @@ pub(crate) async fn resume_campaign(command: CampaignCommand) -> Result<Json<Cam
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/cancel", tag = "campaigns",
     params(("campaign_id" = i64, Path)), request_body = Option<Reason>,
-    responses((status = 200, body = CampaignBody)),
+    responses((status = 200, description = "The cancelled campaign.", body = CampaignBody)),
 )]
 pub(crate) async fn cancel_campaign(
     command: CampaignCommand,
@@ -155,7 +155,7 @@ pub(crate) struct CampaignRollbackRequest {
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/rollback", tag = "campaigns",
     params(("campaign_id" = i64, Path)), request_body = Option<CampaignRollbackRequest>,
-    responses((status = 200, body = CampaignBody)),
+    responses((status = 200, description = "The campaign, which rolls back.", body = CampaignBody)),
 )]
 pub(crate) async fn roll_back_campaign(
     command: CampaignCommand,

@@ -85,7 +85,7 @@ pub(crate) type NewCampaignRequest = WithUpdateOptions<BodyPair<NewCampaignBody,
 /// Creates a campaign. Configs are validated by the plugins' schemas and by the plugins before anything is stored.
 #[utoipa::path(
     post, path = "/campaigns", tag = "campaigns", request_body = NewCampaignRequest,
-    responses((status = 201, body = CampaignBody)),
+    responses((status = 201, description = "The created campaign.", body = CampaignBody)),
 )]
 pub(crate) async fn create_campaign(
     ctx: Authorized<Operator>,

@@ -34,7 +34,10 @@ const JOURNAL_PAGE: PageRequest = PageRequest {
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/events", tag = "campaigns",
     params(("campaign_id" = i64, Path), ("Last-Event-ID" = Option<i64>, Header)),
-    responses((status = 200, content_type = "text/event-stream", body = String)),
+    responses((
+        status = 200, description = "A stream of events, which stays open.",
+        content_type = "text/event-stream", body = String,
+    )),
 )]
 pub(crate) async fn follow_campaign(
     ctx: Ctx,

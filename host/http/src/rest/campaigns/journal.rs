@@ -62,7 +62,7 @@ pub(crate) struct EntryBody {
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/journal", tag = "campaigns",
     params(("campaign_id" = i64, Path), JournalQuery),
-    responses((status = 200, body = List<EntryBody>)),
+    responses((status = 200, description = "A page of the journal, oldest first.", body = List<EntryBody>)),
 )]
 pub(crate) async fn list_journal(
     ctx: Ctx,

@@ -42,7 +42,7 @@ impl Query for CampaignsQuery {
 /// Lists campaigns, newest first, without their waves.
 #[utoipa::path(
     get, path = "/campaigns", tag = "campaigns", params(CampaignsQuery),
-    responses((status = 200, body = List<CampaignBody>)),
+    responses((status = 200, description = "A page of campaigns, newest first.", body = List<CampaignBody>)),
 )]
 pub(crate) async fn list_campaigns(
     ctx: Ctx,

@@ -51,7 +51,7 @@ pub(crate) struct ReplayResult {
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/journal/{seq}/replay", tag = "campaigns",
     params(("campaign_id" = i64, Path), ("seq" = i64, Path), ReplayQuery),
-    responses((status = 200, body = ReplayResult)),
+    responses((status = 200, description = "The recorded result beside the one of this call.", body = ReplayResult)),
 )]
 pub(crate) async fn replay_decision(
     ctx: Ctx,

@@ -16,7 +16,10 @@ use crate::{
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/updates", tag = "campaigns",
     params(("campaign_id" = i64, Path), PageQuery),
-    responses((status = 200, body = List<UpdateBody>)),
+    responses((
+        status = 200, description = "A page of the campaign's updates, newest first.",
+        body = List<UpdateBody>,
+    )),
 )]
 pub(crate) async fn list_campaign_updates(
     ctx: Ctx,

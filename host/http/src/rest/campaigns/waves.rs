@@ -85,7 +85,7 @@ pub(crate) struct FailureBody {
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/waves", tag = "campaigns",
     params(("campaign_id" = i64, Path)),
-    responses((status = 200, body = List<WaveBody>)),
+    responses((status = 200, description = "The campaign's waves, in the plan's order.", body = List<WaveBody>)),
 )]
 pub(crate) async fn list_waves(
     ctx: Ctx,

@@ -36,7 +36,7 @@ pub(crate) struct AttributeChangeBody {
 #[utoipa::path(
     get, path = "/devices/{device_id}/attributes/history", tag = "devices",
     params(("device_id" = String, Path), PageQuery),
-    responses((status = 200, body = List<AttributeChangeBody>)),
+    responses((status = 200, description = "A page of changes, newest first.", body = List<AttributeChangeBody>)),
 )]
 pub(crate) async fn list_attribute_changes(
     ctx: Ctx,

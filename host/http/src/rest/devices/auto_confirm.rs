@@ -28,7 +28,7 @@ pub(crate) struct AutoConfirmRequest {
 #[utoipa::path(
     put, path = "/devices/{device_id}/auto-confirm", tag = "devices",
     params(("device_id" = String, Path)), request_body = Option<AutoConfirmRequest>,
-    responses((status = 200, body = DeviceBody)),
+    responses((status = 200, description = "The device with its auto-confirm.", body = DeviceBody)),
 )]
 pub(crate) async fn activate_auto_confirm(
     ctx: Authorized<Operator>,

@@ -96,7 +96,10 @@ pub(crate) struct RefusedDevice {
 /// Offers a firmware to many devices. A refusal for one device does not affect the others.
 #[utoipa::path(
     post, path = "/devices/bulk/update", tag = "devices", request_body = BulkUpdate,
-    responses((status = 200, body = BulkOutcome)),
+    responses((
+        status = 200, description = "The devices that get the update, and those that do not.",
+        body = BulkOutcome,
+    )),
 )]
 pub(crate) async fn update_devices(
     ctx: Authorized<Operator>,

@@ -62,7 +62,7 @@ pub(crate) struct CreatedDevice {
 /// Creates a device before its first poll and issues its token, which is shown only once.
 #[utoipa::path(
     post, path = "/devices", tag = "devices", request_body = NewDeviceRequest,
-    responses((status = 201, body = CreatedDevice)),
+    responses((status = 201, description = "The created device with its token.", body = CreatedDevice)),
 )]
 pub(crate) async fn create_device(
     ctx: Authorized<Operator>,

@@ -25,7 +25,7 @@ use crate::{
 /// Shows a device.
 #[utoipa::path(
     get, path = "/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
-    responses((status = 200, body = DeviceBody)),
+    responses((status = 200, description = "The device.", body = DeviceBody)),
 )]
 pub(crate) async fn get_device(
     ctx: Ctx,
@@ -81,7 +81,11 @@ pub(crate) struct DevicePatch {
 /// Changes a device. An open update continues, also when the device is pinned.
 #[utoipa::path(
     patch, path = "/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
-    request_body = DevicePatch, responses((status = 200, body = DeviceBody)),
+    request_body = DevicePatch,
+    responses((
+        status = 200, description = "The device after the change.",
+        body = DeviceBody,
+    )),
 )]
 pub(crate) async fn change_device(
     ctx: Authorized<Operator>,

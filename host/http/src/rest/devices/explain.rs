@@ -85,7 +85,10 @@ pub(crate) struct ExplanationBody {
 #[utoipa::path(
     get, path = "/devices/{device_id}/explain", tag = "devices",
     params(("device_id" = String, Path), ExplainQuery),
-    responses((status = 200, body = Explanations)),
+    responses((
+        status = 200, description = "The device's own reasons, and a page of campaigns with theirs.",
+        body = Explanations,
+    )),
 )]
 pub(crate) async fn explain_device(
     ctx: Ctx,

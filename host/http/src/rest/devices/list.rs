@@ -55,7 +55,7 @@ impl Query for DevicesQuery {
 /// Lists devices.
 #[utoipa::path(
     get, path = "/devices", tag = "devices", params(DevicesQuery),
-    responses((status = 200, body = List<DeviceBody>)),
+    responses((status = 200, description = "A page of devices.", body = List<DeviceBody>)),
 )]
 pub(crate) async fn list_devices(
     ctx: Ctx,

@@ -88,7 +88,10 @@ pub(crate) struct ProgressBody {
 #[utoipa::path(
     get, path = "/devices/{device_id}/log", tag = "devices",
     params(("device_id" = String, Path), LogQuery, ("Last-Event-ID" = Option<String>, Header)),
-    responses((status = 200, content((DeviceUpdateLog = "application/json"), (String = "text/event-stream")))),
+    responses((
+        status = 200, description = "Feedback and log, or a stream of events, which stays open.",
+        content((DeviceUpdateLog = "application/json"), (String = "text/event-stream")),
+    )),
 )]
 pub(crate) async fn show_update_log(
     ctx: Ctx,

@@ -35,7 +35,7 @@ pub(crate) struct DeviceRollback {
 #[utoipa::path(
     post, path = "/devices/{device_id}/rollback", tag = "devices",
     params(("device_id" = String, Path)), request_body = Option<DeviceRollback>,
-    responses((status = 201, body = UpdateBody)),
+    responses((status = 201, description = "The update that rolls the device back.", body = UpdateBody)),
 )]
 pub(crate) async fn roll_back_device(
     ctx: Authorized<Operator>,

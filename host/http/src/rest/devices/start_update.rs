@@ -44,7 +44,7 @@ impl Body for NewUpdateRequest {
 #[utoipa::path(
     post, path = "/devices/{device_id}/update", tag = "devices",
     params(("device_id" = String, Path)), request_body = NewUpdateRequest,
-    responses((status = 201, body = UpdateBody)),
+    responses((status = 201, description = "The created update.", body = UpdateBody)),
 )]
 pub(crate) async fn update_device(
     ctx: Authorized<Operator>,

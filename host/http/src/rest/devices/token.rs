@@ -42,7 +42,7 @@ pub(crate) struct DeviceToken {
 #[utoipa::path(
     post, path = "/devices/{device_id}/token", tag = "devices",
     params(("device_id" = String, Path)), request_body = Option<TokenRequest>,
-    responses((status = 201, body = DeviceToken)),
+    responses((status = 201, description = "The new token.", body = DeviceToken)),
 )]
 pub(crate) async fn replace_token(
     ctx: Authorized<Operator>,

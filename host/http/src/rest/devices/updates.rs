@@ -49,7 +49,10 @@ pub(crate) struct UpdateTotals {
 #[utoipa::path(
     get, path = "/devices/{device_id}/updates", tag = "devices",
     params(("device_id" = String, Path), PageQuery),
-    responses((status = 200, body = DeviceUpdates)),
+    responses((
+        status = 200, description = "A page of the device's updates, newest first, with totals.",
+        body = DeviceUpdates,
+    )),
 )]
 pub(crate) async fn list_device_updates(
     ctx: Ctx,

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode, header::CONTENT_RANGE};
 use serde::Deserialize;
 use tidegate_core::firmware::{Artifact, Firmware, Module};
 use tidegate_engine::{Ctx, devices::ArtifactDownload, firmware};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     AppState,
@@ -37,13 +37,26 @@ impl Query for DownloadQuery {
     }
 }
 
+/// The bytes of a file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "documentation only")]
+pub(crate) struct FileBytes(Vec<u8>);
+
 /// Downloads a file of a firmware, with range (`Range`) and conditional requests (`ETag`).
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}/download", tag = "firmware",
     params(("firmware_id" = i64, Path), DownloadQuery),
     responses(
-        (status = 200, content_type = "application/octet-stream", body = Vec<u8>),
-        (status = 206, content_type = "application/octet-stream", body = Vec<u8>),
+        (
+            status = 200, description = "The file.",
+            content_type = "application/octet-stream", body = inline(FileBytes),
+        ),
+        (
+            status = 206, description = "The part of the file in `Content-Range`.",
+            content_type = "application/octet-stream", body = inline(FileBytes),
+        ),
+        (status = 304, description = "The client has this file."),
     ),
 )]
 pub(crate) async fn download_firmware(

@@ -12,7 +12,7 @@ use crate::{
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}", tag = "firmware",
     params(("firmware_id" = i64, Path)),
-    responses((status = 200, body = FirmwareBody)),
+    responses((status = 200, description = "The firmware.", body = FirmwareBody)),
 )]
 pub(crate) async fn get_firmware(
     ctx: Ctx,

@@ -49,7 +49,7 @@ impl Query for FirmwareQuery {
 /// Lists firmware that is not deleted, newest first.
 #[utoipa::path(
     get, path = "/firmware", tag = "firmware", params(FirmwareQuery),
-    responses((status = 200, body = List<FirmwareBody>)),
+    responses((status = 200, description = "A page of firmware, newest first.", body = List<FirmwareBody>)),
 )]
 pub(crate) async fn list_firmware(
     ctx: Ctx,

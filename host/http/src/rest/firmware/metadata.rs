@@ -20,6 +20,7 @@ use crate::{
 
 /// The uploader's description of a firmware.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewFirmware)]
 pub(super) struct FirmwareMetadata {
     /// 1 to 200 characters. Unique with version and model. May be left out for an update image (`.swu`, `.raucb`): the
     /// default is the name in its description, or its file name.

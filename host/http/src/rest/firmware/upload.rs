@@ -39,7 +39,7 @@ pub(crate) struct FirmwareUpload {
 #[utoipa::path(
     post, path = "/firmware", tag = "firmware",
     request_body(content = FirmwareUpload, content_type = "multipart/form-data"),
-    responses((status = 201, body = FirmwareBody)),
+    responses((status = 201, description = "The stored firmware.", body = FirmwareBody)),
 )]
 pub(crate) async fn upload_firmware(
     ctx: Authorized<Publisher>,

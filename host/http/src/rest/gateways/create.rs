@@ -42,7 +42,7 @@ pub(crate) struct CreatedGatewayBody {
 /// Creates a gateway and issues its token, which is shown only once.
 #[utoipa::path(
     post, path = "/gateways", tag = "devices", request_body = NewGatewayRequest,
-    responses((status = 201, body = CreatedGatewayBody)),
+    responses((status = 201, description = "The created gateway with its token.", body = CreatedGatewayBody)),
 )]
 pub(crate) async fn create_gateway(
     ctx: Authorized<Admin>,

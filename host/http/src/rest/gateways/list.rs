@@ -16,7 +16,7 @@ pub(crate) struct Gateways {
 /// Lists the gateways, without their tokens.
 #[utoipa::path(
     get, path = "/gateways", tag = "devices",
-    responses((status = 200, body = Gateways)),
+    responses((status = 200, description = "All gateways, ordered by name.", body = Gateways)),
 )]
 pub(crate) async fn list_gateways(
     ctx: Ctx,

@@ -3,7 +3,7 @@ use utoipa::openapi::{
     path::{Operation, ParameterBuilder, ParameterIn},
 };
 
-use super::key::MAX_KEY_LENGTH;
+use super::key::KEY_PATTERN;
 
 const KEY: &str = "A key of the client's own for this one request, such as a UUID: `8e03978e-40d5-43e8-bc93-6894a57f9324`, \
     with or without quotes. If the same request is sent again with it within 24 hours, it is not executed again, but gets \
@@ -17,8 +17,7 @@ const INVALID: &str = "The request is invalid. With `Idempotency-Key` also: `ide
 pub(in crate::rest) fn describe(operation: &mut Operation) {
     let text = ObjectBuilder::new()
         .schema_type(Type::String)
-        .min_length(Some(1))
-        .max_length(Some(MAX_KEY_LENGTH));
+        .pattern(Some(KEY_PATTERN));
     let parameter = ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)

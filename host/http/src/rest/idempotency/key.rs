@@ -3,7 +3,9 @@
 pub(super) struct IdempotencyKey(pub(super) String);
 
 /// In characters.
-pub(super) const MAX_KEY_LENGTH: usize = 255;
+const MAX_KEY_LENGTH: usize = 255;
+/// The values of the header: a bare key, or one in quotes.
+pub(super) const KEY_PATTERN: &str = r#"^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$"#;
 
 impl IdempotencyKey {
     /// Parses the header's value: the bare key, or an RFC 9651 string in quotes. Both mean the same key.
@@ -48,6 +50,8 @@ mod tests {
     #[test]
     fn keys_are_bare_or_in_quotes() {
         let longest = "k".repeat(MAX_KEY_LENGTH);
+        let schema = serde_json::json!({"type": "string", "pattern": KEY_PATTERN});
+        let documented = jsonschema::validator_for(&schema).expect("a schema");
         for (value, expected) in [
             ("8e03978e-40d5-43e8", Some("8e03978e-40d5-43e8")),
             (r#""8e03978e-40d5-43e8""#, Some("8e03978e-40d5-43e8")),
@@ -74,6 +78,8 @@ mod tests {
             let key = IdempotencyKey::parse(value.as_bytes()).ok();
             let key = key.as_ref().map(|key| &*key.0);
             assert_eq!(key, expected, "{value}");
+            let is_documented = documented.is_valid(&value.into());
+            assert_eq!(is_documented, expected.is_some(), "{value}");
         }
         assert!(IdempotencyKey::parse(b"\xff").is_err());
     }

@@ -12,7 +12,7 @@ use crate::{
 #[utoipa::path(
     post, path = "/plugins/{name}/revisions/{revision}/enable", tag = "plugins",
     params(("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),
-    responses((status = 200, body = RevisionBody)),
+    responses((status = 200, description = "The enabled revision.", body = RevisionBody)),
 )]
 pub(crate) async fn enable_revision(
     ctx: Authorized<Admin>,
@@ -27,7 +27,7 @@ pub(crate) async fn enable_revision(
 #[utoipa::path(
     post, path = "/plugins/{name}/revisions/{revision}/disable", tag = "plugins",
     params(("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),
-    responses((status = 200, body = RevisionBody)),
+    responses((status = 200, description = "The disabled revision.", body = RevisionBody)),
 )]
 pub(crate) async fn disable_revision(
     ctx: Authorized<Admin>,

@@ -11,7 +11,7 @@ use crate::{
 /// Shows a plugin with all its revisions.
 #[utoipa::path(
     get, path = "/plugins/{name}", tag = "plugins", params(("name" = String, Path)),
-    responses((status = 200, body = PluginBody)),
+    responses((status = 200, description = "The plugin.", body = PluginBody)),
 )]
 pub(crate) async fn get_plugin(
     ctx: Ctx,
@@ -29,7 +29,7 @@ pub(crate) async fn get_plugin(
 #[utoipa::path(
     get, path = "/plugins/{name}/revisions/{revision}", tag = "plugins",
     params(("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),
-    responses((status = 200, body = RevisionBody)),
+    responses((status = 200, description = "The revision.", body = RevisionBody)),
 )]
 pub(crate) async fn get_revision(
     ctx: Ctx,

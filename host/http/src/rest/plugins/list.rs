@@ -14,7 +14,7 @@ use crate::{
 /// Lists plugins by name, each with its revisions, newest first.
 #[utoipa::path(
     get, path = "/plugins", tag = "plugins", params(PageQuery),
-    responses((status = 200, body = List<PluginBody>)),
+    responses((status = 200, description = "A page of plugins, ordered by name.", body = List<PluginBody>)),
 )]
 pub(crate) async fn list_plugins(
     ctx: Ctx,

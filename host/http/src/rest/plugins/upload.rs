@@ -30,7 +30,7 @@ pub(crate) struct PluginUpload {
 #[utoipa::path(
     post, path = "/plugins", tag = "plugins",
     request_body(content = PluginUpload, content_type = "multipart/form-data"),
-    responses((status = 201, body = RevisionBody)),
+    responses((status = 201, description = "The stored revision.", body = RevisionBody)),
 )]
 pub(crate) async fn upload_plugin(
     ctx: Authorized<Publisher>,

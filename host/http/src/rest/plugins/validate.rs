@@ -36,7 +36,7 @@ pub(crate) struct ValidationResult {
 #[utoipa::path(
     post, path = "/plugins/{name}/validate", tag = "plugins", params(("name" = String, Path)),
     request_body = ConfigToValidate,
-    responses((status = 200, body = ValidationResult)),
+    responses((status = 200, description = "Whether the config is valid, and what is not.", body = ValidationResult)),
 )]
 pub(crate) async fn validate_config(
     ctx: Ctx,

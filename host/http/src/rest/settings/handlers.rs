@@ -16,7 +16,11 @@ use crate::{
 
 /// Shows the settings of the tenant and the server's defaults.
 #[utoipa::path(
-    get, path = "/settings", tag = "settings", responses((status = 200, body = Settings)),
+    get, path = "/settings", tag = "settings",
+    responses((
+        status = 200, description = "The tenant's settings and the server's defaults.",
+        body = Settings,
+    )),
 )]
 pub(crate) async fn show_settings(
     ctx: Ctx,
@@ -30,7 +34,7 @@ pub(crate) async fn show_settings(
 /// null restores the server's default, a list replaces the previous one.
 #[utoipa::path(
     patch, path = "/settings", tag = "settings", request_body = SettingsBody,
-    responses((status = 200, body = Settings)),
+    responses((status = 200, description = "The settings after the change.", body = Settings)),
 )]
 pub(crate) async fn change_settings(
     ctx: Authorized<Admin>,

@@ -39,7 +39,7 @@ pub(crate) struct CampaignStats {
 #[utoipa::path(
     get, path = "/stats/campaigns/{campaign_id}", tag = "stats",
     params(("campaign_id" = i64, Path)),
-    responses((status = 200, body = CampaignStats)),
+    responses((status = 200, description = "The campaign's statistics.", body = CampaignStats)),
 )]
 pub(crate) async fn show_campaign_stats(
     ctx: Ctx,

@@ -53,7 +53,7 @@ pub(crate) struct Last24Hours {
 
 /// Shows statistics of all devices, updates and campaigns.
 #[utoipa::path(
-    get, path = "/stats", tag = "stats", responses((status = 200, body = StatsBody)),
+    get, path = "/stats", tag = "stats", responses((status = 200, description = "The statistics.", body = StatsBody)),
 )]
 pub(crate) async fn show_stats(ctx: Ctx, State(state): State<AppState>) -> Result<Json<StatsBody>> {
     let figures = tenants::stats(&ctx, state.engine.store(), state.engine.caches()).await?;

@@ -31,7 +31,7 @@ pub(crate) struct CancelRequest {
 #[utoipa::path(
     post, path = "/updates/{update_id}/cancel", tag = "updates",
     params(("update_id" = i32, Path)), request_body = Option<CancelRequest>,
-    responses((status = 200, body = UpdateBody)),
+    responses((status = 200, description = "The update, which is being cancelled or has ended.", body = UpdateBody)),
 )]
 pub(crate) async fn cancel_update(
     ctx: Authorized<Operator>,

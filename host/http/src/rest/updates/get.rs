@@ -14,7 +14,7 @@ use crate::{
 #[utoipa::path(
     get, path = "/updates/{update_id}", tag = "updates",
     params(("update_id" = i32, Path)),
-    responses((status = 200, body = UpdateBody)),
+    responses((status = 200, description = "The update.", body = UpdateBody)),
 )]
 pub(crate) async fn get_update(
     ctx: Ctx,

@@ -44,7 +44,10 @@ impl Query for LinesQuery {
 #[utoipa::path(
     get, path = "/updates/{update_id}/log", tag = "updates",
     params(("update_id" = i32, Path), LinesQuery, ("Last-Event-ID" = Option<String>, Header)),
-    responses((status = 200, content((UpdateLogBody = "application/json"), (String = "text/event-stream")))),
+    responses((
+        status = 200, description = "The log, or a stream of events, which ends with the update.",
+        content((UpdateLogBody = "application/json"), (String = "text/event-stream")),
+    )),
 )]
 pub(crate) async fn show_log(
     ctx: Ctx,

@@ -17,7 +17,7 @@ use crate::{
 #[utoipa::path(
     post, path = "/updates/{update_id}/retry", tag = "updates",
     params(("update_id" = i32, Path)), request_body = Option<RetryOptionsBody>,
-    responses((status = 201, body = UpdateBody)),
+    responses((status = 201, description = "The update that retries this one.", body = UpdateBody)),
 )]
 pub(crate) async fn retry_update(
     ctx: Authorized<Operator>,

@@ -1,5 +1,8 @@
 //! The OpenAPI document.
 
+mod schemas;
+mod values;
+
 use utoipa::{
     OpenApi,
     openapi::{
@@ -10,6 +13,10 @@ use utoipa::{
     },
 };
 
+use self::{
+    schemas::{merge_closed_objects, refer_to_items, without_null},
+    values::{describe_ids, describe_parameters},
+};
 use super::{deny_unknown::deny_unknown_fields, idempotency};
 use crate::{problem::ProblemBody, request_id::MAX_ID_BYTES};
 
@@ -31,11 +38,16 @@ const REQUEST_ID: &str = "The request's name in the server's log and audit trail
     ASCII characters. Another value, or none, is replaced by an id that the server makes.";
 const RESPONSE_ID: &str = "The request's id: the client's, or the one that the server has made.";
 const X_REQUEST_ID: &str = "X-Request-Id";
+const LOCATION: &str = "Location";
+const VISIBLE_ASCII: &str = "^[!-~]+$";
 
 /// Adds what all operations share: authentication, request ids, error responses, and the rejection of unknown fields.
 pub(super) fn add_common_parts(document: &mut utoipa::openapi::OpenApi) {
+    refer_to_items(document.components.get_or_insert_default());
     deny_unknown_fields(document);
     let components = document.components.get_or_insert_default();
+    merge_closed_objects(components);
+    describe_ids(components);
     let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -44,8 +56,12 @@ pub(super) fn add_common_parts(document: &mut utoipa::openapi::OpenApi) {
     components.add_security_scheme("api_key", key);
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     add_request_id(components);
+    add_location(components);
     for item in document.paths.paths.values_mut() {
         for operation in operations_mut(item) {
+            describe_parameters(operation);
+            describe_body(operation);
+            refer_to_location(operation);
             operation
                 .responses
                 .responses
@@ -56,6 +72,43 @@ pub(super) fn add_common_parts(document: &mut utoipa::openapi::OpenApi) {
             idempotency::describe(post);
         }
         operations_mut(item).for_each(refer_to_request_id);
+    }
+}
+
+/// Documents the header of responses to what created something.
+fn add_location(components: &mut Components) {
+    let path = ObjectBuilder::new().schema_type(Type::String);
+    let header = HeaderBuilder::new()
+        .schema(Some(path))
+        .description(Some("The path of what was created."))
+        .build();
+    let headers = &mut components.headers;
+    headers.insert(LOCATION.to_owned(), header.into());
+}
+
+fn refer_to_location(operation: &mut Operation) {
+    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("201") {
+        let header = Ref::new(format!("#/components/headers/{LOCATION}"));
+        response
+            .headers
+            .insert(LOCATION.to_owned(), RefOr::Ref(header));
+    }
+}
+
+/// A body that may be left out is never `null`.
+fn describe_body(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else {
+        return;
+    };
+    body.required.get_or_insert(Required::False);
+    for content in body.content.values_mut() {
+        if let RefOr::T(Content {
+            schema: Some(schema),
+            ..
+        }) = content
+        {
+            without_null(schema);
+        }
     }
 }
 
@@ -83,6 +136,7 @@ fn request_id_schema() -> Object {
         .schema_type(Type::String)
         .min_length(Some(1))
         .max_length(Some(MAX_ID_BYTES))
+        .pattern(Some(VISIBLE_ASCII))
         .build()
 }
 
