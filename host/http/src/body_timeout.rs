@@ -19,5 +19,5 @@ pub(crate) fn with_idle_timeout(body: Body, state: &AppState) -> Body {
 /// Whether a body failed because its client sent nothing.
 pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     let mut causes = successors(Some(error), |&error| error.source());
-    causes.any(|error| error.is::<TimeoutError>())
+    causes.any(<dyn Error>::is::<TimeoutError>)
 }

@@ -246,22 +246,22 @@ mod tests {
         (RefusedLogins::new(&settings), seconds)
     }
 
-    fn address(text: &str) -> Option<IpAddr> {
-        Some(text.parse().expect("an address"))
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
     }
 
     #[test]
     fn an_address_and_a_credential_have_a_budget_each() {
         let (refused, seconds) = refused_logins();
         for n in 0..3 {
-            let spent = refused.spend(address("127.0.0.1"), Some(&[n; 32]));
+            let spent = refused.spend(Some(address("127.0.0.1")), Some(&[n; 32]));
             assert_eq!(spent, Spent::Within);
         }
-        let spend = |from, key: u8| refused.spend(address(from), Some(&[key; 32]));
+        let spend = |from, key: u8| refused.spend(Some(address(from)), Some(&[key; 32]));
         assert_eq!(spend("127.0.0.1", 4), Spent::FirstBeyond(WAIT));
         assert_eq!(spend("127.0.0.1", 5), Spent::Beyond(WAIT));
         assert_eq!(
-            refused.spend(address("::ffff:127.0.0.1"), None),
+            refused.spend(Some(address("::ffff:127.0.0.1")), None),
             Spent::Beyond(WAIT)
         );
         // The credential was refused from many addresses.
@@ -303,7 +303,7 @@ mod tests {
             ..RequestLimitSettings::default()
         });
         for _ in 0..1_000 {
-            let spent = refused.spend(address("192.0.2.1"), Some(&[0; 32]));
+            let spent = refused.spend(Some(address("192.0.2.1")), Some(&[0; 32]));
             assert_eq!(spent, Spent::Within);
         }
         assert_eq!(refused.wait_of(&[0; 32]), None);

@@ -202,7 +202,10 @@ impl ConnectionTask {
         let stream = IdleTimeoutStream::new(stream, Arc::clone(activity), self.write_idle_timeout);
         let stream = TokioIo::new(stream);
         let connection = pin!(self.builder.serve_connection(stream, service));
-        let served = activity.run(connection, |connection| connection.graceful_shutdown());
+        let served = activity.run(
+            connection,
+            hyper_util::server::conn::auto::Connection::graceful_shutdown,
+        );
         served.await.unwrap_or(Ok(()))
     }
 }

@@ -297,7 +297,7 @@ async fn a_change_can_require_the_campaign_that_was_read() {
     let server = TestServer::new().await;
     server.fleet(1).await;
     let path = server.campaign(json!({})).await;
-    let patch = async |condition: &str, body: Value| {
+    let change = async |condition: &str, body: Value| {
         let request = request("PATCH", &path, &server.admin)
             .header("content-type", "application/merge-patch+json")
             .header("if-match", condition);
@@ -312,30 +312,30 @@ async fn a_change_can_require_the_campaign_that_was_read() {
         tag.to_owned()
     };
     let first = tag(&server.get(&path).await);
-    let changed = patch(&first, json!({"name": "summer"})).await;
+    let changed = change(&first, json!({"name": "summer"})).await;
     changed.expect(200);
     let second = tag(&changed);
     assert_ne!(first, second);
     assert_eq!(tag(&server.get(&path).await), second);
 
-    let lost = patch(&first, json!({"name": "autumn"})).await;
+    let lost = change(&first, json!({"name": "autumn"})).await;
     assert_eq!(lost.expect_problem(412).0, "precondition_failed");
     assert_eq!(server.get(&path).await.expect(200)["name"], "summer");
-    patch("*", json!({"name": "winter"})).await.expect(200);
+    change("*", json!({"name": "winter"})).await.expect(200);
     let third = tag(&server.get(&path).await);
 
     // A change that is not one keeps the tag, and a start makes another one.
-    let same = patch(&third, json!({"name": "winter"})).await;
+    let same = change(&third, json!({"name": "winter"})).await;
     same.expect(200);
     assert_eq!(tag(&same), third);
     server
         .post(&format!("{path}/start"), &json!({}))
         .await
         .expect(200);
-    let late = patch(&third, json!({"priority": "low"})).await;
+    let late = change(&third, json!({"priority": "low"})).await;
     assert_eq!(late.expect_problem(412).0, "precondition_failed");
     let fourth = tag(&server.get(&path).await);
-    let changed = patch(&format!("{first}, {fourth}"), json!({"priority": "low"})).await;
+    let changed = change(&format!("{first}, {fourth}"), json!({"priority": "low"})).await;
     assert_eq!(changed.expect(200)["priority"], "low");
     assert_eq!(tag(&changed), tag(&server.get(&path).await));
 }

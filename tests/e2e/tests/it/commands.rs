@@ -227,7 +227,7 @@ async fn a_campaign_is_edited_until_it_starts(storage: ServerStorage) -> Result<
 
     let set = ["campaign", "set", &id];
     let changes = ["--name", "summer", "--reset", "note", "--max-retries", "2"];
-    let changed = server.run(&[&set[..], &changes].concat())?;
+    let answer = server.run(&[&set[..], &changes].concat())?;
     let mut expected = created.clone();
     for (field, value) in [
         ("name", json!("summer")),
@@ -241,7 +241,7 @@ async fn a_campaign_is_edited_until_it_starts(storage: ServerStorage) -> Result<
         );
         expected[field] = value;
     }
-    ensure!(changed == expected, "{changed}");
+    ensure!(answer == expected, "{answer}");
     server.expect_rejection(
         &[&set[..], &["--failure-threshold", "0"]].concat(),
         "--failure-threshold",

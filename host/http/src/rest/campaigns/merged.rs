@@ -87,12 +87,11 @@ fn creation_body(campaign: &Campaign) -> Result<Map<String, Value>> {
 /// Removes what the patch replaces as a whole, so that a field is no error that the patch does not have.
 fn prepare(body: &mut Map<String, Value>, campaign: &Campaign, patch: &Value) -> Result<()> {
     for (field, value, dependent) in DEPENDENT_FIELDS {
-        let keeps = match patch.get(field) {
-            None => true,
-            Some(Value::String(new)) => new == value,
-            Some(new) => new.to_string() == value,
+        let keeps = |new: &Value| {
+            let text = new.as_str().map_or_else(|| new.to_string(), str::to_owned);
+            text == value
         };
-        if !keeps {
+        if !patch.get(field).is_none_or(keeps) {
             body.retain(|name, _| !dependent.contains(&name.as_str()));
         }
     }

@@ -68,7 +68,6 @@ fn describe_parameter(parameter: &mut Parameter) {
             set_range(object, 0, Some(isize::MAX.unsigned_abs()));
             object.default = Some(Value::from(0));
         }
-        (ParameterIn::Query, "after") => set_range(object, 0, None),
         (ParameterIn::Query, "q") => object.max_length = Some(MAX_LENGTH),
         (ParameterIn::Query, "sort") => object.pattern = Some(sort_pattern()),
         (ParameterIn::Path, "name") => object.pattern = Some(PLUGIN_NAME.to_owned()),
@@ -76,7 +75,9 @@ fn describe_parameter(parameter: &mut Parameter) {
         (ParameterIn::Header, "Last-Event-ID") if object.format.is_none() => {
             object.pattern = Some(LINE_ID.to_owned());
         }
-        (ParameterIn::Header, "Last-Event-ID") => set_range(object, 0, None),
+        (ParameterIn::Query, "after") | (ParameterIn::Header, "Last-Event-ID") => {
+            set_range(object, 0, None);
+        }
         _ => {}
     }
 }
