@@ -1,9 +1,11 @@
-//! Tests with third-party device clients, which install an update from a server.
+//! Tests with third-party clients: of devices, which install an update from a server, and of the
+//! REST API, which public tools generate.
 
 use std::env;
 
 use anyhow::{Result, bail};
 
+use crate::api_clients::ApiClients;
 use crate::postgres::{self, Cluster};
 use crate::workspace::Workspace;
 use crate::{debian, shell};
@@ -22,23 +24,41 @@ pub(crate) fn run(workspace: &Workspace, asked: bool) -> Result<()> {
         println!("=== SKIPPED: third-party clients such as swupdate; request them with --clients");
         return Ok(());
     }
-    if let Err(error) = prepare() {
-        if asked {
-            return Err(error);
-        }
-        println!("=== SKIPPED: third-party clients such as swupdate cannot run here: {error:#}");
+    let mut command = workspace.cargo();
+    command.args(["test", "--package", "tidegate-e2e", "--test", "it"]);
+    command.args(["--", "--nocapture"]);
+    let devices = or_skip("device clients such as swupdate", asked, prepare())?;
+    if devices.is_some() {
+        command.arg("swupdate").env("TIDEGATE_TEST_CLIENTS", "1");
+    }
+    let api = ApiClients::prepare(workspace);
+    let api = or_skip("generated clients of the REST API", asked, api)?;
+    if let Some(api) = &api {
+        api.generate()?;
+        command
+            .arg("api_clients")
+            .env("TIDEGATE_TEST_API_CLIENTS", api.folder());
+    }
+    if devices.is_none() && api.is_none() {
         return Ok(());
     }
-    let mut command = workspace.cargo();
-    command
-        .args(["test", "--package", "tidegate-e2e", "--test", "it"])
-        .args(["swupdate", "--", "--nocapture"])
-        .env("TIDEGATE_TEST_CLIENTS", "1");
     let cluster = Cluster::start_unless_configured()?;
     if let Some(cluster) = &cluster {
         command.env(postgres::VARIABLE, cluster.url());
     }
     shell::run(&mut command)
+}
+
+/// What was prepared. If it cannot be, prints why, or fails if the tests were requested.
+fn or_skip<T>(clients: &str, asked: bool, prepared: Result<T>) -> Result<Option<T>> {
+    match prepared {
+        Ok(prepared) => Ok(Some(prepared)),
+        Err(error) if asked => Err(error),
+        Err(error) => {
+            println!("=== SKIPPED: {clients} cannot run here: {error:#}");
+            Ok(None)
+        }
+    }
 }
 
 fn prepare() -> Result<()> {

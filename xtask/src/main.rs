@@ -5,6 +5,7 @@
     reason = "a command line program prints to its terminal"
 )]
 
+mod api_clients;
 mod bench;
 mod clients;
 mod components;
@@ -70,8 +71,8 @@ enum Task {
         /// Skip these steps (separated by commas)
         #[arg(long, value_delimiter = ',', value_name = "STEP")]
         skip: Vec<String>,
-        /// Also test third-party device clients, which needs their packages and root; with CI=true
-        /// they are tested wherever possible
+        /// Also test third-party clients of devices and of the REST API, which needs their packages,
+        /// and root for devices; with CI=true they are tested wherever possible
         #[arg(long)]
         clients: bool,
     },

@@ -42,6 +42,14 @@ impl RestClient {
         self
     }
 
+    /// The API key, for a program that the test starts.
+    pub fn key(&self) -> Option<&str> {
+        match &self.header {
+            Some(("X-API-Key", key)) => Some(key),
+            _ => None,
+        }
+    }
+
     /// A request to a path below `/api/v1`; a path that starts with `/` is relative to the server's root.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = match path.strip_prefix('/') {

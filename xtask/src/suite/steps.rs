@@ -76,7 +76,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "clients",
-        about: "third-party device clients, with --clients or CI=true",
+        about: "third-party clients of devices and of the REST API, with --clients or CI=true",
         needs: &["components", "build"],
         run: |run| clients::run(run.workspace, run.clients),
     },

@@ -1,5 +1,6 @@
 //! End-to-end tests: whole servers, over HTTP, on SQLite and PostgreSQL.
 
+mod api_clients;
 mod audit;
 mod authorization;
 mod bad_input;
