@@ -34,6 +34,8 @@ const ROW_IDS: [&str; 10] = [
 const DIGESTS: [&str; 2] = ["observation_digest", "revision"];
 const DIGEST: &str = "^sha256:[0-9a-fA-F]{64}$";
 
+/// The id of an API key.
+const KEY_ID: &str = "^[0-9a-f]{12}$";
 const PLUGIN_NAME: &str = "^[a-z0-9-]{1,64}$";
 /// Entity tags of campaigns.
 const IF_MATCH: &str = r#"^(\*|"[0-9]+"( *, *"[0-9]+")*)$"#;
@@ -121,6 +123,8 @@ fn describe_id(name: &str, object: &mut Object) {
     } else if name == "device_id" {
         object.min_length = Some(1);
         object.max_length = Some(MAX_ID_CHARS);
+    } else if name == "key_id" {
+        object.pattern = Some(KEY_ID.to_owned());
     } else if DIGESTS.contains(&name) {
         object.pattern = Some(DIGEST.to_owned());
     }

@@ -8,7 +8,7 @@ use crate::{AppState, problem::Result, rest::extract::PathParams};
 #[utoipa::path(
     get, path = "/keys/{key_id}", tag = "auth",
     params(("key_id" = String, Path)),
-    responses((status = 200, body = KeyBody)),
+    responses((status = 200, description = "The key, without its text.", body = KeyBody)),
 )]
 pub(crate) async fn get_key(
     ctx: Authorized<Admin>,

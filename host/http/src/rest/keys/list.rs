@@ -17,7 +17,7 @@ pub(crate) struct Keys {
 /// Lists the API keys of the tenant, with their last use. The keys themselves are not stored.
 #[utoipa::path(
     get, path = "/keys", tag = "auth",
-    responses((status = 200, body = Keys)),
+    responses((status = 200, description = "All API keys, in order of creation.", body = Keys)),
 )]
 pub(crate) async fn list_keys(
     ctx: Authorized<Admin>,
