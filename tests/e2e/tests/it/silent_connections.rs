@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL that died without a word: the loops of the server go on.
+//! Connections to PostgreSQL that died without a word: the loops of the server go on, and it hears other servers again.
 
 use std::{
     sync::Arc,
@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_e2e::{
-    Database, FirmwareForm, ServerOptions, TestServer, TestTenant, run_standalone, wait_until,
+    Database, Device, FirmwareForm, ServerOptions, TestServer, TestTenant, run_standalone,
+    wait_until,
 };
 use tidegate_faults::TcpProxy;
 
@@ -35,17 +36,7 @@ async fn lose_connections() -> Result<()> {
     let offered = tenant.operator.post("devices/edge-0/update", &body).await?;
     let update = offered.expect_status(201)?.json()?["update_id"].clone();
 
-    let url = tenant.server.database_url();
-    let (_, target) = url.rsplit_once('@').context("the host")?;
-    let (target, _) = target.rsplit_once('/').context("the name")?;
-    let proxy = TcpProxy::start(target).await?;
-    let behind = Arc::new(tenant.server.start_replica_through(proxy.addr()).await?);
-    let theirs = tenant.at_server(Arc::clone(&behind));
-    let is_ready = async || {
-        let ready = theirs.viewer.get("/readyz").await?;
-        anyhow::Ok(ready.status == 200)
-    };
-    wait("the server is ready", async || is_ready().await).await?;
+    let (proxy, theirs) = behind_proxy(&tenant).await?;
     // From now on only the server behind the proxy runs loops.
     tenant.server.engine.signals().stop();
     proxy.forget();
@@ -72,7 +63,77 @@ async fn lose_connections() -> Result<()> {
         Ok(updates.iter().any(is_offered))
     })
     .await?;
-    wait("the server is ready again", is_ready).await
+    wait("the server is ready again", async || {
+        is_ready(&theirs).await
+    })
+    .await
+}
+
+#[test]
+fn other_servers_are_heard_after_the_notifications_fell_silent() -> Result<()> {
+    if !Database::Postgres.is_available()? {
+        return Ok(());
+    }
+    run_standalone(lose_notifications)
+}
+
+async fn lose_notifications() -> Result<()> {
+    let server = TestServer::start(Database::Postgres, ServerOptions::default()).await?;
+    let tenant = TestTenant::new(Arc::new(server)).await?;
+    let fleet = tenant.create_devices("edge", 2).await?;
+    let [mut updated, waiting] = <[Device; 2]>::try_from(fleet).expect("two devices");
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let update = async |device: &Device| {
+        let path = format!("devices/{}/update", device.id);
+        let body = json!({ "firmware_id": firmware });
+        let offered = tenant.operator.post(&path, &body).await?;
+        offered.expect_status(201).map(drop)
+    };
+    update(&updated).await?;
+    let (proxy, theirs) = behind_proxy(&tenant).await?;
+    // Devices whose requests are refused come again.
+    let is_offered = async |device: &Device| {
+        let poll = theirs.device(&device.id).poll().await;
+        poll.is_ok_and(|poll| poll.deployment_base().is_some())
+    };
+    ensure!(is_offered(&updated).await && !is_offered(&waiting).await);
+
+    proxy.forget();
+    while updated.install().await? {}
+    update(&waiting).await?;
+    wait("the completed update is offered no more", async || {
+        Ok(!is_offered(&updated).await)
+    })
+    .await?;
+    let mut stale_offers = 0;
+    wait("the server is ready again", async || {
+        stale_offers += usize::from(is_offered(&updated).await);
+        is_ready(&theirs).await
+    })
+    .await?;
+    stale_offers += usize::from(is_offered(&updated).await);
+    ensure!(stale_offers == 0, "a completed update is offered again");
+    ensure!(
+        is_offered(&waiting).await,
+        "the update of another server is not offered"
+    );
+    Ok(())
+}
+
+/// A second server, which reaches the database through a proxy and is ready.
+async fn behind_proxy(tenant: &TestTenant) -> Result<(TcpProxy, TestTenant)> {
+    let url = tenant.server.database_url();
+    let (_, target) = url.rsplit_once('@').context("the host")?;
+    let (target, _) = target.rsplit_once('/').context("the name")?;
+    let proxy = TcpProxy::start(target).await?;
+    let server = tenant.server.start_replica_through(proxy.addr()).await?;
+    let theirs = tenant.at_server(Arc::new(server));
+    wait("the server is ready", async || is_ready(&theirs).await).await?;
+    Ok((proxy, theirs))
+}
+
+async fn is_ready(tenant: &TestTenant) -> Result<bool> {
+    Ok(tenant.viewer.get("/readyz").await?.status == 200)
 }
 
 async fn wait(what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
