@@ -26,6 +26,8 @@ pub struct TenantSettings {
     pub versions: VersionScheme,
     /// The device API.
     pub ddi: DdiSettings,
+    /// Campaigns, bulk updates and forced updates wait until another user than their creator approves them.
+    pub requires_approval: bool,
 }
 
 /// Which versions an uploaded firmware may have.

@@ -1,5 +1,6 @@
 //! Updates: one firmware for one device, and their state machine.
 
+mod approval;
 mod awaited_version;
 mod compatibility;
 mod confirmation;
@@ -18,6 +19,7 @@ mod tests;
 mod waiting;
 mod window;
 
+pub use approval::NOT_APPROVED;
 pub use compatibility::{ChosenPolicy, CompatibilityBasis, INCOMPATIBLE, UpdatePolicies};
 pub use confirmation::DENIED;
 pub use fetch_failure::FetchFailure;
@@ -179,6 +181,10 @@ pub enum UpdateEvent {
     ClassChanged,
     /// A policy rejected the device for this reason when it was checked again.
     Incompatible(String),
+    /// Another user than its creator approved it.
+    Approved,
+    /// Another user than its creator refused to approve it, for this reason.
+    ApprovalRefused(String),
     /// [`UpdateState::timeout_at`] may have passed.
     DeadlinePassed,
     /// The device was deleted.
@@ -267,6 +273,8 @@ impl UpdateState {
             }
             UpdateEvent::ClassChanged => self.withdraw_offer(now),
             UpdateEvent::Incompatible(reason) => self.end_incompatible(reason, now),
+            UpdateEvent::Approved => self.approve(),
+            UpdateEvent::ApprovalRefused(reason) => self.end_unapproved(reason, now),
             UpdateEvent::DeadlinePassed => self.apply_deadline(now),
             UpdateEvent::DeviceGone if self.status.is_open() => {
                 self.end(UpdateStatus::Cancelled, now)
@@ -390,7 +398,9 @@ impl UpdateState {
         match self.status {
             // A device that never started has nothing to stop. One that started before the confirmation was revoked
             // may still be working, and is asked to cancel.
-            UpdateStatus::Scheduled => Ok(self.end(UpdateStatus::Cancelled, now)),
+            UpdateStatus::Scheduled | UpdateStatus::WaitingApproval => {
+                Ok(self.end(UpdateStatus::Cancelled, now))
+            }
             UpdateStatus::WaitingConfirmation if self.started_at.is_none() => {
                 Ok(self.end(UpdateStatus::Cancelled, now))
             }

@@ -2,8 +2,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tidegate_core::{
     device::Device,
-    id::{CampaignId, DeviceKey, TenantId},
+    id::{CampaignId, DeviceKey, TenantId, UpdateId},
     log::{LogSource, lines},
+    time::Timestamp,
     update::Update,
 };
 use tokio::{sync::Semaphore, time::timeout};
@@ -16,6 +17,9 @@ use crate::{
         RecordError, RecordedReport, ReportedLines, RunRef, Store, StoreError,
     },
 };
+
+/// Updates that follow the decision on their approval in one transaction.
+const APPROVAL_BATCH: u32 = 1000;
 
 /// Writes reports and single updates of devices, then publishes them: the read model follows, campaigns are woken.
 ///
@@ -140,6 +144,36 @@ impl UpdateWriter {
         let task = tokio::spawn(creating.in_current_span());
         task.await
             .map_err(|panic| Error::internal("create updates", panic))?
+    }
+
+    /// Lets the updates of a decided approval follow the decision.
+    pub(crate) async fn apply_approval(
+        &self,
+        tenant: TenantId,
+        id: UpdateId,
+        now: Timestamp,
+    ) -> Result<()> {
+        let writer = self.clone();
+        let applying = async move {
+            loop {
+                let limit = APPROVAL_BATCH;
+                let applied = writer.store.apply_approval(tenant, id, now, limit).await;
+                let affected = applied.inspect_err(|_| {
+                    // It is unknown which devices have changed.
+                    writer.caches.invalidate_all();
+                })?;
+                writer.caches.invalidate_affected(&affected);
+                for affected in &affected {
+                    writer.signals.notify_log_watchers(affected.device);
+                }
+                if affected.len() < limit as usize {
+                    return Ok(());
+                }
+            }
+        };
+        let task = tokio::spawn(applying.in_current_span());
+        task.await
+            .map_err(|panic| Error::internal("apply approval", panic))?
     }
 
     /// Offers a firmware to a device and cancels all its open updates; returns the result and the cancelled updates.

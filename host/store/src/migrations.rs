@@ -161,6 +161,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "last_use_of_keys",
         include_str!("../../../migrations/0032_last_use_of_keys.sql"),
     ),
+    (
+        33,
+        "update_approvals",
+        include_str!("../../../migrations/0033_update_approvals.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

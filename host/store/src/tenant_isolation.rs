@@ -66,6 +66,11 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
         "the clock is that of all tenants",
     ),
     (
+        "updates/approvals.rs",
+        "applied_at IS NULL",
+        "a loop processes all tenants",
+    ),
+    (
         "runs/check.rs",
         "timeout_at <= $1",
         "a loop processes all tenants",

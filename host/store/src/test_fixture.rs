@@ -34,7 +34,7 @@ pub(crate) const ALL: PageRequest = PageRequest {
 
 /// A fleet and a campaign that started at [`NOON`].
 pub(crate) struct StoreFixture<'a> {
-    store: &'a TestStore,
+    pub(crate) store: &'a TestStore,
     pub(crate) tenant: TenantId,
     pub(crate) old: FirmwareId,
     pub(crate) new: FirmwareId,
@@ -312,6 +312,7 @@ impl<'a> StoreFixture<'a> {
         let filter = UpdateFilter {
             campaign: Some(self.run.campaign),
             device: Some(device),
+            status: None,
         };
         Ok(self.store.list_updates(self.tenant, &filter, ALL).await?)
     }

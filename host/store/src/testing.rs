@@ -18,8 +18,8 @@ use tidegate_engine::{
         ChangeError, DeviceChange, DeviceEvent, DeviceReport, Devices as _, Firmwares as _,
         NewAuthority, NewCampaign, NewDevice, NewFirmware, NewGateway, NewRevision, Offer,
         OfferAction, OfferOverrides, OfferResult, OfferedBy, Plugins as _, RecordError,
-        RecordedReport, Registry as _, ReportedBy, SingleUpdates as _, StoreError, Tenant,
-        Tenants as _, Updates as _,
+        RecordedReport, Registry as _, ReportedBy, RequestedApproval, SingleUpdates as _,
+        StoreError, Tenant, Tenants as _, Updates as _,
     },
 };
 
@@ -245,6 +245,26 @@ impl TestStore {
         let by = OfferedBy {
             ctx: test_ctx(tenant),
             action: OfferAction::CreateMany,
+            approval: None,
+        };
+        self.store
+            .create_updates(tenant, devices, offer, force, Some(&by))
+            .await
+    }
+
+    /// Creates updates that wait for an approval.
+    pub(crate) async fn request_updates(
+        &self,
+        tenant: TenantId,
+        devices: &[DeviceKey],
+        offer: &Offer,
+        force: bool,
+        approval: RequestedApproval,
+    ) -> Result<Vec<OfferResult>, StoreError> {
+        let by = OfferedBy {
+            ctx: test_ctx(tenant),
+            action: OfferAction::CreateMany,
+            approval: Some(approval),
         };
         self.store
             .create_updates(tenant, devices, offer, force, Some(&by))

@@ -28,7 +28,8 @@ impl UpdateState {
             | S::Downloading
             | S::Installing
             | S::Cancelling
-            | S::Scheduled => Err(EventError::NotWaitingConfirmation),
+            | S::Scheduled
+            | S::WaitingApproval => Err(EventError::NotWaitingConfirmation),
             S::Verifying | S::Completed | S::Failed | S::TimedOut | S::Cancelled | S::Rejected => {
                 Err(EventError::Closed)
             }
@@ -165,7 +166,7 @@ mod tests {
                 S::Offered | S::Downloading | S::Installing => {
                     (not_waiting, Ok(S::WaitingConfirmation))
                 }
-                S::Cancelling | S::Scheduled => (not_waiting, not_waiting),
+                S::Cancelling | S::Scheduled | S::WaitingApproval => (not_waiting, not_waiting),
                 _ => (closed, closed),
             };
             let asking = options(OnDenied::OfferAgain);
@@ -243,7 +244,9 @@ mod tests {
                     );
                     Ok((S::Rejected, Some(NOW)))
                 }
-                S::Cancelling | S::Scheduled => Err(EventError::NotWaitingConfirmation),
+                S::Cancelling | S::Scheduled | S::WaitingApproval => {
+                    Err(EventError::NotWaitingConfirmation)
+                }
                 _ => Err(EventError::Closed),
             };
             let after = state(options(OnDenied::OfferAgain)).after(&declined, NOW);

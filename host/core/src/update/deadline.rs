@@ -50,7 +50,8 @@ impl UpdateState {
 
     /// Ends an update whose deadline has passed. A scheduled retry is offered instead.
     pub(super) fn apply_deadline(mut self, now: Timestamp) -> Self {
-        if !self.status.is_open() || self.waits_since.is_some() || now < self.timeout_at {
+        let is_stopped = self.waits_since.is_some() || self.status == UpdateStatus::WaitingApproval;
+        if !self.status.is_open() || is_stopped || now < self.timeout_at {
             return self;
         }
         if self.status == UpdateStatus::Scheduled {

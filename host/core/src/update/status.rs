@@ -8,6 +8,8 @@ use crate::wave::Bucket;
 )]
 #[strum(serialize_all = "snake_case")]
 pub enum UpdateStatus {
+    /// Waits until another user than its creator approves it.
+    WaitingApproval,
     /// A retry that is not due yet, or an update whose device is checked again before it is offered.
     Scheduled,
     /// Waits for confirmation at the device.
@@ -38,7 +40,9 @@ impl UpdateStatus {
     /// Counter group of the device.
     pub fn bucket(self) -> Bucket {
         match self {
-            Self::Scheduled | Self::WaitingConfirmation | Self::Offered => Bucket::Offered,
+            Self::WaitingApproval | Self::Scheduled | Self::WaitingConfirmation | Self::Offered => {
+                Bucket::Offered
+            }
             Self::Downloading | Self::Installing | Self::Verifying | Self::Cancelling => {
                 Bucket::InProgress
             }
@@ -60,9 +64,13 @@ impl UpdateStatus {
         matches!(self, Self::Offered | Self::Downloading | Self::Installing)
     }
 
-    /// True if the device is shown the update. It is not while it verifies (the device has nothing left to do), or
-    /// while a retry is not due.
+    /// True if the device is shown the update. It is not while it verifies (the device has nothing left to do), while a
+    /// retry is not due, or before it is approved.
     pub fn is_offered_to_device(self) -> bool {
-        self.is_open() && !matches!(self, Self::Verifying | Self::Scheduled)
+        let is_hidden = matches!(
+            self,
+            Self::Verifying | Self::Scheduled | Self::WaitingApproval
+        );
+        self.is_open() && !is_hidden
     }
 }

@@ -223,6 +223,7 @@ fn force_cancel_ends_unanswered_cancellations() {
         (S::Cancelling, Ok(S::Cancelled)),
         (S::Verifying, Ok(S::Cancelled)),
         (S::Scheduled, Err(EventError::NotCancelling)),
+        (S::WaitingApproval, Err(EventError::NotCancelling)),
         (S::WaitingConfirmation, Err(EventError::NotCancelling)),
         (S::Offered, Err(EventError::NotCancelling)),
         (S::Installing, Err(EventError::NotCancelling)),

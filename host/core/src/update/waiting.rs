@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::UpdateState;
+use super::{UpdateState, UpdateStatus};
 use crate::time::Timestamp;
 
 impl UpdateState {
@@ -12,9 +12,12 @@ impl UpdateState {
     }
 
     /// Stops or starts the update's clock. `is_visible`: a poll of the device would show this one of its open updates.
-    /// The clock of an update that no poll shows in its status, such as `verifying`, runs. Returns whether anything
-    /// changed.
+    /// The clock of an update that no poll shows in its status, such as `verifying`, runs; that of an update that waits
+    /// for approval stands still. Returns whether anything changed.
     pub fn set_visible(&mut self, is_visible: bool, now: Timestamp) -> bool {
+        if self.status == UpdateStatus::WaitingApproval {
+            return false;
+        }
         let waits = !is_visible && self.status.is_offered_to_device();
         match (waits, self.waits_since) {
             (true, None) => self.waits_since = Some(now),

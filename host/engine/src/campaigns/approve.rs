@@ -7,6 +7,7 @@ use super::commands::{apply_command, set_explain, transition_change};
 use crate::{
     Approver, Authorized, Ctx, Error, Result, Signals,
     ports::{CampaignChange, Store},
+    tenants,
 };
 
 /// Approves a campaign that waits for approval. Users cannot approve their own campaigns.
@@ -43,9 +44,11 @@ pub async fn reject(
     id: CampaignId,
     comment: &str,
 ) -> Result<Campaign> {
+    let is_required = tenants::settings(ctx, store).await?.requires_approval;
     apply_command(ctx, store, signals, id, |campaign| {
         check_other_user(ctx, campaign)?;
-        let waits = campaign.spec.requires_approval && campaign.approval.is_none();
+        let is_required = is_required || campaign.spec.requires_approval;
+        let waits = is_required && campaign.approval.is_none();
         if campaign.status != CampaignStatus::Created || !waits {
             return Err(not_waiting());
         }

@@ -15,6 +15,7 @@ use crate::{
     plugins::PluginChoice,
     ports::{NewCampaign, Store, StoreError},
     rules::Rules,
+    tenants,
     update_options::check_options,
 };
 
@@ -77,7 +78,9 @@ pub(super) async fn checked_spec(
         let message = "a valid request without firmware or strategy";
         return Err(Error::internal("check campaign", message));
     };
-    Ok(request.into_spec(&firmware, strategy, checked.policies))
+    let mut spec = request.into_spec(&firmware, strategy, checked.policies);
+    spec.requires_approval |= tenants::settings(ctx, store).await?.requires_approval;
+    Ok(spec)
 }
 
 /// The error of storing a campaign: a conflict means that its firmware was deleted.

@@ -39,10 +39,16 @@ async fn expire_updates(engine: &Engine, heartbeat: &Heartbeat) -> Result<()> {
 }
 
 /// Keeps the reporting clock, then ends overdue updates and offers due retries, up to the size of a batch of each; returns
-/// the number of both. Called by the loop; tests call it directly.
+/// the number of both. Continues the approvals of servers that died. Called by the loop; tests call it directly.
 pub async fn expire_batch(engine: &Engine) -> Result<usize> {
     if !engine.keep_reporting_clock().await? {
         return Ok(0);
+    }
+    for (tenant, approval) in engine.store().unapplied_approvals(BATCH_SIZE).await? {
+        let writer = &engine.update_writer;
+        writer
+            .apply_approval(tenant, approval, engine.now())
+            .await?;
     }
     let mut affected = recheck_updates(engine).await?;
     let expired = engine

@@ -91,6 +91,7 @@ async fn explain_campaign(
     let filter = UpdateFilter {
         campaign: Some(id),
         device: Some(device.key),
+        status: None,
     };
     let newest_ten = PageRequest {
         limit: 10,

@@ -49,6 +49,7 @@ pub(super) async fn explain_rollback(
     let every = UpdateFilter {
         campaign: None,
         device: Some(device.key),
+        status: None,
     };
     let updates = store.list_updates(campaign.tenant, &every, NEWEST).await?;
     let position = RollbackPosition {

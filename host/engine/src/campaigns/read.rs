@@ -1,4 +1,4 @@
-use tidegate_core::{campaign::Campaign, id::CampaignId, time::Timestamp};
+use tidegate_core::{campaign::Campaign, id::CampaignId, time::Timestamp, update::UpdateStatus};
 
 use crate::{
     Ctx, Error, Result,
@@ -59,12 +59,14 @@ pub async fn updates(
     ctx: &Ctx,
     store: &dyn Store,
     id: CampaignId,
+    status: Option<UpdateStatus>,
     page: PageRequest,
 ) -> Result<Page<UpdateRow>> {
     get(ctx, store, id).await?;
     let filter = UpdateFilter {
         campaign: Some(id),
         device: None,
+        status,
     };
     Ok(store.list_updates(ctx.tenant, &filter, page).await?)
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     Authorized, Caches, Ctx, Error, Operator, PluginCalls, Result, Signals,
     ports::{RunRef, Store},
+    tenants,
 };
 
 /// Starts a campaign: selects its devices, calls the compatibility policies and the strategy's plan, and fixes the
@@ -30,6 +31,12 @@ pub async fn start(
     Err(changed_meanwhile())
 }
 
+/// Whether the campaign, or its tenant now, requires an approval.
+async fn requires_approval(ctx: &Ctx, store: &dyn Store, campaign: &Campaign) -> Result<bool> {
+    let of_campaign = campaign.spec.requires_approval;
+    Ok(of_campaign || tenants::settings(ctx, store).await?.requires_approval)
+}
+
 /// The started campaign. `None`: it changed meanwhile and must be read again.
 async fn try_start(
     ctx: &Ctx,
@@ -41,7 +48,7 @@ async fn try_start(
 ) -> Result<Option<Campaign>> {
     let campaign = super::get(ctx, store, id).await?;
     campaign.status.after(Transition::Start)?;
-    if campaign.spec.requires_approval && campaign.approval.is_none() {
+    if campaign.approval.is_none() && requires_approval(ctx, store, &campaign).await? {
         let message = "the campaign must be approved by another user first";
         return Err(Error::conflict("not_approved", message));
     }

@@ -214,6 +214,7 @@ async fn open_update_to(
     let filter = UpdateFilter {
         campaign: None,
         device: Some(view.device),
+        status: None,
     };
     let newest = PageRequest {
         limit: MAX_SEARCHED_UPDATES,
@@ -226,9 +227,11 @@ async fn open_update_to(
         .items;
     let mut open = updates.iter().filter(|row| {
         let status = row.update.state.status;
-        status.is_open()
-            && !matches!(status, UpdateStatus::Cancelling | UpdateStatus::Scheduled)
-            && !row.update.state.awaits_version()
+        let is_hidden = matches!(
+            status,
+            UpdateStatus::Cancelling | UpdateStatus::Scheduled | UpdateStatus::WaitingApproval
+        );
+        status.is_open() && !is_hidden && !row.update.state.awaits_version()
     });
     let found = open.find(|row| row.update.firmware == firmware);
     Ok(found.map(|row| FetchPermit::OpenUpdate(row.update.id, row.update.state.status)))

@@ -99,7 +99,8 @@ pub async fn check_cancel_action(caller: &Caller, engine: &Engine, id: UpdateId)
 fn is_visible(state: &UpdateState) -> bool {
     let is_hidden = matches!(
         state.status,
-        UpdateStatus::Scheduled
+        UpdateStatus::WaitingApproval
+            | UpdateStatus::Scheduled
             | UpdateStatus::WaitingConfirmation
             | UpdateStatus::Cancelling
             | UpdateStatus::Cancelled

@@ -46,6 +46,7 @@ pub async fn explain(
     let filter = UpdateFilter {
         campaign: None,
         device: Some(device.key),
+        status: None,
     };
     let last = PageRequest {
         limit: 500,

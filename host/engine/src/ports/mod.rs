@@ -63,7 +63,8 @@ pub use sandbox::{
     Sandbox, Validation,
 };
 pub use single_updates::{
-    CancelledUpdates, OfferAction, OfferOverrides, OfferResult, OfferedBy, SingleUpdates,
+    ApprovalDecision, ApprovalSummary, CancelledUpdates, OfferAction, OfferOverrides, OfferResult,
+    OfferedBy, RequestedApproval, SingleUpdates, UpdateApproval,
 };
 pub use stats::{Statistics, Stats};
 pub use store::{DatabaseHealth, Store};

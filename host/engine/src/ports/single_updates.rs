@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    time::Timestamp,
     wave::Counts,
 };
 
@@ -51,6 +52,39 @@ pub trait SingleUpdates: Send + Sync {
         reason: &str,
     ) -> Result<(OfferResult, CancelledUpdates), StoreError>;
 
+    /// The approval of this id, with the numbers of its updates.
+    async fn approval(
+        &self,
+        tenant: TenantId,
+        id: UpdateId,
+    ) -> Result<Option<ApprovalSummary>, StoreError>;
+
+    /// Records the decision of the actor on an approval; its updates follow with [`Self::apply_approval`]. False: there is
+    /// a decision already, and nothing was changed.
+    async fn decide_approval(
+        &self,
+        ctx: &Ctx,
+        id: UpdateId,
+        is_approved: bool,
+        comment: &str,
+    ) -> Result<bool, StoreError>;
+
+    /// Lets up to `limit` updates that wait for this approval follow the decision: they are offered, or end. Returns their
+    /// devices. Fewer than `limit`: none is left. Does nothing while there is no decision.
+    async fn apply_approval(
+        &self,
+        tenant: TenantId,
+        id: UpdateId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AffectedDevice>, StoreError>;
+
+    /// Decided approvals of all tenants that updates may still have to follow, up to `limit`.
+    async fn unapplied_approvals(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(TenantId, UpdateId)>, StoreError>;
+
     /// Number of updates of a device by status, with and without a campaign. Reads one index row for each update of the
     /// device.
     async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError>;
@@ -63,6 +97,54 @@ pub struct OfferedBy {
     pub ctx: Ctx,
     /// What the actor does.
     pub action: OfferAction,
+    /// The approval that the updates wait for; `None`: they are offered at once.
+    pub approval: Option<RequestedApproval>,
+}
+
+/// The approval that new updates wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestedApproval {
+    /// A new one, whose id is that of the first update.
+    New,
+    /// The one of earlier updates of the same request. A conflict if it was decided meanwhile.
+    Existing(UpdateId),
+}
+
+/// The approval of the updates of one request by another user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateApproval {
+    /// The id of the first of the updates.
+    pub id: UpdateId,
+    /// The user who created the updates.
+    pub requested_by: String,
+    /// When they were created.
+    pub requested_at: Timestamp,
+    /// The decision, once it is made.
+    pub decision: Option<ApprovalDecision>,
+}
+
+/// An approval with the numbers of its updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalSummary {
+    /// The approval.
+    pub approval: UpdateApproval,
+    /// The number of its updates.
+    pub updates: u64,
+    /// How many of them wait for the decision.
+    pub waiting: u64,
+}
+
+/// A user's decision on an approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalDecision {
+    /// False: the updates end.
+    pub is_approved: bool,
+    /// The user.
+    pub by: String,
+    /// The user's comment; may be empty.
+    pub comment: String,
+    /// When it was made.
+    pub at: Timestamp,
 }
 
 /// What an actor does who offers updates.
@@ -101,4 +183,14 @@ pub enum OfferResult {
     Pinned,
     /// Not offered: the device does not exist.
     DeviceNotFound,
+}
+
+impl OfferResult {
+    /// The created update.
+    pub fn created(&self) -> Option<UpdateId> {
+        match self {
+            Self::Created(id, _) => Some(*id),
+            _ => None,
+        }
+    }
 }

@@ -7,12 +7,12 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     log::LogSource,
     time::Timestamp,
-    update::{EventError, Update, UpdateEvent},
+    update::{EventError, Update, UpdateEvent, UpdateStatus},
 };
 
 use crate::Ctx;
 
-use super::{Page, PageRequest, PollView, StoreError};
+use super::{Page, PageRequest, PollView, StoreError, UpdateApproval};
 
 /// Updates, and the reports of devices about them.
 #[async_trait]
@@ -61,6 +61,8 @@ pub struct UpdateRow {
     pub firmware_name: String,
     /// Incremented with every change of the update.
     pub revision: i32,
+    /// The approval that it waits or waited for.
+    pub approval: Option<UpdateApproval>,
 }
 
 /// Which updates to list. All filters that are set must match.
@@ -70,6 +72,8 @@ pub struct UpdateFilter {
     pub campaign: Option<CampaignId>,
     /// Only updates of this device.
     pub device: Option<DeviceKey>,
+    /// Only updates with this status.
+    pub status: Option<UpdateStatus>,
 }
 
 /// A stored feedback.

@@ -31,6 +31,7 @@ pub async fn feedback_log(
         let filter = UpdateFilter {
             campaign: None,
             device: Some(device.key),
+            status: None,
         };
         let newest = PageRequest {
             limit: 1,

@@ -2,6 +2,7 @@ use tidegate_core::{
     device::Device,
     device_fields::DEVICE_FIELDS,
     selector::{Selector, parse},
+    update::UpdateStatus,
 };
 
 use crate::{
@@ -53,12 +54,14 @@ pub async fn updates(
     ctx: &Ctx,
     store: &dyn Store,
     device_id: &str,
+    status: Option<UpdateStatus>,
     page: PageRequest,
 ) -> Result<Page<UpdateRow>> {
     let device = get_stored(ctx, store, device_id).await?;
     let filter = UpdateFilter {
         campaign: None,
         device: Some(device.key),
+        status,
     };
     Ok(store.list_updates(ctx.tenant, &filter, page).await?)
 }

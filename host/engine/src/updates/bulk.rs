@@ -4,13 +4,14 @@ use tidegate_core::id::UpdateId;
 
 use super::{
     OfferRefusal, UpdateRequest,
+    approve::requested_approval,
     policies::{compatibility_of, policies_of},
     request::check_device_ids,
 };
 use crate::{
     Authorized, Operator, PluginCalls, Result, UpdateWriter,
     compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
-    ports::{Offer, OfferAction, OfferResult, OfferedBy},
+    ports::{Offer, OfferAction, OfferResult, OfferedBy, RequestedApproval},
 };
 
 /// Devices per transaction.
@@ -23,10 +24,12 @@ pub struct BulkResult {
     pub accepted: Vec<(String, UpdateId)>,
     /// Device id and reason.
     pub refused: Vec<(String, OfferRefusal)>,
+    /// The approval that the updates wait for; `None`: they are offered.
+    pub approval: Option<UpdateId>,
 }
 
 /// Offers a firmware to many devices. Each device is accepted or refused independently. Accepted batches stay accepted
-/// if a later batch cannot be written.
+/// if a later batch cannot be written. The updates may have to be approved first, which is done for all as one.
 pub async fn create_many(
     ctx: &Authorized<Operator>,
     writer: &UpdateWriter,
@@ -47,9 +50,10 @@ pub async fn create_many(
         context: context_without_campaign(ctx.now, request.options.timeouts.update),
     };
     let offer = request.offer(ctx, &firmware);
-    let by = OfferedBy {
+    let mut by = OfferedBy {
         ctx: (**ctx).clone(),
         action: OfferAction::CreateMany,
+        approval: requested_approval(ctx, store).await?,
     };
     let mut result = BulkResult::default();
     let mut seen_ids = HashSet::new();
@@ -69,6 +73,14 @@ pub async fn create_many(
         let eligible: Vec<String> = eligible.map(|(id, _)| (*id).clone()).collect();
         let results =
             create_checked(&by, writer, &eligible, &checked, &offer, request.force).await?;
+        if by.approval.is_some() && result.approval.is_none() {
+            // The store names the approval after the first update.
+            result.approval = results.values().filter_map(OfferResult::created).min();
+            by.approval = result
+                .approval
+                .map(RequestedApproval::Existing)
+                .or(by.approval);
+        }
         for (id, refusal) in checked_batch {
             match refusal.map_or_else(|| created_id(results.get(id)), Err) {
                 Ok(update) => result.accepted.push((id.clone(), update)),

@@ -1,5 +1,6 @@
 use super::{
     OfferRefusal, UpdateRequest,
+    approve::requested_approval,
     bulk::{create_checked, created_id},
     policies::{compatibility_of, policies_of},
 };
@@ -9,7 +10,7 @@ use crate::{
     ports::{Offer, OfferAction, OfferedBy, UpdateRow},
 };
 
-/// Offers a firmware to a device. If the device is refused, the error is a conflict with the reason, and nothing is
+/// Offers a firmware to a device. With `force` it may have to be approved first. If the device is refused, the error is a conflict with the reason, and nothing is
 /// created.
 pub async fn create(
     ctx: &Authorized<Operator>,
@@ -42,6 +43,11 @@ pub async fn create(
     let by = OfferedBy {
         ctx: (**ctx).clone(),
         action: OfferAction::Create,
+        approval: if request.force {
+            requested_approval(ctx, store).await?
+        } else {
+            None
+        },
     };
     create_one(&by, writer, device_id, &checked, &offer, request.force)
         .await?

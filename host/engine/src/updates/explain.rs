@@ -37,12 +37,20 @@ pub async fn explain_open_updates(
     let of_device = UpdateFilter {
         campaign: None,
         device: Some(device.key),
+        status: None,
     };
     let updates = store.list_updates(ctx.tenant, &of_device, NEWEST).await?;
     let newest = updates.items.first().map(|row| row.update.id);
-    let others = updates.items.iter().map(|row| &row.update);
-    for update in others.filter(|update| update.campaign.is_none()) {
+    for row in &updates.items {
+        let update = &row.update;
+        if update.campaign.is_some() {
+            continue;
+        }
         let id = update.id;
+        if update.state.status == UpdateStatus::WaitingApproval {
+            reasons.push(explain_approval(row));
+            continue;
+        }
         let waits = waits_behind(update, device);
         reasons.extend(waits.map(|waits| format!("update {id} {waits}")));
         let error = update.state.error.as_ref();
@@ -53,6 +61,13 @@ pub async fn explain_open_updates(
         }
     }
     Ok(reasons)
+}
+
+fn explain_approval(row: &UpdateRow) -> String {
+    let id = row.update.id;
+    let approval = row.approval.as_ref();
+    let by = approval.map_or("its creator", |approval| &*approval.requested_by);
+    format!("update {id} waits for the approval of another user than {by}")
 }
 
 /// Explains the update that a device is shown.

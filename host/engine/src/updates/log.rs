@@ -52,6 +52,7 @@ pub async fn newest_update(
     let filter = UpdateFilter {
         campaign: None,
         device: Some(device),
+        status: None,
     };
     let first = PageRequest {
         limit: 1,

@@ -4,13 +4,15 @@ use tidegate_core::{
     update::{CompatibilityBasis, Purpose, Update, UpdatePolicies, UpdateStatus},
 };
 
-use super::{create::create_one, request::INVALID};
+use super::{approve::requested_approval, create::create_one, request::INVALID};
 use crate::{
     Authorized, Ctx, Error, Operator, PluginCalls, Result, UpdateWriter,
     compatibility::{
         CompatibilityCheck, Policies, chosen, compatibility_policies, context_without_campaign,
     },
-    ports::{Offer, OfferAction, OfferCompatibility, OfferedBy, Store, UpdateRow},
+    ports::{
+        Offer, OfferAction, OfferCompatibility, OfferedBy, RequestedApproval, Store, UpdateRow,
+    },
     rules::Rules,
     update_options::RetryOptions,
 };
@@ -59,6 +61,7 @@ pub async fn retry(
     let by = OfferedBy {
         ctx: (**ctx).clone(),
         action: OfferAction::Retry,
+        approval: approval_of_retry(ctx, store, &row).await?,
     };
     let new_update = create_one(&by, writer, &row.device_id, &checked, &offer, false)
         .await?
@@ -66,6 +69,22 @@ pub async fn retry(
     let action = format!("retry of update {id}");
     writer.note(ctx, &new_update.update, &action, "").await;
     Ok(new_update)
+}
+
+/// The approval that the retry of an update needs, if that was not approved itself.
+async fn approval_of_retry(
+    ctx: &Ctx,
+    store: &dyn Store,
+    row: &UpdateRow,
+) -> Result<Option<RequestedApproval>> {
+    let Some(approval) = &row.approval else {
+        return Ok(None);
+    };
+    let decision = approval.decision.as_ref();
+    if decision.is_some_and(|decision| decision.is_approved) {
+        return Ok(None);
+    }
+    requested_approval(ctx, store).await
 }
 
 /// That of the retried update. The policies of its campaign are chosen, because the retry is a single update. An update of

@@ -248,6 +248,7 @@ async fn updates(ctx: &Ctx, store: &dyn Store, device: &Device) -> Result<Vec<Up
     let filter = UpdateFilter {
         campaign: None,
         device: Some(device.key),
+        status: None,
     };
     let page = store
         .list_updates(ctx.tenant, &filter, SEARCHED_UPDATES)

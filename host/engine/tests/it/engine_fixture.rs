@@ -302,6 +302,7 @@ impl EngineFixture {
         let filter = UpdateFilter {
             campaign: Some(id),
             device: None,
+            status: None,
         };
         let all = PageRequest {
             limit: 500,

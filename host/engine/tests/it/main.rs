@@ -1,5 +1,6 @@
 //! The engine on a real database, with a scripted sandbox and a manual clock.
 
+mod approvals;
 mod built_ins;
 mod commands;
 mod compatibility;

@@ -116,6 +116,7 @@ impl EngineFixture {
         let filter = UpdateFilter {
             campaign: None,
             device: Some(device),
+            status: None,
         };
         let all = PageRequest {
             limit: 100,

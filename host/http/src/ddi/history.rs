@@ -37,7 +37,7 @@ fn messages(row: &FeedbackRow) -> impl Iterator<Item = Cow<'_, str>> {
 /// hawkBit's name of the status.
 fn status_name(state: &UpdateState) -> &'static str {
     match state.status {
-        UpdateStatus::Scheduled => "SCHEDULED",
+        UpdateStatus::WaitingApproval | UpdateStatus::Scheduled => "SCHEDULED",
         UpdateStatus::WaitingConfirmation => "WAIT_FOR_CONFIRMATION",
         UpdateStatus::Downloading => "RETRIEVED",
         UpdateStatus::Offered | UpdateStatus::Installing | UpdateStatus::Verifying => "RUNNING",

@@ -11,7 +11,7 @@ use tidegate_core::{
     mode::DeviceMode,
     plugin::RollbackScope,
     settings::{DdiLinks, VersionScheme},
-    update::{DeviceRefusal, OnDenied, SuccessCriteriaName, UpdateTypeName},
+    update::{DeviceRefusal, OnDenied, SuccessCriteriaName, UpdateStatus, UpdateTypeName},
 };
 use tidegate_engine::Role;
 use utoipa::{
@@ -34,6 +34,7 @@ pub(crate) type RegistrationField = EnumField<Registration>;
 pub(crate) type RoleField = EnumField<Role>;
 pub(crate) type RollbackScopeField = EnumField<RollbackScope>;
 pub(crate) type SuccessCriteriaField = EnumField<SuccessCriteriaName>;
+pub(crate) type UpdateStatusField = EnumField<UpdateStatus>;
 pub(crate) type UpdateTypeField = EnumField<UpdateTypeName>;
 pub(crate) type VersionSchemeField = EnumField<VersionScheme>;
 

@@ -3,6 +3,7 @@
 mod access;
 mod access_log;
 mod all_errors;
+mod approvals;
 mod authorities;
 mod campaigns;
 mod conformance;

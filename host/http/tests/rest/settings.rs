@@ -36,6 +36,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
         "overdue_after": null,
         "versions": "semver",
         "ddi": {"links": null},
+        "requires_approval": false,
         "defaults": defaults,
     });
     assert_eq!(server.get(PATH).await.expect(200), nothing);
@@ -55,6 +56,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
         "overdue_after": null,
         "versions": "semver",
         "ddi": {"links": null},
+        "requires_approval": false,
         "defaults": defaults,
     });
     assert_eq!(set.expect(200), expected);

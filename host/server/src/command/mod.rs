@@ -55,7 +55,7 @@ enum Command {
     /// Create and list tenants, in the server's database
     #[command(subcommand)]
     Tenant(tenant::Tenant),
-    /// Create, list and revoke API keys, in the server's database
+    /// Create, list, show and revoke API keys, in the server's database
     #[command(subcommand)]
     Key(key::Key),
     /// Create and revoke gateway tokens, in the server's database
@@ -73,7 +73,7 @@ enum Command {
     Gateway(gateway::Gateway),
     /// List, add and remove certificate authorities of devices
     DeviceAuthority(authority::DeviceAuthority),
-    /// List, show, cancel and retry updates, and follow their logs
+    /// List, show, approve, cancel and retry updates, and follow their logs
     Update(update::Update),
     /// List, upload and validate plugins
     Plugin(plugin::Plugin),

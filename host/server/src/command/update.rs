@@ -1,12 +1,13 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
+use tidegate_core::{Named as _, update::UpdateStatus};
 
 use super::{
-    PageArgs, listing, show,
+    PageArgs, enum_value, listing, show,
     update_log::{FollowEnd, follow, lines},
     update_options::RetryFlags,
-    update_view::{UPDATES, details},
+    update_view::{UPDATES, decision, details},
 };
 use crate::client::{Remote, RestClient, segment};
 
@@ -20,10 +21,13 @@ pub(super) struct Update {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the updates of a campaign or of a device, newest first
+    /// List the updates of a campaign, of a device or of all devices, newest first
     List {
         #[command(flatten)]
         of: UpdateScope,
+        /// Only updates with this status, such as `waiting_approval`
+        #[arg(long, value_parser = enum_value::<UpdateStatus>())]
+        status: Option<UpdateStatus>,
         #[command(flatten)]
         part: PageArgs,
     },
@@ -31,6 +35,17 @@ enum Command {
     Show {
         /// Id of the update
         id: i32,
+    },
+    /// Approve or reject an update of another user, with all updates of the same bulk update
+    Approve {
+        /// Id of the update, or of the approval
+        id: i32,
+        /// Reject it: its updates end
+        #[arg(long)]
+        reject: bool,
+        /// Comment
+        #[arg(long, default_value = "")]
+        comment: String,
     },
     /// Cancel an update; its device has to agree
     Cancel {
@@ -61,7 +76,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct UpdateScope {
     /// Id of the campaign
     #[arg(long)]
@@ -75,19 +90,29 @@ impl Update {
     pub(super) async fn run(self) -> Result<()> {
         let rest = RestClient::new(self.remote)?;
         match self.command {
-            Command::List { of, part } => {
+            Command::List { of, status, part } => {
                 let path = match (of.campaign, of.device) {
                     (Some(campaign), _) => format!("campaigns/{campaign}/updates"),
-                    (None, device) => {
-                        format!("devices/{}/updates", segment(&device.unwrap_or_default()))
-                    }
+                    (None, Some(device)) => format!("devices/{}/updates", segment(&device)),
+                    (None, None) => "updates".to_owned(),
                 };
-                let answer = rest.get(&path, &part.query()).await?;
+                let mut query = part.query();
+                query.extend(status.map(|status| ("status", status.as_str().to_owned())));
+                let answer = rest.get(&path, &query).await?;
                 show(&rest, &answer, |answer| listing(answer, &UPDATES));
             }
             Command::Show { id } => {
                 let update = rest.get(&format!("updates/{id}"), &[]).await?;
                 show(&rest, &update, details);
+            }
+            Command::Approve {
+                id,
+                reject,
+                comment,
+            } => {
+                let body = json!({ "approved": !reject, "approval_comment": comment });
+                let decided = rest.post(&format!("updates/{id}/approve"), &body).await?;
+                show(&rest, &decided, decision);
             }
             Command::Cancel { id, force, reason } => {
                 let body = json!({ "reason": reason, "force": force });

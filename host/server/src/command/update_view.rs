@@ -19,6 +19,19 @@ pub(super) const UPDATES: [table::Column<'_>; 9] = [
     ("ENDED AT", "/completed_at"),
 ];
 
+/// What was decided on an approval.
+pub(super) fn decision(decided: &Value) -> String {
+    let action = if decided["approved"] == true {
+        "approved"
+    } else {
+        "rejected"
+    };
+    match decided["updates"].as_u64() {
+        Some(1) => format!("1 update is {action}"),
+        updates => format!("{} updates are {action}", updates.unwrap_or_default()),
+    }
+}
+
 /// The fields of an update.
 pub(super) fn details(update: &Value) -> String {
     let mut update = update.clone();
@@ -35,6 +48,11 @@ pub(super) fn details(update: &Value) -> String {
             ("from", "/from_version"),
             ("to", "/to_version"),
             ("status", "/status"),
+            ("approval", "/approval/approval_id"),
+            ("requested by", "/approval/requested_by"),
+            ("approved", "/approval/approved"),
+            ("decided by", "/approval/decided_by"),
+            ("comment", "/approval/comment"),
             ("phase", "/phase"),
             ("code", "/code"),
             ("percent", "/progress_percentage"),
@@ -63,6 +81,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_decision_says_how_many_updates_it_concerns() {
+        for (approved, updates, expected) in [
+            (true, 1, "1 update is approved"),
+            (false, 3, "3 updates are rejected"),
+        ] {
+            let decided = json!({"approved": approved, "updates": updates});
+            assert_eq!(decision(&decided), expected);
+        }
+    }
 
     #[test]
     fn only_open_updates_show_a_deadline() {

@@ -1,17 +1,19 @@
 use async_trait::async_trait;
 use tidegate_core::{
-    id::{DeviceKey, TenantId},
+    id::{DeviceKey, TenantId, UpdateId},
+    time::Timestamp,
     wave::Counts,
 };
 use tidegate_engine::{
     Ctx,
     ports::{
-        CancelledUpdates, Offer, OfferOverrides, OfferResult, OfferedBy, SingleUpdates, StoreError,
+        AffectedDevice, ApprovalSummary, CancelledUpdates, Offer, OfferOverrides, OfferResult,
+        OfferedBy, SingleUpdates, StoreError,
     },
 };
 
 use super::SqlStore;
-use crate::updates::single_updates;
+use crate::updates::{approvals, single_updates};
 
 #[async_trait]
 impl SingleUpdates for SqlStore {
@@ -36,6 +38,41 @@ impl SingleUpdates for SqlStore {
     ) -> Result<(OfferResult, CancelledUpdates), StoreError> {
         single_updates::roll_back_device(&self.database, ctx, device, offer, overrides, reason)
             .await
+    }
+
+    async fn approval(
+        &self,
+        tenant: TenantId,
+        id: UpdateId,
+    ) -> Result<Option<ApprovalSummary>, StoreError> {
+        approvals::read(&self.database, tenant, id).await
+    }
+
+    async fn decide_approval(
+        &self,
+        ctx: &Ctx,
+        id: UpdateId,
+        is_approved: bool,
+        comment: &str,
+    ) -> Result<bool, StoreError> {
+        approvals::decide(&self.database, ctx, id, is_approved, comment).await
+    }
+
+    async fn apply_approval(
+        &self,
+        tenant: TenantId,
+        id: UpdateId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AffectedDevice>, StoreError> {
+        approvals::apply(&self.database, tenant, id, now, limit).await
+    }
+
+    async fn unapplied_approvals(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(TenantId, UpdateId)>, StoreError> {
+        approvals::unapplied(&self.database, limit).await
     }
 
     async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError> {

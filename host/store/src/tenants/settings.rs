@@ -33,6 +33,8 @@ struct SettingsJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     versions: Option<String>,
     ddi: DdiJson,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    requires_approval: bool,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -91,6 +93,7 @@ impl From<&TenantSettings> for SettingsJson {
             versions: (settings.versions != VersionScheme::default())
                 .then(|| settings.versions.as_str().to_owned()),
             ddi: settings.ddi.into(),
+            requires_approval: settings.requires_approval,
         }
     }
 }
@@ -109,6 +112,7 @@ impl TryFrom<SettingsJson> for TenantSettings {
                 None => VersionScheme::default(),
             },
             ddi: json.ddi.try_into()?,
+            requires_approval: json.requires_approval,
         })
     }
 }

@@ -136,6 +136,7 @@ on_both! {
             ddi: DdiSettings {
                 links: Some(DdiLinks::Both),
             },
+            requires_approval: true,
         };
         assert!(store.change_settings(store.ours, 0, &settings).await?);
         assert!(!store.change_settings(store.ours, 0, &TenantSettings::default()).await?);

@@ -231,6 +231,8 @@ pub(super) fn feedback<'a>(
         | UpdateEvent::VersionReported { .. }
         | UpdateEvent::ClassChanged
         | UpdateEvent::Incompatible(_)
+        | UpdateEvent::Approved
+        | UpdateEvent::ApprovalRefused(_)
         | UpdateEvent::DeadlinePassed
         | UpdateEvent::DeviceGone => None,
     }

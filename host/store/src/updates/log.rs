@@ -8,6 +8,7 @@ use tidegate_core::{
     id::{DeviceKey, TenantId, UpdateId},
     log::{LogLine, LogSource, MAX_LINES},
     time::Timestamp,
+    update::UpdateStatus,
 };
 use tidegate_engine::ports::{DeviceReport, Log, RecordError, ReportedLines, StoreError};
 
@@ -117,7 +118,8 @@ impl NewLogLines {
 fn current_update(work: &UpdateUnitOfWork, device: DeviceKey) -> Option<UpdateId> {
     let open = work
         .updates_of(device)
-        .filter(|loaded| loaded.update.state.status.is_open());
+        .filter(|loaded| loaded.update.state.status.is_open())
+        .filter(|loaded| loaded.update.state.status != UpdateStatus::WaitingApproval);
     let shown_first = open.max_by_key(|loaded| {
         let is_shown = loaded.update.state.status.is_offered_to_device();
         (is_shown, loaded.update.weight, Reverse(loaded.update.id))

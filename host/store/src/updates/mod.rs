@@ -1,5 +1,6 @@
 //! Updates, and the reports of devices on them.
 
+pub(crate) mod approvals;
 mod attributes;
 pub(crate) mod auto_confirm;
 pub(crate) mod class_attributes;

@@ -4,12 +4,15 @@ use sqlx::any::AnyRow;
 use tidegate_core::id::{TenantId, UpdateId};
 use tidegate_engine::ports::{Page, PageRequest, StoreError, UpdateFilter, UpdateRow};
 
-use super::row::{columns, update};
+use super::{
+    approvals::{self, COLUMNS as APPROVAL_COLUMNS},
+    row::{columns, update},
+};
 use crate::{
     database::Tx,
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_i64},
-    sql::Parameters,
+    sql::{Parameters, literal},
 };
 
 const READ: &str = "read updates";
@@ -17,7 +20,8 @@ const READ: &str = "read updates";
 /// Statements that use it have a condition on the tenant of `u`.
 const TABLES: &str = "updates u \
     JOIN devices d ON d.tenant_id = u.tenant_id AND d.id = u.device_key \
-    JOIN firmware f ON f.tenant_id = u.tenant_id AND f.id = u.firmware_id";
+    JOIN firmware f ON f.tenant_id = u.tenant_id AND f.id = u.firmware_id \
+    LEFT JOIN update_approvals a ON a.tenant_id = u.tenant_id AND a.id = u.approval_id";
 
 pub(crate) async fn one(
     tx: &mut Tx,
@@ -27,7 +31,7 @@ pub(crate) async fn one(
     static SQL: LazyLock<String> = LazyLock::new(|| {
         let columns = columns();
         format!(
-            "SELECT {columns}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
+            "SELECT {columns}, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
              WHERE u.tenant_id = $1 AND u.id = $2"
         )
     });
@@ -64,7 +68,7 @@ pub(crate) async fn page(
     let offset = parameters.bind(to_i64(page.offset));
     let columns = columns();
     let sql = format!(
-        "SELECT {columns}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
+        "SELECT {columns}, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
          WHERE u.tenant_id = $1{conditions} ORDER BY u.id DESC LIMIT {limit} OFFSET {offset}"
     );
     let rows = parameters
@@ -91,7 +95,10 @@ fn conditions(tenant: TenantId, filter: UpdateFilter) -> (Parameters, String) {
     };
     let campaign = equal("campaign_id", filter.campaign.map(|id| id.0));
     let device = equal("device_key", filter.device.map(|key| key.0));
-    (parameters, campaign + &device)
+    // In the text, because it is that of a partial index.
+    let status = filter.status.map(literal);
+    let status = status.map_or_else(String::new, |status| format!(" AND u.status = {status}"));
+    (parameters, campaign + &device + &status)
 }
 
 fn from_row(row: &AnyRow, stopped_ms: i64) -> Result<UpdateRow, RowError> {
@@ -101,5 +108,6 @@ fn from_row(row: &AnyRow, stopped_ms: i64) -> Result<UpdateRow, RowError> {
         device_id: row.take("device_name")?,
         firmware_name: row.take("firmware_name")?,
         revision,
+        approval: approvals::from_row(row)?,
     })
 }

@@ -15,7 +15,10 @@ use tidegate_engine::{
     },
 };
 
-use super::unit_of_work::{NewUpdate, UpdateUnitOfWork, notify_affected_devices};
+use super::{
+    approvals,
+    unit_of_work::{NewUpdate, UpdateUnitOfWork, notify_affected_devices},
+};
 use crate::{
     audit::{self, AuditEntry, MAX_NAMED},
     campaigns::lock_firmware,
@@ -52,10 +55,21 @@ pub(crate) async fn create(
         .iter()
         .filter(|key| !obstacles.contains_key(key))
         .map(|key| new_update(&work, *key, offer));
-    let new: Vec<_> = new.collect();
+    let mut new: Vec<_> = new.collect();
+    let approval = by.and_then(|by| Some((by, by.approval?)));
+    if approval.is_some() {
+        for new in &mut new {
+            let options = offer.options.clone();
+            new.state = UpdateState::waiting_approval(offer.success_criteria, options, offer.now);
+        }
+    }
     let created = work
         .create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
+    if let Some((by, approval)) = approval {
+        let created = created.values().copied().collect();
+        approvals::request(&mut tx, by, approval, &created, force).await?;
+    }
     let affected = affected(&mut tx, &work, &created).await?;
     let by = by.filter(|_| !created.is_empty());
     let entry = by

@@ -33,6 +33,7 @@ async fn every_change_leaves_one_row(tenant: TestTenant) -> Result<()> {
     credentials(&mut walk).await?;
     devices(&mut walk).await?;
     updates(&mut walk, firmware).await?;
+    approvals(&mut walk, firmware).await?;
     campaigns(&mut walk, firmware).await?;
 
     let unused = send(
@@ -395,6 +396,39 @@ async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
         "{row:?}"
     );
     walk.changes_nothing(operator, &bulk).await
+}
+
+async fn approvals(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
+    let tenant = walk.tenant;
+    tenant.create_devices("crane", 1).await?;
+    let change = || Change::of("patch /settings", "settings.change");
+    let set = |required: Value| {
+        let patch = json!({ "requires_approval": required });
+        send(Method::PATCH, "settings", "", Some(patch))
+    };
+    walk.succeeds(&tenant.admin, change(), &set(json!(true)))
+        .await?;
+    for (action, approved) in [("update.reject", false), ("update.approve", true)] {
+        let update = json!({ "firmware_id": firmware, "force": true });
+        let created = tenant.operator.post("devices/crane-0/update", &update);
+        let created = created.await?.expect_status(201)?.json()?;
+        let id = created["update_id"].to_string();
+        let body = json!({ "approved": approved, "approval_comment": "not now" });
+        let decide = send(Method::POST, "updates/{}/approve", &id, Some(body));
+        let change = Change::of("post /updates/{update_id}/approve", action);
+        walk.succeeds(&tenant.approver, change, &decide).await?;
+        let row = walk.last_row().await?;
+        ensure!(
+            row.resource_id.as_deref() == Some(&id)
+                && row.before == json!({ "approved": null })
+                && row.after == json!({ "approved": approved, "comment": "not now" }),
+            "{row:?}"
+        );
+        walk.changes_nothing(&tenant.approver, &decide).await?;
+    }
+    walk.succeeds(&tenant.admin, change(), &set(Value::Null))
+        .await?;
+    Ok(())
 }
 
 async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {

@@ -17,6 +17,7 @@ both_databases!(
     the_number_of_kept_reports_is_configured,
     a_slip_in_a_selector_is_named,
     a_campaign_is_edited_until_it_starts,
+    updates_are_approved_by_another_user,
 );
 
 async fn force_cancel_requires_a_cancelling_update(storage: ServerStorage) -> Result<()> {
@@ -42,6 +43,46 @@ async fn force_cancel_requires_a_cancelling_update(storage: ServerStorage) -> Re
         device.poll().await?.cancel_action().is_none(),
         "the cancellation is still offered"
     );
+    Ok(())
+}
+
+async fn updates_are_approved_by_another_user(storage: ServerStorage) -> Result<()> {
+    let server = DevServer::new(&storage)?;
+    let device = server.device();
+    device.identify().await?;
+    server.run(&["settings", "set", "requires_approval=true"])?;
+    let firmware = FirmwareForm::new("1.1.0").upload(&server.rest()).await?;
+    let firmware = firmware.to_string();
+    let force = ["device", "update", ID, "--force", "--firmware", &firmware];
+    let waiting = server.run(&force)?;
+    ensure!(waiting["status"] == "waiting_approval", "{waiting}");
+    let id = waiting["update_id"].to_string();
+    ensure!(device.offer().await?.is_none(), "the update is offered");
+
+    let listed = server.text(&["update", "list", "--status", "waiting_approval"])?;
+    ensure!(listed.contains(ID), "{listed}");
+    let shown = server.text(&["update", "show", &id])?;
+    ensure!(
+        shown.contains("requested by") && shown.contains("ada"),
+        "{shown}"
+    );
+    let explained = server.text(&["device", "explain", ID])?;
+    let expected = format!("update {id} waits for the approval of another user than ada");
+    ensure!(explained.contains(&expected), "{explained}");
+    server.expect_rejection(&["update", "approve", &id], "own_update")?;
+
+    let other = server.as_user("eve", "approver")?;
+    let reject = ["update", "approve", &id, "--reject", "--comment", "not now"];
+    ensure!(other.text(&reject)?.contains("1 update is rejected"));
+    let shown = server.text(&["update", "show", &id])?;
+    ensure!(shown.contains("refused by eve: not now"), "{shown}");
+    let again = server.run(&["update", "retry", &id])?["update_id"].to_string();
+    ensure!(device.offer().await?.is_none(), "the retry is offered");
+    let approved = other.run(&["update", "approve", &again])?;
+    ensure!(approved["approved"] == true, "{approved}");
+    ensure!(device.offer().await?.is_some(), "the update is not offered");
+    let none = server.text(&["update", "list", "--status", "waiting_approval"])?;
+    ensure!(none.trim() == "none", "{none}");
     Ok(())
 }
 
@@ -313,6 +354,14 @@ impl<'a> DevServer<'a> {
         Device::new(Client::new(), &self.program.url, "DEFAULT", ID)
     }
 
+    /// The commands of another user of this role.
+    fn as_user(&self, user: &str, role: &str) -> Result<OtherUser<'_>> {
+        let key = ["key", "create", "--user", user, "--role", role];
+        let key = output_of(self.storage.command()?.args(key))?;
+        let key = key.trim().to_owned();
+        Ok(OtherUser { server: self, key })
+    }
+
     /// Uploads a firmware and creates an update for the device.
     async fn offer(&self, version: &str) -> Result<Value> {
         let firmware = FirmwareForm::new(version).upload(&self.rest()).await?;
@@ -358,5 +407,24 @@ impl<'a> DevServer<'a> {
             .env("TIDEGATE_URL", &self.program.url)
             .env("TIDEGATE_KEY", &self.key);
         Ok(command)
+    }
+}
+
+/// Another user of a server.
+struct OtherUser<'a> {
+    server: &'a DevServer<'a>,
+    key: String,
+}
+
+impl OtherUser<'_> {
+    fn text(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.server.plain_command()?;
+        output_of(command.args(arguments).env("TIDEGATE_KEY", &self.key))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<Value> {
+        let mut command = self.server.command(arguments)?;
+        let text = output_of(command.env("TIDEGATE_KEY", &self.key))?;
+        serde_json::from_str(&text).with_context(|| format!("{arguments:?}: {text}"))
     }
 }

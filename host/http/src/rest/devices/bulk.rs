@@ -72,6 +72,9 @@ impl Body for BulkUpdate {
 pub(crate) struct BulkOutcome {
     accepted: Vec<AcceptedDevice>,
     refused: Vec<RefusedDevice>,
+    /// The id under which another user approves all of the updates with `POST /updates/{approval_id}/approve`. Null: they
+    /// need no approval.
+    approval_id: Option<i32>,
 }
 
 /// A device that is offered the firmware.
@@ -93,7 +96,8 @@ pub(crate) struct RefusedDevice {
     reason: String,
 }
 
-/// Offers a firmware to many devices. A refusal for one device does not affect the others.
+/// Offers a firmware to many devices. A refusal for one device does not affect the others. If the tenant has
+/// `requires_approval`, the updates wait for the approval of another user.
 #[utoipa::path(
     post, path = "/devices/bulk/update", tag = "devices", request_body = BulkUpdate,
     responses((
@@ -139,5 +143,6 @@ pub(crate) async fn update_devices(
     Ok(Json(BulkOutcome {
         accepted: accepted.collect(),
         refused: refused.collect(),
+        approval_id: outcome.approval.map(|id| id.0),
     }))
 }

@@ -9,9 +9,9 @@ use crate::{
     problem::Result,
     rest::{
         extract::PathParams,
-        query::{PageQuery, QueryParams},
+        query::QueryParams,
         response::percent,
-        shared::UpdateBody,
+        shared::{UpdateBody, UpdatesQuery},
     },
 };
 
@@ -48,7 +48,7 @@ pub(crate) struct UpdateTotals {
 /// Lists a device's updates, newest first, with totals.
 #[utoipa::path(
     get, path = "/devices/{device_id}/updates", tag = "devices",
-    params(("device_id" = String, Path), PageQuery),
+    params(("device_id" = String, Path), UpdatesQuery),
     responses((
         status = 200, description = "A page of the device's updates, newest first, with totals.",
         body = DeviceUpdates,
@@ -58,9 +58,9 @@ pub(crate) async fn list_device_updates(
     ctx: Ctx,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
-    QueryParams(page): QueryParams<PageQuery>,
+    QueryParams((status, page)): QueryParams<UpdatesQuery>,
 ) -> Result<Json<DeviceUpdates>> {
-    let found = registry::updates(&ctx, state.engine.store(), &device, page).await?;
+    let found = registry::updates(&ctx, state.engine.store(), &device, status, page).await?;
     let counts = updates::totals(&ctx, state.engine.store(), &device).await?;
     let items: Vec<_> = found.items.into_iter().map(UpdateBody::from).collect();
     Ok(Json(DeviceUpdates {

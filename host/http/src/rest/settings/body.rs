@@ -47,6 +47,9 @@ pub(crate) struct SettingsBody {
     versions: Option<VersionSchemeField>,
     #[serde(deserialize_with = "object_or_null")]
     ddi: Option<DdiBody>,
+    /// Whether campaigns, bulk updates and updates with `force` wait until another user with the role approver approves
+    /// them; false by default.
+    requires_approval: Option<bool>,
 }
 
 /// What devices are sent.
@@ -133,6 +136,7 @@ impl From<&TenantSettings> for SettingsBody {
             overdue_after: settings.overdue_after.map(TimeOfDay),
             versions: Some(EnumField(settings.versions)),
             ddi: Some(settings.ddi.into()),
+            requires_approval: Some(settings.requires_approval),
         }
     }
 }
@@ -173,6 +177,7 @@ impl SettingsBody {
             overdue_after: self.overdue_after.map(|after| after.0),
             versions: self.versions.unwrap_or_default().0,
             ddi: self.ddi.unwrap_or_default().into(),
+            requires_approval: self.requires_approval.unwrap_or_default(),
         };
         (settings, errors)
     }

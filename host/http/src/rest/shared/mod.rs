@@ -7,7 +7,9 @@ mod log_stream;
 mod plugin_selection;
 mod time_of_day;
 mod update;
+mod update_approval;
 pub(crate) mod update_options;
+mod updates_query;
 mod window;
 
 pub(crate) use comment::{Reason, check_comment, comment_error};
@@ -17,4 +19,6 @@ pub(crate) use log_stream::{accepts_event_stream, follow_logs};
 pub(crate) use plugin_selection::PluginSelection;
 pub(crate) use time_of_day::TimeOfDay;
 pub(crate) use update::{UpdateBody, created_update};
+pub(crate) use update_approval::UpdateApprovalBody;
+pub(crate) use updates_query::UpdatesQuery;
 pub(crate) use window::WindowBody;

@@ -6,7 +6,7 @@ use tidegate_core::{
 use tidegate_engine::ports::UpdateRow;
 use utoipa::ToSchema;
 
-use super::update_options::UpdateOptionsView;
+use super::{update_approval::UpdateApprovalBody, update_options::UpdateOptionsView};
 use crate::rest::response::{CreatedResponse, Time, percent};
 
 /// An update of one device to one firmware.
@@ -24,9 +24,11 @@ pub(crate) struct UpdateBody {
     firmware_name: String,
     from_version: Option<String>,
     to_version: String,
-    /// `scheduled`, `waiting_confirmation`, `offered`, `downloading`, `installing`, `verifying`, `cancelling`, `completed`, `failed`,
+    /// `waiting_approval`, `scheduled`, `waiting_confirmation`, `offered`, `downloading`, `installing`, `verifying`, `cancelling`, `completed`, `failed`,
     /// `timed_out`, `cancelled` or `rejected`.
     status: &'static str,
+    /// Null: it needs no approval.
+    approval: Option<UpdateApprovalBody>,
     #[serde(flatten)]
     options: UpdateOptionsView,
     /// As the device reports it; 100 when completed.
@@ -53,8 +55,8 @@ pub(crate) struct UpdateBody {
     started_at: Option<Time>,
     completed_at: Option<Time>,
     /// When it times out without further feedback: the earlier of the deadlines of its phase and of the update. While
-    /// it is `scheduled`: when it is offered. Null while it waits behind another update of its device: its time does not
-    /// run.
+    /// it is `scheduled`: when it is offered. Null while it waits for approval, or behind another update of its device: its
+    /// time does not run.
     timeout_at: Option<Time>,
 }
 
@@ -83,6 +85,7 @@ impl From<UpdateRow> for UpdateBody {
             from_version: update.from_version,
             to_version: update.to_version,
             status: state.status.as_str(),
+            approval: row.approval.map(UpdateApprovalBody::from),
             options: UpdateOptionsView::new(&state.options, state.success_criteria),
             progress_percentage,
             phase: state.phase.map(|phase| phase.as_str()),

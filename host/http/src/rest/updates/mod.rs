@@ -1,7 +1,9 @@
 //! Single updates, of a campaign or not.
 
+mod approve;
 mod cancel;
 mod get;
+mod list;
 mod log;
 mod log_body;
 mod retry;
@@ -13,7 +15,9 @@ use crate::AppState;
 /// Routes with a time limit.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
+        .routes(routes!(list::list_updates))
         .routes(routes!(get::get_update))
+        .routes(routes!(approve::approve_update))
         .routes(routes!(cancel::cancel_update))
         .routes(routes!(retry::retry_update))
         .routes(routes!(log::show_log))

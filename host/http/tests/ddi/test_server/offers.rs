@@ -104,6 +104,7 @@ impl TestServer {
         let filter = UpdateFilter {
             campaign: Some(campaign),
             device: Some(device.key),
+            status: None,
         };
         let first = PageRequest {
             limit: 1,

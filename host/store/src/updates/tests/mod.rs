@@ -1,3 +1,4 @@
+mod approvals;
 mod attributes;
 mod batch;
 mod confirmation;

@@ -97,7 +97,11 @@ impl UpdateUnitOfWork {
         // Of updates that the device has not begun: the others are not checked again.
         let unbegun = updates.iter().map(|loaded| &loaded.update);
         let unbegun = unbegun.filter(|update| {
-            update.state.is_unbegun_offer() || update.state.status == UpdateStatus::Scheduled
+            let is_unoffered = matches!(
+                update.state.status,
+                UpdateStatus::Scheduled | UpdateStatus::WaitingApproval
+            );
+            is_unoffered || update.state.is_unbegun_offer()
         });
         let bases = unbegun.filter_map(|update| update.compatibility.as_ref());
         work.read_class_attributes(tx, attribute_names(bases))
@@ -308,7 +312,9 @@ impl UpdateUnitOfWork {
             let device = device.ok_or_else(|| {
                 internal("create updates")(format!("device {} is not locked", new.device).into())
             })?;
-            if new.state.status.is_open() && !self.covers(new.device, new.compatibility.as_ref()) {
+            let is_offered =
+                new.state.status.is_open() && new.state.status != UpdateStatus::WaitingApproval;
+            if is_offered && !self.covers(new.device, new.compatibility.as_ref()) {
                 // Due at once: the loop that offers it has the device checked before.
                 let UpdateState {
                     success_criteria,
@@ -403,12 +409,17 @@ impl UpdateUnitOfWork {
         let is_silence = cause.is_some_and(|(_, event)| *event == UpdateEvent::DeadlinePassed);
         let may_complete =
             after == UpdateStatus::Failed || is_silence && update.state.may_succeed_late();
-        let was_unoffered = matches!(before, None | Some(UpdateStatus::Scheduled));
+        let was_unoffered = matches!(
+            before,
+            None | Some(UpdateStatus::Scheduled | UpdateStatus::WaitingApproval)
+        );
+        let is_unoffered = matches!(
+            after,
+            UpdateStatus::Cancelled | UpdateStatus::WaitingApproval
+        );
         if may_complete {
             device.failed_update = Some(update.id);
-        } else if was_unoffered && after != UpdateStatus::Cancelled
-            || device.failed_update == Some(update.id)
-        {
+        } else if was_unoffered && !is_unoffered || device.failed_update == Some(update.id) {
             device.failed_update = None;
         }
         device.wants_attributes |= is_installed;

@@ -1,0 +1,235 @@
+use std::time::Duration;
+
+use tidegate_core::{
+    device::AutoConfirm,
+    id::UpdateId,
+    time::Timestamp,
+    update::{Confirmation, NOT_APPROVED, OnDenied, SuccessCriteria, UpdateEvent, UpdateOptions},
+};
+use tidegate_engine::{
+    Actor, ActorKind, Ctx,
+    ports::{
+        DeviceChange, Offer, OfferOverrides, OfferResult, PageRequest, RequestedApproval,
+        Runs as _, SingleUpdates as _, Statistics as _, StoreError, UpdateFilter, Updates as _,
+    },
+};
+
+use super::*;
+use crate::{test_fixture::TIMEOUT, testing::test_ctx};
+
+const LATER: Timestamp = Timestamp(NOON.0 + 30 * 24 * 3_600_000);
+
+fn approver() -> Ctx {
+    Ctx {
+        actor: Actor::new(ActorKind::Key, "approver"),
+        now: LATER,
+        ..test_ctx(tidegate_core::id::TenantId(0))
+    }
+}
+
+impl StoreFixture<'_> {
+    /// Creates updates that wait for a new approval; returns their ids, in the order of the devices.
+    async fn request(&self, force: bool) -> anyhow::Result<Vec<UpdateId>> {
+        let (offer, new) = (self.offer(NOON), RequestedApproval::New);
+        let created = self
+            .store
+            .request_updates(self.tenant, &self.devices, &offer, force, new);
+        let created = created.await?;
+        let ids = created.iter().map(OfferResult::created);
+        ids.collect::<Option<_>>().context("all are created")
+    }
+
+    async fn decide(&self, id: UpdateId, is_approved: bool, why: &str) -> anyhow::Result<bool> {
+        let ctx = Ctx {
+            tenant: self.tenant,
+            ..approver()
+        };
+        Ok(self
+            .store
+            .decide_approval(&ctx, id, is_approved, why)
+            .await?)
+    }
+
+    async fn apply_approval(&self, id: UpdateId, limit: u32) -> anyhow::Result<usize> {
+        Ok(self
+            .store
+            .apply_approval(self.tenant, id, LATER, limit)
+            .await?
+            .len())
+    }
+
+    async fn update_status(&self, id: UpdateId) -> anyhow::Result<UpdateStatus> {
+        let row = self
+            .store
+            .update(self.tenant, id)
+            .await?
+            .context("the update")?;
+        Ok(row.update.state.status)
+    }
+
+    async fn shown(&self, number: usize) -> anyhow::Result<Option<UpdateId>> {
+        let view = self
+            .store
+            .poll_view(self.tenant, &format!("d-{number}"))
+            .await?;
+        Ok(view.context("a device")?.open.map(|open| open.id))
+    }
+}
+
+on_both! {
+    async fn updates_that_wait_for_approval_are_shown_to_no_device_and_do_not_time_out(store) {
+        let fixture = StoreFixture::new(store, &[3]).await?;
+        let ids = fixture.request(false).await?;
+        let row = store.update(fixture.tenant, ids[1]).await?.context("the update")?;
+        assert_eq!(row.update.state.status, UpdateStatus::WaitingApproval);
+        let approval = row.approval.context("an approval")?;
+        assert_eq!((approval.id, &*approval.requested_by, approval.decision), (ids[0], "maker", None));
+        for number in 0..3 {
+            assert_eq!(fixture.shown(number).await?, None);
+            assert_eq!(device(store, number).await?.state, DeviceState::Pending);
+        }
+        assert!(store.expire_updates(LATER, 100).await?.is_empty());
+        assert_eq!(store.unapplied_approvals(100).await?, []);
+        assert_eq!(fixture.apply_approval(ids[0], 100).await?, 0, "there is no decision");
+        assert_eq!(fixture.update_status(ids[1]).await?, UpdateStatus::WaitingApproval);
+
+        let page = PageRequest { limit: 2, offset: 0 };
+        let of_status = |status| UpdateFilter { status, ..UpdateFilter::default() };
+        let waiting = of_status(Some(UpdateStatus::WaitingApproval));
+        let listed = store.list_updates(fixture.tenant, &waiting, page).await?;
+        assert_eq!((listed.total, listed.items[0].update.id), (3, ids[2]));
+        let offered = of_status(Some(UpdateStatus::Offered));
+        assert_eq!(store.list_updates(fixture.tenant, &offered, page).await?.total, 0);
+        assert_eq!(store.list_updates(store.theirs, &waiting, page).await?.total, 0);
+        let stats = store.stats(fixture.tenant, NOON, None).await?;
+        assert!(stats.updates_by_status.contains(&("waiting_approval".to_owned(), 3)), "{stats:?}");
+
+        // The device already has an open update of this firmware.
+        let again = store.create_update(fixture.tenant, fixture.devices[0], &fixture.offer(NOON)).await?;
+        assert_eq!(again, OfferResult::AlreadyOpen(ids[0]));
+    }
+
+    async fn approved_updates_are_offered_in_batches_with_their_whole_time(store) {
+        let fixture = StoreFixture::new(store, &[3]).await?;
+        let ids = fixture.request(false).await?;
+        assert!(!fixture.decide(ids[1], true, "").await?, "not the id of the approval");
+        let stranger = Ctx { tenant: store.theirs, ..approver() };
+        assert!(!store.decide_approval(&stranger, ids[0], true, "").await?);
+        assert_eq!(store.approval(store.theirs, ids[0]).await?, None);
+
+        assert!(fixture.decide(ids[0], true, "go").await?);
+        assert!(!fixture.decide(ids[0], false, "stop").await?, "the first decision counts");
+        let audit = store.last_audit_row().await?;
+        assert_eq!((&*audit.action, &audit.after["comment"]), ("update.approve", &"go".into()));
+        assert_eq!(store.unapplied_approvals(100).await?, [(fixture.tenant, ids[0])]);
+
+        assert_eq!(fixture.apply_approval(ids[0], 2).await?, 2);
+        assert_eq!(store.unapplied_approvals(100).await?, [(fixture.tenant, ids[0])]);
+        assert_eq!(fixture.apply_approval(ids[0], 2).await?, 1);
+        assert_eq!(store.unapplied_approvals(100).await?, []);
+        assert_eq!(fixture.apply_approval(ids[0], 2).await?, 0);
+        for (number, id) in ids.iter().enumerate() {
+            assert_eq!(fixture.shown(number).await?, Some(*id));
+            let row = store.update(fixture.tenant, *id).await?.context("the update")?;
+            assert_eq!(row.update.state.status, UpdateStatus::Offered);
+            assert_eq!(row.update.state.timeout_at, LATER.plus(TIMEOUT));
+            let decision = row.approval.and_then(|approval| approval.decision).context("a decision")?;
+            assert_eq!((&*decision.by, &*decision.comment, decision.at), ("approver", "go", LATER));
+        }
+        let summary = store.approval(fixture.tenant, ids[0]).await?.context("the approval")?;
+        assert_eq!((summary.updates, summary.waiting), (3, 0));
+        let stats = store.stats(fixture.tenant, NOON, None).await?;
+        let of = |status: &str| stats.updates_by_status.iter().find(|(name, _)| name == status).map(|(_, n)| *n);
+        assert_eq!((of("offered"), of("waiting_approval").unwrap_or(0)), (Some(3), 0));
+    }
+
+    async fn rejected_updates_end(store) {
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        let ids = fixture.request(true).await?;
+        assert!(fixture.decide(ids[0], false, "not on a Friday").await?);
+        assert_eq!(store.last_audit_row().await?.action, "update.reject");
+        assert_eq!(fixture.apply_approval(ids[0], 100).await?, 2);
+        for id in ids {
+            let state = store.update(fixture.tenant, id).await?.context("the update")?.update.state;
+            assert_eq!((state.status, state.completed_at), (UpdateStatus::Cancelled, Some(LATER)));
+            let error = state.error.context("an error")?;
+            assert_eq!((&*error.code, &*error.message), (NOT_APPROVED, "refused by approver: not on a Friday"));
+        }
+        assert_eq!(device(store, 0).await?.state, DeviceState::Registered);
+    }
+
+    async fn a_device_that_was_pinned_before_the_approval_is_left_alone_unless_forced(store) {
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        let offer = fixture.offer(NOON);
+        let expected = [(false, UpdateStatus::Cancelled), (true, UpdateStatus::Offered)];
+        for (number, (force, status)) in expected.into_iter().enumerate() {
+            let key = [fixture.devices[number]];
+            let new = RequestedApproval::New;
+            let created = store.request_updates(fixture.tenant, &key, &offer, force, new).await?;
+            let id = created[0].created().context("an update")?;
+            let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(1)) };
+            store.change_device(fixture.tenant, &format!("d-{number}"), pin).await?;
+            fixture.decide(id, true, "").await?;
+            assert_eq!(fixture.apply_approval(id, 100).await?, 1);
+            assert_eq!(fixture.update_status(id).await?, status);
+        }
+    }
+
+    async fn a_device_that_confirms_by_itself_is_offered_the_approved_update(store) {
+        let options = UpdateOptions {
+            confirmation: Some(Confirmation { on_denied: OnDenied::Reject, timeout: Duration::from_hours(1) }),
+            ..UpdateOptions::forced(TIMEOUT)
+        };
+        let fixture = StoreFixture::with_options(store, &[2], SuccessCriteria::Reported, options).await?;
+        let ids = fixture.request(false).await?;
+        let auto_confirm = AutoConfirm { initiator: None, remark: None, activated_at: later(1) };
+        store.activate_auto_confirm(fixture.tenant, fixture.devices[0], auto_confirm).await?;
+        assert_eq!(fixture.update_status(ids[0]).await?, UpdateStatus::WaitingApproval);
+        fixture.decide(ids[0], true, "").await?;
+        fixture.apply_approval(ids[0], 100).await?;
+        assert_eq!(fixture.update_status(ids[0]).await?, UpdateStatus::Offered);
+        assert_eq!(fixture.update_status(ids[1]).await?, UpdateStatus::WaitingConfirmation);
+    }
+
+    async fn later_batches_join_the_approval_until_it_is_decided(store) {
+        let fixture = StoreFixture::new(store, &[3]).await?;
+        let offer = fixture.offer(NOON);
+        let request = async |number: usize, approval| {
+            let key = [fixture.devices[number]];
+            store.request_updates(fixture.tenant, &key, &offer, false, approval).await
+        };
+        let first = request(0, RequestedApproval::New).await?[0].created().context("an update")?;
+        let joined = request(1, RequestedApproval::Existing(first)).await?;
+        assert!(joined[0].created().is_some());
+        let summary = store.approval(fixture.tenant, first).await?.context("the approval")?;
+        assert_eq!((summary.updates, summary.waiting), (2, 2));
+        fixture.decide(first, true, "").await?;
+        let late = request(2, RequestedApproval::Existing(first)).await;
+        assert!(matches!(&late, Err(StoreError::Conflict(_))), "{late:?}");
+        assert_eq!(fixture.shown(2).await?, None);
+        assert_eq!(device(store, 2).await?.state, DeviceState::Registered);
+    }
+
+    async fn a_waiting_update_ends_when_it_is_cancelled_superseded_or_its_device_is_deleted(store) {
+        let fixture = StoreFixture::new(store, &[3]).await?;
+        let ids = fixture.request(false).await?;
+        let cancelled = fixture.report(fixture.devices[0], ids[0], UpdateEvent::CancelRequested, later(1)).await?;
+        assert!(cancelled.changes_update);
+        assert_eq!(fixture.update_status(ids[0]).await?, UpdateStatus::Cancelled);
+
+        let back = Offer { firmware: fixture.old, to_version: "1.0.0".into(), ..fixture.offer(later(1)) };
+        let none = OfferOverrides::default();
+        let (_, superseded) = store.roll_back_device(fixture.tenant, fixture.devices[1], &back, none, "").await?;
+        assert_eq!(superseded, [(ids[1], None)]);
+        assert_eq!(fixture.update_status(ids[1]).await?, UpdateStatus::Cancelled);
+
+        store.delete_device(fixture.tenant, "d-2", later(2)).await?;
+        assert_eq!(store.update(fixture.tenant, ids[2]).await?, None);
+        let summary = store.approval(fixture.tenant, ids[0]).await?.context("the approval")?;
+        assert_eq!((summary.updates, summary.waiting), (2, 0));
+        fixture.decide(ids[0], true, "").await?;
+        assert_eq!(fixture.apply_approval(ids[0], 100).await?, 0);
+        assert_eq!(fixture.update_status(ids[0]).await?, UpdateStatus::Cancelled);
+        assert_eq!(store.unapplied_approvals(100).await?, []);
+    }
+}
