@@ -367,7 +367,7 @@ impl EngineFixture {
         self.try_record(row.update.device, event).await
     }
 
-    async fn record(&self, device: DeviceKey, event: DeviceEvent) {
+    pub(crate) async fn record(&self, device: DeviceKey, event: DeviceEvent) {
         let recorded = self.try_record(device, event).await;
         recorded.expect("the report is recorded");
     }

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use tidegate_core::{Named as _, plugin::DecisionOutcome, update::UpdateStatus};
+use tidegate_core::{
+    Named as _,
+    plugin::DecisionOutcome,
+    update::{UpdateEvent, UpdateStatus},
+};
+use tidegate_engine::ports::DeviceEvent;
 
 use crate::{
     engine_fixture::{EngineFixture, campaign_request, explain},
@@ -18,9 +23,13 @@ async fn a_device_whose_success_was_lost_is_explained_by_its_version() {
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1), (1, 1)], DecisionOutcome::Proceed)));
     fixture.tick(id).await;
-    let device = fixture.updates(id).await.into_iter();
-    let device = device.map(|row| (row.device_id, row.update.device));
-    let (_, device) = device.min().expect("an update");
+    let mut updates = fixture.updates(id).await;
+    updates.sort_by_key(|row| row.update.device);
+    for row in &updates {
+        let retrieved = DeviceEvent::Update(row.update.id, UpdateEvent::Retrieved);
+        fixture.record(row.update.device, retrieved).await;
+    }
+    let device = updates[0].update.device;
     fixture.report_version(device, "1.1.0").await;
     fixture.clock.advance(Duration::from_hours(1));
     let now = fixture.engine.now();
@@ -39,7 +48,7 @@ async fn a_device_whose_success_was_lost_is_explained_by_its_version() {
     ] {
         let explained = explain(&fixture.ctx(), fixture.engine.store(), device_id).await;
         let reasons = explained.expect("an explanation")[0].reasons.join("\n");
-        for part in [status.as_str(), "TIMEOUT: the device did not", ending] {
+        for part in [status.as_str(), "TIMEOUT: the device stopped reporting", ending] {
             assert!(reasons.contains(part), "{device_id}: {reasons}");
         }
         let succeeds = status == UpdateStatus::Completed;

@@ -1,6 +1,7 @@
 //! The system's limit of open files, of which each connection is one.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tidegate_engine::chain;
 
 /// What a server opens besides connections: the database, files of firmware, plugins, logs.
 const OTHER_FILES: u64 = 500;
@@ -10,7 +11,7 @@ pub(super) fn raise_limit(connections: usize) {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+        tracing::warn!(error = %chain(&error), "cannot raise the limit of open files");
     }
     let allowed = getrlimit(Resource::Nofile).current;
     if let Some(allowed) = allowed.filter(|allowed| !is_enough(*allowed, connections)) {
