@@ -1,6 +1,6 @@
 //! A client of the REST API that `openapi-python-client` generates from the OpenAPI document.
 //!
-//! It needs Python and packages from PyPI. `cargo xtask test --clients` provides them and generates the client.
+//! It needs Python and packages from `PyPI`. `cargo xtask test --clients` provides them and generates the client.
 
 use std::{env, io::Write as _, path::Path, process::Stdio};
 
