@@ -1,5 +1,10 @@
+use std::iter;
+
 use serde_json::Value;
-use tidegate_core::campaign::{Campaign, CampaignSpec};
+use tidegate_core::{
+    campaign::{Campaign, CampaignSpec},
+    id::Digest,
+};
 use tidegate_engine::{Ctx, ports::StoreError};
 
 use super::{
@@ -7,13 +12,15 @@ use super::{
     run_row::CampaignRunRow,
 };
 use crate::{
-    audit::{self, AuditEntry},
+    audit::{self, AuditEntry, MAX_NAMED},
     database::Database,
     dialect::{Dialect, storable},
-    error::failed,
+    error::{failed, internal},
     tenant_counters::TenantCounters,
     update_options::UPDATE_OPTION_COLUMNS,
 };
+
+const EDIT: &str = "edit a campaign";
 
 /// Replaces the specification of a campaign that has not started and voids its approval, if it is still at this
 /// generation; otherwise returns false.
@@ -32,8 +39,8 @@ pub(crate) async fn edit(
         return Ok(false);
     }
     lock_firmware(&mut tx, tenant, spec.firmware).await?;
-    let mut before = audit_fields(&campaign.spec)?;
-    let mut after = audit_fields(&spec)?;
+    let mut before = edit_fields(&campaign.spec)?;
+    let mut after = edit_fields(&spec)?;
     let approved_by = campaign.approval.as_ref().map(|approval| &*approval.by);
     before["approved_by"] = approved_by.into();
     after["approved_by"] = Value::Null;
@@ -42,7 +49,7 @@ pub(crate) async fn edit(
         .bind(storable(&ctx.actor.name).into_owned())
         .execute(tx.conn())
         .await
-        .map_err(failed("edit a campaign"))?;
+        .map_err(failed(EDIT))?;
     run_row.generation += 1;
     run_row.clear_approval();
     let mut tenant_counters = TenantCounters::default();
@@ -52,6 +59,26 @@ pub(crate) async fn edit(
     audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// For the audit trail. Every change is in these fields: the campaign does not keep what it replaces.
+fn edit_fields(spec: &CampaignSpec) -> Result<Value, StoreError> {
+    let mut fields = audit_fields(spec)?;
+    fields["description"] = spec.description.as_str().into();
+    let policies = spec.policies.iter().enumerate();
+    let policies = policies.map(|(index, used)| (format!("policies/{index}"), used));
+    let strategy = iter::once(("strategy".to_owned(), &spec.strategy));
+    for (name, used) in strategy.chain(policies) {
+        let config: Value =
+            serde_json::from_str(&used.config).map_err(|error| internal(EDIT)(error.into()))?;
+        fields["configs"][name] = config;
+    }
+    let devices = &spec.targets.devices;
+    if devices.len() > MAX_NAMED {
+        let digest = Digest::of(devices.join("\n").as_bytes());
+        fields["targets"]["devices_digest"] = digest.to_string().into();
+    }
+    Ok(fields)
 }
 
 fn update_sql(dialect: Dialect) -> String {

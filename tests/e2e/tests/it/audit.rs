@@ -470,6 +470,32 @@ async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
             && row.after == json!({ "priority": "high", "approved_by": null }),
         "{row:?}"
     );
+    // Also what the campaign itself shows only after the change.
+    let config = |percentage: u8| json!({ "canary_percentage": percentage });
+    let configs = |percentage| json!({ "configs": { "strategy": config(percentage) } });
+    for (patch, before, after) in [
+        (
+            json!({ "description": "hums" }),
+            json!({ "description": "" }),
+            json!({ "description": "hums" }),
+        ),
+        (
+            json!({ "strategy": { "config": config(50) } }),
+            configs(25),
+            configs(50),
+        ),
+        (
+            json!({ "strategy": { "config": config(25) } }),
+            configs(50),
+            configs(25),
+        ),
+    ] {
+        let patch = send(Method::PATCH, "campaigns/{}", &id, Some(patch));
+        let change = Change::of("patch /campaigns/{campaign_id}", "campaign.change");
+        walk.succeeds(operator, change, &patch).await?;
+        let row = walk.last_row().await?;
+        ensure!(row.before == before && row.after == after, "{row:?}");
+    }
     let change = Change::of(&operation("approve"), "campaign.approve");
     walk.succeeds(&tenant.approver, change, &approve).await?;
     for step in ["start", "pause", "resume"] {

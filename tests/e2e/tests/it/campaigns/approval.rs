@@ -5,7 +5,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_e2e::{HttpResponse, RestResponse as _, TestTenant, both_databases};
 
-both_databases!(another_user_must_approve, an_edit_voids_the_approval);
+both_databases!(
+    another_user_must_approve,
+    an_edit_voids_the_approval,
+    an_edit_replaces_what_depends_on_it,
+);
 
 async fn another_user_must_approve(tenant: TestTenant) -> Result<()> {
     tenant.create_devices("edge", 1).await?;
@@ -152,5 +156,73 @@ async fn an_edit_voids_the_approval(tenant: TestTenant) -> Result<()> {
     edit(None, json!({ "name": "late" }))
         .await?
         .expect_problem(409, "campaign_started")?;
+    Ok(())
+}
+
+/// A field that is only allowed with the previous value of another one is no error of a change.
+async fn an_edit_replaces_what_depends_on_it(tenant: TestTenant) -> Result<()> {
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant.create_campaign(firmware, json!({})).await?;
+    let path = format!("campaigns/{id}");
+    let policies = |campaign: &Value| -> Vec<String> {
+        let policies = campaign["policies"].as_array().into_iter().flatten();
+        policies
+            .filter_map(|policy| policy["plugin"].as_str().map(str::to_owned))
+            .collect()
+    };
+    let all = vec!["hardware".to_owned(), "version-path".to_owned()];
+    let created = tenant.get_campaign(id).await?;
+    ensure!(policies(&created) == all, "{created}");
+    let forced_at = "2026-05-01T12:00:00.000Z";
+    for (edit, expected, has_policies) in [
+        (
+            json!({ "deployment_strategy": "canary", "canary_percentage": 25.0 }),
+            json!({ "strategy": { "plugin": "canary", "config": { "canary_percentage": 25.0 } } }),
+            true,
+        ),
+        (
+            json!({ "strategy": { "config": { "canary_duration_minutes": 0 } } }),
+            json!({ "strategy": { "plugin": "canary", "config": {
+                "canary_percentage": 25.0, "canary_duration_minutes": 0,
+            } } }),
+            true,
+        ),
+        (
+            json!({ "strategy": { "plugin": "immediate" } }),
+            json!({ "strategy": { "plugin": "immediate", "config": {} } }),
+            true,
+        ),
+        (json!({ "allow_incompatible": true }), json!({}), false),
+        (
+            json!({ "update_type": "time_forced", "forced_at": forced_at }),
+            json!({ "update_type": "time_forced", "forced_at": forced_at }),
+            false,
+        ),
+        (
+            json!({ "allow_incompatible": null, "update_type": "soft" }),
+            json!({ "update_type": "soft", "forced_at": null }),
+            true,
+        ),
+    ] {
+        let request = tenant.operator.request(Method::PATCH, &path).json(&edit);
+        let edited = HttpResponse::fetch(request).await?.expect_success()?;
+        for (field, value) in expected.as_object().into_iter().flatten() {
+            let mut found = edited[field].clone();
+            if let Some(plugin) = found.as_object_mut() {
+                plugin.retain(|name, _| ["plugin", "config"].contains(&name.as_str()));
+            }
+            ensure!(found == *value, "{edit}: {found}");
+        }
+        let is_safe = edited["warnings"] == json!([]);
+        let kept = if has_policies {
+            all.clone()
+        } else {
+            Vec::new()
+        };
+        ensure!(
+            is_safe == has_policies && policies(&edited) == kept,
+            "{edit}: {edited}"
+        );
+    }
     Ok(())
 }
