@@ -48,7 +48,11 @@ async fn a_device_whose_success_was_lost_is_explained_by_its_version() {
     ] {
         let explained = explain(&fixture.ctx(), fixture.engine.store(), device_id).await;
         let reasons = explained.expect("an explanation")[0].reasons.join("\n");
-        for part in [status.as_str(), "TIMEOUT: the device stopped reporting", ending] {
+        for part in [
+            status.as_str(),
+            "TIMEOUT: the device stopped reporting",
+            ending,
+        ] {
             assert!(reasons.contains(part), "{device_id}: {reasons}");
         }
         let succeeds = status == UpdateStatus::Completed;

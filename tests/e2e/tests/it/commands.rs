@@ -83,6 +83,16 @@ async fn updates_are_approved_by_another_user(storage: ServerStorage) -> Result<
     ensure!(device.offer().await?.is_some(), "the update is not offered");
     let none = server.text(&["update", "list", "--status", "waiting_approval"])?;
     ensure!(none.trim() == "none", "{none}");
+
+    let create = ["campaign", "create", "--name", "spring", "--device", ID];
+    let rest = ["--strategy", "immediate", "--firmware", &firmware];
+    let campaign = server.run(&[&create[..], &rest].concat())?["campaign_id"].to_string();
+    let reject = ["campaign", "approve", &campaign, "--reject"];
+    server.expect_rejection(&reject, "own_campaign")?;
+    other.text(&reject)?;
+    let ended = server.run(&["campaign", "show", &campaign])?;
+    ensure!(ended["status"] == "cancelled", "{ended}");
+    server.expect_rejection(&["campaign", "start", &campaign], "invalid_transition")?;
     Ok(())
 }
 
