@@ -79,6 +79,7 @@ fn names_are_stable_and_parsed_back() {
     assert_names::<SuccessCriteriaName>(&["reported", "attested", "soaked"]);
     assert_names::<UpdateTypeName>(&["forced", "soft", "time_forced", "download_only"]);
     assert_names::<UpdateStatus>(&[
+        "waiting_approval",
         "scheduled",
         "waiting_confirmation",
         "offered",
