@@ -65,7 +65,7 @@ pub async fn authenticate(
     tenant: &Tenant,
     device_id: String,
     credentials: &[Credential<'_>],
-    wait: &DeviceWait,
+    wait: DeviceWait,
 ) -> Result<Option<Caller>> {
     let mut grant = engine
         .settings
@@ -73,7 +73,7 @@ pub async fn authenticate(
         .then(AuthGrant::may_register);
     for credential in credentials {
         if grant.is_none() {
-            grant = check_credential(engine, tenant, &device_id, *credential, wait).await?;
+            grant = check_credential(engine, tenant, &device_id, *credential, &wait).await?;
         }
     }
     let is_open = tenant.settings.access.registration == Registration::Open;
@@ -83,7 +83,7 @@ pub async fn authenticate(
         may_register: grant.may_register && is_open,
         enrolment: grant.enrolment,
         address: None,
-        wait: wait.clone(),
+        wait,
     }))
 }
 

@@ -1,9 +1,6 @@
 use std::{
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -14,14 +11,14 @@ use crate::ports::StoreError;
 /// How long a request of a device may still wait for the database. All its operations share this time, so that the device
 /// is answered soon whatever each of them takes: from memory where that is allowed, else that it has to come again. A
 /// body that arrives slowly takes none of it.
-#[derive(Debug, Clone)]
-pub struct DeviceWait(Arc<AtomicU64>);
+#[derive(Debug)]
+pub struct DeviceWait(AtomicU64);
 
 impl DeviceWait {
     /// The whole time of a request that has just arrived.
     pub fn new(whole: Duration) -> Self {
         let micros = u64::try_from(whole.as_micros()).unwrap_or(u64::MAX);
-        Self(Arc::new(AtomicU64::new(micros)))
+        Self(AtomicU64::new(micros))
     }
 
     /// The result of an operation on the database, or that it is not available in the time that is left.
@@ -38,6 +35,13 @@ impl DeviceWait {
             let why = "no answer in the time that a device waits";
             Err(StoreError::Unavailable(why.to_owned()).into())
         })
+    }
+}
+
+impl Clone for DeviceWait {
+    /// A copy has the time that is left, for itself.
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
     }
 }
 

@@ -96,7 +96,7 @@ impl FromRequestParts<AppState> for DeviceAuth {
             .chain(parse_token(&parts.headers))
             .collect();
         let authenticated =
-            devices::authenticate(&state.engine, &tenant, device_id, &credentials, &wait);
+            devices::authenticate(&state.engine, &tenant, device_id, &credentials, wait);
         let Some(mut caller) = authenticated.await? else {
             let reason = refusal_reason(&credentials, &tenant.settings.access);
             let kind = match kind_of(credentials.last()) {
@@ -127,9 +127,9 @@ impl FromRequestParts<AppState> for DeviceAuth {
             caller,
             link_names: link_names.unwrap_or(state.engine.settings().ddi_links),
             tenant,
-            links: links.ok_or(DdiError::malformed(
-                "the Host header is not a valid host and port",
-            ))?,
+            links: links.ok_or_else(|| {
+                DdiError::malformed("the Host header is not a valid host and port")
+            })?,
         })
     }
 }

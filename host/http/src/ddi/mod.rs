@@ -28,6 +28,7 @@ use axum::{
     routing::{any, get, post, put},
 };
 use http::StatusCode;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::AppState;
@@ -85,6 +86,10 @@ pub(crate) fn router() -> Router<AppState> {
             any(|_: WithinRateLimit| async { StatusCode::NOT_FOUND }),
         )
         .method_not_allowed_fallback(|_: WithinRateLimit| async { StatusCode::METHOD_NOT_ALLOWED })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(CatchPanicLayer::custom(error::from_panic))
+        // One stack, because each call of `layer` boxes the service and its future for every request.
+        .layer(
+            ServiceBuilder::new()
+                .layer(CatchPanicLayer::custom(error::from_panic))
+                .layer(DefaultBodyLimit::max(MAX_BODY)),
+        )
 }
