@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
+    server::conn::auto::{Builder, Connection as HttpConnection},
     service::TowerToHyperService,
 };
 use tidegate_engine::chain;
@@ -202,10 +202,7 @@ impl ConnectionTask {
         let stream = IdleTimeoutStream::new(stream, Arc::clone(activity), self.write_idle_timeout);
         let stream = TokioIo::new(stream);
         let connection = pin!(self.builder.serve_connection(stream, service));
-        let served = activity.run(
-            connection,
-            hyper_util::server::conn::auto::Connection::graceful_shutdown,
-        );
+        let served = activity.run(connection, HttpConnection::graceful_shutdown);
         served.await.unwrap_or(Ok(()))
     }
 }

@@ -8,6 +8,7 @@ mod activity;
 mod eviction;
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, atomic::Ordering},
@@ -30,6 +31,8 @@ pub(crate) use activity::{Activity, OpenRequest, ReceivingBody};
 const LINGER: Duration = Duration::from_millis(250);
 /// How often a full server looks whether it can close a connection.
 const FULL_RETRY: Duration = Duration::from_millis(20);
+/// Minimum interval between two looks for late requests of an address, and for room after there was none; in milliseconds.
+const LOOK_INTERVAL: u64 = 20;
 /// Minimum interval between warnings.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 /// A head is late after this part of the time that it may take.
@@ -85,6 +88,8 @@ struct Table {
     last_id: u64,
     /// Connections that were asked to close.
     closing: usize,
+    /// Until when no connection can be closed to make room, in milliseconds.
+    no_room_until: u64,
     addresses: HashMap<IpAddr, Address>,
     evicted: Evicted,
     last_warning: Option<Instant>,
@@ -93,6 +98,8 @@ struct Table {
 #[derive(Default)]
 struct Address {
     connections: usize,
+    /// Until when its incomplete requests are not looked at again, in milliseconds.
+    next_look: u64,
     usage: Arc<AddressUse>,
 }
 
@@ -143,10 +150,10 @@ impl Connections {
         let incomplete = table.incomplete_of(address);
         if incomplete >= limits.incomplete_per_address {
             let count = incomplete - limits.incomplete_per_address + 1;
-            table.close_late(address, count + limits.batch() / 4, shared.late(now));
+            table.close_late(address, count + limits.batch() / 4, now, shared.late(now));
         }
         if table.open() + limits.reserve() >= limits.max {
-            table.make_room(limits.batch(), shared.late(now));
+            table.make_room(limits.batch(), now, shared.late(now));
         }
         let open = table.open();
         if open >= limits.max {
@@ -171,9 +178,9 @@ impl Connections {
     /// Closes a few connections: the system has no file descriptors left.
     pub(crate) fn make_room(&self) {
         let shared = &*self.0;
-        let late = shared.late(millis_since(shared.epoch));
+        let now = millis_since(shared.epoch);
         let mut table = shared.table.lock();
-        table.make_room(shared.limits.batch(), late);
+        table.make_room(shared.limits.batch(), now, shared.late(now));
     }
 
     /// Closes connections that have waited for too long, and those of addresses with too many incomplete requests.
@@ -204,7 +211,7 @@ impl Connections {
             .collect();
         for (address, incomplete) in excess {
             let count = incomplete - limits.incomplete_per_address;
-            table.close_late(address, count, shared.late(now));
+            table.close_late(address, count, now, shared.late(now));
         }
         if table.evicted.idle + table.evicted.incomplete > 0 {
             table.warn("connections closed to make room", limits.max);
@@ -262,27 +269,38 @@ impl Table {
     }
 
     /// Closes at most `count` connections, those with the lowest rank first.
-    fn make_room(&mut self, count: usize, late: u64) {
+    fn make_room(&mut self, count: usize, now: u64, late: u64) {
+        if now < self.no_room_until {
+            return;
+        }
         let ranked = |activity: &Activity| {
             let of_address = activity.address().incomplete.load(Ordering::Relaxed);
             EvictionRank::of(activity.phase(), of_address, late)
         };
-        self.evict(count, ranked);
+        if self.evict(count, ranked) == 0 {
+            self.no_room_until = now + LOOK_INTERVAL;
+        }
     }
 
     /// Closes at most `count` connections of an address whose requests are incomplete and late, the oldest first. A fleet
     /// that connects at once is not late.
-    fn close_late(&mut self, address: IpAddr, count: usize, late: u64) {
-        let Some(usage) = self.addresses.get(&address).map(|it| Arc::clone(&it.usage)) else {
+    fn close_late(&mut self, address: IpAddr, count: usize, now: u64, late: u64) {
+        let Some(entry) = self.addresses.get_mut(&address) else {
             return;
         };
+        if now < entry.next_look {
+            return;
+        }
+        entry.next_look = now + LOOK_INTERVAL;
+        let usage = Arc::clone(&entry.usage);
         let ranked = |activity: &Activity| {
             if !Arc::ptr_eq(activity.address(), &usage) {
                 return None;
             }
             match activity.phase() {
                 Phase::Head { since } | Phase::Body { since } if since < late => {
-                    Some(EvictionRank::LateHead { since })
+                    let of_address = Reverse(0);
+                    Some(EvictionRank::Incomplete { of_address, since })
                 }
                 _ => None,
             }
@@ -290,14 +308,17 @@ impl Table {
         self.evict(count, ranked);
     }
 
-    fn evict(&mut self, count: usize, rank: impl Fn(&Activity) -> Option<EvictionRank>) {
+    /// Closes at most `count` connections, those with the lowest rank first. Returns how many it closed.
+    fn evict(&mut self, count: usize, rank: impl Fn(&Activity) -> Option<EvictionRank>) -> usize {
         let ranked: Vec<_> = self
             .connections
             .values()
             .filter(|activity| activity.closing() == Closing::No)
             .filter_map(|activity| Some((rank(activity)?, activity)))
             .collect();
-        for (rank, activity) in eviction::lowest(ranked, count) {
+        let evicted = eviction::lowest(ranked, count);
+        let count = evicted.len();
+        for (rank, activity) in evicted {
             let how = match rank {
                 EvictionRank::Idle { .. } => {
                     self.evicted.idle += 1;
@@ -312,14 +333,17 @@ impl Table {
                 self.closing += 1;
             }
         }
+        count
     }
 
     fn warn(&mut self, message: &'static str, max: usize) {
         let last = self.last_warning;
         if last.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
             self.last_warning = Some(Instant::now());
-            let Evicted { idle, incomplete } = std::mem::take(&mut self.evicted);
-            tracing::warn!(max, open = self.open(), idle, incomplete, "{message}");
+            let closed = std::mem::take(&mut self.evicted);
+            let (closed_idle, closed_incomplete) = (closed.idle, closed.incomplete);
+            let open = self.open();
+            tracing::warn!(max, open, closed_idle, closed_incomplete, "{message}");
         }
     }
 }
