@@ -7,7 +7,7 @@ use super::{
     reconcile::{BATCH_SIZE, max_silence},
     tick::invalidate_if_unavailable,
 };
-use crate::{Engine, Heartbeat, Result, chain, plugins::flush_usage, ports::RunRef};
+use crate::{Engine, Error, Heartbeat, Result, chain, plugins::flush_usage, ports::RunRef};
 
 /// The loop that expires updates and writes plugin usage. Runs until it is dropped.
 pub async fn expire_updates_loop(engine: Arc<Engine>) {
@@ -44,12 +44,7 @@ pub async fn expire_batch(engine: &Engine) -> Result<usize> {
     if !engine.keep_reporting_clock().await? {
         return Ok(0);
     }
-    for (tenant, approval) in engine.store().unapplied_approvals(BATCH_SIZE).await? {
-        let writer = &engine.update_writer;
-        writer
-            .apply_approval(tenant, approval, engine.now())
-            .await?;
-    }
+    apply_approvals(engine).await?;
     let mut affected = recheck_updates(engine).await?;
     let expired = engine
         .store()
@@ -74,4 +69,20 @@ pub async fn expire_batch(engine: &Engine) -> Result<usize> {
         engine.signals.wake_campaign(run);
     }
     Ok(count)
+}
+
+/// Continues the approvals of servers that died. One that fails stops nothing else.
+async fn apply_approvals(engine: &Engine) -> Result<()> {
+    for (tenant, approval) in engine.store().unapplied_approvals(BATCH_SIZE).await? {
+        let writer = &engine.update_writer;
+        let applied = writer.apply_approval(tenant, approval, engine.now()).await;
+        match applied {
+            Err(error @ Error::Unavailable { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), %tenant, %approval, "approval not applied; retrying");
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(())
 }
