@@ -11,6 +11,7 @@ mod telemetry;
 mod toml_format;
 
 use std::{
+    iter,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -364,12 +365,15 @@ impl Config {
 
     /// Refuses development mode on an address that other machines can reach, unless that is allowed.
     pub fn check_dev(&self) -> Result<()> {
-        let is_reachable = !self.listen.ip().to_canonical().is_loopback();
-        if self.dev && is_reachable && !self.allow_dev_on_network {
+        let addresses = iter::once(self.listen).chain(self.metrics.listen);
+        let mut reachable = addresses.filter(|it| !it.ip().to_canonical().is_loopback());
+        if let Some(reachable) = reachable.next()
+            && self.dev
+            && !self.allow_dev_on_network
+        {
             bail!(
-                "development mode (--dev) makes every client an administrator, and other machines can reach {}: listen on \
-                 127.0.0.1, or allow that with --allow-dev-on-network",
-                self.listen
+                "development mode (--dev) makes every client an administrator, and other machines can reach {reachable}: listen on \
+                 127.0.0.1, or allow that with --allow-dev-on-network"
             );
         }
         Ok(())

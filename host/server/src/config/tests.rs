@@ -310,6 +310,8 @@ fn development_mode_is_for_loopback_addresses_unless_a_network_is_allowed() -> R
             load(&format!("listen = '{listen}'\n{rest}"))?.check_dev()?;
         }
     }
+    let metrics = load("dev = true\n[metrics]\nlisten = '0.0.0.0:9090'")?;
+    assert!(metrics.check_dev().is_err(), "they name what runs");
     Ok(())
 }
 
