@@ -22,7 +22,10 @@ pub(crate) fn is_host(text: &str) -> bool {
     };
     let (host, port) = text.split_at(end);
     let is_port = match port.strip_prefix(':') {
-        Some(digits) => digits.len() <= 5 && digits.bytes().all(|digit| digit.is_ascii_digit()),
+        Some("") => true,
+        Some(digits) => {
+            digits.bytes().all(|digit| digit.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+        }
         None => port.is_empty(),
     };
     let is_literal = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
@@ -53,6 +56,7 @@ mod tests {
             (":80", false),
             ("a:b", false),
             ("a:123456", false),
+            ("a:65536", false),
             ("user@host", false),
             ("a/b", false),
             ("a\"b", false),
