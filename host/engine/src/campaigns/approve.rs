@@ -1,25 +1,28 @@
-use tidegate_core::{
-    campaign::{Approval, Campaign, CampaignStatus, Transition},
-    id::CampaignId,
-};
+use tidegate_core::campaign::{Approval, Campaign, CampaignStatus, Transition};
 
-use super::commands::{apply_command, set_explain, transition_change};
+use super::commands::{apply_command_to, changed_meanwhile, set_explain, transition_change};
 use crate::{
     Approver, Authorized, Ctx, Error, Result, Signals,
     ports::{CampaignChange, Store},
     tenants,
 };
 
-/// Approves a campaign that waits for approval. Users cannot approve their own campaigns.
+/// Approves a campaign that was read and waits for approval, with what was read: a conflict if it was edited meanwhile, or
+/// has left `generation`. Users cannot approve their own campaigns.
 pub async fn approve(
     ctx: &Authorized<Approver>,
     store: &dyn Store,
     signals: &Signals,
-    id: CampaignId,
+    read: Campaign,
+    generation: Option<i64>,
     comment: String,
 ) -> Result<Campaign> {
-    apply_command(ctx, store, signals, id, |campaign| {
+    let spec = read.spec.clone();
+    apply_command_to(ctx, store, signals, read, |campaign| {
         check_other_user(ctx, campaign)?;
+        if campaign.spec != spec || generation.is_some_and(|it| it != campaign.generation) {
+            return Err(changed_meanwhile());
+        }
         if campaign.status != CampaignStatus::Created || campaign.approval.is_some() {
             return Err(not_waiting());
         }
@@ -36,17 +39,22 @@ pub async fn approve(
     .await
 }
 
-/// Ends a campaign that waits for approval. Users cannot reject their own campaigns; they can cancel them.
+/// Ends a campaign that waits for approval; conflicts as [`approve`] does. Users cannot reject their own campaigns; they can cancel them.
 pub async fn reject(
     ctx: &Authorized<Approver>,
     store: &dyn Store,
     signals: &Signals,
-    id: CampaignId,
+    read: Campaign,
+    generation: Option<i64>,
     comment: &str,
 ) -> Result<Campaign> {
     let is_required = tenants::settings(ctx, store).await?.requires_approval;
-    apply_command(ctx, store, signals, id, |campaign| {
+    let spec = read.spec.clone();
+    apply_command_to(ctx, store, signals, read, |campaign| {
         check_other_user(ctx, campaign)?;
+        if campaign.spec != spec || generation.is_some_and(|it| it != campaign.generation) {
+            return Err(changed_meanwhile());
+        }
         let is_required = is_required || campaign.spec.requires_approval;
         let waits = is_required && campaign.approval.is_none();
         if campaign.status != CampaignStatus::Created || !waits {

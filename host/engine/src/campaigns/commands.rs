@@ -190,7 +190,7 @@ pub(super) async fn apply_command(
 }
 
 /// The same for a campaign that was read.
-async fn apply_command_to(
+pub(super) async fn apply_command_to(
     ctx: &Ctx,
     store: &dyn Store,
     signals: &Signals,

@@ -124,7 +124,8 @@ async fn a_campaign_is_approved_by_another_user() {
         &admin,
         fixture.engine.store(),
         fixture.engine.signals(),
-        id,
+        fixture.campaign(id).await,
+        None,
         String::new(),
     )
     .await;
@@ -138,11 +139,27 @@ async fn a_campaign_is_approved_by_another_user() {
         "role_missing"
     );
     let approver = Authorized::new(fixture.ctx_of("maker", Role::Approver)).expect("an approver");
+    let read = fixture.campaign(id).await;
+    let operator = Authorized::new(fixture.ctx_of("op", Role::Operator)).expect("an operator");
+    let mut edited = campaign_request(read.spec.firmware);
+    edited.requires_approval = true;
+    edited.name = "autumn".to_owned();
+    let engine = &fixture.engine;
+    let (store, plugins, signals) = (engine.store(), engine.plugins(), engine.signals());
+    campaigns::edit(&operator, store, plugins, signals, read.clone(), edited)
+        .await
+        .expect("it has not started");
+    let unread = campaigns::approve(&approver, store, signals, read, None, String::new()).await;
+    assert_eq!(
+        code(unread.expect_err("the campaign was edited after it was read")),
+        "changed_meanwhile"
+    );
     campaigns::approve(
         &approver,
         fixture.engine.store(),
         fixture.engine.signals(),
-        id,
+        fixture.campaign(id).await,
+        None,
         "looks good".to_owned(),
     )
     .await

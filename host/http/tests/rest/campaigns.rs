@@ -166,6 +166,27 @@ async fn a_rejection_ends_a_campaign_that_waits_for_approval() {
     let start = server.post(&format!("{path}/start"), &json!({})).await;
     assert_eq!(start.expect_problem(409).0, "invalid_transition");
 
+    // It was edited after the approver read it.
+    let path = server.campaign_of(firmware, waits.clone()).await;
+    let approve = async |condition: &str| {
+        let request = request("POST", &format!("{path}/approve"), &anna)
+            .header("content-type", "application/json")
+            .header("if-match", condition);
+        let request = request.body(Body::from("{}")).expect("a request");
+        server.send_request(request).await
+    };
+    let tag = async || {
+        let read = server.get(&path).await;
+        read.headers["etag"].to_str().expect("a tag").to_owned()
+    };
+    let read = tag().await;
+    let changes = json!({"name": "autumn"});
+    let edited = server.send("PATCH", &path, &server.admin, &changes).await;
+    edited.expect(200);
+    let refused = approve(&read).await.expect_problem(412);
+    assert_eq!(refused.0, "precondition_failed");
+    approve(&tag().await).await.expect(200);
+
     // An approval is not taken back.
     let path = server.campaign_of(firmware, waits).await;
     send(&path, &anna, &json!({})).await.expect(200);
