@@ -1,5 +1,5 @@
-//! Bodies that a client sends slowly. Only its silence is limited in time: the size of a body is limited, so a body that
-//! moves ends.
+//! Bodies that a client sends slowly. Only the time without any byte is limited: the size of a body is limited too, so one
+//! whose bytes go on arriving ends.
 
 use std::{error::Error, iter::successors};
 

@@ -4,7 +4,7 @@ use axum::extract::Request;
 use http::{Version, header::HOST};
 
 /// Whether the request has as many `Host` headers as its version of HTTP requires: exactly one with HTTP/1.1, otherwise
-/// at most one (RFC 9112, section 3.2). Two parties that read different ones could be played off against each other.
+/// at most one (RFC 9112, section 3.2). A proxy and a server that read different ones enable request smuggling.
 pub(crate) fn names_one_host(request: &Request) -> bool {
     let hosts = request.headers().get_all(HOST).iter().count();
     if request.version() == Version::HTTP_11 {

@@ -180,7 +180,7 @@ fn invalid_host() -> Problem {
 #[derive(Clone, Copy)]
 pub(crate) struct OwnCacheHeaders;
 
-/// All other responses are for their client, now, as the type that they have. The values are static, and the headers of
+/// Other responses are not to be stored, and their type is not to be guessed. The values are static, and the headers of
 /// a poll fit the map that it has anyway.
 fn set_default_headers(response: &mut Response) {
     if response.extensions().get::<OwnCacheHeaders>().is_some() {

@@ -1,7 +1,7 @@
 //! The accounting of all connections: which ones are open, what each of them does, and which one is closed when.
 //!
 //! A connection's task records what it does in its [`Activity`], with a few operations on memory of its own for each
-//! request. The table is locked only when a connection opens or closes, and for a look at all of them once a second and
+//! request. The table is locked only when a connection opens or closes, and for a scan of all of them once a second and
 //! when room is needed.
 
 mod activity;
@@ -29,7 +29,7 @@ pub(crate) use activity::{Activity, OpenRequest, ReceivingBody};
 
 /// How long a connection without a request is kept when it has to close: the last response may still be on its way.
 const LINGER: Duration = Duration::from_millis(250);
-/// How often a full server looks whether it can close a connection.
+/// How often a full server checks whether it can close a connection.
 const FULL_RETRY: Duration = Duration::from_millis(20);
 /// Minimum interval between two looks for late requests of an address, and for room after there was none; in milliseconds.
 const LOOK_INTERVAL: u64 = 20;
@@ -58,7 +58,7 @@ impl ConnectionLimits {
         self.max / 20
     }
 
-    /// How many connections are closed at once to make room, so that a look at all of them serves several new ones.
+    /// How many connections are closed at once to make room, so that a scan of all of them serves several new ones.
     fn batch(&self) -> usize {
         self.max / 64 + 1
     }

@@ -135,7 +135,7 @@ impl FromRequestParts<AppState> for DeviceAuth {
 }
 
 /// Records the refusal for operators; the device only gets the status. It is not slowed: devices poll with the same
-/// credential again and again, and tell one another apart by nothing else behind one address.
+/// credential again and again, and all devices behind a gateway share its address.
 fn refuse(
     state: &AppState,
     client: &Client,
