@@ -184,7 +184,7 @@ pub enum UpdateEvent {
     /// Another user than its creator approved it.
     Approved,
     /// Another user than its creator refused to approve it, for this reason.
-    ApprovalRefused(String),
+    ApprovalRejected(String),
     /// [`UpdateState::timeout_at`] may have passed.
     DeadlinePassed,
     /// The device was deleted.
@@ -274,7 +274,7 @@ impl UpdateState {
             UpdateEvent::ClassChanged => self.withdraw_offer(now),
             UpdateEvent::Incompatible(reason) => self.end_incompatible(reason, now),
             UpdateEvent::Approved => self.approve(),
-            UpdateEvent::ApprovalRefused(reason) => self.end_unapproved(reason, now),
+            UpdateEvent::ApprovalRejected(reason) => self.end_unapproved(reason, now),
             UpdateEvent::DeadlinePassed => self.apply_deadline(now),
             UpdateEvent::DeviceGone if self.status.is_open() => {
                 self.end(UpdateStatus::Cancelled, now)

@@ -13,8 +13,8 @@ use tracing::Instrument as _;
 use crate::{
     Caches, Ctx, Error, Result, Signals, chain,
     ports::{
-        CancelledUpdates, DeviceEvent, DeviceReport, Offer, OfferOverrides, OfferResult, OfferedBy,
-        RecordError, RecordedReport, ReportedLines, RunRef, Store, StoreError,
+        CancelledUpdates, DeviceEvent, DeviceReport, Offer, OfferActor, OfferOverrides,
+        OfferResult, RecordError, RecordedReport, ReportedLines, RunRef, Store, StoreError,
     },
 };
 
@@ -115,7 +115,7 @@ impl UpdateWriter {
     /// Creates updates of devices in one transaction; results by device id.
     pub(crate) async fn create(
         &self,
-        by: &OfferedBy,
+        by: &OfferActor,
         devices: Vec<(String, DeviceKey)>,
         offer: &Offer,
         force: bool,

@@ -94,7 +94,7 @@ impl RefusedLogins {
         let spent = self.spend(address, login.credential.as_ref());
         let (kind, client) = (login.kind.as_str(), address.map(display));
         match spent {
-            Spent::Within => {
+            BudgetState::Within => {
                 let (tenant, device) = login.device.unzip();
                 tracing::warn!(
                     kind,
@@ -106,20 +106,20 @@ impl RefusedLogins {
                     "login refused"
                 );
             }
-            Spent::FirstBeyond(_) => {
+            BudgetState::FirstBeyond(_) => {
                 tracing::warn!(
                     kind,
                     client,
                     "too many logins refused, further ones are only counted"
                 );
             }
-            Spent::Beyond(_) => {}
+            BudgetState::Beyond(_) => {}
         }
         spent.wait()
     }
 
     /// Spends a refusal of the budgets of the address and of the credential.
-    fn spend(&self, address: Option<IpAddr>, credential: Option<&[u8; 32]>) -> Spent {
+    fn spend(&self, address: Option<IpAddr>, credential: Option<&[u8; 32]>) -> BudgetState {
         let address = address.map(|address| rate_limit_key(address.to_canonical()));
         let of_address = spend(self.addresses.as_ref(), address.as_ref());
         let of_credential = spend(self.credentials.as_ref(), credential);
@@ -127,23 +127,23 @@ impl RefusedLogins {
     }
 }
 
-fn spend<K: Clone + Hash + Eq>(budgets: Option<&Budgets<K>>, key: Option<&K>) -> Spent {
+fn spend<K: Clone + Hash + Eq>(budgets: Option<&Budgets<K>>, key: Option<&K>) -> BudgetState {
     match (budgets, key) {
         (Some(budgets), Some(key)) => budgets.spend(key),
-        _ => Spent::Within,
+        _ => BudgetState::Within,
     }
 }
 
 /// What is left of a budget after a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spent {
+enum BudgetState {
     Within,
     /// The first refusal beyond the budget, and the time until the next one is within it.
     FirstBeyond(Duration),
     Beyond(Duration),
 }
 
-impl Spent {
+impl BudgetState {
     fn wait(self) -> Option<Duration> {
         match self {
             Self::Within => None,
@@ -169,10 +169,10 @@ impl Spent {
 struct Budgets<K> {
     quota: Quota,
     uptime: Uptime,
-    by_key: Cache<K, Arc<Budget>>,
+    by_key: Cache<K, Arc<RefusalBudget>>,
 }
 
-struct Budget {
+struct RefusalBudget {
     bucket: TokenBucket,
     /// When the next refusal is within the budget, if the last one was not.
     spent_until: Mutex<Duration>,
@@ -194,9 +194,9 @@ impl<K: Clone + Hash + Eq> Budgets<K> {
         (!wait.is_zero()).then_some(wait)
     }
 
-    fn spend(&self, key: &K) -> Spent {
+    fn spend(&self, key: &K) -> BudgetState {
         let new = || {
-            Ok::<_, Infallible>(Arc::new(Budget {
+            Ok::<_, Infallible>(Arc::new(RefusalBudget {
                 bucket: TokenBucket::direct_with_clock(self.quota, self.uptime.clone()),
                 spent_until: Mutex::default(),
                 was_beyond: AtomicBool::new(false),
@@ -205,15 +205,15 @@ impl<K: Clone + Hash + Eq> Budgets<K> {
         let Ok(budget) = self.by_key.get_or_insert_with(key, new);
         let Err(refused) = budget.bucket.check() else {
             budget.was_beyond.store(false, Ordering::Relaxed);
-            return Spent::Within;
+            return BudgetState::Within;
         };
         let now = self.uptime.now();
         let wait = refused.wait_time_from(now);
         *budget.spent_until.lock() = now + wait;
         if budget.was_beyond.swap(true, Ordering::Relaxed) {
-            Spent::Beyond(wait)
+            BudgetState::Beyond(wait)
         } else {
-            Spent::FirstBeyond(wait)
+            BudgetState::FirstBeyond(wait)
         }
     }
 }
@@ -255,44 +255,44 @@ mod tests {
         let (refused, seconds) = refused_logins();
         for n in 0..3 {
             let spent = refused.spend(Some(address("127.0.0.1")), Some(&[n; 32]));
-            assert_eq!(spent, Spent::Within);
+            assert_eq!(spent, BudgetState::Within);
         }
         let spend = |from, key: u8| refused.spend(Some(address(from)), Some(&[key; 32]));
-        assert_eq!(spend("127.0.0.1", 4), Spent::FirstBeyond(WAIT));
-        assert_eq!(spend("127.0.0.1", 5), Spent::Beyond(WAIT));
+        assert_eq!(spend("127.0.0.1", 4), BudgetState::FirstBeyond(WAIT));
+        assert_eq!(spend("127.0.0.1", 5), BudgetState::Beyond(WAIT));
         assert_eq!(
             refused.spend(Some(address("::ffff:127.0.0.1")), None),
-            Spent::Beyond(WAIT)
+            BudgetState::Beyond(WAIT)
         );
         // The credential was refused from many addresses.
         for from in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
             assert_eq!(refused.wait_of(&[9; 32]), None);
-            assert_eq!(spend(from, 9), Spent::Within);
+            assert_eq!(spend(from, 9), BudgetState::Within);
         }
-        assert_eq!(spend("192.0.2.4", 9), Spent::FirstBeyond(WAIT));
+        assert_eq!(spend("192.0.2.4", 9), BudgetState::FirstBeyond(WAIT));
         assert_eq!(refused.wait_of(&[9; 32]), Some(WAIT));
         assert_eq!(refused.wait_of(&[8; 32]), None);
         seconds.store(19, Ordering::SeqCst);
         assert_eq!(refused.wait_of(&[9; 32]), Some(Duration::from_secs(1)));
         seconds.store(20, Ordering::SeqCst);
         assert_eq!(refused.wait_of(&[9; 32]), None);
-        assert_eq!(spend("127.0.0.1", 6), Spent::Within);
-        assert_eq!(spend("127.0.0.1", 6), Spent::FirstBeyond(WAIT));
+        assert_eq!(spend("127.0.0.1", 6), BudgetState::Within);
+        assert_eq!(spend("127.0.0.1", 6), BudgetState::FirstBeyond(WAIT));
     }
 
     #[test]
     fn a_client_without_an_address_spends_the_budget_of_its_credential_only() {
         let (refused, _) = refused_logins();
         for n in 0..10 {
-            assert_eq!(refused.spend(None, Some(&[n; 32])), Spent::Within);
-            assert_eq!(refused.spend(None, None), Spent::Within);
+            assert_eq!(refused.spend(None, Some(&[n; 32])), BudgetState::Within);
+            assert_eq!(refused.spend(None, None), BudgetState::Within);
         }
         for _ in 0..2 {
-            assert_eq!(refused.spend(None, Some(&[0; 32])), Spent::Within);
+            assert_eq!(refused.spend(None, Some(&[0; 32])), BudgetState::Within);
         }
         assert_eq!(
             refused.spend(None, Some(&[0; 32])),
-            Spent::FirstBeyond(WAIT)
+            BudgetState::FirstBeyond(WAIT)
         );
     }
 
@@ -304,7 +304,7 @@ mod tests {
         });
         for _ in 0..1_000 {
             let spent = refused.spend(Some(address("192.0.2.1")), Some(&[0; 32]));
-            assert_eq!(spent, Spent::Within);
+            assert_eq!(spent, BudgetState::Within);
         }
         assert_eq!(refused.wait_of(&[0; 32]), None);
     }

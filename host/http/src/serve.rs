@@ -112,7 +112,7 @@ impl HttpServer {
                 }
             };
             let open = tokio::select! {
-                open = connections.admit(peer.ip()) => open,
+                open = connections.open(peer.ip()) => open,
                 () = shutdown.cancelled() => break,
             };
             let _ = stream.set_nodelay(true);
@@ -212,19 +212,19 @@ fn receive(body: Incoming, activity: &Arc<Activity>) -> Body {
     if body.is_end_stream() {
         return Body::new(body);
     }
-    Body::new(RequestBody {
+    Body::new(TrackedBody {
         body,
         receiving: Some(activity.begin_body()),
     })
 }
 
-struct RequestBody {
+struct TrackedBody {
     body: Incoming,
     /// None when the body was received.
     receiving: Option<ReceivingBody>,
 }
 
-impl HttpBody for RequestBody {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 

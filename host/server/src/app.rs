@@ -233,8 +233,8 @@ impl RunningApp {
 
     async fn flush(&self) -> Result<()> {
         let last_seen = devices::flush_last_seen(&self.engine).await;
-        let used = access::flush_gateways_used(self.engine.store(), self.engine.caches()).await;
-        let keys_used = tenants::flush_keys_used(self.engine.store(), self.engine.caches()).await;
+        let used = access::flush_gateway_uses(self.engine.store(), self.engine.caches()).await;
+        let keys_used = tenants::flush_key_uses(self.engine.store(), self.engine.caches()).await;
         let usage = plugins::flush_usage(self.engine.store(), self.engine.plugins()).await;
         last_seen.context("write last-seen times of devices")?;
         used.context("write last-use times of gateways")?;

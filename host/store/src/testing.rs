@@ -17,8 +17,8 @@ use tidegate_engine::{
         Access as _, ApiKeyRecord, CampaignChange, CampaignStart, Campaigns as _, CancelledUpdates,
         ChangeError, DeviceChange, DeviceEvent, DeviceReport, Devices as _, Firmwares as _,
         NewAuthority, NewCampaign, NewDevice, NewFirmware, NewGateway, NewRevision, Offer,
-        OfferAction, OfferOverrides, OfferResult, OfferedBy, Plugins as _, RecordError,
-        RecordedReport, Registry as _, ReportedBy, RequestedApproval, SingleUpdates as _,
+        OfferAction, OfferActor, OfferOverrides, OfferResult, Plugins as _, RecordError,
+        RecordedReport, Registry as _, ReportActor, RequestedApproval, SingleUpdates as _,
         StoreError, Tenant, Tenants as _, Updates as _,
     },
 };
@@ -242,7 +242,7 @@ impl TestStore {
         offer: &Offer,
         force: bool,
     ) -> Result<Vec<OfferResult>, StoreError> {
-        let by = OfferedBy {
+        let by = OfferActor {
             ctx: test_ctx(tenant),
             action: OfferAction::CreateMany,
             approval: None,
@@ -261,7 +261,7 @@ impl TestStore {
         force: bool,
         approval: RequestedApproval,
     ) -> Result<Vec<OfferResult>, StoreError> {
-        let by = OfferedBy {
+        let by = OfferActor {
             ctx: test_ctx(tenant),
             action: OfferAction::CreateMany,
             approval: Some(approval),
@@ -305,7 +305,7 @@ impl TestStore {
         let report = DeviceReport {
             tenant,
             device,
-            by: Some(ReportedBy {
+            by: Some(ReportActor {
                 ctx: test_ctx(tenant),
                 reason: String::new(),
             }),

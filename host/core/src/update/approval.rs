@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn it_ends_at_once_when_it_is_refused_cancelled_or_its_device_is_deleted() {
         let ended = |event: UpdateEvent| waiting(None).after(&event, LATER).expect("an end");
-        let refused = ended(UpdateEvent::ApprovalRefused("not on a Friday".to_owned()));
+        let refused = ended(UpdateEvent::ApprovalRejected("not on a Friday".to_owned()));
         assert_eq!(refused.status, UpdateStatus::Cancelled);
         let error = refused.error.expect("an error");
         assert_eq!(
@@ -157,7 +157,7 @@ mod tests {
             }
             for event in [
                 UpdateEvent::Approved,
-                UpdateEvent::ApprovalRefused("no".to_owned()),
+                UpdateEvent::ApprovalRejected("no".to_owned()),
             ] {
                 let after = state.clone().after(&event, CREATED).expect("no effect");
                 assert_eq!((after.status, after.error), (*status, None), "{event:?}");

@@ -100,7 +100,7 @@ pub async fn delete_gateway(
 }
 
 /// Writes the buffered last-use times of gateways once. Times that cannot be written stay buffered.
-pub async fn flush_gateways_used(store: &dyn Store, caches: &Caches) -> Result<()> {
+pub async fn flush_gateway_uses(store: &dyn Store, caches: &Caches) -> Result<()> {
     let used = caches.auth.gateway_uses.take();
     let used: Vec<_> = used
         .into_iter()

@@ -10,7 +10,7 @@ pub use device_token::{
     DEFAULT_OLD_TOKEN_LIFETIME, NewToken, replace_token, revoke_token, validate_token,
 };
 pub use gateways::{
-    CreatedGateway, GatewayRequest, create_gateway, delete_gateway, flush_gateways_used,
+    CreatedGateway, GatewayRequest, create_gateway, delete_gateway, flush_gateway_uses,
 };
 
 use tidegate_core::plugin::FieldError;

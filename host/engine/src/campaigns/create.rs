@@ -103,7 +103,7 @@ pub async fn validate(
 }
 
 /// A request with the objects that it names. If one is missing, `rules` has the reason.
-struct CheckedRequest {
+struct CampaignRequestCheck {
     firmware: Option<Firmware>,
     strategy: Option<PluginUse>,
     policies: Vec<PluginUse>,
@@ -115,7 +115,7 @@ async fn check(
     store: &dyn Store,
     plugins: &PluginCalls,
     request: &CampaignRequest,
-) -> Result<CheckedRequest> {
+) -> Result<CampaignRequestCheck> {
     let mut rules = Rules::default();
     request.check(ctx.now, &mut rules);
     let firmware = firmware(ctx, store, request, &mut rules).await?;
@@ -134,7 +134,7 @@ async fn check(
     let mut policies: Vec<_> = policies.into_iter().flatten().collect();
     let defaults = default_policies(ctx, store, plugins, request, &policies, &mut rules);
     policies.extend(defaults.await?);
-    Ok(CheckedRequest {
+    Ok(CampaignRequestCheck {
         firmware,
         strategy,
         policies,

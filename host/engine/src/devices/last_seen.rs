@@ -43,8 +43,8 @@ pub async fn flush_last_seen_loop(engine: Arc<Engine>) {
         let iteration = async {
             for written in [
                 write_last_seen(&engine, MAX_PER_FLUSH).await,
-                access::flush_gateways_used(engine.store(), engine.caches()).await,
-                tenants::flush_keys_used(engine.store(), engine.caches()).await,
+                access::flush_gateway_uses(engine.store(), engine.caches()).await,
+                tenants::flush_key_uses(engine.store(), engine.caches()).await,
             ] {
                 if let Err(error) = written {
                     tracing::warn!(error = %chain(&error), "last-seen times not written, retrying");

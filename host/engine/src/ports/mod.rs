@@ -63,14 +63,14 @@ pub use sandbox::{
     Sandbox, Validation,
 };
 pub use single_updates::{
-    ApprovalDecision, ApprovalSummary, CancelledUpdates, OfferAction, OfferOverrides, OfferResult,
-    OfferedBy, RequestedApproval, SingleUpdates, UpdateApproval,
+    ApprovalDecision, ApprovalSummary, CancelledUpdates, OfferAction, OfferActor, OfferOverrides,
+    OfferResult, RequestedApproval, SingleUpdates, UpdateApproval,
 };
 pub use stats::{Statistics, Stats};
 pub use store::{DatabaseHealth, Store};
 pub use store_error::StoreError;
 pub use tenants::{ApiKey, ApiKeyRecord, ApiKeyUse, Tenant, Tenants};
 pub use updates::{
-    DeviceEvent, DeviceReport, FeedbackRow, RecordError, RecordedReport, ReportedAttributes,
-    ReportedBy, ReportedFirmware, ReportedLines, UpdateFilter, UpdateRow, Updates,
+    DeviceEvent, DeviceReport, FeedbackRow, RecordError, RecordedReport, ReportActor,
+    ReportedAttributes, ReportedFirmware, ReportedLines, UpdateFilter, UpdateRow, Updates,
 };

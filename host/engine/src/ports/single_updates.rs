@@ -21,7 +21,7 @@ pub trait SingleUpdates: Send + Sync {
         devices: &[DeviceKey],
         offer: &Offer,
         force: bool,
-        by: Option<&OfferedBy>,
+        by: Option<&OfferActor>,
     ) -> Result<Vec<OfferResult>, StoreError>;
 
     /// Offers a firmware to one device, without `force`.
@@ -92,7 +92,7 @@ pub trait SingleUpdates: Send + Sync {
 
 /// The actor who offers updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OfferedBy {
+pub struct OfferActor {
     /// The request.
     pub ctx: Ctx,
     /// What the actor does.

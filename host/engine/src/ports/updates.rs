@@ -95,7 +95,7 @@ pub struct DeviceReport {
     /// Row key of the device.
     pub device: DeviceKey,
     /// The actor who acts for the device, for the audit trail; none: the device itself, or the server.
-    pub by: Option<ReportedBy>,
+    pub by: Option<ReportActor>,
     /// Time of the report.
     pub at: Timestamp,
     /// The content.
@@ -104,7 +104,7 @@ pub struct DeviceReport {
 
 /// The actor who acts for a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportedBy {
+pub struct ReportActor {
     /// The request.
     pub ctx: Ctx,
     /// The reason that the actor gives; may be empty.

@@ -2,7 +2,7 @@ use tidegate_core::device::Device;
 
 use crate::{
     Authorized, Caches, Ctx, Operator, Result, UpdateWriter,
-    ports::{DeviceEvent, DeviceReport, RecordError, RecordedReport, ReportedBy},
+    ports::{DeviceEvent, DeviceReport, RecordError, RecordedReport, ReportActor},
 };
 
 /// Activates auto-confirm for a device in the actor's name: waiting and later updates are confirmed. Durable when this
@@ -46,7 +46,7 @@ async fn record(
     let report = DeviceReport {
         tenant: ctx.tenant,
         device: device.key,
-        by: Some(ReportedBy {
+        by: Some(ReportActor {
             ctx: ctx.clone(),
             reason: String::new(),
         }),

@@ -45,7 +45,7 @@ pub async fn revoke_key(ctx: &Authorized<Admin>, store: &dyn Store, id: &str) ->
 }
 
 /// Writes the buffered last-use times of API keys once. Times that cannot be written stay buffered.
-pub async fn flush_keys_used(store: &dyn Store, caches: &Caches) -> Result<()> {
+pub async fn flush_key_uses(store: &dyn Store, caches: &Caches) -> Result<()> {
     let buffer = &caches.auth.key_uses;
     let used = buffer.take().into_iter();
     let used: Vec<_> = used

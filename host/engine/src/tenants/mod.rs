@@ -13,7 +13,7 @@ pub use authenticate::{Authenticated, authenticate, by_name};
 pub use bootstrap::{Bootstrap, DEFAULT_TENANT, bootstrap};
 pub use credential::{Credential, ended_credentials};
 pub use issue::{NewApiKey, issue_key};
-pub use keys::{flush_keys_used, generated_key_id, key, key_id, keys, revoke_key};
+pub use keys::{flush_key_uses, generated_key_id, key, key_id, keys, revoke_key};
 pub use registry::{create, list};
 pub use settings::{change_settings, settings};
 pub use stats::{stats, stats_of_all};

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Authorized, Operator, PluginCalls, Result, UpdateWriter,
     compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
-    ports::{Offer, OfferAction, OfferResult, OfferedBy, RequestedApproval},
+    ports::{Offer, OfferAction, OfferActor, OfferResult, RequestedApproval},
 };
 
 /// Devices per transaction.
@@ -50,7 +50,7 @@ pub async fn create_many(
         context: context_without_campaign(ctx.now, request.options.timeouts.update),
     };
     let offer = request.offer(ctx, &firmware);
-    let mut by = OfferedBy {
+    let mut by = OfferActor {
         ctx: (**ctx).clone(),
         action: OfferAction::CreateMany,
         approval: requested_approval(ctx, store).await?,
@@ -108,7 +108,7 @@ fn check_before_offer(
 
 /// Creates the updates of devices that the policies have checked; results by device id.
 pub(super) async fn create_checked(
-    by: &OfferedBy,
+    by: &OfferActor,
     writer: &UpdateWriter,
     ids: &[String],
     checked: &CheckedDevices,

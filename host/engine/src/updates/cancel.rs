@@ -6,7 +6,7 @@ use tidegate_core::{
 
 use crate::{
     Authorized, Error, Operator, Result, UpdateWriter,
-    ports::{DeviceEvent, DeviceReport, RecordError, ReportedBy, UpdateRow},
+    ports::{DeviceEvent, DeviceReport, RecordError, ReportActor, UpdateRow},
 };
 
 /// Cancels an update, with or without a campaign: the device gets a `cancelAction` and may reject it. Cancelling twice
@@ -32,7 +32,7 @@ pub async fn cancel(
     let report = DeviceReport {
         tenant: ctx.tenant,
         device: row.update.device,
-        by: Some(ReportedBy {
+        by: Some(ReportActor {
             ctx: (**ctx).clone(),
             reason: reason.to_owned(),
         }),

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Authorized, Error, Operator, PluginCalls, Result, UpdateWriter,
     compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
-    ports::{Offer, OfferAction, OfferedBy, UpdateRow},
+    ports::{Offer, OfferAction, OfferActor, UpdateRow},
 };
 
 /// Offers a firmware to a device. With `force` it may have to be approved first. If the device is refused, the error is a conflict with the reason, and nothing is
@@ -40,7 +40,7 @@ pub async fn create(
         compatibility: compatibility_of(request, &policies, &checked, ctx.now),
         ..request.offer(ctx, &firmware)
     };
-    let by = OfferedBy {
+    let by = OfferActor {
         ctx: (**ctx).clone(),
         action: OfferAction::Create,
         approval: if request.force {
@@ -56,7 +56,7 @@ pub async fn create(
 
 /// Creates the update of a device that the policies have checked, or returns why it is refused.
 pub(super) async fn create_one(
-    by: &OfferedBy,
+    by: &OfferActor,
     writer: &UpdateWriter,
     device_id: &str,
     checked: &CheckedDevices,

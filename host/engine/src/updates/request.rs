@@ -39,13 +39,13 @@ pub struct UpdateRequest {
 }
 
 /// A request with the objects that it names. If one is missing, `rules` has the reason.
-pub(super) struct CheckedRequest {
+pub(super) struct UpdateRequestCheck {
     firmware: Option<Firmware>,
     policies: Vec<PluginUse>,
     pub(super) rules: Rules,
 }
 
-impl CheckedRequest {
+impl UpdateRequestCheck {
     /// The firmware and the chosen policies, or all errors.
     pub(super) fn finish(self) -> Result<(Firmware, Vec<PluginUse>)> {
         self.rules.accept(INVALID)?;
@@ -84,7 +84,7 @@ impl UpdateRequest {
         ctx: &Ctx,
         store: &dyn Store,
         plugins: &PluginCalls,
-    ) -> Result<CheckedRequest> {
+    ) -> Result<UpdateRequestCheck> {
         let mut rules = Rules::default();
         check_options(&self.options, self.success_criteria, ctx.now, &mut rules);
         let policies = self.policies.as_ref().map_or(0, Vec::len);
@@ -108,7 +108,7 @@ impl UpdateRequest {
         let policies = self
             .chosen_policies(store, plugins, ctx.tenant, &mut rules)
             .await?;
-        Ok(CheckedRequest {
+        Ok(UpdateRequestCheck {
             firmware,
             policies,
             rules,

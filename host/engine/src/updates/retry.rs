@@ -11,7 +11,7 @@ use crate::{
         CompatibilityCheck, Policies, chosen, compatibility_policies, context_without_campaign,
     },
     ports::{
-        Offer, OfferAction, OfferCompatibility, OfferedBy, RequestedApproval, Store, UpdateRow,
+        Offer, OfferAction, OfferActor, OfferCompatibility, RequestedApproval, Store, UpdateRow,
     },
     rules::Rules,
     update_options::RetryOptions,
@@ -58,7 +58,7 @@ pub async fn retry(
         compatibility: compatibility(ctx, store, update).await?,
         now: ctx.now,
     };
-    let by = OfferedBy {
+    let by = OfferActor {
         ctx: (**ctx).clone(),
         action: OfferAction::Retry,
         approval: approval_of_retry(ctx, store, &row).await?,

@@ -37,8 +37,8 @@ const WITHOUT_CONTEXT: [&str; 21] = [
     // Loops and their steps.
     "devices/last_seen.rs: flush_last_seen",
     "devices/last_seen.rs: flush_last_seen_loop",
-    "access/gateways.rs: flush_gateways_used",
-    "tenants/keys.rs: flush_keys_used",
+    "access/gateways.rs: flush_gateway_uses",
+    "tenants/keys.rs: flush_key_uses",
     "campaigns/deadlines.rs: expire_batch",
     "campaigns/deadlines.rs: expire_updates_loop",
     "campaigns/recheck.rs: recheck_updates",

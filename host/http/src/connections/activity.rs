@@ -15,7 +15,7 @@ use tokio::time::Instant;
 pub(crate) struct Activity {
     /// The zero of the times of this connection.
     epoch: Instant,
-    /// What the connection waits for while it has no open request: a [`Waiting`], and since when.
+    /// What the connection waits for while it has no open request: a [`AwaitedInput`], and since when.
     waiting: AtomicU64,
     /// Requests whose responses are not sent yet.
     open: AtomicU32,
@@ -27,7 +27,7 @@ pub(crate) struct Activity {
     requests: AtomicU32,
     /// HTTP/2: bytes that arrive between requests need not be the head of one.
     is_multiplexed: AtomicBool,
-    /// How its task is asked to close it, a [`Closing`].
+    /// How its task is asked to close it, a [`CloseMode`].
     closing: AtomicU8,
     closing_since: AtomicU64,
     task: AtomicWaker,
@@ -43,7 +43,7 @@ pub(super) struct AddressUse {
 
 /// What a connection without an open request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
+enum AwaitedInput {
     /// Its first request.
     First = 0,
     /// The rest of a further request's head.
@@ -54,7 +54,7 @@ enum Waiting {
 
 /// How a connection is asked to close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Closing {
+pub(super) enum CloseMode {
     No = 0,
     /// After the open requests.
     Gently = 1,
@@ -64,7 +64,7 @@ pub(super) enum Closing {
 
 /// What a connection does at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum ConnectionPhase {
     /// A request was received whole, and its response is not sent yet.
     Busy,
     /// No request was received yet, or only a part of a head.
@@ -80,13 +80,13 @@ impl Activity {
         address.incomplete.fetch_add(1, Ordering::Relaxed);
         Self {
             epoch,
-            waiting: AtomicU64::new(pack(Waiting::First, millis_since(epoch))),
+            waiting: AtomicU64::new(pack(AwaitedInput::First, millis_since(epoch))),
             open: AtomicU32::new(0),
             receiving: AtomicU32::new(0),
             receiving_since: AtomicU64::new(0),
             requests: AtomicU32::new(0),
             is_multiplexed: AtomicBool::new(false),
-            closing: AtomicU8::new(Closing::No as u8),
+            closing: AtomicU8::new(CloseMode::No as u8),
             closing_since: AtomicU64::new(0),
             task: AtomicWaker::new(),
             address,
@@ -110,8 +110,8 @@ impl Activity {
             self.is_multiplexed.store(true, Ordering::Relaxed);
         }
         let (waiting, since) = unpack(self.waiting.load(Ordering::Relaxed));
-        if waiting != Waiting::Next {
-            self.set_waiting(Waiting::Next, since);
+        if waiting != AwaitedInput::Next {
+            self.set_waiting(AwaitedInput::Next, since);
         }
         OpenRequest(Arc::clone(self))
     }
@@ -130,8 +130,9 @@ impl Activity {
     pub(crate) fn note_partial_head(&self) {
         let (waiting, _) = unpack(self.waiting.load(Ordering::Relaxed));
         let is_open = self.open.load(Ordering::Relaxed) > 0;
-        if waiting == Waiting::Next && !is_open && !self.is_multiplexed.load(Ordering::Relaxed) {
-            self.set_waiting(Waiting::Head, millis_since(self.epoch));
+        if waiting == AwaitedInput::Next && !is_open && !self.is_multiplexed.load(Ordering::Relaxed)
+        {
+            self.set_waiting(AwaitedInput::Head, millis_since(self.epoch));
         }
     }
 
@@ -150,9 +151,11 @@ impl Activity {
         let mut is_closing = false;
         std::future::poll_fn(|cx| {
             match self.poll_closing(cx) {
-                Closing::No => {}
-                Closing::Now if self.phase() != Phase::Busy => return Poll::Ready(None),
-                Closing::Gently | Closing::Now => {
+                CloseMode::No => {}
+                CloseMode::Now if self.phase() != ConnectionPhase::Busy => {
+                    return Poll::Ready(None);
+                }
+                CloseMode::Gently | CloseMode::Now => {
                     if !is_closing {
                         is_closing = true;
                         close_gently(future.as_mut());
@@ -164,35 +167,35 @@ impl Activity {
         .await
     }
 
-    fn poll_closing(&self, cx: &mut Context<'_>) -> Closing {
+    fn poll_closing(&self, cx: &mut Context<'_>) -> CloseMode {
         self.task.register(cx.waker());
         self.closing()
     }
 
     /// Asks the connection's task to close it. True if it was not asked before.
-    pub(super) fn close(&self, how: Closing) -> bool {
+    pub(super) fn close(&self, how: CloseMode) -> bool {
         let before = self.closing.fetch_max(how as u8, Ordering::AcqRel);
-        if before == Closing::No as u8 {
+        if before == CloseMode::No as u8 {
             let now = millis_since(self.epoch);
             self.closing_since.store(now, Ordering::Relaxed);
         }
         if before < how as u8 {
             self.task.wake();
         }
-        before == Closing::No as u8
+        before == CloseMode::No as u8
     }
 
-    pub(super) fn closing(&self) -> Closing {
+    pub(super) fn closing(&self) -> CloseMode {
         match self.closing.load(Ordering::Acquire) {
-            0 => Closing::No,
-            1 => Closing::Gently,
-            _ => Closing::Now,
+            0 => CloseMode::No,
+            1 => CloseMode::Gently,
+            _ => CloseMode::Now,
         }
     }
 
     /// For how long a connection that was asked to close has had no request; none if it has one or was not asked.
     pub(super) fn closing_without_request(&self, now: u64) -> Option<Duration> {
-        if self.closing() == Closing::No || self.open.load(Ordering::Relaxed) > 0 {
+        if self.closing() == CloseMode::No || self.open.load(Ordering::Relaxed) > 0 {
             return None;
         }
         let (_, since) = unpack(self.waiting.load(Ordering::Relaxed));
@@ -200,19 +203,19 @@ impl Activity {
         Some(Duration::from_millis(now.saturating_sub(since)))
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> ConnectionPhase {
         let open = self.open.load(Ordering::Relaxed);
         let receiving = self.receiving.load(Ordering::Relaxed);
         if open > receiving {
-            return Phase::Busy;
+            return ConnectionPhase::Busy;
         }
         if receiving > 0 {
             let since = self.receiving_since.load(Ordering::Relaxed);
-            return Phase::Body { since };
+            return ConnectionPhase::Body { since };
         }
         match unpack(self.waiting.load(Ordering::Relaxed)) {
-            (Waiting::Next, since) => Phase::Idle { since },
-            (Waiting::First | Waiting::Head, since) => Phase::Head { since },
+            (AwaitedInput::Next, since) => ConnectionPhase::Idle { since },
+            (AwaitedInput::First | AwaitedInput::Head, since) => ConnectionPhase::Head { since },
         }
     }
 
@@ -220,11 +223,11 @@ impl Activity {
         &self.address
     }
 
-    fn set_waiting(&self, waiting: Waiting, since: u64) {
+    fn set_waiting(&self, waiting: AwaitedInput, since: u64) {
         let was = self.waiting.swap(pack(waiting, since), Ordering::Relaxed);
-        let was_incomplete = unpack(was).0 != Waiting::Next;
+        let was_incomplete = unpack(was).0 != AwaitedInput::Next;
         let incomplete = &self.address.incomplete;
-        match (was_incomplete, waiting != Waiting::Next) {
+        match (was_incomplete, waiting != AwaitedInput::Next) {
             (true, false) => {
                 incomplete.fetch_sub(1, Ordering::Relaxed);
             }
@@ -238,7 +241,7 @@ impl Activity {
 
 impl Drop for Activity {
     fn drop(&mut self) {
-        self.set_waiting(Waiting::Next, 0);
+        self.set_waiting(AwaitedInput::Next, 0);
     }
 }
 
@@ -248,7 +251,7 @@ pub(crate) struct OpenRequest(Arc<Activity>);
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         let now = millis_since(self.0.epoch);
-        self.0.set_waiting(Waiting::Next, now);
+        self.0.set_waiting(AwaitedInput::Next, now);
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -270,15 +273,15 @@ pub(super) fn millis_since(epoch: Instant) -> u64 {
     epoch.elapsed().as_millis() as u64
 }
 
-fn pack(waiting: Waiting, since: u64) -> u64 {
+fn pack(waiting: AwaitedInput, since: u64) -> u64 {
     since << 2 | waiting as u64
 }
 
-fn unpack(packed: u64) -> (Waiting, u64) {
+fn unpack(packed: u64) -> (AwaitedInput, u64) {
     let waiting = match packed & 3 {
-        0 => Waiting::First,
-        1 => Waiting::Head,
-        _ => Waiting::Next,
+        0 => AwaitedInput::First,
+        1 => AwaitedInput::Head,
+        _ => AwaitedInput::Next,
     };
     (waiting, packed >> 2)
 }
@@ -294,22 +297,22 @@ mod tests {
         let activity = Arc::new(Activity::new(Instant::now(), Arc::clone(&usage)));
         assert_eq!(incomplete(), 1, "it is open");
         let first = activity.begin_request(false);
-        assert_eq!((incomplete(), activity.phase()), (0, Phase::Busy));
+        assert_eq!((incomplete(), activity.phase()), (0, ConnectionPhase::Busy));
         drop(first);
-        assert!(matches!(activity.phase(), Phase::Idle { .. }));
+        assert!(matches!(activity.phase(), ConnectionPhase::Idle { .. }));
 
         activity.note_partial_head();
-        assert!(matches!(activity.phase(), Phase::Head { .. }));
+        assert!(matches!(activity.phase(), ConnectionPhase::Head { .. }));
         assert_eq!(incomplete(), 1, "a part of a head");
         let second = activity.begin_request(false);
         assert_eq!(incomplete(), 0);
         let body = activity.begin_body();
-        assert!(matches!(activity.phase(), Phase::Body { .. }));
+        assert!(matches!(activity.phase(), ConnectionPhase::Body { .. }));
         assert_eq!(incomplete(), 1, "a part of a body");
         activity.note_partial_head();
         assert_eq!(incomplete(), 1, "a body is no head");
         drop(body);
-        assert_eq!((incomplete(), activity.phase()), (0, Phase::Busy));
+        assert_eq!((incomplete(), activity.phase()), (0, ConnectionPhase::Busy));
         drop(second);
 
         // HTTP/2: one connection counts once.
@@ -317,7 +320,7 @@ mod tests {
         let bodies = [activity.begin_body(), activity.begin_body()];
         assert_eq!(incomplete(), 1);
         let third = activity.begin_request(true);
-        assert_eq!(activity.phase(), Phase::Busy);
+        assert_eq!(activity.phase(), ConnectionPhase::Busy);
         drop((third, bodies, requests));
         activity.note_partial_head();
         assert_eq!(incomplete(), 0, "a window update is no head");
@@ -331,11 +334,11 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_is_being_answered_closes_afterwards() {
         for (is_busy, how, expected) in [
-            (false, Closing::Now, None),
-            (false, Closing::Gently, Some(true)),
-            (true, Closing::Now, Some(true)),
-            (true, Closing::Gently, Some(true)),
-            (true, Closing::No, Some(false)),
+            (false, CloseMode::Now, None),
+            (false, CloseMode::Gently, Some(true)),
+            (true, CloseMode::Now, Some(true)),
+            (true, CloseMode::Gently, Some(true)),
+            (true, CloseMode::No, Some(false)),
         ] {
             let activity = Activity::unshared();
             let request = is_busy.then(|| activity.begin_request(false));

@@ -1,6 +1,6 @@
 use std::cmp::Reverse;
 
-use super::activity::Phase;
+use super::activity::ConnectionPhase;
 
 /// How soon a connection is closed to make room: the lowest rank first. Connections whose request is being answered have
 /// none.
@@ -20,13 +20,13 @@ pub(super) enum EvictionRank {
 impl EvictionRank {
     /// The rank of a connection whose address has `of_address` incomplete requests. A head that began after `late` is not
     /// late.
-    pub(super) fn of(phase: Phase, of_address: usize, late: u64) -> Option<Self> {
+    pub(super) fn of(phase: ConnectionPhase, of_address: usize, late: u64) -> Option<Self> {
         let of_address = Reverse(of_address);
         match phase {
-            Phase::Busy => None,
-            Phase::Idle { since } => Some(Self::Idle { since }),
-            Phase::Head { since } if since < late => Some(Self::LateHead { since }),
-            Phase::Head { since } | Phase::Body { since } => {
+            ConnectionPhase::Busy => None,
+            ConnectionPhase::Idle { since } => Some(Self::Idle { since }),
+            ConnectionPhase::Head { since } if since < late => Some(Self::LateHead { since }),
+            ConnectionPhase::Head { since } | ConnectionPhase::Body { since } => {
                 Some(Self::Incomplete { of_address, since })
             }
         }
@@ -54,17 +54,21 @@ mod tests {
         let now = [
             (
                 "slow upload of a quiet address",
-                Phase::Body { since: 1 },
+                ConnectionPhase::Body { since: 1 },
                 1,
             ),
-            ("idle for long", Phase::Idle { since: 10 }, 0),
-            ("slow upload", Phase::Body { since: 20 }, 500),
-            ("half a head, early", Phase::Head { since: 30 }, 500),
-            ("answered now", Phase::Busy, 0),
-            ("half a head", Phase::Head { since: 40 }, 1),
-            ("idle", Phase::Idle { since: 60 }, 0),
-            ("opened, of many", Phase::Head { since: 80 }, 500),
-            ("opened", Phase::Head { since: 90 }, 1),
+            ("idle for long", ConnectionPhase::Idle { since: 10 }, 0),
+            ("slow upload", ConnectionPhase::Body { since: 20 }, 500),
+            (
+                "half a head, early",
+                ConnectionPhase::Head { since: 30 },
+                500,
+            ),
+            ("answered now", ConnectionPhase::Busy, 0),
+            ("half a head", ConnectionPhase::Head { since: 40 }, 1),
+            ("idle", ConnectionPhase::Idle { since: 60 }, 0),
+            ("opened, of many", ConnectionPhase::Head { since: 80 }, 500),
+            ("opened", ConnectionPhase::Head { since: 90 }, 1),
         ];
         let ranked = || {
             now.iter()

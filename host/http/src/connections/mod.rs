@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::limits::rate_limit_key;
-use activity::{AddressUse, Closing, Phase, millis_since};
+use activity::{AddressUse, CloseMode, ConnectionPhase, millis_since};
 use eviction::EvictionRank;
 
 pub(crate) use activity::{Activity, OpenRequest, ReceivingBody};
@@ -72,9 +72,9 @@ impl ConnectionLimits {
 
 /// The connections of a server.
 #[derive(Clone)]
-pub(crate) struct Connections(Arc<Shared>);
+pub(crate) struct Connections(Arc<ConnectionsInner>);
 
-struct Shared {
+struct ConnectionsInner {
     limits: ConnectionLimits,
     epoch: Instant,
     table: Mutex<Table>,
@@ -90,13 +90,13 @@ struct Table {
     closing: usize,
     /// Until when no connection can be closed to make room, in milliseconds.
     no_room_until: u64,
-    addresses: HashMap<IpAddr, Address>,
-    evicted: Evicted,
+    addresses: HashMap<IpAddr, AddressEntry>,
+    evicted: EvictionCounts,
     last_warning: Option<Instant>,
 }
 
 #[derive(Default)]
-struct Address {
+struct AddressEntry {
     connections: usize,
     /// Until when its incomplete requests are not looked at again, in milliseconds.
     next_look: u64,
@@ -105,14 +105,14 @@ struct Address {
 
 /// Connections that were closed to make room, since the last warning.
 #[derive(Debug, Default)]
-struct Evicted {
+struct EvictionCounts {
     idle: usize,
     incomplete: usize,
 }
 
 /// An open connection. Dropping it removes it from the accounting.
 pub(crate) struct OpenConnection {
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionsInner>,
     id: u64,
     address: IpAddr,
     pub(crate) activity: Arc<Activity>,
@@ -122,7 +122,7 @@ pub(crate) struct OpenConnection {
 
 impl Connections {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(ConnectionsInner {
             limits,
             epoch: Instant::now(),
             table: Mutex::default(),
@@ -131,9 +131,9 @@ impl Connections {
     }
 
     /// Adds a connection, and closes others if there is no room. Waits while all connections are being answered.
-    pub(crate) async fn admit(&self, peer: IpAddr) -> OpenConnection {
+    pub(crate) async fn open(&self, peer: IpAddr) -> OpenConnection {
         loop {
-            if let Some(connection) = self.try_admit(peer) {
+            if let Some(connection) = self.try_open(peer) {
                 return connection;
             }
             let _ = timeout(FULL_RETRY, self.0.closed.notified()).await;
@@ -141,7 +141,7 @@ impl Connections {
         }
     }
 
-    fn try_admit(&self, peer: IpAddr) -> Option<OpenConnection> {
+    fn try_open(&self, peer: IpAddr) -> Option<OpenConnection> {
         let shared = &*self.0;
         let limits = &shared.limits;
         let address = rate_limit_key(peer.to_canonical());
@@ -190,18 +190,18 @@ impl Connections {
         let now = millis_since(shared.epoch);
         let mut table = shared.table.lock();
         table.close_where(|activity| match activity.phase() {
-            Phase::Head { since } => {
-                (age(now, since) > limits.head_timeout).then_some(Closing::Now)
+            ConnectionPhase::Head { since } => {
+                (age(now, since) > limits.head_timeout).then_some(CloseMode::Now)
             }
-            Phase::Idle { since } => {
+            ConnectionPhase::Idle { since } => {
                 let closing = activity.closing_without_request(now);
                 // A part of a head may have come with the last request.
                 if closing.is_some_and(|closing| closing > limits.head_timeout) {
-                    return Some(Closing::Now);
+                    return Some(CloseMode::Now);
                 }
-                (age(now, since) > limits.keep_alive_timeout).then_some(Closing::Gently)
+                (age(now, since) > limits.keep_alive_timeout).then_some(CloseMode::Gently)
             }
-            Phase::Busy | Phase::Body { .. } => None,
+            ConnectionPhase::Busy | ConnectionPhase::Body { .. } => None,
         });
         let excess: Vec<_> = table
             .addresses
@@ -227,11 +227,11 @@ impl Connections {
                     return;
                 }
                 let now = millis_since(self.0.epoch);
-                table.close_where(|_| Some(Closing::Gently));
+                table.close_where(|_| Some(CloseMode::Gently));
                 // A head that is half sent would keep the connection open.
                 table.close_where(|activity| {
                     let waited = activity.closing_without_request(now)?;
-                    (waited >= LINGER).then_some(Closing::Now)
+                    (waited >= LINGER).then_some(CloseMode::Now)
                 });
             }
             let _ = timeout(LINGER, self.0.closed.notified()).await;
@@ -239,7 +239,7 @@ impl Connections {
     }
 }
 
-impl Shared {
+impl ConnectionsInner {
     /// Heads that began before this are late.
     fn late(&self, now: u64) -> u64 {
         now.saturating_sub((self.limits.head_timeout / LATE_HEAD).as_millis() as u64)
@@ -258,7 +258,7 @@ impl Table {
     }
 
     /// Asks connections to close as `how` says; `None`: not at all.
-    fn close_where(&mut self, how: impl Fn(&Activity) -> Option<Closing>) {
+    fn close_where(&mut self, how: impl Fn(&Activity) -> Option<CloseMode>) {
         for activity in self.connections.values() {
             if let Some(how) = how(activity)
                 && activity.close(how)
@@ -298,7 +298,9 @@ impl Table {
                 return None;
             }
             match activity.phase() {
-                Phase::Head { since } | Phase::Body { since } if since < late => {
+                ConnectionPhase::Head { since } | ConnectionPhase::Body { since }
+                    if since < late =>
+                {
                     let of_address = Reverse(0);
                     Some(EvictionRank::Incomplete { of_address, since })
                 }
@@ -313,7 +315,7 @@ impl Table {
         let ranked: Vec<_> = self
             .connections
             .values()
-            .filter(|activity| activity.closing() == Closing::No)
+            .filter(|activity| activity.closing() == CloseMode::No)
             .filter_map(|activity| Some((rank(activity)?, activity)))
             .collect();
         let evicted = eviction::lowest(ranked, count);
@@ -322,11 +324,11 @@ impl Table {
             let how = match rank {
                 EvictionRank::Idle { .. } => {
                     self.evicted.idle += 1;
-                    Closing::Gently
+                    CloseMode::Gently
                 }
                 EvictionRank::LateHead { .. } | EvictionRank::Incomplete { .. } => {
                     self.evicted.incomplete += 1;
-                    Closing::Now
+                    CloseMode::Now
                 }
             };
             if activity.close(how) {
@@ -352,7 +354,7 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         let mut table = self.shared.table.lock();
         table.connections.remove(&self.id);
-        if self.activity.closing() != Closing::No {
+        if self.activity.closing() != CloseMode::No {
             table.closing -= 1;
         }
         if let Some(address) = table.addresses.get_mut(&self.address) {

@@ -214,7 +214,7 @@ async fn a_deleted_gateway_is_revoked() -> anyhow::Result<()> {
 
     // The time of its last use is recorded, though not for each request.
     let used_at = engine.now();
-    access::flush_gateways_used(engine.store(), engine.caches()).await?;
+    access::flush_gateway_uses(engine.store(), engine.caches()).await?;
     let gateways = access::gateways(&server.ctx::<Admin>(), engine.store()).await?;
     let hall = gateways.iter().find(|gateway| gateway.name == "hall");
     assert_eq!(hall.and_then(|hall| hall.last_used), Some(used_at));

@@ -327,7 +327,7 @@ async fn a_rejected_update_ends_and_its_retry_waits_too() {
                 (
                     &json!("cancelled"),
                     &json!("NOT_APPROVED"),
-                    &json!("refused by ada: not on a Friday")
+                    &json!("rejected by ada: not on a Friday")
                 )
             );
         }

@@ -24,7 +24,7 @@ async fn check_last_use(server: &TestServer) {
     let id = tenants::key_id(&fingerprint(&key));
     let path = format!("/api/v1/keys/{id}");
     let engine = &server.state.engine;
-    let flush = || tenants::flush_keys_used(engine.store(), engine.caches());
+    let flush = || tenants::flush_key_uses(engine.store(), engine.caches());
 
     let unused = json!({
         "key_id": id, "user": "olga", "role": "operator", "created_at": "2026-05-01T12:00:01.000Z", "expires_at": null,
@@ -63,7 +63,7 @@ async fn an_expired_key_is_not_used() {
     server.clock.advance_seconds(60);
     let refused = server.send("GET", "/api/v1/devices", &key, &json!(null));
     refused.await.expect_problem(401);
-    tenants::flush_keys_used(engine.store(), engine.caches())
+    tenants::flush_key_uses(engine.store(), engine.caches())
         .await
         .expect("a database");
     let shown = server.get(&format!("/api/v1/keys/{id}")).await.expect(200);

@@ -7,8 +7,8 @@ use tidegate_core::{
 use tidegate_engine::{
     Ctx,
     ports::{
-        AffectedDevice, ApprovalSummary, CancelledUpdates, Offer, OfferOverrides, OfferResult,
-        OfferedBy, SingleUpdates, StoreError,
+        AffectedDevice, ApprovalSummary, CancelledUpdates, Offer, OfferActor, OfferOverrides,
+        OfferResult, SingleUpdates, StoreError,
     },
 };
 
@@ -23,7 +23,7 @@ impl SingleUpdates for SqlStore {
         devices: &[DeviceKey],
         offer: &Offer,
         force: bool,
-        by: Option<&OfferedBy>,
+        by: Option<&OfferActor>,
     ) -> Result<Vec<OfferResult>, StoreError> {
         single_updates::create(&self.database, tenant, devices, offer, force, by).await
     }

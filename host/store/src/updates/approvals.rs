@@ -13,7 +13,7 @@ use tidegate_core::{
 use tidegate_engine::{
     Ctx,
     ports::{
-        AffectedDevice, ApprovalDecision, ApprovalSummary, OfferedBy, RequestedApproval,
+        AffectedDevice, ApprovalDecision, ApprovalSummary, OfferActor, RequestedApproval,
         StoreError, UpdateApproval,
     },
 };
@@ -38,7 +38,7 @@ const APPLY: &str = "apply an approval";
 /// Lets these new updates wait for an approval.
 pub(super) async fn request(
     tx: &mut Tx,
-    by: &OfferedBy,
+    by: &OfferActor,
     approval: RequestedApproval,
     updates: &BTreeSet<UpdateId>,
     is_forced: bool,
@@ -75,7 +75,7 @@ pub(super) async fn request(
 
 async fn insert(
     tx: &mut Tx,
-    by: &OfferedBy,
+    by: &OfferActor,
     id: UpdateId,
     is_forced: bool,
 ) -> Result<(), StoreError> {
@@ -270,12 +270,12 @@ pub(crate) async fn apply(
 }
 
 /// An approval with its decision.
-struct DecidedApproval {
+struct ApprovalOutcome {
     decision: ApprovalDecision,
     is_forced: bool,
 }
 
-impl DecidedApproval {
+impl ApprovalOutcome {
     fn apply_to(
         &self,
         work: &mut UpdateUnitOfWork,
@@ -289,11 +289,11 @@ impl DecidedApproval {
         };
         let (is_pinned, auto_confirms) = (device.pinned, device.auto_confirms);
         let mut apply = |event: &UpdateEvent| {
-            // None of these events is refused.
+            // None of these events fails.
             let _ = work.apply_event(id, event, now, tenant_counters);
         };
-        if let Some(reason) = self.refusal(is_pinned) {
-            apply(&UpdateEvent::ApprovalRefused(reason));
+        if let Some(reason) = self.rejection_reason(is_pinned) {
+            apply(&UpdateEvent::ApprovalRejected(reason));
             return;
         }
         apply(&UpdateEvent::Approved);
@@ -307,11 +307,11 @@ impl DecidedApproval {
     }
 
     /// Why the update is not offered.
-    fn refusal(&self, is_pinned: bool) -> Option<String> {
+    fn rejection_reason(&self, is_pinned: bool) -> Option<String> {
         let ApprovalDecision { by, comment, .. } = &self.decision;
         if !self.decision.is_approved {
             let colon = if comment.is_empty() { "" } else { ": " };
-            return Some(format!("refused by {by}{colon}{comment}"));
+            return Some(format!("rejected by {by}{colon}{comment}"));
         }
         let why = "the device was pinned before the update was approved";
         (is_pinned && !self.is_forced).then(|| why.to_owned())
@@ -322,7 +322,7 @@ async fn decided(
     tx: &mut Tx,
     tenant: TenantId,
     id: UpdateId,
-) -> Result<Option<DecidedApproval>, StoreError> {
+) -> Result<Option<ApprovalOutcome>, StoreError> {
     let row = sqlx::query(
         "SELECT is_forced, is_approved, decided_by, decided_at, comment FROM update_approvals \
          WHERE tenant_id = $1 AND id = $2",
@@ -337,7 +337,7 @@ async fn decided(
     };
     let read = || -> Result<_, RowError> {
         let is_forced = row.flag("is_forced")?;
-        let decided = decision(&row)?.map(|decision| DecidedApproval {
+        let decided = decision(&row)?.map(|decision| ApprovalOutcome {
             decision,
             is_forced,
         });

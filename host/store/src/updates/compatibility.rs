@@ -23,7 +23,7 @@ struct CompatibilityJson {
     attributes: Vec<String>,
     accepted: Option<AcceptedJson>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    rejected: Option<ClassJson>,
+    rejected: Option<BasisClassJson>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,12 +48,12 @@ struct ChosenJson {
 #[derive(Serialize, Deserialize)]
 struct AcceptedJson {
     #[serde(flatten)]
-    class: ClassJson,
+    class: BasisClassJson,
     at: i64,
 }
 
 #[derive(Serialize, Deserialize)]
-struct ClassJson {
+struct BasisClassJson {
     model: Option<String>,
     revision: Option<String>,
     version: Option<String>,
@@ -69,7 +69,7 @@ pub(crate) fn to_text(basis: Option<&CompatibilityBasis>) -> Result<Option<Strin
             class: class.clone().into(),
             at: at.0,
         }),
-        rejected: basis.rejected.clone().map(ClassJson::from),
+        rejected: basis.rejected.clone().map(BasisClassJson::from),
     });
     json.map(|json| to_json(&json)).transpose()
 }
@@ -94,7 +94,7 @@ fn from_text(text: &str) -> Result<CompatibilityBasis, RowError> {
     })
 }
 
-impl From<ClassKey> for ClassJson {
+impl From<ClassKey> for BasisClassJson {
     fn from(class: ClassKey) -> Self {
         Self {
             model: class.hardware_model,
@@ -105,8 +105,8 @@ impl From<ClassKey> for ClassJson {
     }
 }
 
-impl From<ClassJson> for ClassKey {
-    fn from(json: ClassJson) -> Self {
+impl From<BasisClassJson> for ClassKey {
+    fn from(json: BasisClassJson) -> Self {
         Self {
             hardware_model: json.model,
             hardware_revision: json.revision,

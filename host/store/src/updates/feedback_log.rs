@@ -232,7 +232,7 @@ pub(super) fn feedback<'a>(
         | UpdateEvent::ClassChanged
         | UpdateEvent::Incompatible(_)
         | UpdateEvent::Approved
-        | UpdateEvent::ApprovalRefused(_)
+        | UpdateEvent::ApprovalRejected(_)
         | UpdateEvent::DeadlinePassed
         | UpdateEvent::DeviceGone => None,
     }

@@ -10,8 +10,8 @@ use tidegate_core::{
 use tidegate_engine::{
     Ctx,
     ports::{
-        AffectedDevice, CancelledUpdates, Offer, OfferAction, OfferOverrides, OfferResult,
-        OfferedBy, StoreError,
+        AffectedDevice, CancelledUpdates, Offer, OfferAction, OfferActor, OfferOverrides,
+        OfferResult, StoreError,
     },
 };
 
@@ -35,7 +35,7 @@ pub(crate) async fn create(
     devices: &[DeviceKey],
     offer: &Offer,
     force: bool,
-    by: Option<&OfferedBy>,
+    by: Option<&OfferActor>,
 ) -> Result<Vec<OfferResult>, StoreError> {
     let overrides = OfferOverrides {
         ignore_pin: force,

@@ -28,7 +28,7 @@ from tidegate_client.api.settings import change_settings, show_settings
 from tidegate_client.api.stats import show_campaign_stats, show_stats
 from tidegate_client.models import (
     ApprovalRequest,
-    CampaignChange,
+    CampaignPatch,
     DeviceChange,
     DeviceChangeLabelsType0,
     FirmwareUpload,
@@ -97,13 +97,13 @@ campaign_id = campaign.campaign_id
 
 read = get_campaign.sync_detailed(campaign_id, client=admin)
 assert expect(read, 200) == campaign, read
-change = CampaignChange(name="summer", max_retries=1, note=None, strategy=StrategyChange(config={}))
+change = CampaignPatch(name="summer", max_retries=1, note=None, strategy=StrategyChange(config={}))
 edit = change_campaign.sync_detailed
 changed = expect(edit(campaign_id, client=admin, body=change, if_match=read.headers["etag"]), 200)
 assert (changed.name, changed.max_retries, changed.edited_by) == ("summer", 1, "admin"), changed
 lost = edit(campaign_id, client=admin, body=change, if_match=read.headers["etag"])
 expect_problem(lost, 412, "precondition_failed")
-invalid = edit(campaign_id, client=admin, body=CampaignChange(firmware_id=987_654))
+invalid = edit(campaign_id, client=admin, body=CampaignPatch(firmware_id=987_654))
 expect_problem(invalid, 422, "invalid_campaign")
 
 start = start_campaign.sync_detailed
@@ -115,7 +115,7 @@ while (campaign := expect(get_campaign.sync_detailed(campaign_id, client=admin),
     assert time.monotonic() < DEADLINE, campaign
     time.sleep(0.05)
 assert campaign.progress_percentage == 100, campaign
-late = edit(campaign_id, client=admin, body=CampaignChange(name="late"))
+late = edit(campaign_id, client=admin, body=CampaignPatch(name="late"))
 expect_problem(late, 409, "campaign_started")
 
 listed = expect(list_campaigns.sync_detailed(client=admin, limit=1), 200)

@@ -75,7 +75,7 @@ async fn updates_are_approved_by_another_user(storage: ServerStorage) -> Result<
     let reject = ["update", "approve", &id, "--reject", "--comment", "not now"];
     ensure!(other.text(&reject)?.contains("1 update is rejected"));
     let shown = server.text(&["update", "show", &id])?;
-    ensure!(shown.contains("refused by eve: not now"), "{shown}");
+    ensure!(shown.contains("rejected by eve: not now"), "{shown}");
     let again = server.run(&["update", "retry", &id])?["update_id"].to_string();
     ensure!(device.offer().await?.is_none(), "the retry is offered");
     let approved = other.run(&["update", "approve", &again])?;

@@ -36,7 +36,7 @@ use crate::{
 
 /// The fields that can be changed at any time before the campaign ends.
 #[derive(Debug, Deserialize)]
-pub(crate) struct LimitsRequest {
+pub(crate) struct RunningCampaignPatch {
     #[serde(default)]
     priority: Patch<PriorityField>,
     /// At least 1; null: unlimited.
@@ -45,9 +45,9 @@ pub(crate) struct LimitsRequest {
 }
 
 /// The schema of a change: the fields of a new campaign, none of them required. Null resets what has a default.
-pub(crate) enum CampaignChange {}
+pub(crate) enum CampaignPatch {}
 
-impl PartialSchema for CampaignChange {
+impl PartialSchema for CampaignPatch {
     fn schema() -> RefOr<Schema> {
         let mut schema = merge_patch_schema::<NewCampaignRequest>(
             "Fields that are left out stay as they are; null resets a field to its default. After the start only \
@@ -68,9 +68,9 @@ impl PartialSchema for CampaignChange {
 const STRATEGY_CHANGE: &str = "StrategyChange";
 const WINDOW_CHANGE: &str = "MaintenanceWindowChange";
 
-impl ToSchema for CampaignChange {
+impl ToSchema for CampaignPatch {
     fn name() -> Cow<'static, str> {
-        "CampaignChange".into()
+        "CampaignPatch".into()
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
@@ -95,7 +95,7 @@ impl ToSchema for CampaignChange {
         ("campaign_id" = i64, Path),
         ("If-Match" = Option<String>, Header, description = "The `ETag` that the campaign must have; otherwise 412."),
     ),
-    request_body = CampaignChange,
+    request_body = CampaignPatch,
     responses((
         status = 200, description = "The campaign after the change.", body = CampaignBody,
         headers(("ETag" = String, description = "For `If-Match`. Every command and every decision changes it.")),
@@ -174,7 +174,7 @@ async fn change_limits(
         engine,
         ctx: Some(ctx),
     };
-    let request: LimitsRequest = from_value(patch, &context).await?;
+    let request: RunningCampaignPatch = from_value(patch, &context).await?;
     let priority = request.priority.or_default();
     let priority = priority.map(|EnumField(priority)| priority);
     let limit = request.max_concurrent_updates.or_absent();
@@ -184,7 +184,7 @@ async fn change_limits(
         .map_err(|error| change_problem(error, required))
 }
 
-impl Body for LimitsRequest {
+impl Body for RunningCampaignPatch {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let limit = self.max_concurrent_updates.or_absent().flatten();
         Ok(to_request_fields(campaigns::limit_errors(limit)))

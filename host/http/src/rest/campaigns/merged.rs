@@ -29,7 +29,7 @@ const DEPENDENT_FIELDS: [(&str, &str, &[&str]); 3] = [
 /// null, so that they are errors.
 pub(super) fn merged_body(campaign: &Campaign, patch: &Value) -> Result<Value> {
     let mut body = creation_body(campaign)?;
-    prepare(&mut body, campaign, patch)?;
+    remove_replaced_fields(&mut body, campaign, patch)?;
     let mut body = Value::Object(body);
     merge(&mut body, patch.clone());
     for path in NewCampaignRequest::from_json(patch).unknown {
@@ -85,7 +85,11 @@ fn creation_body(campaign: &Campaign) -> Result<Map<String, Value>> {
 }
 
 /// Removes what the patch replaces as a whole, so that a field is no error that the patch does not have.
-fn prepare(body: &mut Map<String, Value>, campaign: &Campaign, patch: &Value) -> Result<()> {
+fn remove_replaced_fields(
+    body: &mut Map<String, Value>,
+    campaign: &Campaign,
+    patch: &Value,
+) -> Result<()> {
     for (field, value, dependent) in DEPENDENT_FIELDS {
         let keeps = |new: &Value| {
             let text = new.as_str().map_or_else(|| new.to_string(), str::to_owned);

@@ -26,7 +26,7 @@ pub(crate) struct UpdateApprovalRequest {
 
 /// A decision on an approval.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct DecidedApproval {
+pub(crate) struct ApprovalDecisionBody {
     #[serde(flatten)]
     approval: UpdateApprovalBody,
     /// The number of updates that were created together.
@@ -38,14 +38,14 @@ pub(crate) struct DecidedApproval {
 #[utoipa::path(
     post, path = "/updates/{update_id}/approve", tag = "updates",
     params(("update_id" = i32, Path)), request_body = Option<UpdateApprovalRequest>,
-    responses((status = 200, description = "The decision.", body = DecidedApproval)),
+    responses((status = 200, description = "The decision.", body = ApprovalDecisionBody)),
 )]
 pub(crate) async fn approve_update(
     ctx: Authorized<Approver>,
     State(state): State<AppState>,
     PathParams(update): PathParams<String>,
     OptionalJson(request): OptionalJson<UpdateApprovalRequest>,
-) -> Result<Json<DecidedApproval>> {
+) -> Result<Json<ApprovalDecisionBody>> {
     let update = parse_id("update", &update)?;
     let comment = check_comment("/approval_comment", request.approval_comment)?;
     let writer = state.engine.update_writer();
@@ -57,7 +57,7 @@ pub(crate) async fn approve_update(
     Ok(Json(decided.into()))
 }
 
-impl From<ApprovalSummary> for DecidedApproval {
+impl From<ApprovalSummary> for ApprovalDecisionBody {
     fn from(summary: ApprovalSummary) -> Self {
         Self {
             approval: summary.approval.into(),

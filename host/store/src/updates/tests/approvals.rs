@@ -153,7 +153,7 @@ on_both! {
             let state = store.update(fixture.tenant, id).await?.context("the update")?.update.state;
             assert_eq!((state.status, state.completed_at), (UpdateStatus::Cancelled, Some(LATER)));
             let error = state.error.context("an error")?;
-            assert_eq!((&*error.code, &*error.message), (NOT_APPROVED, "refused by approver: not on a Friday"));
+            assert_eq!((&*error.code, &*error.message), (NOT_APPROVED, "rejected by approver: not on a Friday"));
         }
         assert_eq!(device(store, 0).await?.state, DeviceState::Registered);
     }

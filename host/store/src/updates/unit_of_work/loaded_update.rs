@@ -60,7 +60,7 @@ pub(crate) struct NewUpdate {
 
 /// What the device had installed when the update was created.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct InstalledBefore {
+pub(super) struct PreviousInstallation {
     pub(super) version: Option<String>,
     pub(super) firmware: Option<FirmwareId>,
 }
@@ -346,7 +346,7 @@ const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 21] = [
 pub(super) async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
-    new: &[(NewUpdate, InstalledBefore)],
+    new: &[(NewUpdate, PreviousInstallation)],
 ) -> Result<Vec<(DeviceKey, UpdateId)>, StoreError> {
     const CREATE: &str = "create updates";
     static SQL: SqlText = SqlText::new(insert_sql);
@@ -385,7 +385,7 @@ fn insert_sql(dialect: Dialect) -> String {
 }
 
 fn new_update_json(
-    (new, from): &(NewUpdate, InstalledBefore),
+    (new, from): &(NewUpdate, PreviousInstallation),
     stopped_ms: i64,
 ) -> Result<NewUpdateJson<'_>, StoreError> {
     let purpose = new.campaign.map(|(_, purpose)| purpose);

@@ -41,7 +41,7 @@ use crate::{
 };
 
 use counters::CampaignCounters;
-use loaded_update::InstalledBefore;
+use loaded_update::PreviousInstallation;
 
 /// Devices of one tenant with their open updates, and other updates that were requested by id.
 #[derive(Debug)]
@@ -329,7 +329,7 @@ impl UpdateUnitOfWork {
             let visible = self.visible_update(new.device);
             let is_visible = visible.is_none_or(|loaded| loaded.update.weight < new.weight);
             new.state.set_visible(is_visible, new.created_at);
-            let from = InstalledBefore {
+            let from = PreviousInstallation {
                 version: device.sw_version,
                 firmware: device.installed_firmware,
             };

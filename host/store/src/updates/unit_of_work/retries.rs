@@ -5,7 +5,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::StoreError;
 
-use super::loaded_update::{self, InstalledBefore, LoadedUpdate, NewUpdate};
+use super::loaded_update::{self, LoadedUpdate, NewUpdate, PreviousInstallation};
 use crate::database::Tx;
 
 impl LoadedUpdate {
@@ -56,8 +56,8 @@ pub(super) async fn insert(
     Ok(())
 }
 
-fn new(update: Update) -> (NewUpdate, InstalledBefore) {
-    let from = InstalledBefore {
+fn new(update: Update) -> (NewUpdate, PreviousInstallation) {
+    let from = PreviousInstallation {
         version: update.from_version,
         firmware: update.from_firmware,
     };
