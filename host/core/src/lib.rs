@@ -26,6 +26,7 @@ pub mod selector;
 pub mod settings;
 pub mod time;
 pub mod update;
+pub mod user_name;
 pub mod version;
 pub mod version_changes;
 pub mod visible_text;

@@ -1,4 +1,7 @@
-use tidegate_core::time::Timestamp;
+use tidegate_core::{
+    time::Timestamp,
+    user_name::{USER_NAME_RULE, is_user_name},
+};
 
 use crate::{
     Admin, Authorized, Error, Result, Role, fingerprint,
@@ -11,7 +14,7 @@ use super::keys::KEY_PREFIX;
 /// An API key to be issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewApiKey {
-    /// The user who acts with it: 1 to 200 characters.
+    /// The user who acts with it; see [`is_user_name`].
     pub user: String,
     /// The user's role.
     pub role: Role,
@@ -42,9 +45,8 @@ pub async fn issue_key(
 }
 
 fn check_user(user: &str) -> Result<()> {
-    if (1..=200).contains(&user.chars().count()) {
+    if is_user_name(user) {
         return Ok(());
     }
-    let message = "must have 1 to 200 characters";
-    Err(Error::invalid("invalid_key", "user", message))
+    Err(Error::invalid("invalid_key", "user", USER_NAME_RULE))
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use tidegate_core::plugin::FieldError;
+use tidegate_core::{
+    plugin::FieldError,
+    user_name::{USER_NAME_RULE, is_user_name},
+};
 use tidegate_engine::{
     Error, Role,
     tenants::{self, DEFAULT_TENANT},
@@ -102,9 +105,11 @@ impl DevTokenRequest {
                 errors.push(FieldError { path, message });
             }
         };
-        let has_user = (1..=200).contains(&self.user_id.chars().count());
-        let message = "must have 1 to 200 characters".to_owned();
-        rule(has_user, "/user_id", message);
+        rule(
+            is_user_name(&self.user_id),
+            "/user_id",
+            USER_NAME_RULE.to_owned(),
+        );
         let fits = self
             .expires_in
             .is_none_or(|seconds| (1..=max_seconds).contains(&seconds));

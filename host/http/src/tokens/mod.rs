@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
-use tidegate_core::{Named as _, time::Timestamp};
+use tidegate_core::{Named as _, time::Timestamp, user_name::is_user_name};
 use tidegate_engine::Role;
 
 use numeric_date::NumericDate;
@@ -132,7 +132,7 @@ impl Tokens {
             return None;
         }
         let claims = token.claims;
-        if claims.dev && !self.is_dev {
+        if claims.dev && !self.is_dev || !is_user_name(&claims.sub) {
             return None;
         }
         let (NumericDate(expiry), latest) = (claims.exp, now.plus(LEEWAY));
@@ -198,6 +198,13 @@ mod tests {
             Tokens::new(SECRET, false, &TokenSettings::default()).verify(&signed, Timestamp(0)),
             Some((identity(), Timestamp(120_000)))
         );
+        // It would be stored as another name, whose work its user could approve.
+        let mut other = claims;
+        other["sub"] = "ma\0ker".into();
+        let signed = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &other, &key);
+        let signed = signed.expect("a token");
+        let tokens = Tokens::new(SECRET, false, &TokenSettings::default());
+        assert_eq!(tokens.verify(&signed, Timestamp(0)), None);
     }
 
     #[test]
