@@ -1,10 +1,10 @@
-//! Rows and tables that another session of PostgreSQL has locked: devices wait for a short time, and the server says that it
-//! is not ready.
+//! Rows, tables and databases that another session has locked: devices wait for a short time, and the server says that it is
+//! not ready.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 use tidegate_e2e::{ConfigData, Database, DdiError, Device, IsolatedTenant, run, wait_until};
 
 /// A few seconds, on a busy machine.
@@ -67,6 +67,45 @@ async fn lock_rows(tenant: IsolatedTenant) -> Result<()> {
     wait_until("both reports are taken", async || {
         let taken = (report(locked, "e").await?, report(free, "e").await?) == (200, 200);
         Ok(taken.then_some(()))
+    })
+    .await
+}
+
+#[test]
+fn devices_do_not_wait_for_a_locked_database() -> Result<()> {
+    run(
+        Database::Sqlite,
+        "locked_rows::devices_do_not_wait_for_a_locked_database",
+        lock_database,
+    )
+}
+
+async fn lock_database(tenant: IsolatedTenant) -> Result<()> {
+    let devices = tenant.create_devices("edge", 1).await?;
+    let known = &devices[0];
+    ensure!(known.poll().await.is_ok());
+    let mut blocker = SqliteConnection::connect(&tenant.server.database_url()).await?;
+    blocker.execute("BEGIN IMMEDIATE").await?;
+    let started = Instant::now();
+    let unknown = tenant.device("edge-9");
+    let (reported, registered) = tokio::join!(report(known, "a"), unknown.poll());
+    ensure!((reported?, status(registered)?) == (429, 429));
+    ensure!(started.elapsed() < MAX_WAIT, "{:?}", started.elapsed());
+    ensure!(
+        known.poll().await.is_ok(),
+        "an idle device is answered from memory"
+    );
+    wait_until("the server is not ready", async || {
+        ensure!(report(known, "b").await? == 429);
+        let ready = tenant.viewer.get("/readyz").await?;
+        Ok((ready.status == 503).then_some(()))
+    })
+    .await?;
+    blocker.execute("ROLLBACK").await?;
+    wait_until("reports are taken, and the server is ready", async || {
+        let taken = report(known, "c").await? == 200 && unknown.poll().await.is_ok();
+        let ready = tenant.viewer.get("/readyz").await?;
+        Ok((taken && ready.status == 200).then_some(()))
     })
     .await
 }

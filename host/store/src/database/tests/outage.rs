@@ -451,6 +451,7 @@ async fn errors_of_postgres_are_classified_and_close_the_connection() -> anyhow:
         ("25P03", "Unavailable"),
         ("25006", "Unavailable"),
         ("57P01", "Unavailable"),
+        ("57P02", "Unavailable"),
         ("57P03", "Unavailable"),
         ("53300", "Unavailable"),
         ("08006", "Unavailable"),
