@@ -91,14 +91,38 @@ pub(crate) fn identify_client(state: &AppState, request: Request) -> (Request, S
     (Request::from_parts(parts, body), prefix)
 }
 
-/// Adds the proxy's prefix to a `Location` that is a path.
-pub(crate) fn add_prefix_to_location(prefix: &str, response: &mut Response) {
-    if !prefix.is_empty()
+/// Puts this before a `Location` that is a path: the public URL of the server, or the prefix of a proxy.
+pub(crate) fn complete_location(base: &str, response: &mut Response) {
+    if !base.is_empty()
         && let Some(location) = response.headers_mut().get_mut(LOCATION)
         && location.as_bytes().starts_with(b"/")
-        && let Ok(prefixed) =
-            HeaderValue::try_from([prefix.as_bytes(), location.as_bytes()].concat())
+        && let Ok(complete) = HeaderValue::try_from([base.as_bytes(), location.as_bytes()].concat())
     {
-        *location = prefixed;
+        *location = complete;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_begins_with_what_clients_see_of_the_server() {
+        for (base, location, expected) in [
+            ("", "/api/v1/firmware/1", "/api/v1/firmware/1"),
+            ("/ota", "/api/v1/firmware/1", "/ota/api/v1/firmware/1"),
+            (
+                "https://updates.example/ota",
+                "/api/v1/firmware/1",
+                "https://updates.example/ota/api/v1/firmware/1",
+            ),
+            ("/ota", "https://other.example/", "https://other.example/"),
+        ] {
+            let mut response = Response::default();
+            let value = HeaderValue::from_static(location);
+            response.headers_mut().insert(LOCATION, value);
+            complete_location(base, &mut response);
+            assert_eq!(response.headers()[LOCATION], expected);
+        }
     }
 }

@@ -149,7 +149,9 @@ async fn observe_request(State(state): State<AppState>, request: Request, next: 
     if is_write && response.extensions().get::<ddi::NotServed>().is_some() {
         state.engine.note_refused_report();
     }
-    client::add_prefix_to_location(&prefix, &mut response);
+    let public_url = state.settings.public_url.as_ref();
+    let base = public_url.map_or(&*prefix, PublicUrl::as_str);
+    client::complete_location(base, &mut response);
     let status = response.status();
     let is_refused = status.is_client_error() || status.is_server_error();
     if has_unread_body && (is_refused || ignores_body) {
