@@ -1,25 +1,16 @@
 //! The access log: one event for each answered request, with the target `tidegate::access`.
 
-use std::{
-    net::IpAddr,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Instant,
-};
+use std::{net::IpAddr, time::Instant};
 
-use axum::{
-    body::{Body, HttpBody},
-    extract::Request,
-    middleware::Next,
-    response::Response,
-};
+use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use bytes::Bytes;
 use http::{Extensions, Method, StatusCode};
-use hyper::body::{Frame, SizeHint};
+use hyper::body::Frame;
 
 use crate::{
     caller::CallerSlot,
     client::Client,
+    observed_body::ObservedBody,
     request_span::{request_id, route},
 };
 
@@ -38,7 +29,13 @@ pub(crate) async fn log_request(mut request: Request, next: Next) -> Response {
     };
     let response = next.run(request).await;
     entry.status = Some(response.status());
-    response.map(|body| Body::new(LoggedBody { body, entry }))
+    response.map(|body| {
+        Body::new(ObservedBody::new(body, move |_, frame| {
+            if let Some(Ok(frame)) = frame {
+                entry.count(frame);
+            }
+        }))
+    })
 }
 
 /// Logs the request when it is dropped, unless it was not answered.
@@ -51,6 +48,12 @@ struct AccessLogEntry {
     status: Option<StatusCode>,
     /// Bytes of the body that were sent.
     bytes: u64,
+}
+
+impl AccessLogEntry {
+    fn count(&mut self, frame: &Frame<Bytes>) {
+        self.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+    }
 }
 
 impl Drop for AccessLogEntry {
@@ -76,35 +79,5 @@ impl Drop for AccessLogEntry {
             request_id = request_id(&self.extensions),
             "request"
         );
-    }
-}
-
-/// A body that counts its bytes.
-struct LoggedBody {
-    body: Body,
-    entry: AccessLogEntry,
-}
-
-impl HttpBody for LoggedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame {
-            self.entry.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

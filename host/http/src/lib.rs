@@ -26,6 +26,7 @@ mod login_kind;
 mod loopback_host;
 mod metrics;
 mod metrics_endpoint;
+mod observed_body;
 mod probes;
 mod problem;
 mod public_url;

@@ -1,17 +1,9 @@
-use std::{
-    convert::Infallible,
-    io,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
-use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::{Builder, Connection as HttpConnection},
@@ -28,10 +20,9 @@ use tower::ServiceExt as _;
 
 use crate::{
     client::Connection,
-    connections::{
-        Activity, ConnectionLimits, Connections, OpenConnection, OpenRequest, ReceivingBody,
-    },
+    connections::{Activity, ConnectionLimits, Connections, OpenConnection, OpenRequest},
     idle_timeout::IdleTimeoutStream,
+    observed_body::ObservedBody,
     tls::Tls,
 };
 
@@ -212,40 +203,12 @@ fn receive(body: Incoming, activity: &Arc<Activity>) -> Body {
     if body.is_end_stream() {
         return Body::new(body);
     }
-    Body::new(TrackedBody {
-        body,
-        receiving: Some(activity.begin_body()),
-    })
-}
-
-struct TrackedBody {
-    body: Incoming,
-    /// None when the body was received.
-    receiving: Option<ReceivingBody>,
-}
-
-impl HttpBody for TrackedBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if !matches!(frame, Some(Ok(_))) || self.body.is_end_stream() {
-            self.receiving = None;
+    let mut receiving = Some(activity.begin_body());
+    Body::new(ObservedBody::new(body, move |body: &Incoming, frame| {
+        if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
+            drop(receiving.take());
         }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    }))
 }
 
 /// Keeps the request open until the body of its response is sent. A small body is sent at once: a connection that closes

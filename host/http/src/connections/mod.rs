@@ -25,7 +25,7 @@ use crate::limits::rate_limit_key;
 use activity::{AddressUse, CloseMode, ConnectionPhase, millis_since};
 use eviction::EvictionRank;
 
-pub(crate) use activity::{Activity, OpenRequest, ReceivingBody};
+pub(crate) use activity::{Activity, OpenRequest};
 
 /// How long a connection without a request is kept when it has to close: the last response may still be on its way.
 const LINGER: Duration = Duration::from_millis(250);

@@ -1,12 +1,11 @@
 //! The time limit of handlers. It begins when the request was received: a slow client does not use up the handler's time.
 
 use std::{
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -16,12 +15,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
 use http::StatusCode;
-use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
-use crate::problem::Problem;
+use crate::{observed_body::ObservedBody, problem::Problem};
 
 /// The status of a request whose handler does not respond in time.
 pub(super) const TIMEOUT_STATUS: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
@@ -42,7 +39,7 @@ pub(super) async fn limit_handler_time(
             return body;
         }
         let arrived = Arc::clone(&arrived);
-        Body::new(ArrivingBody { body, arrived })
+        Body::new(ObservedBody::new(body, move |_, _| arrived.record()))
     });
     let mut responding = pin!(next.run(request));
     let mut deadline = started + limit;
@@ -67,37 +64,12 @@ struct Arrival {
 }
 
 impl Arrival {
+    fn record(&self) {
+        let now = self.started.elapsed().as_millis() as u64;
+        self.last_ms.store(now, Ordering::Relaxed);
+    }
+
     fn last(&self) -> Instant {
         self.started + Duration::from_millis(self.last_ms.load(Ordering::Relaxed))
-    }
-}
-
-/// A body that notes when it arrives.
-struct ArrivingBody {
-    body: Body,
-    arrived: Arc<Arrival>,
-}
-
-impl HttpBody for ArrivingBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let arrived = &self.arrived;
-        let now = arrived.started.elapsed().as_millis() as u64;
-        arrived.last_ms.store(now, Ordering::Relaxed);
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
