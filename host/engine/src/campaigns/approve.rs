@@ -17,12 +17,7 @@ pub async fn approve(
     generation: Option<i64>,
     comment: String,
 ) -> Result<Campaign> {
-    let spec = read.spec.clone();
-    apply_command_to(ctx, store, signals, read, |campaign| {
-        check_other_user(ctx, campaign)?;
-        if campaign.spec != spec || generation.is_some_and(|it| it != campaign.generation) {
-            return Err(changed_meanwhile());
-        }
+    decide(ctx, store, signals, read, generation, |campaign| {
         if campaign.status != CampaignStatus::Created || campaign.approval.is_some() {
             return Err(not_waiting());
         }
@@ -49,12 +44,7 @@ pub async fn reject(
     comment: &str,
 ) -> Result<Campaign> {
     let is_required = tenants::settings(ctx, store).await?.requires_approval;
-    let spec = read.spec.clone();
-    apply_command_to(ctx, store, signals, read, |campaign| {
-        check_other_user(ctx, campaign)?;
-        if campaign.spec != spec || generation.is_some_and(|it| it != campaign.generation) {
-            return Err(changed_meanwhile());
-        }
+    decide(ctx, store, signals, read, generation, |campaign| {
         let is_required = is_required || campaign.spec.requires_approval;
         let waits = is_required && campaign.approval.is_none();
         if campaign.status != CampaignStatus::Created || !waits {
@@ -64,6 +54,26 @@ pub async fn reject(
         change.is_rejection = true;
         set_explain(&mut change, ctx, "Rejected", comment);
         Ok(change)
+    })
+    .await
+}
+
+/// Applies the decision of another user than those of the campaign, if it is still as it was read.
+async fn decide(
+    ctx: &Ctx,
+    store: &dyn Store,
+    signals: &Signals,
+    read: Campaign,
+    generation: Option<i64>,
+    decision: impl Fn(&Campaign) -> Result<CampaignChange>,
+) -> Result<Campaign> {
+    let spec = read.spec.clone();
+    apply_command_to(ctx, store, signals, read, |campaign| {
+        check_other_user(ctx, campaign)?;
+        if campaign.spec != spec || generation.is_some_and(|it| it != campaign.generation) {
+            return Err(changed_meanwhile());
+        }
+        decision(campaign)
     })
     .await
 }
