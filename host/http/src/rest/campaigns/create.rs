@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{
     body::{CampaignBody, detail},
-    short_form::{ShortForm, ShortStrategy},
+    short_form::{SHORT_FORM_FIELDS, ShortForm, ShortStrategy},
 };
 use crate::{
     AppState,
@@ -226,16 +226,7 @@ impl Body for NewCampaignRequest {
             "/firmware_id" => &["/allow_beta"],
             "/policies" => &["/allow_incompatible"],
             "/allow_incompatible" => &["/policies"],
-            "/strategy" | "/deployment_strategy" => &[
-                "/deployment_strategy",
-                "/rollout_percentage",
-                "/batch_size",
-                "/rollout_stages",
-                "/canary_percentage",
-                "/canary_duration_minutes",
-                "/blue_group",
-                "/green_group",
-            ],
+            "/strategy" | "/deployment_strategy" => &SHORT_FORM_FIELDS,
             "/rollout_percentage"
             | "/batch_size"
             | "/rollout_stages"
