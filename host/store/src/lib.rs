@@ -27,6 +27,7 @@ mod invalidation;
 mod journal;
 mod keyed_requests;
 mod known_clock;
+mod last_use;
 mod latest;
 mod maintenance_windows;
 mod migrations;

@@ -17,6 +17,7 @@ use crate::{
     dialect::{ColumnType, storable},
     error::{conflict, failed},
     invalidation::notify_tenant,
+    last_use::{self, CredentialTable},
     rows::{RowError, RowExt, row_error, to_json},
 };
 
@@ -256,48 +257,15 @@ pub(crate) async fn record_key_use(
     database: &Database,
     used: &[ApiKeyUse],
 ) -> Result<(), StoreError> {
-    #[derive(Serialize)]
-    struct KeyUseRow {
-        tenant_id: i64,
-        sha256: String,
-        at: i64,
-    }
-
-    let mut rows: Vec<_> = used
+    const KEYS: CredentialTable = CredentialTable {
+        name: "api_keys",
+        key: ("sha256", ColumnType::Text),
+        context: "record API key use",
+    };
+    let rows = used
         .iter()
-        .map(|used| KeyUseRow {
-            tenant_id: used.tenant.0,
-            sha256: hex::encode(used.sha256),
-            at: used.at.0,
-        })
-        .collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    // A fixed order prevents deadlocks between servers.
-    rows.sort_unstable_by(|one, other| {
-        let order = (one.tenant_id, &one.sha256).cmp(&(other.tenant_id, &other.sha256));
-        order.then(other.at.cmp(&one.at))
-    });
-    rows.dedup_by(|row, latest| (row.tenant_id, &row.sha256) == (latest.tenant_id, &latest.sha256));
-    let columns = [
-        ("tenant_id", ColumnType::Int),
-        ("sha256", ColumnType::Text),
-        ("at", ColumnType::Int),
-    ];
-    let sql = format!(
-        "UPDATE api_keys SET last_used = used.at FROM {} \
-         WHERE api_keys.tenant_id = used.tenant_id AND api_keys.sha256 = used.sha256 \
-         AND (api_keys.last_used IS NULL OR api_keys.last_used < used.at)",
-        database.dialect().json_rows("used", "$1", &columns)
-    );
-    let mut tx = database.write().await?;
-    sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(to_json(&rows)?)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("record API key use"))?;
-    tx.commit().await
+        .map(|used| (used.tenant, hex::encode(used.sha256), used.at));
+    last_use::record(database, &KEYS, rows).await
 }
 
 pub(crate) async fn has_keys(database: &Database) -> Result<bool, StoreError> {

@@ -101,21 +101,13 @@ pub async fn delete_gateway(
 
 /// Writes the buffered last-use times of gateways once. Times that cannot be written stay buffered.
 pub async fn flush_gateway_uses(store: &dyn Store, caches: &Caches) -> Result<()> {
-    let used = caches.auth.gateway_uses.take();
-    let used: Vec<_> = used
-        .into_iter()
-        .map(|(tenant, gateway, at)| GatewayUse {
-            tenant,
-            gateway,
-            at,
-        })
-        .collect();
-    if let Err(error) = store.record_gateway_use(used.clone()).await {
-        for used in used {
-            let buffer = &caches.auth.gateway_uses;
-            buffer.record(used.tenant, used.gateway, used.at);
-        }
-        return Err(error.into());
-    }
-    Ok(())
+    let buffer = &caches.auth.gateway_uses;
+    let uses = buffer.take();
+    let records = uses.iter().map(|&(tenant, gateway, at)| GatewayUse {
+        tenant,
+        gateway,
+        at,
+    });
+    let written = store.record_gateway_use(records.collect()).await;
+    Ok(buffer.restore_unwritten(uses, written)?)
 }

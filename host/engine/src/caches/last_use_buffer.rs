@@ -3,6 +3,8 @@ use std::{collections::HashMap, hash::Hash};
 use parking_lot::Mutex;
 use tidegate_core::{id::TenantId, time::Timestamp};
 
+use crate::ports::StoreError;
+
 /// Last uses of credentials that are not written yet: the latest time of each credential of a tenant.
 pub(crate) struct LastUseBuffer<K>(Mutex<HashMap<(TenantId, K), Timestamp>>);
 
@@ -26,6 +28,20 @@ impl<K: Eq + Hash> LastUseBuffer<K> {
         let uses = times.into_iter();
         uses.map(|((tenant, credential), at)| (tenant, credential, at))
             .collect()
+    }
+
+    /// Buffers these uses again if they were not written.
+    pub(crate) fn restore_unwritten(
+        &self,
+        uses: Vec<(TenantId, K, Timestamp)>,
+        written: Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if written.is_err() {
+            for (tenant, credential, at) in uses {
+                self.record(tenant, credential, at);
+            }
+        }
+        written
     }
 }
 

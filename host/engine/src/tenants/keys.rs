@@ -47,17 +47,12 @@ pub async fn revoke_key(ctx: &Authorized<Admin>, store: &dyn Store, id: &str) ->
 /// Writes the buffered last-use times of API keys once. Times that cannot be written stay buffered.
 pub async fn flush_key_uses(store: &dyn Store, caches: &Caches) -> Result<()> {
     let buffer = &caches.auth.key_uses;
-    let used = buffer.take().into_iter();
-    let used: Vec<_> = used
-        .map(|(tenant, sha256, at)| ApiKeyUse { tenant, sha256, at })
-        .collect();
-    if let Err(error) = store.record_key_use(used.clone()).await {
-        for used in used {
-            buffer.record(used.tenant, used.sha256, used.at);
-        }
-        return Err(error.into());
-    }
-    Ok(())
+    let uses = buffer.take();
+    let records = uses
+        .iter()
+        .map(|&(tenant, sha256, at)| ApiKeyUse { tenant, sha256, at });
+    let written = store.record_key_use(records.collect()).await;
+    Ok(buffer.restore_unwritten(uses, written)?)
 }
 
 #[cfg(test)]

@@ -1,4 +1,3 @@
-use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{
@@ -15,7 +14,8 @@ use crate::{
     database::Database,
     dialect::{ColumnType, storable},
     error::{conflict, failed},
-    rows::{RowError, RowExt as _, row_error, to_json},
+    last_use::{self, CredentialTable},
+    rows::{RowError, RowExt as _, row_error},
 };
 
 pub(crate) async fn create(
@@ -105,45 +105,15 @@ pub(crate) async fn delete(
 
 /// Records when gateways were last used; a later time is kept.
 pub(crate) async fn record_use(database: &Database, used: &[GatewayUse]) -> Result<(), StoreError> {
-    #[derive(Serialize)]
-    struct GatewayUseRow {
-        tenant_id: i64,
-        id: i64,
-        at: i64,
-    }
-
-    let mut rows: Vec<_> = used
+    const GATEWAYS: CredentialTable = CredentialTable {
+        name: "gateways",
+        key: ("id", ColumnType::Int),
+        context: "record gateway use",
+    };
+    let rows = used
         .iter()
-        .map(|used| GatewayUseRow {
-            tenant_id: used.tenant.0,
-            id: used.gateway.0,
-            at: used.at.0,
-        })
-        .collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    // A fixed order prevents deadlocks between servers.
-    rows.sort_unstable_by_key(|row| (row.tenant_id, row.id, std::cmp::Reverse(row.at)));
-    rows.dedup_by_key(|row| (row.tenant_id, row.id));
-    let columns = [
-        ("tenant_id", ColumnType::Int),
-        ("id", ColumnType::Int),
-        ("at", ColumnType::Int),
-    ];
-    let sql = format!(
-        "UPDATE gateways SET last_used = used.at FROM {} \
-         WHERE gateways.tenant_id = used.tenant_id AND gateways.id = used.id \
-         AND (gateways.last_used IS NULL OR gateways.last_used < used.at)",
-        database.dialect().json_rows("used", "$1", &columns)
-    );
-    let mut tx = database.write().await?;
-    sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(to_json(&rows)?)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("record gateway use"))?;
-    tx.commit().await
+        .map(|used| (used.tenant, used.gateway.0, used.at));
+    last_use::record(database, &GATEWAYS, rows).await
 }
 
 fn fields(name: &str, group: Option<&str>) -> Value {
