@@ -63,7 +63,12 @@ async fn a_later_wave_skips_devices_that_are_not_compatible_any_more(
         .await?;
     tenant.advance(Duration::from_mins(31));
 
-    for (device, reason) in [(newer, "version-path: "), (replaced, "hardware: ")] {
+    let newer_class = "edge, revision 1.0, version 1.2.0";
+    let replaced_class = "tower, revision 1.0, version 1.0.0";
+    for (device, reason, class) in [
+        (newer, "version-path: ", newer_class),
+        (replaced, "hardware: ", replaced_class),
+    ] {
         wait_until("the device is skipped", async || {
             let update = update_of(&tenant, id, &device.id).await?;
             Ok((update["status"] == "cancelled").then_some(()))
@@ -78,21 +83,29 @@ async fn a_later_wave_skips_devices_that_are_not_compatible_any_more(
             "{} is offered the update",
             device.id
         );
-        let path = format!("devices/{}/explain", device.id);
-        let explained = tenant.viewer.get(&path).await?.expect_status(200)?.json()?;
-        ensure!(
-            explained["items"][0]["standing"] == "passed_over",
-            "{explained}"
-        );
-        let reasons = explained["items"][0]["reasons"].to_string();
-        ensure!(reasons.contains(message), "{reasons}");
-        ensure!(reasons.contains("checked again at "), "{reasons}");
+        let (standing, reasons) = explained(&tenant, device).await?;
+        ensure!(standing == "passed_over", "{standing}");
+        let again = format!("it was checked again as hardware {class}");
+        for part in [message, "checked again at ", &again] {
+            ensure!(reasons.contains(part), "{part}: {reasons}");
+        }
     }
     wait_until(
         "the device that did not change is offered the update",
         async || Ok(same.offer().await?),
     )
     .await?;
+    let (_, reasons) = explained(&tenant, same).await?;
+    let (_, checked) = reasons
+        .split_once("policies checked its compatibility at ")
+        .with_context(|| format!("no check: {reasons}"))?;
+    let (at, _) = checked.split_once(' ').unwrap_or_default();
+    ensure!(at.ends_with('Z') && at.contains('T'), "{reasons}");
+    ensure!(
+        reasons.contains("as hardware edge, revision 1.0, version 1.0.0"),
+        "{reasons}"
+    );
+    ensure!(!reasons.contains("checked again"), "{reasons}");
     Ok(())
 }
 
@@ -281,6 +294,15 @@ async fn wait_for_skip(tenant: &IsolatedTenant, device: &Device, update: &Value)
         "{poll:?}"
     );
     Ok(())
+}
+
+/// How a device stands in the campaign, and why.
+async fn explained(tenant: &IsolatedTenant, device: &Device) -> Result<(String, String)> {
+    let path = format!("devices/{}/explain", device.id);
+    let explained = tenant.viewer.get(&path).await?.expect_success()?;
+    let campaign = &explained["items"][0];
+    let standing = campaign["standing"].as_str().unwrap_or_default();
+    Ok((standing.to_owned(), campaign["reasons"].to_string()))
 }
 
 async fn update_of(tenant: &IsolatedTenant, campaign: i64, device: &str) -> Result<Value> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tidegate_e2e::{
-    Execution, Feedback, Finished, IsolatedTenant, both_databases, close, wait_until,
+    Execution, Feedback, Finished, IsolatedTenant, RestResponse as _, both_databases, close,
+    wait_until,
 };
 
 both_databases!(
@@ -51,6 +52,17 @@ async fn silent_devices_time_out(tenant: IsolatedTenant) -> Result<()> {
             );
         }
     }
+    let never_started = "TIMEOUT: the device did not start the update within 30 minutes";
+    let silent = "TIMEOUT: the device stopped reporting";
+    let late = "; then its device succeeded after all";
+    for (device, cause) in [(&fleet[0], never_started), (&fleet[1], silent)] {
+        let reasons = explained(&tenant, &device.id).await?;
+        ensure!(
+            reasons.contains(cause) && !reasons.contains(late),
+            "{}: {reasons}",
+            device.id
+        );
+    }
     // A late failure is rejected, a late success is taken, and no device has anything left to do.
     for (finished, status) in [(Finished::Failure, 410), (Finished::Success, 200)] {
         fleet[1]
@@ -64,6 +76,15 @@ async fn silent_devices_time_out(tenant: IsolatedTenant) -> Result<()> {
             json!({ "completed_devices": 2, "timed_out_devices": 1 }),
         )
         .await?;
+    for (device, cause, succeeded) in [(&fleet[0], never_started, false), (&fleet[1], silent, true)]
+    {
+        let reasons = explained(&tenant, &device.id).await?;
+        ensure!(
+            reasons.contains(cause) && reasons.contains(late) == succeeded,
+            "{}: {reasons}",
+            device.id
+        );
+    }
     for device in &fleet {
         ensure!(
             device.poll().await?.deployment_base().is_none(),
@@ -97,4 +118,11 @@ async fn cancelling_a_silent_device_times_out(tenant: IsolatedTenant) -> Result<
         "the update is still being cancelled"
     );
     Ok(())
+}
+
+/// Why the campaign did or did not update a device.
+async fn explained(tenant: &IsolatedTenant, device: &str) -> Result<String> {
+    let path = format!("devices/{device}/explain");
+    let explained = tenant.viewer.get(&path).await?.expect_success()?;
+    Ok(explained["items"][0]["reasons"].to_string())
 }
