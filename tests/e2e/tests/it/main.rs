@@ -17,6 +17,7 @@ mod hostile;
 mod idempotency;
 mod locked_rows;
 mod log_output;
+mod readme;
 mod refusals;
 mod registry;
 mod silent_connections;
