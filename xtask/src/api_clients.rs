@@ -82,7 +82,7 @@ impl ApiClients {
         let venv = self.folder.join("venv");
         if !venv.join("bin/pip").is_file() {
             shell::output(Command::new("python3").args(["-m", "venv"]).arg(&venv))
-                .context("make a virtual environment of Python; on Debian it needs python3-venv")?;
+                .context("make a virtual environment of Python")?;
         }
         let mut pip = Command::new(venv.join("bin/pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check"])
@@ -129,7 +129,7 @@ fn install_programs() -> Result<()> {
         .filter(|(program, _)| !debian::is_on_path(program))
         .map(|(_, package)| *package)
         .collect();
-    if missing.contains(&"python3") {
+    if !has_venv() {
         missing.push("python3-venv");
     }
     if missing.is_empty() {
@@ -139,4 +139,10 @@ fn install_programs() -> Result<()> {
         bail!("{} must be installed", missing.join(", "));
     }
     debian::install(&missing, "generators of clients of the REST API")
+}
+
+/// Whether Python can make virtual environments. Debian's `python3` alone cannot.
+fn has_venv() -> bool {
+    let mut python = Command::new("python3");
+    shell::output(python.args(["-c", "import ensurepip, venv"])).is_ok()
 }

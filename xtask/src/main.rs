@@ -71,8 +71,8 @@ enum Task {
         /// Skip these steps (separated by commas)
         #[arg(long, value_delimiter = ',', value_name = "STEP")]
         skip: Vec<String>,
-        /// Also test third-party clients of devices and of the REST API, which needs their packages,
-        /// and root for devices; with CI=true they are tested wherever possible
+        /// Also test third-party clients of devices, which needs root, and of the REST API; always
+        /// tested with CI=true. Debian installs what they need
         #[arg(long)]
         clients: bool,
     },
