@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{extract::Request, response::Response};
-use http::{HeaderValue, header::LOCATION, request::Parts};
+use http::{HeaderValue, header::LOCATION};
 
 use crate::{AppState, tls::PeerCertificates};
 
@@ -46,9 +46,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn from_request(parts: &mut Parts, state: &AppState) -> Self {
+    fn from_request(request: &mut Request, state: &AppState) -> Self {
         // The client replaces the connection, because extensions that exceed their map's capacity cost a larger map.
-        let Some(connection) = parts.extensions.remove::<Connection>() else {
+        let Some(connection) = request.extensions_mut().remove::<Connection>() else {
             return Self::default();
         };
         let peer = connection.peer.ip().to_canonical();
@@ -63,7 +63,7 @@ impl Client {
                 ..Self::default()
             };
         }
-        let forwarded_info = proxies.forwarded_info(&parts.headers);
+        let forwarded_info = proxies.forwarded_info(request.headers());
         let is_tls = forwarded_info.scheme.map_or(connection.is_tls, |scheme| {
             scheme.eq_ignore_ascii_case("https")
         });
@@ -83,12 +83,11 @@ impl Client {
 }
 
 /// Adds the [`Client`] to the request's extensions. Returns the prefix for the paths of links.
-pub(crate) fn identify_client(state: &AppState, request: Request) -> (Request, String) {
-    let (mut parts, body) = request.into_parts();
-    let client = Client::from_request(&mut parts, state);
+pub(crate) fn identify_client(state: &AppState, request: &mut Request) -> String {
+    let client = Client::from_request(request, state);
     let prefix = client.prefix.clone();
-    parts.extensions.insert(client);
-    (Request::from_parts(parts, body), prefix)
+    request.extensions_mut().insert(client);
+    prefix
 }
 
 /// Puts this before a `Location` that is a path: the public URL of the server, or the prefix of a proxy.

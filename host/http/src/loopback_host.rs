@@ -3,28 +3,21 @@
 
 use std::net::IpAddr;
 
-use axum::{
-    extract::Request,
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
+use axum::extract::Request;
 use http::{StatusCode, Version, header::HOST, uri::Authority};
 
 use crate::problem::Problem;
 
-/// Refuses a request that names another host than this machine.
-pub(crate) async fn require_loopback_host(request: Request, next: Next) -> Response {
-    if names_loopback_host(&request) {
-        return next.run(request).await;
-    }
+/// The response to a request that names another host than this machine.
+pub(crate) fn not_loopback() -> Problem {
     let detail = "in development mode (--dev) the host of a request must be localhost or a loopback address, unless the \
                   server was started with --allow-dev-on-network";
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, "not_loopback", detail).into_response()
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, "not_loopback", detail)
 }
 
 /// True if every name of the host in the request is one of this machine, and there is one. A request of HTTP/1.0 may have
 /// none: browsers send one in all requests.
-fn names_loopback_host(request: &Request) -> bool {
+pub(crate) fn names_loopback_host(request: &Request) -> bool {
     let in_uri = request.uri().authority().map(|host| Some(host.as_str()));
     let in_headers = request.headers().get_all(HOST).iter();
     let mut hosts = in_uri

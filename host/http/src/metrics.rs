@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    extract::{MatchedPath, Request},
-    response::Response,
-};
+use axum::{extract::Request, response::Response};
 use http::Method;
 use prometheus::{
     Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -24,7 +21,7 @@ use tidegate_engine::{
     tenants,
 };
 
-use crate::login_kind::LoginKind;
+use crate::{login_kind::LoginKind, observe::Route};
 
 /// All metrics of `/metrics`.
 pub struct Metrics {
@@ -205,9 +202,8 @@ impl Observer for Metrics {
     }
 }
 
-/// A request whose response will be counted, by its matched route.
+/// A request whose response will be counted, by its route.
 pub(crate) struct RequestTimer {
-    route: Option<MatchedPath>,
     method: Method,
     started: Instant,
 }
@@ -215,15 +211,13 @@ pub(crate) struct RequestTimer {
 impl RequestTimer {
     pub(crate) fn start(request: &Request) -> Self {
         Self {
-            route: request.extensions().get::<MatchedPath>().cloned(),
             method: request.method().clone(),
             started: Instant::now(),
         }
     }
 
-    pub(crate) fn finish(self, response: &Response, metrics: &Metrics) {
-        let route = self.route.as_ref().map_or("none", MatchedPath::as_str);
-        let seconds = if route.starts_with("/{tenant}") {
+    pub(crate) fn finish(self, route: &Route, response: &Response, metrics: &Metrics) {
+        let seconds = if route.is_of_device() {
             &metrics.ddi_seconds
         } else {
             &metrics.rest_seconds
@@ -237,7 +231,7 @@ impl RequestTimer {
         };
         metrics
             .requests
-            .with_label_values(&[method, route, response.status().as_str()])
+            .with_label_values(&[method, route.as_str(), response.status().as_str()])
             .inc();
         seconds.observe(self.started.elapsed().as_secs_f64());
     }

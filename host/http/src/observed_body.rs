@@ -8,6 +8,16 @@ use std::{
 use axum::body::HttpBody;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use tracing::Span;
+
+/// A body of at most this size is written to the socket at once.
+const SMALL_BODY: u64 = 16 << 10;
+
+/// Whether the body is sent at once.
+pub(crate) fn is_small(body: &impl HttpBody) -> bool {
+    let size = body.size_hint().exact();
+    size.is_some_and(|bytes| bytes <= SMALL_BODY)
+}
 
 /// What is read next: none at the end.
 type NextFrame<B> = Option<Result<Frame<Bytes>, <B as HttpBody>::Error>>;
@@ -15,6 +25,7 @@ type NextFrame<B> = Option<Result<Frame<Bytes>, <B as HttpBody>::Error>>;
 pub(crate) struct ObservedBody<B, F> {
     body: B,
     observe: F,
+    span: Span,
 }
 
 impl<B, F> ObservedBody<B, F>
@@ -24,7 +35,16 @@ where
 {
     /// Calls `observe` with the body and each frame that was read from it, also with an error and with its end.
     pub(crate) fn new(body: B, observe: F) -> Self {
-        Self { body, observe }
+        Self {
+            body,
+            observe,
+            span: Span::none(),
+        }
+    }
+
+    /// Reads the body in this span.
+    pub(crate) fn in_span(self, span: Span) -> Self {
+        Self { span, ..self }
     }
 }
 
@@ -41,6 +61,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
+        let _entered = this.span.enter();
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         (this.observe)(&this.body, &frame);
         Poll::Ready(frame)

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use crate::{
     field_names::{to_request_field, to_request_fields},
-    request_id::{self, X_REQUEST_ID},
+    request_id,
 };
 
 /// Why a request was refused. The request changed nothing.
@@ -318,26 +318,19 @@ impl ProblemBody {
 }
 
 /// Adds the request's id to the problem of a response, if it has one.
-pub(crate) fn add_request_id(mut response: Response) -> Response {
+pub(crate) fn add_request_id(response: &mut Response, id: &HeaderValue) {
     let Some(mut body) = response.extensions_mut().remove::<ProblemBody>() else {
-        return response;
+        return;
     };
-    let id = response.headers().get(X_REQUEST_ID);
-    id.map_or("", request_id::as_str)
-        .clone_into(&mut body.request_id);
+    request_id::as_str(id).clone_into(&mut body.request_id);
     *response.body_mut() = Body::from(body.to_json());
     // The length of the body without the id.
     response.headers_mut().remove(CONTENT_LENGTH);
-    response
 }
 
 /// Turns a panic of a handler into a 500. The connection and the server continue.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature that the layer requires"
-)]
-pub(crate) fn from_panic(panic: Box<dyn Any + Send>) -> Response {
-    log_panic(&*panic);
+pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Response {
+    log_panic(panic);
     Problem::internal().into_response()
 }
 

@@ -8,7 +8,6 @@ use std::sync::{
 use axum::extract::Request;
 use http::{HeaderName, HeaderValue};
 use tidegate_engine::ports::Entropy;
-use tower_http::request_id::{MakeRequestId, RequestId};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Maximum length of a client's id.
@@ -32,32 +31,37 @@ impl RequestIds {
         let next = AtomicU64::new(0);
         Self(Arc::new(ServerIds { server, next }))
     }
-}
 
-impl MakeRequestId for RequestIds {
-    fn make_request_id<B>(&mut self, _: &http::Request<B>) -> Option<RequestId> {
+    fn next(&self) -> Option<HeaderValue> {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
         let mut id = [0; ID_BYTES];
         id[..8].copy_from_slice(&self.0.server);
         id[8..].copy_from_slice(&number.to_be_bytes());
         let mut text = [0; ID_BYTES * 2];
         hex::encode_to_slice(id, &mut text).ok()?;
-        HeaderValue::from_bytes(&text).ok().map(RequestId::new)
+        HeaderValue::from_bytes(&text).ok()
     }
 }
 
-/// Removes a client's id unless it is a single one of 1 to 128 visible ASCII characters, so that ids are safe in logs.
-pub(crate) fn discard_invalid_id(mut request: Request) -> Request {
+/// The id of a request, in its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) HeaderValue);
+
+/// Gives the request its id: the client's if it is safe in logs, or else a new one.
+pub(crate) fn assign(ids: &RequestIds, request: &mut Request) -> HeaderValue {
+    let id = client_id(request).or_else(|| ids.next());
+    let id = id.unwrap_or(HeaderValue::from_static("none"));
+    request.extensions_mut().insert(RequestId(id.clone()));
+    id
+}
+
+/// The client's id, if it is a single one of 1 to 128 visible ASCII characters.
+fn client_id(request: &Request) -> Option<HeaderValue> {
     let mut values = request.headers().get_all(X_REQUEST_ID).iter();
-    let is_valid = match (values.next(), values.next()) {
-        (Some(id), None) => is_valid(id.as_bytes()),
-        (None, _) => true,
-        (Some(_), Some(_)) => false,
-    };
-    if !is_valid {
-        request.headers_mut().remove(X_REQUEST_ID);
+    match (values.next(), values.next()) {
+        (Some(id), None) if is_valid(id.as_bytes()) => Some(id.clone()),
+        _ => None,
     }
-    request
 }
 
 fn is_valid(id: &[u8]) -> bool {
@@ -86,15 +90,17 @@ mod tests {
 
     #[test]
     fn ids_are_numbered() {
-        let mut ids = RequestIds::new(&FixedEntropy);
-        let mut other = ids.clone();
-        let request = Request::new(Body::empty());
+        let ids = RequestIds::new(&FixedEntropy);
+        let other = ids.clone();
         for (ids, expected) in [
-            (&mut ids, "abababababababab0000000000000000"),
-            (&mut other, "abababababababab0000000000000001"),
+            (&ids, "abababababababab0000000000000000"),
+            (&other, "abababababababab0000000000000001"),
         ] {
-            let id = ids.make_request_id(&request).expect("an id");
-            assert_eq!(id.header_value(), expected);
+            let mut request = Request::new(Body::empty());
+            let id = assign(ids, &mut request);
+            assert_eq!(id, expected);
+            let RequestId(kept) = request.extensions().get().expect("an id");
+            assert_eq!(kept, expected);
         }
     }
 
@@ -118,9 +124,8 @@ mod tests {
                 let id = HeaderValue::from_bytes(id.as_bytes()).expect("a header value");
                 request.headers_mut().append(X_REQUEST_ID, id);
             }
-            let request = discard_invalid_id(request);
-            let kept = request.headers().contains_key(X_REQUEST_ID);
-            assert_eq!(kept, is_kept, "{ids:?}");
+            let id = assign(&RequestIds::new(&FixedEntropy), &mut request);
+            assert_eq!(ids.contains(&as_str(&id)), is_kept, "{ids:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use http::{Request, Response, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -16,7 +16,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 use crate::{
     client::Connection,
@@ -72,10 +72,10 @@ impl Default for HttpServer {
 impl HttpServer {
     /// Serves connections until `shutdown`, then accepts no more and finishes the open ones, for at most `grace`. Fails if
     /// a request is not finished then.
-    pub async fn serve(
+    pub async fn serve<A: Api>(
         self,
         listener: TcpListener,
-        router: Router,
+        api: A,
         shutdown: CancellationToken,
         grace: Duration,
     ) -> io::Result<()> {
@@ -110,7 +110,7 @@ impl HttpServer {
             let tls = self.tls.clone();
             let task = ConnectionTask {
                 builder: builder.clone(),
-                router: router.clone(),
+                api: api.clone(),
                 write_idle_timeout: self.write_idle_timeout,
                 connection: Connection {
                     peer,
@@ -148,17 +148,34 @@ impl HttpServer {
     }
 }
 
+/// What answers the requests of a server: [`crate::HttpApi`] or a router.
+pub trait Api:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<A> Api for A where
+    A: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
-struct ConnectionTask {
+struct ConnectionTask<A> {
     builder: Builder<TokioExecutor>,
-    router: Router,
+    api: A,
     write_idle_timeout: Duration,
     connection: Connection,
     open: OpenConnection,
 }
 
-impl ConnectionTask {
+impl<A: Api> ConnectionTask<A> {
     async fn run(mut self, stream: TcpStream, tls: Option<Tls>) -> Result<(), ConnectionError> {
         let Some(tls) = tls else {
             return self.serve(stream).await;
@@ -176,14 +193,14 @@ impl ConnectionTask {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (router, connection) = (self.router, self.connection);
+        let (api, connection) = (self.api, self.connection);
         let activity = Arc::clone(&self.open.activity);
         let service =
             TowerToHyperService::new(tower::service_fn(move |mut request: Request<Incoming>| {
                 let open_request = activity.begin_request(request.version() == Version::HTTP_2);
                 request.extensions_mut().insert(connection.clone());
                 let request = request.map(|body| receive(body, &activity));
-                let responding = router.clone().oneshot(request);
+                let responding = api.clone().oneshot(request);
                 async move {
                     let response = responding.await?;
                     Ok::<_, Infallible>(until_sent(open_request, response))

@@ -21,7 +21,7 @@ use tidegate_engine::{
     ports::{Clock, Entropy},
     run_gc, tenants,
 };
-use tidegate_http::{AppState, HttpServer, HttpSettings, Tls};
+use tidegate_http::{AppState, HttpApi, HttpServer, HttpSettings, Tls};
 use tidegate_sandbox::ChildCommand;
 use tidegate_store::{Invalidation, SqlStore};
 use tokio::{
@@ -133,8 +133,8 @@ impl App {
 
         let state = AppState::new(Arc::clone(&context.engine), context.metrics, http);
         let shutdown = state.shutdown.clone();
-        let metrics_router = tidegate_http::metrics_router(state.clone());
-        let router = tidegate_http::router(state);
+        let metrics_api = HttpApi::metrics(state.clone());
+        let api = HttpApi::new(state);
         // Before a device can report: what it reports is decided by this clock.
         let kept = context.engine.keep_reporting_clock().await;
         kept.context("record a heartbeat")?;
@@ -153,13 +153,13 @@ impl App {
         let shutdown_grace = config.shutdown_grace.0 * 9 / 10;
         // The rest is for the loops and the buffers.
         let request_grace = config.shutdown_grace.0 * 4 / 5;
-        let serving = serving.serve(listener, router, shutdown.clone(), request_grace);
+        let serving = serving.serve(listener, api, shutdown.clone(), request_grace);
         let metrics_server = HttpServer {
             max_connections: MAX_METRICS_CONNECTIONS,
             ..HttpServer::default()
         };
         let serving_metrics = OptionFuture::from(metrics_listener.map(|listener| {
-            metrics_server.serve(listener, metrics_router, shutdown.clone(), request_grace)
+            metrics_server.serve(listener, metrics_api, shutdown.clone(), request_grace)
         }));
         let serving = tokio::spawn(async {
             let (served, served_metrics) = tokio::join!(serving, serving_metrics);

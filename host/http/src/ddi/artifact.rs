@@ -1,16 +1,14 @@
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use http::{HeaderMap, Method, header::CONTENT_DISPOSITION};
-use serde::Deserialize;
 use tidegate_core::{firmware::CHECKSUM_SUFFIX, id::ModuleId};
 use tidegate_engine::devices;
 
 use super::{
-    device_auth::DeviceAuth, error::DdiError, params::parse_id,
+    device_auth::DeviceAuth,
+    error::DdiError,
+    path::{FilenameParam, ModuleParam},
     representation::conditional_response,
 };
 use crate::{
@@ -18,23 +16,17 @@ use crate::{
     file::{self, RangeRules},
 };
 
-#[derive(Deserialize)]
-pub(super) struct FilePath {
-    module: String,
-    filename: String,
-}
-
 /// A file of a module, or its MD5 checksum.
 pub(super) async fn get(
     device: DeviceAuth,
     State(state): State<AppState>,
-    Path(path): Path<FilePath>,
+    ModuleParam(module): ModuleParam,
+    FilenameParam(filename): FilenameParam,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, DdiError> {
-    let module = ModuleId(parse_id(&path.module)?);
-    let found = devices::artifact(&device.caller, &state.engine, module, &path.filename).await;
-    let found = match (found, path.filename.strip_suffix(CHECKSUM_SUFFIX)) {
+    let found = devices::artifact(&device.caller, &state.engine, module, &filename).await;
+    let found = match (found, filename.strip_suffix(CHECKSUM_SUFFIX)) {
         (Err(tidegate_engine::Error::NotFound { .. }), Some(filename)) => {
             return md5sum(&state, &device, module, filename, &headers).await;
         }

@@ -1,5 +1,5 @@
 use axum::extract::{
-    FromRequest, Request,
+    DefaultBodyLimit, FromRequest, Request,
     rejection::{BytesRejection, FailedToBufferBody},
 };
 use bytes::Bytes;
@@ -8,6 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::error::DdiError;
 use crate::{AppState, body_timeout, content_coding::is_encoded};
+
+/// Maximum size of a body, in bytes. Fifty messages in any language are far smaller.
+const MAX_BODY: usize = 1 << 20;
 
 /// A body in JSON or CBOR. Unknown members are ignored.
 pub(super) struct Body<T>(pub(super) T);
@@ -19,7 +22,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
         let encoding =
             Encoding::from_headers(request.headers()).ok_or(DdiError::UnsupportedMediaType)?;
         encoding
-            .decode(&read_bytes(request, state).await?)
+            .decode(&read_bytes(request, state, MAX_BODY).await?)
             .map(Self)
     }
 }
@@ -32,7 +35,7 @@ impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalBody<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, DdiError> {
         let encoding = Encoding::from_headers(request.headers());
-        let bytes = read_bytes(request, state).await?;
+        let bytes = read_bytes(request, state, MAX_BODY).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -41,10 +44,15 @@ impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalBody<T> {
     }
 }
 
-pub(super) async fn read_bytes(request: Request, state: &AppState) -> Result<Bytes, DdiError> {
+pub(super) async fn read_bytes(
+    mut request: Request,
+    state: &AppState,
+    max: usize,
+) -> Result<Bytes, DdiError> {
     if is_encoded(request.headers()) {
         return Err(DdiError::UnsupportedMediaType);
     }
+    DefaultBodyLimit::max(max).apply(&mut request);
     // The body may be slow as long as it arrives.
     let request = request.map(|body| body_timeout::with_idle_timeout(body, state));
     match Bytes::from_request(request, state).await {

@@ -3,7 +3,7 @@ use serde::Serialize;
 use tidegate_engine::devices;
 
 use super::{
-    device_auth::DeviceAuth, error::DdiError, params::UpdateParam, representation::Representation,
+    device_auth::DeviceAuth, error::DdiError, path::UpdateParam, representation::Representation,
 };
 use crate::AppState;
 

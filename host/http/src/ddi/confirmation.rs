@@ -21,7 +21,8 @@ use super::{
     feedback::{parse_code, unknown_value},
     lenient::{Scalar, texts},
     links::{Link, Resource},
-    params::{DeploymentQuery, UpdateParam},
+    params::DeploymentQuery,
+    path::UpdateParam,
     representation::Representation,
 };
 use crate::AppState;

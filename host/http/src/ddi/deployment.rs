@@ -1,12 +1,8 @@
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
-use serde::{Deserialize, Serialize};
+use axum::{extract::State, response::Response};
+use serde::Serialize;
 use tidegate_core::{
     Named as _,
     firmware::{Artifact, Module, ModuleMetadata},
-    id::ModuleId,
     settings::DdiLinks,
     time::Timestamp,
     update::HandlingType,
@@ -18,7 +14,8 @@ use super::{
     error::DdiError,
     history::ActionHistory,
     links::FileLink,
-    params::{DeploymentQuery, UpdateParam, parse_id},
+    params::DeploymentQuery,
+    path::{ModuleParam, UpdateParam},
     representation::Representation,
 };
 use crate::AppState;
@@ -46,21 +43,14 @@ pub(super) async fn list_artifacts(
     device: DeviceAuth,
     representation: Representation,
     State(state): State<AppState>,
-    Path(module): Path<ModulePath>,
+    ModuleParam(module): ModuleParam,
 ) -> Result<Response, DdiError> {
-    let module = ModuleId(parse_id(&module.module)?);
     let module = devices::module(&device.caller, &state.engine, module).await?;
     let artifacts = module.artifacts.iter();
     let bodies: Vec<_> = artifacts
         .map(|artifact| ArtifactBody::new(artifact, &module, &device))
         .collect();
     representation.respond(&bodies)
-}
-
-/// The path also has the tenant and the device, which are not needed here.
-#[derive(Deserialize)]
-pub(super) struct ModulePath {
-    module: String,
 }
 
 /// The update that the device has installed.

@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, OriginalUri};
+use axum::extract::FromRequestParts;
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
-use percent_encoding::percent_decode_str;
 use tidegate_core::{access::AccessSettings, device::check_device_id, settings::DdiLinks};
 use tidegate_engine::{
     Error,
@@ -10,7 +9,11 @@ use tidegate_engine::{
     ports::Tenant,
 };
 
-use super::{error::DdiError, links::Links};
+use super::{
+    error::DdiError,
+    links::Links,
+    path::{DevicePath, decode_segment},
+};
 use crate::{
     AppState, caller::record_caller, client::Client, login_kind::LoginKind,
     refused_logins::RefusedLogin,
@@ -53,16 +56,8 @@ impl FromRequestParts<AppState> for DeviceAuth {
         WithinRateLimit::from_request_parts(parts, state).await?;
         let default_client = Client::default();
         let client = parts.extensions.get().unwrap_or(&default_client);
-        let uri = match parts.extensions.get::<OriginalUri>() {
-            Some(OriginalUri(uri)) => uri,
-            None => &parts.uri,
-        };
-        // "", tenant, "controller", "v1", device, ...
-        let mut segments = uri.path().split('/').skip(1);
-        let (tenant, device) = (segments.next(), segments.nth(2));
-        let (Some(tenant_segment), Some(device_segment)) = (tenant, device) else {
-            return Err(DdiError::NotFound);
-        };
+        let path = DevicePath::parse(parts.uri.path()).ok_or(DdiError::NotFound)?;
+        let (tenant_segment, device_segment) = (path.tenant, path.device);
         let path_device = (tenant_segment, device_segment);
         let tenant_name = decode_segment(tenant_segment)?;
         let device_id = decode_segment(device_segment)?.into_owned();
@@ -117,7 +112,7 @@ impl FromRequestParts<AppState> for DeviceAuth {
         }
         let links = Links::from_request(
             state.settings.public_url.as_ref(),
-            uri,
+            &parts.uri,
             &parts.headers,
             client,
             [tenant_segment, device_segment],
@@ -183,12 +178,6 @@ fn refusal_reason(credentials: &[Credential<'_>], access: &AccessSettings) -> &'
         Some(Credential::GatewayToken(_)) => "unknown gateway token",
         Some(Credential::Verified) => "certificate not accepted",
     }
-}
-
-fn decode_segment(segment: &str) -> Result<std::borrow::Cow<'_, str>, DdiError> {
-    percent_decode_str(segment)
-        .decode_utf8()
-        .map_err(|_| DdiError::malformed("the path is not UTF-8"))
 }
 
 /// True if a certificate identifies the device: one of this connection, or one that a trusted proxy has verified.

@@ -160,12 +160,8 @@ impl IntoResponse for DdiError {
 }
 
 /// Answers a panic like any other internal error, since devices do not know `application/problem+json`.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature that the layer requires"
-)]
-pub(super) fn from_panic(panic: Box<dyn Any + Send>) -> Response {
-    log_panic(&*panic);
+pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Response {
+    log_panic(panic);
     DdiError::Internal.into_response()
 }
 

@@ -13,7 +13,7 @@ use super::{
     device_auth::DeviceAuth,
     error::DdiError,
     lenient::{Scalar, texts},
-    params::UpdateParam,
+    path::UpdateParam,
 };
 use crate::AppState;
 

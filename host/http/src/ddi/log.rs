@@ -9,7 +9,7 @@ use super::{body::read_bytes, device_auth::DeviceAuth, error::DdiError};
 use crate::AppState;
 
 /// Maximum size of a body, in bytes.
-pub(super) const MAX_BODY: usize = 64 << 10;
+const MAX_BODY: usize = 64 << 10;
 
 /// Appends lines to the log of the device's current update. This resource is not part of hawkBit's API: without a
 /// current update the response is 404, the same as from a server without the resource.
@@ -27,7 +27,7 @@ pub(super) async fn put(
     }) {
         return Err(DdiError::UnsupportedMediaType);
     }
-    let body = read_bytes(request, &state).await?;
+    let body = read_bytes(request, &state, MAX_BODY).await?;
     let text = String::from_utf8_lossy(&body);
     devices::report_log(&device.caller, &state.engine, &text).await?;
     Ok(StatusCode::OK.into_response())

@@ -1,8 +1,7 @@
 //! The device API: hawkBit's Direct Device Integration (DDI).
 //!
 //! Every handler takes a [`device_auth::DeviceAuth`] first, which limits the rate of requests, finds the tenant and
-//! authenticates the device. [`error`]
-//! turns failures into a status and, where devices expect one, a body.
+//! authenticates the device. [`error`] turns failures into a status and, where devices expect one, a body.
 
 mod artifact;
 mod body;
@@ -19,77 +18,131 @@ mod lenient;
 mod links;
 mod log;
 mod params;
+mod path;
 mod poll;
 mod representation;
 
+use std::pin::Pin;
+
 use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    routing::{any, get, post, put},
+    body::{Body, HttpBody as _},
+    extract::Request,
+    handler::Handler as _,
+    response::Response,
 };
-use http::StatusCode;
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{ALLOW, CONTENT_LENGTH},
+};
 
 use crate::AppState;
 
-use device_auth::WithinRateLimit;
+use self::{
+    device_auth::WithinRateLimit,
+    path::{DevicePath, matches},
+};
 
-pub(crate) use error::NotServed;
+pub(crate) use error::{NotServed, from_panic};
 
-/// Maximum size of a body, in bytes. Fifty messages in any language are far smaller.
-const MAX_BODY: usize = 1 << 20;
+type Responding = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// The routes below `/{tenant}/controller/v1/{device}`.
-pub(crate) fn router() -> Router<AppState> {
-    Router::new()
-        .route("/", get(poll::get))
-        .route("/configData", put(config_data::put))
-        .route(
-            "/log",
-            put(log::put).layer(DefaultBodyLimit::max(log::MAX_BODY)),
-        )
-        .route("/deploymentBase/{update}", get(deployment::get))
-        .route(
-            "/deploymentBase/{update}/feedback",
-            post(feedback::on_deployment),
-        )
-        .route("/installedBase", put(installed::put))
-        .route("/installedBase/{update}", get(deployment::get_installed))
-        .route("/cancelAction/{update}", get(cancel_action::get))
-        .route("/cancelAction/{update}/feedback", post(feedback::on_cancel))
-        .route("/confirmationBase", get(confirmation::base))
-        .route("/confirmationBase/{update}", get(confirmation::get))
-        .route(
-            "/confirmationBase/{update}/feedback",
-            post(confirmation::feedback),
-        )
-        .route(
-            "/confirmationBase/activateAutoConfirm",
-            post(confirmation::activate),
-        )
-        .route(
-            "/confirmationBase/deactivateAutoConfirm",
-            post(confirmation::deactivate),
-        )
-        .route(
-            "/softwaremodules/{module}/artifacts",
-            get(deployment::list_artifacts),
-        )
-        .route(
-            "/softwaremodules/{module}/artifacts/{filename}",
-            get(artifact::get),
-        )
-        // A route instead of a fallback: nested routers cannot each have a fallback of their own.
-        .route(
-            "/{*rest}",
-            any(|_: WithinRateLimit| async { StatusCode::NOT_FOUND }),
-        )
-        .method_not_allowed_fallback(|_: WithinRateLimit| async { StatusCode::METHOD_NOT_ALLOWED })
-        // One stack, because each call of `layer` boxes the service and its future for every request.
-        .layer(
-            ServiceBuilder::new()
-                .layer(CatchPanicLayer::custom(error::from_panic))
-                .layer(DefaultBodyLimit::max(MAX_BODY)),
-        )
+/// A resource of devices.
+pub(crate) struct Endpoint {
+    /// The template of its paths.
+    pub(crate) route: &'static str,
+    /// Its only method, or `GET` for that and `HEAD`; none: any.
+    method: Option<Method>,
+    handler: fn(Request, AppState) -> Responding,
+}
+
+/// How the paths of devices begin.
+const DEVICE: &str = "/{tenant}/controller/v1/{device}";
+
+macro_rules! endpoint {
+    ($method:ident $resource:literal, $handler:path) => {
+        Endpoint {
+            route: concat!("/{tenant}/controller/v1/{device}", $resource),
+            method: Some(Method::$method),
+            handler: |request, state| $handler.call(request, state),
+        }
+    };
+}
+
+/// Of two that match a path, the first one counts.
+static ENDPOINTS: [Endpoint; 16] = [
+    endpoint!(GET "", poll::get),
+    endpoint!(PUT "/configData", config_data::put),
+    endpoint!(GET "/deploymentBase/{update}", deployment::get),
+    endpoint!(POST "/deploymentBase/{update}/feedback", feedback::on_deployment),
+    endpoint!(PUT "/installedBase", installed::put),
+    endpoint!(GET "/installedBase/{update}", deployment::get_installed),
+    endpoint!(GET "/cancelAction/{update}", cancel_action::get),
+    endpoint!(POST "/cancelAction/{update}/feedback", feedback::on_cancel),
+    endpoint!(GET "/confirmationBase", confirmation::base),
+    endpoint!(POST "/confirmationBase/activateAutoConfirm", confirmation::activate),
+    endpoint!(POST "/confirmationBase/deactivateAutoConfirm", confirmation::deactivate),
+    endpoint!(GET "/confirmationBase/{update}", confirmation::get),
+    endpoint!(POST "/confirmationBase/{update}/feedback", confirmation::feedback),
+    endpoint!(GET "/softwaremodules/{module}/artifacts", deployment::list_artifacts),
+    endpoint!(GET "/softwaremodules/{module}/artifacts/{filename}", artifact::get),
+    endpoint!(PUT "/log", log::put),
+];
+
+/// What a device has not.
+static UNKNOWN: Endpoint = Endpoint {
+    route: "/{tenant}/controller/v1/{device}/{*rest}",
+    method: None,
+    handler: |request, state| not_found.call(request, state),
+};
+
+/// The resource that a path names; none if it is not a device's path. Of a device, every path has one.
+pub(crate) fn endpoint(path: &str) -> Option<&'static Endpoint> {
+    let path = DevicePath::parse(path)?;
+    let named = ENDPOINTS
+        .iter()
+        .find(|endpoint| matches(&endpoint.route[DEVICE.len()..], path.resource));
+    Some(named.unwrap_or(&UNKNOWN))
+}
+
+impl Endpoint {
+    pub(crate) async fn respond(&self, request: Request, state: AppState) -> Response {
+        let method = request.method();
+        let is_head = method == Method::HEAD;
+        let requested = if is_head { &Method::GET } else { method };
+        let Some(allowed) = self.method.as_ref().filter(|it| *it != requested) else {
+            let response = (self.handler)(request, state).await;
+            return if is_head {
+                without_body(response)
+            } else {
+                response
+            };
+        };
+        let allowed = match *allowed {
+            Method::GET => "GET,HEAD",
+            Method::PUT => "PUT",
+            _ => "POST",
+        };
+        let mut response = method_not_allowed.call(request, state).await;
+        let headers = response.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        response
+    }
+}
+
+async fn method_not_allowed(_: WithinRateLimit) -> StatusCode {
+    StatusCode::METHOD_NOT_ALLOWED
+}
+
+async fn not_found(_: WithinRateLimit) -> StatusCode {
+    StatusCode::NOT_FOUND
+}
+
+/// The response to `HEAD`: the headers of the one to `GET`.
+fn without_body(mut response: Response) -> Response {
+    let size = response.body().size_hint().exact();
+    if let Some(size) = size {
+        let headers = response.headers_mut();
+        headers.entry(CONTENT_LENGTH).or_insert(size.into());
+    }
+    response.map(|_| Body::empty())
 }

@@ -1,33 +1,13 @@
 use std::str::FromStr;
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Query};
 use http::request::Parts;
-use serde::Deserialize;
-use tidegate_core::id::UpdateId;
 
 use super::error::DdiError;
 use crate::AppState;
 
 /// Maximum number of messages of an update's history.
 const MAX_HISTORY: u32 = 100;
-
-/// Extracts the update's id from the path.
-pub(super) struct UpdateParam(pub(super) UpdateId);
-
-#[derive(Deserialize)]
-struct UpdatePath {
-    update: String,
-}
-
-impl FromRequestParts<AppState> for UpdateParam {
-    type Rejection = DdiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, DdiError> {
-        let path = Path::<UpdatePath>::from_request_parts(parts, state).await;
-        let Path(path) = path.map_err(|error| DdiError::malformed(error.body_text()))?;
-        parse_id(&path.update).map(UpdateId).map(Self)
-    }
-}
 
 /// Parses an id. A number out of range is not found; anything else is malformed.
 pub(super) fn parse_id<T: FromStr>(text: &str) -> Result<T, DdiError> {

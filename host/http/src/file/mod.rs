@@ -23,7 +23,7 @@ use http::{
 use tidegate_core::{firmware::Artifact, time::Timestamp};
 use tidegate_engine::{chain, ports::ByteStream};
 
-use crate::OwnCacheHeaders;
+use crate::observe::OwnCacheHeaders;
 
 use conditions::PreconditionResult;
 use range::RequestedRange;

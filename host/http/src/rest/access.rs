@@ -11,7 +11,6 @@ use tidegate_engine::{
     Actor, ActorKind, Authorized, Ctx, RequiredRole, fingerprint,
     tenants::{self, Authenticated, Credential},
 };
-use tower_http::request_id::RequestId;
 
 use crate::{
     AppState,
@@ -21,6 +20,7 @@ use crate::{
     login_kind::LoginKind,
     problem::{Problem, Result},
     refused_logins::{RefusedLogin, too_many_refused},
+    request_id::{self, RequestId},
 };
 
 /// The context of an authenticated request. It is the first argument of a handler, so that the rest of the request is
@@ -210,9 +210,8 @@ async fn caller_of_token(
 
 /// The id that a middleware gave the request.
 fn request_id(parts: &Parts, state: &AppState) -> Arc<str> {
-    let id: Option<&RequestId> = parts.extensions.get();
-    match id.and_then(|id| id.header_value().to_str().ok()) {
-        Some(id) => id.into(),
+    match parts.extensions.get() {
+        Some(RequestId(id)) => request_id::as_str(id).into(),
         None => state.engine.draw_request_id(),
     }
 }

@@ -17,7 +17,7 @@ use tidegate_engine::{
     ports::{Artifacts as _, NewDevice, NewGateway, NoopObserver},
     tenants,
 };
-use tidegate_http::{AppState, HttpServer, HttpSettings, Metrics, PluginLabels};
+use tidegate_http::{AppState, HttpApi, HttpServer, HttpSettings, Metrics, PluginLabels};
 use tidegate_store::{Options, SqlStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -111,9 +111,10 @@ impl TestServer {
         let shutdown = state.shutdown.clone();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
-        let router = tidegate_http::router(state);
+        let api = HttpApi::new(state);
+        let router = Router::new().fallback_service(api.clone());
         let grace = Duration::from_secs(5);
-        let serving = http_server.serve(listener, router.clone(), shutdown.clone(), grace);
+        let serving = http_server.serve(listener, api, shutdown.clone(), grace);
         tokio::spawn(serving);
         Ok(Self {
             engine,

@@ -21,7 +21,7 @@ use tidegate_engine::{
     ports::{Clock, Entropy, Tenant},
     tenants::{self, NewApiKey},
 };
-use tidegate_http::{AppState, HttpSettings, Metrics, PluginLabels, router};
+use tidegate_http::{AppState, HttpApi, HttpSettings, Metrics, PluginLabels};
 use tidegate_store::{Options, SqlStore, test_database};
 use tower::ServiceExt as _;
 
@@ -150,7 +150,7 @@ impl TestServer {
         set(&mut settings);
         let state = AppState::new(engine, metrics, settings);
         Self {
-            router: router(state.clone()),
+            router: Router::new().fallback_service(HttpApi::new(state.clone())),
             state,
             clock,
             artifacts,

@@ -61,7 +61,7 @@ async fn handle_keyed(state: AppState, request: Request, next: Next) -> Result<R
     };
     let response = tokio::spawn(keyed.respond(next).in_current_span()).await;
     response.unwrap_or_else(|stopped| match stopped.try_into_panic() {
-        Ok(panic) => Ok(problem::from_panic(panic)),
+        Ok(panic) => Ok(problem::from_panic(&*panic)),
         Err(stopped) => {
             Err(Error::internal("run a request with an idempotency key", stopped).into())
         }

@@ -1,0 +1,211 @@
+//! What surrounds the handler of every request, whatever its interface.
+
+use std::{any::Any, panic::AssertUnwindSafe};
+
+use axum::{
+    body::{Body, HttpBody as _},
+    extract::{MatchedPath, Request},
+    response::{IntoResponse as _, Response},
+};
+use futures::FutureExt as _;
+use http::{
+    HeaderValue, Method, StatusCode, Version,
+    header::{CACHE_CONTROL, CONNECTION, X_CONTENT_TYPE_OPTIONS},
+};
+use tracing::{Instrument as _, Span};
+
+use crate::{
+    AppState, PublicUrl,
+    access_log::AccessLogEntry,
+    client::{self, Client},
+    ddi, host, loopback_host,
+    metrics::RequestTimer,
+    observed_body::{ObservedBody, is_small},
+    problem::{self, Problem},
+    request_id::{self, X_REQUEST_ID},
+    request_span,
+};
+
+/// The route that matches a request, as metrics and the log name it.
+#[derive(Clone)]
+pub(crate) enum Route {
+    /// One of the device API.
+    Device(&'static str),
+    Other(Option<MatchedPath>),
+}
+
+impl Route {
+    /// The template of its paths; `none` if no route matches.
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Device(route) => route,
+            Self::Other(route) => route.as_ref().map_or("none", MatchedPath::as_str),
+        }
+    }
+
+    pub(crate) fn is_of_device(&self) -> bool {
+        matches!(self, Self::Device(_))
+    }
+
+    /// The response to a request whose handler panicked.
+    fn response_to_panic(&self, panic: &(dyn Any + Send)) -> Response {
+        match self {
+            Self::Device(_) => ddi::from_panic(panic),
+            Self::Other(_) => problem::from_panic(panic),
+        }
+    }
+}
+
+/// Answers a request by `respond`, in the span of the request. Before it, the request gets an id and its client is
+/// identified; after it, the response gets the headers that all responses have, and is counted and logged.
+///
+/// One function instead of a layer for each task: every layer of a router clones and boxes the service below it and its
+/// future for each request, which costs a poll more than its handler.
+pub(crate) async fn observe<F>(
+    state: &AppState,
+    route: Route,
+    mut request: Request,
+    respond: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
+    let timer = RequestTimer::start(&request);
+    let traits = RequestTraits::of(&request);
+    let id = request_id::assign(&state.request_ids, &mut request);
+    let span = request_span::begin(&state.settings, &route, &id, &request);
+    let prefix = client::identify_client(state, &mut request);
+    let entry = state
+        .settings
+        .access_log
+        .then(|| AccessLogEntry::begin(&mut request, route.clone(), &id));
+    let mut response = match refusal(state, &request) {
+        Some(refused) => refused,
+        None => {
+            let responding = async { respond(request).await }.instrument(span.clone());
+            let responded = AssertUnwindSafe(responding).catch_unwind().await;
+            responded.unwrap_or_else(|panic| span.in_scope(|| route.response_to_panic(&*panic)))
+        }
+    };
+    if traits.is_write && response.extensions().get::<ddi::NotServed>().is_some() {
+        state.engine.note_refused_report();
+    }
+    problem::add_request_id(&mut response, &id);
+    let public_url = state.settings.public_url.as_ref();
+    let base = public_url.map_or(&*prefix, PublicUrl::as_str);
+    client::complete_location(base, &mut response);
+    let status = response.status();
+    span.record("status", status.as_u16());
+    let is_refused = status.is_client_error() || status.is_server_error();
+    if traits.has_unread_body && (is_refused || traits.ignores_body) {
+        close_connection(&mut response);
+    }
+    set_default_headers(&mut response);
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    timer.finish(&route, &response, &state.metrics);
+    until_sent(response, span, entry)
+}
+
+/// What the end of a request needs to know of its beginning.
+struct RequestTraits {
+    is_write: bool,
+    /// Its body may be too large to be read to its end for nothing.
+    has_unread_body: bool,
+    /// No operation with its method reads a body.
+    ignores_body: bool,
+}
+
+/// Request bodies up to this size are read to their end even if the request is refused.
+const MAX_DRAINED_BODY_BYTES: u64 = 16 << 10;
+
+impl RequestTraits {
+    fn of(request: &Request) -> Self {
+        let method = request.method();
+        let size = request.body().size_hint().upper();
+        let is_large = size.is_none_or(|size| size > MAX_DRAINED_BODY_BYTES);
+        Self {
+            is_write: matches!(*method, Method::POST | Method::PUT),
+            has_unread_body: is_large && request.version() < Version::HTTP_2,
+            ignores_body: matches!(*method, Method::GET | Method::HEAD),
+        }
+    }
+}
+
+/// The response to a request that no handler gets to see.
+fn refusal(state: &AppState, request: &Request) -> Option<Response> {
+    // Requests without a client's address are those of tests.
+    let client = request.extensions().get::<Client>();
+    let is_connected = client.is_some_and(|client| client.address.is_some());
+    if is_connected && !host::names_one_host(request) {
+        let detail = "a request needs one `Host` header, and no second one";
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid_host", detail);
+        let mut response = problem.into_response();
+        close_connection(&mut response);
+        return Some(response);
+    }
+    let is_refused =
+        state.settings.loopback_hosts_only && !loopback_host::names_loopback_host(request);
+    is_refused.then(|| loopback_host::not_loopback().into_response())
+}
+
+/// Adds `Connection: close`: the rest of the request is not read, so the connection ends, and clients must not reuse it.
+fn close_connection(response: &mut Response) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+}
+
+/// A response whose own headers say how it may be stored and read: a file.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnCacheHeaders;
+
+/// Other responses are not to be stored, and their type is not to be guessed. The values are static, and the headers of
+/// a poll fit the map that it has anyway.
+fn set_default_headers(response: &mut Response) {
+    if response.extensions().get::<OwnCacheHeaders>().is_some() {
+        return;
+    }
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// Keeps the span and the entry of the access log until the body is sent. Nothing happens while a small body is sent, so
+/// it only needs the entry.
+fn until_sent(response: Response, span: Span, mut entry: Option<AccessLogEntry>) -> Response {
+    if let Some(entry) = &mut entry {
+        entry.answered(response.status());
+    } else if is_small(response.body()) {
+        return response;
+    }
+    response.map(|body| {
+        let counted = ObservedBody::new(body, move |_, frame| {
+            if let (Some(entry), Some(Ok(frame))) = (&mut entry, frame) {
+                entry.count(frame);
+            }
+        });
+        Body::new(counted.in_span(span))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_without_its_message() {
+        let panicking = async { panic!("the secret plan") };
+        let panic = AssertUnwindSafe(panicking).catch_unwind().await;
+        let panic = panic.map(|()| ()).expect_err("a panic");
+        let response = Route::Other(None).response_to_panic(&*panic);
+        assert_eq!(response.status(), 500);
+        let body = response.into_body().collect().await;
+        let body = body.expect("a body").to_bytes();
+        let text = String::from_utf8_lossy(&body);
+        assert!(
+            text.contains(r#""code":"internal""#) && !text.contains("secret"),
+            "{text}"
+        );
+    }
+}
