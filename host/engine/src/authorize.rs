@@ -119,7 +119,7 @@ mod tests {
         let is_authorized = |role| {
             let ctx = Ctx {
                 tenant: TenantId(1),
-                actor: Actor::new(ActorKind::Key, "maker"),
+                actor: Actor::new(ActorKind::Key, "creator"),
                 role,
                 request_id: "1".into(),
                 now: Timestamp(0),

@@ -66,7 +66,7 @@ impl Server {
         let http = reqwest::Client::new();
         let token = http
             .post(format!("{}/api/v1/auth/dev-token", self.url))
-            .json(&serde_json::json!({ "user_id": "maker" }))
+            .json(&serde_json::json!({ "user_id": "creator" }))
             .send()
             .await?
             .error_for_status()?;

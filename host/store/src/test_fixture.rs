@@ -64,7 +64,7 @@ pub(crate) fn firmware(version: &str) -> NewFirmware {
             artifacts: Vec::new(),
             ..NewModule::default()
         }],
-        created_by: "maker".into(),
+        created_by: "creator".into(),
         created_at: Timestamp(1),
     }
 }
@@ -145,7 +145,7 @@ impl<'a> StoreFixture<'a> {
                 max_concurrent_updates: None,
                 ..spec(new, success_criteria)
             },
-            created_by: "maker".into(),
+            created_by: "creator".into(),
             created_at: Timestamp(3),
         };
         let campaign = store.create_campaign(tenant, campaign).await?;
@@ -206,7 +206,7 @@ impl<'a> StoreFixture<'a> {
     pub(crate) async fn start_another_campaign(&self, at: Timestamp) -> anyhow::Result<RunRef> {
         let campaign = NewCampaign {
             spec: spec(self.new, self.success_criteria),
-            created_by: "maker".into(),
+            created_by: "creator".into(),
             created_at: Timestamp(3),
         };
         let campaign = self.store.create_campaign(self.tenant, campaign).await?;
@@ -283,7 +283,7 @@ impl<'a> StoreFixture<'a> {
         let rollback = Rollback {
             scope: RollbackScope::Everything,
             reason: "it is bad".into(),
-            by: "maker".into(),
+            by: "creator".into(),
             since: Some(later(4)),
         };
         let change = CampaignChange {

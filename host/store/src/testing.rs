@@ -98,7 +98,7 @@ impl TestStore {
 pub(crate) fn test_ctx(tenant: TenantId) -> Ctx {
     Ctx {
         tenant,
-        actor: Actor::new(ActorKind::Key, "maker"),
+        actor: Actor::new(ActorKind::Key, "creator"),
         role: Role::Admin,
         request_id: "request-1".into(),
         now: Timestamp(1),

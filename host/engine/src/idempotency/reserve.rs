@@ -127,13 +127,13 @@ mod tests {
             request_id: "1".into(),
             now: Timestamp(0),
         };
-        let one = digest(&ctx(1, "maker", Role::Operator), "key");
-        assert_eq!(one, digest(&ctx(1, "maker", Role::Operator), "key"));
+        let one = digest(&ctx(1, "creator", Role::Operator), "key");
+        assert_eq!(one, digest(&ctx(1, "creator", Role::Operator), "key"));
         for (other, key) in [
-            (ctx(2, "maker", Role::Operator), "key"),
-            (ctx(1, "makers", Role::Operator), "key"),
-            (ctx(1, "maker", Role::Admin), "key"),
-            (ctx(1, "maker", Role::Operator), "keys"),
+            (ctx(2, "creator", Role::Operator), "key"),
+            (ctx(1, "creators", Role::Operator), "key"),
+            (ctx(1, "creator", Role::Admin), "key"),
+            (ctx(1, "creator", Role::Operator), "keys"),
             (ctx(1, "make", Role::Operator), "rkey"),
         ] {
             assert_ne!(one, digest(&other, key), "{other:?} {key}");

@@ -138,7 +138,7 @@ async fn a_campaign_is_approved_by_another_user() {
         code(no_role.expect_err("the role is missing")),
         "role_missing"
     );
-    let approver = Authorized::new(fixture.ctx_of("maker", Role::Approver)).expect("an approver");
+    let approver = Authorized::new(fixture.ctx_of("creator", Role::Approver)).expect("an approver");
     let read = fixture.campaign(id).await;
     let operator = Authorized::new(fixture.ctx_of("op", Role::Operator)).expect("an operator");
     let mut edited = campaign_request(read.spec.firmware);

@@ -159,7 +159,7 @@ mod tests {
     fn identity() -> TokenIdentity {
         TokenIdentity {
             tenant: "DEFAULT".into(),
-            user: "maker".into(),
+            user: "creator".into(),
             role: Role::Operator,
         }
     }
@@ -189,7 +189,7 @@ mod tests {
             None
         );
         let claims = serde_json::json!({
-            "sub": "maker", "tenant": "DEFAULT", "role": "operator", "iat": 0, "exp": 60,
+            "sub": "creator", "tenant": "DEFAULT", "role": "operator", "iat": 0, "exp": 60,
         });
         let key = EncodingKey::from_secret(SECRET);
         let signed = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key);
@@ -200,7 +200,7 @@ mod tests {
         );
         // It would be stored as another name, whose work its user could approve.
         let mut other = claims;
-        other["sub"] = "ma\0ker".into();
+        other["sub"] = "crea\0tor".into();
         let signed = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &other, &key);
         let signed = signed.expect("a token");
         let tokens = Tokens::new(SECRET, false, &TokenSettings::default());
@@ -229,7 +229,7 @@ mod tests {
     /// Whether a token with these claims in addition, signed by another program, is accepted at second 1000.
     fn accepts(settings: &TokenSettings, header: &Header, claims: serde_json::Value) -> bool {
         let mut all = serde_json::json!({
-            "sub": "maker", "tenant": "DEFAULT", "role": "operator", "iat": 1000, "exp": 1060,
+            "sub": "creator", "tenant": "DEFAULT", "role": "operator", "iat": 1000, "exp": 1060,
         });
         if let (Some(all), serde_json::Value::Object(claims)) = (all.as_object_mut(), claims) {
             all.extend(claims);

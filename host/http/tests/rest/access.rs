@@ -22,7 +22,7 @@ fn bearer(path: &str, token: &str) -> Request<Body> {
 async fn a_key_works_until_it_expires() {
     let server = TestServer::new().await;
     let new_key = NewApiKey {
-        user: "maker".to_owned(),
+        user: "creator".to_owned(),
         role: Role::Viewer,
         expires_at: Some(Timestamp(1_777_636_800_000 + 60_000)),
     };
@@ -91,7 +91,7 @@ async fn another_tenants_resources_are_not_found() {
 
 #[tokio::test]
 async fn development_tokens_exist_only_in_development() {
-    let payload = json!({"user_id": "maker", "email": "maker@example.org", "role": "viewer", "expires_in": 60});
+    let payload = json!({"user_id": "creator", "email": "creator@example.org", "role": "viewer", "expires_in": 60});
     let server = TestServer::new().await;
     server
         .post("/api/v1/auth/dev-token", &payload)
@@ -130,7 +130,7 @@ async fn development_tokens_exist_only_in_development() {
         .await
         .expect_problem(422);
     assert_eq!(refused.1, ["/user_id"]);
-    let unknown_tenant = json!({"user_id": "maker", "tenant": "nowhere"});
+    let unknown_tenant = json!({"user_id": "creator", "tenant": "nowhere"});
     assert_eq!(
         server
             .post("/api/v1/auth/dev-token", &unknown_tenant)
@@ -149,7 +149,7 @@ async fn a_development_server_answers_only_to_names_of_its_machine() {
     })
     .await;
     let requests = [
-        ("POST", "/api/v1/auth/dev-token", r#"{"user_id": "maker"}"#),
+        ("POST", "/api/v1/auth/dev-token", r#"{"user_id": "creator"}"#),
         ("GET", "/api/v1/openapi.json", ""),
         ("GET", "/health", ""),
         ("GET", "/default/controller/v1/edge-1", ""),

@@ -149,10 +149,10 @@ async fn a_forced_update_waits_until_another_user_approves_it() {
         assert!(!fixture.is_shown(0).await);
         assert_eq!(fixture.device_statuses(0, id).await, (404, 410));
 
-        // Its maker cannot approve it, whatever the role, and others need the role.
-        let maker = fixture.server.key("olga", Role::Admin).await;
+        // Its creator cannot approve it, whatever the role, and others need the role.
+        let creator = fixture.server.key("olga", Role::Admin).await;
         for body in [json!({}), json!({"approved": false})] {
-            let refused = fixture.decide(&maker, id, body.clone()).await;
+            let refused = fixture.decide(&creator, id, body.clone()).await;
             assert_eq!(refused.expect_problem(403).0, "own_update");
             let refused = fixture.decide(&fixture.operator, id, body).await;
             assert_eq!(refused.expect_problem(403).0, "role_missing");

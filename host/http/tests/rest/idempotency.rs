@@ -123,7 +123,7 @@ async fn keys_are_scoped_to_tenant_user_and_role() {
         .expect("a tenant");
     let senders = [
         server.admin.clone(),
-        server.key("maker", Role::Admin).await,
+        server.key("creator", Role::Admin).await,
         server.key_of(&other, "admin", Role::Admin).await,
     ];
     for (n, sender) in senders.iter().enumerate() {
@@ -360,7 +360,7 @@ async fn an_interrupted_upload_may_be_repeated() {
 #[tokio::test]
 async fn development_tokens_ignore_the_key() {
     let server = TestServer::with(|settings| settings.dev = true).await;
-    let payload = json!({"user_id": "maker"});
+    let payload = json!({"user_id": "creator"});
     for _ in 0..2 {
         let created = server
             .send_request(post("/api/v1/auth/dev-token", "", KEY, &payload))

@@ -20,7 +20,7 @@ async fn shutdown_finishes_open_requests_and_refuses_connections() -> std::io::R
     let serving =
         tokio::spawn(HttpServer::default().serve(listener, router, shutdown.clone(), grace));
 
-    let body = r#"{"user_id": "maker"}"#;
+    let body = r#"{"user_id": "creator"}"#;
     let head = format!(
         "POST /api/v1/devices HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\nexpect: 100-continue\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n",

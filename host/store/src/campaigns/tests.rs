@@ -26,7 +26,7 @@ async fn created(store: &TestStore, version: &str) -> anyhow::Result<CampaignId>
     let firmware = store.create_firmware(store.ours, firmware(version)).await?;
     let campaign = NewCampaign {
         spec: spec(firmware, SOAKED),
-        created_by: "maker".into(),
+        created_by: "creator".into(),
         created_at: Timestamp(5),
     };
     Ok(store.create_campaign(store.ours, campaign).await?)
@@ -79,7 +79,7 @@ on_both! {
         assert!(store.delete_firmware(store.ours, firmware, Timestamp(6)).await?);
         let campaign = NewCampaign {
             spec: spec(firmware, SuccessCriteria::Reported),
-            created_by: "maker".into(),
+            created_by: "creator".into(),
             created_at: Timestamp(7),
         };
         let refused = store.create_campaign(store.ours, campaign).await;
@@ -246,7 +246,7 @@ on_both! {
         assert_eq!((run.acts[0].at, run.acts[63].kind), (later(7), OperatorActKind::Advanced));
         let advanced: Vec<_> = run.waves.iter().map(|wave| wave.report.advanced_at).collect();
         assert_eq!(advanced, [None, Some(later(70))]);
-        let advance = Advance { by: "maker".into(), at: later(70), applied: None, explain: Vec::new() };
+        let advance = Advance { by: "creator".into(), at: later(70), applied: None, explain: Vec::new() };
         assert_eq!(run.waves[1].advance, Some(advance.clone()));
 
         // A decision that does not open the wave uses the advance up.

@@ -52,7 +52,7 @@ fn firmware(name: &str, version: &str) -> NewFirmware {
             ),
             module("bApp", vec![]),
         ],
-        created_by: "maker".into(),
+        created_by: "creator".into(),
         created_at: Timestamp(5),
     }
 }
@@ -110,7 +110,7 @@ on_both! {
             details: FirmwareDetails { description: "for \u{FFFD} gateways".into(), ..new.details },
             modules: modules.collect(),
             created_at: Timestamp(5),
-            created_by: "maker".into(),
+            created_by: "creator".into(),
             deleted_at: None,
         };
         assert_eq!(read, expected);
@@ -289,7 +289,7 @@ async fn insert_campaign(
         "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, \
          strategy, policies, priority, update_timeout_ms, requires_approval, auto_rollback, \
          failure_threshold_percent, success_criteria, created_by, created_at, update_type, max_retries, retry_delay_ms) \
-         VALUES ($1, 'c', '', $2, '{}', 0, '{}', '[]', 'normal', 1, 0, 0, 20, 'reported', 'maker', 0, 'forced', 0, 0) \
+         VALUES ($1, 'c', '', $2, '{}', 0, '{}', '[]', 'normal', 1, 0, 0, 20, 'reported', 'creator', 0, 'forced', 0, 0) \
          RETURNING id",
     )
     .bind(tenant.0)

@@ -26,7 +26,7 @@ on_both! {
         assert!(!store.has_keys().await?);
         let new = ApiKeyRecord {
             tenant: store.ours,
-            user: "maker".into(),
+            user: "creator".into(),
             role: Role::Approver,
             sha256: [7; 32],
             expires_at: Some(Timestamp(99)),
@@ -38,7 +38,7 @@ on_both! {
         let key = store.key([7; 32]).await?;
         let expected = ApiKey {
             tenant: store.tenant("DEFAULT").await?.expect("the first tenant"),
-            user: "maker".into(),
+            user: "creator".into(),
             role: Role::Approver,
             expires_at: Some(Timestamp(99)),
         };
@@ -51,7 +51,7 @@ on_both! {
     async fn keys_are_listed_and_deleted_by_their_own_tenant(store) {
         let stored = |tenant, byte, created_at| ApiKeyRecord {
             tenant,
-            user: "maker".into(),
+            user: "creator".into(),
             role: Role::Admin,
             sha256: [byte; 32],
             expires_at: None,
@@ -86,7 +86,7 @@ on_both! {
     async fn the_latest_use_of_a_key_is_kept(store) {
         let key = |tenant, byte| ApiKeyRecord {
             tenant,
-            user: "maker".into(),
+            user: "creator".into(),
             role: Role::Admin,
             sha256: [byte; 32],
             expires_at: None,

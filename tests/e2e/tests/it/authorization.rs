@@ -88,7 +88,7 @@ fn dev_tokens() -> Result<()> {
                 .with_token(created["token"].as_str().context("no token")?))
         };
         tenant.upload_firmware("1.0.0").await?;
-        let ours = json!({ "user_id": "maker", "tenant": tenant.record.name, "role": "viewer", "expires_in": 60 });
+        let ours = json!({ "user_id": "creator", "tenant": tenant.record.name, "role": "viewer", "expires_in": 60 });
         let ours = ask(ours).await?;
         ensure!(ours.list("firmware").await?.len() == 1);
         ours.post("devices", &json!({ "device_id": "a" }))
@@ -104,15 +104,15 @@ fn dev_tokens() -> Result<()> {
         for (body, field) in [
             (json!({ "user_id": "" }), "/user_id"),
             (
-                json!({ "user_id": "maker", "tenant": "unknown" }),
+                json!({ "user_id": "creator", "tenant": "unknown" }),
                 "/tenant",
             ),
             (
-                json!({ "user_id": "maker", "expires_in": 0 }),
+                json!({ "user_id": "creator", "expires_in": 0 }),
                 "/expires_in",
             ),
             (
-                json!({ "user_id": "maker", "expires_in": 2_592_001 }),
+                json!({ "user_id": "creator", "expires_in": 2_592_001 }),
                 "/expires_in",
             ),
         ] {

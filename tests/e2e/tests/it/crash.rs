@@ -293,7 +293,7 @@ impl DevServer {
     pub(crate) async fn new(url: &str) -> Result<Self> {
         let http = reqwest::Client::new();
         let rest = RestClient::anonymous(http.clone(), url);
-        let body = json!({ "user_id": "maker", "email": "maker@example.com", "role": "admin", "expires_in": 3600 });
+        let body = json!({ "user_id": "creator", "email": "creator@example.com", "role": "admin", "expires_in": 3600 });
         let created = rest
             .post("auth/dev-token", &body)
             .await?

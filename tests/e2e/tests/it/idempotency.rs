@@ -166,7 +166,7 @@ async fn an_upload_is_stored_once(tenant: TestTenant) -> Result<()> {
 /// A client with a token of a server process in development mode.
 async fn dev_client(url: &str) -> Result<RestClient> {
     let rest = RestClient::anonymous(reqwest::Client::new(), url);
-    let body = json!({ "user_id": "maker", "role": "admin" });
+    let body = json!({ "user_id": "creator", "role": "admin" });
     let created = rest
         .post("auth/dev-token", &body)
         .await?

@@ -36,7 +36,7 @@ fn memory_use_does_not_depend_on_file_size() -> Result<()> {
         let program = ServerProcess::start(&storage)?;
         let rest = RestClient::anonymous(reqwest::Client::new(), &program.url);
         let token = rest
-            .post("auth/dev-token", &json!({ "user_id": "maker" }))
+            .post("auth/dev-token", &json!({ "user_id": "creator" }))
             .await?
             .expect_status(200)?
             .json()?;

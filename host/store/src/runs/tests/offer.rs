@@ -60,7 +60,7 @@ on_both! {
 
         let campaign = NewCampaign {
             spec: spec(fixture.new, SuccessCriteria::Reported),
-            created_by: "maker".into(),
+            created_by: "creator".into(),
             created_at: NOON,
         };
         let id = store.create_campaign(store.ours, campaign).await?;
@@ -98,7 +98,7 @@ on_both! {
         let first = fixture.latest_update(fixture.devices[0]).await?.update.id;
         let campaign = NewCampaign {
             spec: spec(fixture.old, SuccessCriteria::Reported),
-            created_by: "maker".into(),
+            created_by: "creator".into(),
             created_at: NOON,
         };
         let id = store.create_campaign(store.ours, campaign).await?;

@@ -49,7 +49,7 @@ async fn on_feed(
     };
     let campaign = NewCampaign {
         spec,
-        created_by: "maker".into(),
+        created_by: "creator".into(),
         created_at: later(second),
     };
     let id = store.create_campaign(store.ours, campaign).await?;

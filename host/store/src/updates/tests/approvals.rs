@@ -83,7 +83,7 @@ on_both! {
         let row = store.update(fixture.tenant, ids[1]).await?.context("the update")?;
         assert_eq!(row.update.state.status, UpdateStatus::WaitingApproval);
         let approval = row.approval.context("an approval")?;
-        assert_eq!((approval.id, &*approval.requested_by, approval.decision), (ids[0], "maker", None));
+        assert_eq!((approval.id, &*approval.requested_by, approval.decision), (ids[0], "creator", None));
         for number in 0..3 {
             assert_eq!(fixture.shown(number).await?, None);
             assert_eq!(device(store, number).await?.state, DeviceState::Pending);
