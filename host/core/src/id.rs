@@ -56,6 +56,17 @@ id!(
     /// An update. Device clients parse it as a signed 32-bit integer.
     UpdateId(i32)
 );
+id!(
+    /// The approval of one or more updates.
+    ApprovalId(i32)
+);
+
+impl ApprovalId {
+    /// The approval of new updates has the id of the first of them.
+    pub fn of_first(update: UpdateId) -> Self {
+        Self(update.0)
+    }
+}
 
 /// SHA-256 digest; identifies plugin revisions and plugin inputs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -19,6 +19,7 @@ mod error;
 mod error_chain;
 mod file_fetches;
 mod files;
+mod four_eyes;
 mod gc;
 mod health;
 mod interruptions;

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tidegate_core::{
     device::Device,
-    id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    id::{ApprovalId, CampaignId, DeviceKey, TenantId},
     log::{LogSource, lines},
     time::Timestamp,
     update::Update,
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Updates that follow the decision on their approval in one transaction.
+/// Maximum updates of an approval to which its decision is applied in one transaction.
 const APPROVAL_BATCH: u32 = 1000;
 
 /// Writes reports and single updates of devices, then publishes them: the read model follows, campaigns are woken.
@@ -146,11 +146,11 @@ impl UpdateWriter {
             .map_err(|panic| Error::internal("create updates", panic))?
     }
 
-    /// Lets the updates of a decided approval follow the decision.
+    /// Applies the decision on an approval to its updates, in batches.
     pub(crate) async fn apply_approval(
         &self,
         tenant: TenantId,
-        id: UpdateId,
+        id: ApprovalId,
         now: Timestamp,
     ) -> Result<()> {
         let writer = self.clone();

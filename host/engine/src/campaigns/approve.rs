@@ -2,7 +2,8 @@ use tidegate_core::campaign::{Approval, Campaign, CampaignStatus, Transition};
 
 use super::commands::{apply_command_to, changed_meanwhile, set_explain, transition_change};
 use crate::{
-    Approver, Authorized, Ctx, Error, Result, Signals,
+    Approver, Authorized, Ctx, Result, Signals,
+    four_eyes::ApprovalSubject,
     ports::{CampaignChange, Store},
     tenants,
 };
@@ -19,7 +20,7 @@ pub async fn approve(
 ) -> Result<Campaign> {
     decide(ctx, store, signals, read, generation, |campaign| {
         if campaign.status != CampaignStatus::Created || campaign.approval.is_some() {
-            return Err(not_waiting());
+            return Err(ApprovalSubject::Campaign.not_waiting());
         }
         let approval = Approval {
             by: ctx.actor.name.to_string(),
@@ -34,7 +35,8 @@ pub async fn approve(
     .await
 }
 
-/// Ends a campaign that waits for approval; conflicts as [`approve`] does. Users cannot reject their own campaigns; they can cancel them.
+/// Ends a campaign that waits for approval; conflicts as [`approve`] does. Users cannot reject their own campaigns; they
+/// can cancel them.
 pub async fn reject(
     ctx: &Authorized<Approver>,
     store: &dyn Store,
@@ -48,7 +50,7 @@ pub async fn reject(
         let is_required = is_required || campaign.spec.requires_approval;
         let waits = is_required && campaign.approval.is_none();
         if campaign.status != CampaignStatus::Created || !waits {
-            return Err(not_waiting());
+            return Err(ApprovalSubject::Campaign.not_waiting());
         }
         let mut change = transition_change(ctx, campaign, Transition::Cancel, None)?;
         change.is_rejection = true;
@@ -69,27 +71,12 @@ async fn decide(
 ) -> Result<Campaign> {
     let spec = read.spec.clone();
     apply_command_to(ctx, store, signals, read, |campaign| {
-        check_other_user(ctx, campaign)?;
+        let authors = [Some(&*campaign.created_by), campaign.edited_by.as_deref()];
+        ApprovalSubject::Campaign.check_other_user(ctx, authors.into_iter().flatten())?;
         if campaign.spec != spec || generation.is_some_and(|it| it != campaign.generation) {
             return Err(changed_meanwhile());
         }
         decision(campaign)
     })
     .await
-}
-
-fn check_other_user(ctx: &Ctx, campaign: &Campaign) -> Result<()> {
-    let actor = &*ctx.actor.name;
-    if campaign.created_by != actor && campaign.edited_by.as_deref() != Some(actor) {
-        return Ok(());
-    }
-    let message = "a campaign must be approved or rejected by another user than its creator and its last editor".to_owned();
-    Err(Error::Forbidden {
-        code: "own_campaign",
-        message,
-    })
-}
-
-fn not_waiting() -> Error {
-    Error::conflict("not_waiting", "the campaign does not wait for approval")
 }

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use tidegate_core::{
-    id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    id::{ApprovalId, CampaignId, DeviceKey, TenantId, UpdateId},
     time::Timestamp,
     wave::Counts,
 };
@@ -56,34 +56,34 @@ pub trait SingleUpdates: Send + Sync {
     async fn approval(
         &self,
         tenant: TenantId,
-        id: UpdateId,
+        id: ApprovalId,
     ) -> Result<Option<ApprovalSummary>, StoreError>;
 
-    /// Records the decision of the actor on an approval; its updates follow with [`Self::apply_approval`]. False: there is
-    /// a decision already, and nothing was changed.
+    /// Records the decision of the actor on an approval. [`Self::apply_approval`] applies it to the updates. False: there
+    /// is a decision already, and nothing was changed.
     async fn decide_approval(
         &self,
         ctx: &Ctx,
-        id: UpdateId,
+        id: ApprovalId,
         is_approved: bool,
         comment: &str,
     ) -> Result<bool, StoreError>;
 
-    /// Lets up to `limit` updates that wait for this approval follow the decision: they are offered, or end. Returns their
+    /// Applies the decision to up to `limit` updates that wait for this approval: they are offered, or end. Returns their
     /// devices. Fewer than `limit`: none is left. Does nothing while there is no decision.
     async fn apply_approval(
         &self,
         tenant: TenantId,
-        id: UpdateId,
+        id: ApprovalId,
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<AffectedDevice>, StoreError>;
 
-    /// Decided approvals of all tenants that updates may still have to follow, up to `limit`.
+    /// Up to `limit` decided approvals of all tenants that are not applied to all of their updates yet.
     async fn unapplied_approvals(
         &self,
         limit: u32,
-    ) -> Result<Vec<(TenantId, UpdateId)>, StoreError>;
+    ) -> Result<Vec<(TenantId, ApprovalId)>, StoreError>;
 
     /// Number of updates of a device by status, with and without a campaign. Reads one index row for each update of the
     /// device.
@@ -104,17 +104,17 @@ pub struct OfferActor {
 /// The approval that new updates wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestedApproval {
-    /// A new one, whose id is that of the first update.
+    /// A new one.
     New,
     /// The one of earlier updates of the same request. A conflict if it was decided meanwhile.
-    Existing(UpdateId),
+    Existing(ApprovalId),
 }
 
 /// The approval of the updates of one request by another user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateApproval {
-    /// The id of the first of the updates.
-    pub id: UpdateId,
+    /// Its id.
+    pub id: ApprovalId,
     /// The user who created the updates.
     pub requested_by: String,
     /// When they were created.

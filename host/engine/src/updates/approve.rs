@@ -1,8 +1,9 @@
-use tidegate_core::id::UpdateId;
+use tidegate_core::id::{ApprovalId, UpdateId};
 
 use crate::{
     Approver, Authorized, Ctx, Error, Result, UpdateWriter,
-    ports::{ApprovalSummary, RequestedApproval, Store, UpdateApproval},
+    four_eyes::ApprovalSubject,
+    ports::{ApprovalSummary, RequestedApproval, Store},
     tenants,
 };
 
@@ -49,7 +50,7 @@ async fn decide(
     let approval = match &row {
         Some(row) => row.approval.as_ref().map(|approval| approval.id),
         // The approval outlives the first of its updates.
-        None => Some(id),
+        None => Some(ApprovalId::of_first(id)),
     };
     let found = match approval {
         Some(approval) => store.approval(ctx.tenant, approval).await?,
@@ -60,19 +61,19 @@ async fn decide(
     }) = found
     else {
         return Err(if row.is_some() {
-            not_waiting()
+            ApprovalSubject::Update.not_waiting()
         } else {
             Error::not_found("update", id)
         });
     };
-    check_other_user(ctx, &approval)?;
+    ApprovalSubject::Update.check_other_user(ctx, [&*approval.requested_by])?;
     let is_undecided = approval.decision.is_none() && waiting > 0;
     if !is_undecided
         || !store
             .decide_approval(ctx, approval.id, is_approved, comment)
             .await?
     {
-        return Err(not_waiting());
+        return Err(ApprovalSubject::Update.not_waiting());
     }
     writer
         .apply_approval(ctx.tenant, approval.id, ctx.now)
@@ -83,20 +84,4 @@ async fn decide(
     }
     let decided = store.approval(ctx.tenant, approval.id).await?;
     decided.ok_or_else(|| Error::not_found("update", id))
-}
-
-fn check_other_user(ctx: &Ctx, approval: &UpdateApproval) -> Result<()> {
-    if approval.requested_by != *ctx.actor.name {
-        return Ok(());
-    }
-    let message =
-        "an update must be approved or rejected by another user than its creator".to_owned();
-    Err(Error::Forbidden {
-        code: "own_update",
-        message,
-    })
-}
-
-fn not_waiting() -> Error {
-    Error::conflict("not_waiting", "the update does not wait for approval")
 }

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 
-use tidegate_core::id::UpdateId;
+use tidegate_core::id::{ApprovalId, UpdateId};
 
 use super::{
     OfferRefusal, UpdateRequest,
@@ -25,7 +25,7 @@ pub struct BulkResult {
     /// Device id and reason.
     pub refused: Vec<(String, OfferRefusal)>,
     /// The approval that the updates wait for; `None`: they are offered.
-    pub approval: Option<UpdateId>,
+    pub approval: Option<ApprovalId>,
 }
 
 /// Offers a firmware to many devices. Each device is accepted or refused independently. Accepted batches stay accepted
@@ -74,8 +74,8 @@ pub async fn create_many(
         let results =
             create_checked(&by, writer, &eligible, &checked, &offer, request.force).await?;
         if by.approval.is_some() && result.approval.is_none() {
-            // The store names the approval after the first update.
-            result.approval = results.values().filter_map(OfferResult::created).min();
+            let first = results.values().filter_map(OfferResult::created).min();
+            result.approval = first.map(ApprovalId::of_first);
             by.approval = result
                 .approval
                 .map(RequestedApproval::Existing)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tidegate_core::{
     campaign::Priority,
+    id::ApprovalId,
     settings::TenantSettings,
     update::{SuccessCriteria, UpdateOptions, UpdateStatus},
 };
@@ -100,7 +101,7 @@ async fn the_decision_of_a_server_that_died_is_applied_by_the_loop() {
     assert_eq!(fixture.number_of(UpdateStatus::WaitingApproval).await, 1);
 
     let store = fixture.engine.store();
-    let decided = store.decide_approval(&approver, update.id, true, "");
+    let decided = store.decide_approval(&approver, ApprovalId::of_first(update.id), true, "");
     assert!(decided.await.expect("a database"));
     assert_eq!(fixture.number_of(UpdateStatus::WaitingApproval).await, 1);
     campaigns::expire_batch(&fixture.engine)

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use tidegate_core::{
-    id::{DeviceKey, TenantId, UpdateId},
+    id::{ApprovalId, DeviceKey, TenantId},
     time::Timestamp,
     wave::Counts,
 };
@@ -43,7 +43,7 @@ impl SingleUpdates for SqlStore {
     async fn approval(
         &self,
         tenant: TenantId,
-        id: UpdateId,
+        id: ApprovalId,
     ) -> Result<Option<ApprovalSummary>, StoreError> {
         approvals::read(&self.database, tenant, id).await
     }
@@ -51,7 +51,7 @@ impl SingleUpdates for SqlStore {
     async fn decide_approval(
         &self,
         ctx: &Ctx,
-        id: UpdateId,
+        id: ApprovalId,
         is_approved: bool,
         comment: &str,
     ) -> Result<bool, StoreError> {
@@ -61,7 +61,7 @@ impl SingleUpdates for SqlStore {
     async fn apply_approval(
         &self,
         tenant: TenantId,
-        id: UpdateId,
+        id: ApprovalId,
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<AffectedDevice>, StoreError> {
@@ -71,7 +71,7 @@ impl SingleUpdates for SqlStore {
     async fn unapplied_approvals(
         &self,
         limit: u32,
-    ) -> Result<Vec<(TenantId, UpdateId)>, StoreError> {
+    ) -> Result<Vec<(TenantId, ApprovalId)>, StoreError> {
         approvals::unapplied(&self.database, limit).await
     }
 

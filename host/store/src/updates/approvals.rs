@@ -1,12 +1,12 @@
-//! Approvals of updates. A decision is stored first, and the updates follow it in batches: a request with many updates
-//! holds up the reports of devices no longer than a batch.
+//! Approvals of updates. A decision is stored first and then applied to the updates in batches, so that a request with
+//! many updates delays the reports of devices by one batch at most.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
 use sqlx::any::AnyRow;
 use tidegate_core::{
-    id::{DeviceKey, TenantId, UpdateId},
+    id::{ApprovalId, DeviceKey, TenantId, UpdateId},
     time::Timestamp,
     update::UpdateEvent,
 };
@@ -49,8 +49,9 @@ pub(super) async fn request(
     let tenant = by.ctx.tenant;
     let id = match approval {
         RequestedApproval::New => {
-            insert(tx, by, *first, is_forced).await?;
-            *first
+            let id = ApprovalId::of_first(*first);
+            insert(tx, by, id, is_forced).await?;
+            id
         }
         RequestedApproval::Existing(id) => {
             lock_undecided(tx, tenant, id).await?;
@@ -76,7 +77,7 @@ pub(super) async fn request(
 async fn insert(
     tx: &mut Tx,
     by: &OfferActor,
-    id: UpdateId,
+    id: ApprovalId,
     is_forced: bool,
 ) -> Result<(), StoreError> {
     sqlx::query(
@@ -95,7 +96,7 @@ async fn insert(
 }
 
 /// Keeps the approval from being decided before the end of the transaction.
-async fn lock_undecided(tx: &mut Tx, tenant: TenantId, id: UpdateId) -> Result<(), StoreError> {
+async fn lock_undecided(tx: &mut Tx, tenant: TenantId, id: ApprovalId) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT id FROM update_approvals WHERE tenant_id = $1 AND id = $2 AND decided_at IS NULL{}",
         match tx.dialect() {
@@ -119,7 +120,7 @@ async fn lock_undecided(tx: &mut Tx, tenant: TenantId, id: UpdateId) -> Result<(
 pub(crate) async fn read(
     database: &Database,
     tenant: TenantId,
-    id: UpdateId,
+    id: ApprovalId,
 ) -> Result<Option<ApprovalSummary>, StoreError> {
     let mut tx = database.read_single().await?;
     let sql = format!(
@@ -156,7 +157,7 @@ pub(super) fn from_row(row: &AnyRow) -> Result<Option<UpdateApproval>, RowError>
         return Ok(None);
     };
     Ok(Some(UpdateApproval {
-        id: UpdateId(id),
+        id: ApprovalId(id),
         requested_by: row.take("requested_by")?,
         requested_at: Timestamp(row.take("requested_at")?),
         decision: decision(row)?,
@@ -178,7 +179,7 @@ fn decision(row: &AnyRow) -> Result<Option<ApprovalDecision>, RowError> {
 pub(crate) async fn decide(
     database: &Database,
     ctx: &Ctx,
-    id: UpdateId,
+    id: ApprovalId,
     is_approved: bool,
     comment: &str,
 ) -> Result<bool, StoreError> {
@@ -215,7 +216,7 @@ pub(crate) async fn decide(
 pub(crate) async fn unapplied(
     database: &Database,
     limit: u32,
-) -> Result<Vec<(TenantId, UpdateId)>, StoreError> {
+) -> Result<Vec<(TenantId, ApprovalId)>, StoreError> {
     let mut tx = database.read_single().await?;
     let rows = sqlx::query(
         "SELECT tenant_id, id FROM update_approvals \
@@ -225,7 +226,12 @@ pub(crate) async fn unapplied(
     .fetch_all(tx.conn())
     .await
     .map_err(failed(READ))?;
-    let key = |row: &AnyRow| Ok((TenantId(row.take("tenant_id")?), UpdateId(row.take("id")?)));
+    let key = |row: &AnyRow| {
+        Ok((
+            TenantId(row.take("tenant_id")?),
+            ApprovalId(row.take("id")?),
+        ))
+    };
     rows.iter()
         .map(key)
         .collect::<Result<_, RowError>>()
@@ -235,7 +241,7 @@ pub(crate) async fn unapplied(
 pub(crate) async fn apply(
     database: &Database,
     tenant: TenantId,
-    id: UpdateId,
+    id: ApprovalId,
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<AffectedDevice>, StoreError> {
@@ -321,7 +327,7 @@ impl ApprovalOutcome {
 async fn decided(
     tx: &mut Tx,
     tenant: TenantId,
-    id: UpdateId,
+    id: ApprovalId,
 ) -> Result<Option<ApprovalOutcome>, StoreError> {
     let row = sqlx::query(
         "SELECT is_forced, is_approved, decided_by, decided_at, comment FROM update_approvals \
@@ -350,7 +356,7 @@ async fn decided(
 async fn waiting(
     tx: &mut Tx,
     tenant: TenantId,
-    id: UpdateId,
+    id: ApprovalId,
     limit: u32,
 ) -> Result<Vec<(UpdateId, DeviceKey)>, StoreError> {
     let rows = sqlx::query(

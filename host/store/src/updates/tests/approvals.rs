@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::{
     device::AutoConfirm,
-    id::UpdateId,
+    id::{ApprovalId, UpdateId},
     time::Timestamp,
     update::{Confirmation, NOT_APPROVED, OnDenied, SuccessCriteria, UpdateEvent, UpdateOptions},
 };
@@ -39,21 +39,21 @@ impl StoreFixture<'_> {
         ids.collect::<Option<_>>().context("all are created")
     }
 
-    async fn decide(&self, id: UpdateId, is_approved: bool, why: &str) -> anyhow::Result<bool> {
+    async fn decide(&self, first: UpdateId, is_approved: bool, why: &str) -> anyhow::Result<bool> {
         let ctx = Ctx {
             tenant: self.tenant,
             ..approver()
         };
         Ok(self
             .store
-            .decide_approval(&ctx, id, is_approved, why)
+            .decide_approval(&ctx, ApprovalId::of_first(first), is_approved, why)
             .await?)
     }
 
-    async fn apply_approval(&self, id: UpdateId, limit: u32) -> anyhow::Result<usize> {
+    async fn apply_approval(&self, first: UpdateId, limit: u32) -> anyhow::Result<usize> {
         Ok(self
             .store
-            .apply_approval(self.tenant, id, LATER, limit)
+            .apply_approval(self.tenant, ApprovalId::of_first(first), LATER, limit)
             .await?
             .len())
     }
@@ -83,7 +83,7 @@ on_both! {
         let row = store.update(fixture.tenant, ids[1]).await?.context("the update")?;
         assert_eq!(row.update.state.status, UpdateStatus::WaitingApproval);
         let approval = row.approval.context("an approval")?;
-        assert_eq!((approval.id, &*approval.requested_by, approval.decision), (ids[0], "creator", None));
+        assert_eq!((approval.id, &*approval.requested_by, approval.decision), (ApprovalId::of_first(ids[0]), "creator", None));
         for number in 0..3 {
             assert_eq!(fixture.shown(number).await?, None);
             assert_eq!(device(store, number).await?.state, DeviceState::Pending);
@@ -114,17 +114,17 @@ on_both! {
         let ids = fixture.request(false).await?;
         assert!(!fixture.decide(ids[1], true, "").await?, "not the id of the approval");
         let stranger = Ctx { tenant: store.theirs, ..approver() };
-        assert!(!store.decide_approval(&stranger, ids[0], true, "").await?);
-        assert_eq!(store.approval(store.theirs, ids[0]).await?, None);
+        assert!(!store.decide_approval(&stranger, ApprovalId::of_first(ids[0]), true, "").await?);
+        assert_eq!(store.approval(store.theirs, ApprovalId::of_first(ids[0])).await?, None);
 
         assert!(fixture.decide(ids[0], true, "go").await?);
         assert!(!fixture.decide(ids[0], false, "stop").await?, "the first decision counts");
         let audit = store.last_audit_row().await?;
         assert_eq!((&*audit.action, &audit.after["comment"]), ("update.approve", &"go".into()));
-        assert_eq!(store.unapplied_approvals(100).await?, [(fixture.tenant, ids[0])]);
+        assert_eq!(store.unapplied_approvals(100).await?, [(fixture.tenant, ApprovalId::of_first(ids[0]))]);
 
         assert_eq!(fixture.apply_approval(ids[0], 2).await?, 2);
-        assert_eq!(store.unapplied_approvals(100).await?, [(fixture.tenant, ids[0])]);
+        assert_eq!(store.unapplied_approvals(100).await?, [(fixture.tenant, ApprovalId::of_first(ids[0]))]);
         assert_eq!(fixture.apply_approval(ids[0], 2).await?, 1);
         assert_eq!(store.unapplied_approvals(100).await?, []);
         assert_eq!(fixture.apply_approval(ids[0], 2).await?, 0);
@@ -136,7 +136,7 @@ on_both! {
             let decision = row.approval.and_then(|approval| approval.decision).context("a decision")?;
             assert_eq!((&*decision.by, &*decision.comment, decision.at), ("approver", "go", LATER));
         }
-        let summary = store.approval(fixture.tenant, ids[0]).await?.context("the approval")?;
+        let summary = store.approval(fixture.tenant, ApprovalId::of_first(ids[0])).await?.context("the approval")?;
         assert_eq!((summary.updates, summary.waiting), (3, 0));
         let stats = store.stats(fixture.tenant, NOON, None).await?;
         let of = |status: &str| stats.updates_by_status.iter().find(|(name, _)| name == status).map(|(_, n)| *n);
@@ -199,12 +199,12 @@ on_both! {
             store.request_updates(fixture.tenant, &key, &offer, false, approval).await
         };
         let first = request(0, RequestedApproval::New).await?[0].created().context("an update")?;
-        let joined = request(1, RequestedApproval::Existing(first)).await?;
+        let joined = request(1, RequestedApproval::Existing(ApprovalId::of_first(first))).await?;
         assert!(joined[0].created().is_some());
-        let summary = store.approval(fixture.tenant, first).await?.context("the approval")?;
+        let summary = store.approval(fixture.tenant, ApprovalId::of_first(first)).await?.context("the approval")?;
         assert_eq!((summary.updates, summary.waiting), (2, 2));
         fixture.decide(first, true, "").await?;
-        let late = request(2, RequestedApproval::Existing(first)).await;
+        let late = request(2, RequestedApproval::Existing(ApprovalId::of_first(first))).await;
         assert!(matches!(&late, Err(StoreError::Conflict(_))), "{late:?}");
         assert_eq!(fixture.shown(2).await?, None);
         assert_eq!(device(store, 2).await?.state, DeviceState::Registered);
@@ -225,7 +225,7 @@ on_both! {
 
         store.delete_device(fixture.tenant, "d-2", later(2)).await?;
         assert_eq!(store.update(fixture.tenant, ids[2]).await?, None);
-        let summary = store.approval(fixture.tenant, ids[0]).await?.context("the approval")?;
+        let summary = store.approval(fixture.tenant, ApprovalId::of_first(ids[0])).await?.context("the approval")?;
         assert_eq!((summary.updates, summary.waiting), (2, 0));
         fixture.decide(ids[0], true, "").await?;
         assert_eq!(fixture.apply_approval(ids[0], 100).await?, 0);
