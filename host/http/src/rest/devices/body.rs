@@ -32,8 +32,8 @@ pub(super) struct DeviceBody {
     feed: Option<String>,
     /// Labels set by operators.
     labels: BTreeMap<String, String>,
-    /// How it is assigned firmware: by campaigns (`rollout`), automatically the newest compatible one (`latest`), or only by
-    /// an operator (`manual`).
+    /// How it is assigned firmware: by campaigns (`rollout`), automatically the newest compatible one (`latest`), or
+    /// only by an operator (`manual`).
     mode: DeviceModeField,
     /// A pinned device is offered no updates, whatever its mode.
     pinned: bool,

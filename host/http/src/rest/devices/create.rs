@@ -38,8 +38,8 @@ pub(crate) struct NewDeviceRequest {
     /// At most 50: keys of 1 to 64 letters, digits, `_`, `.` or `-`, values of at most 256 characters.
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    /// How it is assigned firmware: by campaigns (`rollout`), automatically the newest compatible one (`latest`), or only by
-    /// an operator (`manual`).
+    /// How it is assigned firmware: by campaigns (`rollout`), automatically the newest compatible one (`latest`), or
+    /// only by an operator (`manual`).
     #[serde(default)]
     mode: DeviceModeField,
     /// A pinned device is offered no updates.

@@ -1,5 +1,6 @@
 //! Parts of requests and responses that several resources have in common.
 
+mod approval;
 mod comment;
 mod counts;
 mod log_line;
@@ -7,18 +8,17 @@ mod log_stream;
 mod plugin_selection;
 mod time_of_day;
 mod update;
-mod update_approval;
 pub(crate) mod update_options;
 mod updates_query;
 mod window;
 
 pub(crate) use comment::{Reason, check_comment, comment_error};
+pub(crate) use approval::{ApprovalRequest, UpdateApprovalBody};
 pub(crate) use counts::{CountsBody, progress_percentage, sum_counts};
 pub(crate) use log_line::LogLineBody;
 pub(crate) use log_stream::{accepts_event_stream, follow_logs};
 pub(crate) use plugin_selection::PluginSelection;
 pub(crate) use time_of_day::TimeOfDay;
 pub(crate) use update::{UpdateBody, created_update};
-pub(crate) use update_approval::UpdateApprovalBody;
 pub(crate) use updates_query::UpdatesQuery;
 pub(crate) use window::WindowBody;

@@ -6,7 +6,7 @@ use tidegate_core::{
 use tidegate_engine::ports::UpdateRow;
 use utoipa::ToSchema;
 
-use super::{update_approval::UpdateApprovalBody, update_options::UpdateOptionsView};
+use super::{approval::UpdateApprovalBody, update_options::UpdateOptionsView};
 use crate::rest::response::{CreatedResponse, Time, percent};
 
 /// An update of one device to one firmware.
@@ -24,8 +24,8 @@ pub(crate) struct UpdateBody {
     firmware_name: String,
     from_version: Option<String>,
     to_version: String,
-    /// `waiting_approval`, `scheduled`, `waiting_confirmation`, `offered`, `downloading`, `installing`, `verifying`, `cancelling`, `completed`, `failed`,
-    /// `timed_out`, `cancelled` or `rejected`.
+    /// `waiting_approval`, `scheduled`, `waiting_confirmation`, `offered`, `downloading`, `installing`, `verifying`,
+    /// `cancelling`, `completed`, `failed`, `timed_out`, `cancelled` or `rejected`.
     status: &'static str,
     /// Null: it needs no approval.
     approval: Option<UpdateApprovalBody>,

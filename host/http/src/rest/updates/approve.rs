@@ -1,6 +1,5 @@
 use axum::{Json, extract::State};
-use serde::{Deserialize, Serialize};
-use tidegate_core::plugin::FieldError;
+use serde::Serialize;
 use tidegate_engine::{Approver, Authorized, ports::ApprovalSummary, updates};
 use utoipa::ToSchema;
 
@@ -10,22 +9,13 @@ use crate::{
     rest::{
         extract::{PathParams, parse_id},
         json::OptionalJson,
-        rules::{Body, RuleContext},
-        shared::{UpdateApprovalBody, check_comment, comment_error},
+        shared::{ApprovalRequest, UpdateApprovalBody},
     },
 };
 
-#[derive(Debug, Default, Deserialize, ToSchema)]
-pub(crate) struct UpdateApprovalRequest {
-    /// True when left out. False rejects the updates: they end as `cancelled`, with the error code `NOT_APPROVED`.
-    approved: Option<bool>,
-    /// Free text, at most 1000 characters.
-    #[serde(default)]
-    approval_comment: String,
-}
-
 /// A decision on an approval.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApprovalDecision)]
 pub(crate) struct ApprovalDecisionBody {
     #[serde(flatten)]
     approval: UpdateApprovalBody,
@@ -37,22 +27,22 @@ pub(crate) struct ApprovalDecisionBody {
 /// of them, or the `approval_id`. Their creator can do neither.
 #[utoipa::path(
     post, path = "/updates/{update_id}/approve", tag = "updates",
-    params(("update_id" = i32, Path)), request_body = Option<UpdateApprovalRequest>,
+    params(("update_id" = i32, Path)), request_body = Option<ApprovalRequest>,
     responses((status = 200, description = "The decision.", body = ApprovalDecisionBody)),
 )]
 pub(crate) async fn approve_update(
     ctx: Authorized<Approver>,
     State(state): State<AppState>,
     PathParams(update): PathParams<String>,
-    OptionalJson(request): OptionalJson<UpdateApprovalRequest>,
+    OptionalJson(request): OptionalJson<ApprovalRequest>,
 ) -> Result<Json<ApprovalDecisionBody>> {
     let update = parse_id("update", &update)?;
-    let comment = check_comment("/approval_comment", request.approval_comment)?;
+    let (is_approved, comment) = request.into_decision()?;
     let writer = state.engine.update_writer();
-    let decided = if request.approved == Some(false) {
-        updates::reject(&ctx, writer, update, &comment).await?
-    } else {
+    let decided = if is_approved {
         updates::approve(&ctx, writer, update, &comment).await?
+    } else {
+        updates::reject(&ctx, writer, update, &comment).await?
     };
     Ok(Json(decided.into()))
 }
@@ -63,12 +53,5 @@ impl From<ApprovalSummary> for ApprovalDecisionBody {
             approval: summary.approval.into(),
             updates: summary.updates,
         }
-    }
-}
-
-impl Body for UpdateApprovalRequest {
-    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
-        let comment = comment_error("/approval_comment", &self.approval_comment);
-        Ok(comment.into_iter().collect())
     }
 }

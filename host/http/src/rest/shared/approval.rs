@@ -1,8 +1,42 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::ports::UpdateApproval;
 use utoipa::ToSchema;
 
-use crate::rest::response::Time;
+use super::comment::{check_comment, comment_error};
+use crate::{
+    problem::Result,
+    rest::{
+        response::Time,
+        rules::{Body, RuleContext},
+    },
+};
+
+/// A decision on a campaign or on updates that wait for approval.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct ApprovalRequest {
+    /// True when left out. False rejects: the campaign ends as `cancelled`, and `explain` says who rejected it and why;
+    /// updates end as `cancelled` with the error code `NOT_APPROVED`.
+    approved: Option<bool>,
+    /// Free text, at most 1000 characters.
+    #[serde(default)]
+    approval_comment: String,
+}
+
+impl ApprovalRequest {
+    /// Whether it approves, with the comment; 422 if the comment is too long.
+    pub(crate) fn into_decision(self) -> Result<(bool, String)> {
+        let comment = check_comment("/approval_comment", self.approval_comment)?;
+        Ok((self.approved != Some(false), comment))
+    }
+}
+
+impl Body for ApprovalRequest {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let comment = comment_error("/approval_comment", &self.approval_comment);
+        Ok(comment.into_iter().collect())
+    }
+}
 
 /// The approval of an update, or of all updates of a bulk update, by another user than their creator.
 #[derive(Debug, Serialize, ToSchema)]
