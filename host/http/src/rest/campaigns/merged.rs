@@ -11,19 +11,12 @@ use tidegate_engine::{Error, campaigns};
 use super::{create::NewCampaignRequest, short_form::SHORT_FORM_FIELDS};
 use crate::{
     problem::Result,
-    rest::{from_json::FromJson as _, patch::merge, shared::update_options::UpdateOptionsView},
+    rest::{
+        from_json::FromJson as _,
+        patch::merge,
+        shared::{remove_dependent_options, update_options::UpdateOptionsView},
+    },
 };
-
-/// Fields that are only allowed with one value of another field: they are removed when a patch gives that another value.
-const DEPENDENT_FIELDS: [(&str, &str, &[&str]); 3] = [
-    ("update_type", "time_forced", &["forced_at"]),
-    ("success_criteria", "soaked", &["soak_minutes"]),
-    (
-        "requires_confirmation",
-        "true",
-        &["on_denied", "confirmation_timeout_minutes"],
-    ),
-];
 
 /// The body that would create the campaign with the patch applied. Unknown fields of the patch are in it, also if they are
 /// null, so that they are errors.
@@ -90,18 +83,7 @@ fn remove_replaced_fields(
     campaign: &Campaign,
     patch: &Value,
 ) -> Result<()> {
-    for (field, value, dependent) in DEPENDENT_FIELDS {
-        let keeps = |new: &Value| {
-            let text = new.as_str().map_or_else(|| new.to_string(), str::to_owned);
-            text == value
-        };
-        if !patch.get(field).is_none_or(keeps) {
-            body.retain(|name, _| !dependent.contains(&name.as_str()));
-        }
-    }
-    if patch.get("max_retries").is_some_and(Value::is_null) {
-        body.remove("retry_delay");
-    }
+    remove_dependent_options(body, patch);
     let has = |name: &str| patch.get(name).is_some_and(|value| !value.is_null());
     let new_plugin = patch.pointer("/strategy/plugin").and_then(Value::as_str);
     let is_other = new_plugin.is_some_and(|plugin| plugin != campaign.spec.strategy.plugin);

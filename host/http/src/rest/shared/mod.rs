@@ -3,6 +3,7 @@
 mod approval;
 mod comment;
 mod counts;
+mod dependent_options;
 mod log_line;
 mod log_stream;
 mod plugin_selection;
@@ -12,9 +13,10 @@ pub(crate) mod update_options;
 mod updates_query;
 mod window;
 
-pub(crate) use comment::{Reason, check_comment, comment_error};
 pub(crate) use approval::{ApprovalRequest, UpdateApprovalBody};
+pub(crate) use comment::{Reason, check_comment, comment_error};
 pub(crate) use counts::{CountsBody, progress_percentage, sum_counts};
+pub(crate) use dependent_options::remove_dependent_options;
 pub(crate) use log_line::LogLineBody;
 pub(crate) use log_stream::{accepts_event_stream, follow_logs};
 pub(crate) use plugin_selection::PluginSelection;

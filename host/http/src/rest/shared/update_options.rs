@@ -16,7 +16,10 @@ use tidegate_core::{
 use tidegate_engine::updates::RetryOptions;
 use utoipa::ToSchema;
 
-use super::window::WindowBody;
+use super::{
+    dependent_options::{dependency_errors, required_option},
+    window::WindowBody,
+};
 use crate::{
     field_names::to_request_fields,
     problem::Result,
@@ -161,10 +164,11 @@ impl BodyPair<UpdateOptionsBody, RetryOptionsBody> {
         errors: &mut Vec<FieldError>,
     ) -> (UpdateOptions, SuccessCriteria) {
         let Self(body, retries) = self;
+        errors.extend(body.dependency_errors());
         let window = body.maintenance_window.as_ref();
         let options = UpdateOptions {
             update_type: body.update_type(errors),
-            confirmation: body.confirmation(errors),
+            confirmation: body.confirmation(),
             timeouts: Timeouts {
                 update: from_minutes(body.timeout_minutes.unwrap_or(DEFAULT_TIMEOUT_MINUTES)),
                 download: body.download_timeout_minutes.map(from_minutes),
@@ -188,13 +192,13 @@ impl RetryOptionsBody {
         }
     }
 
-    /// Returns none when `max_retries` is left out. `retry_delay` without it is an error.
+    /// Returns none when `max_retries` is left out.
     fn to_policy(&self, errors: &mut Vec<FieldError>) -> Option<RetryPolicy> {
-        let Some(max_retries) = self.max_retries else {
-            let needs = |_| error("/retry_delay", "requires `max_retries`");
-            errors.extend(self.retry_delay.map(needs));
-            return None;
-        };
+        errors.extend(dependency_errors(&[
+            ("/max_retries", given(self.max_retries.is_some())),
+            ("/retry_delay", given(self.retry_delay.is_some())),
+        ]));
+        let max_retries = self.max_retries?;
         let delay = self.retry_delay.map(Duration::from_secs);
         Some(RetryPolicy {
             max_retries,
@@ -206,15 +210,16 @@ impl RetryOptionsBody {
 /// Other fields that the rules of an option read.
 pub(crate) fn also_reads(option: &str) -> &'static [&'static str] {
     match option {
-        "/forced_at" => &["/update_type"],
-        "/on_denied" | "/confirmation_timeout_minutes" => &["/requires_confirmation"],
         "/download_timeout_minutes" => &["/timeout_minutes"],
         "/install_timeout_minutes" => &["/timeout_minutes", "/update_type"],
-        "/retry_delay" => &["/max_retries"],
-        "/soak_minutes" => &["/success_criteria"],
         "/success_criteria" => &["/update_type", "/soak_minutes"],
-        _ => &[],
+        _ => required_option(option),
     }
+}
+
+/// The text of an option whose value no other option requires.
+fn given(is_given: bool) -> Option<&'static str> {
+    is_given.then_some("")
 }
 
 impl Body for RetryOptionsBody {
@@ -231,14 +236,32 @@ impl Body for RetryOptionsBody {
 }
 
 impl UpdateOptionsBody {
+    fn dependency_errors(&self) -> Vec<FieldError> {
+        let timeout = self.confirmation_timeout_minutes;
+        let requires_confirmation = if self.requires_confirmation {
+            "true"
+        } else {
+            "false"
+        };
+        dependency_errors(&[
+            ("/update_type", Some(self.update_type.0.as_str())),
+            ("/forced_at", given(self.forced_at.is_some())),
+            ("/requires_confirmation", Some(requires_confirmation)),
+            ("/on_denied", given(self.on_denied.is_some())),
+            ("/confirmation_timeout_minutes", given(timeout.is_some())),
+            ("/success_criteria", Some(self.success_criteria.0.as_str())),
+            ("/soak_minutes", given(self.soak_minutes.is_some())),
+        ])
+    }
+
     fn update_type(&self, errors: &mut Vec<FieldError>) -> UpdateType {
         let EnumField(name) = self.update_type;
-        let is_timed = name == UpdateTypeName::TimeForced;
+        if name != UpdateTypeName::TimeForced {
+            return UpdateType::new(name, None).unwrap_or(UpdateType::Forced);
+        }
         let forced_at = match self.forced_at.as_deref() {
-            Some(text) if is_timed => parse_time(text).map(Some),
-            Some(_) => Err("is only allowed with update_type `time_forced`"),
-            None if is_timed => Err("is required with update_type `time_forced`"),
-            None => Ok(None),
+            Some(text) => parse_time(text).map(Some),
+            None => Err("is required with `update_type: time_forced`"),
         };
         let forced_at = forced_at.unwrap_or_else(|message| {
             errors.push(error("/forced_at", message));
@@ -247,39 +270,24 @@ impl UpdateOptionsBody {
         UpdateType::new(name, forced_at).unwrap_or(UpdateType::Forced)
     }
 
-    /// The confirmation, if it is required. Its fields are errors without `requires_confirmation`.
-    fn confirmation(&self, errors: &mut Vec<FieldError>) -> Option<Confirmation> {
-        if self.requires_confirmation {
-            let on_denied = self.on_denied.map(|EnumField(on_denied)| on_denied);
-            let timeout = self.confirmation_timeout_minutes;
-            return Some(Confirmation {
-                on_denied: on_denied.unwrap_or(OnDenied::OfferAgain),
-                timeout: from_minutes(timeout.unwrap_or(DEFAULT_CONFIRMATION_MINUTES)),
-            });
-        }
-        let given = [
-            ("/on_denied", self.on_denied.is_some()),
-            (
-                "/confirmation_timeout_minutes",
-                self.confirmation_timeout_minutes.is_some(),
-            ),
-        ];
-        let given = given.into_iter().filter(|(_, is_given)| *is_given);
-        errors
-            .extend(given.map(|(field, _)| error(field, "requires `requires_confirmation: true`")));
-        None
+    /// The confirmation, if it is required.
+    fn confirmation(&self) -> Option<Confirmation> {
+        let on_denied = self.on_denied.map(|EnumField(on_denied)| on_denied);
+        let timeout = self.confirmation_timeout_minutes;
+        self.requires_confirmation.then(|| Confirmation {
+            on_denied: on_denied.unwrap_or(OnDenied::OfferAgain),
+            timeout: from_minutes(timeout.unwrap_or(DEFAULT_CONFIRMATION_MINUTES)),
+        })
     }
 
     fn success_criteria(&self, errors: &mut Vec<FieldError>) -> SuccessCriteria {
         let EnumField(name) = self.success_criteria;
         let soak = self.soak_minutes.map(from_minutes);
         SuccessCriteria::new(name, soak).unwrap_or_else(|| {
-            let message = if soak.is_none() {
-                "is required with success_criteria `soaked`"
-            } else {
-                "is only allowed with success_criteria `soaked`"
-            };
-            errors.push(error("/soak_minutes", message));
+            if soak.is_none() {
+                let message = "is required with `success_criteria: soaked`";
+                errors.push(error("/soak_minutes", message));
+            }
             SuccessCriteria::new(name, None).unwrap_or(SuccessCriteria::Attested)
         })
     }

@@ -8,7 +8,7 @@ use tidegate_e2e::{HttpResponse, RestResponse as _, TestTenant, both_databases};
 both_databases!(
     another_user_must_approve,
     an_edit_voids_the_approval,
-    an_edit_replaces_what_depends_on_it,
+    an_edit_replaces_dependent_fields,
 );
 
 async fn another_user_must_approve(tenant: TestTenant) -> Result<()> {
@@ -160,7 +160,7 @@ async fn an_edit_voids_the_approval(tenant: TestTenant) -> Result<()> {
 }
 
 /// A field that is only allowed with the previous value of another one is no error of a change.
-async fn an_edit_replaces_what_depends_on_it(tenant: TestTenant) -> Result<()> {
+async fn an_edit_replaces_dependent_fields(tenant: TestTenant) -> Result<()> {
     let firmware = tenant.upload_firmware("2.0.0").await?;
     let id = tenant.create_campaign(firmware, json!({})).await?;
     let path = format!("campaigns/{id}");
