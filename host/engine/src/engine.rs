@@ -51,7 +51,6 @@ impl Engine {
             Arc::clone(&caches),
             Arc::clone(&signals),
             settings.waiting_reports,
-            settings.device_wait,
         );
         Self {
             plugins: PluginCalls::new(

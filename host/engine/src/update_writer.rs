@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tidegate_core::{
     device::Device,
@@ -7,7 +7,7 @@ use tidegate_core::{
     time::Timestamp,
     update::Update,
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::{
@@ -21,10 +21,10 @@ use crate::{
 /// Maximum updates of an approval to which its decision is applied in one transaction.
 const APPROVAL_BATCH: u32 = 1000;
 
-/// Writes reports and single updates of devices, then publishes them: the read model follows, campaigns are woken.
+/// Writes reports and single updates of devices, then publishes them: it updates the read model and wakes campaigns.
 ///
-/// Each write runs in a task of its own, which completes when the client disconnects: the store may have written it by
-/// then, and the read model must follow. Cheap to clone.
+/// Each write runs in a task of its own, which completes even if the client disconnects: the store may have written it by
+/// then, and the read model has to be updated. Cheap to clone.
 #[derive(Clone)]
 pub struct UpdateWriter {
     store: Arc<dyn Store>,
@@ -32,8 +32,6 @@ pub struct UpdateWriter {
     signals: Arc<Signals>,
     /// One permit for each report that may wait for the store.
     permits: Arc<Semaphore>,
-    /// How long a device waits for its report to be written.
-    device_wait: Duration,
 }
 
 impl UpdateWriter {
@@ -42,7 +40,6 @@ impl UpdateWriter {
         caches: Arc<Caches>,
         signals: Arc<Signals>,
         waiting_reports: usize,
-        device_wait: Duration,
     ) -> Self {
         let permits = waiting_reports.min(Semaphore::MAX_PERMITS);
         Self {
@@ -50,7 +47,6 @@ impl UpdateWriter {
             caches,
             signals,
             permits: Arc::new(Semaphore::new(permits)),
-            device_wait,
         }
     }
 
@@ -58,7 +54,7 @@ impl UpdateWriter {
         &*self.store
     }
 
-    /// Records a report of the device of this id.
+    /// Records a report of the device of this id. A caller that stops waiting does not stop the recording.
     pub(crate) async fn report(
         &self,
         device_id: &str,
@@ -78,12 +74,7 @@ impl UpdateWriter {
             recorded
         };
         let task = tokio::spawn(recording.in_current_span());
-        let Ok(joined) = timeout(self.device_wait, task).await else {
-            // The task goes on, and the read model follows it.
-            let why = "the report is not written yet";
-            return Err(StoreError::Unavailable(why.to_owned()).into());
-        };
-        joined.unwrap_or_else(|panic| {
+        task.await.unwrap_or_else(|panic| {
             self.caches.invalidate_device(tenant, device_id);
             let context = "record event";
             let source = Box::new(panic);

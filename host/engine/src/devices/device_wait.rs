@@ -8,9 +8,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::ports::StoreError;
 
-/// How long a request of a device may still wait for the database. All its operations share this time, so that the device
-/// is answered soon whatever each of them takes: from memory where that is allowed, else that it has to come again. A
-/// body that arrives slowly takes none of it.
+/// How long a request of a device may still wait for the database. All its operations, reading and writing, share this
+/// time, so that the device is answered soon: from memory where that is allowed, else that it has to come again. A body
+/// that arrives slowly takes none of it.
 #[derive(Debug)]
 pub struct DeviceWait(AtomicU64);
 
@@ -21,7 +21,8 @@ impl DeviceWait {
         Self(AtomicU64::new(micros))
     }
 
-    /// The result of an operation on the database, or that it is not available in the time that is left.
+    /// The result of an operation on the database, or that it is not available in the time that is left. An operation that
+    /// is a task goes on.
     pub(super) async fn bound<T, E: From<StoreError>>(
         &self,
         operation: impl Future<Output = Result<T, E>>,
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_no_operation_of_the_database_takes_none_of_the_time() {
+    async fn only_operations_of_the_database_take_the_time() {
         let wait = DeviceWait::new(WHOLE);
         sleep(Duration::from_mins(1)).await;
         let slow = async {
