@@ -57,7 +57,7 @@ enum AwaitedInput {
 pub(super) enum CloseMode {
     No = 0,
     /// After the open requests.
-    Gently = 1,
+    Gracefully = 1,
     /// At once, unless a request that was received whole is open.
     Now = 2,
 }
@@ -141,12 +141,12 @@ impl Activity {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Runs a future of the connection's task. `None`: the connection has to close at once. `close_gently` is called once if
-    /// it has to close after its open requests.
+    /// Runs a future of the connection's task. `None`: the connection has to close at once. `close_gracefully` is called
+    /// once if it has to close after its open requests.
     pub(crate) async fn run<F: Future>(
         &self,
         mut future: Pin<&mut F>,
-        close_gently: impl Fn(Pin<&mut F>),
+        close_gracefully: impl Fn(Pin<&mut F>),
     ) -> Option<F::Output> {
         let mut is_closing = false;
         std::future::poll_fn(|cx| {
@@ -155,10 +155,10 @@ impl Activity {
                 CloseMode::Now if self.phase() != ConnectionPhase::Busy => {
                     return Poll::Ready(None);
                 }
-                CloseMode::Gently | CloseMode::Now => {
+                CloseMode::Gracefully | CloseMode::Now => {
                     if !is_closing {
                         is_closing = true;
-                        close_gently(future.as_mut());
+                        close_gracefully(future.as_mut());
                     }
                 }
             }
@@ -188,7 +188,7 @@ impl Activity {
     pub(super) fn closing(&self) -> CloseMode {
         match self.closing.load(Ordering::Acquire) {
             0 => CloseMode::No,
-            1 => CloseMode::Gently,
+            1 => CloseMode::Gracefully,
             _ => CloseMode::Now,
         }
     }
@@ -335,18 +335,18 @@ mod tests {
     async fn a_connection_that_is_being_answered_closes_afterwards() {
         for (is_busy, how, expected) in [
             (false, CloseMode::Now, None),
-            (false, CloseMode::Gently, Some(true)),
+            (false, CloseMode::Gracefully, Some(true)),
             (true, CloseMode::Now, Some(true)),
-            (true, CloseMode::Gently, Some(true)),
+            (true, CloseMode::Gracefully, Some(true)),
             (true, CloseMode::No, Some(false)),
         ] {
             let activity = Activity::unshared();
             let request = is_busy.then(|| activity.begin_request(false));
             activity.close(how);
-            let gently = AtomicBool::new(false);
+            let gracefully = AtomicBool::new(false);
             let answered = std::pin::pin!(std::future::ready(()));
-            let ended = activity.run(answered, |_| gently.store(true, Ordering::Relaxed));
-            let ended = ended.await.map(|()| gently.load(Ordering::Relaxed));
+            let ended = activity.run(answered, |_| gracefully.store(true, Ordering::Relaxed));
+            let ended = ended.await.map(|()| gracefully.load(Ordering::Relaxed));
             assert_eq!(ended, expected, "{is_busy} {how:?}");
             drop(request);
         }

@@ -31,8 +31,9 @@ pub(crate) use activity::{Activity, OpenRequest};
 const LINGER: Duration = Duration::from_millis(250);
 /// How often a full server checks whether it can close a connection.
 const FULL_RETRY: Duration = Duration::from_millis(20);
-/// Minimum interval between two looks for late requests of an address, and for room after there was none; in milliseconds.
-const LOOK_INTERVAL: u64 = 20;
+/// Minimum interval between two scans for late requests of an address, and before the next scan for room after one that
+/// found none; in milliseconds.
+const SCAN_INTERVAL: u64 = 20;
 /// Minimum interval between warnings.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 /// A head is late after this part of the time that it may take.
@@ -98,8 +99,8 @@ struct Table {
 #[derive(Default)]
 struct AddressEntry {
     connections: usize,
-    /// Until when its incomplete requests are not looked at again, in milliseconds.
-    next_look: u64,
+    /// When its incomplete requests may be scanned again, in milliseconds.
+    next_scan: u64,
     usage: Arc<AddressUse>,
 }
 
@@ -150,7 +151,7 @@ impl Connections {
         let incomplete = table.incomplete_of(address);
         if incomplete >= limits.incomplete_per_address {
             let count = incomplete - limits.incomplete_per_address + 1;
-            table.close_late(address, count + limits.batch() / 4, now, shared.late(now));
+            table.close_late_requests(address, count + limits.batch() / 4, now, shared.late(now));
         }
         if table.open() + limits.reserve() >= limits.max {
             table.make_room(limits.batch(), now, shared.late(now));
@@ -199,7 +200,7 @@ impl Connections {
                 if closing.is_some_and(|closing| closing > limits.head_timeout) {
                     return Some(CloseMode::Now);
                 }
-                (age(now, since) > limits.keep_alive_timeout).then_some(CloseMode::Gently)
+                (age(now, since) > limits.keep_alive_timeout).then_some(CloseMode::Gracefully)
             }
             ConnectionPhase::Busy | ConnectionPhase::Body { .. } => None,
         });
@@ -211,7 +212,7 @@ impl Connections {
             .collect();
         for (address, incomplete) in excess {
             let count = incomplete - limits.incomplete_per_address;
-            table.close_late(address, count, now, shared.late(now));
+            table.close_late_requests(address, count, now, shared.late(now));
         }
         if table.evicted.idle + table.evicted.incomplete > 0 {
             table.warn("connections closed to make room", limits.max);
@@ -227,7 +228,7 @@ impl Connections {
                     return;
                 }
                 let now = millis_since(self.0.epoch);
-                table.close_where(|_| Some(CloseMode::Gently));
+                table.close_where(|_| Some(CloseMode::Gracefully));
                 // A head that is half sent would keep the connection open.
                 table.close_where(|activity| {
                     let waited = activity.closing_without_request(now)?;
@@ -278,20 +279,20 @@ impl Table {
             EvictionRank::of(activity.phase(), of_address, late)
         };
         if self.evict(count, ranked) == 0 {
-            self.no_room_until = now + LOOK_INTERVAL;
+            self.no_room_until = now + SCAN_INTERVAL;
         }
     }
 
     /// Closes at most `count` connections of an address whose requests are incomplete and late, the oldest first. A fleet
     /// that connects at once is not late.
-    fn close_late(&mut self, address: IpAddr, count: usize, now: u64, late: u64) {
+    fn close_late_requests(&mut self, address: IpAddr, count: usize, now: u64, late: u64) {
         let Some(entry) = self.addresses.get_mut(&address) else {
             return;
         };
-        if now < entry.next_look {
+        if now < entry.next_scan {
             return;
         }
-        entry.next_look = now + LOOK_INTERVAL;
+        entry.next_scan = now + SCAN_INTERVAL;
         let usage = Arc::clone(&entry.usage);
         let ranked = |activity: &Activity| {
             if !Arc::ptr_eq(activity.address(), &usage) {
@@ -324,7 +325,7 @@ impl Table {
             let how = match rank {
                 EvictionRank::Idle { .. } => {
                     self.evicted.idle += 1;
-                    CloseMode::Gently
+                    CloseMode::Gracefully
                 }
                 EvictionRank::LateHead { .. } | EvictionRank::Incomplete { .. } => {
                     self.evicted.incomplete += 1;

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// No test waits for longer.
-const PATIENCE: Duration = Duration::from_mins(1);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: a\r\n\r\n";
 const HALF_A_HEAD: &str = "GET /LAB/controller/v1/dev-1 HTTP/1.1\r\nhost: ";
 
@@ -106,12 +106,12 @@ fn count_closed(streams: &[TcpStream]) -> usize {
 
 async fn wait_until(mut holds: impl FnMut() -> bool) -> anyhow::Result<()> {
     let waiting = async {
-        let mut looks = interval(Duration::from_millis(5));
+        let mut ticks = interval(Duration::from_millis(5));
         while !holds() {
-            looks.tick().await;
+            ticks.tick().await;
         }
     };
-    timeout(PATIENCE, waiting).await.context("never happened")
+    timeout(MAX_WAIT, waiting).await.context("never happened")
 }
 
 /// What a peer sends before it goes silent or slow.
@@ -145,17 +145,17 @@ async fn response_times(to: SocketAddr) -> anyhow::Result<Vec<Duration>> {
         ] {
             let started = Instant::now();
             let mut stream = connect_from(0, to).await?;
-            let status = timeout(PATIENCE, ask(&mut stream, &request)).await??;
+            let status = timeout(MAX_WAIT, ask(&mut stream, &request)).await??;
             ensure!(status == 200, "{status}: {request}");
             times.push(started.elapsed());
         }
         let started = Instant::now();
         // A client opens a new connection when its idle one was closed.
-        let status = if let Ok(status) = timeout(PATIENCE, ask(&mut kept, &poll(n))).await? {
+        let status = if let Ok(status) = timeout(MAX_WAIT, ask(&mut kept, &poll(n))).await? {
             status
         } else {
             kept = connect_from(0, to).await?;
-            timeout(PATIENCE, ask(&mut kept, &poll(n))).await??
+            timeout(MAX_WAIT, ask(&mut kept, &poll(n))).await??
         };
         ensure!(status == 200, "{status}");
         times.push(started.elapsed());
@@ -231,10 +231,10 @@ async fn a_fleet_of_2000_behind_one_address_is_served() -> anyhow::Result<()> {
         Ok(stream)
     };
     let opening = try_join_all((0..FLEET).map(open));
-    let mut fleet = timeout(PATIENCE, opening).await??;
+    let mut fleet = timeout(MAX_WAIT, opening).await??;
     // The connections are kept.
     let again = fleet.iter_mut().map(|stream| ask(stream, HEALTH));
-    let statuses = timeout(PATIENCE, try_join_all(again)).await??;
+    let statuses = timeout(MAX_WAIT, try_join_all(again)).await??;
     assert!(statuses.iter().all(|status| *status == 200));
 
     // More devices than connections are served too: those of the others are idle.
@@ -246,7 +246,7 @@ async fn a_fleet_of_2000_behind_one_address_is_served() -> anyhow::Result<()> {
     let mut kept = Vec::new();
     for device in 0..FLEET {
         let mut stream = connect_from(0, small).await?;
-        let status = timeout(PATIENCE, ask(&mut stream, &poll(device % 20))).await??;
+        let status = timeout(MAX_WAIT, ask(&mut stream, &poll(device % 20))).await??;
         assert_eq!(status, 200, "{device}");
         kept.push(stream);
     }
@@ -326,7 +326,7 @@ async fn operators_and_probes_keep_a_reserve() -> anyhow::Result<()> {
     let to = server.serve(http_server, router).await?;
     let send = async |path: &str| -> anyhow::Result<Response> {
         let request = raw_http::get(path).header("Authorization", GATEWAY);
-        timeout(PATIENCE, request.send(to)).await?
+        timeout(MAX_WAIT, request.send(to)).await?
     };
     let device = "/LAB/controller/v1/dev-1";
     let _busy = hold(to, 38).await?;
@@ -353,12 +353,12 @@ async fn operators_and_probes_keep_a_reserve() -> anyhow::Result<()> {
 
     permits.add_permits(38);
     wait_until(|| held.load(Ordering::SeqCst) == 0).await?;
-    // The server looks for room at intervals.
+    // The server scans for room at intervals.
     let polling = async {
         while send(device).await?.status != 200 {}
         anyhow::Ok(())
     };
-    timeout(PATIENCE, polling).await?
+    timeout(MAX_WAIT, polling).await?
 }
 
 #[tokio::test]
@@ -378,12 +378,12 @@ async fn connections_wait_while_all_others_are_being_answered() -> anyhow::Resul
     // One of them ends, and the waiting one is served.
     drop(busy.pop());
     let mut response = [0; 12];
-    timeout(PATIENCE, third.read_exact(&mut response)).await??;
+    timeout(MAX_WAIT, third.read_exact(&mut response)).await??;
     assert_eq!(&response, b"HTTP/1.1 200");
     // A request that is being answered is not cut.
     permits.add_permits(2);
     let mut answer = [0; 12];
-    timeout(PATIENCE, busy[0].read_exact(&mut answer)).await??;
+    timeout(MAX_WAIT, busy[0].read_exact(&mut answer)).await??;
     assert_eq!(&answer, b"HTTP/1.1 200");
     Ok(())
 }
@@ -417,7 +417,7 @@ async fn a_head_has_little_time_and_an_idle_connection_more() -> anyhow::Result<
     let mut bytes = interval(Duration::from_millis(25));
     while slow.write_all(b"G").await.is_ok() {
         bytes.tick().await;
-        ensure!(started.elapsed() < PATIENCE, "never closed");
+        ensure!(started.elapsed() < MAX_WAIT, "never closed");
     }
     wait_until(|| count_closed(&late) == late.len()).await?;
     assert!(started.elapsed() < Duration::from_secs(10));
@@ -481,7 +481,7 @@ async fn one_address_has_a_limited_number_of_incomplete_requests() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn a_body_may_be_slow_as_long_as_it_moves() -> anyhow::Result<()> {
+async fn a_body_may_be_slow_as_long_as_bytes_arrive() -> anyhow::Result<()> {
     let http_server = HttpServer {
         head_timeout: Duration::from_millis(500),
         ..HttpServer::default()
@@ -507,7 +507,7 @@ async fn a_body_may_be_slow_as_long_as_it_moves() -> anyhow::Result<()> {
     silent.write_all(slow_report(body.len()).as_bytes()).await?;
     silent.write_all(&body.as_bytes()[..50]).await?;
     let mut answer = String::new();
-    timeout(PATIENCE, silent.read_to_string(&mut answer)).await??;
+    timeout(MAX_WAIT, silent.read_to_string(&mut answer)).await??;
     let answer = answer.to_lowercase();
     assert!(answer.starts_with("http/1.1 408 "), "{answer}");
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
