@@ -112,76 +112,98 @@ pub(crate) async fn change_campaign(
     let id = parse_id("campaign", &campaign)?;
     let campaign = campaigns::get(&ctx, engine.store(), id).await?;
     let required = required_generation(&headers, &campaign)?;
-    let changed = if campaign.status == CampaignStatus::Created {
-        edit(&ctx, engine, campaign, &patch, required).await?
+    let status = campaign.status;
+    let change = RequestedChange {
+        ctx: &ctx,
+        engine,
+        campaign,
+        patch: &patch,
+        required,
+    };
+    let changed = if status == CampaignStatus::Created {
+        change.edit().await?
     } else {
-        change_limits(&ctx, engine, campaign, &patch, required).await?
+        change.change_limits().await?
     };
     TaggedCampaign::stored(&ctx, engine, changed).await
 }
 
-async fn edit(
-    ctx: &Authorized<Operator>,
-    engine: &Engine,
+/// A change of a campaign that was read.
+struct RequestedChange<'a> {
+    ctx: &'a Authorized<Operator>,
+    engine: &'a Engine,
     campaign: Campaign,
-    patch: &Value,
+    patch: &'a Value,
+    /// The generation that the campaign must have; `None`: any.
     required: Option<i64>,
-) -> Result<Campaign> {
-    let context = RuleContext {
-        engine,
-        ctx: Some(ctx),
-    };
-    let body = merged_body(&campaign, patch)?;
-    let body: NewCampaignRequest = from_value(&body, &context).await?;
-    let ConvertedCampaign {
-        mut request, short, ..
-    } = body.convert_valid(ctx, engine).await?;
-    if patch.get("target_filter").is_none() {
-        // It keeps the syntax that it was accepted under.
-        request
-            .targets
-            .filter
-            .clone_from(&campaign.spec.targets.filter);
-    }
-    let (store, signals) = (engine.store(), engine.signals());
-    campaigns::edit(ctx, store, engine.plugins(), signals, campaign, request)
-        .await
-        .map_err(|error| {
-            change_problem(error, required).map_fields(|field| rename(short.as_ref(), field))
-        })
 }
 
-async fn change_limits(
-    ctx: &Authorized<Operator>,
-    engine: &Engine,
-    campaign: Campaign,
-    patch: &Value,
-    required: Option<i64>,
-) -> Result<Campaign> {
-    let fixed: Vec<_> = creation_fields(patch)
-        .into_iter()
-        .filter(|name| !["priority", "max_concurrent_updates"].contains(&name.as_str()))
-        .map(|name| FieldError {
-            path: format!("/{name}"),
-            message: "can be changed only before the start".to_owned(),
-        })
-        .collect();
-    if !fixed.is_empty() {
-        campaigns::check_editable(&campaign)
-            .map_err(|error| Problem::from(error).with_errors(fixed))?;
+impl RequestedChange<'_> {
+    async fn edit(self) -> Result<Campaign> {
+        let body = merged_body(&self.campaign, self.patch)?;
+        let body: NewCampaignRequest = self.decode(&body).await?;
+        let Self {
+            ctx,
+            engine,
+            campaign,
+            patch,
+            required,
+        } = self;
+        let ConvertedCampaign {
+            mut request, short, ..
+        } = body.convert_valid(ctx, engine).await?;
+        if patch.get("target_filter").is_none() {
+            // It keeps the syntax that it was accepted under.
+            request
+                .targets
+                .filter
+                .clone_from(&campaign.spec.targets.filter);
+        }
+        let (store, signals) = (engine.store(), engine.signals());
+        campaigns::edit(ctx, store, engine.plugins(), signals, campaign, request)
+            .await
+            .map_err(|error| {
+                change_problem(error, required).map_fields(|field| rename(short.as_ref(), field))
+            })
     }
-    let context = RuleContext {
-        engine,
-        ctx: Some(ctx),
-    };
-    let request: RunningCampaignPatch = from_value(patch, &context).await?;
-    let priority = request.priority.or_default();
-    let priority = priority.map(|EnumField(priority)| priority);
-    let limit = request.max_concurrent_updates.or_absent();
-    let (store, signals) = (engine.store(), engine.signals());
-    campaigns::change_limits(ctx, store, signals, campaign, priority, limit, required)
-        .await
-        .map_err(|error| change_problem(error, required))
+
+    async fn change_limits(self) -> Result<Campaign> {
+        let fixed: Vec<_> = creation_fields(self.patch)
+            .into_iter()
+            .filter(|name| !["priority", "max_concurrent_updates"].contains(&name.as_str()))
+            .map(|name| FieldError {
+                path: format!("/{name}"),
+                message: "can be changed only before the start".to_owned(),
+            })
+            .collect();
+        if !fixed.is_empty() {
+            campaigns::check_editable(&self.campaign)
+                .map_err(|error| Problem::from(error).with_errors(fixed))?;
+        }
+        let request: RunningCampaignPatch = self.decode(self.patch).await?;
+        let priority = request.priority.or_default();
+        let priority = priority.map(|EnumField(priority)| priority);
+        let limit = request.max_concurrent_updates.or_absent();
+        let Self {
+            ctx,
+            engine,
+            campaign,
+            required,
+            ..
+        } = self;
+        let (store, signals) = (engine.store(), engine.signals());
+        campaigns::change_limits(ctx, store, signals, campaign, priority, limit, required)
+            .await
+            .map_err(|error| change_problem(error, required))
+    }
+
+    async fn decode<T: Body>(&self, json: &Value) -> Result<T> {
+        let context = RuleContext {
+            engine: self.engine,
+            ctx: Some(self.ctx),
+        };
+        from_value(json, &context).await
+    }
 }
 
 impl Body for RunningCampaignPatch {
