@@ -27,10 +27,11 @@ pub mod settings;
 pub mod time;
 pub mod update;
 pub mod user_name;
-pub mod version;
 pub mod version_changes;
 pub mod visible_text;
 pub mod wave;
 pub mod window;
 
 pub use names::Named;
+/// The order of versions, which the server shares with the built-in policies.
+pub use tidegate_version as version;

@@ -23,7 +23,6 @@ mod forwarded;
 mod host;
 mod idle_timeout;
 mod limits;
-mod login_kind;
 mod loopback_host;
 mod metrics;
 mod metrics_endpoint;

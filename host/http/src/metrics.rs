@@ -13,7 +13,7 @@ use prometheus::{
     Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
-use strum::{VariantArray as _, VariantNames};
+use strum::{IntoStaticStr, VariantArray, VariantNames};
 use tidegate_core::{Named as _, campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
 use tidegate_engine::{
     Engine, chain,
@@ -21,7 +21,7 @@ use tidegate_engine::{
     tenants,
 };
 
-use crate::{login_kind::LoginKind, observe::Route};
+use crate::observe::Route;
 
 /// All metrics of `/metrics`.
 pub struct Metrics {
@@ -40,7 +40,7 @@ pub struct Metrics {
     dropped_log_lines: DroppedLogLines,
 }
 
-/// How plugins are named in the label `plugin`. Anyone who can reach `/metrics` can read it, of all tenants.
+/// How plugins are named in the label `plugin`. Clients that reach `/metrics` see those of all tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PluginLabels {
     /// The names of built-in plugins, and `other` for all others.
@@ -55,6 +55,26 @@ const OTHER_PLUGINS: &str = "other";
 
 /// Reads the number of log lines that were dropped since the start.
 type DroppedLogLines = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The kind of credential of a refused login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum LoginKind {
+    /// `X-API-Key`.
+    ApiKey,
+    /// A JWT.
+    BearerToken,
+    /// The token of `/metrics`.
+    MetricsToken,
+    /// A device's token.
+    TargetToken,
+    /// A gateway's token.
+    GatewayToken,
+    /// A device's certificate, on the connection or reported by a proxy.
+    Certificate,
+    /// No credential of a known kind.
+    None,
+}
 
 /// Gauges that are refreshed at every scrape.
 struct FleetGauges {

@@ -13,7 +13,7 @@ use crate::{
     AppState,
     bearer::bearer_token,
     client::Client,
-    login_kind::LoginKind,
+    metrics::LoginKind,
     problem::{Problem, Result},
     refused_logins::{RefusedLogin, too_many_refused},
 };

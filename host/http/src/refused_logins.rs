@@ -24,8 +24,7 @@ use tracing::field::display;
 
 use crate::{
     limits::{RequestLimitSettings, TokenBucket, Uptime, rate_limit_key},
-    login_kind::LoginKind,
-    metrics::Metrics,
+    metrics::{LoginKind, Metrics},
     problem::Problem,
 };
 

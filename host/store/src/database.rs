@@ -15,8 +15,9 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use sqlx::any::AnyConnectOptions;
-use tidegate_core::time::Timestamp;
+use tidegate_core::{reporting_clock::ReportingClock, time::Timestamp};
 use tidegate_engine::{ports::StoreError, task_span};
 use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
@@ -29,7 +30,6 @@ use crate::{
     database_health::{ListenHealth, WriteHealth},
     dialect::Dialect,
     error::{DatabaseFailure, failed},
-    known_clock::KnownClock,
     migrations,
     time_limits::TimeLimits,
 };
@@ -65,7 +65,8 @@ pub(crate) struct Database {
     point_readers: Pool,
     write_health: Arc<WriteHealth>,
     listen_health: Arc<ListenHealth>,
-    known_clock: Arc<KnownClock>,
+    /// The reporting clock as this server last read it. Transactions convert deadlines by it.
+    known_clock: Arc<Mutex<ReportingClock>>,
 }
 
 impl Database {
@@ -186,7 +187,7 @@ impl Database {
         };
         let connection = BoundedConnection::new(connection, in_use, limit);
         let server_name = Arc::clone(&self.server_name);
-        let stopped_ms = self.known_clock.get().stopped_ms;
+        let stopped_ms = self.known_clock().stopped_ms;
         Ok(Tx::new(
             connection,
             kind,
@@ -267,8 +268,12 @@ impl Database {
         &self.listen_health
     }
 
-    pub(crate) fn known_clock(&self) -> &KnownClock {
-        &self.known_clock
+    pub(crate) fn known_clock(&self) -> ReportingClock {
+        *self.known_clock.lock()
+    }
+
+    pub(crate) fn set_known_clock(&self, clock: ReportingClock) {
+        *self.known_clock.lock() = clock;
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

@@ -26,7 +26,6 @@ mod firmware;
 mod invalidation;
 mod journal;
 mod keyed_requests;
-mod known_clock;
 mod last_use;
 mod latest;
 mod maintenance_windows;
@@ -45,7 +44,6 @@ mod tenants;
 mod time_limits;
 mod update_options;
 mod updates;
-mod version_changes;
 
 #[cfg(test)]
 mod tenant_isolation;

@@ -22,7 +22,7 @@ const READ: &str = "read the reporting clock";
 pub(crate) async fn read(database: &Database) -> Result<ReportingClock, StoreError> {
     let mut tx = database.read_single().await?;
     let clock = row(&mut tx, "").await?.unwrap_or_default();
-    database.known_clock().set(clock);
+    database.set_known_clock(clock);
     Ok(clock)
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn record_beat(
     .await
     .map_err(failed("record a heartbeat"))?;
     tx.commit().await?;
-    database.known_clock().set(clock);
+    database.set_known_clock(clock);
     Ok(clock)
 }
 

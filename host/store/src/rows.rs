@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use hex::FromHex;
 use sqlx::{ColumnIndex, Decode, Row, Type, any::AnyRow};
+use tidegate_core::{time::Timestamp, version_changes::VersionChanges};
 use tidegate_engine::ports::StoreError;
 
 use crate::error::internal;
@@ -144,4 +145,18 @@ pub(crate) fn to_i64(value: u64) -> i64 {
 pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value)
         .map_err(|error| internal("write a parameter as JSON")(Box::new(error)))
+}
+
+/// Reads the columns `version_hour_at`, `version_changes` and `counted_version` of a device. Only an unstable version has
+/// the last one.
+pub(crate) fn version_changes(row: &AnyRow) -> Result<VersionChanges, RowError> {
+    let count: i64 = row.take("version_changes")?;
+    Ok(VersionChanges {
+        hour_at: Timestamp(row.take("version_hour_at")?),
+        count: u32::try_from(count).map_err(|_| RowError::OutOfRange {
+            column: "version_changes",
+            value: count,
+        })?,
+        is_unstable: row.take::<Option<&str>>("counted_version")?.is_some(),
+    })
 }

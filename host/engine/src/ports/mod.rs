@@ -1,7 +1,6 @@
 //! What the engine needs from its environment, as traits that the adapters implement.
 
 mod access;
-mod adapters;
 mod artifacts;
 mod campaigns;
 mod clock;
@@ -26,10 +25,11 @@ mod store_error;
 mod tenants;
 mod updates;
 
+use std::sync::Arc;
+
 pub use access::{
     Access, Authority, Enrolment, Gateway, GatewayUse, NewAuthority, NewGateway, OldToken,
 };
-pub use adapters::Ports;
 pub use artifacts::{Artifacts, ByteStream, FileContent, PutError, ReceivedFile};
 pub use campaigns::{
     Advance, CampaignChange, CampaignDetail, CampaignFilter, CampaignStart, CampaignSummary,
@@ -74,3 +74,15 @@ pub use updates::{
     DeviceEvent, DeviceReport, FeedbackRow, RecordError, RecordedReport, ReportActor,
     ReportedAttributes, ReportedFirmware, ReportedLines, UpdateFilter, UpdateRow, Updates,
 };
+
+/// The adapters of the engine.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "the ports' names")]
+pub struct Ports {
+    pub store: Arc<dyn Store>,
+    pub artifacts: Arc<dyn Artifacts>,
+    pub sandbox: Arc<dyn Sandbox>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub observer: Arc<dyn Observer>,
+}

@@ -15,7 +15,7 @@ use super::{
     path::{DevicePath, decode_segment},
 };
 use crate::{
-    AppState, caller::record_caller, client::Client, login_kind::LoginKind,
+    AppState, caller::record_caller, client::Client, metrics::LoginKind,
     refused_logins::RefusedLogin,
 };
 

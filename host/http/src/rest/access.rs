@@ -17,7 +17,7 @@ use crate::{
     bearer::bearer_token,
     caller::record_caller,
     client::Client,
-    login_kind::LoginKind,
+    metrics::LoginKind,
     problem::{Problem, Result},
     refused_logins::{RefusedLogin, too_many_refused},
     request_id::{self, RequestId},

@@ -17,9 +17,8 @@ use crate::{
     database::{Database, Tx},
     dialect::storable,
     error::failed,
-    rows::{RowError, RowExt as _, row_error, to_json},
+    rows::{self, RowError, RowExt as _, row_error, to_json},
     updates::auto_confirm::from_row as auto_confirm,
-    version_changes,
 };
 
 /// The columns of a device `d`, for [`devices`].
@@ -141,7 +140,7 @@ fn device_without_relations(row: &AnyRow) -> Result<Device, RowError> {
         hw_model: row.take("hw_model")?,
         hw_revision: row.take("hw_revision")?,
         sw_version: row.take("sw_version")?,
-        unstable_version_until: version_changes::from_row(row)?.unstable_until(),
+        unstable_version_until: rows::version_changes(row)?.unstable_until(),
         groups: Vec::new(),
         feed: row.take("feed")?,
         labels: BTreeMap::new(),

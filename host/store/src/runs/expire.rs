@@ -30,7 +30,7 @@ pub(crate) async fn expire(
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<AffectedDevice>, StoreError> {
-    let clock = database.known_clock().get();
+    let clock = database.known_clock();
     // Usually there are none: check without the write lock.
     if due_updates(&mut database.read_single().await?, clock, now, 1)
         .await?

@@ -1,8 +1,7 @@
 //! API keys. They are created and revoked on the command line of the server's machine.
 
 mod body;
-mod get;
-mod list;
+mod read;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -11,6 +10,6 @@ use crate::AppState;
 /// Routes with a time limit.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(list::list_keys))
-        .routes(routes!(get::get_key))
+        .routes(routes!(read::list_keys))
+        .routes(routes!(read::get_key))
 }

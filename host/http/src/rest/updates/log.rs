@@ -4,19 +4,18 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::HeaderMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidegate_core::id::UpdateId;
 use tidegate_engine::{Ctx, tenants::Credential, updates};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
-use super::log_body::UpdateLogBody;
 use crate::{
     AppState,
     problem::Result,
     rest::{
         extract::{PathParams, parse_id},
         query::{Query, QueryParams, page},
-        shared::{accepts_event_stream, follow_logs},
+        shared::{LogLineBody, UpdateBody, accepts_event_stream, follow_logs},
     },
 };
 
@@ -36,6 +35,17 @@ impl Query for LinesQuery {
     fn check(self) -> Result<Self::Params> {
         Ok((self.after, page(self.limit, None)?.limit))
     }
+}
+
+/// The log of an update.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UpdateLog)]
+pub(crate) struct UpdateLogBody {
+    update: UpdateBody,
+    /// Oldest first.
+    lines: Vec<LogLineBody>,
+    /// Number of older lines that were dropped.
+    dropped: u64,
 }
 
 /// Shows the log of an update. With `Accept: text/event-stream` it streams the log: `line` events, and an `end` event
@@ -70,4 +80,14 @@ pub(crate) async fn show_log(
     }
     let log = updates::log(&ctx, state.engine.store(), update, after, limit).await?;
     Ok(Json(UpdateLogBody::from(log)).into_response())
+}
+
+impl From<updates::UpdateLog> for UpdateLogBody {
+    fn from(log: updates::UpdateLog) -> Self {
+        Self {
+            update: log.update.into(),
+            lines: log.lines.into_iter().map(LogLineBody::from).collect(),
+            dropped: log.dropped,
+        }
+    }
 }

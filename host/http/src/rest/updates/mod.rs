@@ -5,7 +5,6 @@ mod cancel;
 mod get;
 mod list;
 mod log;
-mod log_body;
 mod retry;
 
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -20,10 +20,9 @@ use crate::{
     database::Tx,
     dialect::ColumnType,
     error::failed,
-    rows::{RowError, RowExt as _, row_error, to_json},
+    rows::{self, RowError, RowExt as _, row_error, to_json},
     sql::SqlText,
     tenant_counters::{CountedValue, DeviceTraits, TenantCounters},
-    version_changes,
 };
 
 /// The columns that updates and reports change, and the ones that they need.
@@ -192,7 +191,7 @@ pub(super) async fn lock(
 
 fn from_row(row: &AnyRow) -> Result<DeviceRow, RowError> {
     Ok(DeviceRow {
-        version_changes: version_changes::from_row(row)?,
+        version_changes: rows::version_changes(row)?,
         counted_version: row.take("counted_version")?,
         other_version: row.flag("other_version")?,
         other_model: row.flag("other_model")?,

@@ -4,7 +4,7 @@ use tidegate_engine::{Admin, Authorized, tenants};
 use utoipa::ToSchema;
 
 use super::body::KeyBody;
-use crate::{AppState, problem::Result};
+use crate::{AppState, problem::Result, rest::extract::PathParams};
 
 /// All API keys, including expired ones, in order of creation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,4 +29,19 @@ pub(crate) async fn list_keys(
         count: items.len() as u64,
         items,
     }))
+}
+
+/// Shows an API key by its id, with its last use.
+#[utoipa::path(
+    get, path = "/keys/{key_id}", tag = "auth",
+    params(("key_id" = String, Path)),
+    responses((status = 200, description = "The key, without its text.", body = KeyBody)),
+)]
+pub(crate) async fn get_key(
+    ctx: Authorized<Admin>,
+    State(state): State<AppState>,
+    PathParams(key): PathParams<String>,
+) -> Result<Json<KeyBody>> {
+    let key = tenants::key(&ctx, state.engine.store(), &key).await?;
+    Ok(Json(key.into()))
 }
