@@ -38,7 +38,7 @@ impl ReportingClock {
         };
         let since = now.0.saturating_sub(last.0);
         let beat_at = Some(now);
-        if interrupted || !self.hears(now) {
+        if interrupted || !self.has_recent_beat(now) {
             return Self {
                 stopped_ms: self.stopped_ms.saturating_add(since),
                 beat_at,
@@ -57,7 +57,7 @@ impl ReportingClock {
     }
 
     /// True if the last heartbeat is recent.
-    pub fn hears(&self, now: Timestamp) -> bool {
+    pub fn has_recent_beat(&self, now: Timestamp) -> bool {
         let max = i64::try_from(MAX_SILENCE.as_millis()).unwrap_or(i64::MAX);
         let since = |last: Timestamp| now.0.saturating_sub(last.0);
         self.beat_at
@@ -66,7 +66,7 @@ impl ReportingClock {
 
     /// True if another server may have recorded the last heartbeat and run until now. False if the next one is missing.
     pub fn may_be_kept_by_others(&self, now: Timestamp) -> bool {
-        self.hears(now)
+        self.has_recent_beat(now)
             && self
                 .beat_at
                 .is_some_and(|last| now.since(last) <= HEARTBEAT_PERIOD + MAX_DELAY)
@@ -74,12 +74,12 @@ impl ReportingClock {
 
     /// True if it runs, so that deadlines may pass.
     pub fn runs(&self, now: Timestamp) -> bool {
-        self.hears(now) && self.runs_from.is_none_or(|runs_from| runs_from <= now)
+        self.has_recent_beat(now) && self.runs_from.is_none_or(|runs_from| runs_from <= now)
     }
 
     /// True if a heartbeat is to be recorded.
     pub fn is_beat_due(&self, now: Timestamp) -> bool {
-        !self.hears(now)
+        !self.has_recent_beat(now)
             || self
                 .beat_at
                 .is_none_or(|last| now.since(last) >= HEARTBEAT_PERIOD)

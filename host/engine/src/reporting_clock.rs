@@ -12,16 +12,16 @@ use crate::{
 /// A longer polling interval keeps the clock standing still as this one does.
 const MAX_INTERVAL: Duration = Duration::from_hours(1);
 
-/// The clock after a heartbeat at this time, which is not in it if it was not recorded.
-struct Recorded {
+/// The clock after a heartbeat at the time `at`; [`ReportingClock::beat_at`] is another time if it was not recorded.
+struct ClockAfterBeat {
     clock: ReportingClock,
     at: Timestamp,
 }
 
 impl Engine {
     /// Records a heartbeat of the reporting clock if one is due. Must precede the deadlines of every round, because it
-    /// notices a gap and a jump of the time. Returns whether deadlines may be judged by the clock: not while it is open
-    /// whether another server kept it before this one started. Without effect if time is simulated.
+    /// notices a gap and a jump of the time. Returns whether deadlines may be compared with the clock: false while another
+    /// server may have recorded the heartbeats before this one started. Without effect if time is simulated.
     pub async fn keep_reporting_clock(&self) -> Result<bool> {
         if !self.clock.is_wall_clock() {
             return Ok(true);
@@ -49,11 +49,13 @@ impl Engine {
             (true, false) => Some(Interruption::Start),
             (false, false) => None,
         };
-        let beaten = self.record_beat(interruption, !clock.hears(now)).await;
+        let beaten = self
+            .record_beat(interruption, !clock.has_recent_beat(now))
+            .await;
         if beaten.is_err() && has_refused {
             self.interruptions.note_refusal();
         }
-        let Recorded { clock, at } = beaten?;
+        let ClockAfterBeat { clock, at } = beaten?;
         let is_recorded = clock.beat_at == Some(at);
         if is_recorded {
             self.interruptions.has_beaten.store(true, Ordering::Relaxed);
@@ -73,7 +75,7 @@ impl Engine {
         &self,
         interruption: Option<Interruption>,
         is_gap: bool,
-    ) -> Result<Recorded> {
+    ) -> Result<ClockAfterBeat> {
         let grace = if interruption.is_some() || is_gap {
             self.reporting_grace().await?
         } else {
@@ -92,7 +94,7 @@ impl Engine {
                 "devices could not report; deadlines of updates are extended"
             );
         }
-        Ok(Recorded { clock, at: beat.at })
+        Ok(ClockAfterBeat { clock, at: beat.at })
     }
 
     /// Two polling intervals: the longest of the tenants, their overrides and single devices.

@@ -7,7 +7,7 @@ use std::{
 use parking_lot::Mutex;
 use tidegate_engine::{
     Engine, chain, task_span,
-    tenants::{self, Credential},
+    tenants::{self, ActorCredential},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -23,7 +23,7 @@ pub(crate) struct StreamCredentials(Arc<Mutex<OpenCredentials>>);
 #[derive(Default)]
 struct OpenCredentials {
     /// Cancelled when the credential ends, dropped with its last stream.
-    streams: HashMap<Credential, Weak<CancellationToken>>,
+    streams: HashMap<ActorCredential, Weak<CancellationToken>>,
     /// Whether the task runs.
     is_checking: bool,
 }
@@ -33,7 +33,7 @@ impl StreamCredentials {
     pub(crate) fn register(
         &self,
         engine: &Arc<Engine>,
-        credential: Credential,
+        credential: ActorCredential,
     ) -> Arc<CancellationToken> {
         let mut open = self.0.lock();
         let entry = open.streams.entry(credential).or_default();

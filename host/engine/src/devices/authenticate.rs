@@ -20,7 +20,7 @@ const MAX_TOKEN: usize = 128;
 
 /// A credential that a device presents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Credential<'a> {
+pub enum DeviceCredential<'a> {
     /// The device's own token.
     TargetToken(&'a str),
     /// A gateway's token, valid for all devices of a tenant or of a group.
@@ -64,7 +64,7 @@ pub async fn authenticate(
     engine: &Engine,
     tenant: &Tenant,
     device_id: String,
-    credentials: &[Credential<'_>],
+    credentials: &[DeviceCredential<'_>],
     wait: DeviceWait,
 ) -> Result<Option<Caller>> {
     let mut grant = engine
@@ -125,23 +125,23 @@ async fn check_credential(
     engine: &Engine,
     tenant: &Tenant,
     device_id: &str,
-    credential: Credential<'_>,
+    credential: DeviceCredential<'_>,
     wait: &DeviceWait,
 ) -> Result<Option<AuthGrant>> {
     let access = &tenant.settings.access;
     match credential {
-        Credential::Verified => Ok(Some(AuthGrant::may_register())),
-        Credential::TargetToken(token) | Credential::GatewayToken(token)
+        DeviceCredential::Verified => Ok(Some(AuthGrant::may_register())),
+        DeviceCredential::TargetToken(token) | DeviceCredential::GatewayToken(token)
             if token.is_empty() || token.len() > MAX_TOKEN =>
         {
             Ok(None)
         }
-        Credential::TargetToken(_) if !access.target_tokens => Ok(None),
-        Credential::GatewayToken(_) if !access.gateway_tokens => Ok(None),
-        Credential::TargetToken(token) => {
+        DeviceCredential::TargetToken(_) if !access.target_tokens => Ok(None),
+        DeviceCredential::GatewayToken(_) if !access.gateway_tokens => Ok(None),
+        DeviceCredential::TargetToken(token) => {
             check_target_token(engine, tenant, device_id, fingerprint(token), wait).await
         }
-        Credential::GatewayToken(token) => {
+        DeviceCredential::GatewayToken(token) => {
             check_gateway_token(engine, tenant.id, device_id, fingerprint(token), wait).await
         }
     }

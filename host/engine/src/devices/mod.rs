@@ -1,7 +1,7 @@
 //! Use cases of devices: poll, download, report. None of them waits for a plugin.
 //!
-//! Requests pass [`tenant`] and [`authenticate`] first. Polls are answered from the read model in [`Caches`](crate::Caches); every change of a
-//! device's updates replaces or drops its entry.
+//! Requests pass [`tenant`] and [`authenticate`] first. Polls are answered from the read model in
+//! [`Caches`](crate::Caches); every change of a device's updates replaces or drops its entry.
 
 mod artifact;
 mod authenticate;
@@ -24,7 +24,7 @@ mod tenant;
 mod window;
 
 pub use artifact::{ArtifactDownload, artifact, module};
-pub use authenticate::{Caller, Credential, authenticate};
+pub use authenticate::{Caller, DeviceCredential, authenticate};
 pub use authorities::authorities;
 pub use auto_confirm::{
     ConfirmationState, activate_auto_confirm, confirmation_base, deactivate_auto_confirm,

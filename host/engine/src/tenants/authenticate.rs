@@ -7,15 +7,15 @@ use crate::{
     ports::{Store, Tenant},
 };
 
-use super::Credential;
+use super::ActorCredential;
 
-/// The context of an authenticated request, and what authenticated it.
+/// The actor of an authenticated request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authenticated {
+pub struct AuthenticatedActor {
     /// The context of the request.
     pub ctx: Ctx,
-    /// What the caller presented.
-    pub credential: Credential,
+    /// The credential that the request has.
+    pub credential: ActorCredential,
 }
 
 /// Authenticates a request with an API key, and buffers the use of the key; `None` if the key is unknown or has expired.
@@ -27,15 +27,15 @@ pub async fn authenticate(
     presented: &str,
     request_id: Arc<str>,
     now: Timestamp,
-) -> Result<Option<Authenticated>> {
+) -> Result<Option<AuthenticatedActor>> {
     let sha256 = fingerprint(presented);
     let key = store.key(sha256).await?;
     let good = key.filter(|key| key.expires_at.is_none_or(|expires_at| now < expires_at));
     if let Some(key) = &good {
         caches.auth.key_uses.record(key.tenant.id, sha256, now);
     }
-    Ok(good.map(|key| Authenticated {
-        credential: Credential {
+    Ok(good.map(|key| AuthenticatedActor {
+        credential: ActorCredential {
             tenant: key.tenant.id,
             key: Some(sha256),
             expires_at: key.expires_at,

@@ -4,9 +4,9 @@ use tidegate_core::{id::TenantId, time::Timestamp};
 
 use crate::{Result, ports::Store};
 
-/// What authenticated an actor, and until when it is valid.
+/// An accepted credential of an actor, by which it can be checked again: an API key or a bearer token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Credential {
+pub struct ActorCredential {
     /// The tenant that it gives access to.
     pub tenant: TenantId,
     /// The sha256 of an API key; `None`: a bearer token.
@@ -15,7 +15,7 @@ pub struct Credential {
     pub expires_at: Option<Timestamp>,
 }
 
-impl Credential {
+impl ActorCredential {
     fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|expires_at| now >= expires_at)
     }
@@ -24,9 +24,9 @@ impl Credential {
 /// Those of the credentials that have expired or were revoked.
 pub async fn ended_credentials(
     store: &dyn Store,
-    credentials: Vec<Credential>,
+    credentials: Vec<ActorCredential>,
     now: Timestamp,
-) -> Result<Vec<Credential>> {
+) -> Result<Vec<ActorCredential>> {
     let keys = credentials.iter().filter(|it| !it.is_expired(now));
     let keys: Vec<_> = keys.filter_map(|it| Some((it.tenant, it.key?))).collect();
     let existing: HashSet<_> = if keys.is_empty() {
@@ -34,7 +34,7 @@ pub async fn ended_credentials(
     } else {
         store.existing_keys(&keys).await?.into_iter().collect()
     };
-    let has_ended = |it: &Credential| {
+    let has_ended = |it: &ActorCredential| {
         it.is_expired(now)
             || it
                 .key

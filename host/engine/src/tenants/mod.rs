@@ -9,9 +9,9 @@ mod registry;
 mod settings;
 mod stats;
 
-pub use authenticate::{Authenticated, authenticate, by_name};
+pub use authenticate::{AuthenticatedActor, authenticate, by_name};
 pub use bootstrap::{Bootstrap, DEFAULT_TENANT, bootstrap};
-pub use credential::{Credential, ended_credentials};
+pub use credential::{ActorCredential, ended_credentials};
 pub use issue::{NewApiKey, issue_key};
 pub use keys::{flush_key_uses, generated_key_id, key, key_id, keys, revoke_key};
 pub use registry::{create, list};

@@ -5,7 +5,7 @@ use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use tidegate_core::{access::AccessSettings, device::check_device_id, settings::DdiLinks};
 use tidegate_engine::{
     Error,
-    devices::{self, Caller, Credential, DeviceWait},
+    devices::{self, Caller, DeviceCredential, DeviceWait},
     ports::Tenant,
 };
 
@@ -85,7 +85,7 @@ impl FromRequestParts<AppState> for DeviceAuth {
         let has_certificate =
             has_valid_certificate(state, &tenant, client, &parts.headers, &device_id, &wait)
                 .await?;
-        let certificate = has_certificate.then_some(Credential::Verified);
+        let certificate = has_certificate.then_some(DeviceCredential::Verified);
         let credentials: Vec<_> = certificate
             .into_iter()
             .chain(parse_token(&parts.headers))
@@ -147,11 +147,11 @@ fn refuse(
     DdiError::Unauthenticated
 }
 
-fn kind_of(credential: Option<&Credential<'_>>) -> LoginKind {
+fn kind_of(credential: Option<&DeviceCredential<'_>>) -> LoginKind {
     match credential {
-        Some(Credential::TargetToken(_)) => LoginKind::TargetToken,
-        Some(Credential::GatewayToken(_)) => LoginKind::GatewayToken,
-        Some(Credential::Verified) => LoginKind::Certificate,
+        Some(DeviceCredential::TargetToken(_)) => LoginKind::TargetToken,
+        Some(DeviceCredential::GatewayToken(_)) => LoginKind::GatewayToken,
+        Some(DeviceCredential::Verified) => LoginKind::Certificate,
         None => LoginKind::None,
     }
 }
@@ -165,18 +165,18 @@ fn presents_certificate(state: &AppState, client: &Client, headers: &HeaderMap) 
 }
 
 /// Why none of the credentials was accepted.
-fn refusal_reason(credentials: &[Credential<'_>], access: &AccessSettings) -> &'static str {
+fn refusal_reason(credentials: &[DeviceCredential<'_>], access: &AccessSettings) -> &'static str {
     match credentials.last() {
         None => "no token, and no trusted certificate of the device",
-        Some(Credential::TargetToken(_)) if !access.target_tokens => {
+        Some(DeviceCredential::TargetToken(_)) if !access.target_tokens => {
             "access.target_tokens is false"
         }
-        Some(Credential::GatewayToken(_)) if !access.gateway_tokens => {
+        Some(DeviceCredential::GatewayToken(_)) if !access.gateway_tokens => {
             "access.gateway_tokens is false"
         }
-        Some(Credential::TargetToken(_)) => "wrong token or unknown device",
-        Some(Credential::GatewayToken(_)) => "unknown gateway token",
-        Some(Credential::Verified) => "certificate not accepted",
+        Some(DeviceCredential::TargetToken(_)) => "wrong token or unknown device",
+        Some(DeviceCredential::GatewayToken(_)) => "unknown gateway token",
+        Some(DeviceCredential::Verified) => "certificate not accepted",
     }
 }
 
@@ -205,14 +205,14 @@ async fn has_valid_certificate(
 }
 
 /// The token of the device, or of its gateway.
-fn parse_token(headers: &HeaderMap) -> Option<Credential<'_>> {
+fn parse_token(headers: &HeaderMap) -> Option<DeviceCredential<'_>> {
     let value = headers.get(AUTHORIZATION)?;
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     if scheme.eq_ignore_ascii_case("TargetToken") {
-        Some(Credential::TargetToken(token))
+        Some(DeviceCredential::TargetToken(token))
     } else if scheme.eq_ignore_ascii_case("GatewayToken") {
-        Some(Credential::GatewayToken(token))
+        Some(DeviceCredential::GatewayToken(token))
     } else {
         None
     }
@@ -234,15 +234,19 @@ mod tests {
         };
         for (credentials, access, part) in [
             (&[][..], &open, "no token"),
-            (&[Credential::TargetToken("x")], &open, "wrong token"),
+            (&[DeviceCredential::TargetToken("x")], &open, "wrong token"),
             (
-                &[Credential::TargetToken("x")],
+                &[DeviceCredential::TargetToken("x")],
                 &closed,
                 "access.target_tokens",
             ),
-            (&[Credential::GatewayToken("x")], &open, "gateway token"),
             (
-                &[Credential::GatewayToken("x")],
+                &[DeviceCredential::GatewayToken("x")],
+                &open,
+                "gateway token",
+            ),
+            (
+                &[DeviceCredential::GatewayToken("x")],
                 &closed,
                 "access.gateway_tokens",
             ),
@@ -255,9 +259,18 @@ mod tests {
     #[test]
     fn tokens_are_parsed() {
         for (value, expected) in [
-            ("TargetToken abc", Some(Credential::TargetToken("abc"))),
-            ("targettoken  abc ", Some(Credential::TargetToken("abc"))),
-            ("GatewayToken x=y", Some(Credential::GatewayToken("x=y"))),
+            (
+                "TargetToken abc",
+                Some(DeviceCredential::TargetToken("abc")),
+            ),
+            (
+                "targettoken  abc ",
+                Some(DeviceCredential::TargetToken("abc")),
+            ),
+            (
+                "GatewayToken x=y",
+                Some(DeviceCredential::GatewayToken("x=y")),
+            ),
             ("Bearer abc", None),
             ("TargetToken", None),
             ("", None),

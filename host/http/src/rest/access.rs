@@ -9,7 +9,7 @@ use axum::{
 use http::{Extensions, HeaderMap, request::Parts};
 use tidegate_engine::{
     Actor, ActorKind, Authorized, Ctx, RequiredRole, fingerprint,
-    tenants::{self, Authenticated, Credential},
+    tenants::{self, ActorCredential, AuthenticatedActor},
 };
 
 use crate::{
@@ -45,7 +45,7 @@ impl<R: RequiredRole> FromRequestParts<AppState> for Authorized<R> {
 }
 
 /// What authenticated the request, for responses that outlast it.
-impl FromRequestParts<AppState> for Credential {
+impl FromRequestParts<AppState> for ActorCredential {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
@@ -69,7 +69,7 @@ async fn context(parts: &mut Parts, state: &AppState) -> Result<Ctx> {
     Ok(caller(parts, state).await?.ctx)
 }
 
-async fn caller(parts: &mut Parts, state: &AppState) -> Result<Authenticated> {
+async fn caller(parts: &mut Parts, state: &AppState) -> Result<AuthenticatedActor> {
     if let Some(RequestCaller(caller)) = parts.extensions.get() {
         return Ok(caller.clone());
     }
@@ -80,7 +80,7 @@ async fn caller(parts: &mut Parts, state: &AppState) -> Result<Authenticated> {
 
 /// The caller of a request that is already authenticated.
 #[derive(Clone)]
-struct RequestCaller(Authenticated);
+struct RequestCaller(AuthenticatedActor);
 
 /// The context, if the request is already authenticated.
 pub(super) fn authenticated(extensions: &Extensions) -> Option<Ctx> {
@@ -93,7 +93,7 @@ pub(super) async fn pre_authenticate(parts: &mut Parts, state: &AppState) -> Res
     context(parts, state).await
 }
 
-async fn authenticate_and_limit(parts: &Parts, state: &AppState) -> Result<Authenticated> {
+async fn authenticate_and_limit(parts: &Parts, state: &AppState) -> Result<AuthenticatedActor> {
     let caller = authenticate(parts, state).await?;
     let ctx = &caller.ctx;
     record_caller(&parts.extensions, ctx.tenant, &ctx.actor.name);
@@ -103,7 +103,7 @@ async fn authenticate_and_limit(parts: &Parts, state: &AppState) -> Result<Authe
     Ok(caller)
 }
 
-async fn authenticate(parts: &Parts, state: &AppState) -> Result<Authenticated> {
+async fn authenticate(parts: &Parts, state: &AppState) -> Result<AuthenticatedActor> {
     let presented = PresentedCredential::of(&parts.headers);
     let sha256 = presented.text().map(fingerprint);
     let refused_logins = &state.refused_logins;
@@ -186,14 +186,14 @@ async fn caller_of_token(
     token: &str,
     parts: &Parts,
     state: &AppState,
-) -> Result<Option<Authenticated>> {
+) -> Result<Option<AuthenticatedActor>> {
     let now = state.engine.now();
     let Some((identity, expires_at)) = state.tokens.verify(token, now) else {
         return Ok(None);
     };
     let tenant = tenants::by_name(state.engine.store(), &identity.tenant).await?;
-    Ok(tenant.map(|tenant| Authenticated {
-        credential: Credential {
+    Ok(tenant.map(|tenant| AuthenticatedActor {
+        credential: ActorCredential {
             tenant: tenant.id,
             key: None,
             expires_at: Some(expires_at),

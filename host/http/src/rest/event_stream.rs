@@ -7,7 +7,7 @@ use axum::response::{
 use futures::{Stream, StreamExt as _, stream};
 use http::HeaderValue;
 use serde::Serialize;
-use tidegate_engine::{Ctx, chain, tenants::Credential};
+use tidegate_engine::{Ctx, chain, tenants::ActorCredential};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time::{Instant, sleep_until, timeout},
@@ -55,13 +55,14 @@ pub(crate) enum NextPoll {
     End,
 }
 
-/// Responds with a stream of events, which ends when its credential does. Events are read only as fast as the client receives them.
+/// Responds with a stream of events, which ends when its credential does. Events are read only as fast as the client
+/// receives them.
 ///
 /// The caller must subscribe to `signals` before it reads any state, so that no change in between is missed.
 pub(crate) fn event_stream<S: EventSource>(
     state: &AppState,
     ctx: &Ctx,
-    credential: Credential,
+    credential: ActorCredential,
     signals: Receiver<S::Topic>,
     source: S,
 ) -> Result<Response> {

@@ -6,7 +6,7 @@ use tidegate_core::id::CampaignId;
 use tidegate_engine::{
     Ctx, Engine, campaigns,
     ports::{PageRequest, RunRef},
-    tenants::Credential,
+    tenants::ActorCredential,
 };
 
 use super::{
@@ -41,7 +41,7 @@ const JOURNAL_PAGE: PageRequest = PageRequest {
 )]
 pub(crate) async fn follow_campaign(
     ctx: Ctx,
-    credential: Credential,
+    credential: ActorCredential,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
     headers: HeaderMap,

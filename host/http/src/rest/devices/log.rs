@@ -6,7 +6,7 @@ use axum::{
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tidegate_core::{Named as _, id::UpdateId};
-use tidegate_engine::{Ctx, ports::FeedbackRow, registry, tenants::Credential, updates};
+use tidegate_engine::{Ctx, ports::FeedbackRow, registry, tenants::ActorCredential, updates};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -95,7 +95,7 @@ pub(crate) struct ProgressBody {
 )]
 pub(crate) async fn show_update_log(
     ctx: Ctx,
-    credential: Credential,
+    credential: ActorCredential,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     QueryParams((update, limit)): QueryParams<LogQuery>,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::response::{Response, sse::Event};
 use http::{HeaderMap, header::ACCEPT};
 use tidegate_core::id::{DeviceKey, UpdateId};
-use tidegate_engine::{Ctx, Engine, tenants::Credential, updates};
+use tidegate_engine::{Ctx, Engine, tenants::ActorCredential, updates};
 
 use super::{LogLineBody, UpdateBody};
 use crate::{
@@ -31,7 +31,7 @@ pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
 /// Streams the log of an update until it ends; without an update, the logs of the device's updates one after the other.
 pub(crate) fn follow_logs(
     state: &AppState,
-    (ctx, credential): (Ctx, Credential),
+    (ctx, credential): (Ctx, ActorCredential),
     device: DeviceKey,
     update: Option<UpdateId>,
     headers: &HeaderMap,

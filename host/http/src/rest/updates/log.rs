@@ -6,7 +6,7 @@ use axum::{
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tidegate_core::id::UpdateId;
-use tidegate_engine::{Ctx, tenants::Credential, updates};
+use tidegate_engine::{Ctx, tenants::ActorCredential, updates};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -61,7 +61,7 @@ pub(crate) struct UpdateLogBody {
 )]
 pub(crate) async fn show_log(
     ctx: Ctx,
-    credential: Credential,
+    credential: ActorCredential,
     State(state): State<AppState>,
     PathParams(update): PathParams<String>,
     QueryParams((after, limit)): QueryParams<LinesQuery>,
