@@ -7,8 +7,9 @@
 //! # Architecture invariant
 //!
 //! Only this crate uses sqlx. Every table has a `tenant_id`, except `tenants`, and the tables of files and of the
-//! reporting clock, which tenants share. Every statement names the `tenant_id`, and every foreign key contains it, so that a row cannot refer to
-//! another tenant. The tests in `tenant_isolation` read all statements of this crate and check this.
+//! reporting clock, which tenants share. Every statement names the `tenant_id`, and every foreign key contains it, so
+//! that a row cannot refer to another tenant. The tests in `tenant_isolation` read all statements of this crate and
+//! check this.
 
 mod access;
 mod attribute_changes;

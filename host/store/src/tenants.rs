@@ -194,7 +194,7 @@ pub(crate) async fn existing_keys(
         .bind(to_json(&rows)?)
         .fetch_all(tx.conn())
         .await
-        .map_err(failed("look for API keys"))?;
+        .map_err(failed("find API keys"))?;
     let key = |row: &AnyRow| Ok((TenantId(row.take("tenant_id")?), row.hex("sha256")?));
     found
         .iter()
@@ -274,7 +274,7 @@ pub(crate) async fn has_keys(database: &Database) -> Result<bool, StoreError> {
     let row = sqlx::query("SELECT tenant_id FROM api_keys LIMIT 1")
         .fetch_optional(tx.conn())
         .await
-        .map_err(failed("look for API keys"))?;
+        .map_err(failed("find API keys"))?;
     Ok(row.is_some())
 }
 

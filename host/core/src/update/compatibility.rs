@@ -67,7 +67,7 @@ impl CompatibilityBasis {
             let is_same_device = accepted.hardware_model == class.hardware_model
                 && accepted.hardware_revision == class.hardware_revision
                 && accepted.attributes == class.attributes;
-            // The way back leads from any version.
+            // A rollback may start from any version.
             let ignores_version = self.policies == UpdatePolicies::Hardware;
             is_same_device && (ignores_version || accepted.version == class.version)
         })

@@ -76,8 +76,8 @@ impl UpdateOptions {
         }
     }
 
-    /// Options of a rollback: the same timeouts, retries, handling of a refusal and note, but forced and without confirmation or window, since a
-    /// device that waited for either would keep running faulty firmware.
+    /// Options of a rollback: the same timeouts, retries, handling of a refusal and note, but forced and without
+    /// confirmation or window, since a device that waited for either would keep running faulty firmware.
     #[must_use]
     pub fn for_rollback(&self) -> Self {
         Self {

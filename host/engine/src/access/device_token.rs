@@ -23,7 +23,8 @@ pub struct NewToken {
     pub old_token_expires_at: Option<Timestamp>,
 }
 
-/// Replaces a device's token by a new one, or by one that an administrator chose. The current token stays valid until the new one is first used, for at most
+/// Replaces a device's token by a new one, or by one that an administrator chose. The current token stays valid until
+/// the new one is first used, for at most
 /// `old_token_lifetime`; zero invalidates it immediately.
 pub async fn replace_token(
     ctx: &Authorized<Operator>,

@@ -35,7 +35,8 @@ async fn write_last_seen(engine: &Engine, limit: usize) -> Result<()> {
     result
 }
 
-/// Writes the last-seen times of devices, and the last-use times of gateways and API keys, periodically, until it is dropped.
+/// Writes the last-seen times of devices, and the last-use times of gateways and API keys, periodically, until it is
+/// dropped.
 pub async fn flush_last_seen_loop(engine: Arc<Engine>) {
     let heartbeat = engine.health.register_loop("last seen", MAX_SILENCE);
     loop {

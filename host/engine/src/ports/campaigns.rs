@@ -72,8 +72,8 @@ pub trait Campaigns: Send + Sync {
     /// Deletes a campaign that has never started; one that has is a conflict. False: there is none.
     async fn delete_campaign(&self, ctx: &Ctx, id: CampaignId) -> Result<bool, StoreError>;
 
-    /// Starts a campaign if it is still at the generation that was read: stores its waves, their members and the policies' verdicts in
-    /// one transaction. False: it is at another one.
+    /// Starts a campaign if it is still at the generation that was read: stores its waves, their members and the
+    /// policies' verdicts in one transaction. False: it is at another one.
     async fn start_campaign(
         &self,
         ctx: &Ctx,

@@ -4,8 +4,8 @@ use super::CallFailure;
 
 /// Observes the engine for metrics. Implementations must not block; nothing depends on them.
 pub trait Observer: Send + Sync {
-    /// A plugin was called; the name of a built-in one is reserved. `call` is the name of the [`EntryKind`](super::EntryKind) for calls in the journal,
-    /// otherwise `validate` or `replay`.
+    /// A plugin was called; the name of a built-in one is reserved. `call` is the name of the
+    /// [`EntryKind`](super::EntryKind) for calls in the journal, otherwise `validate` or `replay`.
     fn plugin_called(
         &self,
         plugin: &str,

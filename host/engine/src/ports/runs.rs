@@ -24,8 +24,8 @@ pub trait Runs: Send + Sync {
     /// Makes a campaign due no later than `at`.
     async fn wake(&self, run: RunRef, at: Timestamp) -> Result<(), StoreError>;
 
-    /// Leases the campaign for the server of this name until `until`. `None`: another server holds the lease. Every lease has a higher
-    /// fence.
+    /// Leases the campaign for the server of this name until `until`. `None`: another server holds the lease. Every
+    /// lease has a higher fence.
     async fn lease(
         &self,
         run: RunRef,

@@ -10,8 +10,8 @@ use crate::{
     ports::{Offer, OfferAction, OfferActor, UpdateRow},
 };
 
-/// Offers a firmware to a device. With `force` it may have to be approved first. If the device is refused, the error is a conflict with the reason, and nothing is
-/// created.
+/// Offers a firmware to a device. With `force` it may have to be approved first. If the device is refused, the error is
+/// a conflict with the reason, and nothing is created.
 pub async fn create(
     ctx: &Authorized<Operator>,
     writer: &UpdateWriter,

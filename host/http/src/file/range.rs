@@ -16,7 +16,7 @@ pub(super) enum RequestedRange {
     Unsatisfiable,
 }
 
-/// What a server makes of ranges that are malformed, overlap, or lie outside the file only in part. RFC 9110 lets it
+/// How a server treats ranges that are malformed, overlap, or lie outside the file only in part. RFC 9110 lets it
 /// ignore or refuse a malformed header and merge ranges that overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RangeRules {

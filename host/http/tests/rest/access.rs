@@ -149,7 +149,11 @@ async fn a_development_server_answers_only_to_names_of_its_machine() {
     })
     .await;
     let requests = [
-        ("POST", "/api/v1/auth/dev-token", r#"{"user_id": "creator"}"#),
+        (
+            "POST",
+            "/api/v1/auth/dev-token",
+            r#"{"user_id": "creator"}"#,
+        ),
         ("GET", "/api/v1/openapi.json", ""),
         ("GET", "/health", ""),
         ("GET", "/default/controller/v1/edge-1", ""),

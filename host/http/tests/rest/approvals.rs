@@ -1,4 +1,4 @@
-//! Four eyes: campaigns and updates that another user has to approve.
+//! The four-eyes principle: campaigns and updates that another user has to approve.
 
 use axum::body::Body;
 use http::Request;
@@ -7,8 +7,8 @@ use tidegate_engine::Role;
 
 use crate::test_server::{TestResponse, TestServer, request};
 
-/// A server whose tenant demands four eyes, with two devices, a firmware and users.
-struct FourEyes {
+/// A server whose tenant requires approval, with two devices, a firmware and users.
+struct ApprovalFixture {
     server: TestServer,
     firmware: i64,
     tokens: Vec<String>,
@@ -16,7 +16,7 @@ struct FourEyes {
     approver: String,
 }
 
-impl FourEyes {
+impl ApprovalFixture {
     async fn new(server: TestServer) -> Self {
         let mut tokens = Vec::new();
         for n in 0..3 {
@@ -122,10 +122,10 @@ impl FourEyes {
     }
 }
 
-async fn on_both(test: impl AsyncFn(FourEyes)) {
-    test(FourEyes::new(TestServer::new().await).await).await;
+async fn on_both(test: impl AsyncFn(ApprovalFixture)) {
+    test(ApprovalFixture::new(TestServer::new().await).await).await;
     if let Some(server) = TestServer::on_postgres().await {
-        test(FourEyes::new(server).await).await;
+        test(ApprovalFixture::new(server).await).await;
     }
 }
 

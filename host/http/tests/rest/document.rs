@@ -52,7 +52,7 @@ fn the_committed_document_is_the_one_that_is_served() {
         std::fs::write(COMMITTED, &document).expect("a writable file");
     }
     let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
-    let hint = "run `BLESS=1 cargo test -p tidegate-http --test rest` and look at what changed";
+    let hint = "run `BLESS=1 cargo test -p tidegate-http --test rest` and review the difference";
     assert!(committed == document, "openapi.json is out of date: {hint}");
 }
 

@@ -9,7 +9,8 @@ use tidegate_core::{
 
 use super::{enum_value, window::Window};
 
-/// The options of a campaign or an update as rows of a details view: label and JSON pointer. Retries are shown among the attempts.
+/// The options of a campaign or an update as rows of a details view: label and JSON pointer. Retries are shown among
+/// the attempts.
 pub(super) const OPTION_ROWS: &[(&str, &str)] = &[
     ("window", "/maintenance_window/schedule"),
     ("note", "/note"),

@@ -79,7 +79,7 @@ async fn active_campaign(
     .bind(id.0)
     .fetch_optional(tx.conn())
     .await
-    .map_err(failed("look for campaigns of a firmware"))?;
+    .map_err(failed("find the campaigns of a firmware"))?;
     row.map(|row| row.take("id"))
         .transpose()
         .map_err(row_error("read campaign row"))

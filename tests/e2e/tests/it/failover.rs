@@ -12,7 +12,8 @@ use tidegate_e2e::{
 use crate::crash::DevServer;
 
 const DEVICES: usize = 4;
-/// The lease takes ten seconds, and the other server searches for expired ones every second. The rest is for a busy machine.
+/// The lease takes ten seconds, and the other server searches for expired ones every second. The rest is for a busy
+/// machine.
 const MAX_FAILOVER: Duration = Duration::from_secs(15);
 
 #[test]

@@ -1,5 +1,5 @@
-//! Rows, tables and databases that another session has locked: devices wait for a short time, and the server says that it is
-//! not ready.
+//! Rows, tables and databases that another session has locked: devices wait for a short time, and the server says that
+//! it is not ready.
 
 use std::time::{Duration, Instant};
 

@@ -13,7 +13,8 @@ const TIMEOUTS_BEFORE_HOLD: u32 = 10;
 const MAX_BACK_OFF: Duration = Duration::from_mins(5);
 
 impl Tick<'_> {
-    /// During the back-off no plugin is called, whatever wakes the campaign. Released devices are still offered their updates.
+    /// During the back-off no plugin is called, whatever wakes the campaign. Released devices are still offered their
+    /// updates.
     pub(super) fn back_off(&self, run: &Run) -> Option<TickOutcome> {
         let retry_at = run.plugin_failures.retry_at.filter(|at| *at > self.now)?;
         Some(TickOutcome {
