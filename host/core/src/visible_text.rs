@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_no_mark_is_invisible() {
+    fn characters_that_leave_no_mark_are_invisible() {
         for c in [
             ' ',
             '\u{a0}',

@@ -108,7 +108,7 @@ mod tests {
 
     /// With a single permit, tenants take turns, however many calls one of them has waiting.
     #[test]
-    fn what_exceeds_a_share_has_no_turn() {
+    fn work_beyond_a_share_has_no_turn() {
         let shares = TenantShares::halves(1);
         let running = acquire(&shares, ONE);
         let mut second = pin!(shares.acquire(ONE));

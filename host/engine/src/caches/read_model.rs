@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_current_is_still_known() {
+    fn an_outdated_view_is_still_known() {
         let model = ReadModel::default();
         let last_known = || model.last_known(LAB, "a");
         model.insert_read(model.stamp(LAB, "a"), view(1));

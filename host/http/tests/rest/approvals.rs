@@ -414,7 +414,7 @@ async fn a_campaign_needs_an_approval_whether_it_asks_for_it_or_not() {
 }
 
 #[tokio::test]
-async fn the_setting_is_off_by_default_and_what_waits_keeps_waiting() {
+async fn the_setting_is_off_by_default_and_waiting_updates_keep_waiting() {
     on_both(async |fixture| {
         let update = fixture.update(0, true).await;
         fixture.set(Value::Null).await;

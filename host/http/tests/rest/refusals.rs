@@ -238,7 +238,7 @@ async fn a_slow_request_times_out() {
 }
 
 #[tokio::test]
-async fn a_body_may_be_slow_as_long_as_it_moves() {
+async fn a_body_may_be_slow_as_long_as_bytes_arrive() {
     let limit = Duration::from_millis(500);
     let server = TestServer::with(|settings| settings.request_timeout = limit).await;
     for (device_id, key) in [("pi-1", None), ("pi-2", Some("a-key-of-this-test"))] {

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_acts_on_a_terminal_is_escaped() {
+    fn characters_that_act_on_a_terminal_are_escaped() {
         let body = r#"{"detail": "a\u001b[2J", "code": "b\u009b", "errors": [
             {"field": "/c\r", "message": "d\n  /name: \u202e"}]}"#;
         assert_eq!(

@@ -501,7 +501,7 @@ on_both! {
         assert!(!view.wants_attributes, "it is asked once");
     }
 
-    async fn a_version_that_was_reported_during_a_later_try_counts_at_its_end(store) {
+    async fn a_version_that_was_reported_during_a_retry_counts_at_its_end(store) {
         let fixture = timed_out(store, 1, 2).await?;
         let key = fixture.devices[0];
         assert_eq!(store.expire_updates(later(3680), 10).await?.len(), 1);
