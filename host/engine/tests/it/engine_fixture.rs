@@ -1,19 +1,8 @@
 //! A database with devices and plugins, and campaigns that tests tick by hand.
 
-use std::{
-    io,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use parking_lot::Mutex;
 use tidegate_core::{
-    Named as _,
     campaign::{Campaign, CampaignStatus, Priority, Targets},
     device::{AttributeMode, AttributeNames},
     feedback::{Execution, Feedback, Finished},
@@ -29,14 +18,16 @@ use tidegate_engine::{
     campaigns::{self, CampaignRequest},
     plugins::PluginChoice,
     ports::{
-        Artifacts, ByteStream, CallFailure, Clock, DeviceEvent, DeviceReport, Entropy, EntryKind,
-        NewDevice, NewFirmware, NewModule, NewRevision, Observer, PageRequest, PutError,
-        ReceivedFile, RecordError, RecordedReport, ReportedAttributes, RunRef, Store, Tenants as _,
+        DeviceEvent, DeviceReport, EntryKind, NewDevice, NewFirmware, NewModule, NewRevision,
+        PageRequest, RecordError, RecordedReport, ReportedAttributes, RunRef, Store, Tenants as _,
         UpdateFilter, UpdateRow,
     },
 };
 
-use crate::scripted_sandbox::ScriptedSandbox;
+use crate::{
+    scripted_sandbox::ScriptedSandbox,
+    test_adapters::{CallObserver, Calls, ManualClock, NoArtifacts, ZeroEntropy},
+};
 
 pub(crate) fn server_ctx() -> ServerCtx {
     ServerCtx::new(Actor::server(), "1", Timestamp(0)).expect("the server may do all")
@@ -93,10 +84,7 @@ impl EngineFixture {
             Members::Count(2),
             Members::Rest,
         ])));
-        let clock = Arc::new(ManualClock {
-            now: AtomicI64::new(1_000_000),
-            is_wall_clock: AtomicBool::new(false),
-        });
+        let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
         let calls = Calls::default();
         let ports = Ports {
             store,
@@ -487,84 +475,6 @@ pub(crate) fn plan(members: &[Members]) -> Plan {
         waves: named.collect(),
         parallel: false,
         dynamic: false,
-    }
-}
-
-pub(crate) struct ManualClock {
-    now: AtomicI64,
-    is_wall_clock: AtomicBool,
-}
-
-impl ManualClock {
-    pub(crate) fn advance(&self, time: Duration) {
-        self.now.fetch_add(
-            i64::try_from(time.as_millis()).expect("a short time"),
-            Ordering::SeqCst,
-        );
-    }
-
-    /// From now on it counts as real time, in which servers record heartbeats.
-    pub(crate) fn become_wall_clock(&self) {
-        self.is_wall_clock.store(true, Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.now.load(Ordering::SeqCst))
-    }
-
-    fn is_wall_clock(&self) -> bool {
-        self.is_wall_clock.load(Ordering::SeqCst)
-    }
-}
-
-type Calls = Arc<Mutex<Vec<(String, &'static str, &'static str)>>>;
-
-struct CallObserver(Calls);
-
-impl Observer for CallObserver {
-    fn plugin_called(
-        &self,
-        plugin: &str,
-        _: bool,
-        call: &'static str,
-        failure: Option<&CallFailure>,
-        _: u64,
-        _: Duration,
-    ) {
-        let outcome = failure.map_or("ok", CallFailure::as_str);
-        let mut calls = self.0.lock();
-        calls.push((plugin.to_owned(), call, outcome));
-    }
-}
-
-struct ZeroEntropy;
-
-impl Entropy for ZeroEntropy {
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(0);
-    }
-}
-
-struct NoArtifacts;
-
-#[async_trait]
-impl Artifacts for NoArtifacts {
-    async fn receive(
-        &self,
-        _: ByteStream,
-        max_bytes: u64,
-    ) -> Result<Box<dyn ReceivedFile>, PutError> {
-        Err(PutError::TooLarge(max_bytes))
-    }
-
-    async fn open(&self, _: [u8; 32], _: Range<u64>) -> io::Result<Option<ByteStream>> {
-        Ok(None)
-    }
-
-    async fn delete(&self, _: [u8; 32]) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -19,5 +19,6 @@ mod rollout;
 mod scripted_sandbox;
 mod single_updates;
 mod spans;
+mod test_adapters;
 mod use_cases;
 mod windows;

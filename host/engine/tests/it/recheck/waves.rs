@@ -1,0 +1,165 @@
+//! Devices of later waves.
+
+use super::*;
+
+#[tokio::test]
+async fn a_later_wave_skips_devices_that_changed_and_are_not_compatible_any_more() {
+    let fixture = EngineFixture::with_policies(4).await;
+    let id = first_wave_done(&fixture, options()).await;
+    let waiting = waiting(&fixture, id, 4).await;
+    let [newer, replaced, same] = [0, 1, 2].map(|n| waiting[n].as_str());
+    let newer_key = fixture.key(newer).await;
+    let replaced_key = fixture.key(replaced).await;
+    fixture.report_version(newer_key, "1.2.0").await;
+    fixture
+        .report_attribute(replaced_key, "hw_model", "cm4")
+        .await;
+    let calls = fixture.calls.lock().len();
+    fixture.release_all(id, &[(0, 1), (1, 2), (2, 1)]).await;
+    let scheduled = (UpdateStatus::Scheduled, String::new());
+    assert_eq!(fixture.newest(newer_key).await, scheduled);
+    assert_eq!(fixture.newest(replaced_key).await, scheduled);
+    let same_key = fixture.key(same).await;
+    assert_eq!(fixture.newest(same_key).await.0, UpdateStatus::Offered);
+
+    fixture.clock.advance(Duration::from_secs(1));
+    fixture.offer_due().await;
+    assert_eq!(fixture.newest(newer_key).await, skipped(DOWNGRADE));
+    assert_eq!(fixture.newest(replaced_key).await, skipped(OTHER_BOARD));
+    assert_eq!(fixture.newest(same_key).await.0, UpdateStatus::Offered);
+    let checks: Vec<_> = fixture.calls.lock()[calls..]
+        .iter()
+        .filter(|(_, call, _)| *call == "check")
+        .map(|(policy, ..)| policy.clone())
+        .collect();
+    assert_eq!(checks, ["fits"], "one call for all changed classes");
+    let counts = fixture.counts(id).await;
+    assert_eq!(
+        (counts.completed, counts.offered, counts.cancelled),
+        (1, 1, 2)
+    );
+    assert_eq!(counts.unsuccessful(), 0);
+
+    let (status, reasons) = fixture.explained(replaced).await;
+    assert_eq!(status, MembershipStatus::Skipped);
+    let sentence = "it had changed, was checked again at 1970-01-01T00:16:41Z and skipped: fits: the hardware is cm4";
+    assert!(reasons.contains(sentence), "{reasons}");
+    let sentence = "it was checked again as hardware cm4, revision unknown, version 1.0.0\nit is not offered the update again by \
+         itself, even if it changes back; a retry of update";
+    assert!(reasons.contains(sentence), "{reasons}");
+    let (status, reasons) = fixture.explained(same).await;
+    assert_eq!(status, MembershipStatus::Offered);
+    let sentence = "policies checked its compatibility at 1970-01-01T00:16:40Z as hardware rpi4, revision unknown, \
+                    version 1.0.0";
+    assert!(reasons.contains(sentence), "{reasons}");
+    let all = PageRequest {
+        limit: 100,
+        offset: 0,
+    };
+    let journal = campaigns::journal(&fixture.ctx(), fixture.engine.store(), id, 0, all).await;
+    let last = journal.expect("a journal").items.pop().expect("an entry");
+    assert_eq!(
+        (last.plugin.as_str(), last.at),
+        ("fits", fixture.engine.now())
+    );
+}
+
+#[tokio::test]
+async fn a_later_wave_skips_a_device_that_changed_in_any_way() {
+    for (attribute, value, reason) in CHANGES {
+        let fixture = EngineFixture::with_policies(2).await;
+        let id = first_wave_done(&fixture, options()).await;
+        let key = fixture.key(&waiting(&fixture, id, 2).await[0]).await;
+        fixture.report_without_calls(key, attribute, value).await;
+        fixture.release_all(id, &[(0, 1), (1, 1)]).await;
+        fixture.offer_due().await;
+        let reason = format!("fits: {reason}");
+        assert_eq!(fixture.newest(key).await, skipped(&reason));
+    }
+}
+
+#[tokio::test]
+async fn a_skipped_device_that_changes_back_is_offered_the_update_by_a_retry() {
+    let fixture = EngineFixture::with_policies(2).await;
+    let id = first_wave_done(&fixture, options()).await;
+    let device = waiting(&fixture, id, 2).await.remove(0);
+    let key = fixture.key(&device).await;
+    fixture.report_attribute(key, "hw_model", "cm4").await;
+    fixture.release_all(id, &[(0, 1), (1, 1)]).await;
+    fixture.offer_due().await;
+    assert_eq!(fixture.newest(key).await, skipped(OTHER_BOARD));
+
+    fixture.report_attribute(key, "hw_model", "rpi4").await;
+    fixture.tick(id).await;
+    fixture.offer_due().await;
+    assert_eq!(fixture.newest(key).await, skipped(OTHER_BOARD));
+    let skipped = fixture.updates_of(key).await.remove(0).update.id;
+    let (status, reasons) = fixture.explained(&device).await;
+    assert_eq!(status, MembershipStatus::Skipped);
+    let how = format!("a retry of update {skipped} offers it");
+    assert!(reasons.contains(&how), "{reasons}");
+    fixture.retry(skipped).await;
+    fixture.offer_due().await;
+    assert_eq!(fixture.newest(key).await.0, UpdateStatus::Offered);
+}
+
+/// Updates within `max_concurrent_updates` are offered in ticks.
+#[tokio::test]
+async fn a_limited_campaign_offers_the_update_to_a_device_that_is_still_compatible() {
+    let fixture = EngineFixture::with_policies(2).await;
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.max_concurrent_updates = Some(1);
+    let id = fixture.create_and_start(request).await;
+    fixture.release_all(id, &[(0, 1)]).await;
+    fixture.report_result(id, Finished::Success).await;
+    let device = waiting(&fixture, id, 2).await.remove(0);
+    let key = fixture.key(&device).await;
+    fixture.report_version(key, "1.0.5").await;
+    fixture.release_all(id, &[(0, 1), (1, 1)]).await;
+    fixture.offer_due().await;
+    fixture.tick(id).await;
+    assert_eq!(fixture.newest(key).await.0, UpdateStatus::Offered);
+
+    fixture.report_without_calls(key, "hw_revision", "1").await;
+    assert_eq!(fixture.newest(key).await.0, UpdateStatus::Scheduled);
+    fixture.offer_due().await;
+    fixture.tick(id).await;
+    assert_eq!(fixture.newest(key).await.0, UpdateStatus::Offered);
+}
+
+#[tokio::test]
+async fn a_device_that_changed_and_is_still_compatible_is_offered_the_update() {
+    let fixture = EngineFixture::with_policies(2).await;
+    let id = first_wave_done(&fixture, options()).await;
+    let device = waiting(&fixture, id, 2).await.remove(0);
+    let key = fixture.key(&device).await;
+    fixture.report_version(key, "1.0.5").await;
+    fixture.release_all(id, &[(0, 1), (1, 1)]).await;
+    fixture.offer_due().await;
+    assert_eq!(
+        fixture.newest(key).await,
+        (UpdateStatus::Offered, String::new())
+    );
+    let (_, reasons) = fixture.explained(&device).await;
+    assert!(reasons.contains("version 1.0.5"), "{reasons}");
+}
+
+#[tokio::test]
+async fn a_policy_that_fails_is_asked_again_later() {
+    let fixture = EngineFixture::with_policies(2).await;
+    let id = first_wave_done(&fixture, options()).await;
+    let key = fixture.key(&waiting(&fixture, id, 2).await[0]).await;
+    fixture.report_attribute(key, "hw_model", "cm4").await;
+    fixture
+        .sandbox
+        .checks(|_| Err(CallFailure::Host("busy".to_owned())));
+    fixture.release_all(id, &[(0, 1), (1, 1)]).await;
+    fixture.offer_due().await;
+    assert_eq!(fixture.newest(key).await.0, UpdateStatus::Scheduled);
+    fixture.sandbox.checks(|input| Ok(accepts(input)));
+    fixture.offer_due().await;
+    assert_eq!(fixture.newest(key).await.0, UpdateStatus::Scheduled);
+    fixture.clock.advance(Duration::from_mins(1));
+    fixture.offer_due().await;
+    assert_eq!(fixture.newest(key).await, skipped(OTHER_BOARD));
+}
