@@ -1,0 +1,156 @@
+//! Servers that the client commands talk to: redirects, silence.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
+    sync::mpsc,
+    thread,
+};
+
+use anyhow::Result;
+
+use crate::{check, raw_server, tidegate};
+
+/// The root of the checkout, to which `file!()` is relative.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+#[test]
+fn the_key_is_not_sent_where_a_redirect_points() -> Result<()> {
+    let (sender, received) = mpsc::channel();
+    let other = raw_server(move |head| {
+        let _ = sender.send(head.to_owned());
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}".to_owned()
+    })?;
+    for status in [301, 302, 303, 307, 308] {
+        let target = format!("{other}/api/v1/campaigns");
+        let url = raw_server(move |_| {
+            format!(
+                "HTTP/1.1 {status} Moved\r\nlocation: {target}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            )
+        })?;
+        for command in [
+            &["campaign", "list"][..],
+            &["campaign", "start", "1"],
+            &["campaign", "watch", "1"],
+            &["update", "log", "1", "--follow"],
+            &["plugin", "upload", file!()],
+            &["health"],
+        ] {
+            // The probe has no key.
+            let has_key = command != ["health"];
+            let key = has_key.then_some(["--key", "tg_secret"]);
+            let output = tidegate()
+                .args(command)
+                .args(["--url", &url])
+                .args(key.into_iter().flatten())
+                .current_dir(ROOT)
+                .output()?;
+            check(&output, 1, "");
+            assert_eq!(received.try_recv().ok(), None, "{status}: {command:?}");
+        }
+        let output = tidegate()
+            .args(["campaign", "list", "--url", &url])
+            .output()?;
+        check(
+            &output,
+            1,
+            &format!("redirects to {other}/api/v1/campaigns"),
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn the_target_of_a_redirect_is_visible() -> Result<()> {
+    let url = raw_server(|_| {
+        "HTTP/1.1 307 Moved\r\nlocation: http://other.example/\u{9b}2J\u{202e}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            .to_owned()
+    })?;
+    let output = tidegate()
+        .args(["campaign", "list", "--url", &url])
+        .output()?;
+    check(
+        &output,
+        1,
+        r"redirects to http://other.example/\u{9b}2J\u{202e}",
+    );
+    Ok(())
+}
+
+#[test]
+fn a_redirect_within_the_server_is_followed() -> Result<()> {
+    let url = raw_server(|head| {
+        if head.starts_with("GET /api/v1/campaigns?") {
+            "HTTP/1.1 307 Moved\r\nlocation: /moved\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        } else if head.starts_with("GET /moved") && head.contains("x-api-key: tg_secret") {
+            "HTTP/1.1 200 OK\r\ncontent-length: 13\r\nconnection: close\r\n\r\n{\"items\": []}"
+        } else {
+            "HTTP/1.1 400 Bad\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        }
+        .to_owned()
+    })?;
+    let output = tidegate()
+        .args(["campaign", "list", "--url", &url, "--key", "tg_secret"])
+        .output()?;
+    check(&output, 0, "");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "none\n");
+    Ok(())
+}
+
+#[test]
+fn a_silent_server_ends_every_command() -> Result<()> {
+    let file = tempfile::NamedTempFile::new()?;
+    // More than the buffers of a connection hold.
+    file.as_file().set_len(64 << 20)?;
+    let path = file.path().to_str().expect("a temporary path is UTF-8");
+    // The system completes the connections, and nothing answers.
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    // Answers begin and do not end.
+    let stuck = TcpListener::bind("127.0.0.1:0")?;
+    let stuck_address = stuck.local_addr()?;
+    thread::spawn(move || -> Result<()> {
+        let mut open = Vec::new();
+        for stream in stuck.incoming() {
+            let mut stream = stream?;
+            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{{")?;
+            open.push(stream);
+        }
+        Ok(())
+    });
+    for (address, commands) in [
+        (
+            silent.local_addr()?,
+            &[
+                &["campaign", "list"][..],
+                &["campaign", "start", "1"],
+                &["campaign", "watch", "1"],
+                &["update", "log", "1", "--follow"],
+                &["device", "delete", "pi-1"],
+                &["settings", "set", "a=1"],
+                &["plugin", "upload", path],
+                &["firmware", "upload", path],
+            ][..],
+        ),
+        (stuck_address, &[&["campaign", "list"][..]][..]),
+    ] {
+        let url = format!("http://{address}");
+        for command in commands {
+            let output = tidegate()
+                .args(*command)
+                .args(["--url", &url, "--server-timeout", "1"])
+                .output()?;
+            let expected = format!("the server at {url} has sent nothing for 1 s");
+            check(&output, 3, &expected);
+        }
+    }
+    let url = format!("http://{}", silent.local_addr()?);
+    let output = tidegate().args(["health", "--url", &url]).output()?;
+    check(
+        &output,
+        3,
+        &format!("the server at {url} has sent nothing for 3 s"),
+    );
+    Ok(())
+}

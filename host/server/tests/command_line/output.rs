@@ -1,0 +1,148 @@
+//! What the client commands print, and the arguments that they refuse.
+
+use anyhow::Result;
+use tidegate_core::visible_text::is_harmful;
+
+use crate::{check, raw_server, server, tidegate};
+
+#[test]
+fn a_device_shows_that_its_version_is_unstable() -> Result<()> {
+    let device = r#"{"device_id": "a", "sw_version": "1.0.7", "unstable_version": true}"#;
+    let url = server(move |_, _| ("application/json", device.to_owned()))?;
+    let output = tidegate()
+        .args(["device", "show", "a", "--url", &url])
+        .output()?;
+    check(&output, 0, "");
+    let shown = String::from_utf8(output.stdout)?;
+    let line = shown
+        .lines()
+        .find(|line| line.trim_start().starts_with("unstable version"));
+    assert!(line.is_some_and(|line| line.ends_with("true")), "{shown}");
+    Ok(())
+}
+
+/// What a device, a publisher or another server may send, as JSON writes it.
+const HARMFUL: &str = r"x\u001b[2J\u0007\r\n2026 forged\u007f\u009b\u202ey";
+
+#[test]
+fn no_command_prints_characters_that_act_on_a_terminal() -> Result<()> {
+    let campaign = format!(
+        r#"{{"campaign_id": 1, "name": "{HARMFUL}", "status": "completed", "explain": ["{HARMFUL}"],
+            "waves": [{{"index": 0, "name": "{HARMFUL}"}}], "hold": {{"reason": "{HARMFUL}"}}}}"#
+    );
+    let device = format!(
+        r#"{{"device_id": "{HARMFUL}", "attributes": {{"{HARMFUL}": "{HARMFUL}"}},
+            "device": {{"reasons": ["{HARMFUL}"]}}, "items": [{{"device_id": "{HARMFUL}",
+            "plugin": "{HARMFUL}", "explain": ["{HARMFUL}"], "campaign_name": "{HARMFUL}",
+            "reasons": ["{HARMFUL}"]}}],
+            "lines": [{{"at": "1", "source": "device", "text": "{HARMFUL}"}}]}}"#
+    );
+    let event = format!(
+        "event: line\nid: 1\ndata: {{\"text\": \"{HARMFUL}\"}}\n\n\
+         event: end\nid: 2\ndata: {{\"update_id\": 7, \"status\": \"{HARMFUL}\"}}\n\n"
+    );
+    let url = server(move |path, _| match path {
+        _ if path.ends_with("/events") => ("text/event-stream", "data: {}\n\n".to_owned()),
+        _ if path.ends_with("/log") => ("text/event-stream", event.clone()),
+        _ if path.contains("/campaigns/1/journal") => ("application/json", device.clone()),
+        _ if path.contains("/campaigns/1") => ("application/json", campaign.clone()),
+        _ => ("application/json", device.clone()),
+    })?;
+    for command in [
+        &["campaign", "show", "1"][..],
+        &["campaign", "watch", "1"],
+        &["campaign", "journal", "1"],
+        &["device", "show", "a"],
+        &["device", "list"],
+        &["device", "explain", "a"],
+        &["device", "log", "a", "--limit", "1"],
+        &["update", "log", "7", "--follow"],
+        &["settings", "show"],
+    ] {
+        for flag in [None, Some("--json")] {
+            let output = tidegate()
+                .args(command)
+                .args(["--url", &url])
+                .args(flag)
+                .output()?;
+            check(&output, 0, "");
+            let shown = String::from_utf8(output.stdout)?;
+            let harmful = |c: char| c != '\n' && is_harmful(c);
+            assert!(!shown.contains(harmful), "{command:?}: {shown:?}");
+            let forged = |line: &str| line.trim_start().starts_with("2026 forged");
+            assert!(!shown.lines().any(forged), "{command:?}: {shown}");
+            let escaped = match flag {
+                None => r"x\u{1b}[2J\u{7}\r\n2026 forged\u{7f}\u{9b}\u{202e}y",
+                Some(_) => r"x\u001b[2J\u0007\r\n2026 forged\u007f\u009b\u202ey",
+            };
+            assert!(shown.contains(escaped), "{command:?}: {shown}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn errors_of_another_server_are_visible_and_cannot_forge_a_line() -> Result<()> {
+    for (kind, body) in [
+        (
+            "text/html",
+            "<h1>\u{1b}]0;x\u{7}\r\nerror: forged\u{9b}\u{202e}</h1>",
+        ),
+        (
+            "application/problem+json",
+            r#"{"detail": "a\u001b\r\nerror: forged", "errors": [{"field": "\u009b", "message": "\u202e\nb"}]}"#,
+        ),
+    ] {
+        let url = raw_server(move |_| {
+            let length = body.len();
+            format!(
+                "HTTP/1.1 500 Bad\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            )
+        })?;
+        for command in [&["campaign", "list"][..], &["health"]] {
+            let output = tidegate().args(command).args(["--url", &url]).output()?;
+            check(&output, 1, "forged");
+            let stderr = String::from_utf8(output.stderr)?;
+            assert!(
+                !stderr.contains(|c| c != '\n' && is_harmful(c)),
+                "{stderr:?}"
+            );
+            assert!(!stderr.contains("\nerror: forged"), "{stderr}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn errors_name_the_flags() -> Result<()> {
+    let body = r#"{"detail": "2 invalid fields", "code": "invalid_campaign", "errors": [
+        {"field": "/failure_threshold_percent", "message": "must be at most 100"},
+        {"field": "/maintenance_window/timezone", "message": "is unknown"}]}"#;
+    let url = raw_server(move |_| {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 422 Bad\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        )
+    })?;
+    let output = tidegate()
+        .args(["campaign", "create", "--name", "a", "--url", &url])
+        .output()?;
+    check(
+        &output,
+        1,
+        "2 invalid fields (422 invalid_campaign)\n  --failure-threshold: must be at most 100\n  \
+         --window-timezone: is unknown\n",
+    );
+    Ok(())
+}
+
+#[test]
+fn an_id_that_is_a_part_of_a_path_is_refused() -> Result<()> {
+    for id in [".", ".."] {
+        let output = tidegate()
+            .args(["device", "delete", id, "--url", "http://127.0.0.1:1"])
+            .output()?;
+        check(&output, 1, &format!("`{id}` is not an id"));
+    }
+    Ok(())
+}

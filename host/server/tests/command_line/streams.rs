@@ -1,0 +1,93 @@
+//! Commands that read a stream of events.
+
+use anyhow::Result;
+
+use crate::{check, raw_server, server, tidegate};
+
+#[test]
+fn campaign_watch_reconnects_when_a_stream_ends() -> Result<()> {
+    let mut streams = 0;
+    let url = server(move |path, _| {
+        let status = if streams < 2 {
+            "in_progress"
+        } else {
+            "completed"
+        };
+        if path.ends_with("/events") {
+            streams += 1;
+            ("text/event-stream", "event: campaign\ndata: {}\n\n".into())
+        } else if path.contains("/journal") {
+            ("application/json", r#"{"items": []}"#.into())
+        } else {
+            let campaign = format!(r#"{{"campaign_id": 1, "status": "{status}"}}"#);
+            ("application/json", campaign)
+        }
+    })?;
+    let output = tidegate()
+        .args(["campaign", "watch", "1", "--url", &url])
+        .output()?;
+    check(&output, 0, "");
+    Ok(())
+}
+
+#[test]
+fn campaign_watch_polls_while_the_server_has_no_stream_left() -> Result<()> {
+    const PROBLEM: &str = r#"{"status": 429, "code": "too_many_streams", "detail": "too many"}"#;
+    let (mut streams, mut reads) = (0, 0);
+    let url = raw_server(move |head| {
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let (status, kind, body) = if path.ends_with("/events") {
+            streams += 1;
+            ("429 Too Many Requests", "problem+json", PROBLEM.to_owned())
+        } else if path.contains("/journal") {
+            ("200 OK", "json", r#"{"items": []}"#.to_owned())
+        } else {
+            reads += 1;
+            assert_eq!(streams, reads, "each poll tries to open a stream first");
+            let status = if reads < 2 {
+                "in_progress"
+            } else {
+                "completed"
+            };
+            let campaign = format!(r#"{{"campaign_id": 1, "status": "{status}"}}"#);
+            ("200 OK", "json", campaign)
+        };
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/{kind}\r\nretry-after: 1\r\n\
+             connection: close\r\n\r\n{body}"
+        )
+    })?;
+    let output = tidegate()
+        .args(["campaign", "watch", "1", "--url", &url])
+        .output()?;
+    check(&output, 0, "too many event streams are open");
+    let shown = String::from_utf8(output.stdout)?;
+    assert!(shown.contains("completed"), "{shown}");
+    Ok(())
+}
+
+#[test]
+fn log_follow_resumes_when_a_stream_ends() -> Result<()> {
+    let url = server(|_, after| {
+        let events = match after {
+            None => "event: line\nid: 7:1\ndata: {\"text\": \"erasing\"}\n\n",
+            Some("7:1") => {
+                "event: line\nid: 7:2\ndata: {\"text\": \"writing\"}\n\n\
+                 event: end\nid: 7:2\ndata: {\"update_id\": 7, \"status\": \"completed\"}\n\n"
+            }
+            Some(_) => "",
+        };
+        ("text/event-stream", events.into())
+    })?;
+    let output = tidegate()
+        .args(["update", "log", "7", "--follow", "--url", &url])
+        .output()?;
+    check(&output, 0, "");
+    let shown = String::from_utf8(output.stdout)?;
+    let lines = ["erasing", "writing", "update 7 ended as completed"];
+    assert_eq!(shown.lines().count(), lines.len(), "{shown}");
+    for (line, part) in shown.lines().zip(lines) {
+        assert!(line.ends_with(part), "{shown}");
+    }
+    Ok(())
+}
