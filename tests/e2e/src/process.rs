@@ -124,11 +124,24 @@ impl ServerProcess {
 
     /// Starts it with these environment variables; in development mode only if they set it.
     pub fn start_with(storage: &ServerStorage, settings: &[(&str, OsString)]) -> Result<Self> {
-        let mut child = storage
-            .command()?
+        let mut command = storage.command()?;
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command)
+    }
+
+    /// Starts it in development mode without a setting that names its folder of components.
+    pub fn start_without_components(storage: &ServerStorage) -> Result<Self> {
+        let mut command = storage.command()?;
+        command
+            .env_remove("TIDEGATE_COMPONENTS")
+            .env("TIDEGATE_DEV", "true");
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Result<Self> {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env("TIDEGATE_LOG__FORMAT", "json")
-            .envs(settings.iter().map(|(name, value)| (name, value)))
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

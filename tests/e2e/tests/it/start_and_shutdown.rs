@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     os::unix::fs::symlink,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::Instant,
 };
@@ -13,15 +13,30 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tidegate_e2e::{
     Device, FirmwareForm, RestClient, RestResponse as _, ServerOutput, ServerProcess,
-    ServerStorage, both_databases, components, wait_until,
+    ServerStorage, both_databases, components, files_below, wait_until,
 };
 use tidegate_hostile::{Hooks, doubling_schema, slow_config, slow_schema, strategy_with};
 
 both_databases!(
+    a_server_in_a_built_checkout_finds_its_components,
     a_component_in_the_folder_never_stops_the_start,
     shutdown_does_not_wait_for_a_file_that_hangs,
     the_absence_of_the_only_server_extends_deadlines,
 );
+
+/// The program is in the folder of a build profile, as `target/release/tidegate` is.
+async fn a_server_in_a_built_checkout_finds_its_components(storage: ServerStorage) -> Result<()> {
+    let process = ServerProcess::start_without_components(&storage)?;
+    let rest = RestClient::anonymous(reqwest::Client::new(), &process.url);
+    let plugins = authenticated(&rest).await?.list("plugins").await?;
+    let built = files_below(&components()?);
+    let is_component = |file: &&PathBuf| file.extension().is_some_and(|it| it == "wasm");
+    let built = built.iter().filter(is_component).count();
+    ensure!(plugins.len() == built, "{built} are built: {plugins:?}");
+    let found = plugins.iter().any(|plugin| plugin["name"] == "canary");
+    ensure!(found, "{plugins:?}");
+    Ok(())
+}
 
 async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage) -> Result<()> {
     let folder = storage.dir().join("components");
