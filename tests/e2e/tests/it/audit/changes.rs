@@ -1,138 +1,19 @@
-//! The audit trail: one row for each change by a user, none for anything else, and no secrets.
-
-use std::collections::BTreeSet;
+//! Every operation that changes something, with the rows that it leaves.
 
 use anyhow::{Context as _, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use reqwest::{
-    Client, Method, RequestBuilder,
+    Method, RequestBuilder,
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use sqlx::{AnyConnection, Connection as _, Row as _};
-use tidegate_e2e::{
-    FirmwareForm, HttpResponse, RestClient, RestResponse as _, ServerProcess, ServerStorage,
-    TestTenant, both_databases, output_of, wait_until,
-};
+use tidegate_e2e::{FirmwareForm, RestClient, TestTenant, wait_until};
 use tidegate_hostile::HostilePlugin;
 
-both_databases!(
-    every_change_leaves_one_row,
-    reports_of_devices_leave_no_row,
-    each_kind_of_actor_is_recorded,
-);
+use super::walk::{AuditWalk, Change};
 
-/// Ends of the paths of POST operations that change nothing.
-const READ_ONLY_POSTS: [&str; 2] = ["/validate", "/replay"];
-
-async fn every_change_leaves_one_row(tenant: TestTenant) -> Result<()> {
-    let mut walk = AuditWalk::new(&tenant);
-    let firmware = firmware(&mut walk).await?;
-    plugins(&mut walk).await?;
-    credentials(&mut walk).await?;
-    devices(&mut walk).await?;
-    updates(&mut walk, firmware).await?;
-    approvals(&mut walk, firmware).await?;
-    campaigns(&mut walk, firmware).await?;
-
-    let unused = send(
-        Method::DELETE,
-        "firmware/{}",
-        &unused_firmware(&tenant).await?,
-        None,
-    );
-    let change = Change::of("delete /firmware/{firmware_id}", "firmware.delete").deleted();
-    walk.succeeds(&tenant.publisher, change, unused).await?;
-    walk.ensure_complete().await?;
-    walk.ensure_no_secrets().await
-}
-
-async fn reports_of_devices_leave_no_row(tenant: TestTenant) -> Result<()> {
-    let walk = AuditWalk::new(&tenant);
-    let before = walk.rows().await?.len();
-    let mut fleet = tenant.create_devices("edge", 2).await?;
-    ensure!(
-        walk.rows().await?.len() == before,
-        "a registration left a row"
-    );
-
-    let firmware = tenant.upload_firmware("1.1.0").await?;
-    for device in &fleet {
-        let path = format!("devices/{}/update", device.id);
-        let body = json!({ "firmware_id": firmware });
-        tenant
-            .operator
-            .post(&path, &body)
-            .await?
-            .expect_status(201)?;
-    }
-    let before = walk.rows().await?.len();
-    ensure!(fleet[0].install().await?, "there is nothing to install");
-    ensure!(
-        fleet[1].fail("no space").await?,
-        "there is nothing to install"
-    );
-    ensure!(walk.rows().await?.len() == before, "feedback left a row");
-    Ok(())
-}
-
-async fn each_kind_of_actor_is_recorded(storage: ServerStorage) -> Result<()> {
-    sqlx::any::install_default_drivers();
-    let server = ServerProcess::start(&storage)?;
-    let key = ["key", "create", "--user", "ada", "--role", "admin"];
-    let key = output_of(storage.command()?.args(key))?;
-    let rest = RestClient::anonymous(Client::new(), &server.url);
-    let request = json!({ "tenant": "default", "user_id": "jo", "role": "admin" });
-    let token = rest.post("auth/dev-token", &request).await?;
-    let token = token.expect_status(200)?.json()?;
-    let token = token["token"].as_str().context("a token")?;
-    let clients = [rest.clone().with_token(token), rest.with_key(key.trim())];
-    for (client, name) in clients.iter().zip(["by-token", "by-key"]) {
-        let body = json!({ "name": name });
-        client.post("gateways", &body).await?.expect_status(201)?;
-    }
-
-    let rows = rows(&storage.database_url(), 1).await?;
-    let actor_of = |action: &str, name: &str| {
-        let mut rows = rows.iter();
-        let row = rows.find(|row| row.action == action && row.after.to_string().contains(name));
-        let (kind, actor, role) = &row.with_context(|| format!("{action}: {rows:?}"))?.actor;
-        anyhow::Ok(format!("{kind} {actor} {role}"))
-    };
-    let expected = [
-        // The first key, and the built-in plugins.
-        ("api_key.create", "admin", "server tidegate admin"),
-        ("plugin.upload", "canary", "server tidegate admin"),
-        ("api_key.create", "ada", "command_line command line admin"),
-        ("gateway.create", "by-token", "token jo admin"),
-        ("gateway.create", "by-key", "key ada admin"),
-    ];
-    for (action, name, actor) in expected {
-        ensure!(
-            actor_of(action, name)? == actor,
-            "{action} {name}: {rows:?}"
-        );
-    }
-
-    // Of the key, a row has its id: the first 12 digits of the hash.
-    let hash = hex::encode(Sha256::digest(key.trim()));
-    let created = rows
-        .iter()
-        .find(|row| row.resource_id.as_deref() == Some(&hash[..12]));
-    ensure!(
-        created.is_some_and(|row| row.action == "api_key.create"),
-        "{rows:?}"
-    );
-    let text = format!("{rows:?}");
-    ensure!(
-        !text.contains(key.trim()) && !text.contains(&hash[..13]),
-        "{text}"
-    );
-    Ok(())
-}
-
-async fn firmware(walk: &mut AuditWalk<'_>) -> Result<i64> {
+pub(super) async fn firmware(walk: &mut AuditWalk<'_>) -> Result<i64> {
     let mut ids = Vec::new();
     for version in ["1.1.0", "1.2.0"] {
         let form = FirmwareForm::new(version);
@@ -157,11 +38,11 @@ async fn firmware(walk: &mut AuditWalk<'_>) -> Result<i64> {
     Ok(ids[1])
 }
 
-async fn unused_firmware(tenant: &TestTenant) -> Result<String> {
+pub(super) async fn unused_firmware(tenant: &TestTenant) -> Result<String> {
     Ok(tenant.upload_firmware("9.0.0").await?.to_string())
 }
 
-async fn plugins(walk: &mut AuditWalk<'_>) -> Result<()> {
+pub(super) async fn plugins(walk: &mut AuditWalk<'_>) -> Result<()> {
     let tenant = walk.tenant;
     let component = HostilePlugin::Honest.component()?;
     let upload = |rest: &RestClient| {
@@ -190,7 +71,7 @@ async fn plugins(walk: &mut AuditWalk<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn credentials(walk: &mut AuditWalk<'_>) -> Result<()> {
+pub(super) async fn credentials(walk: &mut AuditWalk<'_>) -> Result<()> {
     let tenant = walk.tenant;
     let settings = send(
         Method::PATCH,
@@ -236,7 +117,7 @@ async fn credentials(walk: &mut AuditWalk<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
+pub(super) async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
     let operator = &walk.tenant.operator;
     let body = json!({
         "device_id": "shed", "groups": ["north"], "labels": { "site": "a" },
@@ -328,7 +209,7 @@ async fn device_tokens(walk: &mut AuditWalk<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
+pub(super) async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     let tenant = walk.tenant;
     let operator = &tenant.operator;
     let mut fleet = tenant.create_devices("press", 3).await?;
@@ -398,7 +279,7 @@ async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     walk.changes_nothing(operator, &bulk).await
 }
 
-async fn approvals(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
+pub(super) async fn approvals(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     let tenant = walk.tenant;
     tenant.create_devices("crane", 1).await?;
     let change = || Change::of("patch /settings", "settings.change");
@@ -431,7 +312,7 @@ async fn approvals(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     Ok(())
 }
 
-async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
+pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     let tenant = walk.tenant;
     let operator = &tenant.operator;
     let mut fleet = tenant.create_devices("edge", 4).await?;
@@ -573,7 +454,7 @@ async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
 }
 
 /// A request; `{}` in the path stands for `id`.
-fn send(
+pub(super) fn send(
     method: Method,
     path: &str,
     id: &str,
@@ -587,207 +468,4 @@ fn send(
             None => request,
         }
     }
-}
-
-/// Makes changes and compares the rows that they leave.
-struct AuditWalk<'a> {
-    tenant: &'a TestTenant,
-    /// Operations as `method path`, in lower case.
-    covered: BTreeSet<String>,
-    secrets: Vec<String>,
-}
-
-/// An operation and the row that it leaves.
-struct Change {
-    operation: String,
-    action: String,
-    has_before: bool,
-    has_after: bool,
-    /// Whether the body is too large to be read by a server that refuses it.
-    is_large: bool,
-}
-
-impl Change {
-    fn of(operation: &str, action: &str) -> Self {
-        Self {
-            operation: operation.to_owned(),
-            action: action.to_owned(),
-            has_before: true,
-            has_after: true,
-            is_large: false,
-        }
-    }
-
-    /// Nothing before.
-    fn created(mut self) -> Self {
-        self.has_before = false;
-        self
-    }
-
-    fn large(mut self) -> Self {
-        self.is_large = true;
-        self
-    }
-
-    /// Nothing after.
-    fn deleted(mut self) -> Self {
-        self.has_after = false;
-        self
-    }
-}
-
-#[derive(Debug)]
-struct AuditRow {
-    actor: (String, String, String),
-    request_id: String,
-    action: String,
-    resource_kind: String,
-    resource_id: Option<String>,
-    before: Value,
-    after: Value,
-}
-
-impl<'a> AuditWalk<'a> {
-    fn new(tenant: &'a TestTenant) -> Self {
-        sqlx::any::install_default_drivers();
-        Self {
-            tenant,
-            covered: BTreeSet::new(),
-            secrets: vec![tenant.gateway.clone()],
-        }
-    }
-
-    /// A viewer is refused and leaves no row; the client succeeds and leaves this one.
-    async fn succeeds(
-        &mut self,
-        rest: &RestClient,
-        change: Change,
-        request: impl Fn(&RestClient) -> RequestBuilder,
-    ) -> Result<Value> {
-        let before = self.rows().await?.len();
-        if !change.is_large {
-            let refused = HttpResponse::fetch(request(&self.tenant.viewer)).await?;
-            refused.expect_problem(403, "role_missing")?;
-            let rows = self.rows().await?.len();
-            ensure!(rows == before, "{}: a refusal left a row", change.operation);
-        }
-
-        let request_id = format!("audit-walk-{before}");
-        let sent = request(rest).header("x-request-id", &request_id);
-        let response = HttpResponse::fetch(sent).await?;
-        ensure!(response.status.is_success(), "{response}");
-        let mut rows = self.rows().await?.split_off(before);
-        ensure!(rows.len() == 1, "{}: {rows:?}", change.operation);
-        let row = rows.remove(0);
-        let (kind, name, role) = &row.actor;
-        ensure!(kind == "key" && name == role && !name.is_empty(), "{row:?}");
-        ensure!(row.request_id == request_id, "{row:?}");
-        ensure!(row.action == change.action, "{row:?}");
-        let kind = change.action.split('.').next();
-        ensure!(kind == Some(row.resource_kind.as_str()), "{row:?}");
-        ensure!(row.before.is_object() == change.has_before, "{row:?}");
-        ensure!(row.after.is_object() == change.has_after, "{row:?}");
-        self.covered.insert(change.operation);
-        if response.body.is_empty() {
-            return Ok(Value::Null);
-        }
-        Ok(response.json()?)
-    }
-
-    /// The client's request is refused or changes nothing, and leaves no row.
-    async fn changes_nothing(
-        &self,
-        rest: &RestClient,
-        request: impl Fn(&RestClient) -> RequestBuilder,
-    ) -> Result<()> {
-        let before = self.rows().await?.len();
-        let response = HttpResponse::fetch(request(rest)).await?;
-        ensure!(!response.status.is_server_error(), "{response}");
-        let rows = self.rows().await?.split_off(before);
-        ensure!(rows.is_empty(), "{response}: {rows:?}");
-        Ok(())
-    }
-
-    fn add_secret(&mut self, secret: &str) {
-        self.secrets.push(secret.to_owned());
-    }
-
-    /// Every operation of the OpenAPI document that changes something was called.
-    async fn ensure_complete(&self) -> Result<()> {
-        let document = self
-            .tenant
-            .viewer
-            .get("openapi.json")
-            .await?
-            .expect_success()?;
-        let mut operations = BTreeSet::new();
-        for (path, item) in document["paths"].as_object().context("no paths")? {
-            let short = path.strip_prefix("/api/v1").unwrap_or(path);
-            for method in ["put", "post", "patch", "delete"] {
-                let reads = READ_ONLY_POSTS.iter().any(|end| path.ends_with(end));
-                if item.get(method).is_some() && !reads {
-                    operations.insert(format!("{method} {short}"));
-                }
-            }
-        }
-        let missing: Vec<_> = operations.difference(&self.covered).collect();
-        ensure!(missing.is_empty(), "not called: {missing:?}");
-        let unknown: Vec<_> = self.covered.difference(&operations).collect();
-        ensure!(unknown.is_empty(), "not in the document: {unknown:?}");
-        Ok(())
-    }
-
-    /// No row has a token or its hash.
-    async fn ensure_no_secrets(&self) -> Result<()> {
-        let rows = format!("{:?}", self.rows().await?);
-        for secret in &self.secrets {
-            let hash = hex::encode(Sha256::digest(secret));
-            ensure!(secret.len() >= 32, "{secret} is short");
-            ensure!(
-                !rows.contains(secret.as_str()) && !rows.contains(&hash),
-                "{rows}"
-            );
-        }
-        Ok(())
-    }
-
-    async fn last_row(&self) -> Result<AuditRow> {
-        self.rows().await?.pop().context("no row")
-    }
-
-    async fn rows(&self) -> Result<Vec<AuditRow>> {
-        rows(&self.tenant.server.database_url(), self.tenant.record.id.0).await
-    }
-}
-
-/// The rows of a tenant, in order.
-async fn rows(database_url: &str, tenant_id: i64) -> Result<Vec<AuditRow>> {
-    let mut connection = AnyConnection::connect(database_url).await?;
-    let rows = sqlx::query(
-        "SELECT actor_kind, actor, role, request_id, action, resource_kind, resource_id, \
-         before_json, after_json FROM audit WHERE tenant_id = $1 ORDER BY id",
-    )
-    .bind(tenant_id)
-    .fetch_all(&mut connection)
-    .await?;
-    connection.close().await?;
-    let json = |text: Option<String>| -> Result<Value> {
-        Ok(text
-            .map(|text| serde_json::from_str(&text))
-            .transpose()?
-            .unwrap_or_default())
-    };
-    rows.iter()
-        .map(|row| {
-            Ok(AuditRow {
-                actor: (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?),
-                request_id: row.try_get(3)?,
-                action: row.try_get(4)?,
-                resource_kind: row.try_get(5)?,
-                resource_id: row.try_get(6)?,
-                before: json(row.try_get(7)?)?,
-                after: json(row.try_get(8)?)?,
-            })
-        })
-        .collect()
 }
