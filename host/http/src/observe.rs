@@ -137,7 +137,7 @@ fn refusal(state: &AppState, request: &Request) -> Option<Response> {
     let client = request.extensions().get::<Client>();
     let is_connected = client.is_some_and(|client| client.address.is_some());
     if is_connected && !host::names_one_host(request) {
-        let detail = "a request needs one `Host` header, and no second one";
+        let detail = "a request must have exactly one `Host` header";
         let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid_host", detail);
         let mut response = problem.into_response();
         close_connection(&mut response);
