@@ -1,5 +1,7 @@
 //! `/metrics` on an address of its own, and what a shutdown writes of the use of keys.
 
+mod test_config;
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,23 +15,14 @@ use tidegate_engine::{
 };
 use tidegate_store::{Options, SqlStore, test_database};
 
+use test_config::test_config;
+
 async fn on_both_databases(test: impl AsyncFn(Config) -> Result<()>) -> Result<()> {
-    // Fails if another test has installed it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let postgres = test_database::create().await;
     let postgres = postgres.map_err(anyhow::Error::from_boxed)?;
     for url in [Some(None), postgres.map(Some)].into_iter().flatten() {
         let folder = tempfile::tempdir()?;
-        let components = folder.path().join("components");
-        std::fs::create_dir(&components)?;
-        let mut config = Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            data_dir: folder.path().join("data"),
-            components: Some(components),
-            ..Config::default()
-        };
-        config.database.url = url;
-        test(config).await?;
+        test(test_config(folder.path(), url)?).await?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! A server whose PostgreSQL cannot be reached, or has another time.
 
+mod test_config;
+
 use std::{
     net::SocketAddr,
     sync::Arc,
@@ -17,6 +19,8 @@ use tidegate_engine::ports::Clock;
 use tidegate_faults::TcpProxy;
 use tidegate_store::test_database;
 use tokio::task::JoinSet;
+
+use test_config::test_config;
 
 const GRACE: Duration = Duration::from_secs(3);
 /// For a busy machine.
@@ -39,24 +43,17 @@ impl ServerOnPostgres {
         let Some(url) = url.map_err(anyhow::Error::from_boxed)? else {
             return Ok(None);
         };
-        // Fails if another test has installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let (before, name) = url.rsplit_once('/').context("the name of the database")?;
         let (scheme, target) = before.rsplit_once('@').context("the host")?;
         let proxy = TcpProxy::start(target).await?;
         let folder = tempfile::tempdir()?;
-        let components = folder.path().join("components");
-        std::fs::create_dir(&components)?;
-        let mut config = Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            data_dir: folder.path().join("data"),
-            components: Some(components),
+        let url = format!("{scheme}@{}/{name}", proxy.addr());
+        let config = Config {
             shutdown_grace: ConfigDuration(GRACE),
             // Devices need no credentials.
             dev: true,
-            ..Config::default()
+            ..test_config(folder.path(), Some(url))?
         };
-        config.database.url = Some(format!("{scheme}@{}/{name}", proxy.addr()));
         Ok(Some(Self {
             app: App::start(config, environment).await?,
             proxy,

@@ -1,5 +1,7 @@
 //! The order of a shutdown.
 
+mod test_config;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,6 +17,8 @@ use tokio::{
     time::sleep,
 };
 
+use test_config::test_config;
+
 /// A request that hangs uses up the time of the shutdown.
 #[tokio::test(flavor = "multi_thread")]
 async fn last_seen_times_are_written_before_requests_are_awaited() -> Result<()> {
@@ -27,20 +31,12 @@ async fn last_seen_times_are_written_before_requests_are_awaited() -> Result<()>
 }
 
 async fn check_order(database_url: Option<String>) -> Result<()> {
-    // Fails if another test has installed it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir()?;
-    let components = folder.path().join("components");
-    std::fs::create_dir(&components)?;
-    let mut config = Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        data_dir: folder.path().join("data"),
-        components: Some(components),
+    let config = Config {
         // Devices need no credentials.
         dev: true,
-        ..Config::default()
+        ..test_config(folder.path(), database_url)?
     };
-    config.database.url = database_url;
     let app = App::start(config, Environment::default()).await?;
     let (addr, engine) = (app.addr, Arc::clone(&app.engine));
     let device = format!("http://{addr}/default/controller/v1/edge-1");

@@ -1,5 +1,7 @@
 //! Spans arrive at a collector, which runs in this process.
 
+mod test_config;
+
 use std::{convert::Infallible, time::Duration};
 
 use anyhow::{Context as _, Result};
@@ -31,6 +33,8 @@ use tokio::{
 };
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::{Registry, layer::SubscriberExt as _};
+
+use test_config::test_config;
 
 const TRACE_PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -120,21 +124,15 @@ struct ExportingServer {
 
 impl ExportingServer {
     async fn start(telemetry: Telemetry) -> Result<Self> {
-        // Fails if another test has installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let export = SpanExport::start(&telemetry)?.context("a collector is configured")?;
+        let folder = tempfile::tempdir()?;
+        let config = Config {
+            telemetry,
+            ..test_config(folder.path(), None)?
+        };
+        let export = SpanExport::start(&config.telemetry)?;
+        let export = export.context("a collector is configured")?;
         let subscriber = Registry::default().with(export.layer());
         let subscriber = tidegate_captured_log::set_default(subscriber);
-        let folder = tempfile::tempdir()?;
-        let components = folder.path().join("components");
-        std::fs::create_dir(&components)?;
-        let config = Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            data_dir: folder.path().join("data"),
-            components: Some(components),
-            telemetry,
-            ..Config::default()
-        };
         Ok(Self {
             app: App::start(config, Environment::default()).await?,
             export,
