@@ -6,11 +6,7 @@ use axum::body::Body;
 use futures::StreamExt as _;
 use http::request::Builder;
 use serde_json::{Value, json};
-use tidegate_core::time::Timestamp;
-use tidegate_engine::{
-    Actor, Role, fingerprint,
-    tenants::{self, NewApiKey},
-};
+use tidegate_engine::Role;
 use tower::ServiceExt as _;
 
 use crate::test_server::{TestServer, request};
@@ -36,7 +32,7 @@ impl Events {
         Self::open(server, request).await
     }
 
-    async fn open(server: &TestServer, request: Builder) -> Self {
+    pub(crate) async fn open(server: &TestServer, request: Builder) -> Self {
         let request = request.header("accept", "text/event-stream");
         let request = request.body(Body::empty()).expect("a request");
         let response = server
@@ -139,91 +135,6 @@ async fn event_streams_are_limited_per_tenant() {
         .await
         .expect_problem(404);
     Events::of(&server, &campaign, None).await;
-}
-
-/// Opens a stream of a campaign and one of a log with this request.
-async fn open_streams(
-    server: &TestServer,
-    campaign: &str,
-    open: impl Fn(&str) -> Builder,
-) -> [Events; 2] {
-    let campaign = Events::open(server, open(&format!("{campaign}/events"))).await;
-    let log = Events::open(server, open("/api/v1/devices/pi-0/log")).await;
-    let mut streams = [campaign, log];
-    assert_eq!(streams[0].next().await.expect("an event").0, "campaign");
-    streams
-}
-
-#[tokio::test]
-async fn streams_end_when_their_key_is_revoked() {
-    let server = TestServer::new().await;
-    server.fleet(1).await;
-    let campaign = server.campaign(json!({"allow_incompatible": true})).await;
-    let key = server.key("viewer", Role::Viewer).await;
-    let of_key = open_streams(&server, &campaign, |path| request("GET", path, &key)).await;
-    let mut others = open_streams(&server, &campaign, |path| {
-        request("GET", path, &server.admin)
-    })
-    .await;
-
-    // Without a signal to this server, as another process revokes it.
-    let engine = &server.state.engine;
-    let ctx = engine.trusted_ctx(server.tenant.id, Actor::command_line());
-    let id = tenants::key_id(&fingerprint(&key));
-    tenants::revoke_key(&ctx, engine.store(), &id)
-        .await
-        .expect("revoked");
-    for mut stream in of_key {
-        assert_eq!(stream.next().await, None);
-    }
-    // The streams of another key go on.
-    server
-        .post(&format!("{campaign}/start"), &json!({}))
-        .await
-        .expect(200);
-    assert_eq!(others[0].next().await.expect("an event").0, "decision");
-}
-
-#[tokio::test]
-async fn streams_end_when_their_key_expires() {
-    let server = TestServer::new().await;
-    server.fleet(1).await;
-    let campaign = server.campaign(json!({})).await;
-    let engine = &server.state.engine;
-    let ctx = engine.trusted_ctx(server.tenant.id, Actor::command_line());
-    let new_key = NewApiKey {
-        user: "viewer".to_owned(),
-        role: Role::Viewer,
-        expires_at: Some(Timestamp(ctx.now.0 + 60_000)),
-    };
-    let key = tenants::issue_key(&ctx, engine.store(), engine.entropy(), new_key);
-    let key = key.await.expect("a key");
-    let streams = open_streams(&server, &campaign, |path| request("GET", path, &key)).await;
-    server.clock.advance_seconds(60);
-    for mut stream in streams {
-        assert_eq!(stream.next().await, None);
-    }
-}
-
-#[tokio::test]
-async fn streams_end_when_their_token_expires() {
-    let server = TestServer::with(|settings| settings.dev = true).await;
-    server.fleet(1).await;
-    let campaign = server.campaign(json!({})).await;
-    let payload = json!({"user_id": "viewer", "role": "viewer", "expires_in": 60});
-    let created = server.post("/api/v1/auth/dev-token", &payload).await;
-    let token = created.expect(200)["token"].clone();
-    let bearer = format!("Bearer {}", token.as_str().expect("a token"));
-    let open = |path: &str| {
-        http::Request::get(path)
-            .header("host", "localhost")
-            .header("authorization", &bearer)
-    };
-    let streams = open_streams(&server, &campaign, open).await;
-    server.clock.advance_seconds(120);
-    for mut stream in streams {
-        assert_eq!(stream.next().await, None);
-    }
 }
 
 #[tokio::test]

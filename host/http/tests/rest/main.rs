@@ -27,5 +27,6 @@ mod serving;
 mod settings;
 mod statement_log;
 mod statements;
+mod stream_credentials;
 mod test_server;
 mod updates;

@@ -100,8 +100,19 @@ impl TestServer {
 
     /// None without a PostgreSQL server.
     pub(crate) async fn on_postgres() -> Option<Self> {
+        Self::on_postgres_with(|_| {}).await
+    }
+
+    async fn on_postgres_with(set: impl FnOnce(&mut HttpSettings)) -> Option<Self> {
         let url = test_database::create().await.expect("a database")?;
-        Some(Self::open(Options::new(url), ArtifactStore::in_memory(), None, |_| {}).await)
+        Some(Self::open(Options::new(url), ArtifactStore::in_memory(), None, set).await)
+    }
+
+    /// One on SQLite, and one on PostgreSQL if there is a server.
+    pub(crate) async fn on_both_databases(set: impl Fn(&mut HttpSettings)) -> Vec<Self> {
+        let mut servers = vec![Self::with(&set).await];
+        servers.extend(Self::on_postgres_with(&set).await);
+        servers
     }
 
     async fn open(
