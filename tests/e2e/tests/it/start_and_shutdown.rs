@@ -5,22 +5,28 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
+use reqwest::{
+    Method,
+    multipart::{Form, Part},
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tidegate_e2e::{
-    Device, FirmwareForm, RestClient, RestResponse as _, ServerOutput, ServerProcess,
+    Device, FirmwareForm, HttpResponse, RestClient, RestResponse as _, ServerOutput, ServerProcess,
     ServerStorage, both_databases, components, files_below, wait_until,
 };
 use tidegate_hostile::{Hooks, doubling_schema, slow_config, slow_schema, strategy_with};
+use tokio::task::JoinSet;
 
 both_databases!(
     a_server_in_a_built_checkout_finds_its_components,
     a_component_in_the_folder_never_stops_the_start,
     shutdown_does_not_wait_for_a_file_that_hangs,
+    shutdown_ends_within_its_grace_time_during_slow_config_checks,
     the_absence_of_the_only_server_extends_deadlines,
 );
 
@@ -160,6 +166,96 @@ async fn shutdown_does_not_wait_for_a_file_that_hangs(storage: ServerStorage) ->
         "seen {before}, then {after}"
     );
     Ok(())
+}
+
+async fn shutdown_ends_within_its_grace_time_during_slow_config_checks(
+    storage: ServerStorage,
+) -> Result<()> {
+    // One check is answered within the grace time; many one after another are not.
+    for (checks, grace, is_clean) in [(1, 60, true), (40, 3, false)] {
+        let settings = [
+            ("TIDEGATE_DEV", "true".into()),
+            ("TIDEGATE_SHUTDOWN_GRACE", format!("{grace}s").into()),
+        ];
+        let process = ServerProcess::start_with(&storage, &settings)?;
+        let rest = RestClient::anonymous(reqwest::Client::new(), &process.url);
+        let rest = authenticated(&rest).await?;
+        let plugin = upload_slow_schema(&rest).await?;
+        let path = format!("plugins/{plugin}/validate");
+        let mut requests = JoinSet::new();
+        for _ in 0..checks {
+            let (rest, path) = (rest.clone(), path.clone());
+            requests.spawn(async move {
+                let config = json!({ "config": slow_config() });
+                anyhow::Ok(rest.post(&path, &config).await?)
+            });
+        }
+        let server = process.id();
+        let checkers = wait_until("a check is under way", async || {
+            let checkers = busy_checkers(server)?;
+            Ok((!checkers.is_empty()).then_some(checkers))
+        })
+        .await?;
+        let began = Instant::now();
+        let status = tokio::task::spawn_blocking(move || process.terminate()).await??;
+        let took = began.elapsed();
+        let grace = Duration::from_secs(grace) + Duration::from_millis(500);
+        ensure!(took < grace, "it took {took:?}: {status}");
+        let expected = if is_clean { 0 } else { 1 };
+        ensure!(status.code() == Some(expected), "{checks} checks: {status}");
+        if is_clean {
+            let answered = requests.join_next().await.context("a request")???;
+            answered.expect_problem(422, "plugin_failed")?;
+        }
+        wait_until("the checks have ended too", async || {
+            let left = checkers.iter().filter(|pid| is_checker(**pid)).count();
+            Ok((left == 0).then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Uploads a plugin whose schema is slow to check with [`slow_config`]. Returns its name.
+async fn upload_slow_schema(rest: &RestClient) -> Result<String> {
+    let schema = slow_schema().to_string();
+    let component = strategy_with(&Hooks::default().schema(&schema))?;
+    let part = Part::bytes(component).file_name("slow.wasm");
+    let form = Form::new().part("component", part);
+    let request = rest.request(Method::POST, "plugins").multipart(form);
+    let uploaded = HttpResponse::fetch(request).await?.expect_success()?;
+    Ok(uploaded["plugin"].as_str().context("a name")?.to_owned())
+}
+
+/// The processes of this server that check a config now.
+fn busy_checkers(server: u32) -> Result<Vec<u32>> {
+    let mut busy = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // The process may have ended. After its name come its state and its parent.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let Some((_, fields)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        let fields: Vec<_> = fields.split_whitespace().collect();
+        let is_child = fields[1] == server.to_string();
+        let cpu_ticks: u64 = fields[11].parse()?;
+        // Starting takes less.
+        if is_child && is_checker(pid) && cpu_ticks > 20 {
+            busy.push(pid);
+        }
+    }
+    Ok(busy)
+}
+
+fn is_checker(pid: u32) -> bool {
+    let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    arguments
+        .split('\0')
+        .any(|argument| argument == "check-configs")
 }
 
 /// On PostgreSQL it shows when the next heartbeat is due that no other server keeps the clock of updates.
