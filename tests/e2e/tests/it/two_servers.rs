@@ -1,11 +1,16 @@
 //! Two servers on one PostgreSQL database: each serves every device, and a campaign is processed by one of them at
 //! a time.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{Database, Device, IsolatedTenant, run, wait_until};
+use tidegate_e2e::{Database, Device, Events, IsolatedTenant, run, wait_until};
+use tidegate_engine::{Actor, fingerprint, tenants};
+use tidegate_faults::MachineDelay;
 
 #[test]
 fn two_servers_share_one_database() -> Result<()> {
@@ -83,5 +88,48 @@ async fn on_two_servers(tenant: IsolatedTenant) -> Result<()> {
         seqs.len() == count,
         "a journal entry was written twice: {seqs:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn streams_of_all_servers_end_with_their_key() -> Result<()> {
+    run(
+        Database::Postgres,
+        "streams_of_all_servers_end_with_their_key",
+        revoke_at_one_server,
+    )
+}
+
+async fn revoke_at_one_server(tenant: IsolatedTenant) -> Result<()> {
+    tenant.create_devices("edge", 1).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant.create_campaign(firmware, json!({})).await?;
+    let theirs = tenant.at_server(Arc::new(tenant.server.start_replica().await?));
+    let path = format!("campaigns/{id}/events");
+    let mut revoked = Vec::new();
+    for rest in [&tenant.viewer, &theirs.viewer] {
+        revoked.push(Events::follow(rest, &path).await?);
+    }
+    let mut others = Events::follow(&theirs.admin, &path).await?;
+    for stream in revoked.iter_mut().chain([&mut others]) {
+        stream.next().await?.context("the campaign as it is")?;
+    }
+
+    let key = tenant.viewer.key().context("a key")?;
+    let engine = &tenant.server.engine;
+    let ctx = engine.trusted_ctx(tenant.record.id, Actor::command_line());
+    let machine = MachineDelay::measure();
+    tenants::revoke_key(&ctx, engine.store(), &tenants::key_id(&fingerprint(key))).await?;
+    let ended = Instant::now();
+    for mut stream in revoked {
+        ensure!(stream.next().await?.is_none(), "the stream goes on");
+        let elapsed = ended.elapsed();
+        // A timer, the query and the end of the body are late each.
+        let allowed = Duration::from_secs(1) + 3 * machine.max();
+        ensure!(elapsed < allowed, "{elapsed:?}, allowed {allowed:?}");
+    }
+    // The stream of another key goes on.
+    tenant.send_command(id, "start").await?;
+    others.next().await?.context("the stream has ended")?;
     Ok(())
 }
