@@ -2,6 +2,7 @@
 
 mod hs256;
 mod numeric_date;
+mod strict;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tidegate_core::{Named as _, time::Timestamp, user_name::is_user_name};
 use tidegate_engine::Role;
 
 use numeric_date::NumericDate;
+use strict::{Audience, has_critical_extensions, not_null};
 
 /// How much the clocks of this server and of an issuer may differ.
 const LEEWAY: Duration = Duration::from_mins(1);
@@ -62,12 +64,23 @@ struct Claims {
     email: Option<String>,
     iat: NumericDate,
     exp: NumericDate,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     nbf: Option<NumericDate>,
-    /// Set only when a token is signed; `Validation` verifies it.
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
-    aud: Option<String>,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    aud: Option<Audience>,
+    #[serde(
+        default,
+        deserialize_with = "not_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     iss: Option<String>,
     /// Issued by the dev token operation; rejected unless the server runs in development mode.
     #[serde(default)]
@@ -81,7 +94,7 @@ impl Tokens {
         // Times are verified below, with the caller's clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        // `Validation` accepts a token without a claim that is not required.
+        // `Validation` accepts a token without a claim that is not required, and ignores one of another type.
         if let Some(audience) = &settings.audience {
             validation.set_audience(&[audience]);
             validation.required_spec_claims.insert("aud".to_owned());
@@ -115,7 +128,7 @@ impl Tokens {
             iat: NumericDate(now),
             exp: NumericDate(until),
             nbf: None,
-            aud: self.settings.audience.clone(),
+            aud: self.settings.audience.clone().map(Audience::One),
             iss: self.settings.issuer.clone(),
             dev: true,
         };
@@ -125,14 +138,17 @@ impl Tokens {
     /// The identity in a token, and when the token expires; none if the signature is invalid or the token is not valid
     /// at `now`.
     pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Option<(TokenIdentity, Timestamp)> {
-        let token = jsonwebtoken::decode::<Claims>(token, &self.verifying_key, &self.validation);
-        let token = token.ok()?;
+        let decoded = jsonwebtoken::decode::<Claims>(token, &self.verifying_key, &self.validation);
+        let claims = decoded.ok()?.claims;
         // No extension is implemented, so none that is critical (RFC 7515, section 4.1.11).
-        if token.header.crit.is_some() {
+        if has_critical_extensions(token) {
             return None;
         }
-        let claims = token.claims;
         if claims.dev && !self.is_dev || !is_user_name(&claims.sub) {
+            return None;
+        }
+        // `Validation` accepts an empty list.
+        if claims.aud.is_some() && self.settings.audience.is_none() {
             return None;
         }
         let (NumericDate(expiry), latest) = (claims.exp, now.plus(LEEWAY));
@@ -256,6 +272,137 @@ mod tests {
         }
     }
 
+    /// Whether a token with this header and these claims is accepted, by any settings.
+    fn accepts_json(header: &str, claims: &str) -> bool {
+        let set = TokenSettings {
+            audience: Some("tidegate".to_owned()),
+            issuer: Some("https://sso.example".to_owned()),
+            ..TokenSettings::default()
+        };
+        [TokenSettings::default(), set].iter().any(|settings| {
+            let tokens = Tokens::new(SECRET, false, settings);
+            let [header, claims] = [header, claims].map(base64_url);
+            let message = format!("{header}.{claims}");
+            let key = EncodingKey::from_secret(SECRET);
+            let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256);
+            let token = format!("{message}.{}", signature.expect("a signature"));
+            tokens.verify(&token, Timestamp(1_000_000)).is_some()
+        })
+    }
+
+    /// Without padding.
+    fn base64_url(text: &str) -> String {
+        const DIGITS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let digits = text.as_bytes().chunks(3).flat_map(|chunk| {
+            let [a, b, c] = [0, 1, 2].map(|at| u32::from(*chunk.get(at).unwrap_or(&0)));
+            let bits = a << 16 | b << 8 | c;
+            let digits = [18, 12, 6, 0].map(|shift| DIGITS[(bits >> shift & 63) as usize]);
+            digits.into_iter().take(chunk.len() + 1)
+        });
+        digits.map(char::from).collect()
+    }
+
+    const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+
+    /// Claims that any settings accept, with one of them replaced by this JSON.
+    fn claims_with(name: &str, value: &str, audience: bool) -> String {
+        let mut claims = serde_json::json!({
+            "sub": "maker", "tenant": "DEFAULT", "role": "operator", "iat": 1000, "nbf": 1000, "exp": 1060,
+        });
+        if audience {
+            claims["aud"] = "tidegate".into();
+            claims["iss"] = "https://sso.example".into();
+        }
+        claims[name] = serde_json::from_str(value).expect("JSON");
+        claims.to_string()
+    }
+
+    #[test]
+    fn malformed_claims_are_refused_whatever_the_settings_are() {
+        for (name, valid, malformed) in [
+            (
+                "aud",
+                r#""tidegate""#,
+                &[
+                    "5",
+                    "null",
+                    "true",
+                    "{}",
+                    "[5]",
+                    r#"["tidegate", 5]"#,
+                    r#"["tidegate", null]"#,
+                    "[]",
+                    r#"[["tidegate"]]"#,
+                ][..],
+            ),
+            (
+                "iss",
+                r#""https://sso.example""#,
+                &[
+                    "5",
+                    "null",
+                    "true",
+                    "{}",
+                    "[]",
+                    r#"["https://sso.example"]"#,
+                ],
+            ),
+            (
+                "exp",
+                "1060",
+                &["null", r#""1060""#, "true", "[1060]", "{}", "1e300"],
+            ),
+            (
+                "nbf",
+                "1000",
+                &["null", r#""1000""#, "true", "[1000]", "{}", "-1e300"],
+            ),
+            (
+                "iat",
+                "1000",
+                &["null", r#""1000""#, "true", "[1000]", "{}", "1e300"],
+            ),
+            ("sub", r#""maker""#, &["null", "5", r#"["maker"]"#]),
+            ("tenant", r#""DEFAULT""#, &["null", "5", r#"["DEFAULT"]"#]),
+            ("role", r#""operator""#, &["null", "5", r#"["operator"]"#]),
+            ("dev", "false", &["null", "0", r#""no""#]),
+        ] {
+            for audience in [false, true] {
+                // Without an audience in the settings, any is refused.
+                let is_accepted = accepts_json(HEADER, &claims_with(name, valid, audience));
+                assert!(is_accepted || name == "aud" && !audience, "{name}");
+                for value in malformed {
+                    let claims = claims_with(name, value, audience);
+                    assert!(!accepts_json(HEADER, &claims), "{claims}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_malformed_header_is_refused() {
+        let claims = claims_with("sub", r#""maker""#, false);
+        assert!(accepts_json(HEADER, &claims));
+        for member in [
+            r#""crit":null"#,
+            r#""crit":5"#,
+            r#""crit":"exp""#,
+            r#""crit":[]"#,
+            r#""crit":[5]"#,
+            r#""crit":["exp"]"#,
+            r#""crit":{}"#,
+            r#""alg":"none""#,
+            r#""typ":5"#,
+        ] {
+            let header = format!(r#"{{"alg":"HS256",{member}}}"#);
+            assert!(!accepts_json(&header, &claims), "{header}");
+        }
+        for header in ["", "{}", "null", "[]", "5", r#""HS256""#] {
+            assert!(!accepts_json(header, &claims), "{header}");
+        }
+    }
+
     #[test]
     fn audience_and_issuer_are_those_of_the_settings() {
         let default = TokenSettings::default();
@@ -299,7 +446,7 @@ mod tests {
             ),
             (
                 serde_json::json!({"aud": 5, "iss": "https://sso.example"}),
-                true,
+                false,
                 false,
             ),
         ] {
