@@ -782,6 +782,18 @@ async fn a_maintenance_window_is_shown_and_an_invalid_one_refused() {
     let all =
         ["schedule", "duration", "timezone"].map(|field| format!("/maintenance_window/{field}"));
     assert_eq!(fields, ("invalid_campaign".to_owned(), all.to_vec()));
+    for missing in &all {
+        let mut incomplete = refused.clone();
+        incomplete["maintenance_window"] = shown.clone();
+        let name = missing.rsplit('/').next().expect("a name");
+        let window = incomplete["maintenance_window"].as_object_mut();
+        window.expect("an object").remove(name);
+        let fields = server
+            .post("/api/v1/campaigns", &incomplete)
+            .await
+            .expect_problem(422);
+        assert_eq!(fields, ("wrong_type".to_owned(), vec![missing.clone()]));
+    }
     let mut unknown = refused;
     unknown["maintenance_window"] =
         json!({"schedule": "0 2 * * *", "duration": "1h", "timezone": "UTC", "jitter": 1});

@@ -56,7 +56,11 @@ impl<'de> Deserialize<'de> for TimeOfDay {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let invalid =
             || D::Error::custom("must be a duration in whole seconds, such as `00:05:00` or `5m`");
-        let text = String::deserialize(deserializer).map_err(|_| invalid())?;
+        let text = String::deserialize(deserializer).map_err(|error| {
+            // This error says which field it is.
+            let is_missing = error.to_string().starts_with("missing field");
+            if is_missing { error } else { invalid() }
+        })?;
         Self::parse(&text).ok_or_else(invalid)
     }
 }
