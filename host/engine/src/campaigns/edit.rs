@@ -1,11 +1,14 @@
-use tidegate_core::campaign::{Campaign, CampaignStatus};
+use tidegate_core::{
+    campaign::{Campaign, CampaignStatus},
+    plugin::PluginKind,
+};
 
 use super::{
     commands::{changed_meanwhile, invalid_status},
     create::{CampaignRequest, checked_spec, firmware_error},
 };
 use crate::{
-    Authorized, Error, Operator, PluginCalls, Result, Signals,
+    Authorized, Ctx, Error, Operator, PluginCalls, Result, Signals, plugins,
     ports::{RunRef, Store},
 };
 
@@ -19,6 +22,22 @@ pub fn check_editable(campaign: &Campaign) -> Result<()> {
         return Err(invalid_status("edit", campaign));
     }
     Ok(())
+}
+
+/// Whether one of these plugins is a compatibility policy. Unknown ones are none.
+pub async fn have_compatibility_policy(
+    ctx: &Ctx,
+    store: &dyn Store,
+    plugins: &[&str],
+) -> Result<bool> {
+    if plugins.is_empty() {
+        return Ok(false);
+    }
+    let revisions = plugins::list(ctx, store).await?;
+    let mut stored = revisions.iter().map(|revision| &revision.stored);
+    Ok(stored.any(|stored| {
+        stored.kind == PluginKind::Compatibility && plugins.contains(&&*stored.description.name)
+    }))
 }
 
 /// Replaces the specification of a campaign that was read and has not started. It is checked as at creation. A change

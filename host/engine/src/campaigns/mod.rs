@@ -32,7 +32,7 @@ pub use commands::{
 pub use create::{CampaignRequest, create, validate};
 pub use deadlines::{expire_batch, expire_updates_loop};
 pub use delete::delete;
-pub use edit::{check_editable, edit};
+pub use edit::{check_editable, edit, have_compatibility_policy};
 pub use explain::{Explanation, MembershipStatus, explain};
 pub use journal::{Replay, journal, replay};
 pub use read::{detail, get, last_progress_at, list, updates, warnings, waves, waves_of};

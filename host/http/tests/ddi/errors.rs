@@ -7,6 +7,26 @@ use crate::{
 
 const BASE: &str = "/LAB/controller/v1/dev-1";
 
+/// As hawkBit does; the REST API refuses them.
+#[tokio::test]
+async fn unknown_query_parameters_are_ignored() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
+    for (path, status) in [
+        ("", 200),
+        ("/deploymentBase/1", 404),
+        ("/installedBase/1", 404),
+    ] {
+        for query in ["nosuch=1", "nosuch", "c=1&nosuch=1&actionHistory=2"] {
+            let response = server.send(get(format!("{BASE}{path}?{query}"))).await?;
+            assert_eq!(response.status, status, "{path}?{query}");
+        }
+    }
+    let attributes = json!({"mode": "merge", "data": {"hw_model": "rpi4"}});
+    let report = request("PUT", format!("{BASE}/configData?nosuch=1"));
+    assert_eq!(server.send(report.json(&attributes)).await?.status, 200);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_missing_resource_is_answered_without_a_body() -> anyhow::Result<()> {
     let server = TestServer::anonymous().await?;

@@ -155,6 +155,29 @@ async fn every_operation_requires_credentials() {
 }
 
 #[tokio::test]
+async fn every_operation_refuses_and_names_an_unknown_query_parameter() {
+    let server = TestServer::with(|settings| settings.dev = true).await;
+    let others = [
+        ("GET", "/api/v1/openapi.json"),
+        ("POST", "/api/v1/auth/dev-token"),
+    ];
+    let others = others.map(|(method, path)| (method.to_owned(), path.to_owned(), String::new()));
+    let mut seen = 0;
+    for (method, path, id) in operations().into_iter().chain(others) {
+        for query in ["nosuch=1", "nosuch", "nosuch=1&limit=x"] {
+            let path = format!("{path}?{query}");
+            let sent = request(&method, &path, &server.admin).body(Body::empty());
+            let response = server.send_request(sent.expect("a request")).await;
+            let (_, fields) = response.expect_problem(422);
+            let is_named = fields.iter().any(|field| field == "nosuch");
+            assert!(is_named, "{method} {path} ({id}): {fields:?}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 60, "{seen} operations were tried");
+}
+
+#[tokio::test]
 async fn viewers_change_nothing() {
     let server = TestServer::new().await;
     let viewer = server.key("vera", Role::Viewer).await;

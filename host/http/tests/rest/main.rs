@@ -18,6 +18,7 @@ mod images;
 mod keys;
 mod logs;
 mod metrics;
+mod null_in_patches;
 mod plugins;
 mod refusals;
 mod request_ids;

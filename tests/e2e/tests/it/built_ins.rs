@@ -11,6 +11,7 @@ use tidegate_hostile::HostilePlugin;
 
 both_databases!(
     a_campaign_without_policies_is_safe_on_a_mixed_fleet,
+    an_edited_campaign_is_as_safe_as_a_new_one,
     no_other_component_decides_by_the_name_of_a_policy,
 );
 
@@ -109,6 +110,124 @@ async fn a_campaign_without_policies_is_safe_on_a_mixed_fleet(tenant: TestTenant
     Ok(())
 }
 
+/// Every change of the policies, and of the flag that leaves them out, has the effect that it has at creation.
+async fn an_edited_campaign_is_as_safe_as_a_new_one(tenant: TestTenant) -> Result<()> {
+    const WARNING: &str = "no compatibility policy is used";
+
+    let firmware = mixed_fleet(&tenant).await?;
+    let defaults = &["hardware", "version-path"][..];
+    let named = |plugins: &[&str]| -> Value {
+        let plugins = plugins.iter().map(|plugin| json!({ "plugin": plugin }));
+        plugins.collect::<Vec<_>>().into()
+    };
+    let body = json!({
+        "target_filter": "device_id==*", "strategy": { "plugin": "immediate" },
+        "policies": named(&["failure-rate"]), "allow_incompatible": true,
+    });
+    let id = tenant.create_campaign(firmware, body).await?;
+    let path = format!("campaigns/{id}");
+    let edit = async |change: &Value| {
+        let request = tenant.operator.request(Method::PATCH, &path).json(change);
+        HttpResponse::fetch(request).await
+    };
+    let used = |campaign: &Value| -> Vec<String> {
+        let policies = campaign["policies"].as_array().into_iter().flatten();
+        let names = policies.filter_map(|policy| policy["plugin"].as_str());
+        names.map(str::to_owned).collect()
+    };
+    let warns = |campaign: &Value| campaign["warnings"].to_string().contains(WARNING);
+
+    let created = tenant.get_campaign(id).await?;
+    ensure!(
+        used(&created) == ["failure-rate"] && warns(&created),
+        "{created}"
+    );
+    for (change, expected) in [
+        // What is left out stays: the flag does, while no compatibility policy is named.
+        (json!({ "name": "renamed" }), &["failure-rate"][..]),
+        (json!({ "policies": [] }), &[]),
+        (
+            json!({ "policies": named(&["failure-rate"]) }),
+            &["failure-rate"],
+        ),
+        (json!({ "policies": null }), &[]),
+        // A named policy takes its place.
+        (json!({ "policies": named(&["hardware"]) }), &["hardware"]),
+        (
+            json!({ "policies": named(&["failure-rate", "version-path"]) }),
+            &["failure-rate", "version-path"],
+        ),
+        // Without the flag, the default policies come back.
+        (json!({ "policies": [] }), defaults),
+        (
+            json!({ "policies": named(&["failure-rate"]) }),
+            &["failure-rate", "hardware", "version-path"],
+        ),
+        // The flag removes compatibility policies only.
+        (json!({ "allow_incompatible": true }), &["failure-rate"]),
+        (
+            json!({ "allow_incompatible": false }),
+            &["failure-rate", "hardware", "version-path"],
+        ),
+        (json!({ "allow_incompatible": true, "policies": null }), &[]),
+        (json!({ "allow_incompatible": null }), defaults),
+        (
+            json!({ "allow_incompatible": false, "policies": named(&["hardware"]) }),
+            &["hardware"],
+        ),
+        (json!({ "allow_incompatible": true }), &[]),
+    ] {
+        let edited = edit(&change).await?.expect_success()?;
+        ensure!(used(&edited) == expected, "{change}: {edited}");
+        let is_checked = expected.iter().any(|name| defaults.contains(name));
+        ensure!(warns(&edited) != is_checked, "{change}: {edited}");
+        ensure!(tenant.get_campaign(id).await? == edited, "{change}");
+    }
+    // Both at once are refused, as at creation, and change nothing.
+    let both = json!({ "allow_incompatible": true, "policies": named(&["hardware"]) });
+    let refused = edit(&both).await?.expect_problem(422, "invalid_campaign")?;
+    ensure!(
+        refused["errors"][0]["field"] == "/allow_incompatible"
+            && refused["errors"].as_array().map(Vec::len) == Some(1),
+        "{refused}"
+    );
+    let unknown = json!({ "policies": named(&["hardware", "unknown"]) });
+    let refused = edit(&unknown)
+        .await?
+        .expect_problem(422, "invalid_campaign")?;
+    ensure!(
+        refused["errors"][0]["field"] == "/policies/1/plugin"
+            && refused["errors"].as_array().map(Vec::len) == Some(1),
+        "{refused}"
+    );
+
+    let started = tenant.send_command(id, "start").await?;
+    ensure!(
+        warns(&started) && started["excluded_devices"] == 0,
+        "{started}"
+    );
+    let safe = tenant
+        .create_campaign(
+            firmware,
+            json!({
+                "target_filter": "device_id==*", "strategy": { "plugin": "immediate" },
+                "allow_incompatible": true,
+            }),
+        )
+        .await?;
+    let request = tenant
+        .operator
+        .request(Method::PATCH, &format!("campaigns/{safe}"))
+        .json(&json!({ "allow_incompatible": false }));
+    HttpResponse::fetch(request).await?.expect_success()?;
+    let started = tenant.send_command(safe, "start").await?;
+    ensure!(
+        !warns(&started) && started["excluded_devices"] == 1,
+        "{started}"
+    );
+    Ok(())
+}
+
 async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) -> Result<()> {
     let firmware = mixed_fleet(&tenant).await?;
     let built_in = std::fs::read(components()?.join("hardware.wasm"))?;
@@ -175,6 +294,16 @@ async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) 
     );
 
     let enable = format!("plugins/hardware/revisions/{revision}/enable");
+    for other in [&tenant.publisher, &tenant.operator, &tenant.approver] {
+        let refused = other.post(&enable, &json!({})).await?;
+        refused.expect_problem(403, "role_missing")?;
+    }
+    let plugin = tenant
+        .viewer
+        .get("plugins/hardware")
+        .await?
+        .expect_success()?;
+    ensure!(plugin["revisions"][0]["enabled"] == false, "{plugin}");
     tenant
         .admin
         .post(&enable, &json!({}))

@@ -18,7 +18,7 @@ use super::{
     body::CampaignBody,
     create::{ConvertedCampaign, NewCampaignRequest, rename},
     etag::{TaggedCampaign, change_problem, required_generation},
-    merged::{creation_fields, merged_body},
+    merged::{creation_fields, merged_body, misplaced_nulls, named_policies},
 };
 use crate::{
     AppState,
@@ -140,7 +140,15 @@ struct RequestedChange<'a> {
 
 impl RequestedChange<'_> {
     async fn edit(self) -> Result<Campaign> {
-        let body = merged_body(&self.campaign, self.patch)?;
+        let misplaced = misplaced_nulls(self.patch);
+        if !misplaced.is_empty() {
+            return Err(Problem::invalid("invalid_campaign", misplaced));
+        }
+        let named: Vec<_> = named_policies(self.patch).collect();
+        let store = self.engine.store();
+        let names_compatibility =
+            campaigns::have_compatibility_policy(self.ctx, store, &named).await?;
+        let body = merged_body(&self.campaign, self.patch, names_compatibility)?;
         let body: NewCampaignRequest = self.decode(&body).await?;
         let Self {
             ctx,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use tidegate_core::{
     Named as _,
     campaign::{Campaign, PluginUse},
-    plugin::PluginKind,
+    plugin::{FieldError, PluginKind},
 };
 use tidegate_engine::{Error, campaigns};
 
@@ -19,10 +19,18 @@ use crate::{
 };
 
 /// The body that would create the campaign with the patch applied. Unknown fields of the patch are in it, also if they are
-/// null, so that they are errors.
-pub(super) fn merged_body(campaign: &Campaign, patch: &Value) -> Result<Value> {
+/// null, so that they are errors. `names_compatibility`: whether the patch names a compatibility policy.
+pub(super) fn merged_body(
+    campaign: &Campaign,
+    patch: &Value,
+    names_compatibility: bool,
+) -> Result<Value> {
     let mut body = creation_body(campaign)?;
     remove_replaced_fields(&mut body, campaign, patch)?;
+    if names_compatibility {
+        // Allowed only without such a policy.
+        body.remove("allow_incompatible");
+    }
     let mut body = Value::Object(body);
     merge(&mut body, patch.clone());
     for path in NewCampaignRequest::from_json(patch).unknown {
@@ -33,6 +41,35 @@ pub(super) fn merged_body(campaign: &Campaign, patch: &Value) -> Result<Value> {
         }
     }
     Ok(body)
+}
+
+/// The errors of fields of the short form that are null although the patch has no strategy: a campaign does not have them.
+pub(super) fn misplaced_nulls(patch: &Value) -> Vec<FieldError> {
+    let has = |name: &str| patch.get(name).is_some_and(|value| !value.is_null());
+    if has("strategy") || has("deployment_strategy") {
+        return Vec::new();
+    }
+    let null = SHORT_FORM_FIELDS.iter().filter(|field| {
+        let value = patch.pointer(field);
+        value.is_some_and(Value::is_null)
+    });
+    let error = |field: &&str| {
+        FieldError {
+        path: (*field).to_owned(),
+        message: "cannot be reset: the campaign has a strategy with a config; change a part of `strategy`".to_owned(),
+    }
+    };
+    null.map(error).collect()
+}
+
+/// The policies that a patch names.
+pub(super) fn named_policies(patch: &Value) -> impl Iterator<Item = &str> {
+    let policies = patch.get("policies").and_then(Value::as_array);
+    let names = policies
+        .into_iter()
+        .flatten()
+        .map(|policy| &policy["plugin"]);
+    names.filter_map(Value::as_str)
 }
 
 /// The fields of a patch that creation takes.
