@@ -46,12 +46,8 @@ impl Engine {
         let clock = Arc::new(ClusterClock::new(Arc::clone(&ports.clock)));
         ports.clock = Arc::clone(&clock) as _;
         let (caches, signals) = (Arc::<Caches>::default(), Arc::<Signals>::default());
-        let update_writer = UpdateWriter::new(
-            Arc::clone(&ports.store),
-            Arc::clone(&caches),
-            Arc::clone(&signals),
-            settings.waiting_reports,
-        );
+        let update_writer =
+            UpdateWriter::new(&ports, Arc::clone(&caches), Arc::clone(&signals), &settings);
         Self {
             plugins: PluginCalls::new(
                 Arc::clone(&ports.sandbox),

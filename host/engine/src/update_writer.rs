@@ -11,9 +11,9 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::{
-    Caches, Ctx, Error, Result, Signals, chain,
+    Caches, Ctx, Error, Ports, Result, Settings, Signals, chain,
     ports::{
-        CancelledUpdates, DeviceEvent, DeviceReport, Offer, OfferActor, OfferOverrides,
+        CancelledUpdates, Clock, DeviceEvent, DeviceReport, Offer, OfferActor, OfferOverrides,
         OfferResult, RecordError, RecordedReport, ReportedLines, RunRef, Store, StoreError,
     },
 };
@@ -28,6 +28,7 @@ const APPROVAL_BATCH: u32 = 1000;
 #[derive(Clone)]
 pub struct UpdateWriter {
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
     caches: Arc<Caches>,
     signals: Arc<Signals>,
     /// One permit for each report that may wait for the store.
@@ -36,14 +37,15 @@ pub struct UpdateWriter {
 
 impl UpdateWriter {
     pub(crate) fn new(
-        store: Arc<dyn Store>,
+        ports: &Ports,
         caches: Arc<Caches>,
         signals: Arc<Signals>,
-        waiting_reports: usize,
+        settings: &Settings,
     ) -> Self {
-        let permits = waiting_reports.min(Semaphore::MAX_PERMITS);
+        let permits = settings.waiting_reports.min(Semaphore::MAX_PERMITS);
         Self {
-            store,
+            store: Arc::clone(&ports.store),
+            clock: Arc::clone(&ports.clock),
             caches,
             signals,
             permits: Arc::new(Semaphore::new(permits)),
@@ -52,6 +54,10 @@ impl UpdateWriter {
 
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.store
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Records a report of the device of this id. A caller that stops waiting does not stop the recording.

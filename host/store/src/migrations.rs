@@ -166,6 +166,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "update_approvals",
         include_str!("../../../migrations/0033_update_approvals.sql"),
     ),
+    (
+        34,
+        "incomplete_approvals",
+        include_str!("../../../migrations/0034_incomplete_approvals.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -246,6 +246,7 @@ impl TestStore {
             ctx: test_ctx(tenant),
             action: OfferAction::CreateMany,
             approval: None,
+            incomplete_until: None,
         };
         self.store
             .create_updates(tenant, devices, offer, force, Some(&by))
@@ -265,6 +266,7 @@ impl TestStore {
             ctx: test_ctx(tenant),
             action: OfferAction::CreateMany,
             approval: Some(approval),
+            incomplete_until: None,
         };
         self.store
             .create_updates(tenant, devices, offer, force, Some(&by))

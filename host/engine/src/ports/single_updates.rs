@@ -59,8 +59,11 @@ pub trait SingleUpdates: Send + Sync {
         id: ApprovalId,
     ) -> Result<Option<ApprovalSummary>, StoreError>;
 
+    /// All updates of a request have joined their approval: it can be decided on.
+    async fn complete_approval(&self, tenant: TenantId, id: ApprovalId) -> Result<(), StoreError>;
+
     /// Records the decision of the actor on an approval. [`Self::apply_approval`] applies it to the updates. False: there
-    /// is a decision already, and nothing was changed.
+    /// is a decision already or more updates may join the approval, and nothing was changed.
     async fn decide_approval(
         &self,
         ctx: &Ctx,
@@ -99,6 +102,8 @@ pub struct OfferActor {
     pub action: OfferAction,
     /// The approval that the updates wait for; `None`: they are offered at once.
     pub approval: Option<RequestedApproval>,
+    /// Until when more updates may join the approval; `None`: these are the last ones.
+    pub incomplete_until: Option<Timestamp>,
 }
 
 /// The approval that new updates wait for.
@@ -106,7 +111,7 @@ pub struct OfferActor {
 pub enum RequestedApproval {
     /// A new one.
     New,
-    /// The one of earlier updates of the same request. A conflict if it was decided meanwhile.
+    /// The one of earlier updates of the same request.
     Existing(ApprovalId),
 }
 
@@ -119,8 +124,17 @@ pub struct UpdateApproval {
     pub requested_by: String,
     /// When they were created.
     pub requested_at: Timestamp,
+    /// Until when more updates may join it, unless it is completed before; `None`: it is.
+    pub incomplete_until: Option<Timestamp>,
     /// The decision, once it is made.
     pub decision: Option<ApprovalDecision>,
+}
+
+impl UpdateApproval {
+    /// Whether more updates may join it.
+    pub fn is_incomplete(&self, now: Timestamp) -> bool {
+        self.incomplete_until.is_some_and(|until| until > now)
+    }
 }
 
 /// An approval with the numbers of its updates.
@@ -183,6 +197,8 @@ pub enum OfferResult {
     Pinned,
     /// Not offered: the device does not exist.
     DeviceNotFound,
+    /// Not created: there is a decision on the approval that it should have joined.
+    ApprovalDecided,
 }
 
 impl OfferResult {

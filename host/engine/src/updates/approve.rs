@@ -67,6 +67,9 @@ async fn decide(
         });
     };
     ApprovalSubject::Update.check_other_user(ctx, [&*approval.requested_by])?;
+    if approval.decision.is_none() && approval.is_incomplete(ctx.now) {
+        return Err(incomplete());
+    }
     let is_undecided = approval.decision.is_none() && waiting > 0;
     if !is_undecided
         || !store
@@ -84,4 +87,10 @@ async fn decide(
     }
     let decided = store.approval(ctx.tenant, approval.id).await?;
     decided.ok_or_else(|| Error::not_found("update", id))
+}
+
+fn incomplete() -> Error {
+    let message = "more updates of the same bulk update are being created: they are approved or rejected as one; try again in \
+                   a moment";
+    Error::conflict("update_incomplete", message)
 }

@@ -48,6 +48,7 @@ pub async fn create(
         } else {
             None
         },
+        incomplete_until: None,
     };
     create_one(&by, writer, device_id, &checked, &offer, request.force)
         .await?

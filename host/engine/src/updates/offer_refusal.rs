@@ -24,6 +24,8 @@ pub enum OfferRefusal {
     AlreadyInstalled,
     /// A compatibility policy rejects the device: its name and reason.
     Incompatible(String),
+    /// Other updates of the request were approved or rejected before this one was created.
+    ApprovalDecided,
 }
 
 impl OfferRefusal {
@@ -69,6 +71,10 @@ impl fmt::Display for OfferRefusal {
                 let reason = reason.trim_end_matches('.');
                 write!(f, "{reason}; `force` overrides it")
             }
+            Self::ApprovalDecided => f.write_str(
+                "other updates of this request were approved or rejected before this one was created: send the request \
+                 again for the devices that are left",
+            ),
         }
     }
 }

@@ -62,6 +62,7 @@ pub async fn retry(
         ctx: (**ctx).clone(),
         action: OfferAction::Retry,
         approval: approval_of_retry(ctx, store, &row).await?,
+        incomplete_until: None,
     };
     let new_update = create_one(&by, writer, &row.device_id, &checked, &offer, false)
         .await?

@@ -1,19 +1,20 @@
 //! Updates that have to be approved: large requests, and decisions of servers that died.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tidegate_core::{
     campaign::Priority,
-    id::ApprovalId,
+    id::{ApprovalId, UpdateId},
     settings::TenantSettings,
     update::{SuccessCriteria, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::{
     Authorized, Ctx, Error, Role, campaigns,
-    ports::PageRequest,
+    ports::{ApprovalSummary, PageRequest},
     registry, tenants,
-    updates::{self, UpdateRequest},
+    updates::{self, BulkResult, OfferRefusal, UpdateRequest},
 };
+use tokio::{sync::Semaphore, task::JoinHandle};
 
 use crate::engine_fixture::EngineFixture;
 
@@ -82,6 +83,128 @@ async fn the_batches_of_a_large_bulk_update_are_approved_as_one() {
     assert_eq!((decided.approval.id, decided.updates), (approval, 2_100));
     assert_eq!(fixture.number_of(UpdateStatus::WaitingApproval).await, 0);
     assert_eq!(fixture.number_of(UpdateStatus::Offered).await, 2_100);
+}
+
+/// A bulk update that waits after its first batch, of 1000 devices.
+struct InterruptedBulk {
+    fixture: Arc<EngineFixture>,
+    permits: Arc<Semaphore>,
+    creating: JoinHandle<tidegate_engine::Result<BulkResult>>,
+    /// One of the updates that are created already.
+    update: UpdateId,
+}
+
+impl InterruptedBulk {
+    async fn new(devices: usize) -> Self {
+        let fixture = Arc::new(EngineFixture::new(devices).await);
+        fixture.require_approval().await;
+        let request = UpdateRequest {
+            force: false,
+            ..fixture.request().await
+        };
+        // Both default policies are asked about the only class of each batch.
+        let permits = Arc::new(Semaphore::new(2));
+        *fixture.sandbox.check_permits.lock() = Some(Arc::clone(&permits));
+        let creating = tokio::spawn({
+            let fixture = Arc::clone(&fixture);
+            async move {
+                let ids = (0..devices).map(|n| format!("device-{n:03}")).collect();
+                let (writer, plugins) = (fixture.engine.update_writer(), fixture.engine.plugins());
+                updates::create_many(&fixture.ctx(), writer, plugins, ids, &request).await
+            }
+        });
+        while fixture.number_of(UpdateStatus::WaitingApproval).await < 1000 {
+            tokio::task::yield_now().await;
+        }
+        let page = PageRequest {
+            limit: 1,
+            offset: 0,
+        };
+        let listed = updates::list(&fixture.ctx(), fixture.engine.store(), None, page).await;
+        let update = listed.expect("a database").items[0].update.id;
+        Self {
+            fixture,
+            permits,
+            creating,
+            update,
+        }
+    }
+
+    async fn decide(&self, is_approved: bool) -> tidegate_engine::Result<ApprovalSummary> {
+        let approver = Authorized::new(self.fixture.approver()).expect("an approver");
+        let writer = self.fixture.engine.update_writer();
+        if is_approved {
+            updates::approve(&approver, writer, self.update, "").await
+        } else {
+            updates::reject(&approver, writer, self.update, "").await
+        }
+    }
+
+    /// Lets the bulk update be created to its end.
+    async fn finish(self) -> (Arc<EngineFixture>, BulkResult) {
+        self.permits.add_permits(100);
+        let created = self.creating.await.expect("no panic");
+        (self.fixture, created.expect("the request succeeds"))
+    }
+}
+
+#[tokio::test]
+async fn a_bulk_update_is_decided_on_only_once_it_is_created_whole() {
+    const DEVICES: usize = 2_100;
+
+    for is_approved in [true, false] {
+        let bulk = InterruptedBulk::new(DEVICES).await;
+        for early in [true, false] {
+            let refused = bulk.decide(early).await;
+            let Err(Error::Conflict { code, .. }) = refused else {
+                panic!("{refused:?}");
+            };
+            assert_eq!(code, "update_incomplete");
+        }
+        let update = bulk.update;
+        let (fixture, created) = bulk.finish().await;
+        assert_eq!((created.accepted.len(), created.refused), (DEVICES, vec![]));
+        assert_eq!(
+            fixture.number_of(UpdateStatus::WaitingApproval).await,
+            2_100
+        );
+
+        let approver = Authorized::new(fixture.approver()).expect("an approver");
+        let writer = fixture.engine.update_writer();
+        let (decided, status) = if is_approved {
+            let approved = updates::approve(&approver, writer, update, "").await;
+            (approved, UpdateStatus::Offered)
+        } else {
+            let rejected = updates::reject(&approver, writer, update, "").await;
+            (rejected, UpdateStatus::Cancelled)
+        };
+        assert_eq!(decided.expect("a decision").updates, 2_100);
+        assert_eq!(fixture.number_of(status).await, 2_100);
+    }
+}
+
+/// Of a server that died after the first batch, or that took far too long for the second one.
+#[tokio::test]
+async fn the_batches_of_an_abandoned_bulk_update_are_decided_on_and_no_other_joins_them() {
+    const DEVICES: usize = 1_200;
+
+    for (is_approved, status) in [
+        (true, UpdateStatus::Offered),
+        (false, UpdateStatus::Cancelled),
+    ] {
+        let bulk = InterruptedBulk::new(DEVICES).await;
+        bulk.fixture.clock.advance(Duration::from_mins(5));
+        let decided = bulk.decide(is_approved).await.expect("a decision");
+        assert_eq!(decided.updates, 1000);
+        let (fixture, created) = bulk.finish().await;
+        assert_eq!(created.accepted.len(), 1000);
+        assert_eq!(created.refused.len(), 200);
+        let is_refused =
+            |(_, refusal): &(String, OfferRefusal)| *refusal == OfferRefusal::ApprovalDecided;
+        assert!(created.refused.iter().all(is_refused));
+        assert_eq!(fixture.number_of(UpdateStatus::WaitingApproval).await, 0);
+        assert_eq!(fixture.number_of(status).await, 1000);
+    }
 }
 
 #[tokio::test]

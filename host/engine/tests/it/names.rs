@@ -24,7 +24,8 @@ fn names_are_stable() {
         ),
         (
             OfferRefusal::VARIANTS,
-            "not_found named_twice update_open pinned already_installed incompatible",
+            "not_found named_twice update_open pinned already_installed incompatible \
+             approval_decided",
         ),
         (
             CallFailure::VARIANTS,

@@ -1,6 +1,6 @@
 //! A sandbox without plugins: tests script the result of each call.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use tidegate_core::{
 use tidegate_engine::ports::{
     Call, CallFailure, CallRecord, Inspection, Rejection, Sandbox, Validation,
 };
+use tokio::sync::Semaphore;
 
 type Response<Q, A> = Box<dyn FnMut(&Q) -> Result<A, CallFailure> + Send>;
 
@@ -26,6 +27,10 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) evaluate: Mutex<Response<HealthInput, HealthAnswer>>,
     /// While a test holds it, no decision ends.
     pub(crate) decision_gate: tokio::sync::Mutex<()>,
+    /// Each check takes a permit; `None`: none needs one.
+    pub(crate) check_permits: Mutex<Option<Arc<Semaphore>>>,
+    /// The revisions whose calls were replayed.
+    pub(crate) replayed: Mutex<Vec<Digest>>,
 }
 
 impl ScriptedSandbox {
@@ -38,6 +43,8 @@ impl ScriptedSandbox {
             })),
             evaluate: Mutex::new(Box::new(|_| Ok(health(HealthVerdict::Healthy)))),
             decision_gate: tokio::sync::Mutex::default(),
+            check_permits: Mutex::default(),
+            replayed: Mutex::default(),
         }
     }
 
@@ -144,6 +151,10 @@ impl Sandbox for ScriptedSandbox {
     }
 
     async fn check(&self, _: TenantId, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
+        let permits = self.check_permits.lock().clone();
+        if let Some(permits) = permits {
+            permits.acquire().await.expect("never closed").forget();
+        }
         call(&self.check, &input)
     }
 
@@ -151,7 +162,8 @@ impl Sandbox for ScriptedSandbox {
         call(&self.evaluate, &input)
     }
 
-    async fn replay(&self, _: TenantId, _: Digest, input: &[u8]) -> Call<()> {
+    async fn replay(&self, _: TenantId, revision: Digest, input: &[u8]) -> Call<()> {
+        self.replayed.lock().push(revision);
         call(&Mutex::new(Box::new(|_: &Vec<u8>| Ok(()))), &input.to_vec())
     }
 

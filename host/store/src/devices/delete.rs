@@ -22,7 +22,7 @@ use crate::{
     rows::{RowError, RowExt as _, row_error},
     sql::literal,
     tenant_counters::TenantCounters,
-    updates::unit_of_work::UpdateUnitOfWork,
+    updates::{approvals, unit_of_work::UpdateUnitOfWork},
 };
 
 const DELETE: &str = "delete a device";
@@ -62,7 +62,9 @@ pub(crate) async fn delete(
     let mut before = locked.fields();
     before["groups"] = json!(delete_groups(&mut tx, tenant, key).await?);
     before["labels"] = json!(delete_labels(&mut tx, tenant, key).await?);
+    let approvals = approvals::lock_of_device(&mut tx, tenant, key).await?;
     remove(&mut tx, tenant, key).await?;
+    approvals::delete_unused(&mut tx, tenant, &approvals).await?;
     notify_devices(&mut tx, tenant, [device_id]).await?;
     tenant_counters.write(&mut tx).await?;
     let entry = AuditEntry::new("device.delete", device_id, before, Value::Null);

@@ -48,6 +48,10 @@ impl SingleUpdates for SqlStore {
         approvals::read(&self.database, tenant, id).await
     }
 
+    async fn complete_approval(&self, tenant: TenantId, id: UpdateId) -> Result<(), StoreError> {
+        approvals::complete(&self.database, tenant, id).await
+    }
+
     async fn decide_approval(
         &self,
         ctx: &Ctx,

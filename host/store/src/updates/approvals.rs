@@ -23,19 +23,47 @@ use crate::{
     audit::{self, AuditEntry},
     database::{Database, Tx},
     dialect::{ColumnType, Dialect, storable},
-    error::failed,
+    error::{failed, internal},
     rows::{RowError, RowExt as _, row_error, to_json},
     tenant_counters::TenantCounters,
 };
 
 /// The columns of an approval `a` that [`from_row`] reads.
 pub(super) const COLUMNS: &str = "a.id AS approval_id, a.requested_by, a.requested_at, a.is_approved, a.decided_by, \
-     a.decided_at, a.comment";
+     a.decided_at, a.comment, a.incomplete_until";
 
+const REQUEST: &str = "request an approval";
 const READ: &str = "read an approval";
 const APPLY: &str = "apply an approval";
 
-/// Lets these new updates wait for an approval.
+/// Joins the approval of earlier updates of the same request, and keeps it from being decided before the end of the
+/// transaction. False: there is a decision.
+pub(super) async fn join(
+    tx: &mut Tx,
+    by: &OfferActor,
+    id: ApprovalId,
+    is_forced: bool,
+) -> Result<bool, StoreError> {
+    // It is not there if the devices of all its updates were deleted.
+    let joined = sqlx::query(
+        "INSERT INTO update_approvals (tenant_id, id, requested_by, requested_at, is_forced, incomplete_until) \
+         VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (tenant_id, id) DO UPDATE SET incomplete_until = excluded.incomplete_until \
+         WHERE update_approvals.decided_at IS NULL",
+    )
+    .bind(by.ctx.tenant.0)
+    .bind(i64::from(id.0))
+    .bind(storable(&by.ctx.actor.name).into_owned())
+    .bind(by.ctx.now.0)
+    .bind(i64::from(is_forced))
+    .bind(by.incomplete_until.map(|until| until.0))
+    .execute(tx.conn())
+    .await
+    .map_err(failed(REQUEST))?;
+    Ok(joined.rows_affected() > 0)
+}
+
+/// Lets these new updates wait for an approval: the one that [`join`] has joined, or a new one.
 pub(super) async fn request(
     tx: &mut Tx,
     by: &OfferActor,
@@ -46,17 +74,16 @@ pub(super) async fn request(
     let Some(first) = updates.first() else {
         return Ok(());
     };
-    let tenant = by.ctx.tenant;
     let id = match approval {
         RequestedApproval::New => {
             let id = ApprovalId::of_first(*first);
-            insert(tx, by, id, is_forced).await?;
+            if !join(tx, by, id, is_forced).await? {
+                let why = format!("the approval {id} is there already");
+                return Err(internal(REQUEST)(why.into()));
+            }
             id
         }
-        RequestedApproval::Existing(id) => {
-            lock_undecided(tx, tenant, id).await?;
-            id
-        }
+        RequestedApproval::Existing(id) => id,
     };
     let ids: Vec<_> = updates.iter().map(|id| json!({ "id": id.0 })).collect();
     let sql = format!(
@@ -66,55 +93,82 @@ pub(super) async fn request(
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(i64::from(id.0))
-        .bind(tenant.0)
+        .bind(by.ctx.tenant.0)
         .bind(to_json(&ids)?)
         .execute(tx.conn())
         .await
-        .map_err(failed("request an approval"))?;
+        .map_err(failed(REQUEST))?;
     Ok(())
 }
 
-async fn insert(
-    tx: &mut Tx,
-    by: &OfferActor,
+pub(crate) async fn complete(
+    database: &Database,
+    tenant: TenantId,
     id: ApprovalId,
-    is_forced: bool,
 ) -> Result<(), StoreError> {
+    let mut tx = database.write().await?;
     sqlx::query(
-        "INSERT INTO update_approvals (tenant_id, id, requested_by, requested_at, is_forced) \
-         VALUES ($1, $2, $3, $4, $5)",
+        "UPDATE update_approvals SET incomplete_until = NULL WHERE tenant_id = $1 AND id = $2",
     )
-    .bind(by.ctx.tenant.0)
+    .bind(tenant.0)
     .bind(i64::from(id.0))
-    .bind(storable(&by.ctx.actor.name).into_owned())
-    .bind(by.ctx.now.0)
-    .bind(i64::from(is_forced))
     .execute(tx.conn())
     .await
-    .map_err(failed("request an approval"))?;
-    Ok(())
+    .map_err(failed(REQUEST))?;
+    tx.commit().await
 }
 
-/// Keeps the approval from being decided before the end of the transaction.
-async fn lock_undecided(tx: &mut Tx, tenant: TenantId, id: ApprovalId) -> Result<(), StoreError> {
+/// The approvals of the updates of a device, kept from being changed before the end of the transaction.
+pub(crate) async fn lock_of_device(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device: DeviceKey,
+) -> Result<BTreeSet<ApprovalId>, StoreError> {
     let sql = format!(
-        "SELECT id FROM update_approvals WHERE tenant_id = $1 AND id = $2 AND decided_at IS NULL{}",
+        "SELECT id FROM update_approvals WHERE tenant_id = $1 AND id IN \
+         (SELECT u.approval_id FROM updates u WHERE u.tenant_id = $1 AND u.device_key = $2 \
+          AND u.approval_id IS NOT NULL) ORDER BY id{}",
         match tx.dialect() {
             Dialect::Sqlite => "",
             Dialect::Postgres => " FOR UPDATE",
         }
     );
-    let found = sqlx::query(sqlx::AssertSqlSafe(sql))
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
-        .bind(i64::from(id.0))
-        .fetch_optional(tx.conn())
+        .bind(device.0)
+        .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
-    if found.is_some() {
+    let id = |row: &AnyRow| Ok(ApprovalId(row.take("id")?));
+    rows.iter()
+        .map(id)
+        .collect::<Result<_, RowError>>()
+        .map_err(row_error(READ))
+}
+
+/// Deletes those of these approvals that have no update any more: an approval is kept as long as one of its updates. The
+/// caller has locked them.
+pub(crate) async fn delete_unused(
+    tx: &mut Tx,
+    tenant: TenantId,
+    approvals: &BTreeSet<ApprovalId>,
+) -> Result<(), StoreError> {
+    if approvals.is_empty() {
         return Ok(());
     }
-    let why = "the updates were approved or refused while more of them were created";
-    Err(StoreError::Conflict(why.to_owned()))
+    let ids: Vec<_> = approvals.iter().map(|id| id.0).collect();
+    let sql = format!(
+        "DELETE FROM update_approvals WHERE tenant_id = $1 AND {} AND NOT EXISTS \
+         (SELECT 1 FROM updates u WHERE u.tenant_id = $1 AND u.approval_id = update_approvals.id)",
+        tx.dialect().key_in_json("id", "$2")
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&ids)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("delete approvals"))?;
+    Ok(())
 }
 
 pub(crate) async fn read(
@@ -160,6 +214,7 @@ pub(super) fn from_row(row: &AnyRow) -> Result<Option<UpdateApproval>, RowError>
         id: ApprovalId(id),
         requested_by: row.take("requested_by")?,
         requested_at: Timestamp(row.take("requested_at")?),
+        incomplete_until: row.take::<Option<i64>>("incomplete_until")?.map(Timestamp),
         decision: decision(row)?,
     }))
 }
@@ -186,7 +241,8 @@ pub(crate) async fn decide(
     let mut tx = database.write().await?;
     let decided = sqlx::query(
         "UPDATE update_approvals SET is_approved = $3, decided_by = $4, decided_at = $5, comment = $6 \
-         WHERE tenant_id = $1 AND id = $2 AND decided_at IS NULL",
+         WHERE tenant_id = $1 AND id = $2 AND decided_at IS NULL \
+         AND (incomplete_until IS NULL OR incomplete_until <= $5)",
     )
     .bind(ctx.tenant.0)
     .bind(i64::from(id.0))

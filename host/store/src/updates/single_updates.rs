@@ -11,7 +11,7 @@ use tidegate_engine::{
     Ctx,
     ports::{
         AffectedDevice, CancelledUpdates, Offer, OfferAction, OfferActor, OfferOverrides,
-        OfferResult, StoreError,
+        OfferResult, RequestedApproval, StoreError,
     },
 };
 
@@ -57,6 +57,16 @@ pub(crate) async fn create(
         .map(|key| new_update(&work, *key, offer));
     let mut new: Vec<_> = new.collect();
     let approval = by.and_then(|by| Some((by, by.approval?)));
+    if let Some((by, RequestedApproval::Existing(id))) = approval
+        && !new.is_empty()
+        && !approvals::join(&mut tx, by, id, force).await?
+    {
+        let refused = |key| {
+            let obstacle = obstacles.get(key).cloned();
+            obstacle.unwrap_or(OfferResult::ApprovalDecided)
+        };
+        return Ok(devices.iter().map(refused).collect());
+    }
     if approval.is_some() {
         for new in &mut new {
             let options = offer.options.clone();

@@ -90,7 +90,8 @@ pub(crate) struct AcceptedDevice {
 #[schema(as = Refused)]
 pub(crate) struct RefusedDevice {
     device_id: String,
-    /// `not_found`, `named_twice`, `update_open`, `pinned`, `already_installed` or `incompatible`.
+    /// `not_found`, `named_twice`, `update_open`, `pinned`, `already_installed`, `incompatible` or
+    /// `approval_decided`.
     code: &'static str,
     /// An explanation for people.
     reason: String,

@@ -9,13 +9,14 @@ use tidegate_core::{
 use tidegate_engine::{
     Actor, ActorKind, Ctx,
     ports::{
-        DeviceChange, Offer, OfferOverrides, OfferResult, PageRequest, RequestedApproval,
-        Runs as _, SingleUpdates as _, Statistics as _, StoreError, UpdateFilter, Updates as _,
+        DeviceChange, Offer, OfferAction, OfferActor, OfferOverrides, OfferResult, PageRequest,
+        RequestedApproval, Runs as _, SingleUpdates as _, Statistics as _, UpdateFilter,
+        Updates as _,
     },
 };
 
 use super::*;
-use crate::{test_fixture::TIMEOUT, testing::test_ctx};
+use crate::{SqlStore, rows::RowExt as _, test_fixture::TIMEOUT, testing::test_ctx};
 
 const LATER: Timestamp = Timestamp(NOON.0 + 30 * 24 * 3_600_000);
 
@@ -56,6 +57,16 @@ impl StoreFixture<'_> {
             .apply_approval(self.tenant, ApprovalId::of_first(first), LATER, limit)
             .await?
             .len())
+    }
+
+    async fn number_of_approvals(&self) -> anyhow::Result<i64> {
+        let mut tx = self.store.database.read_single().await?;
+        let count = "SELECT COUNT(*) AS n FROM update_approvals WHERE tenant_id = $1";
+        let row = sqlx::query(count)
+            .bind(self.tenant.0)
+            .fetch_one(tx.conn())
+            .await?;
+        Ok(row.take("n")?)
     }
 
     async fn update_status(&self, id: UpdateId) -> anyhow::Result<UpdateStatus> {
@@ -204,10 +215,120 @@ on_both! {
         let summary = store.approval(fixture.tenant, ApprovalId::of_first(first)).await?.context("the approval")?;
         assert_eq!((summary.updates, summary.waiting), (2, 2));
         fixture.decide(first, true, "").await?;
-        let late = request(2, RequestedApproval::Existing(ApprovalId::of_first(first))).await;
-        assert!(matches!(&late, Err(StoreError::Conflict(_))), "{late:?}");
+        let late = request(2, RequestedApproval::Existing(ApprovalId::of_first(first))).await?;
+        assert_eq!(late, [OfferResult::ApprovalDecided]);
+        let again = request(1, RequestedApproval::Existing(ApprovalId::of_first(first))).await?;
+        assert!(matches!(&again[..], [OfferResult::AlreadyOpen(_)]), "{again:?}");
         assert_eq!(fixture.shown(2).await?, None);
         assert_eq!(device(store, 2).await?.state, DeviceState::Registered);
+        let summary = store.approval(fixture.tenant, ApprovalId::of_first(first)).await?.context("the approval")?;
+        assert_eq!(summary.updates, 2);
+    }
+
+    async fn an_approval_that_more_updates_may_join_is_not_decided(store) {
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        let offer = fixture.offer(NOON);
+        let request = async |number: usize, approval, incomplete_until| {
+            let by = OfferActor {
+                ctx: Ctx { tenant: fixture.tenant, ..approver() },
+                action: OfferAction::CreateMany,
+                approval: Some(approval),
+                incomplete_until,
+            };
+            let (sql, key): (&SqlStore, _) = (store, [fixture.devices[number]]);
+            let created = sql.create_updates(fixture.tenant, &key, &offer, false, Some(&by)).await?;
+            created[0].created().context("an update")
+        };
+        // The decision is made LATER.
+        let after = Timestamp(LATER.0 + 1);
+        let first = request(0, RequestedApproval::New, Some(after)).await?;
+        assert!(!fixture.decide(first, true, "").await?);
+        let approval = store.approval(fixture.tenant, ApprovalId::of_first(first)).await?.context("the approval")?.approval;
+        assert!(approval.is_incomplete(LATER) && !approval.is_incomplete(after));
+        assert_eq!(approval.decision, None);
+
+        request(1, RequestedApproval::Existing(ApprovalId::of_first(first)), Some(after)).await?;
+        assert!(!fixture.decide(first, false, "").await?);
+        store.complete_approval(store.theirs, ApprovalId::of_first(first)).await?;
+        assert!(!fixture.decide(first, false, "").await?, "of another tenant");
+        store.complete_approval(fixture.tenant, ApprovalId::of_first(first)).await?;
+        assert!(fixture.decide(first, true, "").await?);
+        assert_eq!(fixture.apply_approval(first, 100).await?, 2);
+    }
+
+    async fn an_approval_whose_server_died_before_all_updates_joined_it_is_decided(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        let by = OfferActor {
+            ctx: Ctx { tenant: fixture.tenant, ..approver() },
+            action: OfferAction::CreateMany,
+            approval: Some(RequestedApproval::New),
+            incomplete_until: Some(LATER),
+        };
+        let (sql, offer): (&SqlStore, _) = (store, fixture.offer(NOON));
+        let created = sql.create_updates(fixture.tenant, &fixture.devices, &offer, false, Some(&by)).await?;
+        let id = created[0].created().context("an update")?;
+        assert!(fixture.decide(id, true, "").await?);
+        assert_eq!(fixture.apply_approval(id, 100).await?, 1);
+    }
+
+    async fn an_approval_is_deleted_with_the_last_of_its_updates(store) {
+        let fixture = StoreFixture::new(store, &[4]).await?;
+        let offer = fixture.offer(NOON);
+        let request = async |numbers: &[usize], approval| {
+            let keys: Vec<_> = numbers.iter().map(|number| fixture.devices[*number]).collect();
+            let created = store.request_updates(fixture.tenant, &keys, &offer, false, approval).await?;
+            created[0].created().context("an update")
+        };
+        let bulk = request(&[0, 1], RequestedApproval::New).await?;
+        let waiting = request(&[2], RequestedApproval::New).await?;
+        let decided = request(&[3], RequestedApproval::New).await?;
+        fixture.decide(decided, true, "").await?;
+        fixture.apply_approval(decided, 100).await?;
+        let kept = async || -> anyhow::Result<Vec<ApprovalId>> {
+            let mut kept = Vec::new();
+            for id in [bulk, waiting, decided] {
+                let found = store.approval(fixture.tenant, ApprovalId::of_first(id)).await?;
+                kept.extend(found.map(|found| found.approval.id));
+            }
+            Ok(kept)
+        };
+        let delete = async |number: usize| {
+            store.delete_device(fixture.tenant, &format!("d-{number}"), later(1)).await
+        };
+        assert_eq!(kept().await?, [bulk, waiting, decided].map(ApprovalId::of_first));
+        delete(0).await?;
+        assert_eq!(kept().await?, [bulk, waiting, decided].map(ApprovalId::of_first), "another update waits for it");
+        delete(3).await?;
+        assert_eq!(kept().await?, [bulk, waiting].map(ApprovalId::of_first));
+        delete(1).await?;
+        assert_eq!(kept().await?, [ApprovalId::of_first(waiting)]);
+
+        // A later batch of a request whose first devices were deleted.
+        let late = request(&[2], RequestedApproval::Existing(ApprovalId::of_first(bulk))).await;
+        assert!(late.is_err(), "the device has an open update of this firmware");
+        let other = Offer { firmware: fixture.old, to_version: "1.0.0".into(), ..fixture.offer(NOON) };
+        let keys = [fixture.devices[2]];
+        let joins = RequestedApproval::Existing(ApprovalId::of_first(bulk));
+        let late = store.request_updates(fixture.tenant, &keys, &other, true, joins).await?;
+        assert!(late[0].created().is_some());
+        assert_eq!(kept().await?, [bulk, waiting].map(ApprovalId::of_first));
+        let summary = store.approval(fixture.tenant, ApprovalId::of_first(bulk)).await?.context("the approval")?;
+        assert_eq!((summary.updates, summary.waiting), (1, 1));
+        delete(2).await?;
+        assert_eq!(kept().await?, []);
+        assert_eq!(fixture.number_of_approvals().await?, 0);
+    }
+
+    /// Both see the update of the other device until they have committed.
+    async fn devices_of_one_approval_are_deleted_at_once(store) {
+        let fixture = StoreFixture::new(store, &[8]).await?;
+        fixture.request(false).await?;
+        let tenant = fixture.tenant;
+        let deleting = (0..8).map(|number| async move {
+            store.delete_device(tenant, &format!("d-{number}"), later(1)).await
+        });
+        futures::future::try_join_all(deleting).await?;
+        assert_eq!(fixture.number_of_approvals().await?, 0);
     }
 
     async fn a_waiting_update_ends_when_it_is_cancelled_superseded_or_its_device_is_deleted(store) {
