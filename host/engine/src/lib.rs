@@ -22,6 +22,7 @@ mod files;
 mod four_eyes;
 mod gc;
 mod health;
+mod independent;
 mod interruptions;
 mod last_seen_buffer;
 mod overdue;

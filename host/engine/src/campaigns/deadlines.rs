@@ -7,7 +7,12 @@ use super::{
     reconcile::{BATCH_SIZE, max_silence},
     tick::invalidate_if_unavailable,
 };
-use crate::{Engine, Error, Heartbeat, Result, chain, plugins::flush_usage, ports::RunRef};
+use crate::{
+    Engine, Heartbeat, Result, chain,
+    independent::{do_each, done},
+    plugins::flush_usage,
+    ports::{AffectedDevice, RunRef},
+};
 
 /// The loop that expires updates and writes plugin usage. Runs until it is dropped.
 pub async fn expire_updates_loop(engine: Arc<Engine>) {
@@ -38,22 +43,26 @@ async fn expire_updates(engine: &Engine, heartbeat: &Heartbeat) -> Result<()> {
     }
 }
 
-/// Keeps the reporting clock, then ends overdue updates and offers due retries, up to the size of a batch of each; returns
-/// the number of both. Continues the approvals of servers that died. Called by the loop; tests call it directly.
+/// Continues the approvals of servers that died. Then keeps the reporting clock, ends overdue updates and offers due
+/// retries, up to the size of a batch of each; returns the number of both. Called by the loop; tests call it directly.
 pub async fn expire_batch(engine: &Engine) -> Result<usize> {
+    done("approvals", &(), apply_approvals(engine).await)?;
     if !engine.keep_reporting_clock().await? {
         return Ok(0);
     }
-    apply_approvals(engine).await?;
-    let mut affected = recheck_updates(engine).await?;
-    let expired = engine
-        .store()
-        .expire_updates(engine.now(), BATCH_SIZE)
-        .await?;
-    let count = expired.len();
-    affected.extend(expired);
-    engine.caches.invalidate_affected(&affected);
-    for affected in &affected {
+    if let Some(checked) = done("checks of updates", &(), recheck_updates(engine).await)? {
+        publish(engine, &checked);
+    }
+    let store = engine.store();
+    let expired = store.expire_updates(engine.now(), BATCH_SIZE).await?;
+    publish(engine, &expired);
+    Ok(expired.len())
+}
+
+/// The read model follows updates that have changed, and their campaigns and watchers are woken.
+fn publish(engine: &Engine, affected: &[AffectedDevice]) {
+    engine.caches.invalidate_affected(affected);
+    for affected in affected {
         engine.signals.notify_log_watchers(affected.device);
     }
     let woken: HashSet<RunRef> = affected
@@ -68,21 +77,15 @@ pub async fn expire_batch(engine: &Engine) -> Result<usize> {
     for run in woken {
         engine.signals.wake_campaign(run);
     }
-    Ok(count)
 }
 
-/// Continues the approvals of servers that died. One that fails stops nothing else.
+/// Continues the approvals of servers that died.
 async fn apply_approvals(engine: &Engine) -> Result<()> {
-    for (tenant, approval) in engine.store().unapplied_approvals(BATCH_SIZE).await? {
+    let approvals = engine.store().unapplied_approvals(BATCH_SIZE).await?;
+    let apply = async |(tenant, approval)| {
         let writer = &engine.update_writer;
-        let applied = writer.apply_approval(tenant, approval, engine.now()).await;
-        match applied {
-            Err(error @ Error::Unavailable { .. }) => return Err(error),
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), %tenant, %approval, "approval not applied; retrying");
-            }
-            Ok(()) => {}
-        }
-    }
+        writer.apply_approval(tenant, approval, engine.now()).await
+    };
+    do_each("approval", approvals, apply).await?;
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::{
         CompatibilityCheck, DEFAULT_POLICIES, HARDWARE, LATEST, Policies, classify,
         compatibility_policies, context_without_campaign,
     },
+    independent::done,
     ports::{AffectedDevice, CheckOutcome, CheckedUpdates, EntryKind, UpdateCheck, UpdateToCheck},
 };
 
@@ -24,7 +25,7 @@ use crate::{
 const BATCH_SIZE: u32 = 500;
 
 /// Checks the devices of due updates that are of another class than policies accepted. Updates of accepted devices are
-/// offered next; those of rejected devices end.
+/// offered next; those of rejected devices end. An update that cannot be checked stops no other.
 pub async fn recheck_updates(engine: &Engine) -> Result<Vec<AffectedDevice>> {
     let store = engine.store();
     let mut remaining = store.updates_to_check(engine.now(), BATCH_SIZE).await?;
@@ -34,10 +35,34 @@ pub async fn recheck_updates(engine: &Engine) -> Result<Vec<AffectedDevice>> {
             .into_iter()
             .partition(|update| is_alike(update, &first));
         remaining = others;
-        let checked = check_group(engine, &first, &group).await?;
-        affected.extend(store.record_checks(&checked, engine.now()).await?);
+        let item = (first.tenant, first.firmware);
+        let checked = check_and_record(engine, &group).await;
+        match done("check of updates", &item, checked)? {
+            Some(checked) => affected.extend(checked),
+            None if group.len() > 1 => affected.extend(recheck_each(engine, &group).await?),
+            None => {}
+        }
     }
     Ok(affected)
+}
+
+/// Checks each update on its own.
+async fn recheck_each(engine: &Engine, group: &[UpdateToCheck]) -> Result<Vec<AffectedDevice>> {
+    let mut affected = Vec::new();
+    for update in group {
+        let checked = check_and_record(engine, std::slice::from_ref(update)).await;
+        let checked = done("check of an update", &update.update, checked)?;
+        affected.extend(checked.into_iter().flatten());
+    }
+    Ok(affected)
+}
+
+async fn check_and_record(engine: &Engine, group: &[UpdateToCheck]) -> Result<Vec<AffectedDevice>> {
+    let Some(first) = group.first() else {
+        return Ok(Vec::new());
+    };
+    let checked = check_group(engine, first, group).await?;
+    Ok(engine.store().record_checks(&checked, engine.now()).await?)
 }
 
 /// Whether the same policies decide on the same firmware.

@@ -103,13 +103,20 @@ async fn update_tenant(engine: &Engine, tenant: TenantId) -> Result<()> {
     }
     let classes: Vec<_> = classes.into_iter().map(|((), class)| class).collect();
     let choices = chooser.choose(&classes).await?;
+    let mut result = Ok(());
     for ((choice, class), devices) in choices.into_iter().zip(&classes).zip(devices) {
         if let Some(firmware) = choice.chosen {
             let attributes = &chooser.policies.attributes;
-            offer(engine, tenant, &firmware, attributes, &class.key, &devices).await?;
+            let offered = offer(engine, tenant, &firmware, attributes, &class.key, &devices).await;
+            match offered {
+                Err(error @ Error::Unavailable { .. }) => return Err(error),
+                // The other classes are offered their firmware; the tenant stays dirty.
+                Err(error) => result = Err(error),
+                Ok(()) => {}
+            }
         }
     }
-    Ok(())
+    result
 }
 
 /// Offers a firmware to those of the devices of a class that never had an update with it.

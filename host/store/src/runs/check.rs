@@ -11,8 +11,9 @@ use tidegate_core::{
     time::Timestamp,
     update::{CompatibilityBasis, UpdateEvent, UpdateStatus},
 };
-use tidegate_engine::ports::{
-    AffectedDevice, CheckOutcome, CheckedUpdates, StoreError, UpdateCheck, UpdateToCheck,
+use tidegate_engine::{
+    chain,
+    ports::{AffectedDevice, CheckOutcome, CheckedUpdates, StoreError, UpdateCheck, UpdateToCheck},
 };
 
 use crate::{
@@ -53,12 +54,16 @@ pub(crate) async fn updates_to_check(
     .fetch_all(tx.conn())
     .await
     .map_err(failed(READ))?;
-    let found: Result<Vec<_>, _> = rows.iter().map(from_row).collect();
-    let mut found: Vec<_> = found
-        .map_err(row_error(READ))?
-        .into_iter()
-        .flatten()
-        .collect();
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match from_row(row).map_err(row_error(READ)) {
+            Ok(update) => found.extend(update),
+            // It stops no other.
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "update to check not read; retrying")
+            }
+        }
+    }
     add_attributes(&mut tx, &mut found).await?;
     Ok(found
         .into_iter()

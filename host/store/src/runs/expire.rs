@@ -8,7 +8,10 @@ use tidegate_core::{
     time::Timestamp,
     update::{UpdateEvent, UpdateStatus},
 };
-use tidegate_engine::ports::{AffectedDevice, StoreError};
+use tidegate_engine::{
+    chain,
+    ports::{AffectedDevice, StoreError},
+};
 
 use super::{
     cancel::update_and_device,
@@ -38,10 +41,57 @@ pub(crate) async fn expire(
     {
         return Ok(Vec::new());
     }
+    match expire_together(database, clock, now, limit).await {
+        Err(StoreError::Internal { .. }) => expire_each(database, clock, now, limit).await,
+        result => result,
+    }
+}
+
+async fn expire_together(
+    database: &Database,
+    clock: ReportingClock,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<AffectedDevice>, StoreError> {
     let mut tx = database.write().await?;
+    let due = due_updates(&mut tx, clock, now, limit).await?;
+    end(tx, due, now).await
+}
+
+/// Ends each update in a transaction of its own. One that fails stays due, and stops no other.
+async fn expire_each(
+    database: &Database,
+    clock: ReportingClock,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<AffectedDevice>, StoreError> {
+    let due = due_updates(&mut database.read_single().await?, clock, now, limit).await?;
+    let due = due
+        .into_iter()
+        .flat_map(|(tenant, due)| due.into_iter().map(move |update| (tenant, update)));
+    let mut affected = Vec::new();
+    for (tenant, due) in due {
+        let update = due.id;
+        let tx = database.write().await?;
+        match end(tx, BTreeMap::from([(tenant, vec![due])]), now).await {
+            Ok(ended) => affected.extend(ended),
+            Err(error @ StoreError::Internal { .. }) => {
+                tracing::warn!(error = %chain(&error), %tenant, %update, "overdue update not ended; retrying");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(affected)
+}
+
+async fn end(
+    mut tx: Tx,
+    due: BTreeMap<TenantId, Vec<DueUpdate>>,
+    now: Timestamp,
+) -> Result<Vec<AffectedDevice>, StoreError> {
     let mut tenant_counters = TenantCounters::default();
     let mut affected = Vec::new();
-    for (tenant, due) in due_updates(&mut tx, clock, now, limit).await? {
+    for (tenant, due) in due {
         let devices: BTreeSet<DeviceKey> = due.iter().map(|update| update.device).collect();
         let updates: BTreeSet<UpdateId> = due.iter().map(|update| update.id).collect();
         let mut work = UpdateUnitOfWork::open(&mut tx, tenant, &devices, &updates, now).await?;
@@ -166,8 +216,12 @@ async fn add_due(
             };
             Ok::<_, RowError>((TenantId(row.take("tenant_id")?), due))
         };
-        let (tenant, due) = read().map_err(row_error(EXPIRE))?;
-        by_tenant.entry(tenant).or_default().push(due);
+        match read().map_err(row_error(EXPIRE)) {
+            Ok((tenant, due)) => by_tenant.entry(tenant).or_default().push(due),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "overdue update not read; retrying");
+            }
+        }
     }
     Ok(())
 }

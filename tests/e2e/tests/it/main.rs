@@ -3,6 +3,7 @@
 mod api_clients;
 mod audit;
 mod authorization;
+mod background_loops;
 mod bad_input;
 mod built_ins;
 mod campaigns;
