@@ -2,13 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use crate::{Engine, chain, idempotency};
+use crate::{Engine, chain, idempotency, tenants};
 
 /// Time between two runs of the garbage collection.
 const GC_PERIOD: Duration = Duration::from_mins(10);
 
-/// The garbage collection loop: deletes files that crashed servers left behind, and expired responses of keyed
-/// requests. Runs until it is dropped.
+/// The garbage collection loop: deletes files that crashed servers left behind, expired responses of keyed requests, and
+/// counters of hours that are not shown any more. Runs until it is dropped.
 pub async fn run_gc(engine: Arc<Engine>) {
     let heartbeat = engine
         .health
@@ -20,6 +20,9 @@ pub async fn run_gc(engine: Arc<Engine>) {
             }
             if let Err(error) = idempotency::delete_expired(engine.store(), engine.now()).await {
                 tracing::warn!(error = %chain(&error), "cannot delete expired responses; retrying");
+            }
+            if let Err(error) = tenants::delete_old_hours(engine.store(), engine.now()).await {
+                tracing::warn!(error = %chain(&error), "cannot delete old counters; retrying");
             }
         };
         heartbeat.run(iteration).await;

@@ -55,7 +55,7 @@ async fn read(
         None => database.read_single().await?,
         Some(_) => database.read().await?,
     };
-    // Hourly counters are never deleted: read the recent ones only.
+    // Garbage collection deletes older hourly counters later.
     let sql = format!(
         "SELECT kind, counter_key, value FROM tenant_counters WHERE tenant_id = $1 AND value > 0 \
          AND kind IN ({}) AND (kind NOT IN ($3, $4) OR counter_key >= $2) \
@@ -89,6 +89,28 @@ async fn read(
         move_overdue(&mut stats.devices_by_state, by_state);
     }
     Ok(stats)
+}
+
+pub(crate) async fn delete_old_hours(
+    database: &Database,
+    before: Timestamp,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let mut tx = database.write().await?;
+    let deleted = sqlx::query(
+        "DELETE FROM tenant_counters WHERE (tenant_id, kind, counter_key) IN (\
+         SELECT tenant_id, kind, counter_key FROM tenant_counters WHERE kind IN ($2, $3) AND counter_key < $1 \
+         ORDER BY tenant_id, kind, counter_key LIMIT $4)",
+    )
+    .bind(hour_key(before))
+    .bind(CounterKind::CompletedInHour.as_str())
+    .bind(CounterKind::FailedInHour.as_str())
+    .bind(i64::from(limit))
+    .execute(tx.conn())
+    .await
+    .map_err(failed("delete old tenant counters"))?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected())
 }
 
 /// The number of overdue devices by their stored state.

@@ -46,6 +46,11 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
         "a loop processes all tenants",
     ),
     (
+        "stats.rs",
+        "counter_key < $1",
+        "a loop processes all tenants",
+    ),
+    (
         "latest.rs",
         "WHERE changes > processed",
         "a loop processes all tenants",

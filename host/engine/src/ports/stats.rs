@@ -27,6 +27,9 @@ pub trait Statistics: Send + Sync {
         overdue: Option<&OverdueRule>,
     ) -> Result<Stats, StoreError>;
 
+    /// Deletes up to `limit` counters of all tenants of hours before the one that contains `before`. Returns their number.
+    async fn delete_old_hours(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+
     /// When the campaign's counters last changed. `None`: never, or the campaign does not exist.
     async fn last_progress_at(
         &self,

@@ -16,4 +16,5 @@ pub use issue::{NewApiKey, issue_key};
 pub use keys::{flush_key_uses, generated_key_id, key, key_id, keys, revoke_key};
 pub use registry::{create, list};
 pub use settings::{change_settings, settings};
+pub(crate) use stats::delete_old_hours;
 pub use stats::{stats, stats_of_all};

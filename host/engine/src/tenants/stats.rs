@@ -10,6 +10,8 @@ use crate::{
 
 /// The period of the `recently` counters.
 const LAST_24_HOURS: Duration = Duration::from_hours(24);
+/// Maximum number of counters deleted per transaction.
+const OLD_HOURS_BATCH_SIZE: u32 = 500;
 
 /// The counters of the actor's tenant, and those of the last 24 hours.
 pub async fn stats(ctx: &Ctx, store: &dyn Store, caches: &Caches) -> Result<Stats> {
@@ -31,6 +33,13 @@ pub async fn stats_of_all(
         by_tenant.push(stats.await?);
     }
     Ok(by_tenant)
+}
+
+/// Deletes the counters of hours before the period.
+pub(crate) async fn delete_old_hours(store: &dyn Store, now: Timestamp) -> Result<()> {
+    let (before, batch) = (period_start(now), OLD_HOURS_BATCH_SIZE);
+    while store.delete_old_hours(before, batch).await? >= u64::from(batch) {}
+    Ok(())
 }
 
 fn period_start(now: Timestamp) -> Timestamp {

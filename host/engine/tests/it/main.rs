@@ -6,6 +6,7 @@ mod commands;
 mod compatibility;
 mod engine_fixture;
 mod error_logs;
+mod garbage_collection;
 mod idempotency;
 mod late_success;
 mod latest;

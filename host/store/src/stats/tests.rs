@@ -74,6 +74,29 @@ on_both! {
         assert_eq!(store.last_progress_at(ours, CampaignId(1)).await?, None);
     }
 
+    async fn counters_of_old_hours_are_deleted_in_batches(store) {
+        use UpdateStatus as S;
+        let at = |hour: i64| Timestamp(hour * HOUR + 5);
+        for tenant in [store.ours, store.theirs] {
+            for hour in 1..=5 {
+                write(store, |tenant_counters| {
+                    tenant_counters.count_update(tenant, None, S::Completed, at(hour));
+                    tenant_counters.count_update(tenant, None, S::Failed, at(hour));
+                }).await?;
+            }
+        }
+        // Of each tenant the hours 1 to 3, of both kinds.
+        for deleted in [10, 2, 0] {
+            assert_eq!(store.delete_old_hours(at(4), 10).await?, deleted);
+        }
+        for tenant in [store.ours, store.theirs] {
+            let stats = store.stats(tenant, Timestamp(0), None).await?;
+            assert_eq!((stats.completed_recently, stats.failed_recently), (2, 2));
+            assert_eq!(stats.updates_by_status, counted(&[("completed", 5), ("failed", 5)]));
+            assert_eq!(stats.last_change, Some(at(5)));
+        }
+    }
+
     async fn counters_are_rolled_back_with_their_transaction(store) {
         let mut tenant_counters = TenantCounters::default();
         tenant_counters.add(store.ours, CounterKind::DevicesByModel, "rpi4", 5);

@@ -28,6 +28,10 @@ impl Statistics for SqlStore {
         stats::stats_without_values(&self.database, tenant, since, overdue).await
     }
 
+    async fn delete_old_hours(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        stats::delete_old_hours(&self.database, before, limit).await
+    }
+
     async fn last_progress_at(
         &self,
         tenant: TenantId,

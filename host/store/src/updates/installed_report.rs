@@ -20,6 +20,10 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
+/// Maximum number of installations that are recorded for a device; the newest ones are kept.
+const MAX_INSTALLATIONS: i64 = 100;
+const DELETE: &str = "delete recorded installations";
+
 /// Records the firmware that a device reports as installed.
 pub(super) async fn record(
     tx: &mut Tx,
@@ -44,6 +48,7 @@ pub(super) async fn record(
     // Before the update below becomes the newest one.
     let versions = BTreeMap::from([(key, reported.version.clone())]);
     rollback_backlog::reopen(tx, report.tenant, work, &versions).await?;
+    delete_oldest(tx, report.tenant, key, tenant_counters).await?;
     let update = new_installed_update(report, reported, firmware);
     let created = work
         .create_updates(tx, vec![update], tenant_counters)
@@ -114,6 +119,35 @@ fn new_installed_update(
         attempt: Attempt::default(),
         compatibility: None,
     }
+}
+
+/// Makes room for another recorded installation: a device that goes back and forth between two versions reports any number
+/// of them.
+async fn delete_oldest(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device: DeviceKey,
+    tenant_counters: &mut TenantCounters,
+) -> Result<(), StoreError> {
+    // No other update has no time.
+    let deleted = sqlx::query(
+        "DELETE FROM updates WHERE tenant_id = $1 AND id IN (\
+         SELECT u.id FROM updates u WHERE u.tenant_id = $1 AND u.device_key = $2 AND u.campaign_id IS NULL \
+         AND u.update_timeout_ms = 0 AND u.completed_at IS NOT NULL ORDER BY u.id DESC LIMIT $3 OFFSET $4) \
+         RETURNING status",
+    )
+    .bind(tenant.0)
+    .bind(device.0)
+    .bind(MAX_INSTALLATIONS)
+    .bind(MAX_INSTALLATIONS - 1)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(DELETE))?;
+    for row in &deleted {
+        let status = row.parse("status").map_err(row_error(DELETE))?;
+        tenant_counters.uncount_status(tenant, status);
+    }
+    Ok(())
 }
 
 /// A firmware of the reported name and version.

@@ -4,7 +4,8 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent},
 };
 use tidegate_engine::ports::{
-    DeviceReport, OfferResult, RecordedReport, ReportedFirmware, SingleUpdates as _, Updates as _,
+    DeviceReport, Offer, OfferResult, PageRequest, RecordedReport, ReportedFirmware,
+    SingleUpdates as _, Statistics as _, UpdateFilter, Updates as _,
 };
 
 use super::*;
@@ -61,6 +62,33 @@ on_both! {
         fixture.release(&[2]).await?;
         assert_eq!(fixture.status_of(key).await?, UpdateStatus::Completed);
         assert_eq!(fixture.status_of(fixture.devices[1]).await?, UpdateStatus::Offered);
+    }
+
+    async fn the_newest_hundred_installations_of_a_device_are_kept(store) {
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        let [key, other] = fixture.devices[..] else {
+            anyhow::bail!("two devices");
+        };
+        let third = store.create_firmware(fixture.tenant, crate::test_fixture::firmware("1.2.0")).await?;
+        assert!(fixture.report_installed(other, "1.2.0", 1).await?.is_new_installation);
+        for n in 0..105 {
+            let version = if n % 2 == 0 { "1.2.0" } else { "1.1.0" };
+            assert!(fixture.report_installed(key, version, n).await?.is_new_installation);
+        }
+        let updates_of = async |device| {
+            let filter = UpdateFilter { device: Some(device), ..UpdateFilter::default() };
+            store.list_updates(fixture.tenant, &filter, PageRequest { limit: 1, offset: 0 }).await
+        };
+        let kept = updates_of(key).await?;
+        assert_eq!(kept.total, 100);
+        assert_eq!(kept.items[0].update.firmware, third);
+        assert_eq!(device(store, 0).await?.installed_firmware, Some(third));
+        assert_eq!(updates_of(other).await?.total, 1);
+        let stats = store.stats(fixture.tenant, NOON, None).await?;
+        assert_eq!(stats.updates_by_status, [("completed".to_owned(), 101)]);
+        // The device is not offered it again, as before.
+        let again = store.create_update(fixture.tenant, key, &Offer { firmware: third, ..fixture.offer(NOON) }).await?;
+        assert_eq!(again, OfferResult::AlreadyInstalled);
     }
 
     async fn an_unknown_firmware_is_not_recorded_as_installed(store) {
