@@ -10,15 +10,18 @@ use axum::{
     Router,
     extract::{MatchedPath, Request, State},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
+use http::Method;
+use tidegate_engine::Error;
 use tower::{Service, ServiceExt as _};
+use tracing::Instrument as _;
 
 use crate::{
     AppState, ddi, metrics_endpoint,
     observe::{Route, observe},
     probes,
-    problem::Problem,
+    problem::{self, Problem},
     rest,
 };
 
@@ -91,8 +94,26 @@ fn observed(router: Router<AppState>, state: AppState) -> Router {
         .with_state(state)
 }
 
-/// Observes a request of the router, which has found its route.
+/// Observes a request of the router, which has found its route. A change over REST has a task of its own: when its client
+/// disconnects, it is made, logged and counted all the same, and never left half done.
 async fn observe_routed(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let route = Route::Other(request.extensions().get::<MatchedPath>().cloned());
-    observe(&state, route, request, |request| next.run(request)).await
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_change = !is_read && request.uri().path().starts_with("/api/");
+    let responding = async move {
+        let respond = |request| next.run(request);
+        observe(&state, route, request, respond).await
+    };
+    if !is_change {
+        return responding.await;
+    }
+    let task = tokio::spawn(responding.in_current_span());
+    task.await
+        .unwrap_or_else(|stopped| match stopped.try_into_panic() {
+            Ok(panic) => problem::from_panic(&*panic),
+            Err(stopped) => {
+                let error = Error::internal("respond to a change", stopped);
+                Problem::from(error).into_response()
+            }
+        })
 }

@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 use tidegate_captured_log::CapturedLog;
+use tower::ServiceExt as _;
 
-use crate::test_server::TestServer;
+use crate::test_server::{TestServer, request};
 
 /// The line without what differs in every run.
 fn stable(mut line: Value) -> Value {
@@ -48,6 +51,48 @@ async fn the_access_log_has_one_line_for_each_answered_request() {
             }),
         ]
     );
+}
+
+/// Its task goes on at the first point at which it waits, whatever it was doing there.
+#[tokio::test]
+async fn a_change_whose_client_disconnects_is_made_logged_and_counted() {
+    let server = TestServer::with(|settings| settings.access_log = true).await;
+    server.fleet(1).await;
+    let path = server.campaign(json!({})).await;
+    let start = format!("{path}/start");
+    server.post(&start, &json!({})).await.expect(200);
+    let log = CapturedLog::start();
+
+    let cancel = request("POST", &format!("{path}/cancel"), &server.admin)
+        .header("content-type", "application/json")
+        .header("x-request-id", "gone-1")
+        .body(Body::from("{}"));
+    let mut responding = Box::pin(server.router.clone().oneshot(cancel.expect("a request")));
+    assert!(futures::poll!(&mut responding).is_pending());
+    drop(responding);
+    let is_logged = async {
+        while log.events("request").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let is_logged = tokio::time::timeout(Duration::from_secs(30), is_logged).await;
+    is_logged.expect("the request is logged");
+
+    let lines = log.events("request");
+    assert_eq!(
+        (lines.len(), &lines[0]["status"], &lines[0]["request_id"]),
+        (1, &json!(200), &json!("gone-1"))
+    );
+    assert_eq!(
+        (&lines[0]["actor"], &lines[0]["bytes"]),
+        (&json!("admin"), &json!(0))
+    );
+    assert_eq!(server.get(&path).await.expect(200)["status"], "cancelled");
+    let metrics = server.get("/metrics").await;
+    let metrics = String::from_utf8_lossy(&metrics.bytes);
+    let counted = "tidegate_http_requests_total{method=\"POST\",route=\"/api/v1/campaigns/{campaign_id}/cancel\",\
+                   status=\"200\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
 }
 
 #[tokio::test]
