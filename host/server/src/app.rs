@@ -396,7 +396,42 @@ async fn invalidate_changed(engine: Arc<Engine>, mut changes: BoxStream<'static,
 
 #[cfg(test)]
 mod tests {
+    use tidegate_captured_log::CapturedLog;
+    use tidegate_core::id::Digest;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_was_built_without_plugins_says_so_at_its_start() {
+        const MESSAGE: &str = "this server was built without plugins: without the default policies it offers no update \
+                               that names no policies; run `cargo xtask components`, then build the server again";
+
+        // Fails if another test has installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let with_one: BuiltIns = [("hardware", Digest::of(b"hardware"))]
+            .into_iter()
+            .collect();
+        for (built_ins, warnings) in [(BuiltIns::default(), 1), (with_one, 0)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let components = folder.path().join("components");
+            std::fs::create_dir(&components).expect("a folder");
+            let config = Config {
+                listen: ([127, 0, 0, 1], 0).into(),
+                data_dir: folder.path().join("data"),
+                components: Some(components),
+                ..Config::default()
+            };
+            let environment = Environment {
+                built_ins: built_ins.clone(),
+                ..Environment::default()
+            };
+            let log = CapturedLog::start();
+            let app = App::start(config, environment).await.expect("a start");
+            assert_eq!(log.events(MESSAGE).len(), warnings);
+            assert_eq!(app.engine.plugins().built_ins(), &built_ins);
+            app.shutdown().await.expect("an end");
+        }
+    }
 
     #[test]
     fn components_are_found_in_a_built_checkout() {

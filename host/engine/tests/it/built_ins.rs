@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tidegate_core::{id::Digest, plugin::PluginKind};
-use tidegate_engine::{BuiltIns, Engine, Error, Settings, campaigns, plugins::PluginChoice};
+use tidegate_engine::{
+    BuiltIns, Engine, Error, Settings, campaigns, plugins::PluginChoice, ports::PageRequest,
+};
 
 use crate::engine_fixture::{EngineFixture, campaign_request, settings};
 
@@ -67,6 +69,28 @@ async fn a_campaign_keeps_the_built_in_policy_of_an_earlier_server() {
     .await
     .expect("the campaign starts");
     assert!(uses_earlier(&started.spec.policies));
+
+    // Its calls are replayed with the earlier build.
+    let page = PageRequest {
+        limit: 500,
+        offset: 0,
+    };
+    let journal = campaigns::journal(&ctx, later.store(), campaign.id, 0, page);
+    let entries = journal.await.expect("a journal").items;
+    let of_earlier = entries
+        .iter()
+        .filter(|entry| entry.revision == Some(earlier));
+    let of_earlier: Vec<_> = of_earlier.collect();
+    assert_eq!(of_earlier.len(), 1, "{entries:?}");
+    for revision in [None, Some(earlier)] {
+        let (store, plugins) = (later.store(), later.plugins());
+        let (id, seq) = (campaign.id, of_earlier[0].seq);
+        let replay = campaigns::replay(&ctx, store, plugins, id, seq, revision).await;
+        let replay = replay.expect("a replay");
+        assert_eq!(replay.recorded_fuel, of_earlier[0].fuel);
+    }
+    let replayed = fixture.sandbox.replayed.lock().clone();
+    assert_eq!(replayed, [earlier, earlier]);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use tidegate_e2e::{
 both_databases!(
     a_policy_rolls_back_all_devices,
     an_operator_rolls_back_all_devices,
+    the_counters_fit_the_status_when_the_last_device_ends,
     a_device_already_rolling_back_is_skipped,
     each_model_rolls_back_to_its_own_firmware,
     a_device_that_fetched_its_whole_file_is_awaited
@@ -138,6 +139,77 @@ async fn an_operator_rolls_back_all_devices(tenant: TestTenant) -> Result<()> {
         .await?;
     again.expect_problem(409, "invalid_transition")?;
     Ok(())
+}
+
+/// Forward and back: whenever a campaign is read, its counters do not say more than its status.
+async fn the_counters_fit_the_status_when_the_last_device_ends(tenant: TestTenant) -> Result<()> {
+    let mut fleet = devices_on_good_firmware(&tenant).await?;
+    let devices = fleet.len();
+    let last = devices - 1;
+    let bad = tenant.upload_firmware("1.2.0").await?;
+    let id = tenant.start_campaign(bad, json!({})).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": devices }))
+        .await?;
+    for device in &mut fleet[..last] {
+        ensure!(device.install().await?, "there is nothing to install");
+    }
+    let almost = json!({ "in_progress_devices": 1, "completed_devices": last });
+    let shown = tenant.wait_for_counts(id, almost).await?;
+    let percentage = shown["progress_percentage"].as_f64().context("a number")?;
+    let expected = 100.0 * last as f64 / devices as f64;
+    ensure!((percentage - expected).abs() < 0.1, "{shown}");
+    ensure!(fleet[last].install().await?, "there is nothing to install");
+    // From here on every reading has the counters of the end.
+    let read_until = async |end: &str, counters: &[(&str, usize)]| {
+        wait_until("the campaign ends", async || {
+            let shown = tenant.get_campaign(id).await?;
+            for (counter, expected) in counters {
+                ensure!(shown[*counter] == *expected, "{counter}: {shown}");
+            }
+            let has_ended = shown["status"] == end;
+            let percentage = if has_ended { 100.0 } else { 99.9 };
+            ensure!(shown["progress_percentage"] == percentage, "{shown}");
+            Ok(has_ended.then_some(()))
+        })
+        .await
+    };
+    let counters = [
+        ("in_progress_devices", 0),
+        ("completed_devices", devices),
+        ("rollback_devices", 0),
+        ("rolled_back_devices", 0),
+    ];
+    read_until("completed", &counters).await?;
+
+    let body = json!({ "reason": "it hums" });
+    tenant
+        .operator
+        .post(&format!("campaigns/{id}/rollback"), &body)
+        .await?
+        .expect_status(200)?;
+    let counts = json!({ "rollback_devices": devices, "rolled_back_devices": 0 });
+    tenant.wait_for_counts(id, counts).await?;
+    for (back, device) in fleet.iter_mut().enumerate() {
+        let shown = tenant.get_campaign(id).await?;
+        ensure!(
+            shown["status"] == "rolling_back"
+                && shown["rolled_back_devices"] == back
+                && shown["rollback_devices"] == devices
+                && shown["progress_percentage"] == 99.9,
+            "{shown}"
+        );
+        ensure!(device.install().await?, "there is nothing to install");
+    }
+    let counters = [
+        ("in_progress_devices", 0),
+        ("completed_devices", devices),
+        ("rollback_devices", devices),
+        ("rolled_back_devices", devices),
+        ("rollback_failed_devices", 0),
+    ];
+    read_until("rolled_back", &counters).await?;
+    check_rolled_back(&tenant, &fleet, bad).await
 }
 
 /// One device is already rolling back by itself when its campaign is rolled back.
