@@ -79,13 +79,12 @@ where
         .settings
         .access_log
         .then(|| AccessLogEntry::begin(&mut request, route.clone(), &id));
-    let mut response = match refusal(state, &request) {
-        Some(refused) => refused,
-        None => {
-            let responding = async { respond(request).await }.instrument(span.clone());
-            let responded = AssertUnwindSafe(responding).catch_unwind().await;
-            responded.unwrap_or_else(|panic| span.in_scope(|| route.response_to_panic(&*panic)))
-        }
+    let mut response = if let Some(refused) = refusal(state, &request) {
+        refused
+    } else {
+        let responding = async { respond(request).await }.instrument(span.clone());
+        let responded = AssertUnwindSafe(responding).catch_unwind().await;
+        responded.unwrap_or_else(|panic| span.in_scope(|| route.response_to_panic(&*panic)))
     };
     if traits.is_write && response.extensions().get::<ddi::NotServed>().is_some() {
         state.engine.note_refused_report();

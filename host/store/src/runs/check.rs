@@ -60,7 +60,7 @@ pub(crate) async fn updates_to_check(
             Ok(update) => found.extend(update),
             // It stops no other.
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "update to check not read; retrying")
+                tracing::warn!(error = %chain(&error), "update to check not read; retrying");
             }
         }
     }

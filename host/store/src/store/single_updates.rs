@@ -48,7 +48,7 @@ impl SingleUpdates for SqlStore {
         approvals::read(&self.database, tenant, id).await
     }
 
-    async fn complete_approval(&self, tenant: TenantId, id: UpdateId) -> Result<(), StoreError> {
+    async fn complete_approval(&self, tenant: TenantId, id: ApprovalId) -> Result<(), StoreError> {
         approvals::complete(&self.database, tenant, id).await
     }
 
