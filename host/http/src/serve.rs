@@ -45,7 +45,8 @@ pub struct HttpServer {
     /// Maximum number of concurrent connections. When it is near, idle connections are closed, the longest idle first; a
     /// twentieth is for operators and probes. Further clients wait only while all connections are being answered.
     pub max_connections: usize,
-    /// Maximum number of connections of one address that have not sent a whole request; none: a quarter of all.
+    /// Maximum number of connections of one address that have not sent a whole request, when the maximum of all is near;
+    /// none: a quarter of all.
     pub incomplete_per_address: Option<usize>,
     /// Maximum time from the opening of a connection to the end of the first request's head, including the TLS handshake,
     /// and from the first byte of a further request to the end of its head.

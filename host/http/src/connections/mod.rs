@@ -6,6 +6,8 @@
 
 mod activity;
 mod eviction;
+#[cfg(test)]
+mod tests;
 
 use std::{
     cmp::Reverse,
@@ -44,7 +46,7 @@ const LATE_HEAD: u32 = 5;
 pub(crate) struct ConnectionLimits {
     /// Maximum number of connections.
     pub(crate) max: usize,
-    /// Maximum number of connections of one address whose requests are incomplete.
+    /// Maximum number of connections of one address whose requests are incomplete, when the maximum of all is near.
     pub(crate) incomplete_per_address: usize,
     /// Maximum time from the opening of a connection, or from the first byte of a further request, to the end of the
     /// request's head.
@@ -148,12 +150,15 @@ impl Connections {
         let address = rate_limit_key(peer.to_canonical());
         let now = millis_since(shared.epoch);
         let mut table = shared.table.lock();
-        let incomplete = table.incomplete_of(address);
-        if incomplete >= limits.incomplete_per_address {
-            let count = incomplete - limits.incomplete_per_address + 1;
-            table.close_late_requests(address, count + limits.batch() / 4, now, shared.late(now));
+        if table.is_near_limit(limits) {
+            let incomplete = table.incomplete_of(address);
+            if incomplete >= limits.incomplete_per_address {
+                let count = incomplete - limits.incomplete_per_address + 1;
+                let count = count + limits.batch() / 4;
+                table.close_late_requests(address, count, now, shared.late(now));
+            }
         }
-        if table.open() + limits.reserve() >= limits.max {
+        if table.is_near_limit(limits) {
             table.make_room(limits.batch(), now, shared.late(now));
         }
         let open = table.open();
@@ -184,7 +189,9 @@ impl Connections {
         table.make_room(shared.limits.batch(), now, shared.late(now));
     }
 
-    /// Closes connections that have waited for too long, and those of addresses with too many incomplete requests.
+    /// Closes connections that have waited for too long, and, if the limit of all is near, those of addresses with too many
+    /// incomplete requests. Far from it they take nothing from others, and a large fleet may need seconds for its TLS
+    /// handshakes.
     pub(crate) fn sweep(&self) {
         let shared = &*self.0;
         let limits = &shared.limits;
@@ -204,15 +211,8 @@ impl Connections {
             }
             ConnectionPhase::Busy | ConnectionPhase::Body { .. } => None,
         });
-        let excess: Vec<_> = table
-            .addresses
-            .keys()
-            .map(|&address| (address, table.incomplete_of(address)))
-            .filter(|(_, incomplete)| *incomplete > limits.incomplete_per_address)
-            .collect();
-        for (address, incomplete) in excess {
-            let count = incomplete - limits.incomplete_per_address;
-            table.close_late_requests(address, count, now, shared.late(now));
+        if table.is_near_limit(limits) {
+            table.close_excess(limits.incomplete_per_address, now, shared.late(now));
         }
         if table.evicted.idle + table.evicted.incomplete > 0 {
             table.warn("connections closed to make room", limits.max);
@@ -253,6 +253,11 @@ impl Table {
         self.connections.len() - self.closing
     }
 
+    /// Whether only the reserve is left.
+    fn is_near_limit(&self, limits: &ConnectionLimits) -> bool {
+        self.open() + limits.reserve() >= limits.max
+    }
+
     fn incomplete_of(&self, address: IpAddr) -> usize {
         let usage = self.addresses.get(&address).map(|address| &address.usage);
         usage.map_or(0, |usage| usage.incomplete.load(Ordering::Relaxed))
@@ -266,6 +271,19 @@ impl Table {
             {
                 self.closing += 1;
             }
+        }
+    }
+
+    /// Closes late connections of the addresses that have more incomplete requests than `maximum`.
+    fn close_excess(&mut self, maximum: usize, now: u64, late: u64) {
+        let excess: Vec<_> = self
+            .addresses
+            .keys()
+            .map(|&address| (address, self.incomplete_of(address)))
+            .filter(|(_, incomplete)| *incomplete > maximum)
+            .collect();
+        for (address, incomplete) in excess {
+            self.close_late(address, incomplete - maximum, now, late);
         }
     }
 

@@ -15,6 +15,7 @@ mod polls;
 mod proxies;
 mod raw_http;
 mod refused_logins;
+mod tcp_peer;
 mod test_server;
 mod tls;
 mod update_types;

@@ -83,6 +83,8 @@ impl Request {
             .context("send the head")?;
         // A server that refuses the request by its head may close the connection before it has read the body.
         let _ = stream.write_all(body).await;
+        // TLS may keep bytes back.
+        let _ = stream.flush().await;
         let mut bytes = Vec::new();
         let read = stream.read_to_end(&mut bytes).await;
         read.context("read the response")?;

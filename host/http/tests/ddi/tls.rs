@@ -1,7 +1,14 @@
 //! TLS and client certificates of devices.
 
-use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use futures::future::try_join_all;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, SanType, date_time_ymd,
@@ -21,6 +28,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     raw_http::{Request, Response, get},
+    tcp_peer::{PATIENCE, allow_many_files, connect_from, wait_until},
     test_server::{GATEWAY, TestServer},
 };
 
@@ -119,16 +127,30 @@ pub(crate) async fn send_to(
     identity: Option<&ClientIdentity>,
     request: Request,
 ) -> anyhow::Result<Response> {
+    send_with(client_config(root, identity)?, to, request).await
+}
+
+fn client_config(
+    root: &CertificateDer<'static>,
+    identity: Option<&ClientIdentity>,
+) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    let config = match identity {
+    Ok(match identity {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
-    };
+    })
+}
+
+async fn send_with(
+    config: ClientConfig,
+    to: SocketAddr,
+    request: Request,
+) -> anyhow::Result<Response> {
     let stream = TcpStream::connect(to).await?;
     let name = ServerName::try_from("localhost")?;
     let connector = TlsConnector::from(Arc::new(config));
@@ -378,5 +400,34 @@ async fn a_handshake_has_little_time() -> anyhow::Result<()> {
     }
     let health = send_to(to, &own.root, None, get("/health")).await?;
     assert_eq!(health.status, 200);
+    Ok(())
+}
+
+/// The server needs seconds for the handshakes of a large fleet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_behind_one_address_has_the_time_for_its_handshakes() -> anyhow::Result<()> {
+    const FLEET: usize = 300;
+    allow_many_files()?;
+    let (server, own, tls) = tls_server(ClientAuth::Optional, |_| {}).await?;
+    let http_server = HttpServer {
+        tls: Some(tls),
+        // An address may have a quarter of them, when the limit is near.
+        max_connections: 1_000,
+        ..HttpServer::default()
+    };
+    // After two seconds a head is late.
+    let late = http_server.head_timeout / 5;
+    let to = server.serve(http_server, server.router.clone()).await?;
+    let connector = TlsConnector::from(Arc::new(client_config(&own.root, None)?));
+    let opened = Instant::now();
+    let fleet = try_join_all((0..FLEET).map(|_| connect_from(0, to))).await?;
+    wait_until(|| opened.elapsed() > late + Duration::from_millis(1_500)).await?;
+    let requests = fleet.into_iter().map(|stream| async {
+        let name = ServerName::try_from("localhost")?;
+        let stream = connector.connect(name, stream).await?;
+        get("/health").send_over(stream).await
+    });
+    let responses = tokio::time::timeout(PATIENCE, try_join_all(requests)).await??;
+    assert!(responses.iter().all(|response| response.status == 200));
     Ok(())
 }

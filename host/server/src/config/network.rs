@@ -80,7 +80,8 @@ pub struct Limits {
     pub refused_logins_per_minute: u32,
     /// Concurrent connections.
     pub connections: usize,
-    /// Connections of one address that have not sent a whole request; `None`: a quarter of all.
+    /// Connections of one address that have not sent a whole request, when the limit of all is near; `None`: a quarter of
+    /// all.
     pub incomplete_requests_per_address: Option<usize>,
     /// How long a client may receive nothing of a response before the connection is closed.
     pub answer_silence: ConfigDuration,
