@@ -1,6 +1,6 @@
 //! What surrounds the handler of every request, whatever its interface.
 
-use std::{any::Any, panic::AssertUnwindSafe};
+use std::{any::Any, panic::AssertUnwindSafe, task::Poll};
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -177,8 +177,8 @@ fn until_sent(response: Response, span: Span, mut entry: Option<AccessLogEntry>)
         return response;
     }
     response.map(|body| {
-        let counted = ObservedBody::new(body, move |_, frame| {
-            if let (Some(entry), Some(Ok(frame))) = (&mut entry, frame) {
+        let counted = ObservedBody::new(body, move |_, polled| {
+            if let (Some(entry), Poll::Ready(Some(Ok(frame)))) = (&mut entry, polled) {
                 entry.count(frame);
             }
         });

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use axum::body::HttpBody;
@@ -11,7 +11,7 @@ use hyper::body::{Frame, SizeHint};
 use tracing::Span;
 
 /// A body of at most this size is written to the socket at once.
-const SMALL_BODY: u64 = 16 << 10;
+pub(crate) const SMALL_BODY: u64 = 16 << 10;
 
 /// Whether the body is sent at once.
 pub(crate) fn is_small(body: &impl HttpBody) -> bool {
@@ -31,9 +31,9 @@ pub(crate) struct ObservedBody<B, F> {
 impl<B, F> ObservedBody<B, F>
 where
     B: HttpBody<Data = Bytes> + Unpin,
-    F: FnMut(&B, &NextFrame<B>) + Unpin,
+    F: FnMut(&B, Poll<&NextFrame<B>>) + Unpin,
 {
-    /// Calls `observe` with the body and each frame that was read from it, also with an error and with its end.
+    /// Calls `observe` with the body and what each poll of it returns: a frame, an error, its end, or that it is pending.
     pub(crate) fn new(body: B, observe: F) -> Self {
         Self {
             body,
@@ -51,7 +51,7 @@ where
 impl<B, F> HttpBody for ObservedBody<B, F>
 where
     B: HttpBody<Data = Bytes> + Unpin,
-    F: FnMut(&B, &NextFrame<B>) + Unpin,
+    F: FnMut(&B, Poll<&NextFrame<B>>) + Unpin,
 {
     type Data = Bytes;
     type Error = B::Error;
@@ -62,9 +62,13 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
         let _entered = this.span.enter();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        (this.observe)(&this.body, &frame);
-        Poll::Ready(frame)
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        let frame = match &polled {
+            Poll::Ready(frame) => Poll::Ready(frame),
+            Poll::Pending => Poll::Pending,
+        };
+        (this.observe)(&this.body, frame);
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

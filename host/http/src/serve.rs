@@ -1,8 +1,7 @@
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use axum::body::Body;
-use http::{Request, Response, Version};
-use http_body_util::BodyExt as _;
+use http::{Request, Response, Version, header::CONNECTION};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -21,8 +20,8 @@ use tower::{Service, ServiceExt as _};
 use crate::{
     client::Connection,
     connections::{Activity, ConnectionLimits, Connections, OpenConnection, OpenRequest},
-    idle_timeout::IdleTimeoutStream,
-    observed_body::ObservedBody,
+    observed_body::{ObservedBody, is_small},
+    observed_stream::ObservedStream,
     tls::Tls,
 };
 
@@ -34,8 +33,6 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEAD_BYTES: usize = 64 << 10;
 /// Delay after a failed accept: most failures are due to a lack of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-/// A response body of at most this size is written to the socket at once.
-const SMALL_BODY: u64 = 16 << 10;
 
 /// Serves HTTP over TCP, with or without TLS.
 #[derive(Clone)]
@@ -112,7 +109,6 @@ impl HttpServer {
             let task = ConnectionTask {
                 builder: builder.clone(),
                 api: api.clone(),
-                write_idle_timeout: self.write_idle_timeout,
                 connection: Connection {
                     peer,
                     local: stream.local_addr().ok(),
@@ -145,6 +141,7 @@ impl HttpServer {
             incomplete_per_address: self.incomplete_per_address.unwrap_or((max / 4).max(1)),
             head_timeout: self.head_timeout,
             keep_alive_timeout: self.keep_alive_timeout,
+            write_idle_timeout: self.write_idle_timeout,
         }
     }
 }
@@ -171,7 +168,6 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 struct ConnectionTask<A> {
     builder: Builder<TokioExecutor>,
     api: A,
-    write_idle_timeout: Duration,
     connection: Connection,
     open: OpenConnection,
 }
@@ -196,20 +192,28 @@ impl<A: Api> ConnectionTask<A> {
     {
         let (api, connection) = (self.api, self.connection);
         let activity = Arc::clone(&self.open.activity);
+        let closer = Arc::new(self.open.closer());
         let service =
             TowerToHyperService::new(tower::service_fn(move |mut request: Request<Incoming>| {
-                let open_request = activity.begin_request(request.version() == Version::HTTP_2);
+                let is_multiplexed = request.version() == Version::HTTP_2;
+                let open_request = activity.begin_request(is_multiplexed);
                 request.extensions_mut().insert(connection.clone());
                 let request = request.map(|body| receive(body, &activity));
                 let responding = api.clone().oneshot(request);
+                let closer = is_multiplexed.then(|| Arc::clone(&closer));
                 async move {
-                    let response = responding.await?;
-                    Ok::<_, Infallible>(until_sent(open_request, response))
+                    let mut response = responding.await?;
+                    // In HTTP/1 the header itself closes the connection, in HTTP/2 a GOAWAY frame does.
+                    if let Some(closer) = closer
+                        && response.headers_mut().remove(CONNECTION).is_some()
+                    {
+                        closer.close_gracefully();
+                    }
+                    Ok::<_, Infallible>(until_sent(open_request, is_multiplexed, response))
                 }
             }));
         let activity = &self.open.activity;
-        let stream = IdleTimeoutStream::new(stream, Arc::clone(activity), self.write_idle_timeout);
-        let stream = TokioIo::new(stream);
+        let stream = TokioIo::new(ObservedStream::new(stream, Arc::clone(activity)));
         let connection = pin!(self.builder.serve_connection(stream, service));
         let served = activity.run(connection, HttpConnection::graceful_shutdown);
         served.await.unwrap_or(Ok(()))
@@ -222,24 +226,31 @@ fn receive(body: Incoming, activity: &Arc<Activity>) -> Body {
         return Body::new(body);
     }
     let mut receiving = Some(activity.begin_body());
-    Body::new(ObservedBody::new(body, move |body: &Incoming, frame| {
-        if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
+    Body::new(ObservedBody::new(body, move |body: &Incoming, polled| {
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) || body.is_end_stream() {
             drop(receiving.take());
         }
     }))
 }
 
-/// Keeps the request open until the body of its response is sent. A small body is sent at once: a connection that closes
-/// leaves it the time.
-fn until_sent(open_request: OpenRequest, response: Response<Body>) -> Response<Body> {
-    let size = response.body().size_hint();
-    if size.exact().is_some_and(|bytes| bytes <= SMALL_BODY) {
+/// Keeps the request open until the body of its response is sent, and records when the client does not take it. In HTTP/1 a
+/// small body is sent at once: a connection that closes leaves it the time. In HTTP/2 the client says how much it takes.
+fn until_sent(
+    open_request: OpenRequest,
+    is_multiplexed: bool,
+    response: Response<Body>,
+) -> Response<Body> {
+    if !is_multiplexed && is_small(response.body()) {
         return response;
     }
+    let mut handed_over = None;
     response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _open = &open_request;
-            frame
+        Body::new(ObservedBody::new(body, move |_: &Body, polled| {
+            // The next frame is asked for when the connection has taken the last one.
+            drop(handed_over.take());
+            if let Poll::Ready(Some(Ok(_))) = polled {
+                handed_over = open_request.begin_send();
+            }
         }))
     })
 }
@@ -258,4 +269,24 @@ fn connection_builder() -> Builder<TokioExecutor> {
         .keep_alive_interval(PING_INTERVAL)
         .max_header_list_size(MAX_HEAD_BYTES as u32);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed_body::SMALL_BODY;
+
+    #[tokio::test]
+    async fn the_size_of_a_response_stays_known_until_it_is_sent() {
+        for size in [0, SMALL_BODY, SMALL_BODY + 1, 100 * SMALL_BODY] {
+            for is_multiplexed in [false, true] {
+                let request = Activity::unshared().begin_request(is_multiplexed);
+                let body = Body::from(vec![b'a'; size as usize]);
+                let response = until_sent(request, is_multiplexed, Response::new(body));
+                let body = response.body();
+                assert_eq!(body.size_hint().exact(), Some(size), "{is_multiplexed}");
+                assert_eq!(body.is_end_stream(), size == 0);
+            }
+        }
+    }
 }

@@ -23,6 +23,12 @@ pub(crate) struct Activity {
     receiving: AtomicU32,
     /// When the last of these bodies began.
     receiving_since: AtomicU64,
+    /// Responses of which the client has not taken what was handed over last.
+    sending: AtomicU32,
+    /// When the last of these parts was handed over.
+    sending_since: AtomicU64,
+    /// Since when the socket takes no more bytes, or [`NOT_STALLED`].
+    write_stalled_since: AtomicU64,
     /// Number of all requests.
     requests: AtomicU32,
     /// HTTP/2: bytes that arrive between requests need not be the head of one.
@@ -33,6 +39,12 @@ pub(crate) struct Activity {
     task: AtomicWaker,
     address: Arc<AddressUse>,
 }
+
+/// The socket takes bytes.
+const NOT_STALLED: u64 = u64::MAX;
+/// Requests that arrive later than this after the server asked to close a connection do not keep it open. HTTP/2 lets a
+/// client go on sending until it has read the server's GOAWAY frame, and a hostile one never does.
+const REQUESTS_AFTER_CLOSE: Duration = Duration::from_secs(1);
 
 /// The use of one client address.
 #[derive(Debug, Default)]
@@ -71,6 +83,8 @@ pub(super) enum ConnectionPhase {
     Head { since: u64 },
     /// All open requests lack a part of their bodies.
     Body { since: u64 },
+    /// The client does not read: it has taken nothing of its responses since then.
+    Stalled { since: u64 },
     /// There is no request.
     Idle { since: u64 },
 }
@@ -84,6 +98,9 @@ impl Activity {
             open: AtomicU32::new(0),
             receiving: AtomicU32::new(0),
             receiving_since: AtomicU64::new(0),
+            sending: AtomicU32::new(0),
+            sending_since: AtomicU64::new(0),
+            write_stalled_since: AtomicU64::new(NOT_STALLED),
             requests: AtomicU32::new(0),
             is_multiplexed: AtomicBool::new(false),
             closing: AtomicU8::new(CloseMode::No as u8),
@@ -101,6 +118,9 @@ impl Activity {
 
     /// A request whose head was received. It is open until the guard is dropped.
     pub(crate) fn begin_request(self: &Arc<Self>, is_multiplexed: bool) -> OpenRequest {
+        if is_multiplexed && self.ignores_requests() {
+            return OpenRequest(None);
+        }
         self.open.fetch_add(1, Ordering::Relaxed);
         // The task of the connection is the only one that counts.
         let requests = self.requests.load(Ordering::Relaxed);
@@ -113,7 +133,17 @@ impl Activity {
         if waiting != AwaitedInput::Next {
             self.set_waiting(AwaitedInput::Next, since);
         }
-        OpenRequest(Arc::clone(self))
+        OpenRequest(Some(Arc::clone(self)))
+    }
+
+    /// Whether the client should have noticed that the connection is closing.
+    fn ignores_requests(&self) -> bool {
+        if self.closing() == CloseMode::No {
+            return false;
+        }
+        let since = self.closing_since.load(Ordering::Relaxed);
+        let age = millis_since(self.epoch).saturating_sub(since);
+        Duration::from_millis(age) > REQUESTS_AFTER_CLOSE
     }
 
     /// A body that is being received, until the guard is dropped.
@@ -124,6 +154,18 @@ impl Activity {
         let now = millis_since(self.epoch);
         self.receiving_since.store(now, Ordering::Relaxed);
         ReceivingBody(Arc::clone(self))
+    }
+
+    /// Records that the socket takes no more bytes.
+    pub(crate) fn note_write_stalled(&self) {
+        let now = millis_since(self.epoch);
+        self.write_stalled_since.store(now, Ordering::Relaxed);
+    }
+
+    /// Records that the socket takes bytes again.
+    pub(crate) fn note_write_progress(&self) {
+        self.write_stalled_since
+            .store(NOT_STALLED, Ordering::Relaxed);
     }
 
     /// Records that a part of a further request's head has arrived.
@@ -193,21 +235,36 @@ impl Activity {
         }
     }
 
-    /// For how long a connection that was asked to close has had no request; none if it has one or was not asked.
+    /// For how long a connection that was asked to close has had nothing to do; none if it has or was not asked.
     pub(super) fn closing_without_request(&self, now: u64) -> Option<Duration> {
-        if self.closing() == CloseMode::No || self.open.load(Ordering::Relaxed) > 0 {
+        if self.closing() == CloseMode::No {
             return None;
         }
+        let (ConnectionPhase::Head { .. } | ConnectionPhase::Idle { .. }) = self.phase() else {
+            return None;
+        };
         let (_, since) = unpack(self.waiting.load(Ordering::Relaxed));
         let since = since.max(self.closing_since.load(Ordering::Relaxed));
         Some(Duration::from_millis(now.saturating_sub(since)))
     }
 
     pub(super) fn phase(&self) -> ConnectionPhase {
+        let stalled_since = self.write_stalled_since.load(Ordering::Relaxed);
+        if stalled_since != NOT_STALLED {
+            // Whatever its requests are: no response reaches the client.
+            return ConnectionPhase::Stalled {
+                since: stalled_since,
+            };
+        }
         let open = self.open.load(Ordering::Relaxed);
         let receiving = self.receiving.load(Ordering::Relaxed);
-        if open > receiving {
+        let sending = self.sending.load(Ordering::Relaxed);
+        if open > receiving + sending {
             return ConnectionPhase::Busy;
+        }
+        if sending > 0 {
+            let since = self.sending_since.load(Ordering::Relaxed);
+            return ConnectionPhase::Stalled { since };
         }
         if receiving > 0 {
             let since = self.receiving_since.load(Ordering::Relaxed);
@@ -245,14 +302,38 @@ impl Drop for Activity {
     }
 }
 
-/// A request whose response is not sent yet.
-pub(crate) struct OpenRequest(Arc<Activity>);
+/// A request whose response is not sent yet. None: it came after the connection should have been closed.
+pub(crate) struct OpenRequest(Option<Arc<Activity>>);
+
+impl OpenRequest {
+    /// A part of the response's body was handed over to the connection. The client has not taken it until the guard is
+    /// dropped.
+    pub(crate) fn begin_send(&self) -> Option<SendingPart> {
+        let activity = self.0.as_ref()?;
+        let now = millis_since(activity.epoch);
+        activity.sending_since.store(now, Ordering::Relaxed);
+        activity.sending.fetch_add(1, Ordering::Relaxed);
+        Some(SendingPart(Arc::clone(activity)))
+    }
+}
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let now = millis_since(self.0.epoch);
-        self.0.set_waiting(AwaitedInput::Next, now);
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        let Some(activity) = &self.0 else {
+            return;
+        };
+        let now = millis_since(activity.epoch);
+        activity.set_waiting(AwaitedInput::Next, now);
+        activity.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A part of a response's body that the client has not taken.
+pub(crate) struct SendingPart(Arc<Activity>);
+
+impl Drop for SendingPart {
+    fn drop(&mut self) {
+        self.0.sending.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -329,6 +410,51 @@ mod tests {
         assert_eq!(incomplete(), 1);
         drop((other, activity));
         assert_eq!(incomplete(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_is_not_being_answered() {
+        let activity = Activity::unshared();
+        let request = activity.begin_request(false);
+        tokio::time::advance(Duration::from_millis(5)).await;
+        let part = request.begin_send();
+        assert_eq!(activity.phase(), ConnectionPhase::Stalled { since: 5 });
+        // The client takes it, and the next part takes time to make.
+        drop(part);
+        assert_eq!(activity.phase(), ConnectionPhase::Busy);
+        tokio::time::advance(Duration::from_millis(5)).await;
+        let part = request.begin_send();
+        assert_eq!(activity.phase(), ConnectionPhase::Stalled { since: 10 });
+        // HTTP/2: another request is being answered.
+        let other = activity.begin_request(true);
+        assert_eq!(activity.phase(), ConnectionPhase::Busy);
+        drop((other, part, request));
+        assert!(matches!(activity.phase(), ConnectionPhase::Idle { .. }));
+
+        // HTTP/1: the client sends requests and reads none of their responses.
+        let pipelined = activity.begin_request(false);
+        activity.note_write_stalled();
+        assert_eq!(activity.phase(), ConnectionPhase::Stalled { since: 10 });
+        drop(pipelined);
+        assert_eq!(activity.phase(), ConnectionPhase::Stalled { since: 10 });
+        activity.note_write_progress();
+        assert!(matches!(activity.phase(), ConnectionPhase::Idle { .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_come_long_after_the_close_do_not_keep_a_connection() {
+        let activity = Activity::unshared();
+        let before = activity.begin_request(true);
+        activity.close(CloseMode::Gracefully);
+        let soon = activity.begin_request(true);
+        tokio::time::advance(REQUESTS_AFTER_CLOSE + Duration::from_millis(1)).await;
+        let late = activity.begin_request(true);
+        drop(before);
+        assert_eq!(activity.phase(), ConnectionPhase::Busy);
+        drop(soon);
+        assert!(matches!(activity.phase(), ConnectionPhase::Idle { .. }));
+        drop(late);
+        assert!(matches!(activity.phase(), ConnectionPhase::Idle { .. }));
     }
 
     #[tokio::test]

@@ -3,13 +3,15 @@ use std::cmp::Reverse;
 use super::activity::ConnectionPhase;
 
 /// How soon a connection is closed to make room: the lowest rank first. Connections whose request is being answered have
-/// none.
+/// none, and neither have those whose client has only just stopped reading: downloads pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EvictionRank {
     /// A head that is late: most clients send theirs at once.
     LateHead { since: u64 },
     /// An idle connection: its client opens a new one when it needs one.
     Idle { since: u64 },
+    /// A client that reads nothing of its responses.
+    Stalled { since: u64 },
     /// A request that is being received, of the address with the most of them first.
     Incomplete {
         of_address: Reverse<usize>,
@@ -18,13 +20,13 @@ pub(super) enum EvictionRank {
 }
 
 impl EvictionRank {
-    /// The rank of a connection whose address has `of_address` incomplete requests. A head that began after `late` is not
-    /// late.
+    /// The rank of a connection whose address has `of_address` incomplete requests. What began after `late` is not late.
     pub(super) fn of(phase: ConnectionPhase, of_address: usize, late: u64) -> Option<Self> {
         let of_address = Reverse(of_address);
         match phase {
             ConnectionPhase::Busy => None,
             ConnectionPhase::Idle { since } => Some(Self::Idle { since }),
+            ConnectionPhase::Stalled { since } => (since < late).then_some(Self::Stalled { since }),
             ConnectionPhase::Head { since } if since < late => Some(Self::LateHead { since }),
             ConnectionPhase::Head { since } | ConnectionPhase::Body { since } => {
                 Some(Self::Incomplete { of_address, since })
@@ -50,7 +52,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn late_heads_go_first_then_idle_connections_then_the_oldest_of_the_largest_address() {
+    fn late_heads_go_first_then_idle_and_stalled_connections_then_the_oldest_of_the_largest_address()
+     {
         let now = [
             (
                 "slow upload of a quiet address",
@@ -65,6 +68,13 @@ mod tests {
                 500,
             ),
             ("answered now", ConnectionPhase::Busy, 0),
+            ("reads nothing", ConnectionPhase::Stalled { since: 45 }, 0),
+            ("reads slowly", ConnectionPhase::Stalled { since: 70 }, 0),
+            (
+                "reads nothing, of many",
+                ConnectionPhase::Stalled { since: 35 },
+                500,
+            ),
             ("half a head", ConnectionPhase::Head { since: 40 }, 1),
             ("idle", ConnectionPhase::Idle { since: 60 }, 0),
             ("opened, of many", ConnectionPhase::Head { since: 80 }, 500),
@@ -80,6 +90,8 @@ mod tests {
             "half a head",
             "idle for long",
             "idle",
+            "reads nothing, of many",
+            "reads nothing",
             "slow upload",
             "opened, of many",
             "slow upload of a quiet address",

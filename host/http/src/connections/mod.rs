@@ -38,7 +38,7 @@ const FULL_RETRY: Duration = Duration::from_millis(20);
 const SCAN_INTERVAL: u64 = 20;
 /// Minimum interval between warnings.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
-/// A head is late after this part of the time that it may take.
+/// A head is late after this part of the time that it may take, and so is a client that reads nothing.
 const LATE_HEAD: u32 = 5;
 
 /// The limits of connections.
@@ -53,6 +53,8 @@ pub(crate) struct ConnectionLimits {
     pub(crate) head_timeout: Duration,
     /// Maximum time between two requests.
     pub(crate) keep_alive_timeout: Duration,
+    /// Maximum time in which a client reads nothing of a response.
+    pub(crate) write_idle_timeout: Duration,
 }
 
 impl ConnectionLimits {
@@ -69,6 +71,7 @@ impl ConnectionLimits {
     /// The interval of [`Connections::sweep`].
     pub(crate) fn sweep_interval(&self) -> Duration {
         let shortest = self.head_timeout.min(self.keep_alive_timeout);
+        let shortest = shortest.min(self.write_idle_timeout);
         (shortest / 10).clamp(Duration::from_millis(10), Duration::from_secs(1))
     }
 }
@@ -107,10 +110,11 @@ struct AddressEntry {
 }
 
 /// Connections that were closed to make room, since the last warning.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct EvictionCounts {
     idle: usize,
     incomplete: usize,
+    stalled: usize,
 }
 
 /// An open connection. Dropping it removes it from the accounting.
@@ -123,6 +127,12 @@ pub(crate) struct OpenConnection {
     pub(crate) uses_reserve: bool,
 }
 
+/// Closes an open connection from within one of its requests.
+pub(crate) struct ConnectionCloser {
+    shared: Arc<ConnectionsInner>,
+    activity: Arc<Activity>,
+}
+
 impl Connections {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
         Self(Arc::new(ConnectionsInner {
@@ -133,7 +143,8 @@ impl Connections {
         }))
     }
 
-    /// Adds a connection, and closes others if there is no room. Waits while all connections are being answered.
+    /// Adds a connection, and closes others if there is no room. Waits while all connections are being answered, and until
+    /// those that were asked to close have done so.
     pub(crate) async fn open(&self, peer: IpAddr) -> OpenConnection {
         loop {
             if let Some(connection) = self.try_open(peer) {
@@ -162,8 +173,19 @@ impl Connections {
             table.make_room(limits.batch(), now, shared.late(now));
         }
         let open = table.open();
-        if open >= limits.max {
-            table.warn("connection limit reached", limits.max);
+        if open >= limits.max
+            && let Some(closed) = table.evicted_for_warning()
+        {
+            tracing::warn!(
+                max = limits.max,
+                open,
+                closed_idle = closed.idle,
+                closed_incomplete = closed.incomplete,
+                closed_stalled = closed.stalled,
+                "connection limit reached"
+            );
+        }
+        if table.connections.len() >= limits.max {
             return None;
         }
         let entry = table.addresses.entry(address).or_default();
@@ -197,25 +219,34 @@ impl Connections {
         let limits = &shared.limits;
         let now = millis_since(shared.epoch);
         let mut table = shared.table.lock();
+        let late = shared.late(now);
+        table.close_lingering(now, late);
         table.close_where(|activity| match activity.phase() {
             ConnectionPhase::Head { since } => {
                 (age(now, since) > limits.head_timeout).then_some(CloseMode::Now)
             }
             ConnectionPhase::Idle { since } => {
-                let closing = activity.closing_without_request(now);
-                // A part of a head may have come with the last request.
-                if closing.is_some_and(|closing| closing > limits.head_timeout) {
-                    return Some(CloseMode::Now);
-                }
                 (age(now, since) > limits.keep_alive_timeout).then_some(CloseMode::Gracefully)
+            }
+            ConnectionPhase::Stalled { since } => {
+                (age(now, since) > limits.write_idle_timeout).then_some(CloseMode::Now)
             }
             ConnectionPhase::Busy | ConnectionPhase::Body { .. } => None,
         });
         if table.is_near_limit(limits) {
-            table.close_excess(limits.incomplete_per_address, now, shared.late(now));
+            table.close_excess(limits.incomplete_per_address, now, late);
         }
-        if table.evicted.idle + table.evicted.incomplete > 0 {
-            table.warn("connections closed to make room", limits.max);
+        if table.evicted != EvictionCounts::default()
+            && let Some(closed) = table.evicted_for_warning()
+        {
+            tracing::warn!(
+                max = limits.max,
+                open = table.open(),
+                closed_idle = closed.idle,
+                closed_incomplete = closed.incomplete,
+                closed_stalled = closed.stalled,
+                "connections closed to make room"
+            );
         }
     }
 
@@ -229,13 +260,28 @@ impl Connections {
                 }
                 let now = millis_since(self.0.epoch);
                 table.close_where(|_| Some(CloseMode::Gracefully));
-                // A head that is half sent would keep the connection open.
-                table.close_where(|activity| {
-                    let waited = activity.closing_without_request(now)?;
-                    (waited >= LINGER).then_some(CloseMode::Now)
-                });
+                table.close_lingering(now, self.0.late(now));
             }
             let _ = timeout(LINGER, self.0.closed.notified()).await;
+        }
+    }
+}
+
+impl OpenConnection {
+    pub(crate) fn closer(&self) -> ConnectionCloser {
+        ConnectionCloser {
+            shared: Arc::clone(&self.shared),
+            activity: Arc::clone(&self.activity),
+        }
+    }
+}
+
+impl ConnectionCloser {
+    /// Asks the connection to close after its open requests.
+    pub(crate) fn close_gracefully(&self) {
+        let mut table = self.shared.table.lock();
+        if self.activity.close(CloseMode::Gracefully) {
+            table.closing += 1;
         }
     }
 }
@@ -274,6 +320,22 @@ impl Table {
         }
     }
 
+    /// Closes those that were asked to and have not done so: a head that is half sent, or a client that reads nothing, would
+    /// keep a connection open.
+    fn close_lingering(&mut self, now: u64, late: u64) {
+        self.close_where(|activity| {
+            let is_over = match activity.phase() {
+                ConnectionPhase::Stalled { since } => {
+                    activity.closing() != CloseMode::No && since < late
+                }
+                _ => activity
+                    .closing_without_request(now)
+                    .is_some_and(|waited| waited >= LINGER),
+            };
+            is_over.then_some(CloseMode::Now)
+        });
+    }
+
     /// Closes late connections of the addresses that have more incomplete requests than `maximum`.
     fn close_excess(&mut self, maximum: usize, now: u64, late: u64) {
         let excess: Vec<_> = self
@@ -283,7 +345,7 @@ impl Table {
             .filter(|(_, incomplete)| *incomplete > maximum)
             .collect();
         for (address, incomplete) in excess {
-            self.close_late(address, incomplete - maximum, now, late);
+            self.close_late_requests(address, incomplete - maximum, now, late);
         }
     }
 
@@ -349,6 +411,10 @@ impl Table {
                     self.evicted.incomplete += 1;
                     CloseMode::Now
                 }
+                EvictionRank::Stalled { .. } => {
+                    self.evicted.stalled += 1;
+                    CloseMode::Now
+                }
             };
             if activity.close(how) {
                 self.closing += 1;
@@ -357,15 +423,14 @@ impl Table {
         count
     }
 
-    fn warn(&mut self, message: &'static str, max: usize) {
+    /// The connections that were closed to make room since the last warning; none if that was a short time ago.
+    fn evicted_for_warning(&mut self) -> Option<EvictionCounts> {
         let last = self.last_warning;
-        if last.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
+        let is_due = last.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL);
+        is_due.then(|| {
             self.last_warning = Some(Instant::now());
-            let closed = std::mem::take(&mut self.evicted);
-            let (closed_idle, closed_incomplete) = (closed.idle, closed.incomplete);
-            let open = self.open();
-            tracing::warn!(max, open, closed_idle, closed_incomplete, "{message}");
-        }
+            std::mem::take(&mut self.evicted)
+        })
     }
 }
 

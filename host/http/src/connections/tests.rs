@@ -18,6 +18,7 @@ fn connections(max: usize, incomplete_per_address: usize) -> Connections {
         incomplete_per_address,
         head_timeout: Duration::from_secs(10),
         keep_alive_timeout: Duration::from_mins(1),
+        write_idle_timeout: Duration::from_mins(1),
     })
 }
 
@@ -90,4 +91,85 @@ async fn late_requests_of_an_address_beyond_its_limit_are_closed_when_the_limit_
     assert!(count(&fleet, CloseMode::Now) >= 100);
     assert_eq!(count(&new, CloseMode::No), 600);
     assert_eq!(count(&idle, CloseMode::No), 6_499);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_were_asked_to_close_count_until_they_have() {
+    const MAX: usize = 100;
+    let connections = connections(MAX, 25);
+    let mut idle = connections.open_many(95, other);
+    for connection in &idle {
+        drop(connection.activity.begin_request(false));
+    }
+    // Each makes room, and what it closes does not close.
+    let mut new = connections.open_many(5, other);
+    assert_eq!(count(&idle, CloseMode::Gracefully), 6);
+    assert!(connections.try_open(FLEET).is_none());
+    // A quarter of a second later they have to.
+    advance(LINGER).await;
+    connections.sweep();
+    assert_eq!(count(&idle, CloseMode::Now), 6);
+    assert!(connections.try_open(FLEET).is_none());
+    close_asked(&mut idle);
+    new.extend(connections.try_open(FLEET));
+    assert_eq!(new.len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_read_nothing_make_room_and_slow_ones_do_not() {
+    const MAX: usize = 40;
+    let connections = connections(MAX, 10);
+    let mut clients = connections.open_many(MAX - 2, other);
+    let requests: Vec<_> = clients
+        .iter()
+        .map(|client| client.activity.begin_request(false))
+        .collect();
+    // Half of them pipeline requests, the others download.
+    let mut parts = Vec::new();
+    for (nth, client) in clients.iter().enumerate() {
+        match nth % 2 {
+            0 => client.activity.note_write_stalled(),
+            _ => parts.push(requests[nth].begin_send()),
+        }
+    }
+    advance(Duration::from_secs(3)).await;
+    // The first two go on reading.
+    clients[0].activity.note_write_progress();
+    clients[0].activity.note_write_stalled();
+    parts[0] = requests[1].begin_send();
+    let open = connections.try_open(FLEET).expect("room");
+    assert!(!open.uses_reserve);
+    assert_eq!(count(&clients, CloseMode::Now), 1);
+    assert_eq!(count(&clients[..2], CloseMode::No), 2);
+    close_asked(&mut clients);
+    // In the end they are closed without need.
+    connections.sweep_for(58).await;
+    assert_eq!(count(&clients, CloseMode::Now), MAX - 5);
+    assert_eq!(count(&clients[..2], CloseMode::No), 2);
+    connections.sweep_for(5).await;
+    assert_eq!(count(&clients[..2], CloseMode::Now), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_answers_and_not_for_clients_that_read_nothing() {
+    let connections = connections(10, 10);
+    let [answered, stalled] = [other(1), other(2)].map(|address| connections.try_open(address));
+    let (answered, stalled) = (answered.expect("room"), stalled.expect("room"));
+    let requests = [&answered, &stalled].map(|open| open.activity.begin_request(false));
+    stalled.activity.note_write_stalled();
+    let ended = async {
+        let forever = std::pin::pin!(std::future::pending::<()>());
+        stalled.activity.run(forever, |_| {}).await;
+        drop(stalled);
+        assert_eq!(answered.activity.closing(), CloseMode::Gracefully);
+        drop(requests);
+        drop(answered);
+    };
+    let started = Instant::now();
+    tokio::join!(connections.shutdown(), ended);
+    let elapsed = started.elapsed();
+    assert!(
+        (Duration::from_secs(2)..Duration::from_secs(3)).contains(&elapsed),
+        "{elapsed:?}"
+    );
 }

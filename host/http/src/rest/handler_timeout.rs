@@ -39,7 +39,11 @@ pub(super) async fn limit_handler_time(
             return body;
         }
         let arrived = Arc::clone(&arrived);
-        Body::new(ObservedBody::new(body, move |_, _| arrived.record()))
+        Body::new(ObservedBody::new(body, move |_, polled| {
+            if polled.is_ready() {
+                arrived.record();
+            }
+        }))
     });
     let mut responding = pin!(next.run(request));
     let mut deadline = started + limit;

@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use crate::{
+    http2::request_without_window,
     raw_http::{self, Response},
     tcp_peer::{
         HALF_A_HEAD, HEALTH, PATIENCE, allow_many_files, ask, connect_from, count_closed,
@@ -45,20 +46,21 @@ fn slow_report(length: usize) -> String {
 }
 
 /// What a peer sends before it goes silent or slow.
-fn opening_of(nth: usize) -> String {
-    match nth % 4 {
-        0 => String::new(),
-        1 => HALF_A_HEAD.to_owned(),
-        2 => slow_report(60_000),
-        _ => HEALTH.to_owned(),
+fn opening_of(nth: usize) -> Vec<u8> {
+    match nth % 5 {
+        0 => Vec::new(),
+        1 => HALF_A_HEAD.into(),
+        2 => slow_report(60_000).into(),
+        3 => HEALTH.into(),
+        _ => request_without_window("/health"),
     }
 }
 
 async fn open_peer(nth: usize, to: SocketAddr) -> anyhow::Result<TcpStream> {
     let mut stream = connect_from(1 + nth % 8, to).await?;
     // The server may have closed it already.
-    let _ = stream.write_all(opening_of(nth).as_bytes()).await;
-    if nth % 4 == 3 {
+    let _ = stream.write_all(&opening_of(nth)).await;
+    if nth % 5 == 3 {
         let _ = stream.read(&mut [0; 1024]).await;
     }
     Ok(stream)
@@ -133,7 +135,7 @@ async fn silent_and_slow_peers_delay_no_poll_and_no_probe() -> anyhow::Result<()
                 peers[nth] = open_peer(nth, to).await?;
                 counter.fetch_add(1, Ordering::Relaxed);
                 turns.tick().await;
-            } else if matches!(nth % 4, 1 | 2) {
+            } else if matches!(nth % 5, 1 | 2) {
                 let _ = peers[nth].try_write(b"a");
             }
         }
@@ -214,7 +216,7 @@ async fn idle_connections_are_closed_the_longest_idle_first() -> anyhow::Result<
 }
 
 /// A router with a resource `/hold`, whose responses wait for a permit each, and the number of its requests.
-fn with_hold(server: &TestServer) -> (axum::Router, Arc<Semaphore>, Arc<AtomicUsize>) {
+pub(crate) fn with_hold(server: &TestServer) -> (axum::Router, Arc<Semaphore>, Arc<AtomicUsize>) {
     let (permits, held) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let (waited_for, counter) = (Arc::clone(&permits), Arc::clone(&held));
     let respond = move || {
@@ -235,7 +237,7 @@ fn with_hold(server: &TestServer) -> (axum::Router, Arc<Semaphore>, Arc<AtomicUs
 
 const HOLD: &[u8] = b"GET /hold HTTP/1.1\r\nhost: a\r\n\r\n";
 
-async fn hold(to: SocketAddr, count: usize) -> anyhow::Result<Vec<TcpStream>> {
+pub(crate) async fn hold(to: SocketAddr, count: usize) -> anyhow::Result<Vec<TcpStream>> {
     let mut streams = Vec::new();
     for _ in 0..count {
         let mut stream = connect_from(0, to).await?;
@@ -385,7 +387,7 @@ async fn one_address_has_a_limited_number_of_incomplete_requests() -> anyhow::Re
     let started = Instant::now();
     let mut others = Vec::new();
     for nth in 0..10 {
-        others.push(open_peer(8 * (nth % 2) + 1, to).await?);
+        others.push(open_peer(40 * (nth % 2) + 1, to).await?);
     }
     let mut many = Vec::new();
     for nth in 0..60 {
