@@ -172,11 +172,11 @@ async fn a_bulk_update_is_decided_on_only_once_it_is_created_whole() {
         let approver = Authorized::new(fixture.approver()).expect("an approver");
         let writer = fixture.engine.update_writer();
         let (decided, status) = if is_approved {
-            let approved = updates::approve(&approver, writer, update, "").await;
-            (approved, UpdateStatus::Offered)
+            let done = updates::approve(&approver, writer, update, "").await;
+            (done, UpdateStatus::Offered)
         } else {
-            let rejected = updates::reject(&approver, writer, update, "").await;
-            (rejected, UpdateStatus::Cancelled)
+            let done = updates::reject(&approver, writer, update, "").await;
+            (done, UpdateStatus::Cancelled)
         };
         assert_eq!(decided.expect("a decision").updates, 2_100);
         assert_eq!(fixture.number_of(status).await, 2_100);

@@ -130,7 +130,7 @@ async fn an_edited_campaign_is_as_safe_as_a_new_one(tenant: TestTenant) -> Resul
         let request = tenant.operator.request(Method::PATCH, &path).json(change);
         HttpResponse::fetch(request).await
     };
-    let used = |campaign: &Value| -> Vec<String> {
+    let selected = |campaign: &Value| -> Vec<String> {
         let policies = campaign["policies"].as_array().into_iter().flatten();
         let names = policies.filter_map(|policy| policy["plugin"].as_str());
         names.map(str::to_owned).collect()
@@ -139,7 +139,7 @@ async fn an_edited_campaign_is_as_safe_as_a_new_one(tenant: TestTenant) -> Resul
 
     let created = tenant.get_campaign(id).await?;
     ensure!(
-        used(&created) == ["failure-rate"] && warns(&created),
+        selected(&created) == ["failure-rate"] && warns(&created),
         "{created}"
     );
     for (change, expected) in [
@@ -178,7 +178,7 @@ async fn an_edited_campaign_is_as_safe_as_a_new_one(tenant: TestTenant) -> Resul
         (json!({ "allow_incompatible": true }), &[]),
     ] {
         let edited = edit(&change).await?.expect_success()?;
-        ensure!(used(&edited) == expected, "{change}: {edited}");
+        ensure!(selected(&edited) == expected, "{change}: {edited}");
         let is_checked = expected.iter().any(|name| defaults.contains(name));
         ensure!(warns(&edited) != is_checked, "{change}: {edited}");
         ensure!(tenant.get_campaign(id).await? == edited, "{change}");
