@@ -155,9 +155,11 @@ impl UpdateWriter {
             loop {
                 let limit = APPROVAL_BATCH;
                 let applied = writer.store.apply_approval(tenant, id, now, limit).await;
-                let affected = applied.inspect_err(|_| {
-                    // It is unknown which devices have changed.
-                    writer.caches.invalidate_all();
+                let affected = applied.inspect_err(|error| {
+                    // Otherwise nothing was written. An approval that fails again and again must not empty the caches.
+                    if matches!(error, StoreError::Unavailable(_)) {
+                        writer.caches.invalidate_all();
+                    }
                 })?;
                 writer.caches.invalidate_affected(&affected);
                 for affected in &affected {
