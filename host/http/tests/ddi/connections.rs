@@ -24,7 +24,7 @@ use crate::{
     http2::request_without_window,
     raw_http::{self, Response},
     tcp_peer::{
-        HALF_A_HEAD, HEALTH, PATIENCE, allow_many_files, ask, connect_from, count_closed,
+        HALF_A_HEAD, HEALTH, MAX_WAIT, allow_many_files, ask, connect_from, count_closed,
         is_closed, poll, read_response, wait_until,
     },
     test_server::{GATEWAY, TestServer},

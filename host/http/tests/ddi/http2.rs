@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     connections::{hold, with_hold},
-    tcp_peer::{PATIENCE, connect_from, wait_until},
+    tcp_peer::{MAX_WAIT, connect_from, wait_until},
     test_server::{GATEWAY, TestServer},
 };
 
@@ -91,8 +91,8 @@ impl Http2Client {
         let request = Request::get(format!("http://a{path}")).header("authorization", GATEWAY);
         let mut requests = self.requests.clone().ready().await?;
         let (response, _) = requests.send_request(request.body(())?, true)?;
-        let (head, mut body) = timeout(PATIENCE, response).await??.into_parts();
-        while let Some(data) = timeout(PATIENCE, body.data()).await? {
+        let (head, mut body) = timeout(MAX_WAIT, response).await??.into_parts();
+        while let Some(data) = timeout(MAX_WAIT, body.data()).await? {
             body.flow_control().release_capacity(data?.len())?;
         }
         Ok((head.status.as_u16(), head.headers))
@@ -101,7 +101,7 @@ impl Http2Client {
     /// Closes the connection, unless the server has.
     async fn close(self) -> anyhow::Result<()> {
         drop(self.requests);
-        let _ = timeout(PATIENCE, self.connection).await??;
+        let _ = timeout(MAX_WAIT, self.connection).await??;
         Ok(())
     }
 }
@@ -139,7 +139,7 @@ async fn the_reserve_is_not_kept_by_a_connection_on_which_devices_are_refused() 
         requests,
         connection,
     } = device;
-    let ended = timeout(PATIENCE, connection).await?.context("join")?;
+    let ended = timeout(MAX_WAIT, connection).await?.context("join")?;
     let is_graceful = |error: &h2::Error| error.reason() == Some(h2::Reason::NO_ERROR);
     assert!(ended.as_ref().err().is_none_or(is_graceful), "{ended:?}");
     assert!(requests.clone().ready().await.is_err(), "it is closed");
@@ -161,7 +161,7 @@ async fn the_reserve_is_not_kept_by_a_connection_on_which_devices_are_refused() 
             device.close().await?;
         }
     };
-    timeout(PATIENCE, polling).await?
+    timeout(MAX_WAIT, polling).await?
 }
 
 /// A client reads the server's GOAWAY frame, or not.
@@ -200,7 +200,7 @@ async fn the_reserve_is_not_kept_by_a_client_that_goes_on_sending() -> anyhow::R
         }
     };
     let started = Instant::now();
-    timeout(PATIENCE, ended).await?;
+    timeout(MAX_WAIT, ended).await?;
     // Long before the minute after which an idle connection is closed.
     ensure!(
         started.elapsed() < Duration::from_secs(20),
@@ -223,7 +223,7 @@ async fn a_client_without_a_window_is_disconnected() -> anyhow::Result<()> {
         let mut client = TcpStream::connect(server.addr).await?;
         client.write_all(&request_without_window(path)).await?;
         let mut received = Vec::new();
-        let _ = timeout(PATIENCE, client.read_to_end(&mut received)).await?;
+        let _ = timeout(MAX_WAIT, client.read_to_end(&mut received)).await?;
         assert!(!received.is_empty());
     }
     Ok(())

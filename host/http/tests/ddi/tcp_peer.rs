@@ -13,7 +13,7 @@ use tokio::{
 use crate::test_server::GATEWAY;
 
 /// No test waits for longer.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const MAX_WAIT: Duration = Duration::from_mins(1);
 pub(crate) const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: a\r\n\r\n";
 pub(crate) const HALF_A_HEAD: &str = "GET /LAB/controller/v1/dev-1 HTTP/1.1\r\nhost: ";
 
@@ -82,5 +82,5 @@ pub(crate) async fn wait_until(mut holds: impl FnMut() -> bool) -> anyhow::Resul
             looks.tick().await;
         }
     };
-    timeout(PATIENCE, waiting).await.context("never happened")
+    timeout(MAX_WAIT, waiting).await.context("never happened")
 }

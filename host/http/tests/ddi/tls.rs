@@ -28,7 +28,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     raw_http::{Request, Response, get},
-    tcp_peer::{PATIENCE, allow_many_files, connect_from, wait_until},
+    tcp_peer::{MAX_WAIT, allow_many_files, connect_from, wait_until},
     test_server::{GATEWAY, TestServer},
 };
 
@@ -427,7 +427,7 @@ async fn a_fleet_behind_one_address_has_the_time_for_its_handshakes() -> anyhow:
         let stream = connector.connect(name, stream).await?;
         get("/health").send_over(stream).await
     });
-    let responses = tokio::time::timeout(PATIENCE, try_join_all(requests)).await??;
+    let responses = tokio::time::timeout(MAX_WAIT, try_join_all(requests)).await??;
     assert!(responses.iter().all(|response| response.status == 200));
     Ok(())
 }

@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     http2::request_without_window,
-    tcp_peer::{HEALTH, PATIENCE, allow_many_files, ask, connect_from, wait_until},
+    tcp_peer::{HEALTH, MAX_WAIT, allow_many_files, ask, connect_from, wait_until},
     test_server::TestServer,
 };
 
@@ -116,7 +116,7 @@ async fn clients_that_read_nothing_make_room_for_others() -> anyhow::Result<()> 
     }
     // The last ones are served as soon as the first ones are late.
     let mut client = connect_from(0, to).await?;
-    let status = timeout(PATIENCE, ask(&mut client, HEALTH)).await??;
+    let status = timeout(MAX_WAIT, ask(&mut client, HEALTH)).await??;
     assert_eq!(status, 200);
     let elapsed = started.elapsed();
     assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");

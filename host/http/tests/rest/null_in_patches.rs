@@ -172,7 +172,7 @@ impl Case {
     /// Tries null on the object of this path.
     async fn check(&self, server: &TestServer, path: &str, is_nullable: bool) {
         let field = self.field;
-        let patch = async |body: &Value| server.send("PATCH", path, &server.admin, body).await;
+        let change = async |body: &Value| server.send("PATCH", path, &server.admin, body).await;
         let shown = async || {
             let mut shown = server.get(path).await.expect(200);
             if let Some(shown) = shown.as_object_mut() {
@@ -180,27 +180,27 @@ impl Case {
             }
             shown
         };
-        patch(&self.before).await.expect(200);
+        change(&self.before).await.expect(200);
         let before = shown().await;
         let null = patch_of(field, Value::Null);
         match &self.null {
             Resets(value) | ResetsUnseen(value) => {
                 assert!(is_nullable, "{field}: the document says that it is not");
-                patch(&patch_of(field, value.clone())).await.expect(200);
+                change(&patch_of(field, value.clone())).await.expect(200);
                 let is_shown = matches!(self.null, Resets(_));
                 assert_eq!(shown().await != before, is_shown, "{field}: {value}");
-                patch(&null).await.expect(200);
+                change(&null).await.expect(200);
                 assert_eq!(shown().await, before, "{field}");
             }
             IsInvalid(named) => {
                 assert!(is_nullable, "{field}: the document says that it is not");
-                let (_, fields) = patch(&null).await.expect_problem(422);
+                let (_, fields) = change(&null).await.expect_problem(422);
                 assert_eq!(fields, [*named], "{field}");
                 assert_eq!(shown().await, before, "{field}");
             }
             IsRefused => {
                 assert!(!is_nullable, "{field}: the document says that it is");
-                let (_, fields) = patch(&null).await.expect_problem(422);
+                let (_, fields) = change(&null).await.expect_problem(422);
                 assert_eq!(fields, [field]);
                 assert_eq!(shown().await, before, "{field}");
             }

@@ -132,8 +132,10 @@ async fn an_edited_campaign_is_as_safe_as_a_new_one(tenant: TestTenant) -> Resul
     };
     let selected = |campaign: &Value| -> Vec<String> {
         let policies = campaign["policies"].as_array().into_iter().flatten();
-        let names = policies.filter_map(|policy| policy["plugin"].as_str());
-        names.map(str::to_owned).collect()
+        policies
+            .filter_map(|policy| policy["plugin"].as_str())
+            .map(str::to_owned)
+            .collect()
     };
     let warns = |campaign: &Value| campaign["warnings"].to_string().contains(WARNING);
 
