@@ -103,18 +103,20 @@ async fn clients_that_read_nothing_make_room_for_others() -> anyhow::Result<()> 
         #[expect(unreachable_code, reason = "the type of the error")]
         anyhow::Ok(())
     });
-    let started = Instant::now();
     let mut peers = Vec::new();
     for nth in 0..3 * MAX {
         peers.push(open_peer(nth, to).await?);
-        let accepted = count_accepted(to)?;
-        // One more is accepted, and waits.
-        ensure!(
-            accepted <= MAX + 1,
-            "{accepted} connections after {nth} peers"
-        );
+        if nth % 10 == 0 {
+            let accepted = count_accepted(to)?;
+            // One more is accepted, and waits.
+            ensure!(
+                accepted <= MAX + 1,
+                "{accepted} connections after {nth} peers"
+            );
+        }
     }
-    // The last ones are served as soon as the first ones are late.
+    // The others are served as soon as the first ones are late.
+    let started = Instant::now();
     let mut client = connect_from(0, to).await?;
     let status = timeout(MAX_WAIT, ask(&mut client, HEALTH)).await??;
     assert_eq!(status, 200);
