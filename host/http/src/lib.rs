@@ -39,6 +39,7 @@ mod serve;
 mod state;
 mod stream_credentials;
 mod tls;
+mod tls_failure;
 mod tokens;
 mod x509;
 

@@ -14,14 +14,14 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use strum::{IntoStaticStr, VariantArray, VariantNames};
-use tidegate_core::{Named as _, campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
+use tidegate_core::{Named, campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
 use tidegate_engine::{
     Engine, chain,
     ports::{CallFailure, Observer, Stats},
     tenants,
 };
 
-use crate::observe::Route;
+use crate::{observe::Route, tls_failure::TlsFailure};
 
 /// All metrics of `/metrics`.
 pub struct Metrics {
@@ -30,6 +30,7 @@ pub struct Metrics {
     ddi_seconds: Histogram,
     rest_seconds: Histogram,
     refused_logins: IntCounterVec,
+    tls_failures: IntCounterVec,
     plugin_labels: PluginLabels,
     plugin_calls: IntCounterVec,
     plugin_fuel: IntCounterVec,
@@ -125,7 +126,18 @@ impl Metrics {
             )?,
             ddi_seconds: request_seconds.with_label_values(&["ddi"]),
             rest_seconds: request_seconds.with_label_values(&["rest"]),
-            refused_logins: refused_logins(&registry)?,
+            refused_logins: register_counters_of::<LoginKind>(
+                &registry,
+                "tidegate_refused_logins_total",
+                "Requests whose credential was not accepted, or that had none, by the kind of credential.",
+                "kind",
+            )?,
+            tls_failures: register_counters_of::<TlsFailure>(
+                &registry,
+                "tidegate_tls_handshake_failures_total",
+                "TLS handshakes that failed, by the reason.",
+                "reason",
+            )?,
             plugin_labels,
             plugin_calls: register_counters(
                 &registry,
@@ -166,6 +178,12 @@ impl Metrics {
     /// Counts a refused login.
     pub(crate) fn login_refused(&self, kind: LoginKind) {
         let counter = self.refused_logins.with_label_values(&[kind.as_str()]);
+        counter.inc();
+    }
+
+    /// Counts a failed TLS handshake.
+    pub(crate) fn tls_handshake_failed(&self, failure: TlsFailure) {
+        let counter = self.tls_failures.with_label_values(&[failure.as_str()]);
         counter.inc();
     }
 
@@ -333,16 +351,19 @@ fn set_gauges(gauges: &IntGaugeVec, counts: &BTreeMap<&str, i64>) {
     }
 }
 
-/// With every kind from the start, so that the first refusal is an increase.
-fn refused_logins(registry: &Registry) -> prometheus::Result<IntCounterVec> {
-    let counters = register_counters(
-        registry,
-        "tidegate_refused_logins_total",
-        "Requests whose credential was not accepted, or that had none, by the kind of credential.",
-        &["kind"],
-    )?;
-    for kind in LoginKind::VARIANTS {
-        counters.with_label_values(&[kind.as_str()]);
+/// Registers counters with every value of the label from the start, so that the first count is an increase.
+fn register_counters_of<L>(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> prometheus::Result<IntCounterVec>
+where
+    L: VariantArray + Named,
+{
+    let counters = register_counters(registry, name, help, &[label])?;
+    for value in L::VARIANTS {
+        counters.with_label_values(&[value.as_str()]);
     }
     Ok(counters)
 }

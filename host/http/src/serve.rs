@@ -20,9 +20,11 @@ use tower::{Service, ServiceExt as _};
 use crate::{
     client::Connection,
     connections::{Activity, ConnectionLimits, Connections, OpenConnection, OpenRequest},
+    metrics::Metrics,
     observed_body::{ObservedBody, is_small},
     observed_stream::ObservedStream,
     tls::Tls,
+    tls_failure::TlsFailure,
 };
 
 /// Interval of the pings that find dead HTTP/2 peers.
@@ -52,6 +54,8 @@ pub struct HttpServer {
     pub keep_alive_timeout: Duration,
     /// Maximum time in which a client reads nothing of a response.
     pub write_idle_timeout: Duration,
+    /// Where failed TLS handshakes are counted.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 impl Default for HttpServer {
@@ -63,6 +67,7 @@ impl Default for HttpServer {
             head_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_mins(1),
             write_idle_timeout: Duration::from_mins(1),
+            metrics: None,
         }
     }
 }
@@ -109,6 +114,7 @@ impl HttpServer {
             let task = ConnectionTask {
                 builder: builder.clone(),
                 api: api.clone(),
+                metrics: self.metrics.clone(),
                 connection: Connection {
                     peer,
                     local: stream.local_addr().ok(),
@@ -168,6 +174,7 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 struct ConnectionTask<A> {
     builder: Builder<TokioExecutor>,
     api: A,
+    metrics: Option<Arc<Metrics>>,
     connection: Connection,
     open: OpenConnection,
 }
@@ -178,7 +185,13 @@ impl<A: Api> ConnectionTask<A> {
             return self.serve(stream).await;
         };
         let handshake = pin!(tls.accept(stream));
-        let Some(accepted) = self.open.activity.run(handshake, |_| {}).await else {
+        let accepted = self.open.activity.run(handshake, |_| {}).await;
+        if let Some(metrics) = &self.metrics
+            && let Some(failure) = TlsFailure::of(&accepted)
+        {
+            metrics.tls_handshake_failed(failure);
+        }
+        let Some(accepted) = accepted else {
             return Ok(());
         };
         let (stream, certificates) = accepted?;

@@ -131,6 +131,7 @@ impl App {
             .context("create the default tenant")?;
         install_components(&context.engine, &folder).await?;
 
+        let metrics = Arc::clone(&context.metrics);
         let state = AppState::new(Arc::clone(&context.engine), context.metrics, http);
         let shutdown = state.shutdown.clone();
         let metrics_api = HttpApi::metrics(state.clone());
@@ -147,6 +148,7 @@ impl App {
             max_connections: config.limits.connections,
             incomplete_per_address: config.limits.incomplete_requests_per_address,
             write_idle_timeout: config.limits.answer_silence.0,
+            metrics: Some(metrics),
             ..HttpServer::default()
         };
         // The rest is for the process: the last spans.

@@ -37,6 +37,7 @@ pub(crate) struct TestServer {
     artifacts: Arc<ArtifactStore>,
     pub(crate) store: Arc<SqlStore>,
     pub(crate) router: Router,
+    metrics: Arc<Metrics>,
     shutdown: CancellationToken,
     folder: tempfile::TempDir,
 }
@@ -103,11 +104,12 @@ impl TestServer {
 
         let mut settings = HttpSettings::new(vec![7; 32]);
         set(&mut settings);
-        let state = AppState::new(
-            Arc::clone(&engine),
-            Arc::new(Metrics::new(Arc::new(|| 0), PluginLabels::default())?),
-            settings,
-        );
+        let metrics = Arc::new(Metrics::new(Arc::new(|| 0), PluginLabels::default())?);
+        let state = AppState::new(Arc::clone(&engine), Arc::clone(&metrics), settings);
+        let http_server = HttpServer {
+            metrics: Some(Arc::clone(&metrics)),
+            ..http_server
+        };
         let shutdown = state.shutdown.clone();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
@@ -124,6 +126,7 @@ impl TestServer {
             artifacts,
             store,
             router,
+            metrics,
             shutdown,
             folder,
         })
@@ -138,6 +141,10 @@ impl TestServer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
         let grace = Duration::from_secs(5);
+        let http_server = HttpServer {
+            metrics: Some(Arc::clone(&self.metrics)),
+            ..http_server
+        };
         tokio::spawn(http_server.serve(listener, router, self.shutdown.clone(), grace));
         Ok(addr)
     }

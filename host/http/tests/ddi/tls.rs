@@ -431,3 +431,86 @@ async fn a_fleet_behind_one_address_has_the_time_for_its_handshakes() -> anyhow:
     assert!(responses.iter().all(|response| response.status == 200));
     Ok(())
 }
+
+#[tokio::test]
+async fn failed_handshakes_are_counted_by_reason() -> anyhow::Result<()> {
+    let (server, own, tls) = tls_server(ClientAuth::Required, |_| {}).await?;
+    let hasty = HttpServer {
+        tls: Some(tls),
+        head_timeout: Duration::from_millis(500),
+        ..HttpServer::default()
+    };
+    let hasty = server.serve(hasty, server.router.clone()).await?;
+    let (chain, key) = signed(&authority("plant")?, "dev-1", |_| {})?;
+    let long = (vec![chain[0].clone(); 12], key.clone_key());
+    let identity = (chain, key);
+    let counts = async || {
+        let metrics = send(&server, &own.root, Some(&identity), get("/metrics")).await?;
+        let counts = |line: &str| {
+            let line = line.strip_prefix("tidegate_tls_handshake_failures_total{reason=\"")?;
+            let (reason, count) = line.split_once("\"} ")?;
+            Some((reason.to_owned(), count.parse::<u32>().ok()?))
+        };
+        anyhow::Ok(
+            metrics
+                .text()
+                .lines()
+                .filter_map(counts)
+                .collect::<Vec<_>>(),
+        )
+    };
+    let mut expected: Vec<_> = [
+        "alert",
+        "disconnected",
+        "incompatible",
+        "invalid_certificate",
+        "no_certificate",
+        "other",
+        "protocol",
+        "timed_out",
+    ]
+    .map(|reason| (reason.to_owned(), 0))
+    .into();
+    assert_eq!(counts().await?, expected);
+
+    let stranger = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let distrusted = send(
+        &server,
+        stranger.cert.der(),
+        Some(&identity),
+        get("/health"),
+    );
+    assert!(distrusted.await.is_err());
+    drop(TcpStream::connect(server.addr).await?);
+    let mut config = client_config(&own.root, Some(&identity))?;
+    config.alpn_protocols = vec![b"smtp".to_vec()];
+    assert!(
+        send_with(config, server.addr, get("/health"))
+            .await
+            .is_err()
+    );
+    assert!(
+        send(&server, &own.root, Some(&long), get("/health"))
+            .await
+            .is_err()
+    );
+    assert!(
+        send(&server, &own.root, None, get("/health"))
+            .await
+            .is_err()
+    );
+    assert!(server.send(get("/health")).await.is_err());
+    let _silent = TcpStream::connect(hasty).await?;
+    for (reason, count) in &mut expected {
+        *count = u32::from(*reason != "other");
+    }
+    let counting = async {
+        while counts().await? != expected {
+            tokio::task::yield_now().await;
+        }
+        anyhow::Ok(())
+    };
+    let counted = tokio::time::timeout(PATIENCE, counting).await;
+    assert!(counted.is_ok(), "{:?}", counts().await?);
+    counted?
+}

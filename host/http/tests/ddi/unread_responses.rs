@@ -34,9 +34,15 @@ fn with_bodies(router: Router) -> Router {
         let body = Bytes::from(vec![b'a'; size]);
         get(move || std::future::ready(body))
     };
-    let chunk = || Some(Ok::<_, std::io::Error>(Bytes::from_static(&[b'a'; LARGE])));
-    let endless =
-        move || async move { Body::from_stream(futures::stream::iter(std::iter::from_fn(chunk))) };
+    let chunk = Bytes::from(vec![b'a'; LARGE]);
+    let endless = move || {
+        let chunk = chunk.clone();
+        async move {
+            Body::from_stream(futures::stream::repeat_with(move || {
+                Ok::<_, std::io::Error>(chunk.clone())
+            }))
+        }
+    };
     router
         .route("/small", body_of(SMALL))
         .route("/large", body_of(LARGE))
