@@ -187,7 +187,7 @@ impl<A: Api> ConnectionTask<A> {
         let handshake = pin!(tls.accept(stream));
         let accepted = self.open.activity.run(handshake, |_| {}).await;
         if let Some(metrics) = &self.metrics
-            && let Some(failure) = TlsFailure::of(&accepted)
+            && let Some(failure) = TlsFailure::of(accepted.as_ref())
         {
             metrics.tls_handshake_failed(failure);
         }

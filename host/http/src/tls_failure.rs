@@ -26,7 +26,7 @@ pub(crate) enum TlsFailure {
 
 impl TlsFailure {
     /// The failure of a handshake; none if it succeeded. The result is none if the server closed the connection.
-    pub(crate) fn of<T>(result: &Option<io::Result<T>>) -> Option<Self> {
+    pub(crate) fn of<T>(result: Option<&io::Result<T>>) -> Option<Self> {
         let error = match result {
             None => return Some(Self::TimedOut),
             Some(Ok(_)) => return None,
