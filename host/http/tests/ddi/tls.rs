@@ -510,7 +510,7 @@ async fn failed_handshakes_are_counted_by_reason() -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    let counted = tokio::time::timeout(PATIENCE, counting).await;
+    let counted = tokio::time::timeout(MAX_WAIT, counting).await;
     assert!(counted.is_ok(), "{:?}", counts().await?);
     counted?
 }
