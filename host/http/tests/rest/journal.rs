@@ -1,0 +1,102 @@
+//! The journal of a campaign.
+
+use serde_json::json;
+
+use crate::test_server::TestServer;
+
+#[tokio::test]
+async fn the_journal_can_be_replayed() {
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let path = server.campaign(json!({"allow_incompatible": true})).await;
+    server
+        .post(&format!("{path}/start"), &json!({}))
+        .await
+        .expect(200);
+    let journal = server.get(&format!("{path}/journal")).await.expect(200);
+    let entry = &journal["items"][0];
+    assert_eq!(
+        (&entry["seq"], &entry["kind"], &entry["plugin"]),
+        (&json!(1), &json!("plan"), &json!("canary"))
+    );
+    assert_eq!(
+        (&entry["fuel"], &entry["duration_us"]),
+        (&json!(7), &json!(3))
+    );
+    let replayed = server
+        .post(&format!("{path}/journal/1/replay"), &json!({}))
+        .await
+        .expect(200);
+    assert_eq!(
+        replayed,
+        json!({
+            "same": true, "decision": {"waves": 2}, "recorded": {"waves": 2}, "fuel": 7, "recorded_fuel": 7,
+        })
+    );
+    server
+        .post(&format!("{path}/journal/99/replay"), &json!({}))
+        .await
+        .expect_problem(404);
+    let wrong = server
+        .post(
+            &format!("{path}/journal/1/replay?revision=latest"),
+            &json!({}),
+        )
+        .await;
+    assert_eq!(wrong.expect_problem(422).1, ["revision"]);
+
+    let component: &[u8] = b"plugin staged strategy";
+    let other = server
+        .upload("/api/v1/plugins", &[("component", None, component)])
+        .await
+        .expect(201)["revision"]
+        .clone();
+    let other = other.as_str().expect("a digest");
+    for (revision, status, code, words) in [
+        (other, 409, "other_plugin", "belongs to the plugin staged"),
+        (
+            &format!("sha256:{}", "0".repeat(64)),
+            404,
+            "not_found",
+            "there is no plugin revision",
+        ),
+    ] {
+        let replay = format!("{path}/journal/1/replay?revision={revision}");
+        let response = server.post(&replay, &json!({})).await;
+        let detail = response.expect(status)["detail"].clone();
+        assert_eq!(response.expect_problem(status).0, code);
+        assert!(
+            detail.as_str().is_some_and(|text| text.contains(words)),
+            "{detail}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_journal_lists_unknown_target_devices() {
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let named = json!({
+        "target_groups": [],
+        "target_devices": ["pi-0", "g7", "g1", "g2", "g3", "g4", "g5", "g6", "g1"],
+    });
+    let path = server.campaign(named).await;
+    // A device may be created until the campaign starts.
+    let late = json!({"device_id": "g7"});
+    server.post("/api/v1/devices", &late).await.expect(201);
+    let start = format!("{path}/start");
+    server.post(&start, &json!({})).await.expect(200);
+    assert_eq!(server.get(&path).await.expect(200)["total_devices"], 2);
+    let journal = server.get(&format!("{path}/journal")).await.expect(200);
+    let entry = &journal["items"][0];
+    assert_eq!(
+        (&entry["kind"], &entry["outcome"], &entry["explain"][0]),
+        (
+            &json!("host"),
+            &json!("missing"),
+            &json!(
+                "6 of the devices in target_devices do not exist and are not included: g1, g2, g3, g4, g5 and 1 more"
+            )
+        )
+    );
+}
