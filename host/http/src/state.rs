@@ -87,7 +87,7 @@ pub struct HttpSettings {
 /// Access to `/metrics`.
 #[derive(Debug, Clone, Default)]
 pub struct MetricsAccess {
-    /// `/metrics` has an address of its own, see [`crate::metrics_router`], and is not on the one of the API.
+    /// `/metrics` has an address of its own, see [`crate::HttpApi::metrics`], and is not on the one of the API.
     pub has_own_address: bool,
     /// The bearer token that a request must present; `None`: none is needed.
     pub token: Option<String>,
