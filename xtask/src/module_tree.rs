@@ -1,6 +1,6 @@
 //! Checks that every source file is compiled: the tests of a forgotten file would never run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use syn::Item;
 
@@ -38,10 +38,13 @@ fn is_root(file: &Path) -> bool {
     let is_crate_root = ["lib.rs", "main.rs", "build.rs"]
         .iter()
         .any(|name| file.ends_with(name));
-    // `CRATE/tests/NAME.rs`; the folders below `tests` in the root of the workspace are crates.
-    let components = file.components().count();
-    let is_test = folder.is_some_and(|folder| folder == "tests") && components == 4;
-    is_target || is_crate_root || is_test
+    is_target || is_crate_root || is_test_root(file)
+}
+
+/// `CRATE/tests/NAME.rs`; the folders below `tests` in the root of the workspace are crates.
+fn is_test_root(file: &Path) -> bool {
+    let folder = file.parent().and_then(Path::file_name);
+    folder.is_some_and(|folder| folder == "tests") && file.components().count() == 4
 }
 
 /// Whether the file above has `mod` for this one.
@@ -54,8 +57,11 @@ fn is_declared(file: &Path, sources: &Sources) -> bool {
         _ => (stem, folder),
     };
     let above = ["main.rs", "lib.rs", "mod.rs"].map(|name| folder.join(name));
-    let mut above = above.into_iter().chain([folder.with_extension("rs")]);
-    above.any(|above| {
+    let above = above.into_iter().chain([folder.with_extension("rs")]);
+    // A module that several tests have in common.
+    let is_test_beside = |other: &&PathBuf| is_test_root(other) && other.parent() == Some(folder);
+    let tests = sources.keys().filter(is_test_beside).cloned();
+    above.chain(tests).any(|above| {
         let Some(text) = sources.get(&above) else {
             return false;
         };
@@ -75,7 +81,10 @@ fn a_forgotten_file_is_found() {
         ("host/lab/src/b/mod.rs", "// mod forgotten;"),
         ("host/lab/src/b/forgotten.rs", ""),
         ("host/lab/src/c.rs", ""),
-        ("host/lab/tests/it.rs", ""),
+        ("host/lab/tests/it.rs", "mod common;"),
+        ("host/lab/tests/other.rs", ""),
+        ("host/lab/tests/common/mod.rs", ""),
+        ("host/lab/tests/lost/mod.rs", ""),
     ];
     let sources: Sources = files
         .iter()
@@ -87,6 +96,10 @@ fn a_forgotten_file_is_found() {
     let forgotten: Vec<_> = forgotten.map(|file| file.display().to_string()).collect();
     assert_eq!(
         forgotten,
-        ["host/lab/src/b/forgotten.rs", "host/lab/src/c.rs"]
+        [
+            "host/lab/src/b/forgotten.rs",
+            "host/lab/src/c.rs",
+            "host/lab/tests/lost/mod.rs"
+        ]
     );
 }
