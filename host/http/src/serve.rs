@@ -22,7 +22,7 @@ use crate::{
     connections::{Activity, ConnectionLimits, Connections, OpenConnection, OpenRequest},
     metrics::Metrics,
     observed_body::{ObservedBody, is_small},
-    observed_stream::ObservedStream,
+    observed_stream::{ObservedRequests, ObservedSocket},
     tls::Tls,
     tls_failure::TlsFailure,
 };
@@ -181,6 +181,7 @@ struct ConnectionTask<A> {
 
 impl<A: Api> ConnectionTask<A> {
     async fn run(mut self, stream: TcpStream, tls: Option<Tls>) -> Result<(), ConnectionError> {
+        let stream = ObservedSocket::new(stream, Arc::clone(&self.open.activity));
         let Some(tls) = tls else {
             return self.serve(stream).await;
         };
@@ -226,7 +227,7 @@ impl<A: Api> ConnectionTask<A> {
                 }
             }));
         let activity = &self.open.activity;
-        let stream = TokioIo::new(ObservedStream::new(stream, Arc::clone(activity)));
+        let stream = TokioIo::new(ObservedRequests::new(stream, Arc::clone(activity)));
         let connection = pin!(self.builder.serve_connection(stream, service));
         let served = activity.run(connection, HttpConnection::graceful_shutdown);
         served.await.unwrap_or(Ok(()))

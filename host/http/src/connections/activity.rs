@@ -116,6 +116,14 @@ impl Activity {
         Arc::new(Self::new(Instant::now(), Arc::default()))
     }
 
+    #[cfg(test)]
+    pub(crate) fn stalled_since(&self) -> Option<u64> {
+        match self.phase() {
+            ConnectionPhase::Stalled { since } => Some(since),
+            _ => None,
+        }
+    }
+
     /// A request whose head was received. It is open until the guard is dropped.
     pub(crate) fn begin_request(self: &Arc<Self>, is_multiplexed: bool) -> OpenRequest {
         if is_multiplexed && self.ignores_requests() {
@@ -249,14 +257,16 @@ impl Activity {
     }
 
     pub(super) fn phase(&self) -> ConnectionPhase {
+        let open = self.open.load(Ordering::Relaxed);
+        let (waiting, waiting_since) = unpack(self.waiting.load(Ordering::Relaxed));
         let stalled_since = self.write_stalled_since.load(Ordering::Relaxed);
-        if stalled_since != NOT_STALLED {
+        // A TLS handshake in which the client reads nothing belongs to the first head.
+        if stalled_since != NOT_STALLED && (open > 0 || waiting == AwaitedInput::Next) {
             // Whatever its requests are: no response reaches the client.
             return ConnectionPhase::Stalled {
                 since: stalled_since,
             };
         }
-        let open = self.open.load(Ordering::Relaxed);
         let receiving = self.receiving.load(Ordering::Relaxed);
         let sending = self.sending.load(Ordering::Relaxed);
         if open > receiving + sending {
@@ -270,9 +280,10 @@ impl Activity {
             let since = self.receiving_since.load(Ordering::Relaxed);
             return ConnectionPhase::Body { since };
         }
-        match unpack(self.waiting.load(Ordering::Relaxed)) {
-            (AwaitedInput::Next, since) => ConnectionPhase::Idle { since },
-            (AwaitedInput::First | AwaitedInput::Head, since) => ConnectionPhase::Head { since },
+        let since = waiting_since;
+        match waiting {
+            AwaitedInput::Next => ConnectionPhase::Idle { since },
+            AwaitedInput::First | AwaitedInput::Head => ConnectionPhase::Head { since },
         }
     }
 
@@ -415,6 +426,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_nothing_is_not_being_answered() {
         let activity = Activity::unshared();
+        activity.note_write_stalled();
+        assert_eq!(activity.phase(), ConnectionPhase::Head { since: 0 });
+        activity.note_write_progress();
         let request = activity.begin_request(false);
         tokio::time::advance(Duration::from_millis(5)).await;
         let part = request.begin_send();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
 use tidegate_http::HttpServer;
@@ -70,8 +70,16 @@ async fn open_peer(nth: usize, to: SocketAddr) -> anyhow::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The number of connections that the server has accepted and not closed, as the system counts them.
+/// The number of connections that the server has accepted and not closed, as the system counts them. It does not count all
+/// at one moment: one that closes meanwhile and one that takes its place may be counted both.
 fn count_accepted(server: SocketAddr) -> anyhow::Result<usize> {
+    let counts: Vec<_> = (0..3)
+        .map(|_| count_sockets(server))
+        .collect::<anyhow::Result<_>>()?;
+    counts.into_iter().min().context("a count")
+}
+
+fn count_sockets(server: SocketAddr) -> anyhow::Result<usize> {
     const LISTEN: &str = "0A";
     let port = format!(":{:04X}", server.port());
     let table = fs::read_to_string("/proc/net/tcp")?;
