@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 use hyper::body::Frame;
 
-use crate::{caller::CallerSlot, client::Client, observe::Route, request_id};
+use crate::{caller::CallerSlot, client::Client, request_id, route::Route};
 
 /// Logs the request when it is dropped: its response has been sent, or the client has disconnected. A request that was
 /// not answered is not logged.

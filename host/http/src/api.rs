@@ -19,10 +19,11 @@ use tracing::Instrument as _;
 
 use crate::{
     AppState, ddi, metrics_endpoint,
-    observe::{Route, observe},
+    observe::observe,
     probes,
     problem::{self, Problem},
     rest,
+    route::Route,
 };
 
 /// The service that answers every request of an address.

@@ -21,7 +21,7 @@ use tidegate_engine::{
     tenants,
 };
 
-use crate::{observe::Route, tls_failure::TlsFailure};
+use crate::{route::Route, tls_failure::TlsFailure};
 
 /// All metrics of `/metrics`.
 pub struct Metrics {

@@ -4,57 +4,27 @@ use std::{any::Any, panic::AssertUnwindSafe, task::Poll};
 
 use axum::{
     body::{Body, HttpBody as _},
-    extract::{MatchedPath, Request},
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
 use futures::FutureExt as _;
-use http::{
-    HeaderValue, Method, StatusCode, Version,
-    header::{CACHE_CONTROL, CONNECTION, X_CONTENT_TYPE_OPTIONS},
-};
+use http::{HeaderValue, Method, StatusCode, Version, header::CONNECTION};
 use tracing::{Instrument as _, Span};
 
 use crate::{
     AppState, PublicUrl,
     access_log::AccessLogEntry,
     client::{self, Client},
-    ddi, host, loopback_host,
+    ddi,
+    default_headers::set_default_headers,
+    host, loopback_host,
     metrics::RequestTimer,
     observed_body::{ObservedBody, is_small},
     problem::{self, Problem},
     request_id::{self, X_REQUEST_ID},
     request_span,
+    route::Route,
 };
-
-/// The route that matches a request, as metrics and the log name it.
-#[derive(Clone)]
-pub(crate) enum Route {
-    /// One of the device API.
-    Device(&'static str),
-    Other(Option<MatchedPath>),
-}
-
-impl Route {
-    /// The template of its paths; `none` if no route matches.
-    pub(crate) fn as_str(&self) -> &str {
-        match self {
-            Self::Device(route) => route,
-            Self::Other(route) => route.as_ref().map_or("none", MatchedPath::as_str),
-        }
-    }
-
-    pub(crate) fn is_of_device(&self) -> bool {
-        matches!(self, Self::Device(_))
-    }
-
-    /// The response to a request whose handler panicked.
-    fn response_to_panic(&self, panic: &(dyn Any + Send)) -> Response {
-        match self {
-            Self::Device(_) => ddi::from_panic(panic),
-            Self::Other(_) => problem::from_panic(panic),
-        }
-    }
-}
 
 /// Answers a request by `respond`, in the span of the request. Before it, the request gets an id and its client is
 /// identified; after it, the response gets the headers that all responses have, and is counted and logged.
@@ -84,7 +54,7 @@ where
     } else {
         let responding = async { respond(request).await }.instrument(span.clone());
         let responded = AssertUnwindSafe(responding).catch_unwind().await;
-        responded.unwrap_or_else(|panic| span.in_scope(|| route.response_to_panic(&*panic)))
+        responded.unwrap_or_else(|panic| span.in_scope(|| response_to_panic(&route, &*panic)))
     };
     if traits.is_write && response.extensions().get::<ddi::NotServed>().is_some() {
         state.engine.note_refused_report();
@@ -103,6 +73,14 @@ where
     response.headers_mut().insert(X_REQUEST_ID, id);
     timer.finish(&route, &response, &state.metrics);
     until_sent(response, span, entry)
+}
+
+/// The response to a request whose handler panicked.
+fn response_to_panic(route: &Route, panic: &(dyn Any + Send)) -> Response {
+    match route {
+        Route::Device(_) => ddi::from_panic(panic),
+        Route::Other(_) => problem::from_panic(panic),
+    }
 }
 
 /// What the end of a request needs to know of its beginning.
@@ -153,21 +131,6 @@ fn close_connection(response: &mut Response) {
     response.headers_mut().insert(CONNECTION, close);
 }
 
-/// A response whose own headers say how it may be stored and read: a file.
-#[derive(Clone, Copy)]
-pub(crate) struct OwnCacheHeaders;
-
-/// Other responses are not to be stored, and their type is not to be guessed. The values are static, and the headers of
-/// a poll fit the map that it has anyway.
-fn set_default_headers(response: &mut Response) {
-    if response.extensions().get::<OwnCacheHeaders>().is_some() {
-        return;
-    }
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-}
-
 /// Keeps the span and the entry of the access log until the body is sent. Nothing happens while a small body is sent, so
 /// it only needs the entry.
 fn until_sent(response: Response, span: Span, mut entry: Option<AccessLogEntry>) -> Response {
@@ -197,7 +160,7 @@ mod tests {
         let panicking = futures::future::lazy(|_| -> () { panic!("the secret plan") });
         let panic = AssertUnwindSafe(panicking).catch_unwind().await;
         let panic = panic.expect_err("a panic");
-        let response = Route::Other(None).response_to_panic(&*panic);
+        let response = response_to_panic(&Route::Other(None), &*panic);
         assert_eq!(response.status(), 500);
         let body = response.into_body().collect().await;
         let body = body.expect("a body").to_bytes();

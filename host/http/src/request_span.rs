@@ -4,7 +4,7 @@ use axum::extract::Request;
 use http::HeaderValue;
 use tracing::{Span, field::Empty};
 
-use crate::{HttpSettings, observe::Route, request_id};
+use crate::{HttpSettings, request_id, route::Route};
 
 /// The target of the spans of device requests; an exporter of spans may leave them out.
 pub const DEVICE_REQUEST_TARGET: &str = "tidegate::device_request";

@@ -23,7 +23,7 @@ use http::{
 use tidegate_core::{firmware::Artifact, time::Timestamp};
 use tidegate_engine::{chain, ports::ByteStream};
 
-use crate::observe::OwnCacheHeaders;
+use crate::default_headers::OwnCacheHeaders;
 
 use conditions::PreconditionResult;
 use range::RequestedRange;
