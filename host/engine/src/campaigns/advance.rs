@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use tidegate_core::{
+    Named as _,
     campaign::{Campaign, CampaignStatus},
     id::CampaignId,
     plugin::{OperatorAct, OperatorActKind},
@@ -10,7 +11,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::commands::{MAX_ATTEMPTS, change, has_lost_race, invalid_status};
+use super::commands::{MAX_ATTEMPTS, change, has_lost_race, invalid_status, invalid_transition};
 use crate::{
     Authorized, Ctx, Error, Operator, Result, Signals,
     ports::{Advance, CampaignChange, Run, RunRef, Store, Wave},
@@ -102,8 +103,16 @@ async fn changed(changes: &mut Receiver<RunRef>, run: RunRef) {
 
 /// Checks that the wave is the next one of a campaign in progress.
 fn check(run: &Run, index: u32) -> Result<()> {
-    if run.campaign.status != CampaignStatus::InProgress {
-        return Err(invalid_status("advance", &run.campaign));
+    match run.campaign.status {
+        CampaignStatus::InProgress => {}
+        status @ (CampaignStatus::Held | CampaignStatus::Paused) => {
+            let status = status.as_str();
+            let message = format!(
+                "cannot advance a campaign that is {status}: resume it, which also opens the wave behind a gate that held it"
+            );
+            return Err(invalid_transition(message));
+        }
+        _ => return Err(invalid_status("advance", &run.campaign)),
     }
     let waves = || (0_u32..).zip(&run.waves);
     let Some((_, wave)) = waves().find(|(at, _)| *at == index) else {

@@ -217,10 +217,11 @@ pub(super) fn has_lost_race(changed: &Result<Campaign>) -> bool {
 
 pub(super) fn invalid_status(verb: &str, campaign: &Campaign) -> Error {
     let status = campaign.status.as_str();
-    Error::conflict(
-        "invalid_transition",
-        format!("cannot {verb} a campaign that is {status}"),
-    )
+    invalid_transition(format!("cannot {verb} a campaign that is {status}"))
+}
+
+pub(super) fn invalid_transition(message: String) -> Error {
+    Error::conflict("invalid_transition", message)
 }
 
 /// Applies a change to the campaign as read, and wakes its loop. Returns the changed campaign.

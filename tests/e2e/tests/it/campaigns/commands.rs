@@ -11,6 +11,7 @@ both_databases!(
     a_gate_waits_for_an_operator,
     an_operator_advances_past_any_gate,
     an_advance_that_opens_nothing_is_used_up,
+    a_campaign_that_a_gate_held_goes_on_when_it_is_resumed,
     invalid_transitions_change_nothing,
     max_concurrent_updates_is_respected,
 );
@@ -198,6 +199,50 @@ async fn a_gate_waits_for_an_operator(tenant: TestTenant) -> Result<()> {
     advance("1")
         .await?
         .expect_problem(409, "invalid_transition")?;
+    Ok(())
+}
+
+async fn a_campaign_that_a_gate_held_goes_on_when_it_is_resumed(tenant: TestTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 4).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let stages = json!([{ "percentage": 50 }, { "percentage": 100 }]);
+    let config = json!({ "stages": stages, "success_percentage": 80 });
+    let changes = json!({
+        "strategy": { "plugin": "staged", "config": config }, "failure_threshold_percent": 100,
+    });
+    let id = tenant.start_campaign(firmware, changes).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
+        .await?;
+    let mut reported = 0;
+    for device in &mut fleet {
+        if device.offer().await?.is_none() {
+            continue;
+        }
+        reported += 1;
+        if reported == 1 {
+            device.fail("E7").await?;
+        } else {
+            device.install().await?;
+        }
+    }
+    tenant.wait_for_status(id, "held").await?;
+
+    let path = format!("campaigns/{id}/waves/1/advance");
+    let advanced = tenant.operator.post(&path, &json!({})).await?;
+    let problem = advanced.expect_problem(409, "invalid_transition")?;
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    ensure!(detail.contains("resume it"), "{problem}");
+    tenant.send_command(id, "resume").await?;
+    let campaign = tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
+        .await?;
+    let explain = campaign["explain"].to_string();
+    ensure!(
+        campaign["status"] == "in_progress"
+            && explain.contains("An operator has resumed the campaign."),
+        "{campaign}"
+    );
     Ok(())
 }
 
