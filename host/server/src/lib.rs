@@ -22,6 +22,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = run_child() {
         return code;
     }
+    logging::print_panics();
     let invocation = command::Invocation::parse();
     // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();

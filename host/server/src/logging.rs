@@ -1,6 +1,7 @@
 //! Logs go to stderr, so that stdout contains only the output of commands.
 
 mod log_output;
+mod panic_hook;
 mod visible_lines;
 
 use std::fmt::{self, Debug};
@@ -25,8 +26,10 @@ use crate::{
 };
 
 pub(crate) use log_output::LogOutput;
+pub(crate) use panic_hook::print_panics;
 
-/// Starts logging, and the export of spans, as configured; `RUST_LOG` overrides the configured level of the log.
+/// Starts logging, also of panics, and the export of spans, as configured; `RUST_LOG` overrides the configured level of
+/// the log.
 pub(crate) fn start(config: &Config) -> Result<(LogOutput, Option<SpanExport>)> {
     let directives = std::env::var(EnvFilter::DEFAULT_ENV);
     let directives = directives.unwrap_or_else(|_| config.log.level.clone());
@@ -36,6 +39,7 @@ pub(crate) fn start(config: &Config) -> Result<(LogOutput, Option<SpanExport>)> 
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let lines = lines(&config.log, writer, is_terminal);
     let export = SpanExport::start(&config.telemetry)?;
+    panic_hook::log_panics();
     let started = match &export {
         // A filter of the log's own costs more than one of the whole subscriber.
         None => Registry::default().with(lines).with(filter).try_init(),
