@@ -6,6 +6,7 @@ pub mod app;
 mod client;
 mod command;
 pub mod config;
+mod http_client;
 mod logging;
 mod secret;
 pub mod span_export;

@@ -1,6 +1,7 @@
 //! A client of the REST API, for the commands that talk to a running server.
 
 mod connection;
+mod event_stream;
 mod problem;
 pub(crate) mod table;
 mod upload;
@@ -16,13 +17,22 @@ use reqwest::{
 };
 use serde_json::Value;
 use tidegate_core::visible_text::visible;
+use tokio::time::timeout;
 
-pub(crate) use connection::{ConnectionError, client_builder};
+use crate::http_client::{client_builder, read_body};
+
+pub(crate) use connection::ConnectionError;
+pub(crate) use event_stream::EventStream;
 pub(crate) use problem::Problem;
 pub(crate) use upload::Upload;
 
 /// Delay before an ended event stream is reopened.
 pub(crate) const RECONNECT_DELAY: Duration = Duration::from_secs(1);
+
+/// Maximum time of a request without a file, as a multiple of the time for which the server may send nothing.
+const TIME_FACTOR: u32 = 5;
+/// Maximum size of an answer that is read into memory: a page of the longest list has a few MiB.
+const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// All but the characters that a path segment contains unescaped.
 const SEGMENT_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
@@ -58,7 +68,7 @@ pub(crate) struct Remote {
     /// Print the server's JSON response
     #[arg(long, global = true, help_heading = HEADING)]
     pub(crate) json: bool,
-    /// Give up when the server sends nothing for so long
+    /// Give up when the server sends nothing for so long, or when an answer takes five times as long
     #[arg(
         long,
         global = true,
@@ -68,6 +78,13 @@ pub(crate) struct Remote {
         value_parser = clap::value_parser!(u64).range(1..=3600)
     )]
     pub(crate) server_timeout: u64,
+}
+
+impl Remote {
+    /// How long the server may send nothing.
+    fn silence(&self) -> Duration {
+        Duration::from_secs(self.server_timeout)
+    }
 }
 
 /// A client of one server.
@@ -84,7 +101,7 @@ impl RestClient {
     pub(crate) fn new(remote: Remote) -> Result<Self> {
         let build =
             |builder: reqwest::ClientBuilder| builder.build().context("build the HTTP client");
-        let silence = Duration::from_secs(remote.server_timeout);
+        let silence = remote.silence();
         Ok(Self {
             http: build(client_builder().read_timeout(silence))?,
             upload_http: build(client_builder())?,
@@ -128,8 +145,8 @@ impl RestClient {
     /// Sends a form with files. Fails if the server neither takes more of it nor answers for the time of the limit.
     pub(crate) async fn upload(&self, path: &str, upload: Upload) -> Result<Value> {
         let request = self.request_with(&self.upload_http, Method::POST, path)?;
-        let silence = Duration::from_secs(self.remote.server_timeout);
-        let answer = self.json(request.multipart(upload.form));
+        let silence = self.remote.silence();
+        let answer = self.exchange(request.multipart(upload.form));
         match upload.progress.watch(silence, answer).await {
             Some(answer) => answer,
             None => Err(ConnectionError::silent(&self.remote.url, silence).into()),
@@ -137,14 +154,15 @@ impl RestClient {
     }
 
     /// Opens an event stream, after the event of this id if one is given.
-    pub(crate) async fn events(&self, path: &str, after: Option<&str>) -> Result<Response> {
+    pub(crate) async fn events(&self, path: &str, after: Option<&str>) -> Result<EventStream> {
         let mut request = self
             .request(Method::GET, path)?
             .header("accept", "text/event-stream");
         if let Some(id) = after {
             request = request.header("last-event-id", id);
         }
-        self.send(request).await
+        let response = self.in_time(self.send(request)).await?;
+        Ok(EventStream::new(response))
     }
 
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
@@ -175,13 +193,39 @@ impl RestClient {
     }
 
     async fn json(&self, request: RequestBuilder) -> Result<Value> {
+        self.in_time(self.exchange(request)).await
+    }
+
+    /// Fails if the server has not answered completely in time, however it trickles.
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = self.remote.silence() * TIME_FACTOR;
+        match timeout(limit, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ConnectionError::slow(&self.remote.url, limit).into()),
+        }
+    }
+
+    /// Sends a request and reads its answer.
+    async fn exchange(&self, request: RequestBuilder) -> Result<Value> {
         let response = self.send(request).await?;
-        let text = response.text().await;
-        let text = text.map_err(|error| self.connection_error(error))?;
+        let text = self.text(response).await?;
         if text.is_empty() {
             return Ok(Value::Null);
         }
         serde_json::from_str(&text).context("read the server's response")
+    }
+
+    async fn text(&self, response: Response) -> Result<String> {
+        let body = read_body(response, MAX_BODY_BYTES).await;
+        let body = body.map_err(|error| self.connection_error(error))?;
+        let Some(body) = body else {
+            bail!(
+                "the answer of the server at {} has more than {} MiB",
+                self.remote.url.origin().ascii_serialization(),
+                MAX_BODY_BYTES >> 20
+            );
+        };
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
     /// Sends a request; an unsuccessful response becomes a [`Problem`].
@@ -205,14 +249,12 @@ impl RestClient {
             .headers()
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
-        let body = response.text().await;
-        let body = body.map_err(|error| self.connection_error(error))?;
+        let body = self.text(response).await?;
         Err(Problem::read(status.as_u16(), is_json, &body).into())
     }
 
     fn connection_error(&self, error: reqwest::Error) -> anyhow::Error {
-        let silence = Duration::from_secs(self.remote.server_timeout);
-        ConnectionError::from_request(error, &self.remote.url, silence)
+        ConnectionError::from_request(error, &self.remote.url, self.remote.silence())
     }
 }
 

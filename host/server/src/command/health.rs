@@ -6,7 +6,10 @@ use reqwest::Url;
 use tidegate_core::visible_text::visible;
 
 use super::print;
-use crate::client::{ConnectionError, client_builder};
+use crate::{
+    client::ConnectionError,
+    http_client::{client_builder, read_start},
+};
 
 /// Maximum time of the probe.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,11 +33,10 @@ impl Health {
             answer.map_err(|error| ConnectionError::from_request(error, &self.url, TIMEOUT))?;
         let status = answer.status();
         if !status.is_success() {
-            let body = answer.text().await.unwrap_or_default();
-            let start = body.floor_char_boundary(MAX_BODY_BYTES);
+            let body = read_start(answer, MAX_BODY_BYTES).await.unwrap_or_default();
             bail!(
                 "the server is not ready ({status}): {}",
-                visible(&body[..start])
+                visible(&String::from_utf8_lossy(&body))
             );
         }
         print("ready");

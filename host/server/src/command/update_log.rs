@@ -1,12 +1,10 @@
 //! The log of an update: shown at once, or followed.
 
 use anyhow::Result;
-use futures::StreamExt as _;
-use reqwest::Response;
 use serde_json::Value;
 
 use super::{print, print_json, visible_value};
-use crate::client::{RECONNECT_DELAY, RestClient};
+use crate::client::{EventStream, RECONNECT_DELAY, RestClient};
 
 /// The lines of a log, and how many of them were dropped.
 pub(super) fn lines(log: &Value) -> String {
@@ -40,8 +38,8 @@ pub(super) enum FollowEnd {
 pub(super) async fn follow(rest: &RestClient, path: &str, until: FollowEnd) -> Result<()> {
     let mut last = None;
     loop {
-        let answer = rest.events(path, last.as_deref()).await?;
-        let ended = show_events(rest, answer, &mut last).await;
+        let events = rest.events(path, last.as_deref()).await?;
+        let ended = show_events(rest, events, &mut last).await?;
         if ended && until == FollowEnd::UpdateEnds {
             return Ok(());
         }
@@ -51,23 +49,20 @@ pub(super) async fn follow(rest: &RestClient, path: &str, until: FollowEnd) -> R
 
 /// Prints a stream's events, and stores the id of the last one. Returns whether the last event reported the end of the
 /// update.
-async fn show_events(rest: &RestClient, answer: Response, last: &mut Option<String>) -> bool {
+async fn show_events(
+    rest: &RestClient,
+    mut events: EventStream,
+    last: &mut Option<String>,
+) -> Result<bool> {
     let mut ended = false;
-    let mut chunks = answer.bytes_stream();
-    let mut text = Vec::new();
-    while let Some(Ok(chunk)) = chunks.next().await {
-        text.extend_from_slice(&chunk);
-        while let Some(end) = text.windows(2).position(|pair| pair == b"\n\n") {
-            let event: Vec<u8> = text.drain(..end + 2).collect();
-            let event = String::from_utf8_lossy(&event);
-            print_event(rest, &event);
-            if let Some(id) = field(&event, "id") {
-                *last = Some(id.to_owned());
-            }
-            ended = field(&event, "event") == Some("end");
+    while let Some(event) = events.next().await? {
+        print_event(rest, &event);
+        if let Some(id) = field(&event, "id") {
+            *last = Some(id.to_owned());
         }
+        ended = field(&event, "event") == Some("end");
     }
-    ended
+    Ok(ended)
 }
 
 fn field<'a>(event: &'a str, name: &str) -> Option<&'a str> {

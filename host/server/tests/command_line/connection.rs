@@ -1,10 +1,12 @@
-//! Servers that the client commands talk to: redirects, silence.
+//! Servers that the client commands talk to: redirects, silence, answers without end.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
+    process::Stdio,
     sync::mpsc,
     thread,
+    time::Duration,
 };
 
 use anyhow::Result;
@@ -152,5 +154,123 @@ fn a_silent_server_ends_every_command() -> Result<()> {
         3,
         &format!("the server at {url} has sent nothing for 3 s"),
     );
+    Ok(())
+}
+
+/// Sends a part of an answer each 0.2 s: `count` parts, or as long as the client reads.
+fn trickle(mut stream: &TcpStream, part: &str, count: usize) -> Result<()> {
+    for _ in 0..count {
+        stream.write_all(part.as_bytes())?;
+        thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
+/// Answers all connections at once; returns the server's URL. `answer` gets the first line of a request.
+fn busy_server(answer: fn(&TcpStream, &str) -> Result<()>) -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", listener.local_addr()?);
+    thread::spawn(move || -> Result<()> {
+        for stream in listener.incoming() {
+            let stream = stream?;
+            thread::spawn(move || {
+                let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+                answer(&stream, head.first().map_or("", String::as_str))
+            });
+        }
+        Ok(())
+    });
+    Ok(url)
+}
+
+fn answer_slowly(mut stream: &TcpStream, request: &str) -> Result<()> {
+    let (status, part, count) = match request.split('?').next() {
+        Some(it) if it.starts_with("POST /api/v1/campaigns") => ("200 OK\r\nx-head: ", "x", 100),
+        Some(it) if it.contains("/updates/1/") => ("500 Internal Server Error\r\n\r\n", "x", 100),
+        // Longer than any other answer may take.
+        Some(it) if it.contains("/updates/2/") => ("200 OK\r\n\r\n", ": waiting\n\n", 30),
+        _ => ("200 OK\r\n\r\n{\"items\": [", " ", 100),
+    };
+    write!(stream, "HTTP/1.1 {status}")?;
+    trickle(stream, part, count)?;
+    let end = r#"{"update_id": 2, "status": "completed"}"#;
+    write!(stream, "event: end\nid: 2:1\ndata: {end}\n\n")?;
+    Ok(())
+}
+
+#[test]
+fn a_server_that_trickles_ends_every_command_but_those_that_follow_events() -> Result<()> {
+    let url = busy_server(answer_slowly)?;
+    let slow = format!("the server at {url} has not sent its whole answer in 5 s");
+    let late = format!("the server at {url} has");
+    let commands = [
+        (&["campaign", "list"][..], 3, &*slow),
+        (&["settings", "set", "a=1"], 3, &slow),
+        (&["campaign", "start", "1"], 3, &late),
+        (&["update", "log", "1", "--follow"], 3, &slow),
+        (&["plugin", "upload", file!()], 3, &late),
+        (&["update", "log", "2", "--follow"], 0, ""),
+    ];
+    let mut running = Vec::new();
+    for (command, code, part) in commands {
+        let process = tidegate()
+            .args(command)
+            .args(["--url", &url, "--server-timeout", "1"])
+            .current_dir(ROOT)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        running.push((process, code, part));
+    }
+    for (process, code, part) in running {
+        check(&process.wait_with_output()?, code, part);
+    }
+    Ok(())
+}
+
+#[test]
+fn an_answer_is_read_into_memory_up_to_a_limit() -> Result<()> {
+    for status in ["200 OK", "502 Bad Gateway"] {
+        for command in [&["campaign", "list"][..], &["plugin", "upload", file!()]] {
+            let body = " ".repeat((64 << 20) + 1);
+            let url = raw_server(move |_| {
+                format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n{body}")
+            })?;
+            let output = tidegate()
+                .args(command)
+                .args(["--url", &url])
+                .current_dir(ROOT)
+                .output()?;
+            let expected = format!("the answer of the server at {url} has more than 64 MiB");
+            check(&output, 1, &expected);
+        }
+    }
+    Ok(())
+}
+
+fn send_a_large_event(mut stream: &TcpStream, request: &str) -> Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")?;
+    let body = if request.contains("/journal") {
+        r#"{"items": []}"#.to_owned()
+    } else if request.contains("/campaigns/1 ") {
+        r#"{"campaign_id": 1, "status": "in_progress"}"#.to_owned()
+    } else {
+        format!("event: line\ndata: {}", "x".repeat(4 << 20))
+    };
+    Ok(stream.write_all(body.as_bytes())?)
+}
+
+#[test]
+fn an_event_is_read_into_memory_up_to_a_limit() -> Result<()> {
+    let url = busy_server(send_a_large_event)?;
+    for command in [
+        &["update", "log", "1", "--follow"][..],
+        &["campaign", "watch", "1"],
+    ] {
+        let output = tidegate().args(command).args(["--url", &url]).output()?;
+        let expected = format!("the server at {url} has sent an event of more than 1024 KiB");
+        check(&output, 1, &expected);
+    }
     Ok(())
 }

@@ -1,14 +1,13 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use futures::{FutureExt as _, Stream, StreamExt as _};
-use reqwest::Response;
+use futures::FutureExt as _;
 use serde_json::Value;
 use tidegate_core::{Named as _, campaign::CampaignStatus};
 
 use super::view;
 use crate::{
-    client::{Problem, RECONNECT_DELAY, RestClient},
+    client::{EventStream, Problem, RECONNECT_DELAY, RestClient},
     command::{print, print_error, print_json, visible_value},
 };
 
@@ -24,7 +23,7 @@ pub(super) async fn watch(rest: &RestClient, id: i64) -> Result<()> {
     let mut seen = WatchState::default();
     let mut is_polling = false;
     loop {
-        let Some(events) = open_stream(rest, id).await? else {
+        let Some(mut events) = open_stream(rest, id).await? else {
             if !is_polling {
                 is_polling = true;
                 print_error(format_args!(
@@ -40,20 +39,19 @@ pub(super) async fn watch(rest: &RestClient, id: i64) -> Result<()> {
         };
         is_polling = false;
         // The server, or a proxy, ends every stream before a campaign ends.
-        let mut events = std::pin::pin!(events.bytes_stream().map(|chunk| chunk.map(drop)));
         let mut is_streaming = true;
         while is_streaming {
             if has_ended(&seen.refresh(rest, id).await?)? {
                 return Ok(());
             }
-            is_streaming = wait(&mut events).await;
+            is_streaming = wait(&mut events).await?;
         }
         tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }
 
 /// `None`: too many streams are open.
-async fn open_stream(rest: &RestClient, id: i64) -> Result<Option<Response>> {
+async fn open_stream(rest: &RestClient, id: i64) -> Result<Option<EventStream>> {
     match rest.events(&format!("campaigns/{id}/events"), None).await {
         Ok(events) => Ok(Some(events)),
         Err(error) => match error.downcast_ref::<Problem>() {
@@ -76,18 +74,20 @@ fn has_ended(campaign: &Value) -> Result<bool> {
 }
 
 /// Returns after an event or the poll interval; false if the stream has ended.
-async fn wait(events: &mut (impl Stream<Item = reqwest::Result<()>> + Unpin)) -> bool {
+async fn wait(events: &mut EventStream) -> Result<bool> {
     let event = tokio::time::timeout(POLL_INTERVAL, events.next()).await;
     tokio::time::sleep(DEBOUNCE).await;
-    if !matches!(event, Ok(Some(Ok(()))) | Err(_)) {
-        return false;
+    if let Ok(event) = event
+        && event?.is_none()
+    {
+        return Ok(false);
     }
     while let Some(event) = events.next().now_or_never() {
-        if !matches!(event, Some(Ok(()))) {
-            return false;
+        if event?.is_none() {
+            return Ok(false);
         }
     }
-    true
+    Ok(true)
 }
 
 /// What was printed already.
