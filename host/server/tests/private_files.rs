@@ -166,11 +166,9 @@ async fn restored_files_become_private() -> Result<()> {
     let server = Server::start("022", folder.path())?;
     server.upload().await?;
     server.stop()?;
-    for name in ["auth-secret", "tidegate.db", "serve.lock"] {
-        fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o644))?;
-    }
-    for name in ["artifacts", "artifacts/sha256", "compiled"] {
-        fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o755))?;
+    for (path, _) in permissions(&data)? {
+        let mode = if path.is_dir() { 0o755 } else { 0o644 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
     let server = Server::start("022", folder.path())?;
     check_private(&data)?;

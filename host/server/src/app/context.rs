@@ -29,6 +29,7 @@ impl AppContext {
     pub async fn open(config: &Config, environment: Environment) -> Result<Self> {
         data_folder::create(config)?;
         private_files::make_private(config);
+        private_files::make_content_private(config);
         let names = attribute_names(config);
         let server_name = server_name(&*environment.entropy);
         let store = Arc::new(open_store(config, server_name.clone(), names.clone()).await?);

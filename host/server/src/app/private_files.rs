@@ -33,6 +33,12 @@ const STORED: [&str; 10] = [
     "compiled",
 ];
 
+/// Folders whose content a backup can have restored with other permissions.
+const STORED_FOLDERS: [&str; 2] = ["compiled", "artifacts"];
+/// Maximum number of files and folders in these whose permissions are read at a start, which must not take long on a
+/// slow disk either. The permissions of the folder keep other users from the rest.
+const MAX_RESTORED: usize = 5000;
+
 /// Files and folders that this process creates from now on are private, whatever umask it was started with.
 pub(crate) fn create_private_files() {
     umask(Mode::from_raw_mode(OTHER_USERS));
@@ -56,6 +62,18 @@ pub(super) fn warn_of_readable_secrets(config: &Config) {
     warn_of_readable(config.secret_files().map(Path::to_owned));
 }
 
+/// Does the same in the folders that [`make_private`] has made private, for as many files as a start has time for.
+pub(super) fn make_content_private(config: &Config) {
+    let mut left = MAX_RESTORED;
+    for name in STORED_FOLDERS {
+        let folder = config.data_dir.join(name);
+        // One warning is enough: what refuses this for a file refuses it for the others.
+        if let Err(error) = take_permissions_below(&folder, &mut left) {
+            warn_of_failure(&folder, &error);
+        }
+    }
+}
+
 fn warn_of_readable(paths: impl Iterator<Item = PathBuf>) {
     for path in paths {
         // What cannot be read fails where it is needed.
@@ -71,8 +89,31 @@ fn warn_of_readable(paths: impl Iterator<Item = PathBuf>) {
 /// Takes the permissions of other users from a file. The server runs without that, as on a file system without owners.
 fn make_file_private(path: &Path) {
     if let Err(error) = take_permissions(path) {
-        tracing::warn!(path = %path.display(), error = %chain(&error), "cannot make a stored file private");
+        warn_of_failure(path, &error);
     }
+}
+
+fn warn_of_failure(path: &Path, error: &io::Error) {
+    tracing::warn!(path = %path.display(), error = %chain(error), "cannot make a stored file private");
+}
+
+/// Follows no link: it leads to what the server has not made.
+fn take_permissions_below(folder: &Path, left: &mut usize) -> io::Result<()> {
+    match fs::symlink_metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => return Ok(()),
+    }
+    for entry in fs::read_dir(folder)? {
+        if *left == 0 {
+            return Ok(());
+        }
+        *left -= 1;
+        let path = entry?.path();
+        take_permissions(&path)?;
+        take_permissions_below(&path, left)?;
+    }
+    Ok(())
 }
 
 fn take_permissions(path: &Path) -> io::Result<()> {
@@ -147,17 +188,68 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_made_private_is_a_warning() -> Result<()> {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("data");
-        write(&file, 0o600)?;
-        // Root may change all permissions, so a path that leads nowhere stands for a refusal.
-        let inaccessible = file.join("auth-secret");
+        // Root may change the permissions of all files, but the kernel lets no user change these.
+        let file = Path::new("/proc/self/status");
+        assert_ne!(mode(file)? & OTHER_USERS, 0);
         let log = CapturedLog::start();
-        make_file_private(&inaccessible);
+        make_file_private(file);
         let events = log.events(NOT_PRIVATE);
         assert_eq!(events.len(), 1);
         assert_eq!(events[0]["level"], "WARN");
-        assert_eq!(events[0]["path"], inaccessible.display().to_string());
+        assert_eq!(events[0]["path"], file.display().to_string());
+        let error = events[0]["error"].as_str().unwrap_or_default();
+        assert!(error.contains("not permitted"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_content_of_stored_folders_becomes_private_but_not_what_links_lead_to() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let data = folder.path().join("data");
+        fs::create_dir_all(data.join("artifacts/sha256/ab"))?;
+        fs::create_dir_all(data.join("notes"))?;
+        fs::create_dir(data.join("compiled"))?;
+        let mounted = folder.path().join("mounted");
+        fs::create_dir(&mounted)?;
+        let files = [
+            (data.join("artifacts/sha256/ab/file"), 0o600),
+            (data.join("compiled/code"), 0o600),
+            (data.join("notes/note"), 0o644),
+            (mounted.join("file"), 0o644),
+        ];
+        for (file, _) in &files {
+            write(file, 0o644)?;
+        }
+        let inner = data.join("artifacts/sha256/ab");
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o755))?;
+        symlink(&mounted, data.join("artifacts/link"))?;
+        let log = CapturedLog::start();
+        make_content_private(&config(&data));
+        for (file, expected) in &files {
+            assert_eq!(mode(file)?, *expected, "{}", file.display());
+        }
+        assert_eq!(mode(&inner)?, 0o700);
+        assert_eq!(log.events(NOT_PRIVATE).len(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_start_reads_a_limited_number_of_permissions_and_the_folder_bars_others() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let compiled = folder.path().join("compiled");
+        fs::create_dir(&compiled)?;
+        fs::set_permissions(&compiled, fs::Permissions::from_mode(0o755))?;
+        for number in 0..5 {
+            write(&compiled.join(number.to_string()), 0o644)?;
+        }
+        make_private(&config(folder.path()));
+        take_permissions_below(&compiled, &mut 3)?;
+        let mut modes = Vec::new();
+        for number in 0..5 {
+            modes.push(mode(&compiled.join(number.to_string()))?);
+        }
+        assert_eq!(modes.iter().filter(|mode| **mode == 0o600).count(), 3);
+        assert_eq!(mode(&compiled)?, 0o700);
         Ok(())
     }
 
