@@ -154,12 +154,23 @@ fn a_secret_that_can_be_guessed_stops_the_start() -> Result<()> {
 #[test]
 fn development_mode_does_not_start_on_a_network() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    for address in ["0.0.0.0:0", "[::]:0"] {
+    for (address, metrics) in [
+        ("0.0.0.0:0", None),
+        ("[::]:0", None),
+        ("192.168.0.10:0", None),
+        ("127.0.0.1:0", Some("0.0.0.0:0")),
+        ("127.0.0.1:0", Some("192.168.0.10:0")),
+    ] {
         let mut serve = tidegate();
         serve.args(["serve", "--dev", "--listen", address]);
+        serve.envs(metrics.map(|metrics| ("TIDEGATE_METRICS__LISTEN", metrics)));
         serve.arg("--data-dir").arg(folder.path().join("data"));
         serve.arg("--components").arg(folder.path());
-        check(&serve.output()?, 1, "--allow-dev-on-network");
+        let reachable = metrics.unwrap_or(address);
+        let expected = format!(
+            "other machines can reach {reachable}: listen on 127.0.0.1, or allow that with --allow-dev-on-network"
+        );
+        check(&serve.output()?, 1, &expected);
         assert!(!folder.path().join("data").exists(), "nothing was created");
     }
     // With the flag the start gets as far as this address, which is in use.
