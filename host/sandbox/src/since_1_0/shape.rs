@@ -16,6 +16,7 @@ const MAX_EXPLAIN_LINES: usize = 16;
 const MAX_EXPLAIN_LINE_BYTES: usize = 256;
 /// Only the size of the whole answer limits these.
 const MAX_FIELD_ERROR_BYTES: usize = usize::MAX;
+const MAX_SELECTOR_BYTES: usize = usize::MAX;
 const MAX_BASIS_POINTS: u16 = 10_000;
 
 type CheckResult = Result<(), String>;
@@ -44,10 +45,16 @@ pub(super) fn check_plan(plan: &WavePlan) -> CheckResult {
             &wave.name,
             MAX_REASON_BYTES,
         )?;
-        match wave.members {
+        match &wave.members {
             Members::Share(share) => {
-                check_basis_points(&format!("the share of wave {index}"), share)
+                check_basis_points(&format!("the share of wave {index}"), *share)
             }
+            // An error of it quotes it.
+            Members::Selector(selector) => check_text(
+                &format!("the selector of wave {index}"),
+                selector,
+                MAX_SELECTOR_BYTES,
+            ),
             _ => Ok(()),
         }
     })
@@ -147,7 +154,10 @@ fn check_basis_points(what: &str, points: u16) -> CheckResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::since_1_0::bindings::exports::tidegate::plugin::rollout::Wave;
+    use crate::since_1_0::bindings::{
+        exports::tidegate::plugin::{compatibility::Needs, rollout::Wave},
+        tidegate::plugin::types::{RollBack, Scope},
+    };
 
     type Fill = fn(&mut Decision, usize);
 
@@ -192,59 +202,118 @@ mod tests {
     fn texts_for_people_have_no_characters_that_act_where_they_are_shown() {
         for c in ['\n', '\t', '\u{1b}', '\u{9b}', '\u{202e}', '\u{2028}'] {
             let text = format!("wa{c}ve");
-            let decision = |change: fn(&mut Decision, String)| {
+            let back = || RollBack {
+                scope: Scope::Everything,
+                reason: text.clone(),
+            };
+            let decision = |change: &dyn Fn(&mut Decision)| {
                 let mut output = empty_decision();
-                change(&mut output, text.clone());
+                change(&mut output);
                 check_decision(&output)
             };
-            let plan = WavePlan {
-                waves: vec![Wave {
-                    name: text.clone(),
-                    members: Members::Rest,
-                }],
-                parallel: false,
-                dynamic: false,
+            let plan = |name: &str, members| {
+                check_plan(&WavePlan {
+                    waves: vec![Wave {
+                        name: name.to_owned(),
+                        members,
+                    }],
+                    parallel: false,
+                    dynamic: false,
+                })
             };
-            let health = HealthAnswer {
-                verdict: HealthVerdict::Inconclusive(text.clone()),
-                confidence: 0,
-                state: Vec::new(),
-                explain: Vec::new(),
+            let health = |verdict, explain| {
+                check_health(&HealthAnswer {
+                    verdict,
+                    confidence: 0,
+                    state: Vec::new(),
+                    explain,
+                })
             };
-            let description = Description {
-                name: "canary".to_owned(),
-                version: "1.0.0".to_owned(),
-                summary: text.clone(),
-                config_schema: "{}".to_owned(),
-                state_schema: 1,
-                metrics: Vec::new(),
-                attributes: Vec::new(),
+            let verdict = |version: &str, reason: &str| {
+                check_verdicts(&[Verdict::Needs(Needs {
+                    version: version.to_owned(),
+                    reason: reason.to_owned(),
+                })])
             };
-            let error = FieldError {
-                path: "/a".to_owned(),
-                message: text.clone(),
+            let description = |change: &dyn Fn(&mut Description)| {
+                let mut description = Description {
+                    name: "canary".to_owned(),
+                    version: "1.0.0".to_owned(),
+                    summary: "A summary".to_owned(),
+                    // Its texts are escaped where messages quote them: a pattern may have these characters.
+                    config_schema: format!("{{\"pattern\": \"{text}\"}}"),
+                    state_schema: 1,
+                    metrics: Vec::new(),
+                    attributes: Vec::new(),
+                };
+                change(&mut description);
+                check_description(&description)
             };
+            let field_error = |path: &str, message: &str| {
+                check_field_errors(&[FieldError {
+                    path: path.to_owned(),
+                    message: message.to_owned(),
+                }])
+            };
+            assert_eq!(description(&|_| ()), Ok(()));
             for (what, checked) in [
                 (
                     "a reason",
-                    decision(|it, text| it.outcome = Outcome::Hold(text)),
+                    decision(&|it| it.outcome = Outcome::Hold(text.clone())),
                 ),
                 (
                     "a reason",
-                    decision(|it, text| it.outcome = Outcome::Fail(text)),
+                    decision(&|it| it.outcome = Outcome::Fail(text.clone())),
+                ),
+                (
+                    "a reason",
+                    decision(&|it| it.outcome = Outcome::RollBack(back())),
                 ),
                 (
                     "a sentence of `explain`",
-                    decision(|it, text| it.explain = vec![text]),
+                    decision(&|it| it.explain = vec![text.clone()]),
                 ),
-                ("the name of wave 0", check_plan(&plan)),
-                ("a reason", check_health(&health)),
+                ("the name of wave 0", plan(&text, Members::Rest)),
+                (
+                    "the selector of wave 0",
+                    plan("canary", Members::Selector(text.clone())),
+                ),
+                (
+                    "a reason",
+                    health(HealthVerdict::Inconclusive(text.clone()), Vec::new()),
+                ),
+                (
+                    "a reason",
+                    health(HealthVerdict::Hold(text.clone()), Vec::new()),
+                ),
+                (
+                    "a reason",
+                    health(HealthVerdict::RollBack(back()), Vec::new()),
+                ),
+                (
+                    "a sentence of `explain`",
+                    health(HealthVerdict::Healthy, vec![text.clone()]),
+                ),
                 (
                     "a reason",
                     check_verdicts(&[Verdict::Incompatible(text.clone())]),
                 ),
-                ("the summary", check_description(&description)),
-                ("a message of `validate`", check_field_errors(&[error])),
+                ("a needed version", verdict(&text, "it is older")),
+                ("a reason", verdict("1.0.0", &text)),
+                (
+                    "the summary",
+                    description(&|it| it.summary.clone_from(&text)),
+                ),
+                (
+                    "a requested metric or attribute",
+                    description(&|it| it.metrics = vec![text.clone()]),
+                ),
+                (
+                    "a requested metric or attribute",
+                    description(&|it| it.attributes = vec![text.clone()]),
+                ),
+                ("a path of `validate`", field_error(&text, "is wrong")),
+                ("a message of `validate`", field_error("/a", &text)),
             ] {
                 let error = checked.expect_err(what);
                 let expected = format!("{what} has the character U+{:04X};", u32::from(c));

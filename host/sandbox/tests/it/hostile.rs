@@ -212,15 +212,20 @@ async fn texts_that_act_on_a_terminal_are_refused_or_escaped() -> Result<()> {
     assert_eq!(refused.as_str(), "invalid-answer");
     assert!(refused.to_string().contains("U+001B"), "{refused}");
 
-    let plan = with("(i32.store (i32.const 800) (i32.const 900)) (i32.const 512)");
-    let named = strategy_with(&Hooks::default().plan(&plan))?;
-    let digest = fixture.components.put(named);
-    let refused = failure(fixture.sandbox.plan(TENANT, digest, plan_input("{}")).await)?;
-    assert_eq!(refused.as_str(), "invalid-answer");
-    assert!(
-        refused.to_string().contains("the name of wave 0"),
-        "{refused}"
-    );
+    let name = "(i32.store (i32.const 800) (i32.const 900)) (i32.const 512)";
+    let selector =
+        "(i32.store (i32.const 808) (i32.const 2)) (i32.store (i32.const 816) (i32.const 900))
+         (i32.store (i32.const 820) (i32.const 4)) (i32.const 512)";
+    for (plan, what) in [
+        (name, "the name of wave 0"),
+        (selector, "the selector of wave 0"),
+    ] {
+        let named = strategy_with(&Hooks::default().plan(&with(plan)))?;
+        let digest = fixture.components.put(named);
+        let refused = failure(fixture.sandbox.plan(TENANT, digest, plan_input("{}")).await)?;
+        assert_eq!(refused.as_str(), "invalid-answer");
+        assert!(refused.to_string().contains(what), "{refused}");
+    }
 
     let summary = "means harm".as_bytes();
     let mut described = HostilePlugin::Honest.component()?;

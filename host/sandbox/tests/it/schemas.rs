@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
-use tidegate_core::id::Digest;
+use tidegate_core::{id::Digest, visible_text::is_harmful};
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
 use tidegate_hostile::{
     DATA_KEYWORDS, Hooks, HostilePlugin, doubling_schema, slow_config, slow_schema, strategy_with,
@@ -52,6 +52,50 @@ async fn errors_name_the_field_by_pointer() -> Result<()> {
         assert_eq!(errors.len(), 1, "{config}: {errors:?}");
         assert_eq!(errors[0].path, path, "{config}: {errors:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn errors_of_a_config_show_the_control_characters_of_a_schema_as_escapes() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let foreign = "\u{1b}[2J\u{7}\u{9b}\u{202e}\n";
+    let schema = json!({
+        "properties": {
+            "text": {"pattern": "^[^\u{0}-\u{1f}\u{7f}-\u{9f}\u{202e}]*$"},
+            "choice": {"enum": [foreign, "a"]},
+            "constant": {"const": foreign},
+            "object": {"required": [foreign]},
+            foreign: {"type": "integer"},
+        },
+        "additionalProperties": false,
+        "description": "An honest schema\nof two lines"
+    });
+    let plugin = strategy_with(&Hooks::default().schema(&schema.to_string()))?;
+    let digest = fixture.upload(plugin).await?.digest;
+    for (config, part) in [
+        (json!({ "text": foreign }), "does not match"),
+        (json!({ "choice": "b" }), r"\u{202e}"),
+        (json!({ "constant": "b" }), r"\u{202e}"),
+        (json!({ "object": {} }), "is missing"),
+        (json!({ foreign: "a" }), "integer"),
+        (json!({ "\u{1b}\u{202e}": 1 }), "unknown field"),
+    ] {
+        let config = config.to_string();
+        let checked = fixture.sandbox.validate(TENANT, digest, &config).await;
+        let errors = checked.outcome?;
+        assert_eq!(errors.len(), 1, "{config}: {errors:?}");
+        let text = format!("{} {}", errors[0].path, errors[0].message);
+        assert!(!text.contains(is_harmful), "{text:?}");
+        assert!(text.contains(part), "{text:?}");
+    }
+    let honest = fixture.sandbox.validate(TENANT, digest, r#"{"text": "a"}"#);
+    assert_eq!(honest.await.outcome?, []);
+
+    let invalid = json!({ "properties": { foreign: { "type": foreign } } }).to_string();
+    let refused = fixture
+        .refusal(strategy_with(&Hooks::default().schema(&invalid))?)
+        .await?;
+    assert!(!refused.contains(is_harmful), "{refused:?}");
     Ok(())
 }
 

@@ -50,7 +50,8 @@ impl SchemaChecker {
         }
     }
 
-    /// The errors of a config, JSON text, in the share of a tenant.
+    /// The errors of a config, JSON text, in the share of a tenant. They quote the schema and the config, so they are made
+    /// visible: a schema may have control characters, as a pattern that excludes them does.
     pub(crate) async fn check(
         &self,
         tenant: Option<TenantId>,
@@ -64,7 +65,10 @@ impl SchemaChecker {
         {
             Response::Errors(errors) => Ok(errors
                 .into_iter()
-                .map(|(path, message)| FieldError { path, message })
+                .map(|(path, message)| FieldError {
+                    path: visible(&path).into_owned(),
+                    message: visible(&message).into_owned(),
+                })
                 .collect()),
             other => Err(unexpected(&other)),
         }
