@@ -149,6 +149,8 @@ pub enum UpdateEvent {
     Retrieved,
     /// The device began to fetch a file.
     FetchBegun,
+    /// A server that did not record when the device began to fetch a file now does. Another server may have seen more.
+    FetchSeen,
     /// The device has fetched the files whole, and fetches none.
     FetchCompleted,
     /// The device could not fetch a file, because the server could not read it.
@@ -246,6 +248,7 @@ impl UpdateState {
         let mut after = match event {
             UpdateEvent::Retrieved => self.advance(UpdateStatus::Downloading, now).read_again(),
             UpdateEvent::FetchBegun => self.begin_fetch(now),
+            UpdateEvent::FetchSeen => self.see_fetch(now),
             UpdateEvent::FetchCompleted => self.complete_fetch(now),
             UpdateEvent::FetchFailed { reason } => self.with_fetch_failure(reason, now),
             UpdateEvent::Feedback(feedback) => {

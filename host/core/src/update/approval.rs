@@ -117,6 +117,7 @@ mod tests {
         for event in [
             UpdateEvent::Retrieved,
             UpdateEvent::FetchBegun,
+            UpdateEvent::FetchSeen,
             UpdateEvent::AutoConfirmed,
             UpdateEvent::ClassChanged,
             UpdateEvent::VersionReported { is_target: true },

@@ -30,6 +30,14 @@ impl UpdateState {
         self
     }
 
+    /// The device had begun to fetch a file. It was not seen when it began, so a fetch that is complete may be a later one.
+    pub(super) fn see_fetch(self, now: Timestamp) -> Self {
+        match self.fetch {
+            Some(FileFetch::Complete) => self,
+            _ => self.begin_fetch(now),
+        }
+    }
+
     /// The device has fetched the files whole: what it does now is to install them.
     pub(super) fn complete_fetch(mut self, now: Timestamp) -> Self {
         let is_cancelling = self.status == UpdateStatus::Cancelling;
@@ -145,6 +153,38 @@ mod tests {
         ];
         let (status, end) = after(options(Some(60), Some(10)), &events);
         assert_eq!((status, end), (UpdateStatus::Downloading, 63));
+    }
+
+    #[test]
+    fn a_beginning_that_is_recorded_late_does_not_undo_the_end() {
+        use UpdateStatus::{Downloading, Installing};
+        let events = [
+            (1, UpdateEvent::Retrieved),
+            (2, UpdateEvent::FetchSeen),
+            (3, UpdateEvent::FetchCompleted),
+            (4, UpdateEvent::FetchSeen),
+            (5, report(Execution::Proceeding)),
+            (6, UpdateEvent::FetchBegun),
+        ];
+        for (count, expected) in [
+            (2, (Downloading, 61)),
+            (3, (Installing, 13)),
+            (4, (Installing, 13)),
+            (5, (Installing, 13)),
+            (6, (Downloading, 66)),
+        ] {
+            let options = options(Some(60), Some(10));
+            assert_eq!(after(options, &events[..count]), expected, "{count}");
+        }
+        // A device that reported `proceeding` to another server still downloads.
+        let events = [
+            (1, report(Execution::Proceeding)),
+            (2, UpdateEvent::FetchSeen),
+        ];
+        assert_eq!(
+            after(options(Some(60), Some(10)), &events),
+            (Downloading, 62)
+        );
     }
 
     #[test]

@@ -21,21 +21,7 @@ pub async fn record_feedback(
     update: UpdateId,
     feedback: Feedback,
 ) -> Result<(), RecordError> {
-    if feedback.execution == Execution::Proceeding {
-        // What it does now: it may still be downloading, or need no more than the files that it has fetched.
-        let (tenant, device_id) = (caller.tenant, &caller.device_id);
-        let event = match engine
-            .file_fetches
-            .take_unrecorded(tenant, device_id, update)
-        {
-            Some(FileFetch::Begun) => Some(UpdateEvent::FetchBegun),
-            Some(FileFetch::Complete) => Some(UpdateEvent::FetchCompleted),
-            None => None,
-        };
-        if let Some(event) = event {
-            record_event(engine, caller, update, event).await?;
-        }
-    }
+    record_fetch(engine, caller, update, feedback.execution).await?;
     record_event(
         engine,
         caller,
@@ -52,6 +38,7 @@ pub async fn record_cancel_feedback(
     update: UpdateId,
     feedback: Feedback,
 ) -> Result<(), RecordError> {
+    record_fetch(engine, caller, update, feedback.execution).await?;
     record_event(
         engine,
         caller,
@@ -70,6 +57,39 @@ pub async fn record_confirmation_feedback(
 ) -> Result<(), RecordError> {
     let event = UpdateEvent::ConfirmationFeedback(sanitize(answer));
     record_event(engine, caller, update, event).await
+}
+
+/// Records what this server knows of the fetch of the files and the update does not, before a report on it. If the device
+/// proceeds, it may still be downloading, or need no more than the files that it has fetched.
+async fn record_fetch(
+    engine: &Engine,
+    caller: &Caller,
+    update: UpdateId,
+    execution: Execution,
+) -> Result<(), RecordError> {
+    let fetches = &engine.file_fetches;
+    let Some(fetch) = fetches.get(caller.tenant, &caller.device_id, update) else {
+        return Ok(());
+    };
+    let begin = || {
+        let mut fetch = fetch.lock();
+        let unrecorded = match execution {
+            Execution::Proceeding => fetch.unrecorded()?,
+            _ if fetch.has_unrecorded_completion() => FileFetch::Complete,
+            _ => return None,
+        };
+        Some((unrecorded, fetch.begin_report(unrecorded)))
+    };
+    let Some((unrecorded, number)) = begin() else {
+        return Ok(());
+    };
+    let event = match unrecorded {
+        FileFetch::Begun => UpdateEvent::FetchSeen,
+        FileFetch::Complete => UpdateEvent::FetchCompleted,
+    };
+    let recorded = record_event(engine, caller, update, event).await;
+    fetch.lock().end_report(number, recorded.is_ok());
+    recorded
 }
 
 async fn record_event(

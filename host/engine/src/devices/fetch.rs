@@ -13,7 +13,7 @@ use tidegate_core::{
     firmware::Artifact,
     id::{DeviceKey, ModuleId, UpdateId},
     time::Timestamp,
-    update::{UpdateEvent, UpdateStatus},
+    update::{FileFetch, UpdateEvent, UpdateStatus},
 };
 use tokio::runtime::Handle;
 
@@ -21,7 +21,7 @@ use super::{Caller, record::background_record};
 use crate::{
     Engine, UpdateWriter, chain,
     file_fetches::UpdateFetch,
-    ports::{ByteStream, Clock, DeviceEvent},
+    ports::{ByteStream, Clock, DeviceEvent, PollView},
 };
 
 /// The open update that a file is fetched for.
@@ -51,14 +51,23 @@ impl FetchedUpdate {
             .of(self.caller.tenant, &self.caller.device_id, self.update);
         let filename = &artifact.filename;
         {
-            let mut fetch = fetch.lock();
-            fetch.begin(self.module, filename, artifact.size, start);
-            if self.status != UpdateStatus::Downloading {
-                fetch.set_begun();
-                let event = DeviceEvent::Update(self.update, UpdateEvent::FetchBegun);
-                let (writer, at) = (&engine.update_writer, engine.now());
-                let report = background_record(writer, &self.caller, self.device, event, at);
-                fetch.report_in_order(&Handle::current(), report);
+            let mut fetch_state = fetch.lock();
+            let was_complete = fetch_state.begin(self.module, filename, artifact.size, start);
+            if was_complete || self.status != UpdateStatus::Downloading {
+                let report = FetchReporter {
+                    writer: &engine.update_writer,
+                    caller: &self.caller,
+                    device: self.device,
+                    update: self.update,
+                };
+                let runtime = Handle::current();
+                report.run(
+                    &runtime,
+                    &fetch,
+                    &mut fetch_state,
+                    FileFetch::Begun,
+                    engine.now(),
+                );
             }
         }
         let guard = FetchGuard {
@@ -85,14 +94,70 @@ impl FetchedUpdate {
         let event = DeviceEvent::Update(self.update, UpdateEvent::FetchFailed { reason });
         // Without a runtime the server is going down.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(background_record(
-                writer,
-                &self.caller,
-                self.device,
-                event,
-                at,
-            ));
+            let recording = background_record(writer, &self.caller, self.device, event, at);
+            runtime.spawn(recording);
         }
+    }
+}
+
+/// Reports to an update in the background how far its device has fetched the files.
+struct FetchReporter<'a> {
+    writer: &'a UpdateWriter,
+    caller: &'a Caller,
+    device: DeviceKey,
+    update: UpdateId,
+}
+
+impl FetchReporter<'_> {
+    fn run(
+        &self,
+        runtime: &Handle,
+        fetch: &Arc<Mutex<UpdateFetch>>,
+        fetch_state: &mut UpdateFetch,
+        state: FileFetch,
+        at: Timestamp,
+    ) {
+        let event = match state {
+            FileFetch::Begun => UpdateEvent::FetchBegun,
+            FileFetch::Complete => UpdateEvent::FetchCompleted,
+        };
+        let event = DeviceEvent::Update(self.update, event);
+        let recording = background_record(self.writer, self.caller, self.device, event, at);
+        let number = fetch_state.begin_report(state);
+        let fetch = Arc::clone(fetch);
+        fetch_state.report_in_order(runtime, async move {
+            let is_recorded = recording.await;
+            fetch.lock().end_report(number, is_recorded);
+        });
+    }
+}
+
+/// Reports again in the background that the device has fetched the files of its open update, if this could not be
+/// recorded.
+pub(super) fn repeat_lost_completion(engine: &Engine, caller: &Caller, view: &PollView) {
+    let open = view.open.as_ref().filter(|open| {
+        matches!(
+            open.status,
+            UpdateStatus::Downloading | UpdateStatus::Installing
+        )
+    });
+    let Some(update) = open.map(|open| open.id) else {
+        return;
+    };
+    let fetches = &engine.file_fetches;
+    let Some(fetch) = fetches.get(caller.tenant, &caller.device_id, update) else {
+        return;
+    };
+    let mut fetch_state = fetch.lock();
+    if fetch_state.has_lost_completion() {
+        let report = FetchReporter {
+            writer: &engine.update_writer,
+            caller,
+            device: view.device,
+            update,
+        };
+        let (runtime, now) = (Handle::current(), engine.now());
+        report.run(&runtime, &fetch, &mut fetch_state, FileFetch::Complete, now);
     }
 }
 
@@ -113,10 +178,14 @@ impl Drop for FetchGuard {
         let is_complete = fetch.end(update.module, &self.filename, sent, update.files);
         // Without a runtime the server is going down.
         if let (true, Ok(runtime)) = (is_complete, Handle::try_current()) {
-            let event = DeviceEvent::Update(update.update, UpdateEvent::FetchCompleted);
-            let (caller, at) = (&update.caller, self.clock.now());
-            let report = background_record(&self.writer, caller, update.device, event, at);
-            fetch.report_in_order(&runtime, report);
+            let report = FetchReporter {
+                writer: &self.writer,
+                caller: &update.caller,
+                device: update.device,
+                update: update.update,
+            };
+            let at = self.clock.now();
+            report.run(&runtime, &self.fetch, &mut fetch, FileFetch::Complete, at);
         }
     }
 }

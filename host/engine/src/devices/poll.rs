@@ -3,7 +3,8 @@ use std::time::Duration;
 use tidegate_core::device::check_device_id;
 
 use super::{
-    Caller, authenticate::check_enrolment, caller_view::caller_view_or_idle, polling, window,
+    Caller, authenticate::check_enrolment, caller_view::caller_view_or_idle,
+    fetch::repeat_lost_completion, polling, window,
 };
 use crate::{
     Engine, Error, Result,
@@ -32,6 +33,7 @@ pub async fn poll(caller: &Caller, engine: &Engine, tenant: &Tenant) -> Result<P
         .caches
         .last_seen
         .record(caller.last_seen(view.device, now));
+    repeat_lost_completion(engine, caller, &view);
     let mut interval = polling::poll_interval(engine, tenant, caller, &view).await;
     let (view, opening) = window::apply_window(view, now);
     if let Some(opening) = opening {

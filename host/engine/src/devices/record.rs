@@ -57,14 +57,15 @@ async fn require_known_device(
     }
 }
 
-/// Records what the server itself sees of a device, as a future for the background.
+/// Records what the server itself sees of a device, as a future for the background. Its output is false if it has to be
+/// recorded again.
 pub(super) fn background_record(
     writer: &UpdateWriter,
     caller: &Caller,
     device: DeviceKey,
     event: DeviceEvent,
     at: Timestamp,
-) -> impl Future<Output = ()> + Send + 'static {
+) -> impl Future<Output = bool> + Send + 'static {
     let report = DeviceReport {
         tenant: caller.tenant,
         device,
@@ -75,10 +76,13 @@ pub(super) fn background_record(
     let (writer, caller) = (writer.clone(), caller.clone());
     let recording = async move {
         let event = report.event.clone();
-        if let Err(error) = writer.report(&caller.device_id, report).await {
+        let recorded = writer.report(&caller.device_id, report).await;
+        if let Err(error) = &recorded {
             let tenant = caller.tenant;
-            tracing::warn!(error = %chain(&error), %tenant, ?event, "event of an update not recorded");
+            tracing::warn!(error = %chain(error), %tenant, ?event, "event of an update not recorded");
         }
+        // The update itself refuses an event for good.
+        !matches!(recorded, Err(RecordError::Store(_)))
     };
     recording.in_current_span()
 }

@@ -224,6 +224,7 @@ pub(super) fn feedback<'a>(
         UpdateEvent::Retrieved
         | UpdateEvent::FetchFailed { .. }
         | UpdateEvent::FetchBegun
+        | UpdateEvent::FetchSeen
         | UpdateEvent::FetchCompleted
         | UpdateEvent::CancelRequested
         | UpdateEvent::ForceCancel

@@ -13,6 +13,7 @@ mod commands;
 mod crash;
 mod ddi;
 mod failover;
+mod file_fetches;
 mod firmware;
 mod hostile;
 mod idempotency;

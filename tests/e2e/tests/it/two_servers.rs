@@ -8,9 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{Database, Device, Events, IsolatedTenant, run, wait_until};
+use tidegate_e2e::{Database, Device, Events, Execution, IsolatedTenant, run, wait_until};
 use tidegate_engine::{Actor, fingerprint, tenants};
 use tidegate_faults::MachineDelay;
+
+use crate::file_fetches::{Download, upload};
 
 #[test]
 fn two_servers_share_one_database() -> Result<()> {
@@ -131,5 +133,54 @@ async fn revoke_at_one_server(tenant: IsolatedTenant) -> Result<()> {
     // The stream of another key goes on.
     tenant.send_command(id, "start").await?;
     others.next().await?.context("the stream has ended")?;
+    Ok(())
+}
+
+#[test]
+fn a_download_from_two_servers_stays_complete() -> Result<()> {
+    run(
+        Database::Postgres,
+        "a_download_from_two_servers_stays_complete",
+        download_from_two_servers,
+    )
+}
+
+async fn download_from_two_servers(tenant: IsolatedTenant) -> Result<()> {
+    let other = Arc::new(tenant.server.start_replica().await?);
+    let theirs = tenant.at_server(Arc::clone(&other));
+    let mut devices = tenant.create_devices("edge", 1).await?;
+    let firmware = upload(&tenant).await?;
+    let download = Download::begin(&tenant, devices.remove(0), firmware).await?;
+    let (here, there) = (&download.device, theirs.device(&download.device.id));
+    download.wait_for_status(&tenant, "downloading").await?;
+    // Each server learns that it downloads, so only the end is news.
+    for device in [here, &there] {
+        wait_until("the server knows the update", async || {
+            Ok(device.poll().await?.deployment_base().map(drop))
+        })
+        .await?;
+    }
+    download.fetch(here, "bytes=0-59").await?;
+    download.fetch(&there, "bytes=60-").await?;
+    download.wait_for_status(&tenant, "installing").await?;
+
+    // The first server has seen 60 % only.
+    download.report(here, Execution::Proceeding).await?;
+    ensure!(download.status(&tenant).await? == "installing");
+    download.report(&there, Execution::Proceeding).await?;
+    ensure!(download.status(&tenant).await? == "installing");
+
+    // A device that fetches again downloads, whichever server it asks.
+    for device in [here, &there] {
+        wait_until("it downloads again", async || {
+            download.fetch(device, "bytes=0-9").await?;
+            Ok((download.status(&tenant).await? == "downloading").then_some(()))
+        })
+        .await?;
+        download.report(device, Execution::Proceeding).await?;
+        ensure!(download.status(&tenant).await? == "downloading");
+        download.fetch(device, "bytes=10-").await?;
+        download.wait_for_status(&tenant, "installing").await?;
+    }
     Ok(())
 }

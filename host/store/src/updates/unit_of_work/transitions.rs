@@ -70,7 +70,10 @@ impl UpdateUnitOfWork {
         // The device learns nothing from what it fetched itself: the revision does not change.
         let is_fetch = matches!(
             event,
-            UpdateEvent::Retrieved | UpdateEvent::FetchBegun | UpdateEvent::FetchCompleted
+            UpdateEvent::Retrieved
+                | UpdateEvent::FetchBegun
+                | UpdateEvent::FetchSeen
+                | UpdateEvent::FetchCompleted
         );
         if !is_fetch {
             loaded.revision = loaded.revision.wrapping_add(1);
