@@ -374,7 +374,11 @@ mod tests {
             jitter_percent: Some(101),
             overrides: vec![
                 override_for("group==lab", minutes(24 * 60), Some(200)),
-                override_for("state==error;(group==lab,last_seen>0)", minutes(1), None),
+                override_for(
+                    "state==error;(group==lab,last_seen>2026-05-01T12:00:00Z)",
+                    minutes(1),
+                    None,
+                ),
             ],
         };
         let errors = polling.validation_errors();

@@ -8,6 +8,7 @@ pub(crate) enum SyntaxJson {
     #[default]
     V1,
     V2,
+    V3,
 }
 
 impl From<Syntax> for SyntaxJson {
@@ -15,6 +16,7 @@ impl From<Syntax> for SyntaxJson {
         match syntax {
             Syntax::V1 => Self::V1,
             Syntax::V2 => Self::V2,
+            Syntax::V3 => Self::V3,
         }
     }
 }
@@ -24,6 +26,7 @@ impl From<SyntaxJson> for Syntax {
         match syntax {
             SyntaxJson::V1 => Self::V1,
             SyntaxJson::V2 => Self::V2,
+            SyntaxJson::V3 => Self::V3,
         }
     }
 }

@@ -1,13 +1,17 @@
 //! Rejects comparisons that cannot mean what was intended: they would match no device, or all of them.
 
 use super::{FieldKind, Operator, ParseError, Value};
-use crate::version;
+use crate::{time::Timestamp, version};
 
 /// The least similarity at which a word is suggested, from 0 to 1.
 const MIN_SIMILARITY: f64 = 0.5;
 /// A smaller number is no time in milliseconds since 1970 but one in seconds, or a year. As milliseconds it would be in
 /// the first months of 1970, so that a comparison by order would match all devices, or none.
 const MIN_MILLIS: i64 = 10_000_000_000;
+/// 2000-01-01T00:00:00Z. No device was created or seen before.
+const MIN_TIME: Timestamp = Timestamp(946_684_800_000);
+/// 2100-01-01T00:00:00Z. As milliseconds, a number of microseconds is thousands of years later.
+const MAX_TIME: Timestamp = Timestamp(4_102_444_800_000);
 
 /// Checks a value against the type of its field. `parts`: the texts between its wildcards.
 pub(super) fn check(
@@ -38,13 +42,8 @@ pub(super) fn check(
         FieldKind::Text if is_ordering && parts.len() > 1 => {
             r"a text without wildcards to be compared by order (`\*` is a star)".to_owned()
         }
-        FieldKind::Time if is_short_number(&text) => {
-            return Err(ParseError::NotATime {
-                field: field.to_owned(),
-                value: text,
-            });
-        }
-        // The parser converts times, and rejects all else.
+        FieldKind::Time if is_short_number(&text) => return Err(not_a_time(field, &text)),
+        // The parser converts times, rejects all else, and checks the result by `check_time`.
         FieldKind::Word(_) | FieldKind::Version | FieldKind::Text | FieldKind::Time => {
             return Ok(());
         }
@@ -56,6 +55,22 @@ pub(super) fn check(
     })
 }
 
+/// Checks a time, which was written as `text`.
+pub(super) fn check_time(field: &str, time: Timestamp, text: &str) -> Result<(), ParseError> {
+    if (MIN_TIME..MAX_TIME).contains(&time) {
+        Ok(())
+    } else {
+        Err(not_a_time(field, text))
+    }
+}
+
+pub(super) fn not_a_time(field: &str, text: &str) -> ParseError {
+    ParseError::NotATime {
+        field: field.to_owned(),
+        value: text.to_owned(),
+    }
+}
+
 fn matches_word(parts: &[String], word: &str) -> bool {
     match parts {
         [text] => text == word,
@@ -63,7 +78,8 @@ fn matches_word(parts: &[String], word: &str) -> bool {
     }
 }
 
-/// Zero and negative numbers are times before every device; they are no year and no time in seconds.
+/// Zero and negative numbers are times before every device; they are no year and no time in seconds. The current syntax
+/// rejects them all the same, by [`check_time`].
 fn is_short_number(text: &str) -> bool {
     let number = text.parse::<i64>();
     number.is_ok_and(|number| (1..MIN_MILLIS).contains(&number))
@@ -97,7 +113,7 @@ fn nearest<'a>(words: &[&'a str], value: &str) -> Option<&'a str> {
 mod tests {
     use crate::{
         device_fields::DEVICE_FIELDS,
-        selector::{SelectorText, Syntax, parse},
+        selector::{Selector, SelectorText, Syntax, Value, parse},
     };
 
     #[test]
@@ -109,8 +125,7 @@ mod tests {
         const VERSION: &str = "must be a version, such as 2.0.0, or `*` for any version";
         const PLAIN: &str =
             r"must be a text without wildcards to be compared by order (`\*` is a star)";
-        const TIME: &str =
-            "must be RFC 3339, such as 2026-05-01T12:00:00Z, or milliseconds since 1970";
+        const TIME: &str = "must be RFC 3339, such as 2026-05-01T12:00:00Z, or milliseconds since 1970, from 2000 to 2099";
         for (text, message) in [
             (
                 "pinned==TRUE",
@@ -185,8 +200,42 @@ mod tests {
                 "last_seen>2026",
                 format!("invalid time `2026` for `last_seen`: {TIME}"),
             ),
+            // Microseconds and nanoseconds: as milliseconds, every device was seen before.
             (
-                "created_at=out=(0,1777636800)",
+                "last_seen<1777636800000000",
+                format!("invalid time `1777636800000000` for `last_seen`: {TIME}"),
+            ),
+            (
+                "last_seen<1777636800000000000",
+                format!("invalid time `1777636800000000000` for `last_seen`: {TIME}"),
+            ),
+            (
+                "created_at<4102444800000",
+                format!("invalid time `4102444800000` for `created_at`: {TIME}"),
+            ),
+            (
+                "created_at=in=(2026-05-01T12:00:00Z,2100-01-01T00:00:00Z)",
+                format!("invalid time `2100-01-01T00:00:00Z` for `created_at`: {TIME}"),
+            ),
+            // Before every device.
+            (
+                "created_at>=-5",
+                format!("invalid time `-5` for `created_at`: {TIME}"),
+            ),
+            (
+                "last_seen>0",
+                format!("invalid time `0` for `last_seen`: {TIME}"),
+            ),
+            (
+                "last_seen!=946684799999",
+                format!("invalid time `946684799999` for `last_seen`: {TIME}"),
+            ),
+            (
+                "last_seen>1970-01-01T00:00:01Z",
+                format!("invalid time `1970-01-01T00:00:01Z` for `last_seen`: {TIME}"),
+            ),
+            (
+                "created_at=out=(2026-05-01T12:00:00Z,1777636800)",
                 format!("invalid time `1777636800` for `created_at`: {TIME}"),
             ),
             (
@@ -230,10 +279,36 @@ mod tests {
             r#"name>"a\*""#,
             "attribute.floor==''",
             "sw_version==*",
-            "last_seen>0;last_seen<1777636800000;created_at>=-5",
-            "last_seen>1970-01-01T00:00:01Z",
+            "last_seen>946684800000;last_seen<1777636800000;created_at<=4102444799999",
+            "last_seen>2000-01-01T00:00:00Z;created_at=out=(2099-12-31T23:59:59Z)",
         ] {
             assert!(parse(text, &DEVICE_FIELDS).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stored_selector_of_the_second_syntax_keeps_its_times() {
+        let parse_stored = |text: &str| {
+            let stored = SelectorText {
+                text: text.to_owned(),
+                syntax: Syntax::V2,
+            };
+            stored.parse(&DEVICE_FIELDS)
+        };
+        for text in [
+            "last_seen>0;last_seen<1777636800000000;created_at>=-5",
+            "last_seen>1970-01-01T00:00:01Z",
+        ] {
+            assert!(parse_stored(text).is_ok(), "{text}");
+            assert!(parse(text, &DEVICE_FIELDS).is_err(), "{text}");
+        }
+        let early = parse_stored("created_at>=-5");
+        let Ok(Selector::Compare(early)) = early else {
+            panic!("a comparison")
+        };
+        assert_eq!(early.values, [Value::Exact("-5".to_owned())]);
+        for text in ["last_seen>2026", "mode!=manuel"] {
+            assert!(parse_stored(text).is_err(), "{text}");
         }
     }
 }

@@ -113,7 +113,10 @@ mod tests {
             ("last_seen>1777636800999", true),
             ("last_seen==2026-05-01T12:00:01Z", true),
             ("last_seen==2026-05-01T14:00:01.000+02:00", true),
-            ("last_seen=in=(0,2026-05-01T12:00:01.000Z)", true),
+            (
+                "last_seen=in=(2000-01-01T00:00:00Z,2026-05-01T12:00:01.000Z)",
+                true,
+            ),
             ("last_seen=gt=2026-05-01T12:00:01.000Z", false),
             ("last_seen!=2026-05-01T12:00:00.999Z", true),
             ("(hw_model==rpi3,hw_model==rpi4);group==lab", true),

@@ -1,7 +1,9 @@
 use super::{
     Comparison, FieldKind, Fields, MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, Operator, ParseError,
-    Selector, Syntax, Value, check::check,
+    Selector, Syntax, Value,
+    check::{check, check_time, not_a_time},
 };
+use crate::time::Timestamp;
 
 /// Parses a selector over `fields`.
 pub fn parse(text: &str, fields: &Fields) -> Result<Selector, ParseError> {
@@ -93,7 +95,7 @@ impl Parser<'_> {
             if self.syntax.checks_values() {
                 check(&field, kind, operator, &parts)?;
             }
-            values.push(value(&field, kind, operator, parts)?);
+            values.push(value(&field, kind, operator, parts, self.syntax)?);
         }
         Ok(Comparison {
             field,
@@ -271,17 +273,16 @@ fn value(
     kind: FieldKind,
     operator: Operator,
     parts: Vec<String>,
+    syntax: Syntax,
 ) -> Result<Value, ParseError> {
     use Operator::{Equal, In, NotEqual, Out};
     if kind == FieldKind::Time {
         let value = parts.join("*");
-        return match millis(&value) {
-            Some(millis) => Ok(Value::Exact(millis.to_string())),
-            None => Err(ParseError::NotATime {
-                field: field.to_owned(),
-                value,
-            }),
-        };
+        let time = millis(&value).ok_or_else(|| not_a_time(field, &value))?;
+        if syntax.bounds_times() {
+            check_time(field, Timestamp(time), &value)?;
+        }
+        return Ok(Value::Exact(time.to_string()));
     }
     let is_pattern = parts.len() > 1 && matches!(operator, Equal | NotEqual | In | Out);
     Ok(if is_pattern {
@@ -348,7 +349,7 @@ mod tests {
             ("2026-05-01T12:00:00.120Z", "1777636800120"),
             ("2026-05-01T14:00:00+02:00", "1777636800000"),
             ("1777636800000", "1777636800000"),
-            ("-5", "-5"),
+            ("946684800000", "946684800000"),
         ] {
             let Ok(Selector::Compare(comparison)) = check(&format!("created_at=ge={written}"))
             else {
@@ -377,18 +378,18 @@ mod tests {
             ("name=in=a", "expected `(` at byte 8"),
             (
                 "last_seen=gt=soon",
-                "invalid time `soon` for `last_seen`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or milliseconds since 1970",
+                "invalid time `soon` for `last_seen`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or milliseconds since 1970, from 2000 to 2099",
             ),
             // A time without a zone is ambiguous. A `+` in a query string arrives as a space.
             (
                 "last_seen=gt='2026-05-01T12:00:00'",
                 "invalid time `2026-05-01T12:00:00` for `last_seen`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or \
-                 milliseconds since 1970",
+                 milliseconds since 1970, from 2000 to 2099",
             ),
             (
                 "last_seen=gt=2026-05-01T12:00:00 02:00",
                 "invalid time `2026-05-01T12:00:00` for `last_seen`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or \
-                 milliseconds since 1970",
+                 milliseconds since 1970, from 2000 to 2099",
             ),
         ] {
             assert_eq!(

@@ -30,9 +30,11 @@ pub enum ParseError {
         /// The known fields, comma-separated.
         known: String,
     },
-    /// A value of a time field that is not a time. A short number is a time in seconds, or a year.
+    /// A value of a time field that is not a time, or one that no device can have: a number in seconds, microseconds or
+    /// nanoseconds is far from the present when it is read as milliseconds.
     #[error(
-        "invalid time `{value}` for `{field}`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or milliseconds since 1970"
+        "invalid time `{value}` for `{field}`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or milliseconds since 1970, \
+         from 2000 to 2099"
     )]
     NotATime {
         /// The field.

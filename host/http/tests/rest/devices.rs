@@ -260,7 +260,10 @@ async fn devices_are_found_by_what_operators_say_of_them() {
         ("pinned==true", "b"),
         ("mode!=rollout", "c"),
         ("drifted==true", ""),
-        ("created_at=gt=0;feed=in=(beta,stable)", "a b"),
+        (
+            "created_at=gt=2000-01-01T00:00:00Z;feed=in=(beta,stable)",
+            "a b",
+        ),
     ] {
         let found = server
             .get(&format!("/api/v1/devices?sort=feed&q={q}"))

@@ -172,6 +172,8 @@ async fn parameters_are_checked() {
         ("q=sw_version=lt=''", "invalid_selector", "q"),
         ("q=sw_version!=''", "invalid_selector", "q"),
         ("q=last_seen=gt=2026", "invalid_selector", "q"),
+        ("q=last_seen=lt=1777636800000000", "invalid_selector", "q"),
+        ("q=created_at=ge=-5", "invalid_selector", "q"),
         ("q=name=gt=a*", "invalid_selector", "q"),
         ("q=pinned=gt=false", "invalid_selector", "q"),
         ("sort=secret", "invalid_sort", "sort"),
@@ -206,6 +208,11 @@ async fn parameters_are_checked() {
         (
             "q=last_seen=gt=2026",
             "invalid time `2026` for `last_seen`: must be RFC 3339",
+        ),
+        (
+            "q=last_seen=lt=1777636800000000",
+            "invalid time `1777636800000000` for `last_seen`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or \
+             milliseconds since 1970, from 2000 to 2099",
         ),
     ] {
         let refused = server.get(&format!("/api/v1/devices?{query}")).await;

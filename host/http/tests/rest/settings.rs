@@ -167,7 +167,7 @@ async fn bad_settings_are_named_and_change_nothing() {
             &["/polling/overrides/0/filter"],
         ),
         (
-            one("last_seen>0", "5s"),
+            one("last_seen>2026-05-01T12:00:00Z", "5s"),
             "invalid_settings",
             &["/polling/overrides/0/filter"],
         ),
