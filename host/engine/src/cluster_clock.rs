@@ -187,6 +187,10 @@ mod tests {
         fn unhealthy_reason(&self) -> Option<String> {
             None
         }
+
+        fn is_out(&self) -> bool {
+            false
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -65,10 +65,13 @@ impl Engine {
         Ok(is_recorded)
     }
 
-    /// Notes that a device could not report because of a fault of this server, from its authentication on. The clock
-    /// stands still for it from the next heartbeat on.
+    /// Notes that a device could not report, from its authentication on. If this server takes no report at all now, the
+    /// clock stands still from the next heartbeat on. A report that is refused because of its own row is a matter of that
+    /// device alone, and a request without valid credentials can only meet an outage, not cause one.
     pub fn note_refused_report(&self) {
-        self.interruptions.note_refusal();
+        if self.store().is_out() || self.update_writer.is_full() {
+            self.interruptions.note_refusal();
+        }
     }
 
     async fn record_beat(

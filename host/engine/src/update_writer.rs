@@ -60,6 +60,11 @@ impl UpdateWriter {
         self.clock.now()
     }
 
+    /// True while so many reports wait for the store that no other is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.permits.available_permits() == 0
+    }
+
     /// Records a report of the device of this id. A caller that stops waiting does not stop the recording.
     pub(crate) async fn report(
         &self,

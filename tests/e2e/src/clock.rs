@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -14,11 +14,17 @@ const START: i64 = 1_767_225_600_000;
 
 /// A clock that is advanced by the test.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now: AtomicI64,
+    is_wall_clock: AtomicBool,
+}
 
 impl Default for ManualClock {
     fn default() -> Self {
-        Self(AtomicI64::new(START))
+        Self {
+            now: AtomicI64::new(START),
+            is_wall_clock: AtomicBool::new(false),
+        }
     }
 }
 
@@ -26,13 +32,23 @@ impl ManualClock {
     /// Advances the clock.
     pub fn advance(&self, time: Duration) {
         let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-        self.0.fetch_add(millis, Ordering::SeqCst);
+        self.now.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// From now on it counts as real time, in which servers record heartbeats. For less than a minute: then they correct
+    /// it to the time of PostgreSQL.
+    pub fn become_wall_clock(&self) {
+        self.is_wall_clock.store(true, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    fn is_wall_clock(&self) -> bool {
+        self.is_wall_clock.load(Ordering::SeqCst)
     }
 }
 

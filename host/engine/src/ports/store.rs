@@ -15,6 +15,10 @@ pub trait DatabaseHealth {
 
     /// Why it cannot, at the moment. Returns at once.
     fn unhealthy_reason(&self) -> Option<String>;
+
+    /// True while it cannot be reached, or takes no write at all: it has no space, or is read-only. False if it only refuses
+    /// some writes, because their rows are locked or invalid. Returns at once.
+    fn is_out(&self) -> bool;
 }
 
 /// The database. Every method is one transaction. Every row belongs to a tenant, and a method that takes a tenant reads

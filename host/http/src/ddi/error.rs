@@ -127,17 +127,16 @@ struct ErrorBody {
     info: Option<()>,
 }
 
-/// Extension of a response: the server could not read or write its data, so the device could not report.
+/// Extension of a response: the server could not read or write its data, so the device could not report. The engine
+/// decides whether that is an outage. Not of a request that fails by itself ([`DdiError::Internal`]) or for which there is
+/// no connection: neither may stop the deadlines of other devices.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NotServed;
 
 impl IntoResponse for DdiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let is_served = !matches!(
-            self,
-            Self::NoConnection | Self::Unavailable | Self::Internal
-        );
+        let is_served = self != Self::Unavailable;
         // The rest of the body is not read, or the connection is needed for others.
         let closes = matches!(self, Self::TimedOut | Self::NoConnection);
         let mut response = match self.body() {
@@ -213,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_of_the_server_is_marked_as_an_interruption_of_reports() {
+    fn an_outage_is_marked_as_an_interruption_of_reports() {
         let fault = || Error::Unavailable {
             message: "the database is not available".to_owned(),
             source: None,
@@ -226,9 +225,9 @@ mod tests {
                 }),
                 true,
             ),
-            (DdiError::Internal, true),
+            (DdiError::Internal, false),
             (DdiError::TooManyRequests, false),
-            (DdiError::NoConnection, true),
+            (DdiError::NoConnection, false),
             (DdiError::from(RecordError::FeedbackQuota(10)), false),
             (DdiError::Unauthenticated, false),
         ] {

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
@@ -12,13 +15,14 @@ use tidegate_engine::{
     chain,
     ports::{AffectedDevice, StoreError},
 };
+use tokio::time::Instant;
 
 use super::{
     cancel::update_and_device,
     retries::{apply_to_retry, postpone_retry},
 };
 use crate::{
-    database::{Database, Tx},
+    database::{Database, LockWait, Tx},
     error::failed,
     rows::{RowError, RowExt as _, row_error},
     tenant_counters::TenantCounters,
@@ -26,6 +30,8 @@ use crate::{
 };
 
 const EXPIRE: &str = "end overdue updates";
+/// How long a round may take in which rows are locked.
+const LOCKED_ROUND_LIMIT: Duration = Duration::from_secs(20);
 
 /// Ends up to `limit` open updates of all tenants whose deadline passed, and offers retries whose time has come.
 pub(crate) async fn expire(
@@ -42,7 +48,9 @@ pub(crate) async fn expire(
         return Ok(Vec::new());
     }
     match expire_together(database, clock, now, limit).await {
-        Err(StoreError::Internal { .. }) => expire_each(database, clock, now, limit).await,
+        Err(StoreError::Internal { .. } | StoreError::Locked(_)) => {
+            expire_each(database, clock, now, limit).await
+        }
         result => result,
     }
 }
@@ -58,7 +66,7 @@ async fn expire_together(
     end(tx, due, now).await
 }
 
-/// Ends each update in a transaction of its own. One that fails stays due, and stops no other.
+/// Ends each update in a transaction of its own. One that fails, or whose row is locked, stays due, and stops no other.
 async fn expire_each(
     database: &Database,
     clock: ReportingClock,
@@ -70,12 +78,16 @@ async fn expire_each(
         .into_iter()
         .flat_map(|(tenant, due)| due.into_iter().map(move |update| (tenant, update)));
     let mut affected = Vec::new();
+    let started = Instant::now();
     for (tenant, due) in due {
+        if started.elapsed() >= LOCKED_ROUND_LIMIT {
+            break;
+        }
         let update = due.id;
-        let tx = database.write().await?;
+        let tx = database.write_batch(LockWait::Short).await?;
         match end(tx, BTreeMap::from([(tenant, vec![due])]), now).await {
             Ok(ended) => affected.extend(ended),
-            Err(error @ StoreError::Internal { .. }) => {
+            Err(error @ (StoreError::Internal { .. } | StoreError::Locked(_))) => {
                 tracing::warn!(error = %chain(&error), %tenant, %update, "overdue update not ended; retrying");
             }
             Err(error) => return Err(error),

@@ -144,6 +144,15 @@ impl DatabaseHealth for SqlStore {
         self.database.time().await
     }
 
+    fn is_out(&self) -> bool {
+        // While nothing is written, a lost connection shows there first.
+        let of_listening = || self.database.listen_health().unhealthy_reason();
+        self.database
+            .unhealthy_reason()
+            .or_else(of_listening)
+            .is_some()
+    }
+
     fn unhealthy_reason(&self) -> Option<String> {
         let of_writes = self.database.unhealthy_reason();
         let of_reports = || self.reports.unhealthy_reason();

@@ -7,10 +7,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
 use tidegate_e2e::{
-    Device, HttpResponse, IsolatedTenant, RestResponse as _, both_databases, wait_until,
+    Device, Execution, Feedback, Finished, HttpResponse, IsolatedTenant, RestResponse as _,
+    both_databases, wait_until,
 };
+use tidegate_engine::campaigns;
 
-both_databases!(rows_that_cannot_be_read_stop_nothing_else);
+both_databases!(
+    rows_that_cannot_be_read_stop_nothing_else,
+    reports_on_a_damaged_row_stop_no_deadline
+);
 
 /// An approval, an overdue update and a due retry whose rows are damaged, before others of the same tenant.
 async fn rows_that_cannot_be_read_stop_nothing_else(tenant: IsolatedTenant) -> Result<()> {
@@ -103,6 +108,53 @@ async fn rows_that_cannot_be_read_stop_nothing_else(tenant: IsolatedTenant) -> R
         Ok((update["status"] == "timed_out").then_some(()))
     })
     .await
+}
+
+/// The device of a damaged update reports again and again, in vain. The others are silent.
+async fn reports_on_a_damaged_row_stop_no_deadline(tenant: IsolatedTenant) -> Result<()> {
+    // The longest time between two heartbeats is 30 s.
+    const STEP: Duration = Duration::from_secs(20);
+
+    let fleet = tenant.create_devices("edge", 2).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let mut updates = Vec::new();
+    for device in &fleet {
+        let body = json!({ "firmware_id": firmware, "timeout_minutes": 5 });
+        let path = format!("devices/{}/update", device.id);
+        let created = tenant.operator.post(&path, &body).await?;
+        let created = created.expect_status(201)?.json()?;
+        updates.push(created["update_id"].as_i64().context("no id")?);
+        ensure!(is_offered(device).await?, "no update");
+    }
+    sqlx::any::install_default_drivers();
+    let mut database = AnyConnection::connect(&tenant.server.database_url()).await?;
+    let damage = format!(
+        "UPDATE updates SET status = 'damaged' WHERE id = {}",
+        updates[0]
+    );
+    database.execute(AssertSqlSafe(damage)).await?;
+
+    let (clock, engine) = (&tenant.server.clock, &tenant.server.engine);
+    clock.become_wall_clock();
+    let path = format!("updates/{}", updates[1]);
+    let is_timed_out = async || -> Result<bool> {
+        let update = tenant.viewer.get(&path).await?.expect_success()?;
+        Ok(update["status"] == "timed_out")
+    };
+    // Five minutes, after the grace of a start: twice the polling interval of five minutes.
+    let mut waited = Duration::ZERO;
+    while !is_timed_out().await? {
+        ensure!(waited < Duration::from_mins(20), "the deadline is held up");
+        for _ in 0..6 {
+            tenant.advance(STEP);
+            campaigns::expire_batch(engine).await?;
+        }
+        waited += 6 * STEP;
+        let report = Feedback::new(Execution::Proceeding, Finished::None);
+        let refused = fleet[0].feedback(&updates[0].to_string(), &report).await?;
+        ensure!(refused.status == 500, "{refused}");
+    }
+    Ok(())
 }
 
 async fn is_offered(device: &Device) -> Result<bool> {

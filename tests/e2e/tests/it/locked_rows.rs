@@ -4,8 +4,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
-use tidegate_e2e::{ConfigData, Database, DdiError, Device, IsolatedTenant, run, wait_until};
+use tidegate_e2e::{
+    ConfigData, Database, DdiError, Device, IsolatedTenant, RestResponse as _, run, wait_until,
+};
 
 /// A few seconds, on a busy machine.
 const MAX_WAIT: Duration = Duration::from_secs(8);
@@ -69,6 +72,50 @@ async fn lock_rows(tenant: IsolatedTenant) -> Result<()> {
         Ok(taken.then_some(()))
     })
     .await
+}
+
+#[test]
+fn a_locked_row_stops_no_other_deadline() -> Result<()> {
+    run(
+        Database::Postgres,
+        "locked_rows::a_locked_row_stops_no_other_deadline",
+        lock_overdue_update,
+    )
+}
+
+async fn lock_overdue_update(tenant: IsolatedTenant) -> Result<()> {
+    let devices = tenant.create_devices("edge", 2).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let mut updates = Vec::new();
+    for device in &devices {
+        let body = json!({ "firmware_id": firmware, "timeout_minutes": 60 });
+        let path = format!("devices/{}/update", device.id);
+        let created = tenant.operator.post(&path, &body).await?;
+        updates.push(created.expect_status(201)?.json()?["update_id"].clone());
+        // The longest overdue update comes first.
+        tenant.advance(Duration::from_secs(1));
+    }
+    let mut blocker = PgConnection::connect(&tenant.server.database_url()).await?;
+    let lock_row = format!(
+        "BEGIN; SELECT id FROM devices WHERE device_id = '{}' FOR UPDATE",
+        devices[0].id
+    );
+    blocker.execute(AssertSqlSafe(lock_row)).await?;
+    tenant.advance(Duration::from_hours(2));
+    let wait_for_end = async |update: &Value| {
+        let path = format!("updates/{update}");
+        wait_until("the overdue update ends", async || {
+            let update = tenant.viewer.get(&path).await?.expect_success()?;
+            Ok((update["status"] == "timed_out").then_some(()))
+        })
+        .await
+    };
+    wait_for_end(&updates[1]).await?;
+    let path = format!("updates/{}", updates[0]);
+    let locked = tenant.viewer.get(&path).await?.expect_success()?;
+    ensure!(locked["status"] == "offered", "{locked}");
+    blocker.execute("ROLLBACK").await?;
+    wait_for_end(&updates[0]).await
 }
 
 #[test]
