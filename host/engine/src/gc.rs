@@ -15,6 +15,10 @@ pub async fn run_gc(engine: Arc<Engine>) {
         .register_loop("garbage collection", 3 * GC_PERIOD);
     loop {
         let iteration = async {
+            // Leases of files are compared with the time of the database.
+            if !engine.clock.is_synchronized() {
+                return;
+            }
             if let Err(error) = engine.files.delete_orphans().await {
                 tracing::warn!(error = %chain(&error), "cannot delete orphaned files; retrying");
             }

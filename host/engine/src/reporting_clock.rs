@@ -21,10 +21,14 @@ struct ClockAfterBeat {
 impl Engine {
     /// Records a heartbeat of the reporting clock if one is due. Must precede the deadlines of every round, because it
     /// notices a gap and a jump of the time. Returns whether deadlines may be compared with the clock: false while another
-    /// server may have recorded the heartbeats before this one started. Without effect if time is simulated.
+    /// server may have recorded the heartbeats before this one started, and until the time of the database is known.
+    /// Without effect if time is simulated.
     pub async fn keep_reporting_clock(&self) -> Result<bool> {
         if !self.clock.is_wall_clock() {
             return Ok(true);
+        }
+        if !self.clock.is_synchronized() {
+            return Ok(false);
         }
         let now = self.now();
         let clock = self.store().reporting_clock().await?;

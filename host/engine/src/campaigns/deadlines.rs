@@ -46,6 +46,10 @@ async fn expire_updates(engine: &Engine, heartbeat: &Heartbeat) -> Result<()> {
 /// Continues the approvals of servers that died. Then keeps the reporting clock, ends overdue updates and offers due
 /// retries, up to the size of a batch of each; returns the number of both. Called by the loop; tests call it directly.
 pub async fn expire_batch(engine: &Engine) -> Result<usize> {
+    // Until the time of the database is known.
+    if !engine.clock.is_synchronized() {
+        return Ok(0);
+    }
     // Neither of the two stops the clock or the deadlines of all tenants.
     let approved = done("approvals", &(), apply_approvals(engine).await);
     if !engine.keep_reporting_clock().await? {

@@ -16,7 +16,7 @@ use tidegate_engine::{
     Admin, Authorized, Engine, Error, Role, Settings,
     campaigns::{self, CampaignRequest},
     devices::{self, Caller, DeviceWait},
-    ports::{DeviceChange, Enrolment},
+    ports::{DeviceChange, Enrolment, RunRef},
     tenants,
 };
 
@@ -49,6 +49,13 @@ async fn in_flight() -> (EngineFixture, CampaignId) {
     pass(&fixture, &fixture.engine, Duration::from_mins(10)).await;
     assert_eq!(fixture.counts(id).await.offered, 10);
     (fixture, id)
+}
+
+/// Starts another server on the same database.
+async fn start(fixture: &EngineFixture, settings: Settings) -> Engine {
+    let engine = Engine::new(fixture.ports.clone(), settings);
+    engine.synchronize_clock().await;
+    engine
 }
 
 /// Lets the time pass for a server that runs.
@@ -84,7 +91,7 @@ async fn check_silence_counts(fixture: &EngineFixture, server: &Engine, id: Camp
 async fn the_servers_absence_times_out_no_update() {
     let (fixture, id) = in_flight().await;
     fixture.clock.advance(Duration::from_hours(2));
-    let restarted = Engine::new(fixture.ports.clone(), Settings::default());
+    let restarted = start(&fixture, Settings::default()).await;
     check_all_succeed(&fixture, &restarted, id).await;
 }
 
@@ -92,7 +99,7 @@ async fn the_servers_absence_times_out_no_update() {
 async fn devices_that_stay_silent_after_the_absence_time_out() {
     let (fixture, id) = in_flight().await;
     fixture.clock.advance(Duration::from_hours(2));
-    let restarted = Engine::new(fixture.ports.clone(), Settings::default());
+    let restarted = start(&fixture, Settings::default()).await;
     campaigns::expire_batch(&restarted).await.expect("a round");
     pass(&fixture, &restarted, GRACE).await;
     check_silence_counts(&fixture, &restarted, id).await;
@@ -113,7 +120,7 @@ async fn a_time_in_which_reports_are_refused_times_out_no_update() {
         waiting_reports: 0,
         ..Settings::default()
     };
-    let busy = Engine::new(fixture.ports.clone(), settings);
+    let busy = start(&fixture, settings).await;
     campaigns::expire_batch(&busy).await.expect("a round");
     pass(&fixture, &busy, GRACE).await;
     let caller = Caller {
@@ -138,6 +145,45 @@ async fn a_time_in_which_reports_are_refused_times_out_no_update() {
             .all(|row| row.update.state.status == UpdateStatus::Offered)
     );
     check_all_succeed(&fixture, &fixture.engine, id).await;
+}
+
+#[tokio::test]
+async fn a_report_that_is_refused_for_itself_stops_no_clock() {
+    let (fixture, id) = in_flight().await;
+    for _ in 0..21 {
+        // The database takes the reports of others.
+        fixture.engine.note_refused_report();
+        pass(&fixture, &fixture.engine, Duration::from_mins(1)).await;
+    }
+    assert_eq!(fixture.counts(id).await.timed_out, 10);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_the_time_of_the_database_decides_nothing() {
+    let (fixture, id) = in_flight().await;
+    let ahead = Engine::new(fixture.ports.clone(), Settings::default());
+    assert!(ahead.unhealthy_reason().is_some());
+    let run = RunRef {
+        tenant: fixture.tenant(),
+        campaign: id,
+    };
+    fixture.clock.advance(Duration::from_mins(21));
+    let calls = fixture.calls.lock().len();
+    assert!(!ahead.keep_reporting_clock().await.expect("no heartbeat"));
+    assert_eq!(campaigns::expire_batch(&ahead).await.expect("a round"), 0);
+    campaigns::tick(&ahead, run).await.expect("a tick");
+    assert_eq!(fixture.calls.lock().len(), calls, "no plugin was asked");
+    let store = fixture.engine.store();
+    let clock = store.reporting_clock().await.expect("the clock");
+    assert!(
+        !clock.has_recent_beat(fixture.engine.now()),
+        "no heartbeat was recorded by an unknown time"
+    );
+
+    ahead.synchronize_clock().await;
+    assert_eq!(ahead.unhealthy_reason(), None);
+    campaigns::tick(&ahead, run).await.expect("a tick");
+    assert!(fixture.calls.lock().len() > calls, "the lease was free");
 }
 
 #[tokio::test]
@@ -185,7 +231,7 @@ async fn the_clock_stands_still_for_twice_the_longest_polling_interval() {
             changed.await.expect("valid settings");
         }
         fixture.clock.advance(Duration::from_hours(2));
-        let restarted = Engine::new(fixture.ports.clone(), Settings::default());
+        let restarted = start(&fixture, Settings::default()).await;
         campaigns::expire_batch(&restarted).await.expect("a round");
         pass(&fixture, &restarted, 2 * LONGEST).await;
         check_silence_counts(&fixture, &restarted, id).await;
