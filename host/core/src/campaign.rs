@@ -57,6 +57,8 @@ pub struct Campaign {
     pub created_by: String,
     /// Actor that last edited its specification; only before the start.
     pub edited_by: Option<String>,
+    /// All actors that edited it, in the order of their first edits; at most [`MAX_EDITORS`].
+    pub editors: Vec<String>,
     /// Time of the start.
     pub started_at: Option<Timestamp>,
     /// Time at which it reached a final status.
@@ -69,7 +71,25 @@ pub struct Campaign {
     pub generation: i64,
 }
 
+/// Maximum number of actors that edit a campaign.
+pub const MAX_EDITORS: usize = 100;
+
 impl Campaign {
+    /// The actors that decided what it does: none of them can approve it.
+    pub fn authors(&self) -> impl Iterator<Item = &str> {
+        let editors = self.editors.iter();
+        editors.chain([&self.created_by]).map(String::as_str)
+    }
+
+    /// The editors after an edit by this actor.
+    pub fn editors_with(&self, actor: &str) -> Vec<String> {
+        let mut editors = self.editors.clone();
+        if !editors.iter().any(|editor| editor == actor) {
+            editors.push(actor.to_owned());
+        }
+        editors
+    }
+
     /// Changes the status. Leaving `held` clears the hold, leaving a final status clears the end.
     pub fn set_status(&mut self, status: CampaignStatus) {
         if self.status.ends_hold(status) {
@@ -105,7 +125,7 @@ pub struct CampaignSpec {
     pub max_concurrent_updates: Option<u64>,
     /// Options of its updates. The update timeout is 5 to 1440 minutes.
     pub options: UpdateOptions,
-    /// Requires the approval of an actor other than the creator before the start.
+    /// Requires the approval of an actor other than its authors before the start.
     pub requires_approval: bool,
     /// Rolls back without an operator when a plugin asks for it.
     pub auto_rollback: bool,

@@ -23,7 +23,7 @@ impl ApprovalSubject {
         let (code, message) = match self {
             Self::Campaign => (
                 "own_campaign",
-                "a campaign must be approved or rejected by another user than its creator and its last editor",
+                "a campaign must be approved or rejected by another user than its creator and its editors",
             ),
             Self::Update => (
                 "own_update",

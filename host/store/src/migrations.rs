@@ -171,6 +171,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "incomplete_approvals",
         include_str!("../../../migrations/0034_incomplete_approvals.sql"),
     ),
+    (
+        35,
+        "campaign_editors",
+        include_str!("../../../migrations/0035_campaign_editors.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Approves a campaign that was read and waits for approval, with what was read: a conflict if it was edited meanwhile, or
-/// has left `generation`. Users cannot approve their own campaigns.
+/// has left `generation`. Its creator and its editors cannot approve it.
 pub async fn approve(
     ctx: &Authorized<Approver>,
     store: &dyn Store,
@@ -35,8 +35,8 @@ pub async fn approve(
     .await
 }
 
-/// Ends a campaign that waits for approval; conflicts as [`approve`] does. Users cannot reject their own campaigns; they
-/// can cancel them.
+/// Ends a campaign that waits for approval; conflicts as [`approve`] does. Its creator and its editors cannot reject it;
+/// they can cancel it.
 pub async fn reject(
     ctx: &Authorized<Approver>,
     store: &dyn Store,
@@ -60,7 +60,7 @@ pub async fn reject(
     .await
 }
 
-/// Applies the decision of another user than those of the campaign, if it is still as it was read.
+/// Applies the decision of another user than its creator and its editors, if it is still as it was read.
 async fn decide(
     ctx: &Ctx,
     store: &dyn Store,
@@ -71,8 +71,7 @@ async fn decide(
 ) -> Result<Campaign> {
     let spec = read.spec.clone();
     apply_command_to(ctx, store, signals, read, |campaign| {
-        let authors = [Some(&*campaign.created_by), campaign.edited_by.as_deref()];
-        ApprovalSubject::Campaign.check_other_user(ctx, authors.into_iter().flatten())?;
+        ApprovalSubject::Campaign.check_other_user(ctx, campaign.authors())?;
         if campaign.spec != spec || generation.is_some_and(|it| it != campaign.generation) {
             return Err(changed_meanwhile());
         }

@@ -1,5 +1,5 @@
 use tidegate_core::{
-    campaign::{Campaign, CampaignStatus},
+    campaign::{Campaign, CampaignStatus, MAX_EDITORS},
     plugin::PluginKind,
 };
 
@@ -54,6 +54,11 @@ pub async fn edit(
     let spec = checked_spec(ctx, store, plugins, request).await?;
     if spec == campaign.spec {
         return Ok(campaign);
+    }
+    if campaign.editors_with(&ctx.actor.name).len() > MAX_EDITORS {
+        let message =
+            format!("at most {MAX_EDITORS} users can edit a campaign: create another one");
+        return Err(Error::conflict("too_many_editors", message));
     }
     let edited = store.edit_campaign(ctx, &campaign, spec).await;
     if !edited.map_err(firmware_error)? {

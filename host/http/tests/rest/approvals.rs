@@ -465,3 +465,35 @@ async fn a_decision_is_replayed() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn no_editor_of_a_campaign_decides_on_it() {
+    on_both(async |fixture| {
+        let server = &fixture.server;
+        let component: &[u8] = b"plugin canary strategy";
+        let parts = [("component", None, component)];
+        server.upload("/api/v1/plugins", &parts).await.expect(201);
+        let path = server.campaign_of(fixture.firmware, json!({})).await;
+        let other = server.firmware("1.2.0", b"other").await;
+        let mallory = server.key("mallory", Role::Admin).await;
+        for (key, change) in [
+            (&mallory, json!({"firmware_id": other})),
+            (&fixture.operator, json!({"name": "autumn"})),
+        ] {
+            server.send("PATCH", &path, key, &change).await.expect(200);
+        }
+        assert_eq!(server.get(&path).await.expect(200)["edited_by"], "olga");
+        let approve = format!("{path}/approve");
+        for author in [&mallory, &server.admin] {
+            for decision in [json!({}), json!({"approved": false})] {
+                let refused = server.send("POST", &approve, author, &decision).await;
+                assert_eq!(refused.expect_problem(403).0, "own_campaign");
+            }
+        }
+        let approved = server
+            .send("POST", &approve, &fixture.approver, &json!({}))
+            .await;
+        assert_eq!(approved.expect(200)["approved_by"], "ada");
+    })
+    .await;
+}

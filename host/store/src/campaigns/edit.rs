@@ -16,6 +16,7 @@ use crate::{
     database::Database,
     dialect::{Dialect, storable},
     error::{failed, internal},
+    rows::to_json,
     tenant_counters::TenantCounters,
     update_options::UPDATE_OPTION_COLUMNS,
 };
@@ -44,9 +45,11 @@ pub(crate) async fn edit(
     let approved_by = campaign.approval.as_ref().map(|approval| &*approval.by);
     before["approved_by"] = approved_by.into();
     after["approved_by"] = Value::Null;
+    let editor = storable(&ctx.actor.name);
     bind_spec(update_sql(tx.dialect()), tenant, spec)?
         .bind(id.0)
-        .bind(storable(&ctx.actor.name).into_owned())
+        .bind(editor.clone().into_owned())
+        .bind(to_json(&campaign.editors_with(&editor))?)
         .execute(tx.conn())
         .await
         .map_err(failed(EDIT))?;
@@ -91,7 +94,7 @@ fn update_sql(dialect: Dialect) -> String {
     let changes = changes.join(", ");
     let options = dialect.json_rows("o", OPTIONS_PARAMETER, UPDATE_OPTION_COLUMNS);
     format!(
-        "UPDATE campaigns SET {changes}, edited_by = $17 FROM {options} \
+        "UPDATE campaigns SET {changes}, edited_by = $17, editors = $18 FROM {options} \
          WHERE campaigns.tenant_id = $1 AND campaigns.id = $16"
     )
 }

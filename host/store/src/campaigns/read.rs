@@ -30,7 +30,7 @@ fn columns() -> String {
     format!(
         "c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.feed, c.allow_beta, c.strategy, \
          c.policies, c.priority, c.max_concurrent_updates, c.requires_approval, c.auto_rollback, \
-         c.failure_threshold_percent, c.created_by, c.edited_by, c.created_at, {options}, \
+         c.failure_threshold_percent, c.created_by, c.edited_by, c.editors, c.created_at, {options}, \
          f.name AS firmware_name, f.version AS firmware_version, r.status, r.generation, r.hold, r.approval, \
          r.rollback, r.explain, r.total_devices, k.awaiting_version, k.open_rollbacks, k.rolled_back, \
          k.rollback_failed, r.started_at, r.ended_at, \
@@ -177,6 +177,7 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
         created_at: Timestamp(row.take("created_at")?),
         created_by: row.take("created_by")?,
         edited_by: row.take("edited_by")?,
+        editors: editors(row)?,
         started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),
         ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
         rollback: json_optional::<RollbackJson>(row, "rollback")?
@@ -185,6 +186,17 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
         explain: row.json("explain")?,
         generation: row.take("generation")?,
     })
+}
+
+fn editors(row: &AnyRow) -> Result<Vec<String>, RowError> {
+    let mut editors: Vec<String> = json_optional(row, "editors")?.unwrap_or_default();
+    // A server before migration 35 stores only the last editor.
+    if let Some(last) = row.take("edited_by")?
+        && !editors.contains(&last)
+    {
+        editors.push(last);
+    }
+    Ok(editors)
 }
 
 fn spec_of_row(row: &AnyRow) -> Result<CampaignSpec, RowError> {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_core::{
-    campaign::{Approval, CampaignStatus, Hold, Priority, Rollback},
+    campaign::{Approval, CampaignSpec, CampaignStatus, Hold, Priority, Rollback},
     device_fields::DEVICE_FIELDS,
     id::{CampaignId, DeviceKey},
     plugin::{ClassKey, OperatorAct, OperatorActKind, RollbackScope},
@@ -10,14 +10,17 @@ use tidegate_core::{
     time::Timestamp,
     update::SuccessCriteria,
 };
-use tidegate_engine::ports::{
-    Advance, CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, Firmwares as _,
-    Membership, NewCampaign, NewWave, PageRequest, Runs as _, StoreError, TickOutcome,
+use tidegate_engine::{
+    Actor, ActorKind, Ctx,
+    ports::{
+        Advance, CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, Firmwares as _,
+        Membership, NewCampaign, NewWave, PageRequest, Runs as _, StoreError, TickOutcome,
+    },
 };
 
 use crate::{
     test_fixture::{NOON, StoreFixture, firmware, later, spec},
-    testing::{TestStore, on_both},
+    testing::{TestStore, on_both, test_ctx},
 };
 
 const SOAKED: SuccessCriteria = SuccessCriteria::Soaked(Duration::from_mins(90));
@@ -72,6 +75,45 @@ on_both! {
         let first = filter().await?;
         assert_eq!((first.text.as_str(), first.syntax), (r#"pinned!=TRUE;name=="\*""#, Syntax::V1));
         assert!(first.parse(&DEVICE_FIELDS).is_ok());
+    }
+
+    async fn every_editor_of_a_campaign_is_known(store) {
+        let id = created(store, "1.0.0").await?;
+        let edit = async |editor: &str, name: &str| {
+            let campaign = store.campaign(store.ours, id).await?.expect("it was created");
+            let ctx = Ctx { actor: Actor::new(ActorKind::Key, editor), ..test_ctx(store.ours) };
+            let spec = CampaignSpec { name: name.to_owned(), ..campaign.spec.clone() };
+            assert!(store.edit_campaign(&ctx, &campaign, spec).await?);
+            anyhow::Ok(())
+        };
+        let authors = async || {
+            let campaign = store.campaign(store.ours, id).await?.expect("it was created");
+            assert_eq!(campaign.edited_by.as_ref(), campaign.editors.last());
+            anyhow::Ok(campaign.authors().map(str::to_owned).collect::<Vec<_>>())
+        };
+        assert_eq!(authors().await?, ["creator"]);
+        edit("mallory", "first").await?;
+        // As a server before migration 35 has stored it.
+        sqlx::query("UPDATE campaigns SET editors = NULL WHERE tenant_id = $1 AND id = $2")
+            .bind(store.ours.0)
+            .bind(id.0)
+            .execute(store.database.writers())
+            .await?;
+        assert_eq!(authors().await?, ["mallory", "creator"]);
+        edit("bob", "second").await?;
+        edit("zoe", "third").await?;
+        assert_eq!(authors().await?, ["mallory", "bob", "zoe", "creator"]);
+        // As such a server stores it afterwards.
+        sqlx::query("UPDATE campaigns SET edited_by = 'eve' WHERE tenant_id = $1 AND id = $2")
+            .bind(store.ours.0)
+            .bind(id.0)
+            .execute(store.database.writers())
+            .await?;
+        assert_eq!(authors().await?, ["mallory", "bob", "zoe", "eve", "creator"]);
+        edit("bob", "fourth").await?;
+        let campaign = store.campaign(store.ours, id).await?.expect("it was created");
+        assert_eq!(campaign.editors, ["mallory", "bob", "zoe", "eve"]);
+        assert_eq!(campaign.edited_by.as_deref(), Some("bob"));
     }
 
     async fn a_deleted_firmware_gets_no_new_campaign(store) {

@@ -91,7 +91,7 @@ pub(crate) struct CampaignBody {
     actual_end: Option<Time>,
     created_at: Time,
     created_by: String,
-    /// The user who last edited it before its start.
+    /// The user who last edited it before its start. None of the users who edited it can approve it.
     edited_by: Option<String>,
 }
 
