@@ -7,7 +7,7 @@ use crate::{
     ports::{AcceptedClasses, OfferCompatibility, Store},
 };
 
-/// The policies that a request names, or else the default policies; none if the request is forced.
+/// The policies that a request names, or else the default policies: only a forced request leaves them out.
 pub(super) async fn policies_of(
     store: &dyn Store,
     plugins: &PluginCalls,
@@ -18,7 +18,7 @@ pub(super) async fn policies_of(
     if request.force {
         return Ok(Policies::default());
     }
-    if request.policies.is_none() {
+    if !request.names_policies() {
         let built_ins = plugins.built_ins();
         return Policies::built_in(store, built_ins, tenant, &DEFAULT_POLICIES).await;
     }
@@ -35,7 +35,7 @@ pub(super) fn compatibility_of(
     if request.force {
         return OfferCompatibility::forced();
     }
-    let is_default = request.policies.is_none();
+    let is_default = !request.names_policies();
     let decides = !policies.uses.is_empty();
     let accepted = checked.values().filter(|(_, reason)| reason.is_none());
     OfferCompatibility {

@@ -34,7 +34,7 @@ pub struct UpdateRequest {
     pub options: UpdateOptions,
     /// What counts as success.
     pub success_criteria: SuccessCriteria,
-    /// The compatibility policies to check; `None`: the default policies.
+    /// The compatibility policies to check; `None` or an empty list: the default policies.
     pub policies: Option<Vec<PluginChoice>>,
 }
 
@@ -113,6 +113,11 @@ impl UpdateRequest {
             policies,
             rules,
         })
+    }
+
+    /// Whether it names policies, all of which are compatibility policies.
+    pub(super) fn names_policies(&self) -> bool {
+        !self.policies.as_deref().unwrap_or_default().is_empty()
     }
 
     /// The policies that a request names. What is invalid is added to `rules`.

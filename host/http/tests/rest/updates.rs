@@ -251,6 +251,14 @@ async fn a_policy_refuses_and_force_overrides_it() {
         .post("/api/v1/devices/pi-0/update", &none)
         .await
         .expect(201);
+    // A list that names no policy leaves none out.
+    let refused = server.post("/api/v1/devices/toaster/update", &none).await;
+    assert_eq!(refused.expect_problem(409).0, "incompatible");
+    let bulk = json!({
+        "device_ids": ["toaster"], "firmware_id": firmware, "update_config": {"policies": []},
+    });
+    let bulk = server.post("/api/v1/devices/bulk/update", &bulk).await;
+    assert_eq!(bulk.expect(200)["refused"][0]["code"], "incompatible");
     let forced = json!({"firmware_id": firmware, "force": true});
     server
         .post("/api/v1/devices/toaster/update", &forced)

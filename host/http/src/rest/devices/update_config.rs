@@ -29,7 +29,8 @@ pub(crate) struct UpdateConfig {
     /// Allows beta firmware.
     #[serde(default)]
     allow_beta: bool,
-    /// The compatibility policies to evaluate; `hardware` and `version-path` with their default configs when left out.
+    /// The compatibility policies to evaluate; `hardware` and `version-path` with their default configs when left out or
+    /// empty. Only `force` leaves the check out.
     policies: Option<Vec<PluginSelection>>,
     #[schema(ignore)]
     pre_update_commands: Option<Value>,
