@@ -100,19 +100,28 @@ pub struct OfferActor {
     pub ctx: Ctx,
     /// What the actor does.
     pub action: OfferAction,
-    /// The approval that the updates wait for; `None`: they are offered at once.
+    /// The approval that the updates need; `None`: none.
     pub approval: Option<RequestedApproval>,
     /// Until when more updates may join the approval; `None`: these are the last ones.
     pub incomplete_until: Option<Timestamp>,
 }
 
-/// The approval that new updates wait for.
+/// The approval that new updates need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestedApproval {
     /// A new one.
     New,
     /// The one of earlier updates of the same request.
     Existing(ApprovalId),
+    /// The one of the update that they retry, which is approved: they are offered at once.
+    Given(ApprovalId),
+}
+
+impl RequestedApproval {
+    /// Whether the updates wait for a decision.
+    pub fn waits(self) -> bool {
+        !matches!(self, Self::Given(_))
+    }
 }
 
 /// The approval of the updates of one request by another user.
@@ -131,6 +140,12 @@ pub struct UpdateApproval {
 }
 
 impl UpdateApproval {
+    /// Whether its updates are approved.
+    pub fn is_approved(&self) -> bool {
+        let decision = self.decision.as_ref();
+        decision.is_some_and(|decision| decision.is_approved)
+    }
+
     /// Whether more updates may join it.
     pub fn is_incomplete(&self, now: Timestamp) -> bool {
         self.incomplete_until.is_some_and(|until| until > now)

@@ -1,5 +1,6 @@
 use tidegate_core::{
     Named as _,
+    campaign::ROLLBACK_WEIGHT,
     id::UpdateId,
     update::{CompatibilityBasis, Purpose, Update, UpdatePolicies, UpdateStatus},
 };
@@ -32,6 +33,7 @@ pub async fn retry(
     let update = &row.update;
     Rules::from_iter(changes.validate()).accept(INVALID)?;
     let options = changes.apply(update.state.options.clone());
+    let keeps_options = options == update.state.options;
     let status = update.state.status;
     if status.is_open() || status == UpdateStatus::Completed {
         let message = format!("the update is {} and cannot be retried", status.as_str());
@@ -58,10 +60,11 @@ pub async fn retry(
         compatibility: compatibility(ctx, store, update).await?,
         now: ctx.now,
     };
+    let approval = approval_of_retry(ctx, store, &row, keeps_options).await?;
     let by = OfferActor {
         ctx: (**ctx).clone(),
         action: OfferAction::Retry,
-        approval: approval_of_retry(ctx, store, &row).await?,
+        approval,
         incomplete_until: None,
     };
     let new_update = create_one(&by, writer, &row.device_id, &checked, &offer, false)
@@ -72,20 +75,39 @@ pub async fn retry(
     Ok(new_update)
 }
 
-/// The approval that the retry of an update needs, if that was not approved itself.
+/// The approval of a retry: that of the update, if it was approved with the same options. Otherwise the retry needs one
+/// of its own, if the update needed one or may have been forced.
 async fn approval_of_retry(
     ctx: &Ctx,
     store: &dyn Store,
     row: &UpdateRow,
+    keeps_options: bool,
 ) -> Result<Option<RequestedApproval>> {
-    let Some(approval) = &row.approval else {
-        return Ok(None);
+    let approval = match (&row.approval, row.update.attempt.first) {
+        (Some(approval), _) => Some(approval.clone()),
+        // Automatic retries are covered by the approval of the first attempt.
+        (None, Some(first)) => {
+            let first = store.update(ctx.tenant, first).await?;
+            first.and_then(|first| first.approval)
+        }
+        (None, None) => None,
     };
-    let decision = approval.decision.as_ref();
-    if decision.is_some_and(|decision| decision.is_approved) {
-        return Ok(None);
+    match approval {
+        None if !may_be_forced(&row.update) => Ok(None),
+        Some(approval) if keeps_options && approval.is_approved() => {
+            Ok(Some(RequestedApproval::Given(approval.id)))
+        }
+        _ => requested_approval(ctx, store).await,
     }
-    requested_approval(ctx, store).await
+}
+
+/// Whether an operator forced a single update. Of a single update that does not record which policies accepted it, this
+/// is not known.
+fn may_be_forced(update: &Update) -> bool {
+    match &update.compatibility {
+        Some(basis) => basis.policies == UpdatePolicies::Forced,
+        None => update.campaign.is_none() && update.weight != ROLLBACK_WEIGHT,
+    }
 }
 
 /// That of the retried update. The policies of its campaign are chosen, because the retry is a single update. An update of

@@ -63,7 +63,7 @@ pub(super) async fn join(
     Ok(joined.rows_affected() > 0)
 }
 
-/// Lets these new updates wait for an approval: the one that [`join`] has joined, or a new one.
+/// Gives these new updates their approval: the one that [`join`] has joined, one that is decided, or a new one.
 pub(super) async fn request(
     tx: &mut Tx,
     by: &OfferActor,
@@ -83,7 +83,7 @@ pub(super) async fn request(
             }
             id
         }
-        RequestedApproval::Existing(id) => id,
+        RequestedApproval::Existing(id) | RequestedApproval::Given(id) => id,
     };
     let ids: Vec<_> = updates.iter().map(|id| json!({ "id": id.0 })).collect();
     let sql = format!(

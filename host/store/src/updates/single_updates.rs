@@ -69,8 +69,7 @@ pub(crate) async fn create(
     }
     if approval.is_some() {
         for new in &mut new {
-            let options = offer.options.clone();
-            new.state = UpdateState::waiting_approval(offer.success_criteria, options, offer.now);
+            new.state = waiting_state(offer);
         }
     }
     let created = work
@@ -264,6 +263,11 @@ fn new_update(work: &UpdateUnitOfWork, device: DeviceKey, offer: &Offer) -> NewU
         attempt: Attempt::default(),
         compatibility: work.basis(device, &offer.compatibility),
     }
+}
+
+/// The state of an update that waits for approval.
+fn waiting_state(offer: &Offer) -> UpdateState {
+    UpdateState::waiting_approval(offer.success_criteria, offer.options.clone(), offer.now)
 }
 
 async fn affected(
