@@ -180,7 +180,8 @@ impl UpdateWriter {
             .map_err(|panic| Error::internal("apply approval", panic))?
     }
 
-    /// Offers a firmware to a device and cancels all its open updates; returns the result and the cancelled updates.
+    /// Offers a firmware to a device, or lets it wait for approval, and cancels all its open updates; returns the result and
+    /// the cancelled updates.
     pub(crate) async fn roll_back(
         &self,
         ctx: &Ctx,
@@ -188,6 +189,7 @@ impl UpdateWriter {
         offer: &Offer,
         overrides: OfferOverrides,
         reason: &str,
+        needs_approval: bool,
     ) -> Result<(OfferResult, CancelledUpdates)> {
         let (writer, ctx) = (self.clone(), ctx.clone());
         let (device, offer, reason) = (device.clone(), offer.clone(), reason.to_owned());
@@ -195,7 +197,7 @@ impl UpdateWriter {
             let tenant = device.tenant;
             let offered = writer
                 .store
-                .roll_back_device(&ctx, device.key, &offer, overrides, &reason)
+                .roll_back_device(&ctx, device.key, &offer, overrides, &reason, needs_approval)
                 .await;
             // After a store error the result is unknown.
             writer.caches.invalidate_device(tenant, &device.device_id);

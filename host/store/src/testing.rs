@@ -168,7 +168,7 @@ on_behalf! {
     delete_campaign(id: CampaignId) -> Result<bool, StoreError>;
     put_revision(revision: NewRevision) -> Result<(), StoreError>;
     enable_revision(plugin: &str, digest: Digest, enabled: bool) -> Result<bool, StoreError>;
-    roll_back_device(device: DeviceKey, offer: &Offer, overrides: OfferOverrides, reason: &str)
+    roll_back_device(device: DeviceKey, offer: &Offer, overrides: OfferOverrides, reason: &str, needs_approval: bool)
         -> Result<(OfferResult, CancelledUpdates), StoreError>;
     delete_key(sha256: [u8; 32]) -> Result<bool, StoreError>;
 }

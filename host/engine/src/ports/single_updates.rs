@@ -42,7 +42,8 @@ pub trait SingleUpdates: Send + Sync {
 
     /// Offers a firmware to one device and cancels all its other open updates in the same transaction. An update that
     /// the device reported as installed and that still has to meet its success criteria is cancelled immediately.
-    /// Nothing is cancelled if the firmware is not offered. `reason` is for the audit trail.
+    /// Nothing is cancelled if the firmware is not offered. `reason` is for the audit trail. `needs_approval`: the new
+    /// update waits for an approval; the others are cancelled nevertheless.
     async fn roll_back_device(
         &self,
         ctx: &Ctx,
@@ -50,6 +51,7 @@ pub trait SingleUpdates: Send + Sync {
         offer: &Offer,
         overrides: OfferOverrides,
         reason: &str,
+        needs_approval: bool,
     ) -> Result<(OfferResult, CancelledUpdates), StoreError>;
 
     /// The approval of this id, with the numbers of its updates.

@@ -9,7 +9,7 @@ use tidegate_core::{
     version::is_same,
 };
 
-use super::{OfferRefusal, bulk::created_id};
+use super::{OfferRefusal, approve::requested_approval, bulk::created_id};
 use crate::{
     Authorized, Ctx, Error, Operator, PluginCalls, Remedy, Result, UpdateWriter,
     compatibility::{CompatibilityCheck, HARDWARE, Policies, context_without_campaign},
@@ -30,7 +30,7 @@ const SEARCHED_UPDATES: PageRequest = PageRequest {
 /// Rolls a device back to the firmware before its last update, or to a version that it had or that exists for its
 /// model. Policies do not check versions, because an older version is intended. The device's other open updates are
 /// cancelled, since they would undo the rollback. `force` ignores policies and a pin, and installs the firmware even if
-/// it is installed.
+/// it is installed; the update may have to be approved first.
 pub async fn roll_back(
     ctx: &Authorized<Operator>,
     writer: &UpdateWriter,
@@ -104,12 +104,18 @@ pub async fn roll_back(
         ignore_pin: force,
         ignore_installed: force || has_moved_on,
     };
+    let needs_approval = force && requested_approval(ctx, store).await?.is_some();
     let (result, cancelled) = writer
-        .roll_back(ctx, &device, &offer, overrides, reason)
+        .roll_back(ctx, &device, &offer, overrides, reason, needs_approval)
         .await?;
     let id = created_id(Some(&result)).map_err(|refusal| refusal.into_error(device_id))?;
     let row = super::get(ctx, store, id).await?;
-    writer.note(ctx, &row.update, "rolled back", reason).await;
+    let action = if needs_approval {
+        "rollback requested"
+    } else {
+        "rolled back"
+    };
+    writer.note(ctx, &row.update, action, reason).await;
     for row in &updates {
         if cancelled.iter().any(|(id, _)| *id == row.update.id) {
             let action = format!("cancelled for update {id}");

@@ -574,3 +574,76 @@ async fn the_retry_of_a_forced_update_waits_unless_it_was_approved_as_it_is() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_forced_rollback_waits_and_another_one_does_not() {
+    on_both(async |fixture| {
+        let server = &fixture.server;
+        let installed = fixture.update(0, false).await["update_id"].clone();
+        assert_eq!(fixture.device_statuses(0, &installed).await, (200, 200));
+        let (old, other) = (
+            server.firmware("1.0.9", b"old").await,
+            server.firmware("1.2.0", b"other").await,
+        );
+        let path = "/api/v1/devices/pi-0/rollback";
+        let roll_back = async |body: Value| {
+            let created = server.send("POST", path, &fixture.operator, &body).await;
+            created.expect(201)
+        };
+        let plain = roll_back(json!({"target_version": "1.0.9"})).await;
+        assert_eq!(
+            (&plain["status"], &plain["approval"]),
+            (&json!("offered"), &json!(null))
+        );
+        fixture.cancel(&plain["update_id"]).await;
+        let body = json!({"firmware_id": other});
+        let update = "/api/v1/devices/pi-0/update";
+        let open = server.post(update, &body).await.expect(201)["update_id"].clone();
+        let pin = json!({"pinned": true});
+        let device = "/api/v1/devices/pi-0";
+        server
+            .send("PATCH", device, &server.admin, &pin)
+            .await
+            .expect(200);
+
+        let forced = roll_back(json!({"target_version": "1.0.9", "force": true})).await;
+        let id = &forced["update_id"];
+        assert_eq!(
+            (&forced["status"], &forced["firmware_id"]),
+            (&json!("waiting_approval"), &json!(old))
+        );
+        assert!(!fixture.is_shown(0).await);
+        assert_ne!(fixture.status(&open).await, "offered", "it is cancelled");
+        let again = json!({"target_version": "1.0.9", "force": true});
+        let refused = server.send("POST", path, &fixture.operator, &again).await;
+        assert_eq!(refused.expect_problem(409).0, "update_open");
+        let creator = server.key("olga", Role::Admin).await;
+        let refused = fixture.decide(&creator, id, json!({})).await;
+        assert_eq!(refused.expect_problem(403).0, "own_update");
+        fixture
+            .decide(&fixture.approver, id, json!({}))
+            .await
+            .expect(200);
+        assert_eq!(fixture.status(id).await, "offered", "in spite of the pin");
+        fixture.cancel(id).await;
+
+        fixture.set(json!(false)).await;
+        let forced = roll_back(json!({"target_version": "1.0.9", "force": true})).await;
+        assert_eq!(forced["status"], "offered");
+        fixture.cancel(&forced["update_id"]).await;
+        fixture.set(json!(true)).await;
+        let unpin = json!({"pinned": false});
+        server
+            .send("PATCH", device, &server.admin, &unpin)
+            .await
+            .expect(200);
+        let retried = fixture.retry(&forced["update_id"], json!({})).await;
+        assert_eq!(retried["status"], "waiting_approval");
+
+        // Nor does it wait behind one that waits.
+        let plain = roll_back(json!({"target_version": "1.0.9"})).await;
+        assert_eq!(plain["status"], "offered");
+        assert_eq!(fixture.status(&retried["update_id"]).await, "cancelled");
+    })
+    .await;
+}

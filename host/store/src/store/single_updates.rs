@@ -35,9 +35,18 @@ impl SingleUpdates for SqlStore {
         offer: &Offer,
         overrides: OfferOverrides,
         reason: &str,
+        needs_approval: bool,
     ) -> Result<(OfferResult, CancelledUpdates), StoreError> {
-        single_updates::roll_back_device(&self.database, ctx, device, offer, overrides, reason)
-            .await
+        single_updates::roll_back_device(
+            &self.database,
+            ctx,
+            device,
+            offer,
+            overrides,
+            reason,
+            needs_approval,
+        )
+        .await
     }
 
     async fn approval(

@@ -13,8 +13,8 @@ use tidegate_core::{
 use tidegate_engine::{
     Ctx,
     ports::{
-        AffectedDevice, ApprovalDecision, ApprovalSummary, OfferActor, RequestedApproval,
-        StoreError, UpdateApproval,
+        AffectedDevice, ApprovalDecision, ApprovalSummary, RequestedApproval, StoreError,
+        UpdateApproval,
     },
 };
 
@@ -40,9 +40,10 @@ const APPLY: &str = "apply an approval";
 /// transaction. False: there is a decision.
 pub(super) async fn join(
     tx: &mut Tx,
-    by: &OfferActor,
+    ctx: &Ctx,
     id: ApprovalId,
     is_forced: bool,
+    incomplete_until: Option<Timestamp>,
 ) -> Result<bool, StoreError> {
     // It is not there if the devices of all its updates were deleted.
     let joined = sqlx::query(
@@ -51,12 +52,12 @@ pub(super) async fn join(
          ON CONFLICT (tenant_id, id) DO UPDATE SET incomplete_until = excluded.incomplete_until \
          WHERE update_approvals.decided_at IS NULL",
     )
-    .bind(by.ctx.tenant.0)
+    .bind(ctx.tenant.0)
     .bind(i64::from(id.0))
-    .bind(storable(&by.ctx.actor.name).into_owned())
-    .bind(by.ctx.now.0)
+    .bind(storable(&ctx.actor.name).into_owned())
+    .bind(ctx.now.0)
     .bind(i64::from(is_forced))
-    .bind(by.incomplete_until.map(|until| until.0))
+    .bind(incomplete_until.map(|until| until.0))
     .execute(tx.conn())
     .await
     .map_err(failed(REQUEST))?;
@@ -66,10 +67,11 @@ pub(super) async fn join(
 /// Gives these new updates their approval: the one that [`join`] has joined, one that is decided, or a new one.
 pub(super) async fn request(
     tx: &mut Tx,
-    by: &OfferActor,
+    ctx: &Ctx,
     approval: RequestedApproval,
     updates: &BTreeSet<UpdateId>,
     is_forced: bool,
+    incomplete_until: Option<Timestamp>,
 ) -> Result<(), StoreError> {
     let Some(first) = updates.first() else {
         return Ok(());
@@ -77,7 +79,7 @@ pub(super) async fn request(
     let id = match approval {
         RequestedApproval::New => {
             let id = ApprovalId::of_first(*first);
-            if !join(tx, by, id, is_forced).await? {
+            if !join(tx, ctx, id, is_forced, incomplete_until).await? {
                 let why = format!("the approval {id} is there already");
                 return Err(internal(REQUEST)(why.into()));
             }
@@ -93,7 +95,7 @@ pub(super) async fn request(
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(i64::from(id.0))
-        .bind(by.ctx.tenant.0)
+        .bind(ctx.tenant.0)
         .bind(to_json(&ids)?)
         .execute(tx.conn())
         .await

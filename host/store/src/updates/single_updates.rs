@@ -49,7 +49,7 @@ pub(crate) async fn create(
     let mut tenant_counters = TenantCounters::default();
     let obstacles: HashMap<_, _> = keys
         .iter()
-        .filter_map(|key| Some((*key, obstacle(&work, *key, offer, overrides)?)))
+        .filter_map(|key| Some((*key, obstacle(&work, *key, offer, overrides, false)?)))
         .collect();
     let new = keys
         .iter()
@@ -59,7 +59,7 @@ pub(crate) async fn create(
     let approval = by.and_then(|by| Some((by, by.approval?)));
     if let Some((by, RequestedApproval::Existing(id))) = approval
         && !new.is_empty()
-        && !approvals::join(&mut tx, by, id, force).await?
+        && !approvals::join(&mut tx, &by.ctx, id, force, by.incomplete_until).await?
     {
         let refused = |key| {
             let obstacle = obstacles.get(key).cloned();
@@ -67,7 +67,7 @@ pub(crate) async fn create(
         };
         return Ok(devices.iter().map(refused).collect());
     }
-    if approval.is_some() {
+    if approval.is_some_and(|(_, approval)| approval.waits()) {
         for new in &mut new {
             new.state = waiting_state(offer);
         }
@@ -77,7 +77,8 @@ pub(crate) async fn create(
         .await?;
     if let Some((by, approval)) = approval {
         let created = created.values().copied().collect();
-        approvals::request(&mut tx, by, approval, &created, force).await?;
+        let until = by.incomplete_until;
+        approvals::request(&mut tx, &by.ctx, approval, &created, force, until).await?;
     }
     let affected = affected(&mut tx, &work, &created).await?;
     let by = by.filter(|_| !created.is_empty());
@@ -112,13 +113,15 @@ pub(crate) async fn roll_back_device(
     offer: &Offer,
     overrides: OfferOverrides,
     reason: &str,
+    needs_approval: bool,
 ) -> Result<(OfferResult, CancelledUpdates), StoreError> {
     let tenant = ctx.tenant;
     let mut tx = database.write().await?;
     lock_firmware(&mut tx, tenant, offer.firmware).await?;
     let (keys, none) = (BTreeSet::from([key]), BTreeSet::new());
     let mut work = UpdateUnitOfWork::open(&mut tx, tenant, &keys, &none, offer.now).await?;
-    if let Some(obstacle) = obstacle(&work, key, offer, overrides) {
+    // A rollback that needs no approval does not wait behind one that does: it cancels it.
+    if let Some(obstacle) = obstacle(&work, key, offer, overrides, !needs_approval) {
         return Ok((obstacle, CancelledUpdates::new()));
     }
     let mut tenant_counters = TenantCounters::default();
@@ -126,10 +129,18 @@ pub(crate) async fn roll_back_device(
         .device(key)
         .and_then(|device| device.installed_firmware);
     let cancelled = cancel_open(&mut work, key, offer.now, &mut tenant_counters);
-    let new = vec![new_update(&work, key, offer)];
+    let mut new = new_update(&work, key, offer);
+    if needs_approval {
+        new.state = waiting_state(offer);
+    }
     let created = work
-        .create_updates(&mut tx, new, &mut tenant_counters)
+        .create_updates(&mut tx, vec![new], &mut tenant_counters)
         .await?;
+    if needs_approval {
+        let updates = created.values().copied().collect();
+        let (new, is_forced) = (RequestedApproval::New, overrides.ignore_pin);
+        approvals::request(&mut tx, ctx, new, &updates, is_forced, None).await?;
+    }
     let affected = affected(&mut tx, &work, &created).await?;
     let (Some(id), Some(affected)) = (created.get(&key), affected.get(&key)) else {
         let error = format!("no update was created for device {key}");
@@ -228,11 +239,13 @@ fn cancel_open(
     open
 }
 
+/// `ignores_waiting`: an open update of the same firmware that waits for approval is no obstacle.
 fn obstacle(
     work: &UpdateUnitOfWork,
     key: DeviceKey,
     offer: &Offer,
     overrides: OfferOverrides,
+    ignores_waiting: bool,
 ) -> Option<OfferResult> {
     let Some(device) = work.device(key) else {
         return Some(OfferResult::DeviceNotFound);
@@ -240,7 +253,8 @@ fn obstacle(
     let mut open = work
         .updates_of(key)
         .map(|loaded| &loaded.update)
-        .filter(|update| update.state.status.is_open());
+        .filter(|update| update.state.status.is_open())
+        .filter(|update| !ignores_waiting || update.state.status != UpdateStatus::WaitingApproval);
     if let Some(same) = open.find(|update| update.firmware == offer.firmware) {
         return Some(OfferResult::AlreadyOpen(same.id));
     }

@@ -22,7 +22,8 @@ pub(crate) struct DeviceRollback {
     /// A version that the device had, or that exists for its model under the name of its current firmware; when left
     /// out, the version before its last update.
     target_version: Option<String>,
-    /// Ignores the hardware policy and a pin, and reinstalls a version that is already installed.
+    /// Ignores the hardware policy and a pin, and reinstalls a version that is already installed. If the tenant has
+    /// `requires_approval`, the update then waits for the approval of another user.
     #[serde(default)]
     force: bool,
     /// Free text, at most 1000 characters.

@@ -287,7 +287,7 @@ on_both! {
         let back = Offer { firmware: fixture.old, to_version: "1.0.0".into(), ..rollback_offer(&fixture) };
         let light = Offer { weight: ROLLBACK_WEIGHT - 1, ..back.clone() };
         for (key, offer) in [(already_rolling_back, &back), (cancelled, &back), (lighter, &light)] {
-            let (made, _) = store.roll_back_device(store.ours, key, offer, OfferOverrides::default(), "").await?;
+            let (made, _) = store.roll_back_device(store.ours, key, offer, OfferOverrides::default(), "", false).await?;
             let OfferResult::Created(id, _) = made else {
                 anyhow::bail!("no rollback update: {made:?}");
             };

@@ -340,7 +340,7 @@ on_both! {
 
         let back = Offer { firmware: fixture.old, to_version: "1.0.0".into(), ..fixture.offer(later(1)) };
         let none = OfferOverrides::default();
-        let (_, superseded) = store.roll_back_device(fixture.tenant, fixture.devices[1], &back, none, "").await?;
+        let (_, superseded) = store.roll_back_device(fixture.tenant, fixture.devices[1], &back, none, "", false).await?;
         assert_eq!(superseded, [(ids[1], None)]);
         assert_eq!(fixture.update_status(ids[1]).await?, UpdateStatus::Cancelled);
 

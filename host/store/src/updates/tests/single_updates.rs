@@ -91,10 +91,10 @@ on_both! {
             let open = fixture.latest_update(key).await?.update.id;
             // A refused rollback cancels nothing.
             let same = Offer { firmware: fixture.new, ..back.clone() };
-            let refused = store.roll_back_device(store.ours, key, &same, none, "").await?;
+            let refused = store.roll_back_device(store.ours, key, &same, none, "", false).await?;
             assert_eq!(refused, (OfferResult::AlreadyOpen(open), vec![]));
 
-            let (made, cancelled) = store.roll_back_device(store.ours, key, &back, none, "").await?;
+            let (made, cancelled) = store.roll_back_device(store.ours, key, &back, none, "", false).await?;
             assert_eq!(cancelled, [(open, Some(fixture.campaign()))]);
             assert_eq!(fixture.status_of(key).await?, status);
             let OfferResult::Created(id, affected) = made else {
@@ -117,7 +117,7 @@ on_both! {
         let key = fixture.devices[0];
         let offer = fixture.offer(NOON);
         let none = OfferOverrides::default();
-        let (OfferResult::Created(id, _), _) = store.roll_back_device(store.ours, key, &offer, none, "").await? else {
+        let (OfferResult::Created(id, _), _) = store.roll_back_device(store.ours, key, &offer, none, "", false).await? else {
             anyhow::bail!("no obstacle");
         };
         let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
@@ -130,13 +130,13 @@ on_both! {
             (true, false, Some(OfferResult::AlreadyInstalled)),
             (true, true, None),
         ] {
-            let (made, _) = store.roll_back_device(store.ours, key, &offer, OfferOverrides { ignore_pin: pin, ignore_installed: installed }, "").await?;
+            let (made, _) = store.roll_back_device(store.ours, key, &offer, OfferOverrides { ignore_pin: pin, ignore_installed: installed }, "", false).await?;
             match expected {
                 Some(expected) => assert_eq!(made, expected),
                 None => assert!(matches!(made, OfferResult::Created(..)), "{made:?}"),
             }
         }
-        let (made, _) = store.roll_back_device(store.theirs, key, &offer, none, "").await.unwrap_or((OfferResult::DeviceNotFound, vec![]));
+        let (made, _) = store.roll_back_device(store.theirs, key, &offer, none, "", false).await.unwrap_or((OfferResult::DeviceNotFound, vec![]));
         assert_eq!(made, OfferResult::DeviceNotFound);
     }
 }
