@@ -1,5 +1,7 @@
 //! The four-eyes principle: a decision on an approval needs another user than the one who asks for it.
 
+use tidegate_core::user_name::is_same_user;
+
 use crate::{Ctx, Error, Result};
 
 /// What an approval is for.
@@ -17,7 +19,10 @@ impl ApprovalSubject {
         authors: impl IntoIterator<Item = &'a str>,
     ) -> Result<()> {
         let actor = &*ctx.actor.name;
-        if authors.into_iter().all(|author| author != actor) {
+        if !authors
+            .into_iter()
+            .any(|author| is_same_user(author, actor))
+        {
             return Ok(());
         }
         let (code, message) = match self {

@@ -216,11 +216,20 @@ mod tests {
         );
         // It would be stored as another name, whose work its user could approve.
         let mut other = claims;
-        other["sub"] = "crea\0tor".into();
-        let signed = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &other, &key);
-        let signed = signed.expect("a token");
-        let tokens = Tokens::new(SECRET, false, &TokenSettings::default());
-        assert_eq!(tokens.verify(&signed, Timestamp(0)), None);
+        for user in [
+            "crea\0tor",
+            "creator ",
+            " creator",
+            "creator\u{200b}",
+            "creator\u{a0}",
+            "cre\u{301}ator",
+        ] {
+            other["sub"] = user.into();
+            let signed = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &other, &key);
+            let signed = signed.expect("a token");
+            let tokens = Tokens::new(SECRET, false, &TokenSettings::default());
+            assert_eq!(tokens.verify(&signed, Timestamp(0)), None, "{user:?}");
+        }
     }
 
     #[test]

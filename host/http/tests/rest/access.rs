@@ -142,6 +142,26 @@ async fn development_tokens_exist_only_in_development() {
 }
 
 #[tokio::test]
+async fn a_user_has_a_name_that_is_shown_as_it_is() {
+    let server = TestServer::with(|settings| settings.dev = true).await;
+    let engine = &server.state.engine;
+    let ctx = engine.trusted_ctx(server.tenant.id, Actor::command_line());
+    for user in ["olga ", " olga", "olga\u{200b}", "olga\u{a0}", "zoe\u{308}"] {
+        let payload = json!({"user_id": user});
+        let refused = server.post("/api/v1/auth/dev-token", &payload).await;
+        assert_eq!(refused.expect_problem(422).1, ["/user_id"], "{user:?}");
+        let new_key = NewApiKey {
+            user: user.to_owned(),
+            role: Role::Approver,
+            expires_at: None,
+        };
+        let key = tenants::issue_key(&ctx, engine.store(), engine.entropy(), new_key).await;
+        let refused = key.expect_err("it is invalid");
+        assert!(refused.to_string().contains("NFC"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_development_server_answers_only_to_names_of_its_machine() {
     let server = TestServer::with(|settings| {
         settings.dev = true;

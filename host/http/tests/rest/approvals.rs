@@ -3,7 +3,8 @@
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
-use tidegate_engine::Role;
+use tidegate_core::id::Digest;
+use tidegate_engine::{Role, ports::ApiKeyRecord};
 
 use crate::test_server::{TestResponse, TestServer, request};
 
@@ -513,6 +514,39 @@ async fn no_editor_of_a_campaign_decides_on_it() {
             .send("POST", &approve, &fixture.approver, &json!({}))
             .await;
         assert_eq!(approved.expect(200)["approved_by"], "ada");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_has_one_pair_of_eyes_however_the_name_is_spelled() {
+    on_both(async |fixture| {
+        let update = fixture.update(0, true).await;
+        let id = &update["update_id"];
+        let server = &fixture.server;
+        let same = server.key("OLGA", Role::Approver).await;
+        // As an earlier server has accepted it.
+        let (older, engine) = ("older key", &server.state.engine);
+        let record = ApiKeyRecord {
+            tenant: server.tenant.id,
+            user: "olga\u{200b} ".to_owned(),
+            role: Role::Approver,
+            sha256: Digest::of(older.as_bytes()).0,
+            expires_at: None,
+            created_at: engine.now(),
+            last_used: None,
+        };
+        let ctx = server.server_ctx().in_tenant(server.tenant.id);
+        let stored = engine.store().create_key(&ctx, record).await;
+        stored.expect("a key");
+        for key in [&same, older] {
+            let refused = fixture.decide(key, id, json!({})).await;
+            assert_eq!(refused.expect_problem(403).0, "own_update");
+        }
+        fixture
+            .decide(&fixture.approver, id, json!({}))
+            .await
+            .expect(200);
     })
     .await;
 }
