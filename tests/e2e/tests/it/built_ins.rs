@@ -12,6 +12,7 @@ use tidegate_hostile::HostilePlugin;
 both_databases!(
     a_campaign_without_policies_is_safe_on_a_mixed_fleet,
     an_edited_campaign_is_as_safe_as_a_new_one,
+    an_update_that_names_no_policies_is_as_safe,
     no_other_component_decides_by_the_name_of_a_policy,
 );
 
@@ -107,6 +108,33 @@ async fn a_campaign_without_policies_is_safe_on_a_mixed_fleet(tenant: TestTenant
         refused["errors"][0]["field"] == "/allow_incompatible",
         "{refused}"
     );
+    Ok(())
+}
+
+/// An empty list of policies leaves none out; only `force` does.
+async fn an_update_that_names_no_policies_is_as_safe(tenant: TestTenant) -> Result<()> {
+    let firmware = mixed_fleet(&tenant).await?;
+    let update = async |device: &str, body: Value| {
+        let path = format!("devices/{device}/update");
+        tenant.operator.post(&path, &body).await
+    };
+    for options in [json!({}), json!({ "policies": [] })] {
+        let mut body = options.clone();
+        body["firmware_id"] = firmware.into();
+        let refused = update("old", body).await?;
+        let refused = refused.expect_problem(409, "incompatible")?;
+        ensure!(refused["detail"].to_string().contains("rpi4"), "{refused}");
+        let bulk = json!({
+            "device_ids": ["old"], "firmware_id": firmware, "update_config": options,
+        });
+        let bulk = tenant.operator.post("devices/bulk/update", &bulk).await?;
+        let bulk = bulk.expect_success()?;
+        ensure!(bulk["refused"][0]["code"] == "incompatible", "{bulk}");
+    }
+    let named = json!({ "firmware_id": firmware, "policies": [{ "plugin": "version-path" }] });
+    update("old", named).await?.expect_status(201)?;
+    let none = json!({ "firmware_id": firmware, "policies": [] });
+    update("new", none).await?.expect_status(201)?;
     Ok(())
 }
 
