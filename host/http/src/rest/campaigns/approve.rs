@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Approves or rejects a campaign that waits for approval. Its creator and its last editor can do neither.
+/// Approves or rejects a campaign that waits for approval. Its creator and its editors can do neither.
 ///
 /// An approval is for the campaign as it was read: send its `ETag` in `If-Match`, or an edit since then is approved too.
 #[utoipa::path(
