@@ -10,20 +10,14 @@ use axum::{
     Router,
     extract::{MatchedPath, Request, State},
     middleware::{self, Next},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use http::Method;
-use tidegate_engine::Error;
 use tower::{Service, ServiceExt as _};
-use tracing::Instrument as _;
 
 use crate::{
-    AppState, ddi, metrics_endpoint,
-    observe::observe,
-    probes,
-    problem::{self, Problem},
-    rest,
-    route::Route,
+    AppState, ddi, metrics_endpoint, observe::observe, own_task::respond_in_own_task, probes,
+    problem::Problem, rest, route::Route,
 };
 
 /// The service that answers every request of an address.
@@ -108,13 +102,5 @@ async fn observe_routed(State(state): State<AppState>, request: Request, next: N
     if !is_change {
         return responding.await;
     }
-    let task = tokio::spawn(responding.in_current_span());
-    task.await
-        .unwrap_or_else(|stopped| match stopped.try_into_panic() {
-            Ok(panic) => problem::from_panic(&*panic),
-            Err(stopped) => {
-                let error = Error::internal("respond to a change", stopped);
-                Problem::from(error).into_response()
-            }
-        })
+    respond_in_own_task("respond to a change", responding).await
 }

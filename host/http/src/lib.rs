@@ -29,6 +29,7 @@ mod metrics_endpoint;
 mod observe;
 mod observed_body;
 mod observed_stream;
+mod own_task;
 mod probes;
 mod problem;
 mod public_url;

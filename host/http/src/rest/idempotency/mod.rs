@@ -17,16 +17,16 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, request::Parts};
 use tidegate_engine::{
-    Ctx, Error,
+    Ctx,
     idempotency::{self, Reservation, RunningRequest},
 };
-use tracing::Instrument as _;
 
 use self::{body::RequestBody, key::IdempotencyKey};
 use super::access;
 use crate::{
     AppState,
-    problem::{self, Problem, Result},
+    own_task::respond_in_own_task,
+    problem::{Problem, Result},
 };
 
 pub(super) use document::describe;
@@ -59,13 +59,8 @@ async fn handle_keyed(state: AppState, request: Request, next: Next) -> Result<R
         parts,
         request_body,
     };
-    let response = tokio::spawn(keyed.respond(next).in_current_span()).await;
-    response.unwrap_or_else(|stopped| match stopped.try_into_panic() {
-        Ok(panic) => Ok(problem::from_panic(&*panic)),
-        Err(stopped) => {
-            Err(Error::internal("run a request with an idempotency key", stopped).into())
-        }
-    })
+    let responding = async { keyed.respond(next).await.into_response() };
+    Ok(respond_in_own_task("run a request with an idempotency key", responding).await)
 }
 
 struct KeyedRequest {
