@@ -55,13 +55,20 @@ pub(crate) struct Endpoint {
     handler: fn(Request, AppState) -> Responding,
 }
 
+/// The template of the paths of a device's resource.
+macro_rules! route {
+    ($resource:literal) => {
+        concat!("/{tenant}/controller/v1/{device}", $resource)
+    };
+}
+
 /// How the paths of devices begin.
-const DEVICE: &str = "/{tenant}/controller/v1/{device}";
+const DEVICE: &str = route!("");
 
 macro_rules! endpoint {
     ($method:ident $resource:literal, $handler:path) => {
         Endpoint {
-            route: concat!("/{tenant}/controller/v1/{device}", $resource),
+            route: route!($resource),
             method: Some(Method::$method),
             handler: |request, state| $handler.call(request, state),
         }
@@ -88,9 +95,9 @@ static ENDPOINTS: [Endpoint; 16] = [
     endpoint!(PUT "/log", log::put),
 ];
 
-/// What a device has not.
+/// Any resource that devices do not have.
 static UNKNOWN: Endpoint = Endpoint {
-    route: "/{tenant}/controller/v1/{device}/{*rest}",
+    route: route!("/{*rest}"),
     method: None,
     handler: |request, state| not_found.call(request, state),
 };
