@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::Ordering,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,6 +17,7 @@ use tidegate_http::HttpServer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    sync::Semaphore,
     task::JoinHandle,
     time::{interval, timeout},
 };
@@ -106,18 +110,44 @@ impl Http2Client {
     }
 }
 
+/// A server whose connections are busy, but for the reserve.
+struct FullServer {
+    /// It stops when this is dropped.
+    _server: TestServer,
+    addr: SocketAddr,
+    /// One for each request that is to be answered.
+    permits: Arc<Semaphore>,
+    /// Number of requests that wait for a permit.
+    held: Arc<AtomicUsize>,
+    _busy: Vec<TcpStream>,
+}
+
+impl FullServer {
+    async fn start() -> anyhow::Result<Self> {
+        let server = TestServer::authenticated().await?;
+        let (router, permits, held) = with_hold(&server);
+        let http_server = HttpServer {
+            max_connections: MAX,
+            ..HttpServer::default()
+        };
+        let addr = server.serve(http_server, router).await?;
+        let busy = hold(addr, MAX - 2).await?;
+        wait_until(|| held.load(Ordering::SeqCst) == MAX - 2).await?;
+        Ok(Self {
+            _server: server,
+            addr,
+            permits,
+            held,
+            _busy: busy,
+        })
+    }
+}
+
 #[tokio::test]
 async fn the_reserve_is_not_kept_by_a_connection_on_which_devices_are_refused() -> anyhow::Result<()>
 {
-    let server = TestServer::authenticated().await?;
-    let (router, permits, held) = with_hold(&server);
-    let http_server = HttpServer {
-        max_connections: MAX,
-        ..HttpServer::default()
-    };
-    let to = server.serve(http_server, router).await?;
-    let _busy = hold(to, MAX - 2).await?;
-    wait_until(|| held.load(Ordering::SeqCst) == MAX - 2).await?;
+    let full = FullServer::start().await?;
+    let to = full.addr;
 
     // An operator's connection of the reserve stays, until others need it while it is idle.
     let mut operator = Http2Client::connect(to).await?;
@@ -148,8 +178,8 @@ async fn the_reserve_is_not_kept_by_a_connection_on_which_devices_are_refused() 
     operator.close().await?;
 
     // When there is room again the device is served, on a new connection.
-    permits.add_permits(MAX - 2);
-    wait_until(|| held.load(Ordering::SeqCst) == 0).await?;
+    full.permits.add_permits(MAX - 2);
+    wait_until(|| full.held.load(Ordering::SeqCst) == 0).await?;
     let polling = async {
         loop {
             let mut device = Http2Client::connect(to).await?;
@@ -167,15 +197,8 @@ async fn the_reserve_is_not_kept_by_a_connection_on_which_devices_are_refused() 
 /// A client reads the server's GOAWAY frame, or not.
 #[tokio::test]
 async fn the_reserve_is_not_kept_by_a_client_that_goes_on_sending() -> anyhow::Result<()> {
-    let server = TestServer::authenticated().await?;
-    let (router, permits, held) = with_hold(&server);
-    let http_server = HttpServer {
-        max_connections: MAX,
-        ..HttpServer::default()
-    };
-    let to = server.serve(http_server, router).await?;
-    let _busy = hold(to, MAX - 2).await?;
-    wait_until(|| held.load(Ordering::SeqCst) == MAX - 2).await?;
+    let full = FullServer::start().await?;
+    let to = full.addr;
 
     let stream = connect_from(1, to).await?;
     let (mut reading, mut writing) = stream.into_split();
@@ -207,7 +230,7 @@ async fn the_reserve_is_not_kept_by_a_client_that_goes_on_sending() -> anyhow::R
         "{:?}",
         started.elapsed()
     );
-    permits.add_permits(MAX - 2);
+    full.permits.add_permits(MAX - 2);
     Ok(())
 }
 

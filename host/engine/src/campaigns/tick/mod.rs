@@ -24,8 +24,8 @@ const MAX_BATCHES: u32 = 20;
 /// Delay after a failure.
 const BACK_OFF: Duration = Duration::from_secs(2);
 
-/// Processes a campaign, unless another server holds its lease, or may hold it by a time that is not known yet. Called by the loop when a campaign is woken or due;
-/// tests call it directly.
+/// Processes a campaign, unless another server holds its lease, or may hold it by a time that is not known yet. Called by
+/// the loop when a campaign is woken or due; tests call it directly.
 pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
     if !engine.clock.is_synchronized() {
         return Ok(());
