@@ -95,7 +95,7 @@ impl Database {
         };
         let migrating = open(1, PoolRole::Migrate).await?;
         migrations::run(dialect, migrating.connections()).await?;
-        migrating.connections().close().await;
+        migrating.close().await;
         let writers = open(shared_connections, PoolRole::Write).await?;
         let (readers, point_readers) = match dialect {
             Dialect::Sqlite => {
@@ -172,7 +172,7 @@ impl Database {
     }
 
     async fn tx(&self, pool: &Pool, kind: TxKind, limit: Duration) -> Result<Tx, StoreError> {
-        let (connection, in_use) = match pool.acquire().await {
+        let acquired = match pool.acquire().await {
             Ok(acquired) => acquired,
             Err(error) => {
                 if let TxKind::Write(health) = &kind {
@@ -185,7 +185,7 @@ impl Database {
             Dialect::Sqlite => SQLITE_STATEMENT,
             Dialect::Postgres => limit + self.limits.network,
         };
-        let connection = BoundedConnection::new(connection, in_use, limit);
+        let connection = BoundedConnection::new(acquired, limit);
         let server_name = Arc::clone(&self.server_name);
         let stopped_ms = self.known_clock().stopped_ms;
         Ok(Tx::new(
@@ -299,15 +299,15 @@ impl Database {
     }
 
     fn is_closed(&self) -> bool {
-        self.writers.connections().is_closed()
+        self.writers.is_closed()
     }
 
     /// Waits for running transactions, but not for a database that does not answer.
     pub(crate) async fn close(&self) {
         let closing = async {
-            self.point_readers.connections().close().await;
-            self.readers.connections().close().await;
-            self.writers.connections().close().await;
+            self.point_readers.close().await;
+            self.readers.close().await;
+            self.writers.close().await;
         };
         if timeout(CLOSE_LIMIT, closing).await.is_err() {
             tracing::warn!(timeout = ?CLOSE_LIMIT, "database connections not closed in time");

@@ -1,9 +1,5 @@
 use std::{
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
     task::{Poll, ready},
     time::Duration,
 };
@@ -16,16 +12,12 @@ use futures::{
 use sqlx::{
     Any, AnyConnection, Either, Execute, Executor, SqlStr,
     any::{AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo},
-    pool::PoolConnection,
 };
 use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
+use super::pool::{AcquiredConnection, CLEANUP_LIMIT};
 use crate::error::DatabaseFailure;
-
-/// Maximum time to roll back, to return a connection to its pool, or to close it.
-const CLEANUP_LIMIT: Duration = Duration::from_secs(5);
-const TAKEN: &str = "the connection is released once, at the end";
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -36,9 +28,7 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 /// when the disk is full.
 #[derive(Debug)]
 pub(crate) struct BoundedConnection {
-    /// `None` once it is released.
-    connection: Option<PoolConnection<Any>>,
-    _in_use: ConnectionCount,
+    acquired: AcquiredConnection,
     limit: Duration,
     state: ConnectionState,
 }
@@ -47,34 +37,14 @@ pub(crate) struct BoundedConnection {
 struct ConnectionState {
     /// The first failure after which the connection must be closed.
     failure: Option<(DatabaseFailure, String)>,
-}
-
-/// Counts a connection as used by a transaction, until it is back in its pool or closed.
-#[derive(Debug)]
-pub(super) struct ConnectionCount(Arc<AtomicU32>);
-
-impl ConnectionCount {
-    pub(super) fn new(count: &Arc<AtomicU32>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for ConnectionCount {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    /// Whether a statement runs. It still does after its caller was cancelled.
+    is_running: bool,
 }
 
 impl BoundedConnection {
-    pub(super) fn new(
-        connection: PoolConnection<Any>,
-        in_use: ConnectionCount,
-        limit: Duration,
-    ) -> Self {
+    pub(super) fn new(acquired: AcquiredConnection, limit: Duration) -> Self {
         Self {
-            connection: Some(connection),
-            _in_use: in_use,
+            acquired,
             limit,
             state: ConnectionState::default(),
         }
@@ -101,30 +71,27 @@ impl BoundedConnection {
         self.state.failure.as_ref()
     }
 
-    /// Returns the connection to its pool, after a rollback if a transaction is open; closes it if it is broken. In a
-    /// task of its own, because it is dropped in any place.
+    /// Returns the connection to its pool, after a rollback if a transaction is open; closes it if it is broken. What
+    /// takes time is done in a task of its own, because it is dropped in any place.
     pub(super) fn release(mut self, is_in_transaction: bool) {
-        let releasing = async move {
-            if is_in_transaction && self.failure().is_none() {
+        if self.failure().is_some() {
+            self.acquired.close();
+        } else if is_in_transaction {
+            let releasing = async move {
                 // A failure is logged by what failed before.
                 let _ = self.control("ROLLBACK", CLEANUP_LIMIT).await;
-            }
-            let Some(mut connection) = self.connection.take() else {
-                return;
+                self.release(false);
             };
-            if self.failure().is_none() {
-                // The pool pings the connection first. If that takes too long, the connection is dropped.
-                let _ = timeout(CLEANUP_LIMIT, connection.return_to_pool()).await;
-            } else {
-                let connection = sqlx::Connection::close_hard(connection.detach());
-                let _ = timeout(CLEANUP_LIMIT, connection).await;
-            }
-        };
-        tokio::spawn(releasing.in_current_span());
+            tokio::spawn(releasing.in_current_span());
+        } else if self.state.is_running {
+            self.acquired.check();
+        } else {
+            self.acquired.release();
+        }
     }
 
     fn parts(&mut self) -> (&mut AnyConnection, &mut ConnectionState) {
-        (self.connection.as_mut().expect(TAKEN), &mut self.state)
+        (self.acquired.connection(), &mut self.state)
     }
 }
 
@@ -134,13 +101,15 @@ impl ConnectionState {
         limit: Duration,
         running: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        self.is_running = true;
         let result = timeout(limit, running)
             .await
             .unwrap_or_else(|_| Err(timed_out(limit)));
-        self.finish(result)
+        self.is_running = false;
+        self.check(result)
     }
 
-    fn finish<T>(&mut self, result: Result<T>) -> Result<T> {
+    fn check<T>(&mut self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result
             && DatabaseFailure::of(error).breaks_connection()
         {
@@ -188,6 +157,7 @@ impl<'c> Executor<'c> for &'c mut BoundedConnection {
     {
         let limit = self.limit;
         let (connection, state) = self.parts();
+        state.is_running = true;
         let mut items = connection.fetch_many(query);
         // One timer for all rows: a timer for each row would cost more than the row.
         let mut end = Box::pin(sleep(limit));
@@ -207,7 +177,8 @@ impl<'c> Executor<'c> for &'c mut BoundedConnection {
                 Poll::Ready(item) => item,
             };
             has_ended = !matches!(item, Some(Ok(_)));
-            Poll::Ready(item.map(|item| state.finish(item)))
+            state.is_running = !has_ended;
+            Poll::Ready(item.map(|item| state.check(item)))
         })
         .boxed()
     }

@@ -1,39 +1,74 @@
 use std::{
+    future::Future,
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use sqlx::{
-    AnyConnection, AnyPool, AssertSqlSafe, Connection as _,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, Connection as _,
     any::{AnyConnectOptions, AnyPoolOptions},
     pool::PoolConnection,
 };
 use tidegate_engine::ports::StoreError;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout},
+};
+use tracing::Instrument as _;
 
-use super::connection::ConnectionCount;
 use crate::{dialect::Dialect, error::failed, time_limits::TimeLimits};
 
 /// A connection that was idle for longer is pinged before use.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(10);
+/// How long a connection is used again without being returned to sqlx's pool, which pings it.
+const CHECK_PERIOD: Duration = Duration::from_secs(10);
 /// Delay between two attempts to reach a database that cannot be reached.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// Maximum time to return a connection to sqlx's pool, which pings it, or to close it.
+pub(super) const CLEANUP_LIMIT: Duration = Duration::from_secs(5);
 /// PostgreSQL closes a connection whose server vanished after this many seconds without an answer.
 const KEEPALIVE: &str = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \
      SELECT set_config('tcp_user_timeout', '10000', false) WHERE version() LIKE '%linux%'";
 
 /// A pool of connections with the same settings.
-#[derive(Clone)]
+///
+/// sqlx's pool opens, checks and closes them. It pings a connection whenever it is returned, which costs as much as a
+/// statement, so whole connections are kept here for a while and used again.
+#[derive(Clone, Debug)]
 pub(super) struct Pool {
     connections: AnyPool,
-    in_use: Arc<AtomicU32>,
+    /// One for each connection that is in use.
+    permits: Arc<Semaphore>,
+    ready: Arc<Mutex<Vec<CheckedConnection>>>,
     outage: Arc<Outage>,
     limits: TimeLimits,
+}
+
+/// A connection outside sqlx's pool.
+#[derive(Debug)]
+struct CheckedConnection {
+    connection: PoolConnection<Any>,
+    /// When sqlx's pool gave it out.
+    checked_at: Instant,
+}
+
+impl CheckedConnection {
+    fn must_be_checked(&self) -> bool {
+        self.checked_at.elapsed() >= CHECK_PERIOD
+    }
+}
+
+/// A connection in use, which the pool waits for until it is released, checked or closed.
+#[derive(Debug)]
+pub(super) struct AcquiredConnection {
+    checked: CheckedConnection,
+    pool: Pool,
+    permit: OwnedSemaphorePermit,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,21 +88,25 @@ impl Pool {
         role: PoolRole,
         limits: TimeLimits,
     ) -> Result<Self, StoreError> {
+        let connections = match (dialect, role) {
+            (Dialect::Sqlite, PoolRole::Write | PoolRole::Migrate) => 1,
+            _ => connections,
+        };
         let pool = AnyPoolOptions::new()
             .acquire_timeout(limits.connect + limits.busy)
-            .test_before_acquire(false);
+            .test_before_acquire(false)
+            .max_connections(connections);
         let pool = match dialect {
-            Dialect::Postgres => postgres(pool, role, limits).max_connections(connections),
-            Dialect::Sqlite => sqlite(pool, role, limits).max_connections(match role {
-                PoolRole::Write | PoolRole::Migrate => 1,
-                PoolRole::Read | PoolRole::Point => connections,
-            }),
+            Dialect::Postgres => postgres(pool, role, limits),
+            Dialect::Sqlite => sqlite(pool, role, limits),
         };
+        let permits = Arc::new(Semaphore::new(connections as usize));
         let error = match pool.connect_with(options.clone()).await {
             Ok(connections) => {
                 return Ok(Self {
                     connections,
-                    in_use: Arc::default(),
+                    permits,
+                    ready: Arc::default(),
                     outage: Arc::default(),
                     limits,
                 });
@@ -83,16 +122,42 @@ impl Pool {
     /// Gets a connection. If transactions use all of them, this waits for one; else the database is given only the
     /// time for a new connection. While the database cannot be reached, one caller at a time tries, and the others fail
     /// at once.
-    pub(super) async fn acquire(
-        &self,
-    ) -> Result<(PoolConnection<sqlx::Any>, ConnectionCount), sqlx::Error> {
+    pub(super) async fn acquire(&self) -> Result<AcquiredConnection, sqlx::Error> {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let permit = timeout(self.limits.connect + self.limits.busy, permit).await;
+        let permit = permit.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
+        let checked = match self.take_ready().await {
+            Some(ready) => ready,
+            None => self.acquire_checked().await?,
+        };
+        Ok(AcquiredConnection {
+            checked,
+            pool: self.clone(),
+            permit,
+        })
+    }
+
+    /// A connection that was checked lately. One that was not is returned to sqlx's pool.
+    async fn take_ready(&self) -> Option<CheckedConnection> {
+        loop {
+            let mut ready = self.ready.lock().pop()?;
+            if !ready.must_be_checked() {
+                return Some(ready);
+            }
+            let returned = ready.connection.return_to_pool();
+            // If that takes too long, the connection is dropped.
+            let _ = timeout(self.limits.connect / 2, returned).await;
+        }
+    }
+
+    async fn acquire_checked(&self) -> Result<CheckedConnection, sqlx::Error> {
         if self.connections.num_idle() == 0 && !self.outage.may_try(self.limits.connect) {
             return Err(sqlx::Error::PoolTimedOut);
         }
-        let mut acquiring = pin!(self.connections.acquire());
-        let acquired = match timeout(self.limits.connect, &mut acquiring).await {
+        let acquiring = pin!(self.connections.acquire());
+        let acquired = match timeout(self.limits.connect, acquiring).await {
             Ok(acquired) => acquired,
-            Err(_) if self.is_in_use() => acquiring.await,
             Err(_) => Err(sqlx::Error::PoolTimedOut),
         };
         match &acquired {
@@ -100,16 +165,72 @@ impl Pool {
             Err(_) if self.connections.is_closed() => {}
             Err(_) => self.outage.begin(),
         }
-        Ok((acquired?, ConnectionCount::new(&self.in_use)))
+        Ok(CheckedConnection {
+            connection: acquired?,
+            checked_at: Instant::now(),
+        })
     }
 
-    fn is_in_use(&self) -> bool {
-        self.in_use.load(Ordering::Relaxed) >= self.connections.options().get_max_connections()
-    }
-
+    /// The connections, without those in use. Tests and migrations use them directly.
     pub(super) fn connections(&self) -> &AnyPool {
+        self.ready.lock().clear();
         &self.connections
     }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.connections.is_closed()
+    }
+
+    /// Waits for the connections in use.
+    pub(super) async fn close(&self) {
+        let closing = self.connections.close();
+        self.ready.lock().clear();
+        closing.await;
+    }
+
+    #[cfg(test)]
+    pub(super) fn num_idle(&self) -> usize {
+        self.ready.lock().len() + self.connections.num_idle()
+    }
+}
+
+impl AcquiredConnection {
+    pub(super) fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.checked.connection
+    }
+
+    /// Keeps the connection for its next use. It must be whole: no statement runs and no transaction is open.
+    pub(super) fn release(self) {
+        if self.checked.must_be_checked() {
+            self.check();
+            return;
+        }
+        let mut ready = self.pool.ready.lock();
+        // A pool that is being closed empties the list under the same lock; then sqlx closes the connection.
+        if !self.pool.is_closed() {
+            ready.push(self.checked);
+        }
+    }
+
+    /// Has sqlx's pool check the connection and keep it.
+    pub(super) fn check(mut self) {
+        end(self.permit, self.checked.connection.return_to_pool());
+    }
+
+    /// Closes the connection without a word to the database, which may not answer.
+    pub(super) fn close(self) {
+        let connection = self.checked.connection.detach();
+        end(self.permit, sqlx::Connection::close_hard(connection));
+    }
+}
+
+/// Completes the end of a connection's use in a task of its own, within a limit.
+fn end<T>(permit: OwnedSemaphorePermit, ending: impl Future<Output = T> + Send + 'static) {
+    let ending = async move {
+        let _ = timeout(CLEANUP_LIMIT, ending).await;
+        drop(permit);
+    };
+    tokio::spawn(ending.in_current_span());
 }
 
 /// Whether the last attempt to get a connection failed.

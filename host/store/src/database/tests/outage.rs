@@ -236,7 +236,7 @@ async fn an_idle_connection_that_died_is_found_at_its_next_use() -> anyhow::Resu
             NextUse::Point => &database.point_readers,
             NextUse::Write | NextUse::Read | NextUse::ReadSingle => &database.writers,
         };
-        while pool.connections().num_idle() == 0 {
+        while pool.num_idle() == 0 {
             tokio::task::yield_now().await;
         }
         // Nothing is sent when the network dies, so only a statement can find out.
