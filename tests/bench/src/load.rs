@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -158,15 +159,16 @@ pub(crate) struct UpdateLoadResult {
 pub(crate) async fn update(
     addr: SocketAddr,
     fields: &str,
-    devices: usize,
+    devices: Range<usize>,
+    connections: usize,
     time: Duration,
 ) -> Result<UpdateLoadResult> {
-    let next = Arc::new(AtomicUsize::new(0));
+    let next = Arc::new(AtomicUsize::new(devices.start));
     let fields: Arc<str> = fields.into();
     let feedback = Arc::new(feedback_bodies()?);
     let cpu = cpu_of("self")?;
     let began = Instant::now();
-    let workers = (0..CONNECTIONS).map(|_| {
+    let workers = (0..connections).map(|_| {
         let (next, fields) = (Arc::clone(&next), Arc::clone(&fields));
         let feedback = Arc::clone(&feedback);
         tokio::spawn(async move {
@@ -174,7 +176,7 @@ pub(crate) async fn update(
             let (mut updates, mut times) = (0_u64, Vec::new());
             while began.elapsed() < time {
                 let device = next.fetch_add(1, Ordering::Relaxed);
-                if device >= devices {
+                if device >= devices.end {
                     break;
                 }
                 run_update(

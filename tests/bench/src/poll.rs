@@ -90,7 +90,7 @@ fn figures(
     vec![
         Figure::new(what.clone(), rate(ours), "requests/s")
             .compared_to("bare axum, same bytes", rate(baseline), "requests/s")
-            .ratio_at_least(0.5)
+            .ratio_at_least(0.75)
             .note(shared),
         Figure::new(format!("{what}: p99"), p99(ours), "ms")
             .compared_to("bare axum", p99(baseline), "ms")
@@ -100,7 +100,8 @@ fn figures(
             cost(ours),
             "µs/request",
         )
-        .compared_to("bare axum", cost(baseline), "µs/request"),
+        .compared_to("bare axum", cost(baseline), "µs/request")
+        .ratio_at_most(2.0),
     ]
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct Figure {
     compared_with: Vec<Comparison>,
     /// The value divided by the first one it is compared with.
     ratio: Option<f64>,
-    floor: Option<Floor>,
+    floors: Vec<Floor>,
     /// `None` if there is no floor.
     holds: Option<bool>,
     notes: Vec<String>,
@@ -57,7 +57,7 @@ impl Figure {
             unit,
             compared_with: Vec::new(),
             ratio: None,
-            floor: None,
+            floors: Vec::new(),
             holds: None,
             notes: Vec::new(),
         }
@@ -94,6 +94,10 @@ impl Figure {
         self.floor(FloorSubject::Value, Bound::AtLeast, limit)
     }
 
+    pub(crate) fn at_most(self, limit: f64) -> Self {
+        self.floor(FloorSubject::Value, Bound::AtMost, limit)
+    }
+
     pub(crate) fn below(self, limit: f64) -> Self {
         self.floor(FloorSubject::Value, Bound::Below, limit)
     }
@@ -111,12 +115,13 @@ impl Figure {
             FloorSubject::Value => self.value,
             FloorSubject::Ratio => self.ratio.unwrap_or(f64::NAN),
         };
-        self.holds = Some(match bound {
+        let holds = match bound {
             Bound::AtLeast => measured >= limit,
             Bound::AtMost => measured <= limit,
             Bound::Below => measured < limit,
-        });
-        self.floor = Some(Floor { of, bound, limit });
+        };
+        self.holds = Some(holds && self.holds.unwrap_or(true));
+        self.floors.push(Floor { of, bound, limit });
         self
     }
 
@@ -176,7 +181,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
             "measured",
             "compared with",
             "ratio",
-            "floor",
+            "floors",
             "holds",
         ]);
     for figure in figures {
@@ -185,6 +190,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
             .iter()
             .map(|other| format!("{}: {}", other.what, amount(other.value, other.unit)))
             .collect();
+        let floors: Vec<String> = figure.floors.iter().map(Floor::to_string).collect();
         table.add_row([
             figure.name.clone(),
             amount(figure.value, figure.unit),
@@ -193,10 +199,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
                 .ratio
                 .map(|ratio| format!("{ratio:.2}"))
                 .unwrap_or_default(),
-            figure
-                .floor
-                .map(|floor| floor.to_string())
-                .unwrap_or_default(),
+            floors.join("\n"),
             match figure.holds {
                 Some(true) => "yes",
                 Some(false) => "MISSED",

@@ -58,7 +58,7 @@ impl Tidegate {
         Ok(())
     }
 
-    fn database_url(&self) -> String {
+    pub(crate) fn database_url(&self) -> String {
         let file = self.data_dir.join("tidegate.db");
         let sqlite = || format!("sqlite://{}", file.display());
         self.database.clone().unwrap_or_else(sqlite)

@@ -1,18 +1,50 @@
 //! Whole updates: a poll, deploymentBase, and three feedbacks.
 
+use std::{ops::Range, time::Duration};
+
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::{
     Bench,
     baseline::{self, CannedResponse, CannedResponses},
-    database::DatabaseKind,
+    database::{self, DatabaseKind},
     disk,
     http1::{Connection, request},
-    load::{self, CONNECTIONS},
+    load::{self, CONNECTIONS, UpdateLoadResult},
+    process::Process,
     report::Figure,
     tidegate::Tidegate,
 };
+
+/// Connections of the second load: group commits are larger then.
+const MANY_CONNECTIONS: usize = 512;
+
+/// The floors of a database system.
+struct Floors {
+    feedbacks_per_second: f64,
+    /// Microseconds of the server's CPU time for each feedback.
+    cost: f64,
+    /// The same, as a multiple of bare axum's.
+    cost_ratio: f64,
+}
+
+impl Floors {
+    fn of(kind: DatabaseKind) -> Self {
+        match kind {
+            DatabaseKind::Sqlite => Self {
+                feedbacks_per_second: 8000.0,
+                cost: 150.0,
+                cost_ratio: 6.0,
+            },
+            DatabaseKind::Postgres => Self {
+                feedbacks_per_second: 6000.0,
+                cost: 110.0,
+                cost_ratio: 4.0,
+            },
+        }
+    }
+}
 
 pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Figure>> {
     let devices = bench.size(10_000, 2_000);
@@ -22,71 +54,126 @@ pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Fig
         DatabaseKind::Postgres => Some(bench.postgres(&format!("bench_{name}")).await?),
     };
     let server = Tidegate::start(bench, &name, database.as_deref())?;
-    load::register_devices(server.addr(), server.gateway_header(), devices).await?;
+    load::register_devices(server.addr(), server.gateway_header(), 2 * devices).await?;
     let campaign = roll_out(&server).await?;
-    all_offered(&server, campaign, devices).await?;
+    all_offered(&server, campaign, 2 * devices).await?;
 
     let answers = canned(&server).await?;
     let baseline = baseline::start(&server.data_dir, &answers)?;
-    let time = bench.time(8.0, 2.0);
-    let noop = load::update(baseline.addr, &server.gateway, usize::MAX, time).await?;
-    drop(baseline);
     let sync_rate = disk::sync_rate(&bench.work, bench.time(3.0, 1.0))?;
-    let before = server.process.cpu()?;
-    let done = load::update(
-        server.addr(),
-        &server.gateway,
-        devices,
-        bench.time(60.0, 20.0),
-    )
-    .await?;
-    let cpu = server.process.cpu()? - before;
+    let bare_rows =
+        database::bare_inserts(&server.database_url(), CONNECTIONS, bench.time(3.0, 1.0)).await?;
+    let mut figures = Vec::new();
+    for (connections, devices) in [
+        (CONNECTIONS, 0..devices),
+        (MANY_CONNECTIONS, devices..2 * devices),
+    ] {
+        let all = 0..usize::MAX;
+        let time = bench.time(8.0, 2.0);
+        let theirs = measured(&baseline, &server.gateway, all, connections, time).await?;
+        let time = bench.time(60.0, 20.0);
+        let ours = measured(&server.process, &server.gateway, devices, connections, time).await?;
+        let what = format!("updates on {}, {connections} connections", kind.name());
+        figures.extend(figures_of(
+            &what,
+            &Floors::of(kind),
+            &ours,
+            &theirs,
+            bare_rows,
+        ));
+        if connections == CONNECTIONS {
+            figures.push(
+                Figure::new(
+                    format!("{what}: a feedback's p99"),
+                    ours.load.feedbacks.p99(),
+                    "ms",
+                )
+                .compared_to("one fdatasync", sync_rate.median_ms, "ms")
+                .compared_to("bare axum", theirs.load.feedbacks.p99(), "ms")
+                .ratio_at_most(5.0),
+            );
+        }
+    }
+    Ok(figures)
+}
 
-    let what = format!(
-        "updates on {}, {devices} devices, {CONNECTIONS} connections",
-        kind.name()
-    );
-    let feedbacks = &done.feedbacks;
-    let figure = Figure::new(
-        format!("{what}: durable feedbacks"),
-        feedbacks.rate(),
-        "feedbacks/s",
-    )
-    .compared_to(
-        "bare axum, nothing stored",
-        noop.feedbacks.rate(),
-        "feedbacks/s",
-    )
-    .compared_to(
-        "the disk: 4 KiB and fdatasync",
-        sync_rate.per_second,
-        "syncs/s",
-    )
-    .at_least(2000.0)
-    .note(format!(
-        "{} updates in {:.1} s; the generator's CPU time {:.0} µs/feedback",
-        done.updates,
-        feedbacks.seconds,
-        feedbacks.cpu * 1e6 / feedbacks.requests as f64,
-    ));
-    let updates = done.updates as f64 / feedbacks.seconds;
-    let bare_updates = noop.updates as f64 / noop.feedbacks.seconds;
-    Ok(vec![
-        figure,
-        Figure::new(format!("{what}: whole updates"), updates, "updates/s").compared_to(
-            "bare axum",
-            bare_updates,
+/// A load of updates and what it cost the server.
+struct MeasuredLoad {
+    load: UpdateLoadResult,
+    /// CPU seconds of the server.
+    cpu: f64,
+}
+
+impl MeasuredLoad {
+    /// The server's CPU time in microseconds, polls and descriptions included.
+    fn cost_of_feedback(&self) -> f64 {
+        self.cpu * 1e6 / self.load.feedbacks.requests as f64
+    }
+
+    fn updates_per_second(&self) -> f64 {
+        self.load.updates as f64 / self.load.feedbacks.seconds
+    }
+}
+
+async fn measured(
+    server: &Process,
+    fields: &str,
+    devices: Range<usize>,
+    connections: usize,
+    time: Duration,
+) -> Result<MeasuredLoad> {
+    let before = server.cpu()?;
+    let load = load::update(server.addr, fields, devices, connections, time).await?;
+    let cpu = server.cpu()? - before;
+    Ok(MeasuredLoad { load, cpu })
+}
+
+fn figures_of(
+    what: &str,
+    floors: &Floors,
+    ours: &MeasuredLoad,
+    theirs: &MeasuredLoad,
+    bare_rows: f64,
+) -> [Figure; 3] {
+    let feedbacks = &ours.load.feedbacks;
+    [
+        Figure::new(
+            format!("{what}: durable feedbacks"),
+            feedbacks.rate(),
+            "feedbacks/s",
+        )
+        .compared_to(
+            "bare axum, nothing stored",
+            theirs.load.feedbacks.rate(),
+            "feedbacks/s",
+        )
+        .compared_to(
+            format!("rows of bare inserts, {CONNECTIONS} in each commit"),
+            bare_rows,
+            "rows/s",
+        )
+        .at_least(floors.feedbacks_per_second)
+        .note(format!(
+            "{} updates in {:.1} s; the generator's CPU time {:.0} µs/feedback",
+            ours.load.updates,
+            feedbacks.seconds,
+            feedbacks.cpu * 1e6 / feedbacks.requests as f64,
+        )),
+        Figure::new(
+            format!("{what}: whole updates"),
+            ours.updates_per_second(),
             "updates/s",
-        ),
-        Figure::new(format!("{what}: a feedback's p99"), feedbacks.p99(), "ms")
-            .compared_to("bare axum", noop.feedbacks.p99(), "ms")
-            .compared_to("one fdatasync", sync_rate.median_ms, "ms"),
+        )
+        .compared_to("bare axum", theirs.updates_per_second(), "updates/s"),
         Figure::new(
             format!("{what}: the server's CPU time, polls and descriptions included"),
-            cpu * 1e6 / feedbacks.requests as f64,
+            ours.cost_of_feedback(),
             "µs/feedback",
-        ),
-    ])
+        )
+        .compared_to("bare axum", theirs.cost_of_feedback(), "µs/feedback")
+        .at_most(floors.cost)
+        .ratio_at_most(floors.cost_ratio),
+    ]
 }
 
 /// Rolls a firmware out to all devices at once. Returns the campaign.
