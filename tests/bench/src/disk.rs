@@ -11,15 +11,8 @@ use anyhow::Result;
 
 use crate::report::median;
 
-/// How fast the disk makes a few kilobytes durable.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SyncRate {
-    pub(crate) per_second: f64,
-    pub(crate) median_ms: f64,
-}
-
-/// Appends 4 KiB and calls fdatasync, repeatedly.
-pub(crate) fn sync_rate(folder: &Path, time: Duration) -> Result<SyncRate> {
+/// Appends 4 KiB and calls fdatasync, repeatedly. Returns the median duration in milliseconds.
+pub(crate) fn sync_time(folder: &Path, time: Duration) -> Result<f64> {
     let path = folder.join("syncs");
     let mut file = File::create(&path)?;
     let (began, mut times) = (Instant::now(), Vec::new());
@@ -29,11 +22,7 @@ pub(crate) fn sync_rate(folder: &Path, time: Duration) -> Result<SyncRate> {
         file.sync_data()?;
         times.push(one.elapsed().as_secs_f64() * 1e3);
     }
-    let per_second = times.len() as f64 / began.elapsed().as_secs_f64();
     drop(file);
     std::fs::remove_file(&path)?;
-    Ok(SyncRate {
-        per_second,
-        median_ms: median(times),
-    })
+    Ok(median(times))
 }

@@ -63,7 +63,7 @@ pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> 
     Ok(vec![
         Figure::new(what.clone(), median(at_ours), "MB/s")
             .compared_to("nginx, same file", median(at_nginx), "MB/s")
-            .ratio_at_least(0.7)
+            .ratio_at_least(0.9)
             .note(format!(
                 "one connection; the server used {:.2} s of CPU time per GB; nginx uses sendfile",
                 median(cpu)

@@ -60,7 +60,7 @@ pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Fig
 
     let answers = canned(&server).await?;
     let baseline = baseline::start(&server.data_dir, &answers)?;
-    let sync_rate = disk::sync_rate(&bench.work, bench.time(3.0, 1.0))?;
+    let sync = disk::sync_time(&bench.work, bench.time(3.0, 1.0))?;
     let bare_rows =
         database::bare_inserts(&server.database_url(), CONNECTIONS, bench.time(3.0, 1.0)).await?;
     let mut figures = Vec::new();
@@ -88,7 +88,7 @@ pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Fig
                     ours.load.feedbacks.p99(),
                     "ms",
                 )
-                .compared_to("one fdatasync", sync_rate.median_ms, "ms")
+                .compared_to("one fdatasync", sync, "ms")
                 .compared_to("bare axum", theirs.load.feedbacks.p99(), "ms")
                 .ratio_at_most(5.0),
             );

@@ -52,7 +52,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             "µs of CPU",
         )
         .compared_to("the same decision, native", by_native, "µs of CPU")
-        .below(100.0)
+        .at_most(25.0)
         .note(format!(
             "p99 {:.1} µs; {} units of fuel, {} KiB of memory, {} and {} bytes of record",
             middle(&one_thread, |cost| cost.p99),
