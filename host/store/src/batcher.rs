@@ -1,4 +1,4 @@
-//! Group commit: concurrent small writes share one transaction.
+//! Concurrent small operations share one transaction: writes in a group commit, and reads in one statement.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::database::LockWait;
 
@@ -21,26 +21,33 @@ const MAX_STALL: Duration = Duration::from_secs(5);
 /// A fault is over when no item has waited for this time.
 const FAULT_MEMORY: Duration = Duration::from_secs(10);
 
-/// Writes many items in one transaction.
+/// Executes many items in one transaction.
 pub(crate) trait Batch: Send + Sync + 'static {
     type Item: Send + Sync + 'static;
     /// The result of one item.
     type Output: Send + 'static;
-    /// What the items are, for the span of a commit.
+    /// What the items are, for the span of a batch.
     const NAME: &'static str;
+    const KIND: BatchKind;
 
-    /// Writes the items in this order in one transaction and returns a result for each. On an error, nothing is
+    /// Executes the items in this order in one transaction and returns a result for each. On an error, nothing is
     /// written.
-    fn write(
+    fn execute(
         &self,
         items: &[Self::Item],
         lock_wait: LockWait,
     ) -> impl Future<Output = Result<Vec<Self::Output>, StoreError>> + Send;
 }
 
-/// Passes items to one task, which writes the queued items as one batch, up to a maximum size. Items queue while a
-/// batch is being committed, so batches grow with the load and a single item is written immediately.
-pub(crate) struct BatchWriter<B: Batch> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BatchKind {
+    Write,
+    Read,
+}
+
+/// Passes items to one task, which executes the queued items as one batch, up to a maximum size. Items queue while a
+/// batch is being executed, so batches grow with the load and a single item is executed immediately.
+pub(crate) struct Batcher<B: Batch> {
     queued: mpsc::Sender<QueuedItem<B>>,
     progress: Arc<BatchProgress>,
 }
@@ -50,13 +57,13 @@ struct QueuedItem<B: Batch> {
     reply: oneshot::Sender<Result<B::Output, StoreError>>,
 }
 
-impl<B: Batch> BatchWriter<B> {
-    /// Starts the task. It ends when the writer is dropped and all queued items are written. `bound` is the maximum
+impl<B: Batch> Batcher<B> {
+    /// Starts the task. It ends when this is dropped and all queued items are executed. `bound` is the maximum
     /// batch size; [`Self::submit`] waits while twice as many items are queued.
     pub(crate) fn start(batch: B, bound: usize) -> Self {
         let (queued, queue) = mpsc::channel(bound * 2);
         let progress = Arc::<BatchProgress>::default();
-        tokio::spawn(write_batches(batch, queue, bound, Arc::clone(&progress)));
+        tokio::spawn(execute_batches(batch, queue, bound, Arc::clone(&progress)));
         Self { queued, progress }
     }
 
@@ -69,7 +76,7 @@ impl<B: Batch> BatchWriter<B> {
         ))
     }
 
-    /// Writes the item in a batch. It is durable when this returns.
+    /// Executes the item in a batch. What it writes is durable when this returns.
     pub(crate) async fn submit(&self, item: B::Item) -> Result<B::Output, StoreError> {
         let (reply, receiver) = oneshot::channel();
         let stopped = || StoreError::Unavailable("the store is closed".to_owned());
@@ -119,7 +126,7 @@ impl BatchProgress {
     }
 }
 
-async fn write_batches<B: Batch>(
+async fn execute_batches<B: Batch>(
     batch: B,
     mut queue: mpsc::Receiver<QueuedItem<B>>,
     bound: usize,
@@ -127,18 +134,33 @@ async fn write_batches<B: Batch>(
 ) {
     let mut queued = Vec::with_capacity(bound);
     while queue.recv_many(&mut queued, bound).await > 0 {
+        if B::KIND == BatchKind::Read {
+            // The callers were cancelled.
+            queued.retain(|queued| !queued.reply.is_closed());
+        }
         let (items, replies): (Vec<_>, Vec<_>) = queued
             .drain(..)
             .map(|queued| (queued.item, queued.reply))
             .unzip();
-        let span = tracing::error_span!("group_commit", batch = B::NAME, items = items.len());
+        if items.is_empty() {
+            continue;
+        }
         progress.begin();
-        let results = write_batch(&batch, &items).instrument(span).await;
+        let results = execute_batch(&batch, &items)
+            .instrument(span::<B>(items.len()))
+            .await;
         progress.end(results.iter().any(has_reached_database));
         for (result, reply) in results.into_iter().zip(replies) {
             // The caller may have been cancelled; the item is written nevertheless.
             let _ = reply.send(result);
         }
+    }
+}
+
+fn span<B: Batch>(items: usize) -> Span {
+    match B::KIND {
+        BatchKind::Write => tracing::error_span!("group_commit", batch = B::NAME, items),
+        BatchKind::Read => tracing::error_span!("group_read", batch = B::NAME, items),
     }
 }
 
@@ -150,26 +172,29 @@ fn has_reached_database<T>(result: &Result<T, StoreError>) -> bool {
     )
 }
 
-/// Writes a batch. If the database was unavailable, or chose the batch as a deadlock victim, the whole batch is retried
-/// once, unless that took long. After any other error but a full disk, its items are written one by one, so that an
+/// Executes a batch. If the database was unavailable, or chose the batch as a deadlock victim, the whole batch is retried
+/// once, unless that took long. After any other error but a full disk, its items are executed one by one, so that an
 /// invalid item, or one whose row is locked, fails alone.
-async fn write_batch<B: Batch>(batch: &B, items: &[B::Item]) -> Vec<Result<B::Output, StoreError>> {
+async fn execute_batch<B: Batch>(
+    batch: &B,
+    items: &[B::Item],
+) -> Vec<Result<B::Output, StoreError>> {
     let started = Instant::now();
-    let mut written = batch.write(items, LockWait::Normal).await;
-    if let Err(StoreError::Unavailable(_)) = written
+    let mut executed = batch.execute(items, LockWait::Normal).await;
+    if let Err(StoreError::Unavailable(_)) = executed
         && started.elapsed() < RETRY_WITHIN
     {
-        written = batch.write(items, LockWait::Normal).await;
+        executed = batch.execute(items, LockWait::Normal).await;
     }
     let fail_all = |error: &dyn Fn() -> StoreError| items.iter().map(|_| Err(error())).collect();
-    match written {
+    match executed {
         Ok(outputs) => outputs.into_iter().map(Ok).collect(),
         Err(StoreError::Unavailable(why)) => fail_all(&|| StoreError::Unavailable(why.clone())),
         Err(StoreError::NoSpace(why)) => fail_all(&|| StoreError::NoSpace(why.clone())),
         Err(error) if items.len() == 1 => vec![Err(error)],
         Err(error) => {
             let is_locked = matches!(error, StoreError::Locked(_));
-            write_singly(
+            execute_singly(
                 batch,
                 items,
                 is_locked.then_some(started + LOCKED_BATCH_LIMIT),
@@ -179,8 +204,8 @@ async fn write_batch<B: Batch>(batch: &B, items: &[B::Item]) -> Vec<Result<B::Ou
     }
 }
 
-/// Writes items one by one until a time; the others are not tried then.
-async fn write_singly<B: Batch>(
+/// Executes items one by one until a time; the others are not tried then.
+async fn execute_singly<B: Batch>(
     batch: &B,
     items: &[B::Item],
     until: Option<Instant>,
@@ -193,7 +218,7 @@ async fn write_singly<B: Batch>(
             continue;
         }
         let outputs = batch
-            .write(std::slice::from_ref(item), LockWait::Short)
+            .execute(std::slice::from_ref(item), LockWait::Short)
             .await;
         results.push(outputs.and_then(single_output));
     }
@@ -205,7 +230,7 @@ fn single_output<A>(outputs: Vec<A>) -> Result<A, StoreError> {
         .into_iter()
         .next()
         .ok_or_else(|| StoreError::Internal {
-            context: "write a batch",
+            context: "execute a batch",
             source: "the batch returned no result for an item".into(),
         })
 }
@@ -232,8 +257,9 @@ mod tests {
         type Item = u32;
         type Output = u32;
         const NAME: &'static str = "numbers";
+        const KIND: BatchKind = BatchKind::Write;
 
-        async fn write(&self, items: &[u32], _: LockWait) -> Result<Vec<u32>, StoreError> {
+        async fn execute(&self, items: &[u32], _: LockWait) -> Result<Vec<u32>, StoreError> {
             let permit = self.permits.acquire().await;
             permit.expect("an open semaphore").forget();
             self.sizes.lock().push(items.len());
@@ -258,7 +284,7 @@ mod tests {
     #[tokio::test]
     async fn queued_items_are_written_together_and_answered_separately() {
         let test_batch = test_batch();
-        let writer = BatchWriter::start(test_batch.clone(), 8);
+        let writer = Batcher::start(test_batch.clone(), 8);
         // The futures are polled in order: the first item is written alone, the others queue behind it.
         let all = futures::future::join_all((0..6).map(|item| writer.submit(item)));
         let free = async {
@@ -283,7 +309,7 @@ mod tests {
         let log = tidegate_captured_log::CapturedLog::start();
         let test_batch = test_batch();
         test_batch.permits.add_permits(1);
-        let writer = BatchWriter::start(test_batch, 8);
+        let writer = Batcher::start(test_batch, 8);
         writer.submit(1).await.expect("written");
         let spans = log.ended_spans("group_commit", 1).await;
         let expected = serde_json::json!({"name": "group_commit", "batch": "numbers", "items": 1});
@@ -294,7 +320,7 @@ mod tests {
     async fn an_item_that_fails_fails_no_other_item() {
         let test_batch = test_batch();
         test_batch.permits.add_permits(100);
-        let writer = BatchWriter::start(test_batch, 8);
+        let writer = Batcher::start(test_batch, 8);
         let results = futures::future::join_all([1, 13, 3].map(|item| writer.submit(item))).await;
         assert!(matches!(results[0], Ok(2)));
         assert!(matches!(&results[1], Err(StoreError::Conflict(_))));
@@ -305,7 +331,7 @@ mod tests {
     async fn an_item_whose_row_is_locked_holds_up_no_other_item() {
         let test_batch = test_batch();
         test_batch.permits.add_permits(100);
-        let writer = BatchWriter::start(test_batch.clone(), 8);
+        let writer = Batcher::start(test_batch.clone(), 8);
         let items = [1, LOCKED, 3];
         let results = futures::future::join_all(items.map(|item| writer.submit(item))).await;
         assert!(matches!(results[0], Ok(2)));
@@ -318,7 +344,7 @@ mod tests {
     async fn locked_rows_delay_the_next_batch_for_a_bounded_time() {
         let test_batch = test_batch();
         test_batch.permits.add_permits(100);
-        let writer = BatchWriter::start(test_batch.clone(), 64);
+        let writer = Batcher::start(test_batch.clone(), 64);
         let started = Instant::now();
         let results = futures::future::join_all((0..40).map(|_| writer.submit(LOCKED))).await;
         assert!(results.iter().all(Result::is_err));
@@ -330,7 +356,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_writer_whose_items_only_wait_is_unhealthy() {
         let test_batch = test_batch();
-        let writer = BatchWriter::start(test_batch.clone(), 8);
+        let writer = Batcher::start(test_batch.clone(), 8);
         assert_eq!(writer.unhealthy_reason(), None);
         let mut waiting = Box::pin(writer.submit(1));
         assert!(futures::poll!(&mut waiting).is_pending());

@@ -2,7 +2,7 @@
 //!
 //! `store` implements the engine's ports with the functions of the modules for their tables, which know the database
 //! and not the store. Each method of a port runs in one transaction. `database` opens transactions on either database,
-//! `dialect` contains the places where the SQL differs, `batch_writer` commits many small writes in one transaction.
+//! `dialect` contains the places where the SQL differs, `batcher` combines many small operations into one transaction.
 //!
 //! # Architecture invariant
 //!
@@ -14,7 +14,7 @@
 mod access;
 mod attribute_changes;
 mod audit;
-mod batch_writer;
+mod batcher;
 mod blob;
 mod campaigns;
 mod database;

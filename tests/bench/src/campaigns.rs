@@ -59,13 +59,7 @@ pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Fig
     let sync = disk::sync_time(&bench.work, bench.time(2.0, 0.5))?;
     fixture.app.store.close().await;
     Ok(figures(
-        kind,
-        many,
-        few,
-        &starts,
-        &at_large,
-        &at_small,
-        sync,
+        kind, many, few, &starts, &at_large, &at_small, sync,
     ))
 }
 
@@ -84,7 +78,9 @@ fn figures(
     let kind = kind.name();
     vec![
         Figure::new(
-            format!("start of a campaign on {many} devices, {kind}: until the first wave is offered"),
+            format!(
+                "start of a campaign on {many} devices, {kind}: until the first wave is offered"
+            ),
             of(|steps| steps.start + steps.offer),
             "s",
         )
@@ -100,9 +96,7 @@ fn figures(
             "ms",
         )
         .compared_to(format!("{few} devices"), middle(at_small), "ms")
-        .note(
-            "strategy canary and policy failure-rate, each call with its record in the journal",
-        ),
+        .note("strategy canary and policy failure-rate, each call with its record in the journal"),
         Figure::new(
             format!("tick of a running campaign, {kind}, {many} devices: p95"),
             p95(at_large),

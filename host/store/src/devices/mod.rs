@@ -6,7 +6,7 @@ pub(crate) mod delete;
 mod labels;
 pub(crate) mod last_seen;
 pub(crate) mod list;
-pub(crate) mod poll_view;
+mod poll_view;
 pub(crate) mod read;
 mod register;
 pub(crate) mod select;
@@ -15,5 +15,6 @@ mod well_known_attributes;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use poll_view::PollViewBatch;
 pub(crate) use register::{DeviceRegistration, RegistrationBatch};
 pub(crate) use well_known_attributes::WellKnownAttributes;

@@ -1,5 +1,6 @@
 use std::{collections::HashMap, sync::LazyLock};
 
+use serde::Serialize;
 use sqlx::any::AnyRow;
 use strum::VariantArray as _;
 use tidegate_core::{
@@ -12,11 +13,12 @@ use tidegate_engine::ports::{OpenUpdate, PollView, StoreError};
 
 use crate::{
     access::old_token,
-    database::{Database, Tx},
-    dialect::{ColumnType, storable},
+    batcher::{Batch, BatchKind},
+    database::{Database, LockWait, Tx},
+    dialect::ColumnType,
     error::failed,
     maintenance_windows,
-    rows::{RowError, RowExt as _, row_error},
+    rows::{RowError, RowExt as _, row_error, to_json},
     sql::{SqlText, literals},
 };
 
@@ -42,58 +44,48 @@ pub(super) fn visible_update() -> &'static str {
     &SQL
 }
 
-/// What a poll of this device needs, in one round trip.
-pub(crate) async fn poll_view(
-    database: &Database,
-    tenant: TenantId,
-    device_id: &str,
-) -> Result<Option<PollView>, StoreError> {
-    let mut tx = database.point_read().await?;
-    let row = sqlx::query(poll_view_sql())
-        .bind(tenant.0)
-        .bind(storable(device_id).into_owned())
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(failed("read poll view"))?;
-    row.map(|row| view(&row))
-        .transpose()
-        .map_err(row_error("read device row"))
+/// Reads what polls need, of many devices in one statement.
+pub(crate) struct PollViewBatch {
+    pub(crate) database: Database,
 }
 
-/// Reads it for the tenant `$1` and the device id `$2`. The unary plus keeps the plan, which is made while the tables
-/// are empty, from scanning all updates of the tenant.
-pub(super) fn poll_view_sql() -> &'static str {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        format!(
-            "SELECT {COLUMNS} FROM devices d \
-             LEFT JOIN updates u ON +u.tenant_id = d.tenant_id AND u.id = {} \
-             WHERE d.tenant_id = $1 AND d.device_id = $2",
-            visible_update()
-        )
-    });
-    &SQL
+/// A device by tenant and id; the id as it is stored.
+pub(crate) type DeviceName = (TenantId, String);
+
+impl Batch for PollViewBatch {
+    type Item = DeviceName;
+    type Output = Option<PollView>;
+    const NAME: &'static str = "poll views";
+    const KIND: BatchKind = BatchKind::Read;
+
+    async fn execute(
+        &self,
+        items: &[DeviceName],
+        _: LockWait,
+    ) -> Result<Vec<Option<PollView>>, StoreError> {
+        let rows = items.iter().map(|(tenant, device_id)| RequestedDevice {
+            tenant_id: tenant.0,
+            device_id,
+        });
+        let json = to_json(&rows.collect::<Vec<_>>())?;
+        let mut tx = self.database.point_read().await?;
+        let views = poll_views(&mut tx, &json).await?;
+        Ok(items.iter().map(|name| views.get(name).cloned()).collect())
+    }
 }
 
-/// The same for many devices, a JSON array of tenants and ids, inside a transaction.
+#[derive(Serialize)]
+struct RequestedDevice<'a> {
+    tenant_id: i64,
+    device_id: &'a str,
+}
+
+/// The poll views of the devices in a JSON array of tenants and ids.
 pub(super) async fn poll_views(
     tx: &mut Tx,
     json: &str,
-) -> Result<HashMap<(TenantId, String), PollView>, StoreError> {
-    static SQL: SqlText = SqlText::new(|dialect| {
-        let columns = [
-            ("tenant_id", ColumnType::Int),
-            ("device_id", ColumnType::Text),
-        ];
-        let requested_rows = dialect.json_rows("requested", "$1", &columns);
-        // A cross join makes SQLite join in this order, instead of scanning all devices.
-        format!(
-            "SELECT {COLUMNS} FROM {requested_rows} CROSS JOIN devices d \
-             LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {} \
-             WHERE d.tenant_id = requested.tenant_id AND d.device_id = requested.device_id",
-            visible_update()
-        )
-    });
-    let rows = sqlx::query(SQL.of(tx.dialect()))
+) -> Result<HashMap<DeviceName, PollView>, StoreError> {
+    let rows = sqlx::query(POLL_VIEWS.of(tx.dialect()))
         .bind(json)
         .fetch_all(tx.conn())
         .await
@@ -107,6 +99,22 @@ pub(super) async fn poll_views(
         .collect::<Result<_, _>>()
         .map_err(row_error("read device row"))
 }
+
+/// A cross join makes SQLite join in this order, instead of scanning all devices. The unary plus keeps the plan, which is
+/// made while the tables are empty, from scanning all updates of the tenant.
+pub(super) static POLL_VIEWS: SqlText = SqlText::new(|dialect| {
+    let columns = [
+        ("tenant_id", ColumnType::Int),
+        ("device_id", ColumnType::Text),
+    ];
+    let requested_rows = dialect.json_rows("requested", "$1", &columns);
+    format!(
+        "SELECT {COLUMNS} FROM {requested_rows} CROSS JOIN devices d \
+         LEFT JOIN updates u ON +u.tenant_id = d.tenant_id AND u.id = {} \
+         WHERE d.tenant_id = requested.tenant_id AND d.device_id = requested.device_id",
+        visible_update()
+    )
+});
 
 fn view(row: &AnyRow) -> Result<PollView, RowError> {
     let state: DeviceState = row.parse("state")?;

@@ -12,7 +12,7 @@ use tidegate_engine::ports::{Enrolment, PollView, StoreError};
 
 use super::{last_seen::hour, poll_view::poll_views};
 use crate::{
-    batch_writer::Batch,
+    batcher::{Batch, BatchKind},
     database::{Database, LockWait, Tx},
     dialect::{ColumnType, storable},
     error::failed,
@@ -75,8 +75,9 @@ impl Batch for RegistrationBatch {
     type Item = DeviceRegistration;
     type Output = PollView;
     const NAME: &'static str = "registrations";
+    const KIND: BatchKind = BatchKind::Write;
 
-    async fn write(
+    async fn execute(
         &self,
         items: &[DeviceRegistration],
         lock_wait: LockWait,

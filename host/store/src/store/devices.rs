@@ -18,7 +18,8 @@ use tidegate_engine::{
 
 use super::SqlStore;
 use crate::{
-    devices::{DeviceRegistration, create, last_seen, list, poll_view, read, select},
+    devices::{DeviceRegistration, create, last_seen, list, read, select},
+    dialect::storable,
     updates::auto_confirm,
 };
 
@@ -44,7 +45,8 @@ impl Devices for SqlStore {
         tenant: TenantId,
         device_id: &str,
     ) -> Result<Option<PollView>, StoreError> {
-        poll_view::poll_view(&self.database, tenant, device_id).await
+        let device_id = storable(device_id).into_owned();
+        self.poll_views.submit((tenant, device_id)).await
     }
 
     async fn device(

@@ -28,24 +28,27 @@ use tidegate_core::{
 use tidegate_engine::ports::{DatabaseHealth, StoreError};
 
 use crate::{
-    batch_writer::BatchWriter,
+    batcher::Batcher,
     database::Database,
-    devices::RegistrationBatch,
+    devices::{PollViewBatch, RegistrationBatch},
     invalidation::{self, Invalidation},
     reporting_clock,
     time_limits::TimeLimits,
-    updates::ReportBatch,
+    updates::{ReportBatch, UpdateBatch},
 };
 
 const MAX_REGISTRATIONS_PER_BATCH: usize = 512;
 const MAX_REPORTS_PER_BATCH: usize = 256;
+const MAX_READS_PER_BATCH: usize = 256;
 
 /// Implements the engine's `Store` on SQLite or PostgreSQL.
 pub struct SqlStore {
     pub(crate) database: Database,
     pub(crate) attribute_names: AttributeNames,
-    pub(crate) registrations: BatchWriter<RegistrationBatch>,
-    pub(crate) reports: BatchWriter<ReportBatch>,
+    pub(crate) registrations: Batcher<RegistrationBatch>,
+    pub(crate) reports: Batcher<ReportBatch>,
+    pub(crate) poll_views: Batcher<PollViewBatch>,
+    pub(crate) update_reads: Batcher<UpdateBatch>,
 }
 
 /// The address of the database and the settings of the connections.
@@ -116,10 +119,18 @@ impl SqlStore {
             database: database.clone(),
             max_feedback_per_update: options.max_feedback_per_update,
         };
+        let poll_views = PollViewBatch {
+            database: database.clone(),
+        };
+        let update_reads = UpdateBatch {
+            database: database.clone(),
+        };
         Ok(Self {
             attribute_names: options.attribute_names,
-            registrations: BatchWriter::start(registrations, MAX_REGISTRATIONS_PER_BATCH),
-            reports: BatchWriter::start(reports, MAX_REPORTS_PER_BATCH),
+            registrations: Batcher::start(registrations, MAX_REGISTRATIONS_PER_BATCH),
+            reports: Batcher::start(reports, MAX_REPORTS_PER_BATCH),
+            poll_views: Batcher::start(poll_views, MAX_READS_PER_BATCH),
+            update_reads: Batcher::start(update_reads, MAX_READS_PER_BATCH),
             database,
         })
     }

@@ -15,7 +15,7 @@ impl Updates for SqlStore {
         tenant: TenantId,
         id: UpdateId,
     ) -> Result<Option<UpdateRow>, StoreError> {
-        read::one(&mut self.database.point_read().await?, tenant, id).await
+        self.update_reads.submit((tenant, id)).await
     }
 
     async fn list_updates(

@@ -21,4 +21,5 @@ pub(crate) mod unit_of_work;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use read::UpdateBatch;
 pub(crate) use record::ReportBatch;

@@ -1,5 +1,6 @@
-use std::sync::LazyLock;
+use std::collections::HashMap;
 
+use serde::Serialize;
 use sqlx::any::AnyRow;
 use tidegate_core::id::{TenantId, UpdateId};
 use tidegate_engine::ports::{Page, PageRequest, StoreError, UpdateFilter, UpdateRow};
@@ -9,10 +10,12 @@ use super::{
     row::{columns, update},
 };
 use crate::{
-    database::Tx,
+    batcher::{Batch, BatchKind},
+    database::{Database, LockWait, Tx},
+    dialect::ColumnType,
     error::failed,
-    rows::{RowError, RowExt as _, row_error, to_i64},
-    sql::{Parameters, literal},
+    rows::{RowError, RowExt as _, row_error, to_i64, to_json},
+    sql::{Parameters, SqlText, literal},
 };
 
 const READ: &str = "read updates";
@@ -23,29 +26,63 @@ const TABLES: &str = "updates u \
     JOIN firmware f ON f.tenant_id = u.tenant_id AND f.id = u.firmware_id \
     LEFT JOIN update_approvals a ON a.tenant_id = u.tenant_id AND a.id = u.approval_id";
 
-pub(crate) async fn one(
-    tx: &mut Tx,
-    tenant: TenantId,
-    id: UpdateId,
-) -> Result<Option<UpdateRow>, StoreError> {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        let columns = columns();
-        format!(
-            "SELECT {columns}, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
-             WHERE u.tenant_id = $1 AND u.id = $2"
-        )
-    });
-    let row = sqlx::query(SQL.as_str())
-        .bind(tenant.0)
-        .bind(i64::from(id.0))
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(failed(READ))?;
-    let stopped_ms = tx.stopped_ms();
-    row.as_ref()
-        .map(|row| from_row(row, stopped_ms))
-        .transpose()
-        .map_err(row_error(READ))
+/// Reads updates by their ids, many in one statement.
+pub(crate) struct UpdateBatch {
+    pub(crate) database: Database,
+}
+
+impl Batch for UpdateBatch {
+    type Item = (TenantId, UpdateId);
+    type Output = Option<UpdateRow>;
+    const NAME: &'static str = "updates";
+    const KIND: BatchKind = BatchKind::Read;
+
+    async fn execute(
+        &self,
+        items: &[(TenantId, UpdateId)],
+        _: LockWait,
+    ) -> Result<Vec<Option<UpdateRow>>, StoreError> {
+        // The unary plus keeps the plan, which is made while the tables are empty, from scanning all updates of the tenant.
+        static SQL: SqlText = SqlText::new(|dialect| {
+            let requested = [("tenant_id", ColumnType::Int), ("id", ColumnType::Int)];
+            let requested = dialect.json_rows("requested", "$1", &requested);
+            let columns = columns();
+            format!(
+                "SELECT {columns}, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name \
+                 FROM {requested} CROSS JOIN {TABLES} \
+                 WHERE +u.tenant_id = requested.tenant_id AND u.id = requested.id"
+            )
+        });
+
+        let rows = items.iter().map(|(tenant, id)| RequestedUpdate {
+            tenant_id: tenant.0,
+            id: id.0,
+        });
+        let json = to_json(&rows.collect::<Vec<_>>())?;
+        let mut tx = self.database.point_read().await?;
+        let rows = sqlx::query(SQL.of(tx.dialect()))
+            .bind(json)
+            .fetch_all(tx.conn())
+            .await
+            .map_err(failed(READ))?;
+        let stopped_ms = tx.stopped_ms();
+        let named = |row: &AnyRow| {
+            let row = from_row(row, stopped_ms)?;
+            Ok(((row.update.tenant, row.update.id), row))
+        };
+        let rows: HashMap<_, _> = rows
+            .iter()
+            .map(named)
+            .collect::<Result<_, _>>()
+            .map_err(row_error(READ))?;
+        Ok(items.iter().map(|name| rows.get(name).cloned()).collect())
+    }
+}
+
+#[derive(Serialize)]
+struct RequestedUpdate {
+    tenant_id: i64,
+    id: i32,
 }
 
 /// A page of updates, newest first.

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     audit::{self, AuditEntry},
-    batch_writer::Batch,
+    batcher::{Batch, BatchKind},
     database::{Database, LockWait, Tx},
     invalidation::notify_devices,
     tenant_counters::TenantCounters,
@@ -46,8 +46,9 @@ impl Batch for ReportBatch {
     type Item = DeviceReport;
     type Output = Result<RecordedReport, RecordError>;
     const NAME: &'static str = "reports";
+    const KIND: BatchKind = BatchKind::Write;
 
-    async fn write(
+    async fn execute(
         &self,
         items: &[DeviceReport],
         lock_wait: LockWait,

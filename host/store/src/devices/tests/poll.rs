@@ -4,7 +4,7 @@ use tidegate_core::{id::UpdateId, update::UpdateStatus};
 use tidegate_engine::ports::{Devices as _, NewDevice, OpenUpdate, PollView};
 
 use super::*;
-use crate::{devices::poll_view::poll_view_sql, testing::TestStore};
+use crate::{devices::poll_view::POLL_VIEWS, dialect::Dialect, testing::TestStore};
 
 on_both! {
     async fn a_poll_shows_the_heaviest_then_the_oldest_update(store) {
@@ -57,11 +57,13 @@ async fn polls_go_by_index_however_few_devices_there_were_at_first() -> anyhow::
     let Some(store) = TestStore::on_postgres().await? else {
         return Ok(());
     };
-    let sql = format!("EXPLAIN {}", poll_view_sql());
+    let sql = format!("EXPLAIN {}", POLL_VIEWS.of(Dialect::Postgres));
     let mut tx = store.database.point_read().await?;
     let plan: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-        .bind(store.ours.0)
-        .bind("gate-1")
+        .bind(format!(
+            r#"[{{"tenant_id":{},"device_id":"gate-1"}}]"#,
+            store.ours.0
+        ))
         .fetch_all(tx.conn())
         .await?;
     let plan = plan.join("\n");

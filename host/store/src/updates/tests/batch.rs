@@ -8,7 +8,7 @@ use tidegate_engine::ports::{
 };
 
 use super::*;
-use crate::{batch_writer::Batch as _, database::LockWait, updates::ReportBatch};
+use crate::{batcher::Batch as _, database::LockWait, updates::ReportBatch};
 
 fn event(execution: Execution, finished: Finished, message: &str) -> UpdateEvent {
     UpdateEvent::Feedback(feedback(execution, finished, message))
@@ -97,7 +97,7 @@ on_both! {
         });
         let activation = || DeviceEvent::AutoConfirmActivated { initiator: None, remark: None };
         let batch = ReportBatch { database: store.database.clone(), max_feedback_per_update: 1000 };
-        let results = batch.write(&[
+        let results = batch.execute(&[
             report(busy, activation()),
             report(busy, DeviceEvent::Update(update, UpdateEvent::Retrieved)),
             report(busy, activation()),
