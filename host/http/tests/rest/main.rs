@@ -5,7 +5,6 @@ mod access_log;
 mod all_errors;
 mod approvals;
 mod authorities;
-mod campaign_approvals;
 mod campaign_changes;
 mod campaigns;
 mod conformance;
