@@ -32,7 +32,7 @@ impl ApprovalSubject {
             ),
             Self::Update => (
                 "own_update",
-                "an update must be approved or rejected by another user than its creator",
+                "an update must be approved or rejected by another user than its creator and those of the updates that it retries",
             ),
         };
         Err(Error::Forbidden {

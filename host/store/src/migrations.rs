@@ -176,6 +176,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "campaign_editors",
         include_str!("../../../migrations/0035_campaign_editors.sql"),
     ),
+    (
+        37,
+        "authorship",
+        include_str!("../../../migrations/0037_authorship.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -19,7 +19,7 @@ use tidegate_engine::{
         NewAuthority, NewCampaign, NewDevice, NewFirmware, NewGateway, NewRevision, Offer,
         OfferAction, OfferActor, OfferOverrides, OfferResult, Plugins as _, RecordError,
         RecordedReport, Registry as _, ReportActor, RequestedApproval, SingleUpdates as _,
-        StoreError, Tenant, Tenants as _, Updates as _,
+        StoreError, Tenant, Tenants as _, UpdateAuthorship, Updates as _,
     },
 };
 
@@ -245,6 +245,7 @@ impl TestStore {
         let by = OfferActor {
             ctx: test_ctx(tenant),
             action: OfferAction::CreateMany,
+            authorship: UpdateAuthorship::bulk(&test_ctx(tenant)),
             approval: None,
             incomplete_until: None,
         };
@@ -265,6 +266,7 @@ impl TestStore {
         let by = OfferActor {
             ctx: test_ctx(tenant),
             action: OfferAction::CreateMany,
+            authorship: UpdateAuthorship::bulk(&test_ctx(tenant)),
             approval: Some(approval),
             incomplete_until: None,
         };

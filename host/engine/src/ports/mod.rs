@@ -64,7 +64,7 @@ pub use sandbox::{
 };
 pub use single_updates::{
     ApprovalDecision, ApprovalSummary, CancelledUpdates, OfferAction, OfferActor, OfferOverrides,
-    OfferResult, RequestedApproval, SingleUpdates, UpdateApproval,
+    OfferResult, RequestedApproval, SingleUpdates, UpdateApproval, UpdateAuthorship,
 };
 pub use stats::{Statistics, Stats};
 pub use store::{DatabaseHealth, Store};

@@ -7,7 +7,7 @@ use tidegate_core::{
 
 use crate::Ctx;
 
-use super::{AffectedDevice, Offer, StoreError};
+use super::{AffectedDevice, Offer, StoreError, UpdateRow};
 
 /// Updates without a campaign: created by an operator, or because a device is in mode `latest`.
 #[async_trait]
@@ -102,10 +102,49 @@ pub struct OfferActor {
     pub ctx: Ctx,
     /// What the actor does.
     pub action: OfferAction,
+    /// Who requested the updates.
+    pub authorship: UpdateAuthorship,
     /// The approval that the updates need; `None`: none.
     pub approval: Option<RequestedApproval>,
     /// Until when more updates may join the approval; `None`: these are the last ones.
     pub incomplete_until: Option<Timestamp>,
+}
+
+/// Which users requested an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateAuthorship {
+    /// The user who requested it, and those of the updates that it retries.
+    pub authors: Vec<String>,
+    /// Whether a bulk request created it, or an update that it retries.
+    pub is_bulk: bool,
+}
+
+impl UpdateAuthorship {
+    /// That of an update of one device, which the actor requests.
+    pub fn single(ctx: &Ctx) -> Self {
+        Self {
+            authors: vec![ctx.actor.name.to_string()],
+            is_bulk: false,
+        }
+    }
+
+    /// That of the updates of a bulk request.
+    pub fn bulk(ctx: &Ctx) -> Self {
+        Self {
+            is_bulk: true,
+            ..Self::single(ctx)
+        }
+    }
+
+    /// That of a retry of this update, which the actor requests.
+    pub fn retry(ctx: &Ctx, retried: &UpdateRow) -> Self {
+        let mut authorship = Self::single(ctx);
+        let earlier = retried.authors().into_iter().map(str::to_owned);
+        let earlier = earlier.filter(|author| **author != *ctx.actor.name);
+        authorship.authors.extend(earlier);
+        authorship.is_bulk = retried.authorship.as_ref().is_some_and(|it| it.is_bulk);
+        authorship
+    }
 }
 
 /// The approval that new updates need.

@@ -12,7 +12,7 @@ use tidegate_core::{
 
 use crate::Ctx;
 
-use super::{Page, PageRequest, PollView, StoreError, UpdateApproval};
+use super::{Page, PageRequest, PollView, StoreError, UpdateApproval, UpdateAuthorship};
 
 /// Updates, and the reports of devices about them.
 #[async_trait]
@@ -63,6 +63,23 @@ pub struct UpdateRow {
     pub revision: i32,
     /// The approval that it waits or waited for.
     pub approval: Option<UpdateApproval>,
+    /// Who requested it; `None`: the server, a campaign, or an earlier version of the server.
+    pub authorship: Option<UpdateAuthorship>,
+}
+
+impl UpdateRow {
+    /// The users who requested it or an update that it retries. They cannot approve it.
+    pub fn authors(&self) -> Vec<&str> {
+        let requested_by = self.approval.iter().map(|approval| &*approval.requested_by);
+        let authors = self.authorship.iter().flat_map(|it| &it.authors);
+        let mut all: Vec<&str> = Vec::new();
+        for author in requested_by.chain(authors.map(String::as_str)) {
+            if !all.contains(&author) {
+                all.push(author);
+            }
+        }
+        all
+    }
 }
 
 /// Which updates to list. All filters that are set must match.

@@ -3,7 +3,7 @@ use tidegate_core::id::{ApprovalId, UpdateId};
 use crate::{
     Approver, Authorized, Ctx, Error, Result, UpdateWriter,
     four_eyes::ApprovalSubject,
-    ports::{ApprovalSummary, RequestedApproval, Store},
+    ports::{ApprovalSummary, RequestedApproval, Store, UpdateRow},
     tenants,
 };
 
@@ -66,7 +66,9 @@ async fn decide(
             Error::not_found("update", id)
         });
     };
-    ApprovalSubject::Update.check_other_user(ctx, [&*approval.requested_by])?;
+    let authors = row.as_ref().map(UpdateRow::authors);
+    let authors = authors.unwrap_or_else(|| vec![&*approval.requested_by]);
+    ApprovalSubject::Update.check_other_user(ctx, authors)?;
     if approval.decision.is_none() && approval.is_incomplete(ctx.now) {
         return Err(incomplete());
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Authorized, Operator, PluginCalls, Result, UpdateWriter, chain,
     compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
-    ports::{Offer, OfferAction, OfferActor, OfferResult, RequestedApproval},
+    ports::{Offer, OfferAction, OfferActor, OfferResult, RequestedApproval, UpdateAuthorship},
 };
 
 /// Devices per transaction.
@@ -64,6 +64,7 @@ pub async fn create_many(
         by: OfferActor {
             ctx: (**ctx).clone(),
             action: OfferAction::CreateMany,
+            authorship: UpdateAuthorship::bulk(ctx),
             approval: requested_approval(ctx, store).await?,
             incomplete_until: None,
         },

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Authorized, Error, Operator, PluginCalls, Result, UpdateWriter,
     compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
-    ports::{Offer, OfferAction, OfferActor, UpdateRow},
+    ports::{Offer, OfferAction, OfferActor, UpdateAuthorship, UpdateRow},
 };
 
 /// Offers a firmware to a device. With `force` it may have to be approved first. If the device is refused, the error is
@@ -43,6 +43,7 @@ pub async fn create(
     let by = OfferActor {
         ctx: (**ctx).clone(),
         action: OfferAction::Create,
+        authorship: UpdateAuthorship::single(ctx),
         approval: if request.force {
             requested_approval(ctx, store).await?
         } else {

@@ -65,9 +65,8 @@ pub async fn explain_open_updates(
 
 fn explain_approval(row: &UpdateRow) -> String {
     let id = row.update.id;
-    let approval = row.approval.as_ref();
-    let by = approval.map_or("its creator", |approval| &*approval.requested_by);
-    format!("update {id} waits for the approval of another user than {by}")
+    let authors = row.authors().join(" and ");
+    format!("update {id} waits for the approval of another user than {authors}")
 }
 
 /// Explains the update that a device is shown.

@@ -12,7 +12,8 @@ use crate::{
         CompatibilityCheck, Policies, chosen, compatibility_policies, context_without_campaign,
     },
     ports::{
-        Offer, OfferAction, OfferActor, OfferCompatibility, RequestedApproval, Store, UpdateRow,
+        Offer, OfferAction, OfferActor, OfferCompatibility, RequestedApproval, Store,
+        UpdateAuthorship, UpdateRow,
     },
     rules::Rules,
     update_options::RetryOptions,
@@ -60,11 +61,12 @@ pub async fn retry(
         compatibility: compatibility(ctx, store, update).await?,
         now: ctx.now,
     };
-    let approval = approval_of_retry(ctx, store, &row, keeps_options).await?;
+    let first = first_attempt(ctx, store, &row).await?;
     let by = OfferActor {
         ctx: (**ctx).clone(),
         action: OfferAction::Retry,
-        approval,
+        authorship: UpdateAuthorship::retry(ctx, &first),
+        approval: approval_of_retry(ctx, store, &first, keeps_options).await?,
         incomplete_until: None,
     };
     let new_update = create_one(&by, writer, &row.device_id, &checked, &offer, false)
@@ -75,25 +77,25 @@ pub async fn retry(
     Ok(new_update)
 }
 
+/// The first attempt of an update: its request and its approval cover the automatic retries.
+async fn first_attempt(ctx: &Ctx, store: &dyn Store, row: &UpdateRow) -> Result<UpdateRow> {
+    let first = match row.update.attempt.first {
+        Some(first) => store.update(ctx.tenant, first).await?,
+        None => None,
+    };
+    Ok(first.unwrap_or_else(|| row.clone()))
+}
+
 /// The approval of a retry: that of the update, if it was approved with the same options. Otherwise the retry needs one
-/// of its own, if the update needed one or may have been forced.
+/// of its own, if the update needed one or may be like one that needs it.
 async fn approval_of_retry(
     ctx: &Ctx,
     store: &dyn Store,
     row: &UpdateRow,
     keeps_options: bool,
 ) -> Result<Option<RequestedApproval>> {
-    let approval = match (&row.approval, row.update.attempt.first) {
-        (Some(approval), _) => Some(approval.clone()),
-        // Automatic retries are covered by the approval of the first attempt.
-        (None, Some(first)) => {
-            let first = store.update(ctx.tenant, first).await?;
-            first.and_then(|first| first.approval)
-        }
-        (None, None) => None,
-    };
-    match approval {
-        None if !may_be_forced(&row.update) => Ok(None),
+    match &row.approval {
+        None if !may_need_approval(row) => Ok(None),
         Some(approval) if keeps_options && approval.is_approved() => {
             Ok(Some(RequestedApproval::Given(approval.id)))
         }
@@ -101,12 +103,16 @@ async fn approval_of_retry(
     }
 }
 
-/// Whether an operator forced a single update. Of a single update that does not record which policies accepted it, this
-/// is not known.
-fn may_be_forced(update: &Update) -> bool {
-    match &update.compatibility {
-        Some(basis) => basis.policies == UpdatePolicies::Forced,
-        None => update.campaign.is_none() && update.weight != ROLLBACK_WEIGHT,
+/// Whether a new update like this one needs an approval if the tenant demands it: an operator forced it, or a bulk request
+/// created it. Of a single update of an earlier version this is not known.
+fn may_need_approval(row: &UpdateRow) -> bool {
+    let update = &row.update;
+    let policies = update.compatibility.as_ref().map(|basis| &basis.policies);
+    match (policies, update.campaign, &row.authorship) {
+        (Some(UpdatePolicies::Forced), ..) => true,
+        (Some(UpdatePolicies::Latest), ..) | (_, Some(_), _) => false,
+        (_, None, Some(authorship)) => authorship.is_bulk,
+        (_, None, None) => update.weight != ROLLBACK_WEIGHT,
     }
 }
 

@@ -107,6 +107,7 @@ pub(super) fn new_update(
         created_at: offer.now,
         attempt: Attempt::default(),
         compatibility,
+        authorship: None,
     }
 }
 

@@ -203,6 +203,7 @@ impl PreviousFirmware {
             created_at: offer.now,
             attempt: Attempt::default(),
             compatibility,
+            authorship: None,
         }
     }
 }

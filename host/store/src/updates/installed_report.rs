@@ -118,6 +118,7 @@ fn new_installed_update(
         created_at: report.at,
         attempt: Attempt::default(),
         compatibility: None,
+        authorship: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod approvals;
 mod attributes;
+mod authorship;
 pub(crate) mod auto_confirm;
 pub(crate) mod class_attributes;
 pub(crate) mod compatibility;

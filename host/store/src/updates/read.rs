@@ -7,6 +7,7 @@ use tidegate_engine::ports::{Page, PageRequest, StoreError, UpdateFilter, Update
 
 use super::{
     approvals::{self, COLUMNS as APPROVAL_COLUMNS},
+    authorship,
     row::{columns, update},
 };
 use crate::{
@@ -48,7 +49,7 @@ impl Batch for UpdateBatch {
             let requested = dialect.json_rows("requested", "$1", &requested);
             let columns = columns();
             format!(
-                "SELECT {columns}, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name \
+                "SELECT {columns}, u.authorship, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name \
                  FROM {requested} CROSS JOIN {TABLES} \
                  WHERE +u.tenant_id = requested.tenant_id AND u.id = requested.id"
             )
@@ -105,7 +106,7 @@ pub(crate) async fn page(
     let offset = parameters.bind(to_i64(page.offset));
     let columns = columns();
     let sql = format!(
-        "SELECT {columns}, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
+        "SELECT {columns}, u.authorship, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
          WHERE u.tenant_id = $1{conditions} ORDER BY u.id DESC LIMIT {limit} OFFSET {offset}"
     );
     let rows = parameters
@@ -146,5 +147,6 @@ fn from_row(row: &AnyRow, stopped_ms: i64) -> Result<UpdateRow, RowError> {
         firmware_name: row.take("firmware_name")?,
         revision,
         approval: approvals::from_row(row)?,
+        authorship: authorship::from_row(row)?,
     })
 }

@@ -11,7 +11,7 @@ use tidegate_engine::{
     Ctx,
     ports::{
         AffectedDevice, CancelledUpdates, Offer, OfferAction, OfferActor, OfferOverrides,
-        OfferResult, RequestedApproval, StoreError,
+        OfferResult, RequestedApproval, StoreError, UpdateAuthorship,
     },
 };
 
@@ -54,7 +54,7 @@ pub(crate) async fn create(
     let new = keys
         .iter()
         .filter(|key| !obstacles.contains_key(key))
-        .map(|key| new_update(&work, *key, offer));
+        .map(|key| new_update(&work, *key, offer, by.map(|by| &by.authorship)));
     let mut new: Vec<_> = new.collect();
     let approval = by.and_then(|by| Some((by, by.approval?)));
     if let Some((by, RequestedApproval::Existing(id))) = approval
@@ -129,7 +129,8 @@ pub(crate) async fn roll_back_device(
         .device(key)
         .and_then(|device| device.installed_firmware);
     let cancelled = cancel_open(&mut work, key, offer.now, &mut tenant_counters);
-    let mut new = new_update(&work, key, offer);
+    let authorship = UpdateAuthorship::single(ctx);
+    let mut new = new_update(&work, key, offer, Some(&authorship));
     if needs_approval {
         new.state = waiting_state(offer);
     }
@@ -265,7 +266,12 @@ fn obstacle(
     (has_it && !overrides.ignore_installed).then_some(OfferResult::AlreadyInstalled)
 }
 
-fn new_update(work: &UpdateUnitOfWork, device: DeviceKey, offer: &Offer) -> NewUpdate {
+fn new_update(
+    work: &UpdateUnitOfWork,
+    device: DeviceKey,
+    offer: &Offer,
+    authorship: Option<&UpdateAuthorship>,
+) -> NewUpdate {
     NewUpdate {
         device,
         firmware: offer.firmware,
@@ -276,6 +282,7 @@ fn new_update(work: &UpdateUnitOfWork, device: DeviceKey, offer: &Offer) -> NewU
         created_at: offer.now,
         attempt: Attempt::default(),
         compatibility: work.basis(device, &offer.compatibility),
+        authorship: authorship.cloned(),
     }
 }
 

@@ -10,8 +10,8 @@ use tidegate_engine::{
     Actor, ActorKind, Ctx,
     ports::{
         DeviceChange, Offer, OfferAction, OfferActor, OfferOverrides, OfferResult, PageRequest,
-        RequestedApproval, Runs as _, SingleUpdates as _, Statistics as _, UpdateFilter,
-        Updates as _,
+        RequestedApproval, Runs as _, SingleUpdates as _, Statistics as _, UpdateAuthorship,
+        UpdateFilter, Updates as _,
     },
 };
 
@@ -232,6 +232,7 @@ on_both! {
             let by = OfferActor {
                 ctx: Ctx { tenant: fixture.tenant, ..approver() },
                 action: OfferAction::CreateMany,
+                authorship: UpdateAuthorship::bulk(&approver()),
                 approval: Some(approval),
                 incomplete_until,
             };
@@ -261,6 +262,7 @@ on_both! {
         let by = OfferActor {
             ctx: Ctx { tenant: fixture.tenant, ..approver() },
             action: OfferAction::CreateMany,
+            authorship: UpdateAuthorship::bulk(&approver()),
             approval: Some(RequestedApproval::New),
             incomplete_until: Some(LATER),
         };

@@ -11,7 +11,7 @@ use tidegate_core::{
         Attempt, CompatibilityBasis, Purpose, PurposeName, Update, UpdateState, UpdateStatus,
     },
 };
-use tidegate_engine::ports::StoreError;
+use tidegate_engine::ports::{StoreError, UpdateAuthorship};
 
 use super::update_rows::{UpdatableRow, update_rows, update_sql};
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     rows::{RowError, RowExt as _, row_error, to_json},
     sql::{SqlText, literal},
     update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow},
-    updates::{compatibility, deadlines::StoredDeadlines, row},
+    updates::{authorship, compatibility, deadlines::StoredDeadlines, row},
 };
 
 /// An update that a transaction reads and changes.
@@ -56,6 +56,8 @@ pub(crate) struct NewUpdate {
     pub(crate) created_at: Timestamp,
     pub(crate) attempt: Attempt,
     pub(crate) compatibility: Option<CompatibilityBasis>,
+    /// None for updates that no operator requested as such.
+    pub(crate) authorship: Option<UpdateAuthorship>,
 }
 
 /// What the device had installed when the update was created.
@@ -314,11 +316,12 @@ struct NewUpdateJson<'a> {
     retry_of: Option<i32>,
     scheduled_at: Option<i64>,
     compatibility: Option<String>,
+    authorship: Option<String>,
     #[serde(flatten)]
     options: UpdateOptionsRow,
 }
 
-const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 21] = [
+const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 22] = [
     ("device_key", ColumnType::Int),
     ("firmware_id", ColumnType::Int),
     ("campaign_id", ColumnType::Int),
@@ -340,6 +343,7 @@ const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 21] = [
     ("retry_of", ColumnType::Int),
     ("scheduled_at", ColumnType::Int),
     ("compatibility", ColumnType::Text),
+    ("authorship", ColumnType::Text),
 ];
 
 /// Creates updates; each with what its device had installed before.
@@ -418,6 +422,7 @@ fn new_update_json(
         retry_of: new.attempt.first.map(|id| id.0),
         scheduled_at: millis(new.attempt.scheduled_at),
         compatibility: compatibility::to_text(new.compatibility.as_ref())?,
+        authorship: authorship::to_text(new.authorship.as_ref())?,
         options: UpdateOptionsRow::new(&new.state.options, new.state.success_criteria)?,
     })
 }

@@ -71,6 +71,8 @@ fn new(update: Update) -> (NewUpdate, PreviousInstallation) {
         created_at: update.created_at,
         attempt: update.attempt,
         compatibility: update.compatibility,
+        // That of the first attempt counts.
+        authorship: None,
     };
     (new, from)
 }
