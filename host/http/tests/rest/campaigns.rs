@@ -124,47 +124,49 @@ async fn a_campaign_is_created_started_changed_and_ended() {
 
 #[tokio::test]
 async fn a_campaign_that_never_started_is_deleted() {
-    let server = TestServer::new().await;
-    server.fleet(1).await;
-    let firmware = server.firmware("1.1.0", b"new").await;
-    let delete = async |path: &str, key: &str| server.send("DELETE", path, key, &json!(null)).await;
-    let viewer = server.key("vera", Role::Viewer).await;
-    let firmware_path = format!("/api/v1/firmware/{firmware}");
-    let created = server.campaign_of(firmware, json!({})).await;
-    let cancelled = server.campaign_of(firmware, json!({})).await;
-    let cancel = format!("{cancelled}/cancel");
-    server.post(&cancel, &json!({})).await.expect(200);
-    let in_use = delete(&firmware_path, &server.admin).await;
-    assert_eq!(in_use.expect_problem(409).0, "firmware_in_use");
+    for server in TestServer::on_both_databases(|_| {}).await {
+        server.fleet(1).await;
+        let firmware = server.firmware("1.1.0", b"new").await;
+        let delete =
+            async |path: &str, key: &str| server.send("DELETE", path, key, &json!(null)).await;
+        let viewer = server.key("vera", Role::Viewer).await;
+        let firmware_path = format!("/api/v1/firmware/{firmware}");
+        let created = server.campaign_of(firmware, json!({})).await;
+        let cancelled = server.campaign_of(firmware, json!({})).await;
+        let cancel = format!("{cancelled}/cancel");
+        server.post(&cancel, &json!({})).await.expect(200);
+        let in_use = delete(&firmware_path, &server.admin).await;
+        assert_eq!(in_use.expect_problem(409).0, "firmware_in_use");
 
-    for path in [&created, &cancelled] {
-        delete(path, &viewer).await.expect_problem(403);
-        delete(path, &server.admin).await.expect(204);
-        server.get(path).await.expect_problem(404);
-        delete(path, &server.admin).await.expect_problem(404);
-    }
-    let listed = server.get("/api/v1/campaigns").await.expect(200);
-    assert_eq!(listed["total"], 0);
-    let stats = server.get("/api/v1/stats").await.expect(200);
-    assert_eq!(stats["campaigns"]["total"], 0);
-
-    let started = server.campaign_of(firmware, json!({})).await;
-    let start = format!("{started}/start");
-    server.post(&start, &json!({})).await.expect(200);
-    for step in ["", "/cancel"] {
-        if !step.is_empty() {
-            let path = format!("{started}{step}");
-            server.post(&path, &json!({})).await.expect(200);
+        for path in [&created, &cancelled] {
+            delete(path, &viewer).await.expect_problem(403);
+            delete(path, &server.admin).await.expect(204);
+            server.get(path).await.expect_problem(404);
+            delete(path, &server.admin).await.expect_problem(404);
         }
-        let refused = delete(&started, &server.admin).await;
-        assert_eq!(refused.expect_problem(409).0, "campaign_started");
+        let listed = server.get("/api/v1/campaigns").await.expect(200);
+        assert_eq!(listed["total"], 0);
+        let stats = server.get("/api/v1/stats").await.expect(200);
+        assert_eq!(stats["campaigns"]["total"], 0);
+
+        let started = server.campaign_of(firmware, json!({})).await;
+        let start = format!("{started}/start");
+        server.post(&start, &json!({})).await.expect(200);
+        for step in ["", "/cancel"] {
+            if !step.is_empty() {
+                let path = format!("{started}{step}");
+                server.post(&path, &json!({})).await.expect(200);
+            }
+            let refused = delete(&started, &server.admin).await;
+            assert_eq!(refused.expect_problem(409).0, "campaign_started");
+        }
+        // The deleted campaigns do not use the firmware any more.
+        let other = server.firmware("1.2.0", b"newer").await;
+        let unstarted = server.campaign_of(other, json!({})).await;
+        delete(&unstarted, &server.admin).await.expect(204);
+        let other = format!("/api/v1/firmware/{other}");
+        delete(&other, &server.admin).await.expect(204);
     }
-    // The deleted campaigns do not use the firmware any more.
-    let other = server.firmware("1.2.0", b"newer").await;
-    let unstarted = server.campaign_of(other, json!({})).await;
-    delete(&unstarted, &server.admin).await.expect(204);
-    let other = format!("/api/v1/firmware/{other}");
-    delete(&other, &server.admin).await.expect(204);
 }
 
 /// Between the end of the last device and the next decision.

@@ -44,31 +44,32 @@ async fn a_device_is_created_once_and_its_token_shown_once() {
 
 #[tokio::test]
 async fn an_id_that_deceives_or_is_a_word_of_a_route_is_refused() {
-    let server = TestServer::new().await;
-    for id in [
-        ".",
-        "..",
-        "bulk",
-        "a\u{1b}[2J",
-        "a\u{200b}",
-        "\u{202e}a",
-        "u\u{308}",
-        "a b",
-        "",
-    ] {
-        let refused = server
-            .post("/api/v1/devices", &json!({ "device_id": id }))
-            .await;
-        let problem = refused.expect_problem(422);
-        let expected = ("invalid_device".to_owned(), vec!["/device_id".to_owned()]);
-        assert_eq!(problem, expected, "{id:?}");
-        let text = String::from_utf8_lossy(&refused.bytes);
-        assert!(!text.contains("\\u001b"), "{text}");
+    for server in TestServer::on_both_databases(|_| {}).await {
+        for id in [
+            ".",
+            "..",
+            "bulk",
+            "a\u{1b}[2J",
+            "a\u{200b}",
+            "\u{202e}a",
+            "u\u{308}",
+            "a b",
+            "",
+        ] {
+            let refused = server
+                .post("/api/v1/devices", &json!({ "device_id": id }))
+                .await;
+            let problem = refused.expect_problem(422);
+            let expected = ("invalid_device".to_owned(), vec!["/device_id".to_owned()]);
+            assert_eq!(problem, expected, "{id:?}");
+            let text = String::from_utf8_lossy(&refused.bytes);
+            assert!(!text.contains("\\u001b"), "{text}");
+        }
+        // Nothing is rewritten: this id is in normal form already.
+        let device = json!({"device_id": "ü-7"});
+        let created = server.post("/api/v1/devices", &device).await;
+        assert_eq!(created.expect(201)["device"]["device_id"], "ü-7");
     }
-    // Nothing is rewritten: this id is in normal form already.
-    let device = json!({"device_id": "ü-7"});
-    let created = server.post("/api/v1/devices", &device).await;
-    assert_eq!(created.expect(201)["device"]["device_id"], "ü-7");
 }
 
 #[tokio::test]
@@ -340,161 +341,163 @@ async fn a_device_polls_as_often_as_an_operator_says() {
 
 #[tokio::test]
 async fn a_device_that_has_not_polled_for_long_is_overdue_until_it_polls() {
-    let server = TestServer::new().await;
-    server.fleet(0).await;
-    for id in ["a", "b", "c"] {
-        let device = json!({"device_id": id, "token": format!("token-of-16-characters-{id}")});
-        server.post("/api/v1/devices", &device).await.expect(201);
-    }
-    let poll = async |id: &str| {
-        let path = format!("/DEFAULT/controller/v1/{id}");
-        let token = format!("TargetToken token-of-16-characters-{id}");
-        let request = axum::http::Request::get(path)
-            .header("host", "localhost")
-            .header("authorization", token);
-        let request = request.body(axum::body::Body::empty()).expect("a request");
-        server.send_request(request).await.expect(200);
-    };
-    let set = async |after: serde_json::Value| {
-        let change = json!({"overdue_after": after});
-        let path = "/api/v1/settings";
-        server
-            .send("PATCH", path, &server.admin, &change)
-            .await
-            .expect(200)["overdue_after"]
-            .clone()
-    };
-    // The states in the list, in the devices, by selectors and in the statistics agree.
-    let states = async || {
-        let list = server
-            .get("/api/v1/devices?sort=device_id")
-            .await
-            .expect(200);
-        let items = list["items"].as_array().expect("items").clone();
-        let mut by_state = std::collections::BTreeMap::<String, Vec<String>>::new();
-        for item in items {
-            let (id, state) = (item["device_id"].as_str(), item["state"].as_str());
-            let (id, state) = (id.expect("an id"), state.expect("a state"));
-            let shown = server.get(&format!("/api/v1/devices/{id}")).await;
-            assert_eq!(shown.expect(200)["state"], state, "{id}");
-            by_state
-                .entry(state.to_owned())
-                .or_default()
-                .push(id.to_owned());
+    for server in TestServer::on_both_databases(|_| {}).await {
+        server.fleet(0).await;
+        for id in ["a", "b", "c"] {
+            let device = json!({"device_id": id, "token": format!("token-of-16-characters-{id}")});
+            server.post("/api/v1/devices", &device).await.expect(201);
         }
-        for state in ["unknown", "registered", "in_sync", "overdue"] {
-            let path = format!("/api/v1/devices?sort=device_id&q=state=={state}");
-            let found = server.get(&path).await.expect(200);
-            let found = found["items"].as_array().expect("items").clone();
-            let found: Vec<_> = found.iter().map(|item| item["device_id"].clone()).collect();
-            let expected = by_state.get(state).cloned().unwrap_or_default();
-            assert_eq!(json!(found), json!(expected), "{state}");
+        let poll = async |id: &str| {
+            let path = format!("/DEFAULT/controller/v1/{id}");
+            let token = format!("TargetToken token-of-16-characters-{id}");
+            let request = axum::http::Request::get(path)
+                .header("host", "localhost")
+                .header("authorization", token);
+            let request = request.body(axum::body::Body::empty()).expect("a request");
+            server.send_request(request).await.expect(200);
+        };
+        let set = async |after: serde_json::Value| {
+            let change = json!({"overdue_after": after});
+            let path = "/api/v1/settings";
+            server
+                .send("PATCH", path, &server.admin, &change)
+                .await
+                .expect(200)["overdue_after"]
+                .clone()
+        };
+        // The states in the list, in the devices, by selectors and in the statistics agree.
+        let states = async || {
+            let list = server
+                .get("/api/v1/devices?sort=device_id")
+                .await
+                .expect(200);
+            let items = list["items"].as_array().expect("items").clone();
+            let mut by_state = std::collections::BTreeMap::<String, Vec<String>>::new();
+            for item in items {
+                let (id, state) = (item["device_id"].as_str(), item["state"].as_str());
+                let (id, state) = (id.expect("an id"), state.expect("a state"));
+                let shown = server.get(&format!("/api/v1/devices/{id}")).await;
+                assert_eq!(shown.expect(200)["state"], state, "{id}");
+                by_state
+                    .entry(state.to_owned())
+                    .or_default()
+                    .push(id.to_owned());
+            }
+            for state in ["unknown", "registered", "in_sync", "overdue"] {
+                let path = format!("/api/v1/devices?sort=device_id&q=state=={state}");
+                let found = server.get(&path).await.expect(200);
+                let found = found["items"].as_array().expect("items").clone();
+                let found: Vec<_> = found.iter().map(|item| item["device_id"].clone()).collect();
+                let expected = by_state.get(state).cloned().unwrap_or_default();
+                assert_eq!(json!(found), json!(expected), "{state}");
+            }
+            let counts: std::collections::BTreeMap<_, _> = by_state
+                .iter()
+                .map(|(state, ids)| (state.clone(), ids.len()))
+                .collect();
+            let stats = server.get("/api/v1/stats").await.expect(200);
+            assert_eq!(stats["devices"]["by_state"], json!(counts));
+            let lines = by_state.into_iter();
+            let lines: Vec<_> = lines
+                .map(|(state, ids)| format!("{state}: {}", ids.join(" ")))
+                .collect();
+            lines.join(", ")
+        };
+        let campaign = json!({"target_groups": [], "target_filter": "state==overdue"});
+        let campaign = format!("{}/start", server.campaign(campaign).await);
+
+        poll("a").await;
+        poll("b").await;
+        assert_eq!(set(json!("5m")).await, "00:05:00");
+        assert_eq!(states().await, "registered: a b, unknown: c");
+        server.clock.advance_seconds(240);
+        // This poll is buffered; the stored time is the one of the registration.
+        poll("b").await;
+        server.clock.advance_seconds(70);
+        assert_eq!(states().await, "registered: a b, unknown: c");
+        let none = server.post(&campaign, &json!({})).await;
+        assert_eq!(none.expect_problem(409).0, "no_devices");
+        server.clock.advance_seconds(1);
+        assert_eq!(states().await, "overdue: a, registered: b, unknown: c");
+        server.post(&campaign, &json!({})).await.expect(200);
+        let metrics = String::from_utf8(server.get("/metrics").await.bytes).expect("text");
+        for line in [
+            r#"tidegate_devices{state="overdue"} 1"#,
+            r#"tidegate_devices{state="registered"} 1"#,
+        ] {
+            assert!(
+                metrics.lines().any(|found| found == line),
+                "{line} is not in\n{metrics}"
+            );
         }
-        let counts: std::collections::BTreeMap<_, _> = by_state
-            .iter()
-            .map(|(state, ids)| (state.clone(), ids.len()))
-            .collect();
-        let stats = server.get("/api/v1/stats").await.expect(200);
-        assert_eq!(stats["devices"]["by_state"], json!(counts));
-        let lines = by_state.into_iter();
-        let lines: Vec<_> = lines
-            .map(|(state, ids)| format!("{state}: {}", ids.join(" ")))
-            .collect();
-        lines.join(", ")
-    };
-    let campaign = json!({"target_groups": [], "target_filter": "state==overdue"});
-    let campaign = format!("{}/start", server.campaign(campaign).await);
+        let explained = server.get("/api/v1/devices/a/explain").await.expect(200);
+        let reasons = explained["device"]["reasons"].to_string();
+        assert!(reasons.contains("it is overdue"), "{reasons}");
+        let path = "/api/v1/devices/a";
+        let changed = server
+            .send("PATCH", path, &server.admin, &json!({"name": "A"}))
+            .await;
+        assert_eq!(changed.expect(200)["state"], "overdue");
 
-    poll("a").await;
-    poll("b").await;
-    assert_eq!(set(json!("5m")).await, "00:05:00");
-    assert_eq!(states().await, "registered: a b, unknown: c");
-    server.clock.advance_seconds(240);
-    // This poll is buffered; the stored time is the one of the registration.
-    poll("b").await;
-    server.clock.advance_seconds(70);
-    assert_eq!(states().await, "registered: a b, unknown: c");
-    let none = server.post(&campaign, &json!({})).await;
-    assert_eq!(none.expect_problem(409).0, "no_devices");
-    server.clock.advance_seconds(1);
-    assert_eq!(states().await, "overdue: a, registered: b, unknown: c");
-    server.post(&campaign, &json!({})).await.expect(200);
-    let metrics = String::from_utf8(server.get("/metrics").await.bytes).expect("text");
-    for line in [
-        r#"tidegate_devices{state="overdue"} 1"#,
-        r#"tidegate_devices{state="registered"} 1"#,
-    ] {
-        assert!(
-            metrics.lines().any(|found| found == line),
-            "{line} is not in\n{metrics}"
-        );
+        // The moment it polls it is what it was, also while the time is not written.
+        poll("a").await;
+        assert_eq!(states().await, "registered: a b, unknown: c");
+        tidegate_engine::devices::flush_last_seen(&server.state.engine)
+            .await
+            .expect("written");
+        assert_eq!(states().await, "registered: a b, unknown: c");
+        server.clock.advance_seconds(600);
+        assert_eq!(states().await, "overdue: a b, unknown: c");
+        assert_eq!(set(json!("10m")).await, "00:10:00");
+        assert_eq!(states().await, "overdue: b, registered: a, unknown: c");
+        assert_eq!(set(json!(null)).await, json!(null));
+        assert_eq!(states().await, "registered: a b, unknown: c");
     }
-    let explained = server.get("/api/v1/devices/a/explain").await.expect(200);
-    let reasons = explained["device"]["reasons"].to_string();
-    assert!(reasons.contains("it is overdue"), "{reasons}");
-    let path = "/api/v1/devices/a";
-    let changed = server
-        .send("PATCH", path, &server.admin, &json!({"name": "A"}))
-        .await;
-    assert_eq!(changed.expect(200)["state"], "overdue");
-
-    // The moment it polls it is what it was, also while the time is not written.
-    poll("a").await;
-    assert_eq!(states().await, "registered: a b, unknown: c");
-    tidegate_engine::devices::flush_last_seen(&server.state.engine)
-        .await
-        .expect("written");
-    assert_eq!(states().await, "registered: a b, unknown: c");
-    server.clock.advance_seconds(600);
-    assert_eq!(states().await, "overdue: a b, unknown: c");
-    assert_eq!(set(json!("10m")).await, "00:10:00");
-    assert_eq!(states().await, "overdue: b, registered: a, unknown: c");
-    assert_eq!(set(json!(null)).await, json!(null));
-    assert_eq!(states().await, "registered: a b, unknown: c");
 }
 
 #[tokio::test]
 async fn a_version_that_changes_too_often_is_shown_as_unstable() {
-    let server = TestServer::new().await;
-    let created = server
-        .post("/api/v1/devices", &json!({"device_id": "pi-1"}))
-        .await
-        .expect(201);
-    let token = created["token"].as_str().expect("a token");
-    let report = async |version: &str| {
-        let request = Request::put("/default/controller/v1/pi-1/configData")
-            .header("host", "tide.example")
-            .header("authorization", format!("TargetToken {token}"))
-            .header("content-type", "application/json");
-        let body = json!({"mode": "merge", "data": {"sw_version": version}}).to_string();
-        let request = request.body(Body::from(body)).expect("a request");
-        assert_eq!(server.send_request(request).await.status, 200);
-    };
-    let shown = async || {
-        let device = server.get("/api/v1/devices/pi-1").await.expect(200);
-        let listed = server.get("/api/v1/devices").await.expect(200);
-        assert_eq!(
-            listed["items"][0]["unstable_version"],
-            device["unstable_version"]
-        );
-        let stats = server.get("/api/v1/stats").await.expect(200);
-        (
-            device["unstable_version"].clone(),
-            stats["devices"]["by_version"].clone(),
-        )
-    };
-    for n in 0..=60 {
-        report(&format!("1.0.{n}")).await;
+    for server in TestServer::on_both_databases(|_| {}).await {
+        let created = server
+            .post("/api/v1/devices", &json!({"device_id": "pi-1"}))
+            .await
+            .expect(201);
+        let token = created["token"].as_str().expect("a token");
+        let report = async |version: &str| {
+            let request = Request::put("/default/controller/v1/pi-1/configData")
+                .header("host", "tide.example")
+                .header("authorization", format!("TargetToken {token}"))
+                .header("content-type", "application/json");
+            let body = json!({"mode": "merge", "data": {"sw_version": version}}).to_string();
+            let request = request.body(Body::from(body)).expect("a request");
+            assert_eq!(server.send_request(request).await.status, 200);
+        };
+        let shown = async || {
+            let device = server.get("/api/v1/devices/pi-1").await.expect(200);
+            let listed = server.get("/api/v1/devices").await.expect(200);
+            assert_eq!(
+                listed["items"][0]["unstable_version"],
+                device["unstable_version"]
+            );
+            let stats = server.get("/api/v1/stats").await.expect(200);
+            (
+                device["unstable_version"].clone(),
+                stats["devices"]["by_version"].clone(),
+            )
+        };
+        for n in 0..=60 {
+            report(&format!("1.0.{n}")).await;
+        }
+        assert_eq!(shown().await, (json!(false), json!({"1.0.60": 1})));
+        report("1.0.61").await;
+        report("1.0.62").await;
+        assert_eq!(shown().await, (json!(true), json!({"1.0.60": 1})));
+        let explained = server.get("/api/v1/devices/pi-1/explain").await.expect(200);
+        let reasons = explained["device"]["reasons"].as_array().expect("reasons");
+        let unstable = |reason: &Value| {
+            let reason = reason.as_str();
+            reason.is_some_and(|reason| reason.starts_with("its version is unstable"))
+        };
+        assert!(reasons.iter().any(unstable), "{reasons:?}");
     }
-    assert_eq!(shown().await, (json!(false), json!({"1.0.60": 1})));
-    report("1.0.61").await;
-    report("1.0.62").await;
-    assert_eq!(shown().await, (json!(true), json!({"1.0.60": 1})));
-    let explained = server.get("/api/v1/devices/pi-1/explain").await.expect(200);
-    let reasons = explained["device"]["reasons"].as_array().expect("reasons");
-    let unstable = |reason: &Value| {
-        let reason = reason.as_str();
-        reason.is_some_and(|reason| reason.starts_with("its version is unstable"))
-    };
-    assert!(reasons.iter().any(unstable), "{reasons:?}");
 }

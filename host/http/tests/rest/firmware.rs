@@ -396,95 +396,97 @@ async fn an_interrupted_upload_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_tenant_may_allow_versions_that_are_not_semver() {
-    let server = TestServer::new().await;
-    let upload = async |version: &str| {
-        let metadata = json!({"name": "edge", "version": version}).to_string();
-        let parts = [
-            ("metadata", None, metadata.as_bytes()),
-            ("file", Some("edge.bin"), b"bytes".as_slice()),
-        ];
-        server.upload("/api/v1/firmware", &parts).await
-    };
-    let refused = upload("2026.05-1ubuntu2").await.expect_problem(422);
-    assert_eq!(
-        refused,
-        ("invalid_firmware".to_owned(), vec!["/version".to_owned()])
-    );
-    let set = json!({"versions": "loose"});
-    let set = server
-        .send("PATCH", "/api/v1/settings", &server.admin, &set)
-        .await;
-    assert_eq!(set.expect(200)["versions"], "loose");
-    for version in ["2026.05-1ubuntu2", "rev B", "1.2.3.4", "1.2.3"] {
-        let created = upload(version).await.expect(201);
-        let path = format!("/api/v1/firmware/{}", created["firmware_id"]);
-        assert_eq!(server.get(&path).await.expect(200)["version"], version);
+    for server in TestServer::on_both_databases(|_| {}).await {
+        let upload = async |version: &str| {
+            let metadata = json!({"name": "edge", "version": version}).to_string();
+            let parts = [
+                ("metadata", None, metadata.as_bytes()),
+                ("file", Some("edge.bin"), b"bytes".as_slice()),
+            ];
+            server.upload("/api/v1/firmware", &parts).await
+        };
+        let refused = upload("2026.05-1ubuntu2").await.expect_problem(422);
+        assert_eq!(
+            refused,
+            ("invalid_firmware".to_owned(), vec!["/version".to_owned()])
+        );
+        let set = json!({"versions": "loose"});
+        let set = server
+            .send("PATCH", "/api/v1/settings", &server.admin, &set)
+            .await;
+        assert_eq!(set.expect(200)["versions"], "loose");
+        for version in ["2026.05-1ubuntu2", "rev B", "1.2.3.4", "1.2.3"] {
+            let created = upload(version).await.expect(201);
+            let path = format!("/api/v1/firmware/{}", created["firmware_id"]);
+            assert_eq!(server.get(&path).await.expect(200)["version"], version);
+        }
+        for version in ["1\n2".to_owned(), "x".repeat(51)] {
+            let refused = upload(&version).await.expect_problem(422);
+            assert_eq!(refused.1, ["/version"], "{version:?}");
+        }
+        let back = json!({"versions": null});
+        let back = server
+            .send("PATCH", "/api/v1/settings", &server.admin, &back)
+            .await;
+        assert_eq!(back.expect(200)["versions"], "semver");
+        assert_eq!(upload("rev C").await.expect_problem(422).1, ["/version"]);
+        let unknown = json!({"versions": "free"});
+        let unknown = server
+            .send("PATCH", "/api/v1/settings", &server.admin, &unknown)
+            .await;
+        assert_eq!(unknown.expect_problem(422).1, ["/versions"]);
     }
-    for version in ["1\n2".to_owned(), "x".repeat(51)] {
-        let refused = upload(&version).await.expect_problem(422);
-        assert_eq!(refused.1, ["/version"], "{version:?}");
-    }
-    let back = json!({"versions": null});
-    let back = server
-        .send("PATCH", "/api/v1/settings", &server.admin, &back)
-        .await;
-    assert_eq!(back.expect(200)["versions"], "semver");
-    assert_eq!(upload("rev C").await.expect_problem(422).1, ["/version"]);
-    let unknown = json!({"versions": "free"});
-    let unknown = server
-        .send("PATCH", "/api/v1/settings", &server.admin, &unknown)
-        .await;
-    assert_eq!(unknown.expect_problem(422).1, ["/versions"]);
 }
 
 #[tokio::test]
 async fn several_modules_may_have_a_file_of_one_name() {
-    let server = TestServer::new().await;
-    let metadata = json!({
-        "name": "edge", "version": "1.0.0",
-        "modules": [
-            {"part": "os", "name": "system", "files": [{"filename": "config.json"}, {"filename": "root.img"}]},
-            {"part": "bApp", "name": "app", "files": [{"filename": "config.json"}]},
-        ],
-    });
-    let metadata = metadata.to_string();
-    let parts = [
-        ("metadata", None, metadata.as_bytes()),
-        ("file", Some("config.json"), b"of the system".as_slice()),
-        ("file", Some("root.img"), b"root".as_slice()),
-        ("file", Some("config.json"), b"of the app".as_slice()),
-    ];
-    let created = server.upload("/api/v1/firmware", &parts).await.expect(201);
-    let path = format!("/api/v1/firmware/{}/download", created["firmware_id"]);
-    for (query, content) in [
-        ("?file=config.json&module=0", "of the system"),
-        ("?file=config.json&module=1", "of the app"),
-        ("?file=config.json&module=app", "of the app"),
-        ("?module=app", "of the app"),
-        ("?file=root.img", "root"),
-    ] {
-        let response = server.get(&format!("{path}{query}")).await;
-        assert_eq!(response.status, 200, "{query}");
-        assert_eq!(String::from_utf8_lossy(&response.bytes), content, "{query}");
-    }
-    for (query, status, code, fields) in [
-        ("?file=config.json", 422, "module_needed", vec!["module"]),
-        ("", 422, "file_needed", vec!["file"]),
-        ("?module=system", 422, "file_needed", vec!["file"]),
-        ("?file=config.json&module=2", 404, "not_found", vec![]),
-        ("?file=root.img&module=app", 404, "not_found", vec![]),
-    ] {
-        let refused = server
-            .get(&format!("{path}{query}"))
+    for server in TestServer::on_both_databases(|_| {}).await {
+        let metadata = json!({
+            "name": "edge", "version": "1.0.0",
+            "modules": [
+                {"part": "os", "name": "system", "files": [{"filename": "config.json"}, {"filename": "root.img"}]},
+                {"part": "bApp", "name": "app", "files": [{"filename": "config.json"}]},
+            ],
+        });
+        let metadata = metadata.to_string();
+        let parts = [
+            ("metadata", None, metadata.as_bytes()),
+            ("file", Some("config.json"), b"of the system".as_slice()),
+            ("file", Some("root.img"), b"root".as_slice()),
+            ("file", Some("config.json"), b"of the app".as_slice()),
+        ];
+        let created = server.upload("/api/v1/firmware", &parts).await.expect(201);
+        let path = format!("/api/v1/firmware/{}/download", created["firmware_id"]);
+        for (query, content) in [
+            ("?file=config.json&module=0", "of the system"),
+            ("?file=config.json&module=1", "of the app"),
+            ("?file=config.json&module=app", "of the app"),
+            ("?module=app", "of the app"),
+            ("?file=root.img", "root"),
+        ] {
+            let response = server.get(&format!("{path}{query}")).await;
+            assert_eq!(response.status, 200, "{query}");
+            assert_eq!(String::from_utf8_lossy(&response.bytes), content, "{query}");
+        }
+        for (query, status, code, fields) in [
+            ("?file=config.json", 422, "module_needed", vec!["module"]),
+            ("", 422, "file_needed", vec!["file"]),
+            ("?module=system", 422, "file_needed", vec!["file"]),
+            ("?file=config.json&module=2", 404, "not_found", vec![]),
+            ("?file=root.img&module=app", 404, "not_found", vec![]),
+        ] {
+            let refused = server
+                .get(&format!("{path}{query}"))
+                .await
+                .expect_problem(status);
+            let fields: Vec<_> = fields.into_iter().map(str::to_owned).collect();
+            assert_eq!(refused, (code.to_owned(), fields), "{query}");
+        }
+        let needed = server
+            .get(&format!("{path}?file=config.json"))
             .await
-            .expect_problem(status);
-        let fields: Vec<_> = fields.into_iter().map(str::to_owned).collect();
-        assert_eq!(refused, (code.to_owned(), fields), "{query}");
+            .expect(422);
+        let detail = needed["detail"].to_string();
+        assert!(detail.contains("one of 0 (system), 1 (app)"), "{detail}");
     }
-    let needed = server
-        .get(&format!("{path}?file=config.json"))
-        .await
-        .expect(422);
-    let detail = needed["detail"].to_string();
-    assert!(detail.contains("one of 0 (system), 1 (app)"), "{detail}");
 }

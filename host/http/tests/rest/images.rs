@@ -140,7 +140,6 @@ fn swu(description: &str) -> Vec<u8> {
 async fn images_that_swupdate_installs_are_read_as_it_reads_them() {
     const IMAGES: &str = r#"images: ( { filename = "rootfs.img"; } );"#;
     const REVISION: &str = r#"hardware-compatibility: [ "1.0" ];"#;
-    let server = TestServer::new().await;
     let long = "\u{e4}".repeat(6000);
     for (name, description, expected) in [
         (
@@ -192,55 +191,58 @@ async fn images_that_swupdate_installs_are_read_as_it_reads_them() {
             json!({ "description": long }),
         ),
     ] {
-        let image = swu(&format!("software = {{ {description} }}"));
-        let filename = format!("{name}.swu");
-        let firmware = upload(&server, &json!({}), &[(&filename, &image)]).await;
-        let firmware = firmware.expect(201);
-        for (field, value) in expected.as_object().expect("an object") {
-            assert_eq!(&firmware[field], value, "{field} of {name}");
+        for server in TestServer::on_both_databases(|_| {}).await {
+            let image = swu(&format!("software = {{ {description} }}"));
+            let filename = format!("{name}.swu");
+            let firmware = upload(&server, &json!({}), &[(&filename, &image)]).await;
+            let firmware = firmware.expect(201);
+            for (field, value) in expected.as_object().expect("an object") {
+                assert_eq!(&firmware[field], value, "{field} of {name}");
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn fields_of_the_uploader_win_with_a_note() {
-    let server = TestServer::new().await;
-    let image = fixture("newc.swu");
-    let file = [("newc.swu", &image[..])];
-    let metadata = json!({
-        "name": "dock", "version": "1.4.0", "description": "ours", "min_hardware_version": "1.1",
-        "metadata": { "swu.hardware_compatibility": "[]", "site": "north" },
-    });
-    let firmware = upload(&server, &metadata, &file).await.expect(201);
-    for (field, value) in metadata.as_object().expect("an object") {
-        assert_eq!(&firmware[field], value, "{field}");
+    for server in TestServer::on_both_databases(|_| {}).await {
+        let image = fixture("newc.swu");
+        let file = [("newc.swu", &image[..])];
+        let metadata = json!({
+            "name": "dock", "version": "1.4.0", "description": "ours", "min_hardware_version": "1.1",
+            "metadata": { "swu.hardware_compatibility": "[]", "site": "north" },
+        });
+        let firmware = upload(&server, &metadata, &file).await.expect(201);
+        for (field, value) in metadata.as_object().expect("an object") {
+            assert_eq!(&firmware[field], value, "{field}");
+        }
+        assert_eq!(firmware["max_hardware_version"], Value::Null);
+
+        let other = json!({ "name": "dock", "version": "1.4.1", "min_hardware_version": "2" });
+        let firmware = upload(&server, &other, &file).await.expect(201);
+        assert_eq!(firmware["version"], "1.4.1");
+        assert_eq!(firmware["modules"][0]["version"], "1.4.1");
+        assert_eq!(
+            firmware["metadata"],
+            json!({
+                "image.note": "min_hardware_version 2 replaces the revisions of the image: [\"1.0\",\"1.2\"]. version 1.4.1 \
+                               replaces 1.4.0 of newc.swu; a device that reports 1.4.0 does not run this firmware",
+            })
+        );
+        let shown = server
+            .get(&format!("/api/v1/firmware/{}", firmware["firmware_id"]))
+            .await;
+        assert_eq!(shown.expect(200)["metadata"], firmware["metadata"]);
+
+        let gate = r#"software = { version = "1.0.0"; gate = { hardware-compatibility: [ "1.0" ]; images: ( { } ); }; }"#;
+        let gate = swu(gate);
+        let own_model = json!({ "device_model": "dock" });
+        let firmware = upload(&server, &own_model, &[("gate.swu", &gate)]).await;
+        let firmware = firmware.expect(201);
+        assert_eq!(firmware["device_model"], "dock");
+        let note = "device_model dock replaces the boards of the image: gate";
+        assert_eq!(firmware["metadata"], json!({ "image.note": note }));
     }
-    assert_eq!(firmware["max_hardware_version"], Value::Null);
-
-    let other = json!({ "name": "dock", "version": "1.4.1", "min_hardware_version": "2" });
-    let firmware = upload(&server, &other, &file).await.expect(201);
-    assert_eq!(firmware["version"], "1.4.1");
-    assert_eq!(firmware["modules"][0]["version"], "1.4.1");
-    assert_eq!(
-        firmware["metadata"],
-        json!({
-            "image.note": "min_hardware_version 2 replaces the revisions of the image: [\"1.0\",\"1.2\"]. version 1.4.1 \
-                           replaces 1.4.0 of newc.swu; a device that reports 1.4.0 does not run this firmware",
-        })
-    );
-    let shown = server
-        .get(&format!("/api/v1/firmware/{}", firmware["firmware_id"]))
-        .await;
-    assert_eq!(shown.expect(200)["metadata"], firmware["metadata"]);
-
-    let gate = r#"software = { version = "1.0.0"; gate = { hardware-compatibility: [ "1.0" ]; images: ( { } ); }; }"#;
-    let gate = swu(gate);
-    let own_model = json!({ "device_model": "dock" });
-    let firmware = upload(&server, &own_model, &[("gate.swu", &gate)]).await;
-    let firmware = firmware.expect(201);
-    assert_eq!(firmware["device_model"], "dock");
-    let note = "device_model dock replaces the boards of the image: gate";
-    assert_eq!(firmware["metadata"], json!({ "image.note": note }));
 }
 
 #[tokio::test]
@@ -281,34 +283,35 @@ async fn damaged_images_leave_nothing_behind() {
 
 #[tokio::test]
 async fn an_images_version_is_taken_as_it_stands_if_the_tenant_says_so() {
-    let server = TestServer::new().await;
-    let mut odd = fixture("newc.swu");
-    let at = odd.windows(5).position(|part| part == b"1.4.0");
-    odd[at.expect("the version")..][..5].copy_from_slice(b"24.05");
-    let set = json!({"versions": "loose"});
-    let set = server
-        .send("PATCH", "/api/v1/settings", &server.admin, &set)
-        .await;
-    set.expect(200);
-    let firmware = upload(&server, &json!({}), &[("dock.swu", &odd[..])]).await;
-    let firmware = firmware.expect(201);
-    assert_eq!(firmware["version"], "24.05");
-    assert_eq!(firmware["metadata"]["image.note"], Value::Null);
-
-    // Another version of the uploader wins, with a note.
-    for (stated, note) in [
-        (
-            "24.06",
-            json!(
-                "version 24.06 replaces 24.05 of dock.swu; a device that reports 24.05 does not run this firmware"
-            ),
-        ),
-        ("v24.5", Value::Null),
-    ] {
-        let metadata = json!({ "name": stated, "version": stated });
-        let firmware = upload(&server, &metadata, &[("dock.swu", &odd[..])]).await;
+    for server in TestServer::on_both_databases(|_| {}).await {
+        let mut odd = fixture("newc.swu");
+        let at = odd.windows(5).position(|part| part == b"1.4.0");
+        odd[at.expect("the version")..][..5].copy_from_slice(b"24.05");
+        let set = json!({"versions": "loose"});
+        let set = server
+            .send("PATCH", "/api/v1/settings", &server.admin, &set)
+            .await;
+        set.expect(200);
+        let firmware = upload(&server, &json!({}), &[("dock.swu", &odd[..])]).await;
         let firmware = firmware.expect(201);
-        assert_eq!(firmware["version"], stated);
-        assert_eq!(firmware["metadata"]["image.note"], note);
+        assert_eq!(firmware["version"], "24.05");
+        assert_eq!(firmware["metadata"]["image.note"], Value::Null);
+
+        // Another version of the uploader wins, with a note.
+        for (stated, note) in [
+            (
+                "24.06",
+                json!(
+                    "version 24.06 replaces 24.05 of dock.swu; a device that reports 24.05 does not run this firmware"
+                ),
+            ),
+            ("v24.5", Value::Null),
+        ] {
+            let metadata = json!({ "name": stated, "version": stated });
+            let firmware = upload(&server, &metadata, &[("dock.swu", &odd[..])]).await;
+            let firmware = firmware.expect(201);
+            assert_eq!(firmware["version"], stated);
+            assert_eq!(firmware["metadata"]["image.note"], note);
+        }
     }
 }
