@@ -13,9 +13,9 @@ use crate::{AppState, body_timeout, content_coding::is_encoded};
 const MAX_BODY: usize = 1 << 20;
 
 /// A body in JSON or CBOR. Unknown members are ignored.
-pub(super) struct Body<T>(pub(super) T);
+pub(super) struct DdiBody<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<AppState> for DdiBody<T> {
     type Rejection = DdiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, DdiError> {

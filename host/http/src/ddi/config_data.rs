@@ -9,14 +9,14 @@ use serde::Deserialize;
 use tidegate_core::device::AttributeMode;
 use tidegate_engine::devices;
 
-use super::{body::Body, device_auth::DeviceAuth, error::DdiError, lenient::Scalar};
+use super::{body::DdiBody, device_auth::DeviceAuth, error::DdiError, lenient::Scalar};
 use crate::AppState;
 
 /// Records the attributes that a device reports.
 pub(super) async fn put(
     device: DeviceAuth,
     State(state): State<AppState>,
-    Body(body): Body<ConfigData>,
+    DdiBody(body): DdiBody<ConfigData>,
 ) -> Result<Response, DdiError> {
     let (mode, data) = body.parse()?;
     devices::report_attributes(&device.caller, &state.engine, mode, data).await?;

@@ -14,7 +14,7 @@ use tidegate_core::{
 use tidegate_engine::devices;
 
 use super::{
-    body::{Body, OptionalBody},
+    body::{DdiBody, OptionalBody},
     deployment::DeploymentBase,
     device_auth::DeviceAuth,
     error::DdiError,
@@ -78,7 +78,7 @@ pub(super) async fn feedback(
     device: DeviceAuth,
     State(state): State<AppState>,
     UpdateParam(update): UpdateParam,
-    Body(body): Body<ConfirmationBody>,
+    DdiBody(body): DdiBody<ConfirmationBody>,
 ) -> Result<Response, DdiError> {
     let feedback = body.try_into()?;
     devices::record_confirmation_feedback(&device.caller, &state.engine, update, feedback).await?;

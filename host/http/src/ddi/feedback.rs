@@ -9,7 +9,7 @@ use tidegate_core::{
 use tidegate_engine::devices;
 
 use super::{
-    body::Body,
+    body::DdiBody,
     device_auth::DeviceAuth,
     error::DdiError,
     lenient::{Scalar, texts},
@@ -22,7 +22,7 @@ pub(super) async fn on_deployment(
     device: DeviceAuth,
     State(state): State<AppState>,
     UpdateParam(update): UpdateParam,
-    Body(body): Body<FeedbackMessage>,
+    DdiBody(body): DdiBody<FeedbackMessage>,
 ) -> Result<Response, DdiError> {
     let feedback = body.try_into()?;
     devices::record_feedback(&device.caller, &state.engine, update, feedback).await?;
@@ -34,7 +34,7 @@ pub(super) async fn on_cancel(
     device: DeviceAuth,
     State(state): State<AppState>,
     UpdateParam(update): UpdateParam,
-    Body(body): Body<FeedbackMessage>,
+    DdiBody(body): DdiBody<FeedbackMessage>,
 ) -> Result<Response, DdiError> {
     let feedback = body.try_into()?;
     devices::record_cancel_feedback(&device.caller, &state.engine, update, feedback).await?;

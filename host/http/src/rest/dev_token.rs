@@ -22,7 +22,7 @@ use crate::{
         enum_field::{EnumField, RoleField},
         json::JsonBody,
         response::Time,
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
     },
     tokens::TokenIdentity,
 };
@@ -119,7 +119,7 @@ impl DevTokenRequest {
     }
 }
 
-impl Body for DevTokenRequest {
+impl BodyRules for DevTokenRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         Ok(self.errors(MAX_TOKEN_SECONDS))
     }

@@ -17,7 +17,7 @@ use super::{
     extract::decode_problem,
     handler_timeout::TIMEOUT_STATUS,
     json_reader::{JsonPath, JsonReader},
-    rules::{Body, RuleContext, discard_consequences},
+    rules::{BodyRules, RuleContext, discard_consequences},
     size_limit::SizeLimit,
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 /// media type 415.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-impl<T: Body> FromRequest<AppState> for JsonBody<T> {
+impl<T: BodyRules> FromRequest<AppState> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
@@ -49,7 +49,7 @@ impl<T: Body> FromRequest<AppState> for JsonBody<T> {
 /// An optional JSON body: a missing or empty one is the default value.
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
-impl<T: Body + Default> FromRequest<AppState> for OptionalJson<T> {
+impl<T: BodyRules + Default> FromRequest<AppState> for OptionalJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
@@ -87,7 +87,7 @@ pub(super) fn unsupported_media_type(expected: &str) -> Problem {
 }
 
 /// Parses a JSON object. If it has errors, its rules are checked too.
-pub(super) async fn parse<T: Body>(text: &[u8], context: &RuleContext<'_>) -> Result<T> {
+pub(super) async fn parse<T: BodyRules>(text: &[u8], context: &RuleContext<'_>) -> Result<T> {
     let (json, mut invalid) = parse_object(text)?;
     let decoded = T::from_json(&json);
     invalid.extend(decoded.invalid);
@@ -95,13 +95,13 @@ pub(super) async fn parse<T: Body>(text: &[u8], context: &RuleContext<'_>) -> Re
 }
 
 /// Decodes a parsed JSON object. If it has errors, its rules are checked too.
-pub(super) async fn from_value<T: Body>(json: &Value, context: &RuleContext<'_>) -> Result<T> {
+pub(super) async fn from_value<T: BodyRules>(json: &Value, context: &RuleContext<'_>) -> Result<T> {
     let decoded = T::from_json(json);
     decode_body(decoded.value, decoded.invalid, decoded.unknown, context).await
 }
 
 /// Returns the body, or a problem with all of its errors.
-async fn decode_body<T: Body>(
+async fn decode_body<T: BodyRules>(
     body: Option<T>,
     invalid: Vec<FieldError>,
     unknown: Vec<String>,

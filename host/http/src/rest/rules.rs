@@ -17,7 +17,7 @@ pub(crate) struct RuleContext<'a> {
 
 /// A request body with its rules, so that all errors of a body can be reported at once: fields that cannot be decoded,
 /// unknown fields and broken rules.
-pub(crate) trait Body: FromJson + Send {
+pub(crate) trait BodyRules: FromJson + Send {
     /// The rules that the body breaks; fields are JSON pointers. It is called only if some fields could not be decoded.
     /// Those have placeholders, and errors that depend on them are discarded. The use case checks all other bodies.
     fn broken_rules(
@@ -37,7 +37,7 @@ pub(crate) trait Body: FromJson + Send {
 /// A body without rules.
 macro_rules! no_rules {
     ($body:ty) => {
-        impl $crate::rest::rules::Body for $body {
+        impl $crate::rest::rules::BodyRules for $body {
             async fn broken_rules(
                 self,
                 _: &$crate::rest::rules::RuleContext<'_>,
@@ -50,7 +50,10 @@ macro_rules! no_rules {
 pub(crate) use no_rules;
 
 /// Removes the errors of rules that read an invalid field.
-pub(super) fn discard_consequences<T: Body>(rules: &mut Vec<FieldError>, invalid: &[FieldError]) {
+pub(super) fn discard_consequences<T: BodyRules>(
+    rules: &mut Vec<FieldError>,
+    invalid: &[FieldError],
+) {
     let is_invalid = |field: &str| {
         invalid
             .iter()

@@ -12,7 +12,7 @@ use crate::{
     rest::{
         json::JsonBody,
         response::CreatedResponse,
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
     },
     x509::AuthorityCertificate,
 };
@@ -82,7 +82,7 @@ impl NewAuthorityRequest {
     }
 }
 
-impl Body for NewAuthorityRequest {
+impl BodyRules for NewAuthorityRequest {
     async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         Ok(self.errors(context.engine.now()))
     }

@@ -29,7 +29,7 @@ use crate::{
         extract::{PathParams, parse_id},
         json::{JsonBody, from_value},
         patch::{Patch, merge_patch_schema, nullable},
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
         shared::{PluginSelection, WindowBody},
     },
 };
@@ -205,7 +205,7 @@ impl RequestedChange<'_> {
             .map_err(|error| change_problem(error, required))
     }
 
-    async fn decode<T: Body>(&self, json: &Value) -> Result<T> {
+    async fn decode<T: BodyRules>(&self, json: &Value) -> Result<T> {
         let context = RuleContext {
             engine: self.engine,
             ctx: Some(self.ctx),
@@ -214,7 +214,7 @@ impl RequestedChange<'_> {
     }
 }
 
-impl Body for RunningCampaignPatch {
+impl BodyRules for RunningCampaignPatch {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let limit = self.max_concurrent_updates.or_absent().flatten();
         Ok(to_request_fields(campaigns::limit_errors(limit)))

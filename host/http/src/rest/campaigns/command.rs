@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::FromRequestParts};
 use http::request::Parts;
 use serde::Deserialize;
-use tidegate_core::{campaign::Campaign, id::CampaignId, plugin::FieldError};
+use tidegate_core::{campaign::Campaign, id::CampaignId};
 use tidegate_engine::{Authorized, Engine, Operator, Signals, campaigns, ports::Store};
 use utoipa::ToSchema;
 
@@ -17,9 +17,9 @@ use crate::{
         access,
         enum_field::{EnumField, RollbackScopeField},
         extract::{PathParams, parse_id},
+        from_json::BodyPair,
         json::OptionalJson,
-        rules::{Body, RuleContext},
-        shared::{Reason, check_comment, comment_error},
+        shared::{Reason, WithReason},
     },
 };
 
@@ -140,12 +140,12 @@ pub(crate) async fn cancel_campaign(
     command.respond(cancelled).await
 }
 
+/// What of a campaign is rolled back, and why.
+pub(crate) type CampaignRollbackRequest = WithReason<CampaignRollbackScope>;
+
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = RollbackRequest)]
-pub(crate) struct CampaignRollbackRequest {
-    /// Free text, at most 1000 characters.
-    #[serde(default)]
-    reason: String,
+pub(crate) struct CampaignRollbackScope {
     /// `everything`: devices in flight and devices that completed the update. `in_flight`: devices in flight only.
     #[serde(default)]
     scope: RollbackScopeField,
@@ -159,9 +159,9 @@ pub(crate) struct CampaignRollbackRequest {
 )]
 pub(crate) async fn roll_back_campaign(
     command: CampaignCommand,
-    OptionalJson(request): OptionalJson<CampaignRollbackRequest>,
+    OptionalJson(BodyPair(request, reason)): OptionalJson<CampaignRollbackRequest>,
 ) -> Result<Json<CampaignBody>> {
-    let reason = check_comment("/reason", request.reason)?;
+    let reason = reason.into_text()?;
     let EnumField(scope) = request.scope;
     let rolling_back = campaigns::roll_back(
         &command.ctx,
@@ -173,10 +173,4 @@ pub(crate) async fn roll_back_campaign(
     )
     .await?;
     command.respond(rolling_back).await
-}
-
-impl Body for CampaignRollbackRequest {
-    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
-        Ok(comment_error("/reason", &self.reason).into_iter().collect())
-    }
 }

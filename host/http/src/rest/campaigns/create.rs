@@ -20,7 +20,7 @@ use crate::{
         from_json::{BodyPair, is_below},
         json::JsonBody,
         response::CreatedResponse,
-        rules::{Body, RuleContext, add_errors},
+        rules::{BodyRules, RuleContext, add_errors},
         shared::{
             PluginSelection,
             update_options::{self, WithUpdateOptions},
@@ -210,7 +210,7 @@ impl ConvertedCampaign {
     }
 }
 
-impl Body for NewCampaignRequest {
+impl BodyRules for NewCampaignRequest {
     async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let Some(ctx) = context.ctx else {
             return Ok(Vec::new());

@@ -12,7 +12,7 @@ use crate::{
     rest::{
         extract::PathParams,
         json::OptionalJson,
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
         shared::{check_comment, comment_error},
     },
 };
@@ -65,7 +65,7 @@ pub(crate) async fn deactivate_auto_confirm(
     Ok(StatusCode::NO_CONTENT)
 }
 
-impl Body for AutoConfirmRequest {
+impl BodyRules for AutoConfirmRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let remark = self.remark.unwrap_or_default();
         Ok(comment_error("/remark", &remark).into_iter().collect())

@@ -14,7 +14,7 @@ use crate::{
     rest::{
         from_json::{DecodeResult, FromJson},
         json::JsonBody,
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
     },
 };
 
@@ -54,7 +54,7 @@ impl FromJson for BulkUpdate {
     }
 }
 
-impl Body for BulkUpdate {
+impl BodyRules for BulkUpdate {
     const OPTIONS_ROOT: &'static str = ROOT;
 
     async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {

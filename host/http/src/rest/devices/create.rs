@@ -15,7 +15,7 @@ use crate::{
         enum_field::DeviceModeField,
         json::JsonBody,
         response::{CreatedResponse, encode_segment},
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
         shared::TimeOfDay,
     },
 };
@@ -105,7 +105,7 @@ impl NewDeviceRequest {
     }
 }
 
-impl Body for NewDeviceRequest {
+impl BodyRules for NewDeviceRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let (device, token) = self.into_parts();
         let errors = registry::validate_new(&device, token.as_deref());

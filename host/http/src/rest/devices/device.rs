@@ -17,7 +17,7 @@ use crate::{
         extract::PathParams,
         json::JsonBody,
         patch::Patch,
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
         shared::TimeOfDay,
     },
 };
@@ -146,7 +146,7 @@ impl DevicePatch {
     }
 }
 
-impl Body for DevicePatch {
+impl BodyRules for DevicePatch {
     async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let change = self.into_change(context.engine.now());
         Ok(to_request_fields(registry::validate_change(&change)))

@@ -1,6 +1,5 @@
 use axum::extract::State;
 use serde::Deserialize;
-use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
@@ -9,16 +8,20 @@ use crate::{
     problem::Result,
     rest::{
         extract::PathParams,
+        from_json::BodyPair,
         json::OptionalJson,
         response::CreatedResponse,
-        rules::{Body, RuleContext},
-        shared::{UpdateBody, check_comment, comment_error, created_update},
+        shared::{UpdateBody, WithReason, created_update},
     },
 };
 
+/// The version that a device is rolled back to, and why.
+pub(crate) type DeviceRollback = WithReason<DeviceRollbackTarget>;
+
 /// The version that a device is rolled back to.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-pub(crate) struct DeviceRollback {
+#[schema(as = DeviceRollback)]
+pub(crate) struct DeviceRollbackTarget {
     /// A version that the device had, or that exists for its model under the name of its current firmware; when left
     /// out, the version before its last update.
     target_version: Option<String>,
@@ -26,9 +29,6 @@ pub(crate) struct DeviceRollback {
     /// `requires_approval`, the update then waits for the approval of another user.
     #[serde(default)]
     force: bool,
-    /// Free text, at most 1000 characters.
-    #[serde(default)]
-    reason: String,
 }
 
 /// Rolls a device back to the version before its last update, or to a given version, with an update without a campaign.
@@ -42,11 +42,11 @@ pub(crate) async fn roll_back_device(
     ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
-    OptionalJson(request): OptionalJson<DeviceRollback>,
+    OptionalJson(BodyPair(target, reason)): OptionalJson<DeviceRollback>,
 ) -> Result<CreatedResponse<UpdateBody>> {
-    let reason = check_comment("/reason", request.reason)?;
-    let version = request.target_version.as_deref();
-    let force = request.force;
+    let reason = reason.into_text()?;
+    let version = target.target_version.as_deref();
+    let force = target.force;
     let row = updates::roll_back(
         &ctx,
         state.engine.update_writer(),
@@ -58,10 +58,4 @@ pub(crate) async fn roll_back_device(
     )
     .await?;
     Ok(created_update(row))
-}
-
-impl Body for DeviceRollback {
-    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
-        Ok(comment_error("/reason", &self.reason).into_iter().collect())
-    }
 }

@@ -13,7 +13,7 @@ use crate::{
         from_json::BodyPair,
         json::JsonBody,
         response::CreatedResponse,
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
         shared::{UpdateBody, created_update},
     },
 };
@@ -28,7 +28,7 @@ pub(crate) struct NewUpdateBody {
 /// A firmware for one device, how it is offered, and the update options.
 pub(crate) type NewUpdateRequest = BodyPair<NewUpdateBody, UpdateConfigRequest>;
 
-impl Body for NewUpdateRequest {
+impl BodyRules for NewUpdateRequest {
     async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let Self(update, config) = self;
         broken_update_rules(config, update.firmware_id, None, "", context).await

@@ -16,7 +16,7 @@ use crate::{
         json::OptionalJson,
         response::Time,
         response::{CreatedResponse, encode_segment},
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
     },
 };
 
@@ -86,7 +86,7 @@ pub(crate) async fn revoke_token(
     Ok(StatusCode::NO_CONTENT)
 }
 
-impl Body for TokenRequest {
+impl BodyRules for TokenRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         Ok(to_request_fields(access::validate_token(
             self.token.as_deref(),

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::{
     field_names::to_request_fields,
     problem::Result,
-    rest::rules::{Body, RuleContext},
+    rest::rules::{BodyRules, RuleContext},
 };
 
 /// The uploader's description of a firmware.
@@ -169,7 +169,7 @@ impl From<firmware::ModuleMetadata> for MetadataEntry {
     }
 }
 
-impl Body for FirmwareMetadata {
+impl BodyRules for FirmwareMetadata {
     async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let versions = match context.ctx {
             Some(ctx) => {

@@ -15,7 +15,7 @@ use crate::{
     rest::{
         json::JsonBody,
         response::CreatedResponse,
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
     },
 };
 
@@ -72,7 +72,7 @@ impl From<NewGatewayRequest> for GatewayRequest {
     }
 }
 
-impl Body for NewGatewayRequest {
+impl BodyRules for NewGatewayRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         Ok(to_request_fields(GatewayRequest::from(self).validate()))
     }

@@ -11,7 +11,7 @@ use crate::{
     rest::{
         extract::PathParams,
         json::JsonBody,
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
     },
 };
 
@@ -72,7 +72,7 @@ fn parse_revision(revision: Option<&str>) -> Result<Option<Digest>, FieldError> 
     })
 }
 
-impl Body for ConfigToValidate {
+impl BodyRules for ConfigToValidate {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         Ok(parse_revision(self.revision.as_deref())
             .err()

@@ -14,7 +14,7 @@ use crate::{
     rest::{
         enum_field::{DdiLinksField, EnumField, VersionSchemeField},
         extract::object_or_null,
-        rules::{Body, RuleContext, add_errors, no_rules},
+        rules::{BodyRules, RuleContext, add_errors, no_rules},
         shared::TimeOfDay,
     },
 };
@@ -183,7 +183,7 @@ impl SettingsBody {
     }
 }
 
-impl Body for SettingsBody {
+impl BodyRules for SettingsBody {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let (settings, mut errors) = self.convert();
         add_errors(&mut errors, to_request_fields(settings.validation_errors()));

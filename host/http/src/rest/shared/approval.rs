@@ -8,7 +8,7 @@ use crate::{
     problem::Result,
     rest::{
         response::Time,
-        rules::{Body, RuleContext},
+        rules::{BodyRules, RuleContext},
     },
 };
 
@@ -31,7 +31,7 @@ impl ApprovalRequest {
     }
 }
 
-impl Body for ApprovalRequest {
+impl BodyRules for ApprovalRequest {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let comment = comment_error("/approval_comment", &self.approval_comment);
         Ok(comment.into_iter().collect())

@@ -4,11 +4,17 @@ use utoipa::ToSchema;
 
 use crate::{
     problem::{Problem, Result},
-    rest::rules::{Body, RuleContext},
+    rest::{
+        from_json::{BodyPair, FromJson},
+        rules::{BodyRules, RuleContext},
+    },
 };
 
 /// Maximum length of a reason or comment.
 const MAX_COMMENT_CHARS: usize = 1000;
+
+/// A command whose giver may say why.
+pub(crate) type WithReason<T> = BodyPair<T, Reason>;
 
 /// Why an operator gives a command.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -41,8 +47,15 @@ pub(crate) fn comment_error(field: &str, text: &str) -> Option<FieldError> {
     })
 }
 
-impl Body for Reason {
+impl BodyRules for Reason {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         Ok(comment_error("/reason", &self.reason).into_iter().collect())
+    }
+}
+
+impl<T: FromJson + Send> BodyRules for WithReason<T> {
+    async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let Self(_, reason) = self;
+        reason.broken_rules(context).await
     }
 }

@@ -29,7 +29,7 @@ use crate::{
         },
         from_json::BodyPair,
         response::Time,
-        rules::{Body, RuleContext, add_errors},
+        rules::{BodyRules, RuleContext, add_errors},
     },
 };
 
@@ -222,7 +222,7 @@ fn given(is_given: bool) -> Option<&'static str> {
     is_given.then_some("")
 }
 
-impl Body for RetryOptionsBody {
+impl BodyRules for RetryOptionsBody {
     async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let mut errors = Vec::new();
         let options = self.to_retry_options(&mut errors);

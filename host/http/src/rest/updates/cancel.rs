@@ -1,6 +1,5 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
@@ -9,20 +8,21 @@ use crate::{
     problem::Result,
     rest::{
         extract::{PathParams, parse_id},
+        from_json::BodyPair,
         json::OptionalJson,
-        rules::{Body, RuleContext},
-        shared::{UpdateBody, check_comment, comment_error},
+        shared::{UpdateBody, WithReason},
     },
 };
 
+/// How an update is cancelled, and why.
+pub(crate) type CancelRequest = WithReason<CancelOptions>;
+
 #[derive(Debug, Default, Deserialize, ToSchema)]
-pub(crate) struct CancelRequest {
+#[schema(as = CancelRequest)]
+pub(crate) struct CancelOptions {
     /// Immediately ends an update that is being cancelled, without waiting for its device.
     #[serde(default)]
     force: bool,
-    /// Free text, at most 1000 characters.
-    #[serde(default)]
-    reason: String,
 }
 
 /// Cancels an update, of a campaign or not. Its device gets a cancelAction and may refuse it, in which case the update
@@ -37,23 +37,17 @@ pub(crate) async fn cancel_update(
     ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(update): PathParams<String>,
-    OptionalJson(request): OptionalJson<CancelRequest>,
+    OptionalJson(BodyPair(options, reason)): OptionalJson<CancelRequest>,
 ) -> Result<Json<UpdateBody>> {
     let update = parse_id("update", &update)?;
-    let reason = check_comment("/reason", request.reason)?;
+    let reason = reason.into_text()?;
     let row = updates::cancel(
         &ctx,
         state.engine.update_writer(),
         update,
-        request.force,
+        options.force,
         &reason,
     )
     .await?;
     Ok(Json(row.into()))
-}
-
-impl Body for CancelRequest {
-    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
-        Ok(comment_error("/reason", &self.reason).into_iter().collect())
-    }
 }
