@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use reqwest::{
-    Method, RequestBuilder,
+    Method,
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
@@ -11,19 +11,19 @@ use sha2::{Digest as _, Sha256};
 use tidegate_e2e::{FirmwareForm, RestClient, TestTenant, wait_until};
 use tidegate_hostile::HostilePlugin;
 
-use super::walk::{AuditWalk, Change};
+use super::walk::{AuditWalk, Change, Operation};
 
 pub(super) async fn firmware(walk: &mut AuditWalk<'_>) -> Result<i64> {
     let mut ids = Vec::new();
     for version in ["1.1.0", "1.2.0"] {
         let form = FirmwareForm::new(version);
-        let upload = |rest: &RestClient| {
+        let upload = Operation::new("post /firmware", move |rest: &RestClient| {
             let form = form.form().unwrap_or_default();
             rest.request(Method::POST, "firmware").multipart(form)
-        };
-        let change = Change::of("post /firmware", "firmware.upload").created();
+        });
+        let change = Change::of("firmware.upload").created();
         let created = walk
-            .succeeds(&walk.tenant.publisher, change, upload)
+            .succeeds(&walk.tenant.publisher, change, &upload)
             .await?;
         ids.push(created["firmware_id"].as_i64().context("no id")?);
         let row = walk.last_row().await?;
@@ -45,53 +45,45 @@ pub(super) async fn unused_firmware(tenant: &TestTenant) -> Result<String> {
 pub(super) async fn plugins(walk: &mut AuditWalk<'_>) -> Result<()> {
     let tenant = walk.tenant;
     let component = HostilePlugin::Honest.component()?;
-    let upload = |rest: &RestClient| {
+    let upload = Operation::new("post /plugins", move |rest: &RestClient| {
         let part = Part::bytes(component.clone()).file_name("honest.wasm");
         let form = Form::new().part("component", part);
         rest.request(Method::POST, "plugins").multipart(form)
-    };
-    let change = Change::of("post /plugins", "plugin.upload")
-        .created()
-        .large();
-    let uploaded = walk.succeeds(&tenant.publisher, change, upload).await?;
-    walk.changes_nothing(&tenant.publisher, upload).await?;
+    });
+    let change = Change::of("plugin.upload").created().large();
+    let uploaded = walk.succeeds(&tenant.publisher, change, &upload).await?;
+    walk.changes_nothing(&tenant.publisher, &upload).await?;
     let [name, revision] = ["plugin", "revision"].map(|field| {
         let value = uploaded[field].as_str();
         value.unwrap_or_default().to_owned()
     });
     for step in ["disable", "enable"] {
-        let path = format!("plugins/{name}/revisions/{revision}/{step}");
-        let operation = format!("post /plugins/{{name}}/revisions/{{revision}}/{step}");
+        let path = format!("plugins/{{name}}/revisions/{{revision}}/{step}");
         let action = format!("plugin.{step}");
-        let send = |rest: &RestClient| rest.request(Method::POST, &path);
-        let change = Change::of(&operation, &action);
-        walk.succeeds(&tenant.admin, change, send).await?;
-        walk.changes_nothing(&tenant.admin, send).await?;
+        let switch = Operation::post(&path, &[&name, &revision], json!({}));
+        let change = Change::of(&action);
+        walk.succeeds(&tenant.admin, change, &switch).await?;
+        walk.changes_nothing(&tenant.admin, &switch).await?;
     }
     Ok(())
 }
 
 pub(super) async fn credentials(walk: &mut AuditWalk<'_>) -> Result<()> {
     let tenant = walk.tenant;
-    let settings = send(
-        Method::PATCH,
-        "settings",
-        "",
-        Some(json!({ "track_address": true })),
-    );
-    let change = Change::of("patch /settings", "settings.change");
+    let settings = Operation::patch("settings", &[], json!({ "track_address": true }));
+    let change = Change::of("settings.change");
     walk.succeeds(&tenant.admin, change, &settings).await?;
     walk.changes_nothing(&tenant.admin, &settings).await?;
 
     let body = json!({ "name": "hall", "group": "north" });
-    let create = send(Method::POST, "gateways", "", Some(body));
-    let change = Change::of("post /gateways", "gateway.create").created();
-    let created = walk.succeeds(&tenant.admin, change, create).await?;
+    let create = Operation::post("gateways", &[], body);
+    let change = Change::of("gateway.create").created();
+    let created = walk.succeeds(&tenant.admin, change, &create).await?;
     walk.add_secret(created["token"].as_str().context("no token")?);
     let id = created["gateway"]["gateway_id"].to_string();
-    let delete = send(Method::DELETE, "gateways/{}", &id, None);
-    let change = Change::of("delete /gateways/{gateway_id}", "gateway.delete").deleted();
-    walk.succeeds(&tenant.admin, change, delete).await?;
+    let delete = Operation::delete("gateways/{gateway_id}", &[&id]);
+    let change = Change::of("gateway.delete").deleted();
+    walk.succeeds(&tenant.admin, change, &delete).await?;
 
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -99,19 +91,18 @@ pub(super) async fn credentials(walk: &mut AuditWalk<'_>) -> Result<()> {
     let certificate = params.self_signed(&key)?;
     let digest = hex::encode(Sha256::digest(certificate.der()));
     let body = json!({ "name": "plant", "certificate": certificate.pem() });
-    let create = send(Method::POST, "device-authorities", "", Some(body));
-    let change = Change::of("post /device-authorities", "device_authority.create").created();
-    let created = walk.succeeds(&tenant.admin, change, create).await?;
+    let create = Operation::post("device-authorities", &[], body);
+    let change = Change::of("device_authority.create").created();
+    let created = walk.succeeds(&tenant.admin, change, &create).await?;
     let after = walk.last_row().await?.after;
     ensure!(
         after["certificate_sha256"] == digest && after["name"] == "plant",
         "{after}"
     );
     let id = created["authority_id"].to_string();
-    let delete = send(Method::DELETE, "device-authorities/{}", &id, None);
-    let operation = "delete /device-authorities/{authority_id}";
-    let change = Change::of(operation, "device_authority.delete").deleted();
-    walk.succeeds(&tenant.admin, change, delete).await?;
+    let delete = Operation::delete("device-authorities/{authority_id}", &[&id]);
+    let change = Change::of("device_authority.delete").deleted();
+    walk.succeeds(&tenant.admin, change, &delete).await?;
     let row = walk.last_row().await?;
     ensure!(row.before == after, "{row:?}");
     Ok(())
@@ -123,8 +114,8 @@ pub(super) async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
         "device_id": "shed", "groups": ["north"], "labels": { "site": "a" },
         "attributes": { "hw_model": "rpi4" },
     });
-    let create = send(Method::POST, "devices", "", Some(body));
-    let change = Change::of("post /devices", "device.create").created();
+    let create = Operation::post("devices", &[], body);
+    let change = Change::of("device.create").created();
     let created = walk.succeeds(operator, change, &create).await?;
     walk.add_secret(created["token"].as_str().context("no token")?);
     let row = walk.last_row().await?;
@@ -136,8 +127,8 @@ pub(super) async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
     walk.changes_nothing(operator, &create).await?;
 
     let body = json!({ "pinned": true, "groups": ["south"], "labels": { "site": "b" } });
-    let patch = send(Method::PATCH, "devices/{}", "shed", Some(body));
-    let change = Change::of("patch /devices/{device_id}", "device.change");
+    let patch = Operation::patch("devices/{device_id}", &["shed"], body);
+    let change = Change::of("device.change");
     walk.succeeds(operator, change, &patch).await?;
     walk.changes_nothing(operator, &patch).await?;
     let row = walk.last_row().await?;
@@ -148,19 +139,16 @@ pub(super) async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
         "{row:?}"
     );
 
-    let activate = send(
-        Method::PUT,
-        "devices/{}/auto-confirm",
-        "shed",
-        Some(json!({ "remark": "unattended" })),
+    let activate = Operation::put(
+        "devices/{device_id}/auto-confirm",
+        &["shed"],
+        json!({ "remark": "unattended" }),
     );
-    let operation = "put /devices/{device_id}/auto-confirm";
-    let change = Change::of(operation, "device.activate_auto_confirm");
+    let change = Change::of("device.activate_auto_confirm");
     walk.succeeds(operator, change, &activate).await?;
     walk.changes_nothing(operator, &activate).await?;
-    let deactivate = send(Method::DELETE, "devices/{}/auto-confirm", "shed", None);
-    let operation = "delete /devices/{device_id}/auto-confirm";
-    let change = Change::of(operation, "device.deactivate_auto_confirm");
+    let deactivate = Operation::delete("devices/{device_id}/auto-confirm", &["shed"]);
+    let change = Change::of("device.deactivate_auto_confirm");
     walk.succeeds(operator, change, &deactivate).await?;
     walk.changes_nothing(operator, &deactivate).await?;
     let row = walk.last_row().await?;
@@ -171,8 +159,8 @@ pub(super) async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
 
     device_tokens(walk).await?;
 
-    let delete = send(Method::DELETE, "devices/{}", "shed", None);
-    let change = Change::of("delete /devices/{device_id}", "device.delete").deleted();
+    let delete = Operation::delete("devices/{device_id}", &["shed"]);
+    let change = Change::of("device.delete").deleted();
     walk.succeeds(operator, change, &delete).await?;
     let row = walk.last_row().await?;
     ensure!(
@@ -188,9 +176,9 @@ async fn device_tokens(walk: &mut AuditWalk<'_>) -> Result<()> {
     // Each replacement leaves a row, also if it changes nothing that can be shown.
     for lifetime in [3600, 60, 0, 0] {
         let body = json!({ "old_token_expires_in": lifetime });
-        let replace = send(Method::POST, "devices/{}/token", "shed", Some(body));
-        let change = Change::of("post /devices/{device_id}/token", "device.replace_token");
-        let replaced = walk.succeeds(operator, change, replace).await?;
+        let replace = Operation::post("devices/{device_id}/token", &["shed"], body);
+        let change = Change::of("device.replace_token");
+        let replaced = walk.succeeds(operator, change, &replace).await?;
         walk.add_secret(replaced["token"].as_str().context("no token")?);
         let row = walk.last_row().await?;
         let before = json!({ "has_token": true, "old_token_expires_at": old_token_expires_at });
@@ -198,9 +186,9 @@ async fn device_tokens(walk: &mut AuditWalk<'_>) -> Result<()> {
         old_token_expires_at = row.after["old_token_expires_at"].clone();
         ensure!(old_token_expires_at.is_i64() == (lifetime > 0), "{row:?}");
     }
-    let revoke = send(Method::DELETE, "devices/{}/token", "shed", None);
-    let change = Change::of("delete /devices/{device_id}/token", "device.revoke_token");
-    walk.succeeds(operator, change, revoke).await?;
+    let revoke = Operation::delete("devices/{device_id}/token", &["shed"]);
+    let change = Change::of("device.revoke_token");
+    walk.succeeds(operator, change, &revoke).await?;
     let row = walk.last_row().await?;
     ensure!(
         row.after == json!({ "has_token": false, "old_token_expires_at": null }),
@@ -214,8 +202,8 @@ pub(super) async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<(
     let operator = &tenant.operator;
     let mut fleet = tenant.create_devices("press", 3).await?;
     let body = json!({ "firmware_id": firmware, "priority": "high" });
-    let update = send(Method::POST, "devices/{}/update", "press-0", Some(body));
-    let change = Change::of("post /devices/{device_id}/update", "update.create").created();
+    let update = Operation::post("devices/{device_id}/update", &["press-0"], body);
+    let change = Change::of("update.create").created();
     let created = walk.succeeds(operator, change, &update).await?;
     let overrides = |ignored: bool| json!({ "ignore_pin": ignored, "ignore_installed": ignored });
     let row = walk.last_row().await?;
@@ -226,13 +214,12 @@ pub(super) async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<(
     walk.changes_nothing(operator, &update).await?;
 
     let id = created["update_id"].to_string();
-    let cancel = send(
-        Method::POST,
-        "updates/{}/cancel",
-        &id,
-        Some(json!({ "reason": "too warm" })),
+    let cancel = Operation::post(
+        "updates/{update_id}/cancel",
+        &[&id],
+        json!({ "reason": "too warm" }),
     );
-    let change = Change::of("post /updates/{update_id}/cancel", "update.cancel");
+    let change = Change::of("update.cancel");
     walk.succeeds(operator, change, &cancel).await?;
     let row = walk.last_row().await?;
     ensure!(
@@ -241,19 +228,19 @@ pub(super) async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<(
         "{row:?}"
     );
     walk.changes_nothing(operator, &cancel).await?;
-    let body = Some(json!({ "force": true }));
-    let force = send(Method::POST, "updates/{}/cancel", &id, body);
-    let change = Change::of("post /updates/{update_id}/cancel", "update.force_cancel");
+    let body = json!({ "force": true });
+    let force = Operation::post("updates/{update_id}/cancel", &[&id], body);
+    let change = Change::of("update.force_cancel");
     walk.succeeds(operator, change, &force).await?;
-    let retry = send(Method::POST, "updates/{}/retry", &id, Some(json!({})));
-    let change = Change::of("post /updates/{update_id}/retry", "update.retry").created();
+    let retry = Operation::post("updates/{update_id}/retry", &[&id], json!({}));
+    let change = Change::of("update.retry").created();
     walk.succeeds(operator, change, &retry).await?;
     walk.changes_nothing(operator, &retry).await?;
 
     ensure!(fleet[0].install().await?, "there is nothing to install");
-    let body = Some(json!({ "target_version": "1.1.0", "reason": "it hums" }));
-    let roll_back = send(Method::POST, "devices/{}/rollback", "press-0", body);
-    let change = Change::of("post /devices/{device_id}/rollback", "device.roll_back");
+    let body = json!({ "target_version": "1.1.0", "reason": "it hums" });
+    let roll_back = Operation::post("devices/{device_id}/rollback", &["press-0"], body);
+    let change = Change::of("device.roll_back");
     walk.succeeds(operator, change, &roll_back).await?;
     let row = walk.last_row().await?;
     ensure!(
@@ -265,8 +252,8 @@ pub(super) async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<(
     walk.changes_nothing(operator, &roll_back).await?;
 
     let body = json!({ "device_ids": ["press-1", "press-2", "unknown"], "firmware_id": firmware, "update_config": { "force": true } });
-    let bulk = send(Method::POST, "devices/bulk/update", "", Some(body));
-    let change = Change::of("post /devices/bulk/update", "update.create_many").created();
+    let bulk = Operation::post("devices/bulk/update", &[], body);
+    let change = Change::of("update.create_many").created();
     walk.succeeds(operator, change, &bulk).await?;
     let row = walk.last_row().await?;
     ensure!(
@@ -282,10 +269,10 @@ pub(super) async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<(
 pub(super) async fn approvals(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
     let tenant = walk.tenant;
     tenant.create_devices("crane", 1).await?;
-    let change = || Change::of("patch /settings", "settings.change");
+    let change = || Change::of("settings.change");
     let set = |required: Value| {
         let patch = json!({ "requires_approval": required });
-        send(Method::PATCH, "settings", "", Some(patch))
+        Operation::patch("settings", &[], patch)
     };
     walk.succeeds(&tenant.admin, change(), &set(json!(true)))
         .await?;
@@ -295,8 +282,8 @@ pub(super) async fn approvals(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
         let created = created.await?.expect_status(201)?.json()?;
         let id = created["update_id"].to_string();
         let body = json!({ "approved": approved, "approval_comment": "not now" });
-        let decide = send(Method::POST, "updates/{}/approve", &id, Some(body));
-        let change = Change::of("post /updates/{update_id}/approve", action);
+        let decide = Operation::post("updates/{update_id}/approve", &[&id], body);
+        let change = Change::of(action);
         walk.succeeds(&tenant.approver, change, &decide).await?;
         let row = walk.last_row().await?;
         ensure!(
@@ -322,27 +309,25 @@ pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
     body["strategy"] = json!({ "plugin": "canary", "config": {
         "canary_percentage": 25, "canary_duration_minutes": 0, "steps": [100], "require_approval": true,
     } });
-    let create = send(Method::POST, "campaigns", "", Some(body.clone()));
-    let change = Change::of("post /campaigns", "campaign.create").created();
-    let created = walk.succeeds(operator, change, create).await?;
+    let create = Operation::post("campaigns", &[], body.clone());
+    let change = Change::of("campaign.create").created();
+    let created = walk.succeeds(operator, change, &create).await?;
     let id = created["campaign_id"].to_string();
 
     let command = |step: &str| {
-        let path = format!("campaigns/{{}}/{step}");
-        send(Method::POST, &path, &id, Some(json!({})))
+        let path = format!("campaigns/{{campaign_id}}/{step}");
+        Operation::post(&path, &[&id], json!({}))
     };
-    let operation = |step: &str| format!("post /campaigns/{{campaign_id}}/{step}");
     let approve = command("approve");
-    let change = Change::of(&operation("approve"), "campaign.approve");
+    let change = Change::of("campaign.approve");
     walk.succeeds(&tenant.approver, change, &approve).await?;
     walk.changes_nothing(&tenant.approver, &approve).await?;
-    let patch = send(
-        Method::PATCH,
-        "campaigns/{}",
-        &id,
-        Some(json!({ "priority": "high" })),
+    let patch = Operation::patch(
+        "campaigns/{campaign_id}",
+        &[&id],
+        json!({ "priority": "high" }),
     );
-    let change = Change::of("patch /campaigns/{campaign_id}", "campaign.change");
+    let change = Change::of("campaign.change");
     walk.succeeds(operator, change, &patch).await?;
     walk.changes_nothing(operator, &patch).await?;
     let row = walk.last_row().await?;
@@ -371,18 +356,18 @@ pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
             configs(25),
         ),
     ] {
-        let patch = send(Method::PATCH, "campaigns/{}", &id, Some(patch));
-        let change = Change::of("patch /campaigns/{campaign_id}", "campaign.change");
+        let patch = Operation::patch("campaigns/{campaign_id}", &[&id], patch);
+        let change = Change::of("campaign.change");
         walk.succeeds(operator, change, &patch).await?;
         let row = walk.last_row().await?;
         ensure!(row.before == before && row.after == after, "{row:?}");
     }
-    let change = Change::of(&operation("approve"), "campaign.approve");
+    let change = Change::of("campaign.approve");
     walk.succeeds(&tenant.approver, change, &approve).await?;
     for step in ["start", "pause", "resume"] {
         let send = command(step);
         let action = format!("campaign.{step}");
-        let change = Change::of(&operation(step), &action);
+        let change = Change::of(&action);
         walk.succeeds(operator, change, &send).await?;
         walk.changes_nothing(operator, &send).await?;
     }
@@ -400,12 +385,13 @@ pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
             .then_some(()))
     })
     .await?;
-    let advance = command("waves/1/advance");
-    let change = Change::of(&operation("waves/{wave}/advance"), "campaign.advance");
+    let path = "campaigns/{campaign_id}/waves/{wave}/advance";
+    let advance = Operation::post(path, &[&id, "1"], json!({}));
+    let change = Change::of("campaign.advance");
     walk.succeeds(operator, change, &advance).await?;
-    let reason = Some(json!({ "reason": "it hums" }));
-    let roll_back = send(Method::POST, "campaigns/{}/rollback", &id, reason);
-    let change = Change::of(&operation("rollback"), "campaign.roll_back");
+    let reason = json!({ "reason": "it hums" });
+    let roll_back = Operation::post("campaigns/{campaign_id}/rollback", &[&id], reason);
+    let change = Change::of("campaign.roll_back");
     walk.succeeds(operator, change, &roll_back).await?;
     let row = walk.last_row().await?;
     ensure!(row.after["reason"] == "it hums", "{row:?}");
@@ -417,8 +403,8 @@ pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
         .expect_status(201)?
         .json()?;
     let id = created["campaign_id"].to_string();
-    let cancel = send(Method::POST, "campaigns/{}/cancel", &id, Some(json!({})));
-    let change = Change::of(&operation("cancel"), "campaign.cancel");
+    let cancel = Operation::post("campaigns/{campaign_id}/cancel", &[&id], json!({}));
+    let change = Change::of("campaign.cancel");
     walk.succeeds(operator, change, &cancel).await?;
     walk.changes_nothing(operator, &cancel).await?;
 
@@ -430,8 +416,8 @@ pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
         .json()?;
     let id = created["campaign_id"].to_string();
     let refusal = json!({ "approved": false, "approval_comment": "not now" });
-    let reject = send(Method::POST, "campaigns/{}/approve", &id, Some(refusal));
-    let change = Change::of(&operation("approve"), "campaign.reject");
+    let reject = Operation::post("campaigns/{campaign_id}/approve", &[&id], refusal);
+    let change = Change::of("campaign.reject");
     walk.succeeds(&tenant.approver, change, &reject).await?;
     let row = walk.last_row().await?;
     ensure!(
@@ -441,9 +427,8 @@ pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
         "{row:?}"
     );
     walk.changes_nothing(&tenant.approver, &reject).await?;
-    let delete = send(Method::DELETE, "campaigns/{}", &id, None);
-    let operation = "delete /campaigns/{campaign_id}";
-    let change = Change::of(operation, "campaign.delete").deleted();
+    let delete = Operation::delete("campaigns/{campaign_id}", &[&id]);
+    let change = Change::of("campaign.delete").deleted();
     walk.succeeds(operator, change, &delete).await?;
     let row = walk.last_row().await?;
     ensure!(
@@ -451,21 +436,4 @@ pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
         "{row:?}"
     );
     walk.changes_nothing(operator, &delete).await
-}
-
-/// A request; `{}` in the path stands for `id`.
-pub(super) fn send(
-    method: Method,
-    path: &str,
-    id: &str,
-    body: Option<Value>,
-) -> impl Fn(&RestClient) -> RequestBuilder + use<> {
-    let path = path.replace("{}", id);
-    move |rest: &RestClient| {
-        let request = rest.request(method.clone(), &path);
-        match &body {
-            Some(body) => request.json(body),
-            None => request,
-        }
-    }
 }

@@ -4,7 +4,7 @@ mod changes;
 mod walk;
 
 use anyhow::{Context as _, Result, ensure};
-use reqwest::{Client, Method};
+use reqwest::Client;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tidegate_e2e::{
@@ -12,9 +12,9 @@ use tidegate_e2e::{
 };
 
 use changes::{
-    approvals, campaigns, credentials, devices, firmware, plugins, send, unused_firmware, updates,
+    approvals, campaigns, credentials, devices, firmware, plugins, unused_firmware, updates,
 };
-use walk::{AuditWalk, Change, rows};
+use walk::{AuditWalk, Change, Operation, rows};
 
 both_databases!(
     every_change_leaves_one_row,
@@ -32,14 +32,10 @@ async fn every_change_leaves_one_row(tenant: TestTenant) -> Result<()> {
     approvals(&mut walk, firmware).await?;
     campaigns(&mut walk, firmware).await?;
 
-    let unused = send(
-        Method::DELETE,
-        "firmware/{}",
-        &unused_firmware(&tenant).await?,
-        None,
-    );
-    let change = Change::of("delete /firmware/{firmware_id}", "firmware.delete").deleted();
-    walk.succeeds(&tenant.publisher, change, unused).await?;
+    let unused = unused_firmware(&tenant).await?;
+    let delete = Operation::delete("firmware/{firmware_id}", &[&unused]);
+    let change = Change::of("firmware.delete").deleted();
+    walk.succeeds(&tenant.publisher, change, &delete).await?;
     walk.ensure_complete().await?;
     walk.ensure_no_secrets().await
 }

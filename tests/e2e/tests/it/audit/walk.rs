@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use reqwest::RequestBuilder;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::{AnyConnection, Connection as _, Row as _};
@@ -20,9 +20,61 @@ pub(super) struct AuditWalk<'a> {
     secrets: Vec<String>,
 }
 
-/// An operation and the row that it leaves.
+/// An operation of the REST API, and a request for it.
+pub(super) struct Operation {
+    /// Method and path, as `covered` has them.
+    name: String,
+    request: Box<dyn Fn(&RestClient) -> RequestBuilder>,
+}
+
+impl Operation {
+    pub(super) fn new(
+        name: &str,
+        request: impl Fn(&RestClient) -> RequestBuilder + 'static,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            request: Box::new(request),
+        }
+    }
+
+    /// With these values of the parameters in its path.
+    pub(super) fn post(path: &str, parameters: &[&str], body: Value) -> Self {
+        Self::json(Method::POST, path, parameters, Some(body))
+    }
+
+    pub(super) fn put(path: &str, parameters: &[&str], body: Value) -> Self {
+        Self::json(Method::PUT, path, parameters, Some(body))
+    }
+
+    pub(super) fn patch(path: &str, parameters: &[&str], body: Value) -> Self {
+        Self::json(Method::PATCH, path, parameters, Some(body))
+    }
+
+    pub(super) fn delete(path: &str, parameters: &[&str]) -> Self {
+        Self::json(Method::DELETE, path, parameters, None)
+    }
+
+    fn json(method: Method, path: &str, parameters: &[&str], body: Option<Value>) -> Self {
+        let name = format!("{} /{path}", method.as_str().to_lowercase());
+        let mut parameters = parameters.iter();
+        let segments = path.split('/').map(|segment| {
+            let value = segment.starts_with('{').then(|| parameters.next());
+            value.flatten().copied().unwrap_or(segment)
+        });
+        let path = segments.collect::<Vec<_>>().join("/");
+        Self::new(&name, move |rest| {
+            let request = rest.request(method.clone(), &path);
+            match &body {
+                Some(body) => request.json(body),
+                None => request,
+            }
+        })
+    }
+}
+
+/// The row that an operation leaves.
 pub(super) struct Change {
-    operation: String,
     action: String,
     has_before: bool,
     has_after: bool,
@@ -31,9 +83,8 @@ pub(super) struct Change {
 }
 
 impl Change {
-    pub(super) fn of(operation: &str, action: &str) -> Self {
+    pub(super) fn of(action: &str) -> Self {
         Self {
-            operation: operation.to_owned(),
             action: action.to_owned(),
             has_before: true,
             has_after: true,
@@ -85,22 +136,22 @@ impl<'a> AuditWalk<'a> {
         &mut self,
         rest: &RestClient,
         change: Change,
-        request: impl Fn(&RestClient) -> RequestBuilder,
+        operation: &Operation,
     ) -> Result<Value> {
         let before = self.rows().await?.len();
         if !change.is_large {
-            let refused = HttpResponse::fetch(request(&self.tenant.viewer)).await?;
+            let refused = HttpResponse::fetch((operation.request)(&self.tenant.viewer)).await?;
             refused.expect_problem(403, "role_missing")?;
             let rows = self.rows().await?.len();
-            ensure!(rows == before, "{}: a refusal left a row", change.operation);
+            ensure!(rows == before, "{}: a refusal left a row", operation.name);
         }
 
         let request_id = format!("audit-walk-{before}");
-        let sent = request(rest).header("x-request-id", &request_id);
+        let sent = (operation.request)(rest).header("x-request-id", &request_id);
         let response = HttpResponse::fetch(sent).await?;
         ensure!(response.status.is_success(), "{response}");
         let mut rows = self.rows().await?.split_off(before);
-        ensure!(rows.len() == 1, "{}: {rows:?}", change.operation);
+        ensure!(rows.len() == 1, "{}: {rows:?}", operation.name);
         let row = rows.remove(0);
         let (kind, name, role) = &row.actor;
         ensure!(kind == "key" && name == role && !name.is_empty(), "{row:?}");
@@ -110,7 +161,7 @@ impl<'a> AuditWalk<'a> {
         ensure!(kind == Some(row.resource_kind.as_str()), "{row:?}");
         ensure!(row.before.is_object() == change.has_before, "{row:?}");
         ensure!(row.after.is_object() == change.has_after, "{row:?}");
-        self.covered.insert(change.operation);
+        self.covered.insert(operation.name.clone());
         if response.body.is_empty() {
             return Ok(Value::Null);
         }
@@ -121,10 +172,10 @@ impl<'a> AuditWalk<'a> {
     pub(super) async fn changes_nothing(
         &self,
         rest: &RestClient,
-        request: impl Fn(&RestClient) -> RequestBuilder,
+        operation: &Operation,
     ) -> Result<()> {
         let before = self.rows().await?.len();
-        let response = HttpResponse::fetch(request(rest)).await?;
+        let response = HttpResponse::fetch((operation.request)(rest)).await?;
         ensure!(!response.status.is_server_error(), "{response}");
         let rows = self.rows().await?.split_off(before);
         ensure!(rows.is_empty(), "{response}: {rows:?}");
