@@ -15,8 +15,13 @@ const README: &str = include_str!("../../../../README.md");
 /// The line before the commands that need a first decision of the campaign.
 const PAUSE: &str = "# A moment later the device is offered the update, and reports success.\n";
 
+/// A device that the firmware of the commands is not for.
+const ANOTHER_BOARD: &str = "curl -s http://127.0.0.1:8080/DEFAULT/controller/v1/lamp-1\n\
+    curl -s -X PUT http://127.0.0.1:8080/DEFAULT/controller/v1/lamp-1/configData \
+    --json '{\"data\": {\"hw_model\": \"lamp\"}}'\n";
+
 #[test]
-fn its_commands_update_a_device() -> Result<()> {
+fn its_commands_update_a_device_and_no_other_board() -> Result<()> {
     if env::var_os("TIDEGATE_TEST_CLIENTS").is_none() {
         // Not `eprintln!`: its output is captured.
         let _ = writeln!(
@@ -46,8 +51,10 @@ async fn updates_a_device() -> Result<()> {
     let program = storage.command()?.get_program().to_owned();
     let server = ServerProcess::start(&storage)?;
     let script = [
+        ANOTHER_BOARD,
         before,
         "until curl -s http://127.0.0.1:8080/DEFAULT/controller/v1/robot-1 | grep deploymentBase; do sleep 0.1; done\n",
+        "if curl -s http://127.0.0.1:8080/DEFAULT/controller/v1/lamp-1 | grep deploymentBase; then exit 1; fi\n",
         after,
         setting,
         "\nuntil target/release/tidegate campaign show 1 | grep -i completed; do sleep 0.1; done\n",
@@ -76,6 +83,7 @@ async fn updates_a_device() -> Result<()> {
     for part in [
         r#""version":"1.1.0""#,
         r#""completed_devices":1"#,
+        r#""excluded_devices":1"#,
         "immediate",
         "robot-1",
     ] {
