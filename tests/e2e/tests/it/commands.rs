@@ -229,26 +229,47 @@ async fn the_number_of_kept_reports_is_configured(storage: ServerStorage) -> Res
     device.identify().await?;
     server.offer("1.1.0").await?;
     let offer = device.offer().await?.context("no offer")?;
-    let report = async |number: u32| {
+    let report = async |device: &Device, update: &str, number: u32| {
         let proceeding = Feedback {
             progress: Some((number, 100)),
             ..Feedback::new(Execution::Proceeding, Finished::None)
         };
-        device.feedback(&offer.id, &proceeding).await
+        device.feedback(update, &proceeding).await
     };
     for number in 0..10 {
-        report(number).await?.expect_status(200)?;
+        report(&device, &offer.id, number)
+            .await?
+            .expect_status(200)?;
     }
-    let refused = report(10).await?;
+    let refused = report(&device, &offer.id, 10).await?;
     ensure!(refused.status == 429, "{refused}");
-    ensure!(
-        refused.to_string().contains("at most 10 reports"),
-        "{refused}"
-    );
+    let refusal = "at most 10 reports of this update are stored; the limit ends with the update";
+    ensure!(refused.to_string().contains(refusal), "{refused}");
     let closed = device
         .feedback(&offer.id, &close(Finished::Success))
         .await?;
     closed.expect_status(200)?;
+
+    // The next update starts again at none.
+    server.offer("1.2.0").await?;
+    let offer = device.offer().await?.context("no offer")?;
+    for number in 0..10 {
+        report(&device, &offer.id, number)
+            .await?
+            .expect_status(200)?;
+    }
+    let refused = report(&device, &offer.id, 10).await?;
+    ensure!(refused.status == 429, "{refused}");
+
+    // Without the setting the default applies, also to this update.
+    ensure!(server.program.terminate()?.success(), "the server failed");
+    let server = DevServer::new(&storage)?;
+    let device = server.device();
+    for number in 10..20 {
+        report(&device, &offer.id, number)
+            .await?
+            .expect_status(200)?;
+    }
     Ok(())
 }
 

@@ -1,8 +1,10 @@
 //! Downloads in parts, and reports of them that the database does not take.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
 use tidegate_e2e::{
     ConfigData, Device, Execution, Feedback, Finished, FirmwareForm, HttpResponse, IsolatedTenant,
@@ -13,7 +15,8 @@ const SIZE: usize = 100;
 
 both_databases!(
     a_download_that_is_continued_after_its_last_bytes_were_lost_is_complete,
-    a_complete_download_that_could_not_be_recorded_is_recorded_later
+    a_complete_download_that_could_not_be_recorded_is_recorded_later,
+    timeouts_tell_downloading_in_ranges_from_installing
 );
 
 /// A device that is offered this firmware, as a single update.
@@ -26,8 +29,11 @@ pub(super) struct Download {
 
 impl Download {
     pub(super) async fn begin(tenant: &TestTenant, device: Device, firmware: i64) -> Result<Self> {
+        Self::begin_with(tenant, device, json!({ "firmware_id": firmware })).await
+    }
+
+    async fn begin_with(tenant: &TestTenant, device: Device, body: Value) -> Result<Self> {
         let path = format!("devices/{}/update", device.id);
-        let body = json!({ "firmware_id": firmware });
         let offered = tenant.operator.post(&path, &body).await?;
         offered.expect_status(201)?;
         let offer = wait_until("the update is offered", async || device.offer().await).await?;
@@ -149,5 +155,61 @@ async fn a_complete_download_that_could_not_be_recorded_is_recorded_later(
     ensure!(answered.status == 200, "{answered}");
     // It may have installed what it has fetched.
     ensure!(cancels.status(&tenant).await? == "verifying");
+    Ok(())
+}
+
+/// Devices as `SWUpdate`, which reports `proceeding` before its first request for the file.
+async fn timeouts_tell_downloading_in_ranges_from_installing(tenant: IsolatedTenant) -> Result<()> {
+    let firmware = upload(&tenant).await?;
+    let options = json!({
+        "firmware_id": firmware, "timeout_minutes": 600, "download_timeout_minutes": 60, "install_timeout_minutes": 10,
+    });
+    let mut downloads = Vec::new();
+    for device in tenant.create_devices("edge", 3).await? {
+        let download = Download::begin_with(&tenant, device, options.clone()).await?;
+        download
+            .report(&download.device, Execution::Proceeding)
+            .await?;
+        download.fetch(&download.device, "bytes=0-49").await?;
+        downloads.push(download);
+    }
+    let [fast, slow, stuck] = &downloads[..] else {
+        anyhow::bail!("three downloads");
+    };
+    fast.fetch(&fast.device, "bytes=50-").await?;
+    fast.wait_for_status(&tenant, "installing").await?;
+
+    tenant.advance(Duration::from_mins(11));
+    fast.wait_for_status(&tenant, "timed_out").await?;
+    for download in [slow, stuck] {
+        ensure!(download.status(&tenant).await? == "downloading");
+    }
+    tenant.advance(Duration::from_mins(45));
+    slow.fetch(&slow.device, "bytes=50-").await?;
+    slow.wait_for_status(&tenant, "installing").await?;
+    tenant.advance(Duration::from_mins(5));
+    stuck.wait_for_status(&tenant, "timed_out").await?;
+    ensure!(slow.status(&tenant).await? == "installing");
+    tenant.advance(Duration::from_mins(6));
+    slow.wait_for_status(&tenant, "timed_out").await?;
+
+    for (download, message) in [
+        (
+            fast,
+            "the device did not finish the installation within 10 minutes",
+        ),
+        (
+            stuck,
+            "the device did not finish the download within 60 minutes",
+        ),
+        (
+            slow,
+            "the device did not finish the installation within 10 minutes",
+        ),
+    ] {
+        let path = format!("updates/{}", download.update);
+        let update = tenant.viewer.get(&path).await?.expect_success()?;
+        ensure!(update["error_message"] == message, "{update}");
+    }
     Ok(())
 }

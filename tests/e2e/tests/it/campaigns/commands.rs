@@ -1,9 +1,13 @@
 //! Commands of operators to a running campaign.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tidegate_e2e::{HttpResponse, RestResponse as _, TestTenant, both_databases, wait_until};
+use tidegate_core::id::CampaignId;
+use tidegate_e2e::{
+    HttpResponse, IsolatedTenant, RestResponse as _, TestTenant, both_databases, wait_until,
+};
+use tidegate_engine::{campaigns, ports::RunRef};
 
 both_databases!(
     a_pause_stops_new_offers,
@@ -11,6 +15,7 @@ both_databases!(
     a_gate_waits_for_an_operator,
     an_operator_advances_past_any_gate,
     an_advance_that_opens_nothing_is_used_up,
+    an_advance_that_is_decided_on_later_is_explained,
     a_campaign_that_a_gate_held_goes_on_when_it_is_resumed,
     invalid_transitions_change_nothing,
     max_concurrent_updates_is_respected,
@@ -301,6 +306,80 @@ async fn an_operator_advances_past_any_gate(tenant: TestTenant) -> Result<()> {
         }
     }
     ensure!(members == 1, "{members} devices are members of the wave");
+    Ok(())
+}
+
+async fn an_advance_that_is_decided_on_later_is_explained(tenant: IsolatedTenant) -> Result<()> {
+    let fleet = tenant.create_devices("edge", 2).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let strategy = json!({ "plugin": "canary", "config": {
+        "canary_percentage": 50,
+        "canary_duration_minutes": 60,
+        "steps": [100],
+    } });
+    let id = tenant
+        .start_campaign(firmware, json!({ "strategy": strategy }))
+        .await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
+        .await?;
+    // No loop processes the campaign any more.
+    let engine = &tenant.server.engine;
+    engine.signals().stop();
+    let path = format!("campaigns/{id}/waves/1/advance");
+    let accepted = tenant.operator.post(&path, &json!({})).await?;
+    let accepted = accepted.expect_status(202)?.json()?;
+    ensure!(
+        accepted["applied"].is_null() && accepted["waves"][1]["released"] == 0,
+        "{accepted}"
+    );
+    let advance = &accepted["waves"][1]["advance"];
+    ensure!(
+        advance["by"] == "operator" && advance["applied"].is_null(),
+        "{accepted}"
+    );
+    let reasons = async || -> Result<String> {
+        for device in &fleet {
+            let path = format!("devices/{}/explain", device.id);
+            let explained = tenant.viewer.get(&path).await?.expect_success()?;
+            let reasons = explained["items"][0]["reasons"].to_string();
+            if reasons.contains("in wave 1 (") {
+                return Ok(reasons);
+            }
+        }
+        bail!("no device is in wave 1")
+    };
+    let before = reasons().await?;
+    let waits = "operator advanced the campaign past the gate before wave";
+    ensure!(
+        before.contains(waits) && before.contains("; the next decision takes that into account"),
+        "{before}"
+    );
+
+    let run = RunRef {
+        tenant: tenant.record.id,
+        campaign: CampaignId(id),
+    };
+    wait_until("a decision takes it into account", async || {
+        campaigns::tick(engine, run).await?;
+        let campaign = tenant.get_campaign(id).await?;
+        let applied = &campaign["waves"][1]["advance"]["applied"];
+        Ok(applied.as_bool())
+    })
+    .await?;
+    let campaign = tenant.get_campaign(id).await?;
+    let wave = &campaign["waves"][1];
+    ensure!(
+        wave["advance"]["applied"] == true && wave["released"] == 1,
+        "{campaign}"
+    );
+    let after = reasons().await?;
+    ensure!(
+        after.contains(waits)
+            && after.contains("An operator advanced past this gate")
+            && !after.contains("the next decision takes that into account"),
+        "{after}"
+    );
     Ok(())
 }
 

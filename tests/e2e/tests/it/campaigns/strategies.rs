@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use tidegate_core::{id::CampaignId, plugin::ClassKey};
 use tidegate_e2e::{
     Credentials, Device, IsolatedTenant, RestResponse as _, both_databases, wait_until,
+};
+use tidegate_engine::{
+    Actor, Admin, Authorized,
+    ports::{CampaignStart, ClassVerdict, NewWave},
 };
 
 both_databases!(
@@ -14,7 +19,8 @@ both_databases!(
     green_before_blue,
     canary_up_to_a_percentage,
     canary_of_three_devices,
-    stages_of_three_devices
+    stages_of_three_devices,
+    a_campaign_keeps_the_sizes_of_its_start
 );
 
 async fn immediate_in_batches(tenant: IsolatedTenant) -> Result<()> {
@@ -248,6 +254,76 @@ async fn stages_of_three_devices(tenant: IsolatedTenant) -> Result<()> {
         .await?;
     let updated = updated(&fleet);
     ensure!(updated == 2, "{updated} devices were updated: {campaign}");
+    Ok(())
+}
+
+/// An earlier version rounded each wave up for itself, so that 20 % of three devices were two of them.
+async fn a_campaign_keeps_the_sizes_of_its_start(tenant: IsolatedTenant) -> Result<()> {
+    const SIZES: [usize; 4] = [1, 1, 1, 0];
+
+    let mut fleet = tenant.create_devices("edge", 3).await?;
+    let percentages = [10, 20, 50, 100];
+    let stages = percentages.map(|percentage| json!({ "percentage": percentage }));
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let body = json!({ "strategy": { "plugin": "staged", "config": { "stages": stages } } });
+    let same = tenant.start_campaign(firmware, body.clone()).await?;
+    ensure!(
+        sizes(&tenant, same).await? == [1, 0, 1, 1],
+        "this version rounds as that one"
+    );
+    tenant.send_command(same, "cancel").await?;
+    tenant
+        .wait_for_status_while(same, "cancelled", async || install(&mut fleet).await)
+        .await?;
+
+    let id = tenant.create_campaign(firmware, body).await?;
+    let (engine, owner) = (&tenant.server.engine, tenant.record.id);
+    let store = engine.store();
+    let mut devices = Vec::new();
+    for device in &fleet {
+        let stored = store.device(owner, &device.id).await?;
+        devices.push(stored.context("the device")?.key);
+    }
+    let mut members = devices.iter().copied();
+    let waves = SIZES.iter().enumerate().map(|(index, size)| NewWave {
+        name: format!("stage {}", index + 1),
+        members: members.by_ref().take(*size).collect(),
+    });
+    let start = CampaignStart {
+        at: engine.now(),
+        waves: waves.collect(),
+        parallel: false,
+        classes: vec![ClassVerdict {
+            key: ClassKey {
+                hardware_model: Some("edge".to_owned()),
+                hardware_revision: Some("1.0".to_owned()),
+                version: Some("1.0.0".to_owned()),
+                attributes: Vec::new(),
+            },
+            devices: 3,
+            excluded: None,
+        }],
+        selected: devices.iter().map(|key| (*key, 0)).collect(),
+        journal: Vec::new(),
+    };
+    let campaign = store.campaign(owner, CampaignId(id)).await?;
+    let campaign = campaign.context("the campaign")?;
+    let ctx: Authorized<Admin> = engine.trusted_ctx(owner, Actor::command_line());
+    ensure!(
+        store.start_campaign(&ctx, &campaign, start).await?,
+        "another change came first"
+    );
+    tenant
+        .wait_for_status_while(id, "completed", async || install(&mut fleet).await)
+        .await?;
+    for (index, wave) in tenant.waves(id).await?.iter().enumerate() {
+        let completed = &wave["counts"]["completed"];
+        ensure!(
+            *completed == SIZES[index] && wave["total"] == SIZES[index],
+            "{wave}"
+        );
+    }
+    ensure!(updated(&fleet) == 3, "not all devices were updated");
     Ok(())
 }
 
