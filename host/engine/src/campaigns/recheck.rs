@@ -182,6 +182,10 @@ async fn policies(
             let names: Vec<_> = iter::once(LATEST).chain(DEFAULT_POLICIES).collect();
             Policies::built_in(store, built_ins, tenant, &names).await
         }
+        // An empty list chooses none of them.
+        UpdatePolicies::Chosen(chosen) if chosen.is_empty() => {
+            Policies::built_in(store, built_ins, tenant, &DEFAULT_POLICIES).await
+        }
         UpdatePolicies::Chosen(chosen) => {
             let mut uses = Vec::with_capacity(chosen.len());
             for policy in chosen {

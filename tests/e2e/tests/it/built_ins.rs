@@ -6,14 +6,20 @@ use reqwest::{
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
-use tidegate_e2e::{HttpResponse, RestResponse as _, TestTenant, both_databases, components};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
+use tidegate_e2e::{
+    Device, HttpResponse, RestResponse as _, TestTenant, both_databases, components, wait_until,
+};
+use tidegate_engine::latest;
 use tidegate_hostile::HostilePlugin;
 
 both_databases!(
     a_campaign_without_policies_is_safe_on_a_mixed_fleet,
     an_edited_campaign_is_as_safe_as_a_new_one,
     an_update_that_names_no_policies_is_as_safe,
+    an_update_of_an_earlier_version_that_names_no_policies_is_as_safe,
     no_other_component_decides_by_the_name_of_a_policy,
+    without_a_default_policy_nothing_is_let_pass,
 );
 
 /// Devices with these models, and the id of a firmware for the model `rpi4` only.
@@ -29,7 +35,12 @@ async fn mixed_fleet(tenant: &TestTenant) -> Result<i64> {
             ])
             .await?;
     }
-    let metadata = json!({ "name": "edge-os", "version": "2.0.0", "device_model": "rpi4" });
+    upload_for_rpi4(tenant, "2.0.0").await
+}
+
+/// Uploads a firmware for the model `rpi4` only. Returns its id.
+async fn upload_for_rpi4(tenant: &TestTenant, version: &str) -> Result<i64> {
+    let metadata = json!({ "name": "edge-os", "version": version, "device_model": "rpi4" });
     let form = Form::new().text("metadata", metadata.to_string()).part(
         "file",
         Part::bytes(b"firmware".to_vec()).file_name("os.bin"),
@@ -311,7 +322,10 @@ async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) 
     let update = json!({ "firmware_id": firmware });
     let refused = tenant.operator.post("devices/new/update", &update).await?;
     let refused = refused.expect_problem(409, "incompatible")?;
-    ensure!(is_about_missing(&refused["detail"]), "{refused}");
+    ensure!(
+        is_about_missing(&refused["detail"], "hardware"),
+        "{refused}"
+    );
     let refused = tenant
         .operator
         .post("campaigns", &TestTenant::campaign_body(firmware))
@@ -319,7 +333,7 @@ async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) 
         .expect_problem(422, "invalid_campaign")?;
     let error = &refused["errors"][0];
     ensure!(
-        error["field"] == "/policies" && is_about_missing(&error["message"]),
+        error["field"] == "/policies" && is_about_missing(&error["message"], "hardware"),
         "{refused}"
     );
 
@@ -347,7 +361,141 @@ async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) 
     Ok(())
 }
 
-fn is_about_missing(text: &Value) -> bool {
-    let text = text.as_str().unwrap_or_default();
-    text.contains("hardware: this default policy is not installed or is disabled")
+/// Bulk updates, rollbacks, devices that are checked again, and mode `latest`.
+async fn without_a_default_policy_nothing_is_let_pass(tenant: TestTenant) -> Result<()> {
+    let firmware = mixed_fleet(&tenant).await?;
+    let older = upload_for_rpi4(&tenant, "1.5.0").await?;
+    for policy in ["hardware", "version-path"] {
+        let plugin = tenant.viewer.get(&format!("plugins/{policy}")).await?;
+        let plugin = plugin.expect_success()?;
+        let revision = plugin["revisions"][0]["revision"].as_str();
+        let revision = revision.context("no revision")?;
+        let switch = async |step: &str| -> Result<()> {
+            let path = format!("plugins/{policy}/revisions/{revision}/{step}");
+            let switched = tenant.admin.post(&path, &json!({})).await?;
+            switched.expect_status(200)?;
+            Ok(())
+        };
+        let changed = rpi4(&tenant, &format!("{policy}-changed"), "1.0").await?;
+        let other = rpi4(&tenant, &format!("{policy}-other"), "1.0").await?;
+        let update = json!({ "firmware_id": firmware });
+        let path = format!("devices/{}/update", changed.id);
+        let offered = tenant.operator.post(&path, &update).await?;
+        let offered = offered.expect_status(201)?.json()?;
+        let mut updated = rpi4(&tenant, &format!("{policy}-updated"), "1.0").await?;
+        let path = format!("devices/{}/update", updated.id);
+        let update = json!({ "firmware_id": older });
+        tenant
+            .operator
+            .post(&path, &update)
+            .await?
+            .expect_status(201)?;
+        ensure!(updated.install().await?, "there is no update");
+        switch("disable").await?;
+
+        let bulk = json!({ "device_ids": [other.id], "firmware_id": firmware });
+        let bulk = tenant.operator.post("devices/bulk/update", &bulk).await?;
+        let bulk = bulk.expect_success()?;
+        ensure!(bulk["accepted"] == json!([]), "{bulk}");
+        let refused = &bulk["refused"][0];
+        ensure!(
+            refused["code"] == "incompatible" && is_about_missing(&refused["reason"], policy),
+            "{bulk}"
+        );
+
+        // To a version that it has never had.
+        if policy == "hardware" {
+            let path = format!("devices/{}/rollback", updated.id);
+            let body = json!({ "target_version": "2.0.0" });
+            let refused = tenant.operator.post(&path, &body).await?;
+            let refused = refused.expect_problem(409, "incompatible")?;
+            ensure!(is_about_missing(&refused["detail"], policy), "{refused}");
+        }
+
+        changed.report([("hw_revision", "1.1")]).await?;
+        ensure!(changed.offer().await?.is_none(), "it is offered unchecked");
+        let path = format!("updates/{}", offered["update_id"]);
+        let ended = wait_until("the update ends", async || {
+            let update = tenant.viewer.get(&path).await?.expect_success()?;
+            Ok((update["status"] == "cancelled").then_some(update))
+        })
+        .await?;
+        ensure!(
+            ended["error_code"] == "INCOMPATIBLE"
+                && is_about_missing(&ended["error_message"], policy),
+            "{ended}"
+        );
+
+        let path = format!("devices/{}", other.id);
+        let latest = json!({ "mode": "latest" });
+        let request = tenant.operator.request(Method::PATCH, &path).json(&latest);
+        HttpResponse::fetch(request).await?.expect_success()?;
+        let explained = tenant.viewer.get(&format!("{path}/explain")).await?;
+        let explained = explained.expect_success()?;
+        ensure!(
+            is_about_missing(&explained["device"]["reasons"], policy),
+            "{explained}"
+        );
+        latest::process_dirty_tenants(&tenant.server.engine).await?;
+        ensure!(other.offer().await?.is_none(), "latest offers it unchecked");
+
+        switch("enable").await?;
+        other.report([("hw_revision", "1.1")]).await?;
+        wait_until("latest offers it", async || other.offer().await).await?;
+    }
+    Ok(())
+}
+
+/// A device of the model `rpi4`.
+async fn rpi4(tenant: &TestTenant, id: &str, revision: &str) -> Result<Device> {
+    let device = tenant.device(id);
+    device.poll().await?;
+    device
+        .report([
+            ("hw_model", "rpi4"),
+            ("hw_revision", revision),
+            ("sw_version", "1.0.0"),
+        ])
+        .await?;
+    Ok(device)
+}
+
+/// An empty list was stored as the choice of no policy.
+async fn an_update_of_an_earlier_version_that_names_no_policies_is_as_safe(
+    tenant: TestTenant,
+) -> Result<()> {
+    let firmware = mixed_fleet(&tenant).await?;
+    let offered = tenant
+        .operator
+        .post("devices/new/update", &json!({ "firmware_id": firmware }))
+        .await?;
+    let update = offered.expect_status(201)?.json()?["update_id"].clone();
+    sqlx::any::install_default_drivers();
+    let mut database = AnyConnection::connect(&tenant.server.database_url()).await?;
+    let choice = r#"{"policies":{"chosen":[]},"accepted":null}"#;
+    let choose = format!("UPDATE updates SET compatibility = '{choice}' WHERE id = {update}");
+    let chosen = sqlx::query(AssertSqlSafe(choose))
+        .execute(&mut database)
+        .await?;
+    ensure!(chosen.rows_affected() == 1, "there is no update");
+    database.close().await?;
+    let device = tenant.device("new");
+    device.report([("hw_model", "rpi3")]).await?;
+    let path = format!("updates/{update}");
+    let ended = wait_until("the update ends", async || {
+        let update = tenant.viewer.get(&path).await?.expect_success()?;
+        Ok((update["status"] == "cancelled").then_some(update))
+    })
+    .await?;
+    ensure!(ended["error_code"] == "INCOMPATIBLE", "{ended}");
+    ensure!(
+        device.offer().await?.is_none(),
+        "it is offered to another board"
+    );
+    Ok(())
+}
+
+fn is_about_missing(text: &Value, policy: &str) -> bool {
+    let missing = format!("{policy}: this default policy is not installed or is disabled");
+    text.to_string().contains(&missing)
 }
