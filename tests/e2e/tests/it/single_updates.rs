@@ -3,14 +3,17 @@
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
 use tidegate_e2e::{
-    Device, Events, Execution, Feedback, Finished, RestResponse as _, TestTenant, both_databases,
-    close,
+    Device, Events, Execution, Feedback, Finished, HttpResponse, RestResponse as _, TestTenant,
+    both_databases, close, wait_until,
 };
 
 both_databases!(
     a_device_is_updated_and_rolled_back,
     an_update_is_cancelled_and_retried,
+    an_update_that_waits_behind_another_one_is_explained,
+    the_retry_of_an_update_of_an_earlier_version_waits_for_approval,
     a_rollback_cancels_open_updates
 );
 
@@ -165,6 +168,99 @@ async fn a_rollback_cancels_open_updates(tenant: TestTenant) -> Result<()> {
     ensure!(device.version == "1.1.0", "{}", device.version);
     let shown = get_update(&tenant, &open).await?;
     ensure!(shown["status"] == "cancelled", "{shown}");
+    Ok(())
+}
+
+/// One of a campaign and one of an operator, behind one that an operator requested before.
+async fn an_update_that_waits_behind_another_one_is_explained(tenant: TestTenant) -> Result<()> {
+    let mut device = tenant.create_devices("edge", 1).await?.remove(0);
+    let mut updates = Vec::new();
+    for version in ["1.1.0", "1.2.0"] {
+        let firmware = tenant.upload_firmware(version).await?;
+        updates.push(create_update(&tenant, &device, firmware).await?);
+    }
+    let firmware = tenant.upload_firmware("1.3.0").await?;
+    let campaign = tenant.start_campaign(firmware, json!({})).await?;
+    tenant
+        .wait_for_counts(campaign, json!({ "in_progress_devices": 1 }))
+        .await?;
+    let explained = async || -> Result<(String, String)> {
+        let explained = tenant.viewer.get("devices/edge-0/explain").await?;
+        let explained = explained.expect_success()?;
+        let of_device = explained["device"]["reasons"].to_string();
+        Ok((of_device, explained["items"][0]["reasons"].to_string()))
+    };
+
+    let [first, second] = [0, 1].map(|n: usize| updates[n]["update_id"].clone());
+    let behind = |id: &Value| format!("waits behind update {id}; its time does not run meanwhile");
+    let (of_device, of_campaign) = explained().await?;
+    let waits = format!("update {second} {}", behind(&first));
+    ensure!(of_device.contains(&waits), "{of_device}");
+    ensure!(
+        !of_device.contains(&format!("update {first} waits")),
+        "{of_device}"
+    );
+    ensure!(
+        of_campaign.contains(&format!("it {}", behind(&first))),
+        "{of_campaign}"
+    );
+
+    // Its new version is checked first.
+    ensure!(device.install().await?, "there is no update");
+    wait_until(
+        "the campaign's update waits behind the second one",
+        async || {
+            let (of_device, of_campaign) = explained().await?;
+            let waits = of_campaign.contains(&format!("it {}", behind(&second)));
+            Ok((waits && !of_device.contains("waits behind")).then_some(()))
+        },
+    )
+    .await?;
+    for version in ["1.2.0", "1.3.0"] {
+        wait_until("the next update is installed", async || {
+            Ok(device.install().await?.then_some(()))
+        })
+        .await?;
+        ensure!(device.version == version, "{}", device.version);
+    }
+    let (of_device, of_campaign) = explained().await?;
+    ensure!(
+        !(of_device + &of_campaign).contains("waits behind"),
+        "something waits"
+    );
+    Ok(())
+}
+
+async fn the_retry_of_an_update_of_an_earlier_version_waits_for_approval(
+    tenant: TestTenant,
+) -> Result<()> {
+    let mut devices = tenant.create_devices("edge", 2).await?;
+    let firmware = tenant.upload_firmware("1.1.0").await?;
+    let mut updates = Vec::new();
+    for device in &mut devices {
+        updates.push(create_update(&tenant, device, firmware).await?["update_id"].clone());
+        ensure!(device.fail("no space left").await?, "there is no update");
+    }
+    // It may have been one of a bulk update.
+    sqlx::any::install_default_drivers();
+    let mut database = AnyConnection::connect(&tenant.server.database_url()).await?;
+    let forget = format!(
+        "UPDATE updates SET authorship = NULL WHERE id = {}",
+        updates[0]
+    );
+    sqlx::query(AssertSqlSafe(forget))
+        .execute(&mut database)
+        .await?;
+    database.close().await?;
+    let patch = json!({ "requires_approval": true });
+    let request = tenant.admin.request(Method::PATCH, "settings").json(&patch);
+    HttpResponse::fetch(request).await?.expect_success()?;
+    for (update, status) in updates.iter().zip(["waiting_approval", "offered"]) {
+        let path = format!("updates/{update}/retry");
+        let retried = tenant.operator.post(&path, &json!({})).await?;
+        let retried = retried.expect_status(201)?.json()?;
+        ensure!(retried["status"] == status, "{retried}");
+    }
     Ok(())
 }
 
