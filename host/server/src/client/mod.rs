@@ -13,7 +13,7 @@ use clap::Args;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Method, RequestBuilder, Response, Url,
-    header::{CONTENT_TYPE, LOCATION},
+    header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
 use tidegate_core::visible_text::visible;
@@ -249,8 +249,13 @@ impl RestClient {
             .headers()
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+        let retry_after = response.headers().get(RETRY_AFTER).cloned();
         let body = self.text(response).await?;
-        Err(Problem::read(status.as_u16(), is_json, &body).into())
+        let problem = Problem::read(status.as_u16(), is_json, &body);
+        let retry_after = retry_after.as_ref().and_then(|it| it.to_str().ok());
+        Err(problem
+            .with_retry_after(retry_after.unwrap_or_default())
+            .into())
     }
 
     fn connection_error(&self, error: reqwest::Error) -> anyhow::Error {

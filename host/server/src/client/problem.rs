@@ -1,7 +1,10 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::Deserialize;
 use tidegate_core::visible_text::visible;
+
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
+const MAX_RETRY_DELAY: Duration = Duration::from_mins(1);
 
 /// The server's problem response.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -16,6 +19,9 @@ pub(crate) struct Problem {
     detail: String,
     #[serde(default)]
     errors: Vec<FieldError>,
+    /// When the server asks for the request again, from its `Retry-After`.
+    #[serde(skip)]
+    retry_after: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -36,6 +42,7 @@ impl Problem {
             title: String::new(),
             detail: body.chars().take(500).collect(),
             errors: Vec::new(),
+            retry_after: None,
         });
         problem.status = status;
         problem.make_visible();
@@ -54,9 +61,24 @@ impl Problem {
         }
     }
 
+    /// With the value of the response's `Retry-After`, in seconds.
+    pub(super) fn with_retry_after(self, seconds: &str) -> Self {
+        let seconds = seconds.trim().parse().ok();
+        Self {
+            retry_after: seconds.map(Duration::from_secs),
+            ..self
+        }
+    }
+
     /// Whether the tenant or the key has as many event streams as it can have.
     pub(crate) fn is_too_many_streams(&self) -> bool {
         self.status == 429 && self.code == "too_many_streams"
+    }
+
+    /// How long to wait before the request is repeated, if the server refuses it only for now.
+    pub(crate) fn retry_delay(&self) -> Option<Duration> {
+        let delay = self.retry_after.unwrap_or(MIN_RETRY_DELAY);
+        (self.status == 429).then(|| delay.clamp(MIN_RETRY_DELAY, MAX_RETRY_DELAY))
     }
 
     /// Names the fields by the flags that set them. A field without a flag keeps its name.
@@ -158,6 +180,27 @@ mod tests {
             Problem::read(422, true, body).with_flags(flag).to_string(),
             "--name: is short (422 invalid)"
         );
+    }
+
+    #[test]
+    fn only_a_refusal_for_now_is_repeated_after_a_bounded_delay() {
+        let delay = |status, retry_after: &str| {
+            let problem = Problem::read(status, false, "").with_retry_after(retry_after);
+            problem.retry_delay().map(|delay| delay.as_secs())
+        };
+        for (retry_after, seconds) in [
+            ("7", 7),
+            ("0", 1),
+            ("86400", 60),
+            ("Fri, 01 May 2026 12:00:00 GMT", 1),
+        ] {
+            assert_eq!(delay(429, retry_after), Some(seconds), "{retry_after}");
+        }
+        assert_eq!(
+            Problem::read(429, false, "").retry_delay(),
+            Some(MIN_RETRY_DELAY)
+        );
+        assert_eq!((delay(503, "7"), delay(403, "7")), (None, None));
     }
 
     #[test]

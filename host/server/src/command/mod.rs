@@ -1,6 +1,7 @@
 //! The command line.
 
 mod authority;
+mod busy_server;
 mod campaign;
 mod config_args;
 mod device;
@@ -31,6 +32,7 @@ use clap::{
 };
 use strum::VariantNames;
 
+use busy_server::repeat_while_busy;
 use flag_names::FlagNames;
 use output::{print, print_error, print_json, show, visible_value};
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{print, print_json, visible_value};
+use super::{print, print_json, repeat_while_busy, visible_value};
 use crate::client::{EventStream, RECONNECT_DELAY, RestClient};
 
 /// The lines of a log, and how many of them were dropped.
@@ -38,7 +38,7 @@ pub(super) enum FollowEnd {
 pub(super) async fn follow(rest: &RestClient, path: &str, until: FollowEnd) -> Result<()> {
     let mut last = None;
     loop {
-        let events = rest.events(path, last.as_deref()).await?;
+        let events = repeat_while_busy(async || rest.events(path, last.as_deref()).await).await?;
         let ended = show_events(rest, events, &mut last).await?;
         if ended && until == FollowEnd::UpdateEnds {
             return Ok(());

@@ -37,10 +37,13 @@ fn raw_server(mut answer: impl FnMut(&str) -> String + Send + 'static) -> Result
             let mut stream = stream?;
             let lines = BufReader::new(&stream).lines().map_while(Result::ok);
             let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
-            stream.write_all(answer(&head.join("\n")).as_bytes())?;
-            // A body that is not read would reset the connection before the answer is.
-            stream.shutdown(Shutdown::Write)?;
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            let answer = answer(&head.join("\n"));
+            thread::spawn(move || {
+                stream.write_all(answer.as_bytes())?;
+                // A body that is not read would reset the connection before the answer is.
+                stream.shutdown(Shutdown::Write)?;
+                std::io::copy(&mut stream, &mut std::io::sink())
+            });
         }
         Ok(())
     });

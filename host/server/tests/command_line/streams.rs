@@ -1,5 +1,7 @@
 //! Commands that read a stream of events.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 
 use crate::{check, raw_server, server, tidegate};
@@ -63,6 +65,84 @@ fn campaign_watch_polls_while_the_server_has_no_stream_left() -> Result<()> {
     check(&output, 0, "too many event streams are open");
     let shown = String::from_utf8(output.stdout)?;
     assert!(shown.contains("completed"), "{shown}");
+    Ok(())
+}
+
+/// The first requests for each path are refused for now.
+#[test]
+fn commands_that_run_for_long_go_on_after_a_refusal_for_now() -> Result<()> {
+    const LIMIT: &str =
+        r#"{"status": 429, "code": "too_many_requests", "detail": "too many requests"}"#;
+    const STREAMS: &str =
+        r#"{"status": 429, "code": "too_many_streams", "detail": "too many streams"}"#;
+    const LOG: &str = "event: line\nid: 7:1\ndata: {\"text\": \"erasing\"}\n\n\
+                       event: end\nid: 7:1\ndata: {\"update_id\": 7, \"status\": \"completed\"}\n\n";
+    for (command, problem, told, shown) in [
+        (
+            &["update", "log", "7", "--follow"][..],
+            STREAMS,
+            "too many streams",
+            "erasing",
+        ),
+        (
+            &["device", "log", "pi-1", "--follow"],
+            STREAMS,
+            "too many streams",
+            "erasing",
+        ),
+        (
+            &["update", "log", "7", "--follow"],
+            LIMIT,
+            "too many requests",
+            "erasing",
+        ),
+        (
+            &["campaign", "watch", "1"],
+            LIMIT,
+            "too many requests",
+            "completed",
+        ),
+    ] {
+        let is_device = command.contains(&"device");
+        let mut refused = HashSet::new();
+        let url = raw_server(move |head| {
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let (status, kind, body) = if path.ends_with("/events") {
+                ("200 OK", "text/event-stream", "data: {}\n\n")
+            } else if path.contains("/journal") {
+                ("200 OK", "application/json", r#"{"items": []}"#)
+            } else if path.contains("/campaigns/") {
+                (
+                    "200 OK",
+                    "application/json",
+                    r#"{"campaign_id": 1, "status": "completed"}"#,
+                )
+            } else if is_device && !head.contains("last-event-id") {
+                ("200 OK", "text/event-stream", LOG)
+            } else if is_device {
+                (
+                    "404 Not Found",
+                    "application/problem+json",
+                    r#"{"detail": "it is gone"}"#,
+                )
+            } else {
+                ("200 OK", "text/event-stream", LOG)
+            };
+            let (status, kind, body) = if refused.insert(path) {
+                ("429 Too Many Requests", "application/problem+json", problem)
+            } else {
+                (status, kind, body)
+            };
+            format!(
+                "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}"
+            )
+        })?;
+        let output = tidegate().args(command).args(["--url", &url]).output()?;
+        // The log of a device has no end: the server ends this one.
+        check(&output, i32::from(is_device), told);
+        let printed = String::from_utf8(output.stdout)?;
+        assert!(printed.contains(shown), "{command:?}: {printed}");
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use tidegate_core::{Named as _, campaign::CampaignStatus};
 use super::view;
 use crate::{
     client::{EventStream, Problem, RECONNECT_DELAY, RestClient},
-    command::{print, print_error, print_json, visible_value},
+    command::{print, print_error, print_json, repeat_while_busy, visible_value},
 };
 
 /// Maximum time without an event before the campaign is read again.
@@ -52,13 +52,15 @@ pub(super) async fn watch(rest: &RestClient, id: i64) -> Result<()> {
 
 /// `None`: too many streams are open.
 async fn open_stream(rest: &RestClient, id: i64) -> Result<Option<EventStream>> {
-    match rest.events(&format!("campaigns/{id}/events"), None).await {
+    let path = format!("campaigns/{id}/events");
+    let open = async || match rest.events(&path, None).await {
         Ok(events) => Ok(Some(events)),
         Err(error) => match error.downcast_ref::<Problem>() {
             Some(problem) if problem.is_too_many_streams() => Ok(None),
             _ => Err(error),
         },
-    }
+    };
+    repeat_while_busy(open).await
 }
 
 /// An error if the campaign has ended without success.
@@ -105,8 +107,9 @@ impl WatchState {
             ("limit", "500".to_owned()),
             ("offset", self.entries.to_string()),
         ];
-        let journal = rest.get(&format!("campaigns/{id}/journal"), &query).await?;
-        let campaign = rest.get(&format!("campaigns/{id}"), &[]).await?;
+        let (campaign, journal) = (format!("campaigns/{id}"), format!("campaigns/{id}/journal"));
+        let journal = repeat_while_busy(async || rest.get(&journal, &query).await).await?;
+        let campaign = repeat_while_busy(async || rest.get(&campaign, &[]).await).await?;
         let entries = journal["items"].as_array().map_or(&[][..], Vec::as_slice);
         self.entries += entries.len();
         if rest.wants_json() {
