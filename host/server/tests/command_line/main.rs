@@ -4,6 +4,7 @@ mod connection;
 mod output;
 mod start;
 mod streams;
+mod visible_text;
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

@@ -21,66 +21,6 @@ fn a_device_shows_that_its_version_is_unstable() -> Result<()> {
     Ok(())
 }
 
-/// What a device, a publisher or another server may send, as JSON writes it.
-const HARMFUL: &str = r"x\u001b[2J\u0007\r\n2026 forged\u007f\u009b\u202ey";
-
-#[test]
-fn no_command_prints_characters_that_act_on_a_terminal() -> Result<()> {
-    let campaign = format!(
-        r#"{{"campaign_id": 1, "name": "{HARMFUL}", "status": "completed", "explain": ["{HARMFUL}"],
-            "waves": [{{"index": 0, "name": "{HARMFUL}"}}], "hold": {{"reason": "{HARMFUL}"}}}}"#
-    );
-    let device = format!(
-        r#"{{"device_id": "{HARMFUL}", "attributes": {{"{HARMFUL}": "{HARMFUL}"}},
-            "device": {{"reasons": ["{HARMFUL}"]}}, "items": [{{"device_id": "{HARMFUL}",
-            "plugin": "{HARMFUL}", "explain": ["{HARMFUL}"], "campaign_name": "{HARMFUL}",
-            "reasons": ["{HARMFUL}"]}}],
-            "lines": [{{"at": "1", "source": "device", "text": "{HARMFUL}"}}]}}"#
-    );
-    let event = format!(
-        "event: line\nid: 1\ndata: {{\"text\": \"{HARMFUL}\"}}\n\n\
-         event: end\nid: 2\ndata: {{\"update_id\": 7, \"status\": \"{HARMFUL}\"}}\n\n"
-    );
-    let url = server(move |path, _| match path {
-        _ if path.ends_with("/events") => ("text/event-stream", "data: {}\n\n".to_owned()),
-        _ if path.ends_with("/log") => ("text/event-stream", event.clone()),
-        _ if path.contains("/campaigns/1/journal") => ("application/json", device.clone()),
-        _ if path.contains("/campaigns/1") => ("application/json", campaign.clone()),
-        _ => ("application/json", device.clone()),
-    })?;
-    for command in [
-        &["campaign", "show", "1"][..],
-        &["campaign", "watch", "1"],
-        &["campaign", "journal", "1"],
-        &["device", "show", "a"],
-        &["device", "list"],
-        &["device", "explain", "a"],
-        &["device", "log", "a", "--limit", "1"],
-        &["update", "log", "7", "--follow"],
-        &["settings", "show"],
-    ] {
-        for flag in [None, Some("--json")] {
-            let output = tidegate()
-                .args(command)
-                .args(["--url", &url])
-                .args(flag)
-                .output()?;
-            check(&output, 0, "");
-            let shown = String::from_utf8(output.stdout)?;
-            let harmful = |c: char| c != '\n' && is_harmful(c);
-            assert!(!shown.contains(harmful), "{command:?}: {shown:?}");
-            let forged = |line: &str| line.trim_start().starts_with("2026 forged");
-            assert!(!shown.lines().any(forged), "{command:?}: {shown}");
-            let escaped = match flag {
-                None => r"x\u{1b}[2J\u{7}\r\n2026 forged\u{7f}\u{9b}\u{202e}y",
-                Some(_) => r"x\u001b[2J\u0007\r\n2026 forged\u007f\u009b\u202ey",
-            };
-            assert!(shown.contains(escaped), "{command:?}: {shown}");
-        }
-    }
-    Ok(())
-}
-
 #[test]
 fn errors_of_another_server_are_visible_and_cannot_forge_a_line() -> Result<()> {
     for (kind, body) in [

@@ -42,7 +42,7 @@ pub(super) async fn take(rest: &RestClient, id: i64, step: &str, body: &Value) -
 pub(super) fn print_warnings(campaign: &Value) {
     let warnings = campaign["warnings"].as_array().into_iter().flatten();
     for warning in warnings.filter_map(Value::as_str) {
-        print_error(format_args!("warning: {warning}"));
+        print_error(format_args!("warning: {}", visible(warning)));
     }
 }
 
