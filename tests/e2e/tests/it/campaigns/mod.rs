@@ -1,5 +1,6 @@
 //! Complete campaigns, with devices that use the device API.
 
+mod absence;
 mod approval;
 mod canary;
 mod changed_devices;
