@@ -24,7 +24,7 @@ pub(crate) struct ApprovalDecisionBody {
 }
 
 /// Approves or rejects an update that waits for approval, and all updates of the same bulk update. The id is that of one
-/// of them, or the `approval_id`. Their creator can do neither.
+/// of them, or the `approval_id`. Users who requested them, or updates that they retry, can do neither.
 #[utoipa::path(
     post, path = "/updates/{update_id}/approve", tag = "updates",
     params(("update_id" = i32, Path)), request_body = Option<ApprovalRequest>,
