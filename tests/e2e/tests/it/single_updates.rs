@@ -252,8 +252,11 @@ async fn the_retry_of_an_update_of_an_earlier_version_waits_for_approval(
         .execute(&mut database)
         .await?;
     database.close().await?;
-    let patch = json!({ "requires_approval": true });
-    let request = tenant.admin.request(Method::PATCH, "settings").json(&patch);
+    let settings = json!({ "requires_approval": true });
+    let request = tenant
+        .admin
+        .request(Method::PATCH, "settings")
+        .json(&settings);
     HttpResponse::fetch(request).await?.expect_success()?;
     for (update, status) in updates.iter().zip(["waiting_approval", "offered"]) {
         let path = format!("updates/{update}/retry");

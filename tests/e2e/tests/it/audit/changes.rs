@@ -385,8 +385,8 @@ pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
             .then_some(()))
     })
     .await?;
-    let path = "campaigns/{campaign_id}/waves/{wave}/advance";
-    let advance = Operation::post(path, &[&id, "1"], json!({}));
+    let operation = "campaigns/{campaign_id}/waves/{wave}/advance";
+    let advance = Operation::post(operation, &[&id, "1"], json!({}));
     let change = Change::of("campaign.advance");
     walk.succeeds(operator, change, &advance).await?;
     let reason = json!({ "reason": "it hums" });
