@@ -16,7 +16,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use sqlx::any::AnyConnectOptions;
+use sqlx::{AssertSqlSafe, any::AnyConnectOptions};
 use tidegate_core::{reporting_clock::ReportingClock, time::Timestamp};
 use tidegate_engine::{ports::StoreError, task_span};
 use tokio::time::{sleep, timeout};
@@ -165,6 +165,7 @@ impl Database {
             (Dialect::Postgres, LockWait::Normal) => "BEGIN",
             (Dialect::Postgres, LockWait::Short) => "BEGIN; SET LOCAL lock_timeout = '200ms'",
         };
+        self.start_probing();
         let kind = TxKind::Write(Arc::clone(&self.write_health));
         let mut tx = self.tx(&self.writers, kind, limit).await?;
         tx.begin(begin, self.begin_limit()).await?;
@@ -219,11 +220,15 @@ impl Database {
     /// Why writes fail. While they do, a task tries to write, so that this ends without a request that writes.
     pub(crate) fn unhealthy_reason(&self) -> Option<String> {
         let reason = self.write_health.unhealthy_reason()?;
+        self.start_probing();
+        Some(reason)
+    }
+
+    fn start_probing(&self) {
         if self.write_health.start_probing() {
             let database = self.clone();
             tokio::spawn(async move { database.probe_writes().await });
         }
-        Some(reason)
     }
 
     async fn probe_writes(&self) {
@@ -236,19 +241,58 @@ impl Database {
         self.write_health.stop_probing();
     }
 
-    /// Writes something that changes nothing.
     async fn probe_write(&self) -> Result<(), StoreError> {
-        const PROBE: &str = "try to write";
-        let mut tx = self.write_batch(LockWait::Normal).await?;
-        let probe = match self.dialect {
+        let Some(bytes) = self.write_health.needed_room() else {
+            return self.probe_small_write().await;
+        };
+        let probed = match self.dialect {
+            Dialect::Sqlite => self.probe_room_of_sqlite(bytes).await,
+            Dialect::Postgres => self.probe_room_of_postgres(bytes).await,
+        };
+        // Any other failure, such as a missing permission, says nothing about space.
+        if matches!(probed, Ok(()) | Err(StoreError::Internal { .. })) {
+            self.write_health.found_room();
+        }
+        probed
+    }
+
+    /// Writes something that changes nothing.
+    async fn probe_small_write(&self) -> Result<(), StoreError> {
+        self.run_probe(match self.dialect {
             // It rewrites the first page.
-            Dialect::Sqlite => "PRAGMA user_version = 0",
+            Dialect::Sqlite => "PRAGMA user_version = 0".to_owned(),
             // A transaction with an id writes a commit record. The division fails on a database that is read-only.
             Dialect::Postgres => {
                 "SELECT txid_current(), 1 / CASE current_setting('transaction_read_only') WHEN 'off' THEN 1 ELSE 0 END"
+                    .to_owned()
             }
-        };
-        sqlx::raw_sql(probe)
+        })
+        .await
+    }
+
+    /// Only a commit takes the space of the disk, so the table exists for a moment.
+    async fn probe_room_of_sqlite(&self, bytes: u64) -> Result<(), StoreError> {
+        const DROP: &str = "DROP TABLE IF EXISTS room_probe";
+        let fill = format!("{DROP}; CREATE TABLE room_probe AS SELECT zeroblob({bytes}) AS filler");
+        self.run_probe(fill).await?;
+        self.run_probe(DROP.to_owned()).await
+    }
+
+    /// A temporary table takes the space at once, and is not written to the log of changes.
+    async fn probe_room_of_postgres(&self, bytes: u64) -> Result<(), StoreError> {
+        const ROW_BYTES: u64 = 1000;
+        let rows = bytes / ROW_BYTES;
+        let fill = format!(
+            "SET LOCAL temp_tablespaces = ''; CREATE TEMPORARY TABLE room_probe ON COMMIT DROP AS \
+             SELECT repeat('x', {ROW_BYTES}) AS filler FROM generate_series(1, {rows})"
+        );
+        self.run_probe(fill).await
+    }
+
+    async fn run_probe(&self, statements: String) -> Result<(), StoreError> {
+        const PROBE: &str = "try to write";
+        let mut tx = self.write_batch(LockWait::Normal).await?;
+        sqlx::raw_sql(AssertSqlSafe(statements))
             .execute(tx.conn())
             .await
             .map_err(failed(PROBE))?;

@@ -10,25 +10,65 @@ use tokio::time::Instant;
 
 use crate::error::DatabaseFailure;
 
-/// How long writes must not fail before they count as healthy again. A disk that is nearly full takes small writes and
-/// refuses large ones.
+/// How long writes must not fail before they count as healthy again.
 const RECOVERY: Duration = Duration::from_secs(3);
+/// The free space that a database needs at least which had none, in bytes: most transactions are far smaller.
+const MIN_ROOM: u64 = 1 << 20;
+/// Maximum free space that is looked for, in bytes. The largest transactions are smaller.
+const MAX_ROOM: u64 = 16 << 20;
+/// How long after it was found that room which is too small for a write shows that writes need more.
+const ROOM_MEMORY: Duration = Duration::from_mins(1);
 
 /// Failures of writes since the database was healthy.
 #[derive(Debug, Default)]
 pub(crate) struct WriteHealth {
-    /// Whether `failing` has a value, for a cheap check on the good path.
+    /// Whether the state has failures, for a cheap check on the good path.
     is_failing: AtomicBool,
-    failing: Mutex<Option<WriteFailures>>,
+    state: Mutex<WriteState>,
     /// Whether a task tries to write until that succeeds.
     is_probing: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct WriteState {
+    failures: Option<WriteFailures>,
+    room: Room,
 }
 
 #[derive(Debug)]
 struct WriteFailures {
     failure: DatabaseFailure,
     last_failure: Instant,
+    /// Whether space was missing. Then a write that needs none, or little, proves nothing: a disk that is nearly full takes
+    /// small writes and refuses large ones.
+    needs_room: bool,
     has_succeeded_since: bool,
+}
+
+/// The free space that a write needs which was refused for lack of it.
+#[derive(Debug)]
+struct Room {
+    bytes: u64,
+    found_at: Option<Instant>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            bytes: MIN_ROOM,
+            found_at: None,
+        }
+    }
+}
+
+impl Room {
+    /// A write was refused. If this much was free just now, it needs more.
+    fn was_missing(&mut self) {
+        let found_at = self.found_at.take();
+        if found_at.is_some_and(|at| at.elapsed() < ROOM_MEMORY) {
+            self.bytes = (self.bytes * 2).min(MAX_ROOM);
+        }
+    }
 }
 
 impl WriteHealth {
@@ -38,16 +78,20 @@ impl WriteHealth {
         if !failure.concerns_all_writes() {
             return;
         }
-        let mut failing = self.failing.lock();
-        if failing
-            .as_ref()
-            .is_none_or(|before| before.failure != failure)
-        {
+        let mut state = self.state.lock();
+        let before = state.failures.as_ref();
+        if before.is_none_or(|before| before.failure != failure) {
             tracing::error!(reason, "the database cannot be written");
         }
-        *failing = Some(WriteFailures {
+        let lacks_space = failure == DatabaseFailure::NoSpace;
+        let needs_room = lacks_space || before.is_some_and(|before| before.needs_room);
+        if lacks_space {
+            state.room.was_missing();
+        }
+        state.failures = Some(WriteFailures {
             failure,
             last_failure: Instant::now(),
+            needs_room,
             has_succeeded_since: false,
         });
         self.is_failing.store(true, Ordering::Release);
@@ -56,9 +100,26 @@ impl WriteHealth {
     /// A write was committed.
     pub(crate) fn succeeded(&self) {
         if self.is_failing.load(Ordering::Acquire)
-            && let Some(failing) = &mut *self.failing.lock()
+            && let Some(failures) = &mut self.state.lock().failures
         {
-            failing.has_succeeded_since = true;
+            failures.has_succeeded_since |= !failures.needs_room;
+        }
+    }
+
+    /// The free space to look for, in bytes, if any was missing.
+    pub(crate) fn needed_room(&self) -> Option<u64> {
+        let state = self.state.lock();
+        let needs_room = state.failures.as_ref()?.needs_room;
+        needs_room.then_some(state.room.bytes)
+    }
+
+    /// The free space of [`Self::needed_room`] was there, or cannot be looked for.
+    pub(crate) fn found_room(&self) {
+        let mut state = self.state.lock();
+        state.room.found_at = Some(Instant::now());
+        if let Some(failures) = &mut state.failures {
+            failures.needs_room = false;
+            failures.has_succeeded_since = true;
         }
     }
 
@@ -67,14 +128,14 @@ impl WriteHealth {
         if !self.is_failing.load(Ordering::Acquire) {
             return None;
         }
-        let mut failing = self.failing.lock();
-        let state = failing.as_ref()?;
-        if state.has_succeeded_since && state.last_failure.elapsed() >= RECOVERY {
-            *failing = None;
+        let mut state = self.state.lock();
+        let failures = state.failures.as_ref()?;
+        if failures.has_succeeded_since && failures.last_failure.elapsed() >= RECOVERY {
+            state.failures = None;
             self.is_failing.store(false, Ordering::Release);
             return None;
         }
-        let why = match state.failure {
+        let why = match failures.failure {
             DatabaseFailure::NoSpace => "its disk or its quota is full",
             _ => "it is not available",
         };
@@ -115,36 +176,80 @@ impl ListenHealth {
 mod tests {
     use super::*;
 
+    const FULL: &str = "the database cannot be written: its disk or its quota is full";
+
+    fn reason(health: &WriteHealth) -> Option<String> {
+        health.unhealthy_reason()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn writes_are_healthy_again_after_a_success_and_a_time_without_failures() {
         let health = WriteHealth::default();
-        assert_eq!(health.unhealthy_reason(), None);
-        health.failed(DatabaseFailure::NoSpace, "full");
-        let reason = "the database cannot be written: its disk or its quota is full";
-        assert_eq!(health.unhealthy_reason().as_deref(), Some(reason));
+        assert_eq!(reason(&health), None);
+        health.failed(DatabaseFailure::Unavailable, "read-only");
+        let unavailable = "the database cannot be written: it is not available";
+        assert_eq!(reason(&health).as_deref(), Some(unavailable));
+        assert_eq!(health.needed_room(), None);
         tokio::time::advance(RECOVERY).await;
-        assert_eq!(
-            health.unhealthy_reason().as_deref(),
-            Some(reason),
-            "no success"
-        );
+        assert_eq!(reason(&health).as_deref(), Some(unavailable), "no success");
         health.succeeded();
-        assert_eq!(health.unhealthy_reason(), None);
+        assert_eq!(reason(&health), None);
 
-        health.failed(DatabaseFailure::NoSpace, "full");
+        health.failed(DatabaseFailure::Unavailable, "read-only");
         health.succeeded();
         assert_eq!(
-            health.unhealthy_reason().as_deref(),
-            Some(reason),
+            reason(&health).as_deref(),
+            Some(unavailable),
             "it failed just now"
         );
         health.failed(DatabaseFailure::Locked, "a row is locked");
         assert_eq!(
-            health.unhealthy_reason().as_deref(),
-            Some(reason),
+            reason(&health).as_deref(),
+            Some(unavailable),
             "one row is not all"
         );
         tokio::time::advance(RECOVERY).await;
-        assert_eq!(health.unhealthy_reason(), None);
+        assert_eq!(reason(&health), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_disk_is_healthy_again_once_there_is_room() {
+        let health = WriteHealth::default();
+        health.failed(DatabaseFailure::NoSpace, "full");
+        for next in [DatabaseFailure::NoSpace, DatabaseFailure::Unavailable] {
+            tokio::time::advance(RECOVERY).await;
+            health.succeeded();
+            assert!(reason(&health).is_some(), "small writes prove nothing");
+            assert_eq!(health.needed_room(), Some(MIN_ROOM));
+            // The next failure does not hide that space was missing.
+            health.failed(next, "full");
+        }
+        health.failed(DatabaseFailure::NoSpace, "full");
+        health.found_room();
+        assert_eq!(reason(&health).as_deref(), Some(FULL), "it failed just now");
+        tokio::time::advance(RECOVERY).await;
+        assert_eq!((reason(&health), health.needed_room()), (None, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_finds_too_little_room_needs_more() {
+        let health = WriteHealth::default();
+        let refuse = || health.failed(DatabaseFailure::NoSpace, "full");
+        refuse();
+        refuse();
+        assert_eq!(health.needed_room(), Some(MIN_ROOM), "none was found");
+        for factor in [2, 4, 8, 16, 16] {
+            health.found_room();
+            tokio::time::advance(RECOVERY).await;
+            assert_eq!(reason(&health), None);
+            refuse();
+            assert_eq!(health.needed_room(), Some(factor * MIN_ROOM));
+        }
+        let health = WriteHealth::default();
+        health.failed(DatabaseFailure::NoSpace, "full");
+        health.found_room();
+        tokio::time::advance(ROOM_MEMORY).await;
+        health.failed(DatabaseFailure::NoSpace, "full again");
+        assert_eq!(health.needed_room(), Some(MIN_ROOM));
     }
 }
