@@ -12,11 +12,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt as _, future};
+use futures::{StreamExt as _, TryStreamExt as _, future};
 use object_store::{
     Error as ObjectError, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _,
     local::LocalFileSystem, memory::InMemory, path::Path,
 };
+use sha2::{Digest as _, Sha256};
 use tidegate_core::{firmware::Hashes, id::Digest};
 use tidegate_engine::ports::{
     Artifacts, ByteStream, ComponentSource, FileContent, PutError, ReceivedFile,
@@ -111,6 +112,18 @@ impl Artifacts for ArtifactStore {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         }
         Ok(Some(byte_stream::from_object(object)))
+    }
+
+    async fn is_intact(&self, sha256: [u8; 32], size: u64) -> io::Result<bool> {
+        let mut bytes = self
+            .open(sha256, 0..size)
+            .await?
+            .ok_or(ErrorKind::NotFound)?;
+        let mut hasher = Sha256::new();
+        while let Some(chunk) = bytes.try_next().await? {
+            hasher = tokio::task::spawn_blocking(move || hasher.chain_update(&chunk)).await?;
+        }
+        Ok(hasher.finalize()[..] == sha256)
     }
 
     async fn delete(&self, sha256: [u8; 32]) -> io::Result<()> {

@@ -85,6 +85,13 @@ async fn stores_and_returns_files(store: ArtifactStore) -> TestResult {
     assert!(store.open([7; 32], 0..0).await?.is_none());
     assert!(store.open(sha256, 0..7).await.is_err());
 
+    assert!(store.is_intact(sha256, 6).await?);
+    let missing = store.is_intact([7; 32], 6).await;
+    assert_eq!(
+        missing.map_err(|error| error.kind()),
+        Err(io::ErrorKind::NotFound)
+    );
+
     let digest = Digest(sha256);
     assert_eq!(
         store.component(digest).await?.as_deref(),
@@ -236,6 +243,9 @@ async fn a_damaged_file_is_repaired_by_another_upload_of_it() -> TestResult {
     for damaged in [&b"firm"[..], b"", b"firmwxre", b"firmware and more"] {
         let mut reading = store.open(sha256, 0..8).await?.expect("the file");
         std::fs::write(folder.path().join(&names[0]), damaged)?;
+        if damaged.len() == 8 {
+            assert!(!store.is_intact(sha256, 8).await?);
+        }
         let (again, is_new) = put(&store, body(&[b"firmware"]), 8).await?;
         assert_eq!((again, is_new), (stored, false));
         assert_eq!(read(&store, sha256, 0..8).await, b"firmware");

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::{
     Error, Ports, Result, Settings, chain,
+    file_checks::FileChecks,
     ports::{Artifacts, ByteStream, Clock, FileContent, PutError, Store},
 };
 
@@ -39,6 +40,7 @@ pub struct Files {
     artifacts: Arc<dyn Artifacts>,
     clock: Arc<dyn Clock>,
     server_name: String,
+    pub(crate) checks: FileChecks,
     /// Maximum size of a file of a firmware, in bytes.
     pub(crate) max_bytes: u64,
     /// Numbers the requests that lease files.
@@ -51,6 +53,7 @@ impl Files {
             store: Arc::clone(&ports.store),
             artifacts: Arc::clone(&ports.artifacts),
             clock: Arc::clone(&ports.clock),
+            checks: FileChecks::new(Arc::clone(&ports.artifacts), Arc::clone(&ports.clock)),
             server_name: settings.server_name.clone(),
             max_bytes: settings.max_artifact_bytes,
             requests: AtomicU64::new(0),
@@ -126,6 +129,7 @@ impl FileLease<'_> {
             return Err(Error::unavailable(message));
         }
         received.publish().await.map_err(put_error)?;
+        self.files.checks.forget(sha256);
         Ok(content)
     }
 

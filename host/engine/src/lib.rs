@@ -17,6 +17,7 @@ mod ctx;
 mod engine;
 mod error;
 mod error_chain;
+mod file_checks;
 mod file_fetches;
 mod files;
 mod four_eyes;

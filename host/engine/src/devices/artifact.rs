@@ -131,11 +131,7 @@ impl ArtifactDownload {
     /// file, and the update that it is fetched for records them.
     pub async fn open(&self, engine: &Engine, range: Range<u64>) -> Result<ByteStream> {
         let sha256 = self.artifact.hashes.sha256;
-        let opened = engine.ports.artifacts.open(sha256, range.clone()).await;
-        let opened = opened.and_then(|bytes| {
-            let lost = "the artifact store has lost the file";
-            bytes.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, lost))
-        });
+        let opened = self.open_stored(engine, range.clone()).await;
         let filename = self.artifact.filename.clone();
         let unreadable = move |source: io::Error| UnreadableFile {
             filename: filename.clone(),
@@ -158,6 +154,19 @@ impl ArtifactDownload {
             Some(fetch) => fetch.track(engine, &self.artifact, range.start, bytes.boxed()),
             None => bytes.boxed(),
         })
+    }
+
+    async fn open_stored(&self, engine: &Engine, range: Range<u64>) -> io::Result<ByteStream> {
+        let (sha256, size) = (self.artifact.hashes.sha256, self.artifact.size);
+        let check = engine.files.checks.of(sha256, size);
+        check.refuse_damaged()?;
+        let opened = engine.ports.artifacts.open(sha256, range.clone()).await?;
+        let bytes = opened.ok_or_else(|| {
+            let lost = "the artifact store has lost the file";
+            io::Error::new(io::ErrorKind::NotFound, lost)
+        })?;
+        let length = range.end.saturating_sub(range.start);
+        Ok(check.guard(bytes, length, length == size))
     }
 }
 

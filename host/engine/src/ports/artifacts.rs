@@ -22,6 +22,9 @@ pub trait Artifacts: Send + Sync {
     /// Reads a range of a file. `None`: the file does not exist. Memory use does not depend on the file's size.
     async fn open(&self, sha256: [u8; 32], range: Range<u64>) -> io::Result<Option<ByteStream>>;
 
+    /// Whether a file of this size has the content of its name. Reads it whole, in constant memory.
+    async fn is_intact(&self, sha256: [u8; 32], size: u64) -> io::Result<bool>;
+
     /// Deletes a file. A missing file is no error.
     async fn delete(&self, sha256: [u8; 32]) -> io::Result<()>;
 }

@@ -97,6 +97,10 @@ impl Artifacts for NoArtifacts {
         Ok(None)
     }
 
+    async fn is_intact(&self, _: [u8; 32], _: u64) -> io::Result<bool> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
     async fn delete(&self, _: [u8; 32]) -> io::Result<()> {
         Ok(())
     }

@@ -158,11 +158,11 @@ impl TestServer {
         Ok(self.artifacts.delete(Digest::of(FILE).0).await?)
     }
 
-    /// Cuts the file of all firmware off after this number of bytes, as a fault of its disk would.
-    pub(crate) fn cut_file(&self, length: usize) -> anyhow::Result<()> {
+    /// Replaces the bytes of the file of all firmware, as a fault of its disk would.
+    pub(crate) fn overwrite_file(&self, bytes: &[u8]) -> anyhow::Result<()> {
         let name = hex::encode(Digest::of(FILE).0);
         let folder = self.folder.path().join("artifacts/sha256").join(&name[..2]);
-        Ok(std::fs::write(folder.join(name), &FILE[..length])?)
+        Ok(std::fs::write(folder.join(name), bytes)?)
     }
 
     /// Changes the tenant's access settings.

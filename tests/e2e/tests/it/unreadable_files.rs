@@ -9,7 +9,10 @@ use tidegate_e2e::{
     Device, FirmwareForm, IsolatedTenant, RestResponse as _, both_databases, wait_until,
 };
 
-both_databases!(an_unreadable_file_is_explained_for_the_device);
+both_databases!(
+    an_unreadable_file_is_explained_for_the_device,
+    a_file_that_is_damaged_and_repaired_is_installed
+);
 
 async fn an_unreadable_file_is_explained_for_the_device(tenant: IsolatedTenant) -> Result<()> {
     let mut fleet = tenant.create_devices("edge", 2).await?;
@@ -74,12 +77,50 @@ async fn an_unreadable_file_is_explained_for_the_device(tenant: IsolatedTenant) 
     tenant.wait_for_status(id, "completed").await?;
 
     // So it does with a file that is damaged.
-    for (version, damaged) in [("2.0.2", &bytes[1..]), ("2.0.3", &bytes[..100_000])] {
+    let mut changed = bytes.clone();
+    changed[200_000] ^= 1;
+    for (version, damaged) in [
+        ("2.0.2", &bytes[1..]),
+        ("2.0.3", &bytes[..100_000]),
+        ("2.0.4", &changed),
+    ] {
         fs::write(&stored, damaged)?;
         let again = FirmwareForm::new(version).files(&[("edge.bin", &bytes)]);
         again.upload(&tenant.publisher).await?;
         ensure!(fs::read(&stored)? == bytes, "the file is still damaged");
     }
+    Ok(())
+}
+
+async fn a_file_that_is_damaged_and_repaired_is_installed(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 1).await?;
+    let bytes: Vec<u8> = (0..=240_u8).cycle().take(300_000).collect();
+    let digits = hex::encode(Sha256::digest(&bytes));
+    let form = FirmwareForm::new("2.0.0").files(&[("edge.bin", &bytes)]);
+    let firmware = form.upload(&tenant.publisher).await?;
+    let folder = tenant.server.dir().join("artifacts/sha256");
+    let stored = folder.join(&digits[..2]).join(&digits);
+    tenant
+        .operator
+        .post("devices/edge-0/update", &json!({ "firmware_id": firmware }))
+        .await?
+        .expect_status(201)?;
+    // Of the same length, in the middle of the file.
+    let mut changed = bytes.clone();
+    changed[100_000] ^= 1;
+    fs::write(&stored, &changed)?;
+    let device = &mut fleet[0];
+    let offer = wait_until("the update is offered", async || device.offer().await).await?;
+    let link = offer.artifacts().next().and_then(|file| file.href());
+    let link = link.context("no link")?;
+    let cut = device.get(link).await;
+    ensure!(cut.is_err(), "the damaged file was sent to its end");
+    fetch_in_vain(device).await?;
+
+    // This server knows at once that the file is whole again.
+    let again = FirmwareForm::new("2.0.1").files(&[("edge.bin", &bytes)]);
+    again.upload(&tenant.publisher).await?;
+    ensure!(device.install().await?, "there is no update to install");
     Ok(())
 }
 
