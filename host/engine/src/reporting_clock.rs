@@ -69,9 +69,8 @@ impl Engine {
         Ok(is_recorded)
     }
 
-    /// Notes that a device could not report, from its authentication on. If this server takes no report at all now, the
-    /// clock stands still from the next heartbeat on. A report that is refused because of its own row is a matter of that
-    /// device alone, and a request without valid credentials can only meet an outage, not cause one.
+    /// Notes that an authenticated device could not report. If this server takes no report at all now, the clock stands
+    /// still from the next heartbeat on. A report that is refused because of its own row is a matter of that device alone.
     pub fn note_refused_report(&self) {
         if self.store().is_out() || self.update_writer.is_full() {
             self.interruptions.note_refusal();

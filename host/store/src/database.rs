@@ -231,6 +231,12 @@ impl Database {
         }
     }
 
+    /// True if no connection could be had just now.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        let pools = [&self.writers, &self.readers, &self.point_readers];
+        pools.into_iter().any(Pool::is_out)
+    }
+
     async fn probe_writes(&self) {
         while self.write_health.unhealthy_reason().is_some() && !self.is_closed() {
             // A failure is the reason that is reported.

@@ -80,11 +80,12 @@ impl FromRequestParts<AppState> for DeviceAuth {
                 let kind = kind_of(parse_token(&parts.headers).as_ref());
                 return Err(refuse(state, client, kind, "unknown tenant", path_device));
             }
-            found => found?,
+            found => found.map_err(DdiError::before_authentication)?,
         };
         let has_certificate =
             has_valid_certificate(state, &tenant, client, &parts.headers, &device_id, &wait)
-                .await?;
+                .await
+                .map_err(DdiError::before_authentication)?;
         let certificate = has_certificate.then_some(DeviceCredential::Verified);
         let credentials: Vec<_> = certificate
             .into_iter()
@@ -92,7 +93,8 @@ impl FromRequestParts<AppState> for DeviceAuth {
             .collect();
         let authenticated =
             devices::authenticate(&state.engine, &tenant, device_id, &credentials, wait);
-        let Some(mut caller) = authenticated.await? else {
+        let authenticated = authenticated.await;
+        let Some(mut caller) = authenticated.map_err(DdiError::before_authentication)? else {
             let reason = refusal_reason(&credentials, &tenant.settings.access);
             let kind = match kind_of(credentials.last()) {
                 LoginKind::None if presents_certificate(state, client, &parts.headers) => {

@@ -40,6 +40,8 @@ pub(super) enum DdiError {
     TooManyRequests,
     /// The connection is one of the reserve for operators and probes.
     NoConnection,
+    /// The server cannot read its data now, and does not know from memory whose request it is.
+    CannotAuthenticate,
     /// The server cannot read or write its data now. Devices take 503 for a refusal, so they get 429 instead.
     Unavailable,
     /// A failure of the server, which is logged.
@@ -49,6 +51,14 @@ pub(super) enum DdiError {
 impl DdiError {
     pub(super) fn malformed(message: impl Into<String>) -> Self {
         Self::Malformed(message.into())
+    }
+
+    /// The refusal of a request whose caller is not authenticated.
+    pub(super) fn before_authentication(error: impl Into<Self>) -> Self {
+        match error.into() {
+            Self::Unavailable => Self::CannotAuthenticate,
+            error => error,
+        }
     }
 
     fn status(&self) -> StatusCode {
@@ -68,6 +78,7 @@ impl DdiError {
             Self::QuotaExceeded(_)
             | Self::TooManyRequests
             | Self::NoConnection
+            | Self::CannotAuthenticate
             | Self::Unavailable => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -128,8 +139,8 @@ struct ErrorBody {
 }
 
 /// Extension of a response: the server could not read or write its data, so the device could not report. The engine
-/// decides whether that is an outage. Not of a request that fails by itself ([`DdiError::Internal`]) or for which there is
-/// no connection: neither may stop the deadlines of other devices.
+/// decides whether that is an outage. Not of a request that fails by itself ([`DdiError::Internal`]), for which there is no
+/// connection, or whose caller is not authenticated: none of them may stop the deadlines of other devices.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NotServed;
 
@@ -225,6 +236,7 @@ mod tests {
                 }),
                 true,
             ),
+            (DdiError::before_authentication(fault()), false),
             (DdiError::Internal, false),
             (DdiError::TooManyRequests, false),
             (DdiError::NoConnection, false),
@@ -266,6 +278,7 @@ mod tests {
             (DdiError::TooManyRequests, 429, ""),
             (DdiError::NoConnection, 429, ""),
             (DdiError::Unavailable, 429, ""),
+            (DdiError::CannotAuthenticate, 429, ""),
             (
                 DdiError::from(RecordError::FeedbackQuota(1000)),
                 429,

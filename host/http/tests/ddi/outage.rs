@@ -8,6 +8,7 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Caches,
+    devices::{self, DeviceCredential, DeviceWait},
     ports::{DeviceEvent, DeviceReport, Devices as _, Updates as _},
 };
 
@@ -63,6 +64,34 @@ async fn idle_devices_are_answered_from_memory_during_an_outage() -> anyhow::Res
         let report = request("PUT", path).header("authorization", TOKEN);
         let report = report.json(&json!({"mode": "merge", "data": {"site": "north"}}));
         assert_eq!(server.send(report).await?.status, 429);
+    }
+    Ok(())
+}
+
+/// The server knows whose reports it refuses.
+#[tokio::test]
+async fn remembered_devices_are_authenticated_during_an_outage() -> anyhow::Result<()> {
+    let server = server_with_devices().await?;
+    let engine = &server.engine;
+    let tenant = engine.store().tenant("LAB").await?;
+    let tenant = tenant.context("the tenant")?;
+    server.store.close().await;
+    engine.caches().suspend();
+    let (right, wrong) = ("secret", "wrong");
+    for (device, token, expected) in [
+        ("idle", right, Some(true)),
+        ("idle", wrong, Some(false)),
+        ("offered", right, Some(true)),
+        // It may have been issued meanwhile.
+        ("offered", wrong, None),
+        ("new", right, None),
+    ] {
+        let credentials = [DeviceCredential::TargetToken(token)];
+        let wait = DeviceWait::new(engine.settings().device_wait);
+        let id = device.to_owned();
+        let found = devices::authenticate(engine, &tenant, id, &credentials, wait).await;
+        let is_authentic = found.ok().map(|caller| caller.is_some());
+        assert_eq!(is_authentic, expected, "{device} {token}");
     }
     Ok(())
 }

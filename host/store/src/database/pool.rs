@@ -31,6 +31,8 @@ const CHECK_PERIOD: Duration = Duration::from_secs(10);
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// Maximum time to return a connection to sqlx's pool, which pings it, or to close it.
 pub(super) const CLEANUP_LIMIT: Duration = Duration::from_secs(5);
+/// How long a failed attempt counts as an outage without another one.
+const OUTAGE_MEMORY: Duration = Duration::from_secs(10);
 /// PostgreSQL closes a connection whose server vanished after this many seconds without an answer.
 const KEEPALIVE: &str = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \
      SELECT set_config('tcp_user_timeout', '10000', false) WHERE version() LIKE '%linux%'";
@@ -171,6 +173,11 @@ impl Pool {
         })
     }
 
+    /// True if the database could not be reached just now.
+    pub(super) fn is_out(&self) -> bool {
+        self.outage.is_recent()
+    }
+
     /// The connections, without those in use. Tests and migrations use them directly.
     pub(super) fn connections(&self) -> &AnyPool {
         self.ready.lock().clear();
@@ -251,6 +258,12 @@ impl Outage {
         if self.is_on.load(Ordering::Acquire) {
             self.is_on.store(false, Ordering::Release);
         }
+    }
+
+    /// True if the last attempt failed a short time ago. One that failed long ago shows only that none was made since.
+    fn is_recent(&self) -> bool {
+        let is_recent = |next_try: Instant| next_try.elapsed() < OUTAGE_MEMORY;
+        self.is_on.load(Ordering::Acquire) && self.next_try.lock().is_some_and(is_recent)
     }
 
     /// True if the caller may try. Then others may not while it does.

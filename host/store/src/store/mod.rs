@@ -156,12 +156,8 @@ impl DatabaseHealth for SqlStore {
     }
 
     fn is_out(&self) -> bool {
-        // While nothing is written, a lost connection shows there first.
-        let of_listening = || self.database.listen_health().unhealthy_reason();
-        self.database
-            .unhealthy_reason()
-            .or_else(of_listening)
-            .is_some()
+        // Not a lost connection for notifications: reports are taken without it.
+        self.database.unhealthy_reason().is_some() || self.database.is_unreachable()
     }
 
     fn unhealthy_reason(&self) -> Option<String> {

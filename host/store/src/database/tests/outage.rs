@@ -10,8 +10,11 @@ use futures::StreamExt as _;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use tidegate_captured_log::CapturedLog;
-use tidegate_core::time::Timestamp;
-use tidegate_engine::ports::{DatabaseHealth as _, Devices as _, StoreError, Tenants as _};
+use tidegate_core::{log::LogSource, time::Timestamp};
+use tidegate_engine::ports::{
+    DatabaseHealth as _, DeviceEvent, DeviceReport, Devices as _, ReportedLines, StoreError,
+    Tenants as _, Updates as _,
+};
 use tidegate_faults::TcpProxy;
 
 use crate::{
@@ -502,6 +505,55 @@ async fn a_server_of_the_database_that_became_a_standby_is_left() -> anyhow::Res
     assert!(is_unavailable(&refused), "{refused:?}");
     assert!(store.unhealthy_reason().is_some());
     store.create_tenant("NEW", NOW).await?;
+    Ok(())
+}
+
+/// Only then do refused reports stop the clock of updates.
+#[tokio::test]
+async fn a_database_that_takes_reports_is_not_out() -> anyhow::Result<()> {
+    let Some(outage) = Outage::prepare().await? else {
+        return Ok(());
+    };
+    let (server, tenant) = (&outage.server, outage.direct.ours);
+    let fixture = StoreFixture::new(&outage.direct, &[1]).await?;
+    assert!(!server.is_out());
+    // Its connection for notifications is lost, and a row is locked.
+    server.database.listen_health().set_disconnected(true);
+    assert!(server.unhealthy_reason().is_some());
+    let mut tx = outage.direct.database.write().await?;
+    let lock = "SELECT id FROM devices WHERE tenant_id = $1 AND id = $2 FOR UPDATE";
+    sqlx::query(lock)
+        .bind(tenant.0)
+        .bind(fixture.devices[0].0)
+        .fetch_all(tx.conn())
+        .await?;
+    let report = DeviceReport {
+        tenant,
+        device: fixture.devices[0],
+        by: None,
+        at: later(1),
+        event: DeviceEvent::Log(ReportedLines {
+            update: None,
+            source: LogSource::Device,
+            lines: vec!["a line".to_owned()],
+        }),
+    };
+    let refused = server.report(report).await;
+    assert!(refused.is_err(), "the row is locked");
+    assert!(!server.is_out());
+    drop(tx);
+    server.database.listen_health().set_disconnected(false);
+
+    // Its network is dead, although nothing is written.
+    outage.proxy.refuse();
+    let started = Instant::now();
+    while !server.is_out() {
+        let _ = server.poll_view(tenant, "a").await;
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    }
+    outage.proxy.restore();
+    outage.works_again().await?;
+    assert!(!server.is_out());
     Ok(())
 }
 
