@@ -3,18 +3,17 @@ use std::{collections::HashSet, sync::Arc};
 use tokio::time::sleep;
 
 use super::{
-    recheck::recheck_updates,
     reconcile::{BATCH_SIZE, max_silence},
     tick::invalidate_if_unavailable,
 };
 use crate::{
     Engine, Heartbeat, Result, chain,
-    independent::{do_each, done},
     plugins::flush_usage,
     ports::{AffectedDevice, RunRef},
 };
 
-/// The loop that expires updates and writes plugin usage. Runs until it is dropped.
+/// The loop that keeps the reporting clock, expires updates and writes plugin usage. Runs until it is dropped. It never
+/// waits for plugins, which the clock would take for an absence of the server.
 pub async fn expire_updates_loop(engine: Arc<Engine>) {
     let heartbeat = engine
         .health
@@ -43,33 +42,21 @@ async fn expire_updates(engine: &Engine, heartbeat: &Heartbeat) -> Result<()> {
     }
 }
 
-/// Continues the approvals of servers that died. Then keeps the reporting clock, ends overdue updates and offers due
-/// retries, up to the size of a batch of each; returns the number of both. Called by the loop; tests call it directly.
+/// Keeps the reporting clock, ends overdue updates and offers due retries, up to the size of a batch of each; returns the
+/// number of both. Called by the loop; tests call it directly.
 pub async fn expire_batch(engine: &Engine) -> Result<usize> {
-    // Until the time of the database is known.
-    if !engine.clock.is_synchronized() {
+    // Until the time of the database is known, and while others may keep the clock.
+    if !engine.clock.is_synchronized() || !engine.keep_reporting_clock().await? {
         return Ok(0);
-    }
-    // Neither of the two stops the clock or the deadlines of all tenants.
-    let approved = done("approvals", &(), apply_approvals(engine).await);
-    if !engine.keep_reporting_clock().await? {
-        approved?;
-        return Ok(0);
-    }
-    let checked = done("checks of updates", &(), recheck_updates(engine).await);
-    if let Ok(Some(checked)) = &checked {
-        publish(engine, checked);
     }
     let store = engine.store();
     let expired = store.expire_updates(engine.now(), BATCH_SIZE).await?;
     publish(engine, &expired);
-    approved?;
-    checked?;
     Ok(expired.len())
 }
 
 /// The read model follows updates that have changed, and their campaigns and watchers are woken.
-fn publish(engine: &Engine, affected: &[AffectedDevice]) {
+pub(super) fn publish(engine: &Engine, affected: &[AffectedDevice]) {
     engine.caches.invalidate_affected(affected);
     for affected in affected {
         engine.signals.notify_log_watchers(affected.device);
@@ -86,15 +73,4 @@ fn publish(engine: &Engine, affected: &[AffectedDevice]) {
     for run in woken {
         engine.signals.wake_campaign(run);
     }
-}
-
-/// Continues the approvals of servers that died.
-async fn apply_approvals(engine: &Engine) -> Result<()> {
-    let approvals = engine.store().unapplied_approvals(BATCH_SIZE).await?;
-    let apply = async |(tenant, approval)| {
-        let writer = &engine.update_writer;
-        writer.apply_approval(tenant, approval, engine.now()).await
-    };
-    do_each("approval", approvals, apply).await?;
-    Ok(())
 }

@@ -23,6 +23,7 @@ mod recheck;
 mod reconcile;
 mod start;
 mod tick;
+mod update_checks;
 
 pub use advance::{advance, await_advance};
 pub use approve::{approve, reject};
@@ -40,3 +41,4 @@ pub use recheck::recheck_updates;
 pub use reconcile::reconcile;
 pub use start::start;
 pub use tick::tick;
+pub use update_checks::{check_updates, check_updates_loop};

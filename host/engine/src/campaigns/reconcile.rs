@@ -18,7 +18,7 @@ pub(super) const BATCH_SIZE: u32 = 500;
 /// How long a loop may be silent beyond its period, because the database may be slow.
 const MAX_EXTRA_SILENCE: Duration = Duration::from_mins(1);
 /// Maximum duration of one tick, with all its plugin calls and batches.
-const MAX_TICK_DURATION: Duration = Duration::from_mins(5);
+pub(super) const MAX_TICK_DURATION: Duration = Duration::from_mins(5);
 
 /// The campaign loop, until [`crate::Signals::stop`]. Ticks campaigns woken on this server immediately, and in every
 /// period those that are due in the store: at their own wake-up time, or woken on another server or before a crash. The

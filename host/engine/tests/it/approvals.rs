@@ -218,18 +218,18 @@ async fn the_decision_of_a_server_that_died_is_applied_by_the_loop() {
     let update = created.await.expect("accepted").update;
     assert_eq!(update.state.status, UpdateStatus::WaitingApproval);
     fixture.clock.advance(Duration::from_mins(1));
-    campaigns::expire_batch(&fixture.engine)
+    campaigns::check_updates(&fixture.engine)
         .await
-        .expect("a batch");
+        .expect("a round");
     assert_eq!(fixture.number_of(UpdateStatus::WaitingApproval).await, 1);
 
     let store = fixture.engine.store();
     let decided = store.decide_approval(&approver, ApprovalId::of_first(update.id), true, "");
     assert!(decided.await.expect("a database"));
     assert_eq!(fixture.number_of(UpdateStatus::WaitingApproval).await, 1);
-    campaigns::expire_batch(&fixture.engine)
+    campaigns::check_updates(&fixture.engine)
         .await
-        .expect("a batch");
+        .expect("a round");
     assert_eq!(fixture.number_of(UpdateStatus::Offered).await, 1);
     let device = registry::get(&operator, store, fixture.engine.caches(), "device-000");
     assert_eq!(

@@ -33,10 +33,16 @@ async fn an_iteration_of_a_background_task_has_a_span() {
     let engine = || Arc::clone(&fixture.engine);
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(campaigns::expire_updates_loop(engine()));
+    tasks.spawn(campaigns::check_updates_loop(engine()));
     tasks.spawn(latest::run_latest_loop(engine()));
     tasks.spawn(run_gc(engine()));
-    let spans = log.ended_spans("background_task", 3).await;
-    for task in ["deadlines", "devices in mode latest", "garbage collection"] {
+    let spans = log.ended_spans("background_task", 4).await;
+    for task in [
+        "deadlines",
+        "update checks",
+        "devices in mode latest",
+        "garbage collection",
+    ] {
         let span = json!({"name": "background_task", "task": task});
         assert!(spans.contains(&span), "{task}: {spans:?}");
     }

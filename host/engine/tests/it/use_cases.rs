@@ -22,7 +22,7 @@ const AREAS: [&str; 10] = [
 ];
 
 /// Functions that have no context.
-const WITHOUT_CONTEXT: [&str; 21] = [
+const WITHOUT_CONTEXT: [&str; 23] = [
     // They find out who the actor or the device is.
     "devices/authenticate.rs: authenticate",
     "devices/authorities.rs: authorities",
@@ -44,6 +44,8 @@ const WITHOUT_CONTEXT: [&str; 21] = [
     "campaigns/recheck.rs: recheck_updates",
     "campaigns/reconcile.rs: reconcile",
     "campaigns/tick/mod.rs: tick",
+    "campaigns/update_checks.rs: check_updates",
+    "campaigns/update_checks.rs: check_updates_loop",
     "latest/update_loop.rs: process_dirty_tenants",
     "latest/update_loop.rs: run_latest_loop",
     "plugins/flush_usage.rs: flush_usage",
@@ -51,12 +53,14 @@ const WITHOUT_CONTEXT: [&str; 21] = [
 
 /// Functions that get the whole engine: authentication of devices, loops with their steps, and the start of the server.
 /// Use cases of devices get it too.
-const WITH_ENGINE: [&str; 12] = [
+const WITH_ENGINE: [&str; 14] = [
     "campaigns/deadlines.rs: expire_batch",
     "campaigns/deadlines.rs: expire_updates_loop",
     "campaigns/recheck.rs: recheck_updates",
     "campaigns/reconcile.rs: reconcile",
     "campaigns/tick/mod.rs: tick",
+    "campaigns/update_checks.rs: check_updates",
+    "campaigns/update_checks.rs: check_updates_loop",
     "devices/authenticate.rs: authenticate",
     "devices/last_seen.rs: flush_last_seen",
     "devices/last_seen.rs: flush_last_seen_loop",

@@ -26,6 +26,8 @@ use tidegate_engine::{
     updates::{self, RetryOptions, UpdateRequest},
 };
 
+use tokio::sync::Semaphore;
+
 use crate::{
     engine_fixture::{EngineFixture, campaign_request, explain, feedback},
     scripted_sandbox::decision,
@@ -77,7 +79,7 @@ impl EngineFixture {
         found.expect("the database answers").expect("a device").key
     }
 
-    /// One iteration of the loop of deadlines.
+    /// One iteration of the loops of checks and of deadlines.
     async fn offer_due(&self) {
         let checked = campaigns::recheck_updates(&self.engine).await;
         checked.expect("devices are checked");

@@ -74,6 +74,35 @@ async fn an_offer_that_is_not_begun_is_withdrawn_from_another_board() {
     }
 }
 
+/// The reporting clock would take the time for an absence of the server.
+#[tokio::test]
+async fn a_policy_that_takes_long_does_not_stop_the_reporting_clock() {
+    let (fixture, _, key) = offered(options()).await;
+    let engine = &fixture.engine;
+    fixture.clock.become_wall_clock();
+    campaigns::expire_batch(engine).await.expect("a round");
+    fixture.report_without_calls(key, "hw_model", "cm4").await;
+    let permits = Arc::new(Semaphore::new(0));
+    *fixture.sandbox.check_permits.lock() = Some(Arc::clone(&permits));
+    let mut checking = Box::pin(campaigns::check_updates(engine));
+    let before = engine.store().reporting_clock().await.expect("the clock");
+    for _ in 0..12 {
+        assert!(futures::poll!(&mut checking).is_pending());
+        fixture.clock.advance(Duration::from_secs(10));
+        campaigns::expire_batch(engine).await.expect("a round");
+    }
+    let after = engine.store().reporting_clock().await.expect("the clock");
+    assert_eq!(after.runs_from, before.runs_from);
+    assert_eq!(after.beat_at, Some(engine.now()));
+    permits.add_permits(1);
+    checking.await.expect("devices are checked");
+    assert_eq!(permits.available_permits(), 0, "the policy was asked");
+    assert_eq!(
+        fixture.newest(key).await,
+        skipped("fits: the hardware is cm4")
+    );
+}
+
 #[tokio::test]
 async fn an_offer_is_made_again_to_a_board_that_is_compatible() {
     let (fixture, _, key) = offered(options()).await;

@@ -1,0 +1,60 @@
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use super::{
+    deadlines::publish,
+    recheck::recheck_updates,
+    reconcile::{BATCH_SIZE, MAX_TICK_DURATION},
+    tick::invalidate_if_unavailable,
+};
+use crate::{
+    Engine, Result, chain,
+    independent::{do_each, done},
+};
+
+/// The loop that continues the approvals of servers that died, and checks devices of another class again. It waits for
+/// plugins. Runs until it is dropped.
+pub async fn check_updates_loop(engine: Arc<Engine>) {
+    let heartbeat = engine
+        .health
+        .register_loop("update checks", MAX_TICK_DURATION);
+    loop {
+        let iteration = async {
+            if let Err(error) = check_updates(&engine).await {
+                invalidate_if_unavailable(&engine, &error);
+                tracing::warn!(error = %chain(&error), "cannot check updates; retrying");
+            }
+        };
+        heartbeat.run(iteration).await;
+        sleep(engine.settings.tick_period).await;
+    }
+}
+
+/// One iteration of the loop; tests call it directly.
+pub async fn check_updates(engine: &Engine) -> Result<()> {
+    // Until the time of the database is known.
+    if !engine.clock.is_synchronized() {
+        return Ok(());
+    }
+    // A failure of the one does not stop the other.
+    let approved = done("approvals", &(), apply_approvals(engine).await);
+    let checked = done("checks of updates", &(), recheck_updates(engine).await);
+    if let Ok(Some(checked)) = &checked {
+        publish(engine, checked);
+    }
+    approved?;
+    checked?;
+    Ok(())
+}
+
+/// Continues the approvals of servers that died.
+async fn apply_approvals(engine: &Engine) -> Result<()> {
+    let approvals = engine.store().unapplied_approvals(BATCH_SIZE).await?;
+    let apply = async |(tenant, approval)| {
+        let writer = &engine.update_writer;
+        writer.apply_approval(tenant, approval, engine.now()).await
+    };
+    do_each("approval", approvals, apply).await?;
+    Ok(())
+}
