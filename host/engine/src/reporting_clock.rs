@@ -9,9 +9,6 @@ use crate::{
     ports::{Beat, Clock as _, Interruption},
 };
 
-/// A longer polling interval keeps the clock standing still as this one does.
-const MAX_INTERVAL: Duration = Duration::from_hours(1);
-
 /// The clock after a heartbeat at the time `at`; [`ReportingClock::beat_at`] is another time if it was not recorded.
 struct ClockAfterBeat {
     clock: ReportingClock,
@@ -103,15 +100,16 @@ impl Engine {
         Ok(ClockAfterBeat { clock, at: beat.at })
     }
 
-    /// Two polling intervals: the longest of the tenants, their overrides and single devices.
+    /// Two polling intervals: the longest of the tenants, their overrides and single devices that are being updated. At most
+    /// two days, because a polling interval is less than one.
     async fn reporting_grace(&self) -> Result<Duration> {
         let default = self.settings.polling.interval;
         let tenants = self.store().tenants().await?;
         let of_tenants = tenants
             .iter()
             .map(|tenant| tenant.settings.polling.longest_interval(default));
-        let of_devices = self.store().longest_device_polling_interval().await?;
+        let of_devices = self.store().longest_interval_of_updated_devices().await?;
         let longest = of_tenants.chain(of_devices).max().unwrap_or(default);
-        Ok(2 * longest.min(MAX_INTERVAL))
+        Ok(2 * longest)
     }
 }

@@ -26,16 +26,21 @@ pub(crate) async fn read(database: &Database) -> Result<ReportingClock, StoreErr
     Ok(clock)
 }
 
-/// The longest polling interval that a device of any tenant has of its own. Read from an index.
-pub(crate) async fn longest_device_polling_interval(
+/// The longest polling interval of their own of the devices of all tenants that have an open update. Read from indexes.
+pub(crate) async fn longest_interval_of_updated_devices(
     database: &Database,
 ) -> Result<Option<Duration>, StoreError> {
     const READ: &str = "read the longest polling interval of devices";
     let mut tx = database.read_single().await?;
     let longest = sqlx::query_scalar(
-        "SELECT MAX(polling_seconds) FROM devices WHERE polling_seconds IS NOT NULL",
+        "SELECT d.polling_seconds FROM devices d WHERE d.polling_seconds IS NOT NULL AND EXISTS \
+         (SELECT 1 FROM updates u WHERE u.tenant_id = d.tenant_id AND u.device_key = d.id AND u.completed_at IS NULL) \
+         ORDER BY d.polling_seconds DESC LIMIT 1",
     );
-    let seconds: Option<i64> = longest.fetch_one(tx.conn()).await.map_err(failed(READ))?;
+    let seconds: Option<i64> = longest
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed(READ))?;
     Ok(seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs())))
 }
 

@@ -67,7 +67,7 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
     ),
     (
         "reporting_clock.rs",
-        "SELECT MAX(polling_seconds) FROM devices",
+        "ORDER BY d.polling_seconds DESC LIMIT 1",
         "the clock is that of all tenants",
     ),
     (

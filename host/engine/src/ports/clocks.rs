@@ -11,8 +11,8 @@ pub trait Clocks: Send + Sync {
     /// The clock as of its last heartbeat. The store converts deadlines by the clock that was last read or recorded.
     async fn reporting_clock(&self) -> Result<ReportingClock, StoreError>;
 
-    /// The longest polling interval that a device of any tenant has of its own.
-    async fn longest_device_polling_interval(&self) -> Result<Option<Duration>, StoreError>;
+    /// The longest polling interval of their own of the devices of all tenants that have an open update.
+    async fn longest_interval_of_updated_devices(&self) -> Result<Option<Duration>, StoreError>;
 
     /// Records a heartbeat; returns the clock. The one of a start is not recorded, and the clock returned as it is, while
     /// another server of the database may have recorded the last one and run: the caller tries again.

@@ -183,18 +183,24 @@ on_both! {
         check_timeout(store, &fixture, back).await?;
     }
 
-    async fn the_longest_polling_interval_of_a_device_is_known(store) {
+    async fn the_longest_polling_interval_of_the_devices_that_are_updated_is_known(store) {
         let fixture = StoreFixture::new(store, &[3]).await?;
-        assert_eq!(store.longest_device_polling_interval().await?, None);
-        for (device, seconds) in [("d-0", 60), ("d-1", 1800)] {
+        fixture.release(&[3]).await?;
+        assert_eq!(store.longest_interval_of_updated_devices().await?, None);
+        for (device, minutes) in [("d-0", 1), ("d-1", 30), ("d-2", 90)] {
             let change = DeviceChange {
-                polling_interval: Some(Some(Duration::from_secs(seconds))),
+                polling_interval: Some(Some(Duration::from_mins(minutes))),
                 ..DeviceChange::at(later(1))
             };
             store.change_device(fixture.tenant, device, change).await?;
         }
-        let longest = store.longest_device_polling_interval().await?;
-        assert_eq!(longest, Some(Duration::from_mins(30)));
+        for (ended, longest) in [(None, Some(90)), (Some(2), Some(30)), (Some(1), Some(1)), (Some(0), None)] {
+            if let Some(device) = ended {
+                fixture.report_success(fixture.devices[device], later(2)).await?;
+            }
+            let found = store.longest_interval_of_updated_devices().await?;
+            assert_eq!(found, longest.map(Duration::from_mins));
+        }
     }
 
     async fn retries_go_by_the_time_itself(store) {

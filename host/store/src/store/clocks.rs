@@ -13,8 +13,8 @@ impl Clocks for SqlStore {
         reporting_clock::read(&self.database).await
     }
 
-    async fn longest_device_polling_interval(&self) -> Result<Option<Duration>, StoreError> {
-        reporting_clock::longest_device_polling_interval(&self.database).await
+    async fn longest_interval_of_updated_devices(&self) -> Result<Option<Duration>, StoreError> {
+        reporting_clock::longest_interval_of_updated_devices(&self.database).await
     }
 
     async fn record_beat(&self, beat: Beat) -> Result<ReportingClock, StoreError> {
