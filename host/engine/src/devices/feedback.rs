@@ -8,6 +8,7 @@ use tidegate_core::{
 use super::{Caller, record::record};
 use crate::{
     Engine,
+    file_fetches::UpdateFetch,
     ports::{DeviceEvent, RecordError},
 };
 
@@ -21,7 +22,13 @@ pub async fn record_feedback(
     update: UpdateId,
     feedback: Feedback,
 ) -> Result<(), RecordError> {
-    record_fetch(engine, caller, update, feedback.execution).await?;
+    let proceeds = feedback.execution == Execution::Proceeding;
+    let report = |fetch: &UpdateFetch| {
+        // If it proceeds, it may still be downloading, or need no more than the files that it has fetched.
+        let counts = proceeds || fetch.has_unrecorded_completion();
+        fetch.unrecorded().filter(|_| counts)
+    };
+    record_fetch(engine, caller, update, report).await?;
     record_event(
         engine,
         caller,
@@ -38,7 +45,13 @@ pub async fn record_cancel_feedback(
     update: UpdateId,
     feedback: Feedback,
 ) -> Result<(), RecordError> {
-    record_fetch(engine, caller, update, feedback.execution).await?;
+    // A device that has fetched what it began to fetch may need no more, and have installed it.
+    let report = |fetch: &UpdateFetch| {
+        fetch
+            .unrecorded()
+            .filter(|fetch| *fetch == FileFetch::Complete)
+    };
+    record_fetch(engine, caller, update, report).await?;
     record_event(
         engine,
         caller,
@@ -59,13 +72,13 @@ pub async fn record_confirmation_feedback(
     record_event(engine, caller, update, event).await
 }
 
-/// Records what this server knows of the fetch of the files and the update does not, before a report on it. If the device
-/// proceeds, it may still be downloading, or need no more than the files that it has fetched.
+/// Records what this server knows of the fetch of the files and the update does not, before a report on it; `unrecorded`
+/// says what of it counts.
 async fn record_fetch(
     engine: &Engine,
     caller: &Caller,
     update: UpdateId,
-    execution: Execution,
+    unrecorded: impl FnOnce(&UpdateFetch) -> Option<FileFetch>,
 ) -> Result<(), RecordError> {
     let fetches = &engine.file_fetches;
     let Some(fetch) = fetches.get(caller.tenant, &caller.device_id, update) else {
@@ -73,11 +86,7 @@ async fn record_fetch(
     };
     let begin = || {
         let mut fetch = fetch.lock();
-        let unrecorded = match execution {
-            Execution::Proceeding => fetch.unrecorded()?,
-            _ if fetch.has_unrecorded_completion() => FileFetch::Complete,
-            _ => return None,
-        };
+        let unrecorded = unrecorded(&fetch)?;
         Some((unrecorded, fetch.begin_report(unrecorded)))
     };
     let Some((unrecorded, number)) = begin() else {

@@ -16,7 +16,8 @@ const SIZE: usize = 100;
 both_databases!(
     a_download_that_is_continued_after_its_last_bytes_were_lost_is_complete,
     a_complete_download_that_could_not_be_recorded_is_recorded_later,
-    timeouts_tell_downloading_in_ranges_from_installing
+    timeouts_tell_downloading_in_ranges_from_installing,
+    a_device_that_needs_one_of_two_files_may_have_installed_it
 );
 
 /// A device that is offered this firmware, as a single update.
@@ -58,6 +59,20 @@ impl Download {
     pub(super) async fn report(&self, device: &Device, execution: Execution) -> Result<()> {
         let report = Feedback::new(execution, Finished::None);
         let answered = device.feedback(&self.update, &report).await?;
+        ensure!(answered.status == 200, "{answered}");
+        Ok(())
+    }
+
+    /// Cancels the update, which the device acknowledges.
+    async fn cancel(&self, tenant: &TestTenant) -> Result<()> {
+        let path = format!("updates/{}/cancel", self.update);
+        let cancelled = tenant.operator.post(&path, &json!({})).await?;
+        cancelled.expect_success()?;
+        let acknowledged = Feedback::new(Execution::Canceled, Finished::Success);
+        let answered = self
+            .device
+            .cancel_feedback(&self.update, &acknowledged)
+            .await?;
         ensure!(answered.status == 200, "{answered}");
         Ok(())
     }
@@ -144,15 +159,7 @@ async fn a_complete_download_that_could_not_be_recorded_is_recorded_later(
         .await?;
     ensure!(reports.status(&tenant).await? == "installing");
 
-    let path = format!("updates/{}/cancel", cancels.update);
-    let cancelled = tenant.operator.post(&path, &json!({})).await?;
-    cancelled.expect_success()?;
-    let acknowledged = Feedback::new(Execution::Canceled, Finished::Success);
-    let answered = cancels
-        .device
-        .cancel_feedback(&cancels.update, &acknowledged)
-        .await?;
-    ensure!(answered.status == 200, "{answered}");
+    cancels.cancel(&tenant).await?;
     // It may have installed what it has fetched.
     ensure!(cancels.status(&tenant).await? == "verifying");
     Ok(())
@@ -210,6 +217,23 @@ async fn timeouts_tell_downloading_in_ranges_from_installing(tenant: IsolatedTen
         let path = format!("updates/{}", download.update);
         let update = tenant.viewer.get(&path).await?.expect_success()?;
         ensure!(update["error_message"] == message, "{update}");
+    }
+    Ok(())
+}
+
+async fn a_device_that_needs_one_of_two_files_may_have_installed_it(
+    tenant: IsolatedTenant,
+) -> Result<()> {
+    let files: [(&str, &[u8]); 2] = [("edge.bin", &[7; SIZE]), ("extra.bin", &[8; SIZE])];
+    let form = FirmwareForm::new("2.0.0").files(&files);
+    let firmware = form.upload(&tenant.publisher).await?;
+    let devices = tenant.create_devices("edge", 2).await?;
+    let fetches = [("bytes=0-9", "cancelled"), ("bytes=0-", "verifying")];
+    for (device, (range, status)) in devices.into_iter().zip(fetches) {
+        let download = Download::begin(&tenant, device, firmware).await?;
+        download.fetch(&download.device, range).await?;
+        download.cancel(&tenant).await?;
+        ensure!(download.status(&tenant).await? == status, "{range}");
     }
     Ok(())
 }
