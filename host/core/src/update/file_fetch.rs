@@ -6,7 +6,10 @@ use std::time::Duration;
 use strum::{EnumString, IntoStaticStr};
 
 use super::{UpdateState, UpdateStatus};
-use crate::time::Timestamp;
+use crate::{
+    feedback::{Execution, Feedback},
+    time::Timestamp,
+};
 
 /// How far the device has fetched the files of its update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString)]
@@ -51,6 +54,14 @@ impl UpdateState {
         self
     }
 
+    /// True if this feedback ends a fetch that the server has not seen complete. A device that fetches again reports its end
+    /// again, in the same words.
+    pub fn ends_fetch(&self, feedback: &Feedback) -> bool {
+        self.status.is_actionable()
+            && feedback.execution == Execution::Downloaded
+            && self.fetch == Some(FileFetch::Begun)
+    }
+
     /// The timeout of the installation. A device whose fetch the server has not seen complete may still be downloading
     /// from elsewhere: the longer of the two timeouts applies.
     pub(super) fn install_timeout(&self) -> Option<Duration> {
@@ -68,7 +79,7 @@ mod tests {
         super::{SuccessCriteria, Timeouts, UpdateEvent, UpdateOptions, UpdateType},
         *,
     };
-    use crate::feedback::{Execution, Feedback, Finished};
+    use crate::feedback::Finished;
 
     fn minute(n: i64) -> Timestamp {
         Timestamp(n * 60_000)

@@ -254,8 +254,11 @@ fn record_event(
     let answers_no_request = is_cancel_answer && cancel_request == 0;
     let is_known = !answers_no_request && history.has(&key);
     let is_confirmation = feedback.execution.is_confirmation();
-    // A confirmation can be repeated after its opposite, and a refusal after another retrieval; they take effect again.
-    if is_known && !is_confirmation && !before.ends_by_refusal(&feedback) {
+    // A confirmation can be repeated after its opposite, a refusal after another retrieval, and the end of a fetch after
+    // another one; they take effect again.
+    let takes_effect_again =
+        is_confirmation || before.ends_by_refusal(&feedback) || before.ends_fetch(&feedback);
+    if is_known && !takes_effect_again {
         return Ok(Effects::default());
     }
     let after = match transition {

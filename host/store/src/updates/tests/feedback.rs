@@ -1,7 +1,7 @@
 use tidegate_core::{
     feedback::{DEFAULT_FEEDBACK_PER_UPDATE, Execution, Finished},
     time::Timestamp,
-    update::{EventError, UpdateEvent},
+    update::{EventError, FileFetch, UpdateEvent},
 };
 use tidegate_engine::ports::{DeviceReport, Updates as _};
 
@@ -76,6 +76,28 @@ on_both! {
         assert_eq!(fixture.latest_update(key).await?, after);
         assert_eq!(store.history(store.ours, after.update.id, 10).await?.len(), 2);
         assert_eq!(fixture.read_run().await?.waves[0].report.counts.failed, 1);
+    }
+
+    async fn the_end_of_a_second_download_takes_effect_although_it_is_in_the_same_words(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        let downloaded = || UpdateEvent::Feedback(feedback(Execution::Downloaded, Finished::None, "all of it"));
+        for (event, status, changes_update) in [
+            (UpdateEvent::FetchBegun, UpdateStatus::Downloading, true),
+            (downloaded(), UpdateStatus::Installing, true),
+            (UpdateEvent::FetchBegun, UpdateStatus::Downloading, true),
+            (downloaded(), UpdateStatus::Installing, true),
+            // Sent twice.
+            (downloaded(), UpdateStatus::Installing, false),
+        ] {
+            let recorded = fixture.record_event(key, event.clone(), later(1)).await??;
+            let open = recorded.view.open.context("it is open")?;
+            assert_eq!((open.status, recorded.changes_update), (status, changes_update), "{event:?}");
+        }
+        let update = fixture.latest_update(key).await?.update;
+        assert_eq!(update.state.fetch, Some(FileFetch::Complete));
+        assert_eq!(store.history(store.ours, update.id, 10).await?.len(), 1);
     }
 
     async fn feedback_is_stored_completely(store) {
