@@ -97,7 +97,7 @@ fn from_software(software: &Value) -> Result<SwDescription> {
     if versions.is_empty() {
         versions = modes.versions;
     }
-    let version = version(&sections, &root, versions, has_common_content);
+    let version = version(&sections, &root, versions);
     let name = text(&sections, &root, "name", MAX_TEXT_CHARS)?;
     let description = text(&sections, &root, "description", usize::MAX)?;
     // Entries may be missing only because of the limit.
@@ -113,17 +113,17 @@ fn from_software(software: &Value) -> Result<SwDescription> {
     })
 }
 
-/// The version of the boards, or else the common one, which also applies if the image has content for other boards.
+/// The version of the boards, which `SWUpdate` reads first, or else the common one. Boards of different versions have none
+/// in common.
 fn version(
     sections: &Sections<'_>,
     root: &Section<'_>,
     mut versions: BTreeSet<String>,
-    has_common_content: bool,
 ) -> Result<String> {
     let common = text(sections, root, "version", MAX_TEXT_CHARS)?;
-    let is_of_boards = versions.len() == 1 && (common.is_none() || !has_common_content);
+    let is_single = versions.len() == 1;
     match (versions.pop_first(), common) {
-        (Some(version), _) if is_of_boards => Ok(version),
+        (Some(version), _) if is_single => Ok(version),
         (_, Some(common)) => Ok(common),
         (None, None) => Err(ImageError::damaged(
             "its sw-description has no software.version",
@@ -362,9 +362,10 @@ mod tests {
             ),
             (format!("a = {{ version = \"4.1.0\"; {board} }};"), "4.1.0"),
             (format!("version = \"1\"; a = {{ version = \"2\"; {board} }};"), "2"),
+            // Other boards install the common content.
             (
                 format!("version = \"1\"; a = {{ version = \"2\"; {board} }}; {images}"),
-                "1",
+                "2",
             ),
             (
                 format!("version = \"1\"; a = {{ version = \"2\"; {board} }}; b = {{ version = \"3\"; {board} }};"),
