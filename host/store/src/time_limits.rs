@@ -42,3 +42,15 @@ impl Default for TimeLimits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_notices_within_ten_seconds_that_it_receives_nothing() {
+        let limits = TimeLimits::default();
+        assert_eq!(limits.notification_period, Duration::from_secs(3));
+        assert_eq!(limits.notification_timeout, Duration::from_secs(10));
+    }
+}

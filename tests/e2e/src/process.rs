@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 use tidegate_sandbox::ChildCommand;
 
@@ -129,6 +129,22 @@ impl ServerProcess {
         Self::spawn(command)
     }
 
+    /// Starts it in development mode, so that it survives [`Self::limit_files`].
+    pub fn start_limitable(storage: &ServerStorage) -> Result<Self> {
+        let command = storage.command()?;
+        // The signal of a write beyond the limit would end the process; what a shell ignores stays ignored.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        shell.arg(command.get_program()).env("TIDEGATE_DEV", "true");
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        Self::spawn(shell)
+    }
+
     /// Starts it in development mode without a setting that names its folder of components.
     pub fn start_without_components(storage: &ServerStorage) -> Result<Self> {
         let mut command = storage.command()?;
@@ -210,6 +226,16 @@ impl ServerProcess {
             .find_map(|line| line.strip_prefix("RssAnon:"));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         Ok(kilobytes.context("read RssAnon")? * 1024)
+    }
+
+    /// Lets every write to a file beyond this many bytes fail, as on a disk that fails; none: no write.
+    pub fn limit_files(&self, bytes: Option<u64>) -> Result<()> {
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit)?;
+        Ok(())
     }
 
     /// Stops all its threads, until it is resumed or killed.

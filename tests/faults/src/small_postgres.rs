@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::SmallDisk;
+use crate::{SmallDisk, skip::skip};
 
 /// A PostgreSQL server refuses to run as root.
 const USER: &str = "postgres";
@@ -24,12 +24,10 @@ pub struct SmallPostgres {
 
 impl SmallPostgres {
     /// Starts a server whose data has this much space. None if PostgreSQL is not installed or mounting is not permitted:
-    /// prints that the test is skipped.
-    #[expect(clippy::print_stderr, reason = "shows in the test output")]
+    /// prints that the test is skipped. In continuous integration that is an error.
     pub fn start(bytes: u64) -> io::Result<Option<Self>> {
         let Some(bin) = newest() else {
-            eprintln!("SKIPPED on a full disk of PostgreSQL: it is not installed");
-            return Ok(None);
+            return skip("PostgreSQL is not installed");
         };
         let Some(disk) = SmallDisk::mount(bytes)? else {
             return Ok(None);

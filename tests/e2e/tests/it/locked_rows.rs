@@ -12,6 +12,8 @@ use tidegate_e2e::{
 
 /// A few seconds, on a busy machine.
 const MAX_WAIT: Duration = Duration::from_secs(8);
+/// Within which the readiness probe answers.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 #[test]
 fn devices_do_not_wait_for_locked_rows() -> Result<()> {
@@ -144,7 +146,9 @@ async fn lock_database(tenant: IsolatedTenant) -> Result<()> {
     );
     wait_until("the server is not ready", async || {
         ensure!(report(known, "b").await? == 429);
+        let started = Instant::now();
         let ready = tenant.viewer.get("/readyz").await?;
+        ensure!(started.elapsed() < PROBE_LIMIT, "{:?}", started.elapsed());
         Ok((ready.status == 503).then_some(()))
     })
     .await?;

@@ -31,4 +31,5 @@ mod third_party;
 mod transfers;
 mod two_servers;
 mod unreadable_files;
+mod unwritable_databases;
 mod zephyr;
