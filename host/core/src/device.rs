@@ -217,6 +217,11 @@ pub fn check_device_id(text: &str) -> Result<(), InvalidDeviceId> {
     Ok(())
 }
 
+/// Whether a device with this id may be registered already: earlier versions accepted ids that [`check_device_id`] refuses.
+pub fn may_be_registered(id: &str) -> bool {
+    (1..=MAX_ID_CHARS).contains(&id.chars().count()) && !id.chars().any(char::is_control)
+}
+
 /// A rule of attributes: of those that devices report and of those that operators set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAttribute {
@@ -281,6 +286,23 @@ mod tests {
             ("bulk", Err(Reserved)),
         ] {
             assert_eq!(check_device_id(id), expected, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn ids_of_earlier_versions_may_be_registered() {
+        for (id, expected) in [
+            ("pi-1", true),
+            ("a b", true),
+            ("pi\u{200b}-1", true),
+            ("u\u{308}", true),
+            (&*"ü".repeat(256), true),
+            ("", false),
+            (&*"ü".repeat(257), false),
+            ("a\0", false),
+            ("a\u{9b}", false),
+        ] {
+            assert_eq!(may_be_registered(id), expected, "{id:?}");
         }
     }
 

@@ -21,6 +21,12 @@ pub(super) async fn caller_view_or_idle(
     checked(engine, caller, view).await
 }
 
+/// Whether the caller's device exists.
+pub async fn is_registered(caller: &Caller, engine: &Engine) -> Result<bool> {
+    let view = poll_view_or_idle(engine, caller.tenant, &caller.device_id, &caller.wait).await?;
+    Ok(view.is_some())
+}
+
 async fn checked(
     engine: &Engine,
     caller: &Caller,

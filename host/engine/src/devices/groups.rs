@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tidegate_core::{device::check_device_id, id::TenantId};
+use tidegate_core::{device::may_be_registered, id::TenantId};
 
 use super::DeviceWait;
 use crate::{
@@ -21,7 +21,7 @@ pub(super) async fn groups(
     if let Some(groups) = caches.read_model.groups(tenant, device_id) {
         return Ok(Some(groups));
     }
-    if check_device_id(device_id).is_err() {
+    if !may_be_registered(device_id) {
         return Ok(None);
     }
     let stamp = caches.read_model.stamp(tenant, device_id);

@@ -29,6 +29,7 @@ pub use authorities::authorities;
 pub use auto_confirm::{
     ConfirmationState, activate_auto_confirm, confirmation_base, deactivate_auto_confirm,
 };
+pub use caller_view::is_registered;
 pub use deployment::{
     Deployment, check_cancel_action, confirmation, deployment, installed_deployment,
 };

@@ -25,7 +25,12 @@ pub async fn poll(caller: &Caller, engine: &Engine, tenant: &Tenant) -> Result<P
     let view = match caller_view_or_idle(engine, caller).await? {
         Some(view) if !view.is_unseen => view,
         Some(_) => register(engine, caller).await?,
-        None if caller.may_register => register(engine, caller).await?,
+        None if caller.may_register => {
+            check_device_id(&caller.device_id).map_err(|error| {
+                Error::invalid("invalid_device_id", "device_id", error.to_string())
+            })?;
+            register(engine, caller).await?
+        }
         None => return Err(Error::not_found("device", &caller.device_id)),
     };
     let now = engine.now();
@@ -45,8 +50,6 @@ pub async fn poll(caller: &Caller, engine: &Engine, tenant: &Tenant) -> Result<P
 
 async fn register(engine: &Engine, caller: &Caller) -> Result<PollView> {
     let (tenant, device_id) = (caller.tenant, caller.device_id.as_str());
-    check_device_id(device_id)
-        .map_err(|error| Error::invalid("invalid_device_id", "device_id", error.to_string()))?;
     let stamp = engine.caches.read_model.stamp(tenant, device_id);
     let (store, enrolment) = (engine.store(), &caller.enrolment);
     let registered = store.enrol(tenant, device_id, enrolment, engine.now());

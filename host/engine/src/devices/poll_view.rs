@@ -1,4 +1,4 @@
-use tidegate_core::{device::check_device_id, id::TenantId};
+use tidegate_core::{device::may_be_registered, id::TenantId};
 
 use super::DeviceWait;
 use crate::{Engine, Error, Result, ports::PollView};
@@ -13,7 +13,7 @@ pub(super) async fn poll_view(
     if let Some(view) = engine.caches.read_model.get(tenant, device_id) {
         return Ok(Some(view));
     }
-    if check_device_id(device_id).is_err() {
+    if !may_be_registered(device_id) {
         return Ok(None);
     }
     let stamp = engine.caches.read_model.stamp(tenant, device_id);

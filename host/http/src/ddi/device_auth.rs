@@ -61,9 +61,11 @@ impl FromRequestParts<AppState> for DeviceAuth {
         let path_device = (tenant_segment, device_segment);
         let tenant_name = decode_segment(tenant_segment)?;
         let device_id = decode_segment(device_segment)?.into_owned();
-        // Before the credentials: no device has such an id, so the answer reveals nothing.
-        check_device_id(&device_id)
-            .map_err(|error| DdiError::ConstraintViolation(error.to_string()))?;
+        // The answer is the same whatever the tenant and the credentials are, so it reveals nothing. Only a device that an
+        // earlier version registered has such an id.
+        let invalid_id = check_device_id(&device_id)
+            .map_err(|error| DdiError::ConstraintViolation(error.to_string()))
+            .err();
         let engine = &state.engine;
         let wait = DeviceWait::new(engine.settings().device_wait);
         let tenant = match devices::tenant(
@@ -77,6 +79,9 @@ impl FromRequestParts<AppState> for DeviceAuth {
         {
             // The same response as for wrong credentials: the existence of a tenant is not revealed.
             Err(Error::NotFound { .. }) => {
+                if let Some(invalid_id) = invalid_id {
+                    return Err(invalid_id);
+                }
                 let kind = kind_of(parse_token(&parts.headers).as_ref());
                 return Err(refuse(state, client, kind, "unknown tenant", path_device));
             }
@@ -93,8 +98,19 @@ impl FromRequestParts<AppState> for DeviceAuth {
             .collect();
         let authenticated =
             devices::authenticate(&state.engine, &tenant, device_id, &credentials, wait);
-        let authenticated = authenticated.await;
-        let Some(mut caller) = authenticated.map_err(DdiError::before_authentication)? else {
+        let authenticated = authenticated
+            .await
+            .map_err(DdiError::before_authentication)?;
+        if let Some(invalid_id) = invalid_id {
+            let is_registered = match &authenticated {
+                Some(caller) => devices::is_registered(caller, engine).await?,
+                None => false,
+            };
+            if !is_registered {
+                return Err(invalid_id);
+            }
+        }
+        let Some(mut caller) = authenticated else {
             let reason = refusal_reason(&credentials, &tenant.settings.access);
             let kind = match kind_of(credentials.last()) {
                 LoginKind::None if presents_certificate(state, client, &parts.headers) => {

@@ -95,6 +95,55 @@ async fn an_id_that_deceives_or_is_a_word_of_a_route_is_answered_400() -> anyhow
     Ok(())
 }
 
+/// An earlier version registered them; a new device with such an id is refused as before.
+#[tokio::test]
+async fn a_registered_id_that_deceives_stays_valid_for_its_device() -> anyhow::Result<()> {
+    let server = TestServer::authenticated().await?;
+    let authorized = |path: &str, authorization: &str| {
+        get(format!("/LAB/controller/v1/{path}")).header("Authorization", authorization)
+    };
+    for (id, encoded) in [
+        ("pump 7", "pump%207"),
+        ("a\u{200b}", "a%E2%80%8B"),
+        ("u\u{308}", "u%CC%88"),
+        ("\u{202e}a", "%E2%80%AEa"),
+    ] {
+        for credential in ["TargetToken own", GATEWAY] {
+            let refused = server.send(authorized(encoded, credential)).await?;
+            assert_eq!(refused.status, 400, "{id:?} before");
+        }
+        server.put_device(id, "own").await?;
+        for credential in ["TargetToken own", GATEWAY] {
+            let polled = server.send(authorized(encoded, credential)).await?;
+            assert_eq!(polled.status, 200, "{id:?}: {}", polled.text());
+            assert!(polled.text().contains(encoded), "{}", polled.text());
+        }
+        let path = format!("/LAB/controller/v1/{encoded}/configData");
+        let report = request("PUT", path).header("Authorization", "TargetToken own");
+        let report = report.json(&json!({ "data": { "a": "b" } }));
+        assert_eq!(server.send(report).await?.status, 200, "{id:?}");
+        // Without its credentials it is as unknown as before.
+        for credential in ["TargetToken wrong", "none"] {
+            let refused = server.send(authorized(encoded, credential)).await?;
+            assert_eq!(refused.status, 400, "{id:?}");
+        }
+    }
+    server
+        .change_access(|access| access.trust_on_first_use = true)
+        .await?;
+    let other = server
+        .send(authorized("pump%208", "TargetToken new"))
+        .await?;
+    assert_eq!(other.status, 400);
+    let unknown = get("/NO/controller/v1/pump%207").header("Authorization", "TargetToken own");
+    assert_eq!(
+        server.send(unknown).await?.status,
+        400,
+        "as of a known tenant"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_panic_is_answered_500_without_a_body() -> anyhow::Result<()> {
     const CENTURY: i64 = 100 * 365 * 24 * 60 * 60;
