@@ -1,4 +1,7 @@
-use tidegate_core::plugin::FieldError;
+use tidegate_core::{
+    plugin::FieldError,
+    visible_text::{is_harmful, visible},
+};
 
 use crate::{Error, Result};
 
@@ -18,6 +21,18 @@ impl Rules {
     pub(crate) fn reject(&mut self, path: impl Into<String>, message: impl Into<String>) {
         let (path, message) = (path.into(), message.into());
         self.extend([FieldError { path, message }]);
+    }
+
+    /// Adds an error if a device id has a character that acts where it is shown. Ids are not refused for other reasons:
+    /// earlier versions registered devices under ids that a new device cannot have.
+    pub(crate) fn require_harmless_ids(&mut self, path: &str, device_ids: &[String]) {
+        if let Some(id) = device_ids.iter().find(|id| id.contains(is_harmful)) {
+            let message = format!(
+                "must have no control or bidirectional characters, as `{}` has",
+                visible(id)
+            );
+            self.reject(path, message);
+        }
     }
 
     pub(crate) fn into_errors(self) -> Vec<FieldError> {
@@ -68,6 +83,26 @@ mod tests {
         };
         let errors: Vec<_> = errors.iter().map(|it| (&*it.path, &*it.message)).collect();
         assert_eq!(errors, [("b", "must be set"), ("a", "is unknown")]);
+    }
+
+    #[test]
+    fn harmful_device_ids_are_refused_and_made_visible() {
+        for (id, expected) in [
+            ("pi-1", None),
+            ("a b", None),
+            ("pi\u{200b}-1", None),
+            ("a\u{1b}[2J", Some(r"\u{1b}[2J")),
+            ("a\nb", Some(r"a\nb")),
+            ("a\0", Some(r"a\u{0}")),
+            ("\u{202e}1-ip", Some(r"\u{202e}1-ip")),
+        ] {
+            let mut rules = Rules::default();
+            rules.require_harmless_ids("device_ids", &["pi-0".to_owned(), id.to_owned()]);
+            let errors = rules.into_errors();
+            let message = errors.first().map(|error| error.message.as_str());
+            assert_eq!(message.is_some(), expected.is_some(), "{id:?}");
+            assert!(expected.is_none_or(|part| message.is_some_and(|it| it.contains(part))));
+        }
     }
 
     #[test]

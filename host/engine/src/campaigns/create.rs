@@ -220,6 +220,7 @@ impl CampaignRequest {
             "targets.devices",
             "must name at most 100000 devices",
         );
+        rules.require_harmless_ids("targets.devices", &targets.devices);
         rules.require(
             targets.groups.len() <= 1000,
             "targets.groups",

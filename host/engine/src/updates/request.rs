@@ -70,11 +70,12 @@ pub async fn validate(
     Ok(checked.rules.into_errors())
 }
 
-/// Checks that there are neither too few nor too many devices.
+/// Checks that there are neither too few nor too many devices, and that their ids are harmless.
 pub(super) fn check_device_ids(device_ids: &[String], rules: &mut Rules) {
     let fits = (1..=MAX_DEVICES).contains(&device_ids.len());
     let message = format!("must name 1 to {MAX_DEVICES} devices");
     rules.require(fits, "device_ids", &message);
+    rules.require_harmless_ids("device_ids", device_ids);
 }
 
 impl UpdateRequest {

@@ -337,6 +337,10 @@ async fn bulk_updates_accept_or_refuse_each_device() {
             "/device_ids",
         ),
         (
+            json!({"device_ids": ["pi-1", "a\u{1b}[2J"], "firmware_id": firmware}),
+            "/device_ids",
+        ),
+        (
             json!({"device_ids": ["pi-1"], "firmware_id": firmware, "update_config": {"post_update_commands": []}}),
             "/update_config/post_update_commands",
         ),

@@ -17,6 +17,7 @@ const MAX_EXPLAIN_LINE_BYTES: usize = 256;
 /// Only the size of the whole answer limits these.
 const MAX_FIELD_ERROR_BYTES: usize = usize::MAX;
 const MAX_SELECTOR_BYTES: usize = usize::MAX;
+const MAX_DEVICE_ID_BYTES: usize = usize::MAX;
 const MAX_BASIS_POINTS: u16 = 10_000;
 
 type CheckResult = Result<(), String>;
@@ -55,7 +56,12 @@ pub(super) fn check_plan(plan: &WavePlan) -> CheckResult {
                 selector,
                 MAX_SELECTOR_BYTES,
             ),
-            _ => Ok(()),
+            Members::Devices(ids) => {
+                let what = format!("a device of wave {index}");
+                let check = |id: &String| check_text(&what, id, MAX_DEVICE_ID_BYTES);
+                ids.iter().try_for_each(check)
+            }
+            Members::Count(_) | Members::Rest | Members::Custom => Ok(()),
         }
     })
 }
@@ -277,6 +283,13 @@ mod tests {
                 (
                     "the selector of wave 0",
                     plan("canary", Members::Selector(text.clone())),
+                ),
+                (
+                    "a device of wave 0",
+                    plan(
+                        "canary",
+                        Members::Devices(vec!["pi-1".to_owned(), text.clone()]),
+                    ),
                 ),
                 (
                     "a reason",

@@ -175,6 +175,13 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/target_devices",
         ),
         (
+            "a device id that acts on a terminal",
+            json!({ "target_devices": ["edge-0", "a\u{9b}31m"] }),
+            422,
+            INVALID,
+            "/target_devices",
+        ),
+        (
             "too many groups",
             json!({ "target_groups": vec!["g"; 1001] }),
             422,
