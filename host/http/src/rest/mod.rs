@@ -149,7 +149,8 @@ async fn refuse_encoded_body(request: Request, next: Next) -> Response {
     if !is_encoded(request.headers()) {
         return next.run(request).await;
     }
-    let detail = "send the body without Content-Encoding; no operation takes a compressed body";
+    let detail = "send the body without a `Content-Encoding`, and with no `Transfer-Encoding` but `chunked`; no operation takes a \
+                  compressed body";
     let problem = Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_encoding",

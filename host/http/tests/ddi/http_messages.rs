@@ -57,6 +57,65 @@ async fn a_request_names_one_host() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Also one that is compressed by the connection only, and taken for the text that it is not.
+#[tokio::test]
+async fn a_body_of_any_coding_but_chunked_is_refused() -> anyhow::Result<()> {
+    let server = TestServer::authenticated().await?;
+    let poll = head(
+        &format!("GET {POLL} HTTP/1.1"),
+        &["host: a", "connection: close"],
+    );
+    exchange(&server, &poll).await?;
+    let body = r#"{"data": {"a": "b"}}"#;
+    let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for (codings, status) in [
+        (&["transfer-encoding: chunked"][..], "200"),
+        (&["transfer-encoding: gzip, chunked"], "415"),
+        (
+            &["transfer-encoding: gzip", "transfer-encoding: chunked"],
+            "415",
+        ),
+        (
+            &["transfer-encoding: chunked", "content-encoding: identity"],
+            "200",
+        ),
+        (
+            &[
+                "transfer-encoding: chunked",
+                "content-encoding: identity, gzip",
+            ],
+            "415",
+        ),
+        // No length follows from it.
+        (&["transfer-encoding: gzip"], "400"),
+    ] {
+        let headers = [
+            &[
+                "host: a",
+                "connection: close",
+                "content-type: application/json",
+            ],
+            codings,
+        ]
+        .concat();
+        for line in [
+            format!("PUT {POLL}/configData HTTP/1.1"),
+            "POST /api/v1/devices HTTP/1.1".to_owned(),
+        ] {
+            let status = match status {
+                "200" if line.starts_with("POST") => "401",
+                status => status,
+            };
+            let answer = exchange(&server, &(head(&line, &headers) + &chunks)).await?;
+            assert!(
+                answer.starts_with(&format!("http/1.1 {status} ")),
+                "{line}, {codings:?}: {answer}"
+            );
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn links_have_the_public_url() -> anyhow::Result<()> {
     let proxies = ["127.0.0.0/8".parse()?];

@@ -92,7 +92,13 @@ async fn a_compressed_body_is_refused() {
         ("/api/v1/devices", "application/json"),
         ("/api/v1/firmware", "multipart/form-data; boundary=b"),
     ] {
-        for (coding, is_refused) in [("gzip", true), ("br", true), ("Identity", false)] {
+        for (coding, is_refused) in [
+            ("gzip", true),
+            ("br", true),
+            ("identity, gzip", true),
+            ("Identity", false),
+            ("identity, identity", false),
+        ] {
             let request = request("POST", path, &server.admin)
                 .header("content-type", content_type)
                 .header("content-encoding", coding)
