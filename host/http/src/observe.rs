@@ -1,6 +1,6 @@
 //! What surrounds the handler of every request, whatever its interface.
 
-use std::{any::Any, panic::AssertUnwindSafe, task::Poll};
+use std::{panic::AssertUnwindSafe, task::Poll};
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -24,6 +24,7 @@ use crate::{
     request_id::{self, X_REQUEST_ID},
     request_span,
     route::Route,
+    running_request,
 };
 
 /// Answers a request by `respond`, in the span of the request. Before it, the request gets an id and its client is
@@ -53,8 +54,9 @@ where
         refused
     } else {
         let responding = async { respond(request).await }.instrument(span.clone());
+        let responding = running_request::run(route.of_device(), responding);
         let responded = AssertUnwindSafe(responding).catch_unwind().await;
-        responded.unwrap_or_else(|panic| span.in_scope(|| response_to_panic(&route, &*panic)))
+        responded.unwrap_or_else(|_| response_to_panic(&route))
     };
     if traits.is_write && response.extensions().get::<ddi::NotServed>().is_some() {
         state.engine.note_refused_report();
@@ -75,11 +77,11 @@ where
     until_sent(response, span, entry)
 }
 
-/// The response to a request whose handler panicked.
-fn response_to_panic(route: &Route, panic: &(dyn Any + Send)) -> Response {
+/// The response to a request whose handler panicked. The process's panic hook has reported the panic, where it happened.
+fn response_to_panic(route: &Route) -> Response {
     match route {
-        Route::Device(_) => ddi::from_panic(panic),
-        Route::Other(_) => problem::from_panic(panic),
+        Route::Device(_) => ddi::internal_error(),
+        Route::Other(_) => Problem::internal().into_response(),
     }
 }
 
@@ -159,8 +161,8 @@ mod tests {
     async fn a_panic_is_answered_without_its_message() {
         let panicking = futures::future::lazy(|_| -> () { panic!("the secret plan") });
         let panic = AssertUnwindSafe(panicking).catch_unwind().await;
-        let panic = panic.expect_err("a panic");
-        let response = response_to_panic(&Route::Other(None), &*panic);
+        panic.expect_err("a panic");
+        let response = response_to_panic(&Route::Other(None));
         assert_eq!(response.status(), 500);
         let body = response.into_body().collect().await;
         let body = body.expect("a body").to_bytes();

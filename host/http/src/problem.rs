@@ -1,6 +1,6 @@
 //! `application/problem+json` (RFC 9457).
 
-use std::{any::Any, borrow::Cow, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     body::Body,
@@ -326,22 +326,6 @@ pub(crate) fn add_request_id(response: &mut Response, id: &HeaderValue) {
     *response.body_mut() = Body::from(body.to_json());
     // The length of the body without the id.
     response.headers_mut().remove(CONTENT_LENGTH);
-}
-
-/// Turns a panic of a handler into a 500. The connection and the server continue.
-pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Response {
-    log_panic(panic);
-    Problem::internal().into_response()
-}
-
-/// Logs the panic's message, which is not returned to the client.
-pub(crate) fn log_panic(panic: &(dyn Any + Send)) {
-    let message = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    tracing::error!(panic = message, "handler panicked");
 }
 
 #[cfg(test)]

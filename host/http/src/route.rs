@@ -17,6 +17,14 @@ impl Route {
         }
     }
 
+    /// The template of the paths of a device request.
+    pub(crate) fn of_device(&self) -> Option<&'static str> {
+        match self {
+            Self::Device(route) => Some(route),
+            Self::Other(_) => None,
+        }
+    }
+
     pub(crate) fn is_of_device(&self) -> bool {
         matches!(self, Self::Device(_))
     }

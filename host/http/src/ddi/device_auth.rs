@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     AppState, caller::record_caller, client::Client, metrics::LoginKind,
-    refused_logins::RefusedLogin,
+    refused_logins::RefusedLogin, running_request,
 };
 
 /// Refuses a client that exceeds its rate limit, before anything else of the request is read.
@@ -87,6 +87,7 @@ impl FromRequestParts<AppState> for DeviceAuth {
             }
             found => found.map_err(DdiError::before_authentication)?,
         };
+        running_request::note_tenant(tenant.id);
         let has_certificate =
             has_valid_certificate(state, &tenant, client, &parts.headers, &device_id, &wait)
                 .await

@@ -1,5 +1,3 @@
-use std::any::Any;
-
 use axum::{
     Json,
     response::{IntoResponse, Response},
@@ -11,8 +9,6 @@ use http::{
 use serde::Serialize;
 use tidegate_core::update::EventError;
 use tidegate_engine::{Error, chain, ports::RecordError};
-
-use crate::problem::log_panic;
 
 /// Why a device's request was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,9 +165,8 @@ impl IntoResponse for DdiError {
     }
 }
 
-/// Answers a panic like any other internal error, since devices do not know `application/problem+json`.
-pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Response {
-    log_panic(panic);
+/// The response to a request that failed by itself: devices do not know `application/problem+json`.
+pub(crate) fn internal_error() -> Response {
     DdiError::Internal.into_response()
 }
 

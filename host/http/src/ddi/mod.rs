@@ -42,7 +42,7 @@ use self::{
     path::{DevicePath, matches},
 };
 
-pub(crate) use error::{NotServed, from_panic};
+pub(crate) use error::{NotServed, internal_error};
 
 type Responding = Pin<Box<dyn Future<Output = Response> + Send>>;
 

@@ -1,4 +1,8 @@
+use std::{panic, sync::Arc};
+
+use parking_lot::Mutex;
 use serde_json::json;
+use tidegate_http::{DeviceRequest, running_device_request};
 
 use crate::{
     raw_http::{get, request},
@@ -141,6 +145,36 @@ async fn a_registered_id_that_deceives_stays_valid_for_its_device() -> anyhow::R
         400,
         "as of a known tenant"
     );
+    Ok(())
+}
+
+/// The span of a device's request has only its id.
+#[tokio::test]
+async fn the_report_of_a_panic_has_the_route_and_the_tenant() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
+    assert_eq!(server.send(get(BASE)).await?.status, 200);
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let (of_hook, others) = (Arc::clone(&requests), panic::take_hook());
+    panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if message.starts_with("the clock panics") {
+            of_hook.lock().push(running_device_request());
+        } else {
+            others(panic);
+        }
+    }));
+    // The clock is read first to find the tenant.
+    for reads in [1, 0] {
+        server.clock.panic_after(reads);
+        assert_eq!(server.send(get(BASE)).await?.status, 500);
+    }
+    let expected = [Some(server.tenant), None].map(|tenant| {
+        let route = "/{tenant}/controller/v1/{device}";
+        Some(DeviceRequest { route, tenant })
+    });
+    assert_eq!(*requests.lock(), expected);
+    assert_eq!(running_device_request(), None);
+    assert_eq!(server.send(get(BASE)).await?.status, 200);
     Ok(())
 }
 

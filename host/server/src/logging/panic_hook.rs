@@ -26,10 +26,15 @@ pub(crate) fn print_panics() {
 
 fn log(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
+    // The spans of all other requests say it.
+    let request = tidegate_http::running_device_request();
+    let tenant = request.and_then(|request| request.tenant);
     tracing::error!(
         panic = message(panic),
         location = panic.location().map(tracing::field::display),
         thread = thread.name(),
+        route = request.map(|request| request.route),
+        tenant = tenant.map(tracing::field::display),
         backtrace = backtrace().as_ref().map(tracing::field::display),
         "thread panicked"
     );

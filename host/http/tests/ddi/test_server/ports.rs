@@ -1,7 +1,7 @@
 //! Ports for tests: a manual clock, deterministic entropy, and a sandbox that refuses every call.
 
 use std::{
-    sync::atomic::{AtomicI64, AtomicU8, Ordering},
+    sync::atomic::{AtomicI64, AtomicU8, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -19,21 +19,35 @@ use tidegate_engine::ports::{
     Call, CallFailure, CallRecord, Clock, Entropy, Inspection, Rejection, Sandbox, Validation,
 };
 
-pub(crate) struct ManualClock(AtomicI64);
+pub(crate) struct ManualClock {
+    millis: AtomicI64,
+    /// How often it is read until it panics.
+    reads_until_panic: AtomicUsize,
+}
 
 impl ManualClock {
     pub(super) fn at(millis: i64) -> Self {
-        Self(AtomicI64::new(millis))
+        Self {
+            millis: AtomicI64::new(millis),
+            reads_until_panic: AtomicUsize::new(usize::MAX),
+        }
     }
 
     pub(crate) fn advance(&self, seconds: i64) {
-        self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
+        self.millis.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    /// Panics once, after it was read this often.
+    pub(crate) fn panic_after(&self, reads: usize) {
+        self.reads_until_panic.store(reads, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        let now = self.0.load(Ordering::SeqCst);
+        let left = self.reads_until_panic.fetch_sub(1, Ordering::SeqCst);
+        assert!(left > 0, "the clock panics: {left}");
+        let now = self.millis.load(Ordering::SeqCst);
         assert!(now >= 0, "the clock must not go before 1970");
         Timestamp(now)
     }
