@@ -193,6 +193,41 @@ async fn a_collector_receives_the_span_of_a_request() -> Result<()> {
 }
 
 #[tokio::test]
+async fn texts_of_exported_spans_have_no_harmful_characters() -> Result<()> {
+    const FOREIGN: &str = "a\n\u{1b}[2J\u{9b}31m\u{202e}\u{2028}Z\u{fc}rich";
+    const ESCAPED: &str = "a\\n\\u{1b}[2J\\u{9b}31m\\u{202e}\\u{2028}Z\u{fc}rich";
+
+    let mut collector = Collector::start().await?;
+    let server = ExportingServer::start(collector.telemetry()).await?;
+    let cause = std::io::Error::other(FOREIGN);
+    let cause: &(dyn std::error::Error + 'static) = &cause;
+    tracing::error_span!(target: "tidegate", "work", device = FOREIGN).in_scope(|| {
+        tracing::error!(target: "tidegate", panic = FOREIGN, shown = %FOREIGN, error = cause, "panicked: {FOREIGN}");
+    });
+    server.stop().await?;
+
+    let spans = collector.spans();
+    let work = spans.iter().find(|span| span.name == "work");
+    let work = work.context("the span is missing")?;
+    assert_eq!(attribute(work, "device"), Some(text(ESCAPED)));
+    let event = work.events.first().context("the event is missing")?;
+    assert_eq!(event.name, format!("panicked: {ESCAPED}"));
+    let value = |key: &str| {
+        let attribute = event.attributes.iter().find(|it| it.key == key);
+        attribute.and_then(|it| it.value.clone()?.value)
+    };
+    for key in ["panic", "shown", "error"] {
+        assert_eq!(value(key), Some(text(ESCAPED)), "{key}");
+    }
+    let exported = work.encode_to_vec();
+    for harmful in ["\u{1b}[2J", "\u{9b}31m", "\u{202e}"] {
+        let mut parts = exported.windows(harmful.len());
+        assert!(!parts.any(|it| it == harmful.as_bytes()), "{work:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn requests_of_devices_are_exported_only_if_that_is_configured() -> Result<()> {
     for is_configured in [false, true] {
         let mut collector = Collector::start().await?;

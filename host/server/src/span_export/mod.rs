@@ -2,6 +2,7 @@
 
 mod collector_client;
 mod semantic_conventions;
+mod visible_texts;
 
 use std::time::Duration;
 

@@ -10,6 +10,8 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
+use super::visible_texts::make_visible;
+
 /// The attributes of a request's span, and their names in OpenTelemetry's semantic conventions.
 const REQUEST_ATTRIBUTES: [(&str, &str); 3] = [
     ("method", "http.request.method"),
@@ -20,8 +22,8 @@ const REQUEST_ATTRIBUTES: [(&str, &str); 3] = [
 /// The attributes that are integers.
 const INTEGERS: [&str; 3] = ["status", "items", "fuel"];
 
-/// Names the spans of requests as OpenTelemetry's semantic conventions do. Done at the export, so that the log has the
-/// short names and a request costs no more.
+/// Names the spans of requests as OpenTelemetry's semantic conventions do, and makes all texts visible. Done at the export,
+/// so that the log has the short names and a request costs no more.
 #[derive(Debug)]
 pub(super) struct SemanticConventions<E>(pub(super) E);
 
@@ -34,6 +36,7 @@ impl<E: SpanExporter> SpanExporter for SemanticConventions<E> {
             if span.name == "request" {
                 describe_request(span);
             }
+            make_visible(span);
         }
         self.0.export(batch)
     }
