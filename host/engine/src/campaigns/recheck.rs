@@ -40,7 +40,7 @@ pub async fn recheck_updates(engine: &Engine) -> Result<Vec<AffectedDevice>> {
         match done("check of updates", &item, checked)? {
             Some(checked) => affected.extend(checked),
             None if group.len() > 1 => affected.extend(recheck_each(engine, &group).await?),
-            None => {}
+            None => postpone(engine, &first).await?,
         }
     }
     Ok(affected)
@@ -51,10 +51,21 @@ async fn recheck_each(engine: &Engine, group: &[UpdateToCheck]) -> Result<Vec<Af
     let mut affected = Vec::new();
     for update in group {
         let checked = check_and_record(engine, std::slice::from_ref(update)).await;
-        let checked = done("check of an update", &update.update, checked)?;
-        affected.extend(checked.into_iter().flatten());
+        match done("check of an update", &update.update, checked)? {
+            Some(checked) => affected.extend(checked),
+            None => postpone(engine, update).await?,
+        }
     }
     Ok(affected)
+}
+
+/// Lets no policy be called in each round for an update that cannot be checked.
+async fn postpone(engine: &Engine, update: &UpdateToCheck) -> Result<()> {
+    let store = engine.store();
+    let postponed = store.postpone_check(update.tenant, update.update, engine.now());
+    let postponed = postponed.await.map_err(Into::into);
+    done("postponement of a check", &update.update, postponed)?;
+    Ok(())
 }
 
 async fn check_and_record(engine: &Engine, group: &[UpdateToCheck]) -> Result<Vec<AffectedDevice>> {

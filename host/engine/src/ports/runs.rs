@@ -133,6 +133,14 @@ pub trait Runs: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<AffectedDevice>, StoreError>;
 
+    /// Repeats the check of an update later, as after [`CheckOutcome::Failed`]. Its row may be damaged.
+    async fn postpone_check(
+        &self,
+        tenant: TenantId,
+        update: UpdateId,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
     /// Ends up to `limit` open updates whose timeout has passed. Scheduled updates that are due are handled as
     /// [`tidegate_core::campaign::retry_action`] says, unless they are to be checked.
     async fn expire_updates(

@@ -32,7 +32,7 @@ use crate::{
 
 const READ: &str = "read updates to check";
 const WRITE: &str = "write the compatibility of updates";
-/// Delay after a policy failed.
+/// Delay after a check that failed.
 const RETRY_DELAY: Duration = Duration::from_mins(1);
 
 /// The due updates, of all tenants, whose device is of another class than the policies accepted; the longest due first.
@@ -158,6 +158,28 @@ pub(crate) async fn record_checks(
     tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
     Ok(affected)
+}
+
+/// Repeats a check later. Reads nothing of the update, whose row may be damaged.
+pub(crate) async fn postpone_check(
+    database: &Database,
+    tenant: TenantId,
+    update: UpdateId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut tx = database.write().await?;
+    sqlx::query(
+        "UPDATE updates SET timeout_at = $3 \
+         WHERE tenant_id = $1 AND id = $2 AND completed_at IS NULL AND status = 'scheduled' AND timeout_at <= $4",
+    )
+    .bind(tenant.0)
+    .bind(update.0)
+    .bind(now.plus(RETRY_DELAY).0)
+    .bind(now.0)
+    .execute(tx.conn())
+    .await
+    .map_err(failed("postpone the check of an update"))?;
+    tx.commit().await
 }
 
 /// Applies a check to its update, by policies that request these attributes. Returns the new basis, unless the check

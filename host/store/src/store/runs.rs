@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use tidegate_core::{
+    id::{TenantId, UpdateId},
     plugin::{ClassKey, RollbackScope},
     time::Timestamp,
 };
@@ -144,5 +145,14 @@ impl Runs for SqlStore {
         now: Timestamp,
     ) -> Result<Vec<AffectedDevice>, StoreError> {
         check::record_checks(&self.database, checked, now).await
+    }
+
+    async fn postpone_check(
+        &self,
+        tenant: TenantId,
+        update: UpdateId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        check::postpone_check(&self.database, tenant, update, now).await
     }
 }

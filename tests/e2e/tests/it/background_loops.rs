@@ -14,6 +14,7 @@ use tidegate_engine::campaigns;
 
 both_databases!(
     rows_that_cannot_be_read_stop_nothing_else,
+    an_update_that_cannot_be_checked_calls_no_policy_in_each_round,
     reports_on_a_damaged_row_stop_no_deadline
 );
 
@@ -108,6 +109,69 @@ async fn rows_that_cannot_be_read_stop_nothing_else(tenant: IsolatedTenant) -> R
         Ok((update["status"] == "timed_out").then_some(()))
     })
     .await
+}
+
+async fn an_update_that_cannot_be_checked_calls_no_policy_in_each_round(
+    tenant: IsolatedTenant,
+) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 1).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let retried = json!({
+        "firmware_id": firmware, "timeout_minutes": 600, "max_retries": 1, "retry_delay": 60,
+    });
+    let created = tenant
+        .operator
+        .post("devices/edge-0/update", &retried)
+        .await?;
+    created.expect_status(201)?;
+    ensure!(fleet[0].fail("BUSY").await?, "there is no update");
+    fleet[0]
+        .report([("hw_revision", "1.1"), ("sw_version", "1.0.0")])
+        .await?;
+    sqlx::any::install_default_drivers();
+    let mut database = AnyConnection::connect(&tenant.server.database_url()).await?;
+    let set_phase = |phase: &str| {
+        AssertSqlSafe(format!(
+            "UPDATE updates SET phase = {phase} WHERE status = 'scheduled'"
+        ))
+    };
+    // The check itself does not read it.
+    let damaged = database.execute(set_phase("'damaged'")).await?;
+    ensure!(damaged.rows_affected() == 1, "{damaged:?}");
+
+    let checks = async || -> Result<u64> {
+        let metrics = tenant.viewer.get("/metrics").await?;
+        let metrics = metrics.text();
+        let of_hardware = |line: &&str| {
+            line.starts_with("tidegate_plugin_calls_total{call=\"check\"")
+                && line.contains("plugin=\"hardware\"")
+        };
+        let counts = metrics.lines().filter(of_hardware);
+        let counts = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        Ok(counts.sum())
+    };
+    let before = checks().await?;
+    tenant.advance(Duration::from_mins(2));
+    wait_until("the update is checked", async || {
+        Ok((checks().await? > before).then_some(()))
+    })
+    .await?;
+    wait_until("no policy is called any more", async || {
+        let before = checks().await?;
+        for _ in 0..5 {
+            campaigns::recheck_updates(&tenant.server.engine).await?;
+        }
+        Ok((checks().await? == before).then_some(()))
+    })
+    .await?;
+    ensure!(!is_offered(&fleet[0]).await?, "it was not checked");
+
+    // It is checked again a minute later.
+    let repaired = database.execute(set_phase("NULL")).await?;
+    ensure!(repaired.rows_affected() == 1, "{repaired:?}");
+    database.close().await?;
+    tenant.advance(Duration::from_mins(2));
+    wait_for_offer(&fleet[0]).await
 }
 
 /// The device of a damaged update reports again and again, in vain. The others are silent.

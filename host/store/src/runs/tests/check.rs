@@ -1,10 +1,11 @@
 use tidegate_core::{
+    id::TenantId,
     plugin::ClassKey,
     update::{INCOMPATIBLE, SuccessCriteria, UpdateOptions, UpdatePolicies, UpdateStatus},
 };
 use tidegate_engine::ports::{
     CheckOutcome, CheckedUpdates, Offer, OfferCompatibility, Runs as _, TickOutcome, UpdateCheck,
-    Updates as _,
+    UpdateToCheck, Updates as _,
 };
 
 use crate::{
@@ -62,6 +63,28 @@ on_both! {
         let wave = fixture.read_run().await?.waves.remove(0).report;
         assert_eq!((wave.counts.offered, wave.counts.cancelled), (2, 1));
         assert!(wave.failures.is_empty(), "{:?}", wave.failures);
+    }
+
+    async fn a_check_that_cannot_be_recorded_is_postponed(store) {
+        let options = UpdateOptions::forced(TIMEOUT);
+        let fixture = StoreFixture::with_options(store, &[2], SuccessCriteria::Reported, options).await?;
+        let fence = fixture.lease().await?;
+        let released = TickOutcome { levels: Some(vec![2]), ..fixture.noop().await? };
+        assert!(store.apply(fixture.run, fence, released).await?);
+        let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new(), NOON);
+        let offer = Offer { compatibility, ..fixture.offer(NOON) };
+        store.offer_updates(fixture.run, fence, 0, 10, &offer).await?;
+        let due = store.updates_to_check(NOON, 10).await?;
+        let [one, other] = &due[..] else { panic!("{due:?}") };
+        let of_other_tenant = TenantId(fixture.tenant.0 + 1);
+        store.postpone_check(of_other_tenant, other.update, NOON).await?;
+        store.postpone_check(fixture.tenant, one.update, NOON).await?;
+        let due = |found: Vec<UpdateToCheck>| -> Vec<_> { found.iter().map(|it| it.update).collect() };
+        assert_eq!(due(store.updates_to_check(later(59), 10).await?), [other.update]);
+        // A check that is due later already is not brought forward.
+        store.postpone_check(fixture.tenant, one.update, later(-30)).await?;
+        assert_eq!(due(store.updates_to_check(later(59), 10).await?), [other.update]);
+        assert_eq!(store.updates_to_check(later(60), 10).await?.len(), 2);
     }
 
     async fn an_offer_is_withdrawn_when_a_part_of_the_class_of_its_device_changes(store) {
