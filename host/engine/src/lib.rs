@@ -34,6 +34,7 @@ mod rules;
 mod secret;
 mod settings;
 mod signals;
+mod tenant_shares;
 mod update_options;
 mod update_writer;
 
@@ -67,4 +68,5 @@ pub use role::Role;
 pub use secret::fingerprint;
 pub use settings::Settings;
 pub use signals::Signals;
+pub use tenant_shares::{TenantPermit, TenantShares};
 pub use update_writer::UpdateWriter;

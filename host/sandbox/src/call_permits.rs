@@ -1,16 +1,13 @@
-//! Limits on concurrent plugin calls: decisions never wait for interactive calls, and no tenant takes all permits of the
-//! long calls.
+//! Limits on concurrent plugin calls: decisions never wait for interactive calls, and no tenant takes all permits.
 
 use tidegate_core::id::TenantId;
-use tidegate_engine::ports::CallFailure;
-
-use crate::tenant_shares::{TenantPermit, TenantShares};
+use tidegate_engine::{TenantPermit, TenantShares};
 
 /// The purpose of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallClass {
-    /// Advances a running campaign. These calls are short, so tenants have no shares of them.
-    Decisions,
+    /// Advances a running campaign of this tenant: short calls.
+    Decisions(TenantId),
     /// Starts a campaign of this tenant: long calls.
     Planning(TenantId),
     /// Serves a request of this tenant: validates a config, replays a call, inspects an upload. `None`: inspects a
@@ -22,8 +19,7 @@ impl CallClass {
     /// The tenant of the call; `None`: the server itself.
     pub(crate) fn tenant(self) -> Option<TenantId> {
         match self {
-            Self::Decisions => None,
-            Self::Planning(tenant) => Some(tenant),
+            Self::Decisions(tenant) | Self::Planning(tenant) => Some(tenant),
             Self::Interactive(tenant) => tenant,
         }
     }
@@ -40,7 +36,7 @@ impl CallPermits {
     /// Permits for this number of concurrent decisions.
     pub(crate) fn new(decisions: usize) -> Self {
         Self {
-            decisions: TenantShares::new(decisions, decisions),
+            decisions: TenantShares::halves(decisions),
             planning: TenantShares::halves(planning_permits(decisions)),
             interactive: TenantShares::halves(interactive_permits(decisions)),
         }
@@ -52,9 +48,9 @@ impl CallPermits {
     }
 
     /// Waits for a permit. Dropping it releases it.
-    pub(crate) async fn acquire(&self, class: CallClass) -> Result<TenantPermit, CallFailure> {
+    pub(crate) async fn acquire(&self, class: CallClass) -> TenantPermit {
         let permits = match class {
-            CallClass::Decisions => &self.decisions,
+            CallClass::Decisions(_) => &self.decisions,
             CallClass::Planning(_) => &self.planning,
             CallClass::Interactive(_) => &self.interactive,
         };

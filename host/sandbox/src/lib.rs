@@ -27,7 +27,6 @@ mod run_child;
 mod sandbox;
 mod schema;
 mod since_1_0;
-mod tenant_shares;
 mod ticker;
 mod trial;
 

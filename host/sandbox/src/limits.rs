@@ -53,7 +53,7 @@ pub struct SandboxLimits {
     /// Additional size per device of a plan or row of an assignment, in bytes.
     pub answer_bytes_per_device: u64,
     /// Concurrent decisions; others wait. In addition, half as many planning calls and a quarter as many interactive
-    /// calls can run, two of each at least. Of these a tenant can use half.
+    /// calls can run, two of each at least. A tenant can use half of each.
     pub calls_at_once: usize,
 }
 

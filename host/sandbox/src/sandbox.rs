@@ -269,7 +269,7 @@ impl WasmSandbox {
         class: CallClass,
         run: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CallFailure> {
-        let permit = self.permits.acquire(class).await?;
+        let permit = self.permits.acquire(class).await;
         let span = Span::current();
         tokio::task::spawn_blocking(move || {
             // Held until the call ends, even if this future is dropped earlier.
@@ -400,8 +400,13 @@ impl Sandbox for WasmSandbox {
         .await
     }
 
-    async fn decide(&self, plugin: Digest, observation: Observation) -> Call<Decision> {
-        self.call(CallClass::Decisions, "decide", plugin, |plugin| {
+    async fn decide(
+        &self,
+        tenant: TenantId,
+        plugin: Digest,
+        observation: Observation,
+    ) -> Call<Decision> {
+        self.call(CallClass::Decisions(tenant), "decide", plugin, |plugin| {
             plugin.decide(observation)
         })
         .await
@@ -419,11 +424,15 @@ impl Sandbox for WasmSandbox {
         .await
     }
 
-    async fn evaluate(&self, plugin: Digest, input: HealthInput) -> Call<HealthAnswer> {
-        self.call(CallClass::Decisions, "evaluate", plugin, |plugin| {
-            plugin.evaluate(input)
-        })
-        .await
+    async fn evaluate(
+        &self,
+        tenant: TenantId,
+        plugin: Digest,
+        input: HealthInput,
+    ) -> Call<HealthAnswer> {
+        let class = CallClass::Decisions(tenant);
+        self.call(class, "evaluate", plugin, |plugin| plugin.evaluate(input))
+            .await
     }
 
     async fn replay(&self, tenant: TenantId, plugin: Digest, input: &[u8]) -> Call<()> {

@@ -130,7 +130,16 @@ impl<'a> StoreFixture<'a> {
         success_criteria: SuccessCriteria,
         options: UpdateOptions,
     ) -> anyhow::Result<Self> {
-        let tenant = store.ours;
+        Self::of_tenant(store, store.ours, waves, success_criteria, options).await
+    }
+
+    pub(crate) async fn of_tenant(
+        store: &'a TestStore,
+        tenant: TenantId,
+        waves: &[usize],
+        success_criteria: SuccessCriteria,
+        options: UpdateOptions,
+    ) -> anyhow::Result<Self> {
         let old = store.create_firmware(tenant, firmware("1.0.0")).await?;
         let new = store.create_firmware(tenant, firmware("1.1.0")).await?;
         let ids: Vec<String> = (0..waves.iter().sum()).map(|n| format!("d-{n}")).collect();

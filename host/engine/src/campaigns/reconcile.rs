@@ -2,17 +2,18 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::Semaphore,
     task::{self, JoinSet},
     time::{MissedTickBehavior, interval, sleep},
 };
 use tracing::{Instrument as _, Span};
 
 use super::tick::tick;
-use crate::{Engine, chain, ports::RunRef};
+use crate::{Engine, TenantShares, chain, ports::RunRef};
 
 /// Maximum number of campaigns processed concurrently.
-const MAX_CONCURRENT_TICKS: usize = 8;
+const MAX_CONCURRENT_TICKS: usize = 12;
+/// Maximum number of them that are of one tenant: its plugins may be slow.
+const MAX_CONCURRENT_TICKS_OF_TENANT: usize = 8;
 /// Campaigns or updates read from the store at a time.
 pub(super) const BATCH_SIZE: u32 = 500;
 /// How long a loop may be silent beyond its period, because the database may be slow.
@@ -25,7 +26,8 @@ pub(super) const MAX_TICK_DURATION: Duration = Duration::from_mins(5);
 /// loop has no durable state of its own; it finds lost wake-ups again in the store.
 pub async fn reconcile(engine: Arc<Engine>) {
     let running = Arc::new(RunningTicks::default());
-    let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_TICKS));
+    let permits = TenantShares::new(MAX_CONCURRENT_TICKS, MAX_CONCURRENT_TICKS_OF_TENANT);
+    let permits = Arc::new(permits);
     let mut ticks = TickTasks::default();
     let heartbeat = engine
         .health
@@ -66,11 +68,10 @@ async fn due(engine: &Engine) -> Vec<RunRef> {
         })
 }
 
-async fn process_campaign(guard: TickGuard, permits: Arc<Semaphore>) {
+async fn process_campaign(guard: TickGuard, permits: Arc<TenantShares>) {
     let (engine, run) = (&guard.engine, guard.run);
     {
-        // The semaphore is never closed.
-        let _permit = permits.acquire().await;
+        let _permit = permits.acquire(Some(run.tenant)).await;
         let _work = engine
             .health
             .register_job("campaign tick", MAX_TICK_DURATION);

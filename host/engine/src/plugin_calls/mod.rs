@@ -114,7 +114,10 @@ impl PluginCalls {
         observation: Observation,
         check: impl FnOnce(Decision) -> std::result::Result<T, Violation>,
     ) -> Call<T> {
-        let call = self.sandbox.decide(strategy.revision, observation).await;
+        let call = self
+            .sandbox
+            .decide(tenant, strategy.revision, observation)
+            .await;
         let call = check_output(call, check);
         self.record(tenant, strategy, EntryKind::Decide, call)
     }
@@ -137,7 +140,7 @@ impl PluginCalls {
         policy: &PluginUse,
         input: HealthInput,
     ) -> Call<HealthAnswer> {
-        let call = self.sandbox.evaluate(policy.revision, input).await;
+        let call = self.sandbox.evaluate(tenant, policy.revision, input).await;
         self.record(tenant, policy, EntryKind::Evaluate, call)
     }
 

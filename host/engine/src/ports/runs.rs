@@ -17,8 +17,8 @@ use super::{Advance, NewJournalEntry, StoreError, Wave};
 /// Campaigns as the engine's loops process them. The cost of these methods does not depend on the number of devices.
 #[async_trait]
 pub trait Runs: Send + Sync {
-    /// Campaigns whose wake-up time has passed or whose lease expired without being released, in any status, longest
-    /// overdue first.
+    /// Campaigns whose wake-up time has passed or whose lease expired without being released, in any status. Tenants take
+    /// turns, each with its longest overdue campaign first.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRef>, StoreError>;
 
     /// Makes a campaign due no later than `at`.

@@ -13,8 +13,8 @@ use tidegate_core::{
     },
 };
 
-/// Runs plugins under resource limits. Every call has its own instance; calls share no state. Long calls name their
-/// tenant, because each tenant has a share of the calls that can run at the same time.
+/// Runs plugins under resource limits. Every call has its own instance; calls share no state. Calls name their tenant,
+/// because each tenant has a share of the calls that can run at the same time.
 #[async_trait]
 pub trait Sandbox: Send + Sync {
     /// Verifies a component: checks its imports and its world, compiles it in a separate process, makes trial calls,
@@ -35,7 +35,12 @@ pub trait Sandbox: Send + Sync {
     async fn assign(&self, tenant: TenantId, plugin: Digest, input: AssignInput) -> Call<Vec<u16>>;
 
     /// A strategy's `decide`.
-    async fn decide(&self, plugin: Digest, observation: Observation) -> Call<Decision>;
+    async fn decide(
+        &self,
+        tenant: TenantId,
+        plugin: Digest,
+        observation: Observation,
+    ) -> Call<Decision>;
 
     /// A compatibility policy's `check`: one verdict for each class.
     async fn check(
@@ -46,7 +51,12 @@ pub trait Sandbox: Send + Sync {
     ) -> Call<Vec<Compatibility>>;
 
     /// A health policy's `evaluate`.
-    async fn evaluate(&self, plugin: Digest, input: HealthInput) -> Call<HealthAnswer>;
+    async fn evaluate(
+        &self,
+        tenant: TenantId,
+        plugin: Digest,
+        input: HealthInput,
+    ) -> Call<HealthAnswer>;
 
     /// Repeats a recorded call with the same or with another revision.
     async fn replay(&self, tenant: TenantId, plugin: Digest, input: &[u8]) -> Call<()>;

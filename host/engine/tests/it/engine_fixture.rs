@@ -60,7 +60,7 @@ pub(crate) struct EngineFixture {
     pub(crate) ports: Ports,
     /// Every plugin call: plugin, call, and outcome as observed for metrics.
     pub(crate) calls: Calls,
-    _folder: tempfile::TempDir,
+    _folder: Arc<tempfile::TempDir>,
 }
 
 impl EngineFixture {
@@ -101,18 +101,38 @@ impl EngineFixture {
             tenant,
             ports,
             calls,
-            _folder: folder,
+            _folder: Arc::new(folder),
         };
-        fixture.add_plugin("waves", PluginKind::Strategy).await;
-        fixture.add_plugin("calm", PluginKind::Health).await;
+        fixture.fill(devices, attributes).await;
+        fixture
+    }
+
+    /// Another tenant of the same server, with this many devices.
+    pub(crate) async fn other_tenant(&self, devices: usize) -> Self {
+        let store = self.engine.store();
+        let tenant = store.create_tenant(&server_ctx(), "OTHER").await;
+        let other = Self {
+            engine: Arc::clone(&self.engine),
+            sandbox: Arc::clone(&self.sandbox),
+            clock: Arc::clone(&self.clock),
+            tenant: tenant.expect("a tenant").id,
+            ports: self.ports.clone(),
+            calls: Arc::clone(&self.calls),
+            _folder: Arc::clone(&self._folder),
+        };
+        other.fill(devices, &[]).await;
+        other
+    }
+
+    async fn fill(&self, devices: usize, attributes: &[&str]) {
+        self.add_plugin("waves", PluginKind::Strategy).await;
+        self.add_plugin("calm", PluginKind::Health).await;
         for policy in ["fits", "hardware", "version-path"] {
             let kind = PluginKind::Compatibility;
-            fixture
-                .add_plugin_with_attributes(policy, kind, attributes)
+            self.add_plugin_with_attributes(policy, kind, attributes)
                 .await;
         }
-        fixture.add_devices(devices).await;
-        fixture
+        self.add_devices(devices).await;
     }
 
     pub(crate) async fn add_plugin(&self, name: &str, kind: PluginKind) {

@@ -20,6 +20,7 @@ mod rollout;
 mod scripted_sandbox;
 mod single_updates;
 mod spans;
+mod tenant_shares;
 mod test_adapters;
 mod use_cases;
 mod windows;

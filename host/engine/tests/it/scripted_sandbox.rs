@@ -1,6 +1,12 @@
 //! A sandbox without plugins: tests script the result of each call.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,6 +33,10 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) evaluate: Mutex<Response<HealthInput, HealthAnswer>>,
     /// While a test holds it, no decision ends.
     pub(crate) decision_gate: tokio::sync::Mutex<()>,
+    /// Each decision of this tenant takes a permit.
+    pub(crate) slow_decisions: Mutex<Option<(TenantId, Arc<Semaphore>)>>,
+    /// How many of them have begun.
+    pub(crate) slow_decisions_begun: AtomicUsize,
     /// Each check takes a permit; `None`: none needs one.
     pub(crate) check_permits: Mutex<Option<Arc<Semaphore>>>,
     /// The revisions whose calls were replayed.
@@ -43,6 +53,8 @@ impl ScriptedSandbox {
             })),
             evaluate: Mutex::new(Box::new(|_| Ok(health(HealthVerdict::Healthy)))),
             decision_gate: tokio::sync::Mutex::default(),
+            slow_decisions: Mutex::default(),
+            slow_decisions_begun: AtomicUsize::default(),
             check_permits: Mutex::default(),
             replayed: Mutex::default(),
         }
@@ -145,8 +157,18 @@ impl Sandbox for ScriptedSandbox {
         )
     }
 
-    async fn decide(&self, _: Digest, observation: Observation) -> Call<Decision> {
+    async fn decide(
+        &self,
+        tenant: TenantId,
+        _: Digest,
+        observation: Observation,
+    ) -> Call<Decision> {
         drop(self.decision_gate.lock().await);
+        let slow = self.slow_decisions.lock().clone();
+        if let Some((_, permits)) = slow.filter(|(slow, _)| *slow == tenant) {
+            self.slow_decisions_begun.fetch_add(1, Ordering::SeqCst);
+            permits.acquire().await.expect("never closed").forget();
+        }
         call(&self.decide, &observation)
     }
 
@@ -158,7 +180,7 @@ impl Sandbox for ScriptedSandbox {
         call(&self.check, &input)
     }
 
-    async fn evaluate(&self, _: Digest, input: HealthInput) -> Call<HealthAnswer> {
+    async fn evaluate(&self, _: TenantId, _: Digest, input: HealthInput) -> Call<HealthAnswer> {
         call(&self.evaluate, &input)
     }
 

@@ -89,7 +89,7 @@ impl Sandbox for ScriptedSandbox {
         call_result(Err(unexpected_call()))
     }
 
-    async fn decide(&self, _: Digest, _: Observation) -> Call<Decision> {
+    async fn decide(&self, _: TenantId, _: Digest, _: Observation) -> Call<Decision> {
         call_result(Err(unexpected_call()))
     }
 
@@ -101,7 +101,7 @@ impl Sandbox for ScriptedSandbox {
         call_result(Ok(input.classes.iter().map(verdict).collect()))
     }
 
-    async fn evaluate(&self, _: Digest, _: HealthInput) -> Call<HealthAnswer> {
+    async fn evaluate(&self, _: TenantId, _: Digest, _: HealthInput) -> Call<HealthAnswer> {
         call_result(Err(unexpected_call()))
     }
 

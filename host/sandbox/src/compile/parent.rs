@@ -4,7 +4,7 @@ use std::{process::ExitStatus, time::Duration};
 
 use bytes::Bytes;
 use tidegate_core::{id::TenantId, visible_text::visible};
-use tidegate_engine::ports::Rejection;
+use tidegate_engine::{TenantShares, ports::Rejection};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::Child,
@@ -20,7 +20,6 @@ use crate::{
     code::CodeKey,
     limits::SandboxLimits,
     limits::{MAX_REASON_BYTES, truncate},
-    tenant_shares::TenantShares,
 };
 
 /// Compiles components in child processes, one at a time. Tenants take turns.
@@ -52,8 +51,7 @@ impl Compiler {
         component: Bytes,
         recheck: impl Future<Output = Option<Vec<u8>>>,
     ) -> Result<Vec<u8>, Rejection> {
-        let turn = self.turns.acquire(tenant).await;
-        let _turn = turn.map_err(|failure| Rejection::Unavailable(failure.to_string()))?;
+        let _turn = self.turns.acquire(tenant).await;
         if let Some(code) = recheck.await {
             return Ok(code);
         }

@@ -14,13 +14,13 @@ use tidegate_engine::ports::Sandbox as _;
 use tidegate_faults::SmallDisk;
 use tidegate_hostile::HostilePlugin;
 
-use crate::support::{SandboxFixture, observation};
+use crate::support::{SandboxFixture, TENANT, observation};
 
 /// True if the plugin can be called.
 async fn is_callable(fixture: &SandboxFixture, digest: Digest) -> bool {
     fixture
         .sandbox
-        .decide(digest, observation("{}"))
+        .decide(TENANT, digest, observation("{}"))
         .await
         .outcome
         .is_ok()
@@ -180,7 +180,7 @@ async fn a_missing_component_is_a_host_failure() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let call = fixture
         .sandbox
-        .decide(Digest::of(b"nothing"), observation("{}"))
+        .decide(TENANT, Digest::of(b"nothing"), observation("{}"))
         .await;
     let failure = call.outcome.err().context("the call succeeded")?;
     assert_eq!(failure.as_str(), "host");

@@ -6,7 +6,7 @@ use anyhow::Result;
 use tidegate_engine::ports::{Rejection, Sandbox as _};
 use tidegate_hostile::{HostilePlugin, compile_bomb, many_functions};
 
-use crate::support::{SandboxFixture, observation};
+use crate::support::{SandboxFixture, TENANT, observation};
 
 #[tokio::test]
 async fn a_compile_bomb_is_refused_with_a_reason() -> Result<()> {
@@ -18,7 +18,7 @@ async fn a_compile_bomb_is_refused_with_a_reason() -> Result<()> {
     let inspection = fixture.upload(HostilePlugin::Honest.component()?).await?;
     let call = fixture
         .sandbox
-        .decide(inspection.digest, observation("{}"))
+        .decide(TENANT, inspection.digest, observation("{}"))
         .await;
     assert!(call.outcome.is_ok());
     Ok(())

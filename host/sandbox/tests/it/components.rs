@@ -136,7 +136,7 @@ async fn a_replay_is_the_same_bit_for_bit() -> Result<()> {
     let config = r#"{"canary_percentage": 10}"#;
     let call = fixture
         .sandbox
-        .decide(digest, crate::support::observation(config))
+        .decide(TENANT, digest, crate::support::observation(config))
         .await;
     let after = fixture.reopen_without_components()?;
     let replayed = after

@@ -73,7 +73,10 @@ async fn decisions_do_not_wait_for_interactive_calls() -> Result<()> {
     let endless = fixture
         .components
         .put(HostilePlugin::EndlessLoop.component()?);
-    let decided = fixture.sandbox.decide(honest, observation("{}")).await;
+    let decided = fixture
+        .sandbox
+        .decide(TENANT, honest, observation("{}"))
+        .await;
     let input = decided.record.input;
     // Load the plugin, so that the calls wait only for permits.
     fixture.sandbox.plugin(endless).await?;
@@ -82,7 +85,7 @@ async fn decisions_do_not_wait_for_interactive_calls() -> Result<()> {
     tokio::select! {
         biased;
         _ = interactive => anyhow::bail!("the decision waited for interactive calls"),
-        call = fixture.sandbox.decide(honest, observation("{}")) => assert!(call.outcome.is_ok()),
+        call = fixture.sandbox.decide(TENANT, honest, observation("{}")) => assert!(call.outcome.is_ok()),
     }
     Ok(())
 }
@@ -100,7 +103,7 @@ async fn calls_of_a_tenant_delay_no_other_tenant() -> Result<()> {
     let hooks = Hooks::default().plan(endless_loop).decide(endless_loop);
     let endless = fixture.components.put(strategy_with(&hooks)?);
     let sandbox = &fixture.sandbox;
-    let decided = sandbox.decide(honest, observation("{}")).await;
+    let decided = sandbox.decide(TENANT, honest, observation("{}")).await;
     let input = decided.record.input;
     // Load the plugin, so that the calls wait only for permits.
     sandbox.plugin(endless).await?;
@@ -123,6 +126,33 @@ async fn calls_of_a_tenant_delay_no_other_tenant() -> Result<()> {
         biased;
         _ = long_calls => anyhow::bail!("the other tenant waited"),
         called = short_calls => called?,
+    }
+    Ok(())
+}
+
+/// A decision ends by its deadline at the latest, but a tenant can have many.
+#[tokio::test]
+async fn decisions_of_a_tenant_delay_no_other_tenant() -> Result<()> {
+    for calls_at_once in [1, 2] {
+        let fixture = SandboxFixture::with(|config| {
+            config.limits.fuel = 1_000_000_000;
+            config.limits.calls_at_once = calls_at_once;
+        })?;
+        let honest = fixture.components.put(HostilePlugin::Honest.component()?);
+        let endless = fixture
+            .components
+            .put(HostilePlugin::EndlessLoop.component()?);
+        let sandbox = &fixture.sandbox;
+        // Load the plugins, so that the calls wait only for permits.
+        sandbox.plugin(honest).await?;
+        sandbox.plugin(endless).await?;
+        let decide = || sandbox.decide(TENANT, endless, observation("{}"));
+        let slow = async { tokio::join!(decide(), decide(), decide(), decide(), decide()) };
+        tokio::select! {
+            biased;
+            _ = slow => anyhow::bail!("the other tenant waited"),
+            call = sandbox.decide(OTHER_TENANT, honest, observation("{}")) => drop(call.outcome?),
+        }
     }
     Ok(())
 }
@@ -359,7 +389,7 @@ async fn lies_about_the_campaign_are_refused_by_the_checker() -> Result<()> {
         let digest = fixture.components.put(hostile.component()?);
         let decision = fixture
             .sandbox
-            .decide(digest, input.clone())
+            .decide(TENANT, digest, input.clone())
             .await
             .outcome?;
         assert_eq!(

@@ -117,8 +117,11 @@ async fn check_all_at_once(component: Vec<u8>) -> Result<()> {
         advanced_at: None,
         failures: Vec::new(),
     });
-    let first = fixture.sandbox.decide(digest, observed.clone()).await;
-    let second = fixture.sandbox.decide(digest, observed).await;
+    let first = fixture
+        .sandbox
+        .decide(TENANT, digest, observed.clone())
+        .await;
+    let second = fixture.sandbox.decide(TENANT, digest, observed).await;
     assert_eq!((first.fuel, &first.record), (second.fuel, &second.record));
     assert_eq!(first.log, ["1 waves"]);
     let decision = first.outcome?;

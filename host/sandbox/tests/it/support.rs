@@ -129,7 +129,7 @@ impl SandboxFixture {
     /// Calls a component's `decide`, without the checks of an upload.
     pub(crate) async fn decide(&self, component: Vec<u8>) -> Call<tidegate_core::plugin::Decision> {
         let digest = self.components.put(component);
-        self.sandbox.decide(digest, observation("{}")).await
+        self.sandbox.decide(TENANT, digest, observation("{}")).await
     }
 }
 

@@ -5,7 +5,7 @@ use tidegate_core::plugin::PluginKind;
 use tidegate_engine::ports::{Rejection, Sandbox as _};
 use tidegate_hostile::{Hooks, HostilePlugin, strategy_with};
 
-use crate::support::{SandboxFixture, observation};
+use crate::support::{SandboxFixture, TENANT, observation};
 
 #[tokio::test]
 async fn an_honest_component_is_accepted() -> Result<()> {
@@ -154,7 +154,7 @@ async fn a_plugin_may_refuse_the_trial_campaign() -> Result<()> {
     let inspection = fixture.upload(component).await?;
     let call = fixture
         .sandbox
-        .decide(inspection.digest, observation("{}"))
+        .decide(TENANT, inspection.digest, observation("{}"))
         .await;
     assert_eq!(
         call.outcome

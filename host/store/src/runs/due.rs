@@ -12,9 +12,10 @@ use crate::{
 
 const READ: &str = "read which campaigns are due";
 
-/// Campaigns of all tenants that are due and not leased, the longest overdue first. A campaign is due at its wake-up
-/// time, while it is dirty, and when its lease expired without being released: that server may have stopped between
-/// the decision and its effects.
+/// Campaigns of all tenants that are due and not leased. Tenants take turns, each with its longest overdue campaign first,
+/// so that one whose campaigns wait for slow plugins delays no other. A campaign is due at its wake-up time, while it is
+/// dirty, and when its lease expired without being released: that server may have stopped between the decision and its
+/// effects.
 ///
 /// Acquiring the lease postpones the wake-up, so a campaign whose ticks fail does not delay the others.
 pub(crate) async fn due(
@@ -23,7 +24,9 @@ pub(crate) async fn due(
     limit: u32,
 ) -> Result<Vec<RunRef>, StoreError> {
     let rows = sqlx::query(
-        "SELECT tenant_id, campaign_id, MIN(due_at) AS due_at FROM (\
+        "SELECT tenant_id, campaign_id FROM (\
+         SELECT tenant_id, campaign_id, MIN(due_at) AS due_at, \
+         ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY MIN(due_at), campaign_id) AS turn FROM (\
            SELECT tenant_id, campaign_id, wake_at AS due_at FROM campaign_runs \
            WHERE wake_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
            UNION ALL \
@@ -32,7 +35,7 @@ pub(crate) async fn due(
            SELECT c.tenant_id, c.campaign_id, c.dirty_since AS due_at FROM campaign_counters c \
            JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.campaign_id \
            WHERE c.dirty_since <= $1 AND (r.lease_until IS NULL OR r.lease_until <= $1)\
-         ) AS due GROUP BY tenant_id, campaign_id ORDER BY 3, 1, 2 LIMIT $2",
+         ) AS due GROUP BY tenant_id, campaign_id) AS turns ORDER BY turn, due_at, tenant_id LIMIT $2",
     )
     .bind(now.0)
     .bind(i64::from(limit))

@@ -102,7 +102,7 @@ impl Sandbox for NoSandbox {
         failed_call()
     }
 
-    async fn decide(&self, _: Digest, _: Observation) -> Call<Decision> {
+    async fn decide(&self, _: TenantId, _: Digest, _: Observation) -> Call<Decision> {
         failed_call()
     }
 
@@ -110,7 +110,7 @@ impl Sandbox for NoSandbox {
         failed_call()
     }
 
-    async fn evaluate(&self, _: Digest, _: HealthInput) -> Call<HealthAnswer> {
+    async fn evaluate(&self, _: TenantId, _: Digest, _: HealthInput) -> Call<HealthAnswer> {
         failed_call()
     }
 

@@ -4,7 +4,7 @@ use std::{io, process::ExitStatus, time::Duration};
 
 use parking_lot::Mutex;
 use tidegate_core::{id::TenantId, plugin::FieldError, visible_text::visible};
-use tidegate_engine::ports::CallFailure;
+use tidegate_engine::{TenantShares, ports::CallFailure};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::{Child, ChildStderr, ChildStdin, ChildStdout},
@@ -19,7 +19,6 @@ use crate::{
     child_process::{ChildCommand, ChildRole, ProcessEnd},
     limits::{MAX_REASON_BYTES, SandboxLimits, truncate},
     schema::InvalidSchema,
-    tenant_shares::TenantShares,
 };
 
 /// Maximum number of processes.
@@ -96,7 +95,7 @@ impl SchemaChecker {
         let schema = schema.into();
         let frame = encode_frame(&Request { schema, task })
             .map_err(|error| CallFailure::Host(format!("write the request of a check: {error}")))?;
-        let _permit = self.permits.acquire(tenant).await?;
+        let _permit = self.permits.acquire(tenant).await;
         let mut process = match self.take_idle() {
             Some(process) => process,
             None => self.start()?,

@@ -1,7 +1,8 @@
-use tidegate_engine::ports::{Fence, Runs as _};
+use tidegate_core::update::{SuccessCriteria, UpdateOptions};
+use tidegate_engine::ports::{CampaignStart, Fence, NewCampaign, RunRef, Runs as _};
 
 use crate::{
-    test_fixture::{NOON, StoreFixture, later},
+    test_fixture::{NOON, StoreFixture, TIMEOUT, later, spec},
     testing::on_both,
 };
 
@@ -99,5 +100,27 @@ on_both! {
         assert!(store.apply(fixture.run, held, applied).await?);
         assert!(fixture.offer_updates(Fence(lost.0), 0, 10).await?.affected.is_empty());
         assert_eq!(fixture.read_run().await?.waves[0].admitted, 2);
+    }
+
+    async fn tenants_take_turns_with_their_due_campaigns(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        let mut ours = Vec::new();
+        for at in [later(-3), later(-2), later(-1)] {
+            let campaign = NewCampaign {
+                spec: spec(fixture.new, SuccessCriteria::Reported),
+                created_by: "creator".into(),
+                created_at: at,
+            };
+            let tenant = fixture.tenant;
+            let campaign = store.create_campaign(tenant, campaign).await?;
+            let start = CampaignStart { at, ..fixture.campaign_start(&[1]) };
+            assert!(store.start_campaign(tenant, campaign, 0, start).await?);
+            ours.push(RunRef { tenant, campaign });
+        }
+        let (criteria, options) = (SuccessCriteria::Reported, UpdateOptions::forced(TIMEOUT));
+        let theirs = StoreFixture::of_tenant(store, store.theirs, &[1], criteria, options).await?;
+        let expected = [ours[0], theirs.run, ours[1], ours[2], fixture.run];
+        assert_eq!(store.due(NOON, 10).await?, expected);
+        assert_eq!(store.due(NOON, 2).await?, expected[..2]);
     }
 }

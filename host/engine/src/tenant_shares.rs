@@ -7,12 +7,11 @@ use std::{
 
 use parking_lot::Mutex;
 use tidegate_core::id::TenantId;
-use tidegate_engine::ports::CallFailure;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Permits for concurrent work. A tenant holds at most its share of them, and what it has beyond its share waits without
 /// a turn in the queue. So however much work a tenant has, another tenant's next piece waits only for what is running.
-pub(crate) struct TenantShares {
+pub struct TenantShares {
     permits: Arc<Semaphore>,
     share: usize,
     /// The share of each tenant that holds a permit or waits for one.
@@ -20,14 +19,14 @@ pub(crate) struct TenantShares {
 }
 
 /// A permit, held until this is dropped.
-pub(crate) struct TenantPermit {
+pub struct TenantPermit {
     _permit: OwnedSemaphorePermit,
     _share: OwnedSemaphorePermit,
 }
 
 impl TenantShares {
     /// This number of permits, of which one tenant can hold `share`.
-    pub(crate) fn new(permits: usize, share: usize) -> Self {
+    pub fn new(permits: usize, share: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(permits)),
             share,
@@ -36,24 +35,19 @@ impl TenantShares {
     }
 
     /// This number of permits, of which one tenant can hold half.
-    pub(crate) fn halves(permits: usize) -> Self {
+    pub fn halves(permits: usize) -> Self {
         Self::new(permits, (permits / 2).max(1))
     }
 
     /// Waits for a permit of the tenant; `None`: the server's own work, which has a share as a tenant has.
-    pub(crate) async fn acquire(
-        &self,
-        tenant: Option<TenantId>,
-    ) -> Result<TenantPermit, CallFailure> {
-        let closed = |error: AcquireError| CallFailure::Host(error.to_string());
-        // In this order, so that a call that waits for its tenant's share has no turn in the queue of all.
+    pub async fn acquire(&self, tenant: Option<TenantId>) -> TenantPermit {
+        // In this order, so that work that waits for its tenant's share has no turn in the queue of all.
         let share = self.share_of(tenant).acquire_owned().await;
-        let share = share.map_err(closed)?;
         let permit = Arc::clone(&self.permits).acquire_owned().await;
-        Ok(TenantPermit {
-            _permit: permit.map_err(closed)?,
-            _share: share,
-        })
+        TenantPermit {
+            _share: share.expect("a share is never closed"),
+            _permit: permit.expect("the permits are never closed"),
+        }
     }
 
     fn share_of(&self, tenant: Option<TenantId>) -> Arc<Semaphore> {
@@ -87,7 +81,7 @@ mod tests {
     /// A permit, if one is free.
     fn acquire(shares: &TenantShares, tenant: Option<TenantId>) -> Option<TenantPermit> {
         match poll(pin!(shares.acquire(tenant))) {
-            Poll::Ready(permit) => permit.ok(),
+            Poll::Ready(permit) => Some(permit),
             Poll::Pending => None,
         }
     }
