@@ -391,11 +391,6 @@ async fn an_honest_check_costs_a_fraction_of_a_process() -> Result<()> {
         }
     }
     let (warm, cold) = (median(warm), median(cold));
-    // Five milliseconds, also for an unoptimised program; on a busy machine a part of what a process costs there.
-    let allowed = Duration::from_millis(5).max(cold / 4);
-    assert!(
-        warm < allowed && warm < cold / 2,
-        "{warm:?}, a new process {cold:?}"
-    );
+    assert!(warm < cold / 4, "{warm:?}, a new process {cold:?}");
     Ok(())
 }
