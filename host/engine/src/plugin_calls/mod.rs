@@ -77,7 +77,10 @@ impl PluginCalls {
                 errors: Vec::new(),
                 remedy: None,
             },
-            Rejection::Unavailable(message) => Error::unavailable(message),
+            Rejection::Unavailable(cause) => Error::Unavailable {
+                message: "the server cannot inspect the plugin now; retry later".to_owned(),
+                source: Some(cause.into()),
+            },
         })
     }
 

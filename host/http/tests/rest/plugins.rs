@@ -1,6 +1,6 @@
 //! Plugins: upload, list, enable, validate configs.
 
-use std::os::unix::fs::symlink;
+use std::{os::unix::fs::symlink, sync::atomic::Ordering};
 
 use serde_json::json;
 use tidegate_captured_log::CapturedLog;
@@ -183,4 +183,28 @@ async fn components_of_the_folder_are_installed_once_for_every_tenant() {
     let shown = server.get("/api/v1/plugins/hardware").await.expect(200);
     assert_eq!(shown["revisions"].as_array().map(Vec::len), Some(1));
     assert_eq!(shown["revisions"][0]["origin"], "built_in");
+}
+
+#[tokio::test]
+async fn the_cause_of_a_failed_inspection_is_logged_and_not_returned() {
+    let server = TestServer::new().await;
+    let log = CapturedLog::start();
+    server
+        .sandbox
+        .failing_inspections
+        .store(1, Ordering::SeqCst);
+    let refused = server
+        .upload("/api/v1/plugins", &[("component", None, COMPONENT)])
+        .await;
+    assert_eq!(refused.expect_problem(503).0, "unavailable");
+    let refused = String::from_utf8_lossy(&refused.bytes);
+    assert!(
+        refused.contains("retry later") && !refused.contains("processes"),
+        "{refused}"
+    );
+    let logged = log.events("service unavailable");
+    assert!(
+        logged[0].to_string().contains("out of processes"),
+        "{logged:?}"
+    );
 }

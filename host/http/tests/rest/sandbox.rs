@@ -1,7 +1,10 @@
 //! A sandbox without WebAssembly. A component is `plugin NAME KIND`; a config is valid unless it has the key `bad`, and
 //! its key `canaries` is the number of waves of one device before the last wave.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,7 +20,11 @@ use tidegate_engine::ports::{
     Call, CallFailure, CallRecord, Inspection, Rejection, Sandbox, Validation,
 };
 
-pub(crate) struct ScriptedSandbox;
+#[derive(Default)]
+pub(crate) struct ScriptedSandbox {
+    /// How many inspections cannot be made.
+    pub(crate) failing_inspections: AtomicU32,
+}
 
 #[async_trait]
 impl Sandbox for ScriptedSandbox {
@@ -26,6 +33,15 @@ impl Sandbox for ScriptedSandbox {
         _: Option<TenantId>,
         component: Bytes,
     ) -> Result<Inspection, Rejection> {
+        let one_less = |left: u32| left.checked_sub(1);
+        let order = Ordering::Relaxed;
+        if self
+            .failing_inspections
+            .fetch_update(order, order, one_less)
+            .is_ok()
+        {
+            return Err(Rejection::Unavailable("out of processes".to_owned()));
+        }
         let text = String::from_utf8_lossy(&component);
         let mut words = text.split(' ');
         let (Some("plugin"), Some(name), Some(kind)) = (

@@ -32,6 +32,7 @@ pub(crate) struct TestServer {
     pub(crate) router: Router,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) artifacts: Arc<ArtifactStore>,
+    pub(crate) sandbox: Arc<ScriptedSandbox>,
     pub(crate) tenant: Tenant,
     /// The first admin's API key.
     pub(crate) admin: String,
@@ -136,10 +137,11 @@ impl TestServer {
         let clock = Arc::new(ManualClock(AtomicI64::new(1_777_636_800_000)));
         let artifacts = Arc::new(artifacts);
         let metrics = Arc::new(metrics);
+        let sandbox = Arc::<ScriptedSandbox>::default();
         let ports = Ports {
             store: Arc::new(SqlStore::open(options).await.expect("a database")),
             artifacts: artifacts.clone(),
-            sandbox: Arc::new(ScriptedSandbox),
+            sandbox: sandbox.clone(),
             clock: clock.clone(),
             entropy: Arc::new(CountingEntropy(AtomicU64::new(1))),
             observer: metrics.clone(),
@@ -165,6 +167,7 @@ impl TestServer {
             state,
             clock,
             artifacts,
+            sandbox,
             tenant: first.tenant,
             admin: first.admin_key.expect("the first start makes a key"),
             _folder: folder,
