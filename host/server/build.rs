@@ -38,6 +38,9 @@ fn built_list(out: &Path) -> Option<PathBuf> {
 
 fn read(file: &Path, is_required: bool) -> String {
     match fs::read_to_string(file) {
+        Ok(list) if is_required && list.is_empty() => {
+            panic!("{VARIABLE}: {} has no plugins", file.display())
+        }
         Ok(list) => list,
         Err(error) if error.kind() == ErrorKind::NotFound && !is_required => String::new(),
         Err(error) => panic!("read {}: {error}", file.display()),

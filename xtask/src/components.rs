@@ -16,6 +16,8 @@ use crate::workspace::Workspace;
 
 /// Cargo's profile for guests, in the root manifest.
 const PROFILE: &str = "guest";
+/// The list of the components with their digests, beside them.
+pub(crate) const LIST: &str = "SHA256SUMS";
 
 /// Builds all guests of the workspace into `target/components`. Returns that directory.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
@@ -120,7 +122,7 @@ fn write_list(folder: &Path, guests: &[Guest]) -> Result<()> {
         Ok(format!("{digest}  {file}\n"))
     });
     let list: String = lines.collect::<Result<_>>()?;
-    write_if_changed(&folder.join("SHA256SUMS"), list.as_bytes())?;
+    write_if_changed(&folder.join(LIST), list.as_bytes())?;
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! Checks of the Dockerfile without Docker, which is not available wherever tests run: the copied
-//! files must exist.
+//! files must exist, and the server must be built with its plugins.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::components;
 
 /// A `COPY` instruction: its stage, or `None` for the checkout, and its sources.
 struct CopyInstruction<'a> {
@@ -130,4 +132,33 @@ fn every_member_of_the_workspace_is_copied() {
             "the Dockerfile does not copy {folder}, which contains {member}"
         );
     }
+}
+
+/// The instructions of a stage.
+fn stage<'a>(instructions: &'a [String], name: &str) -> &'a [String] {
+    let is_start = |instruction: &String| instruction.starts_with("FROM ");
+    let suffix = format!(" AS {name}");
+    let start = instructions.iter().position(|it| it.ends_with(&suffix));
+    let rest = &instructions[start.expect("the stage exists") + 1..];
+    &rest[..rest.iter().position(is_start).unwrap_or(rest.len())]
+}
+
+/// As `cargo xtask dist` does: a server built without the list has no built-in plugins.
+#[test]
+fn the_server_is_built_with_the_list_of_its_components() {
+    let dockerfile = dockerfile();
+    let plugins = stage(&dockerfile, "components").concat();
+    assert!(
+        plugins.contains("cargo --locked xtask components && cp -r target/components /components")
+    );
+    let host = stage(&dockerfile, "host");
+    let position = |part: &str| host.iter().position(|it| it.contains(part));
+    let list = format!(
+        "TIDEGATE_BUILT_INS=/components/{} cargo build",
+        components::LIST
+    );
+    let built = position(&list).expect("the server is built with the list");
+    let copied = position("COPY --from=components /components /components");
+    assert!(copied.is_some_and(|copied| copied < built));
+    assert_eq!(position("cargo build"), Some(built), "the only build");
 }

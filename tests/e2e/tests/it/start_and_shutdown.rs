@@ -34,13 +34,23 @@ both_databases!(
 async fn a_server_in_a_built_checkout_finds_its_components(storage: ServerStorage) -> Result<()> {
     let process = ServerProcess::start_without_components(&storage)?;
     let rest = RestClient::anonymous(reqwest::Client::new(), &process.url);
-    let plugins = authenticated(&rest).await?.list("plugins").await?;
+    let rest = authenticated(&rest).await?;
+    let plugins = rest.list("plugins").await?;
     let built = files_below(&components()?);
     let is_component = |file: &&PathBuf| file.extension().is_some_and(|it| it == "wasm");
     let built = built.iter().filter(is_component).count();
     ensure!(plugins.len() == built, "{built} are built: {plugins:?}");
     let found = plugins.iter().any(|plugin| plugin["name"] == "canary");
     ensure!(found, "{plugins:?}");
+    // The program was built with their digests.
+    for plugin in plugins {
+        let name = plugin["name"].as_str().context("no name")?;
+        let plugin = rest
+            .get(&format!("plugins/{name}"))
+            .await?
+            .expect_success()?;
+        ensure!(plugin["revisions"][0]["origin"] == "built_in", "{plugin}");
+    }
     Ok(())
 }
 
@@ -83,10 +93,18 @@ async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage)
             .then_some(()))
     })
     .await?;
-    let plugins = authenticated(&rest).await?.list("plugins").await?;
+    let rest = authenticated(&rest).await?;
+    let names = async || -> Result<Vec<String>> {
+        let plugins = rest.list("plugins").await?;
+        let names = plugins.iter().filter_map(|plugin| plugin["name"].as_str());
+        Ok(names.map(str::to_owned).collect())
+    };
+    ensure!(names().await?.contains(&"canary".to_owned()));
+    wait_for_components(&log).await?;
     ensure!(
-        plugins.len() == 1 && plugins[0]["name"] == "canary",
-        "{plugins:?}"
+        names().await? == ["canary", "hostile"],
+        "{:?}",
+        names().await?
     );
     let status = process.terminate()?;
     ensure!(status.success(), "the server ended with {status}");
