@@ -140,18 +140,7 @@ impl CodeCache {
     /// Stores the code of a component. Readers see the complete file or none.
     pub(crate) fn write(&self, component: Digest, code: &[u8]) -> io::Result<()> {
         let mac = self.mac(component, code).finalize().into_bytes();
-        let partial = self.folder.join(format!("{}.partial", unique_name()?));
-        let written = create_private_file(&partial)
-            .and_then(|mut file| {
-                file.write_all(&mac)?;
-                file.write_all(code)
-            })
-            .and_then(|()| fs::rename(&partial, self.path(component)));
-        if written.is_err() {
-            // The first error is the one to report.
-            let _ = fs::remove_file(&partial);
-        }
-        written
+        write_whole(&self.folder, &self.path(component), &[&mac, code])
     }
 
     fn path(&self, component: Digest) -> PathBuf {
@@ -173,6 +162,19 @@ impl CodeCache {
         mac.update(code);
         mac
     }
+}
+
+/// Writes a file of the folder, which only its owner can read. Readers see the complete file or none.
+pub(crate) fn write_whole(folder: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let partial = folder.join(format!("{}.partial", unique_name()?));
+    let written = create_private_file(&partial)
+        .and_then(|mut file| parts.iter().try_for_each(|part| file.write_all(part)))
+        .and_then(|()| fs::rename(&partial, path));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&partial);
+    }
+    written
 }
 
 /// True if a partial file is no longer being written.

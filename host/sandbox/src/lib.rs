@@ -22,6 +22,7 @@ mod inspect;
 mod limits;
 mod plugin;
 mod record;
+mod rejections;
 mod replay;
 mod run_child;
 mod sandbox;

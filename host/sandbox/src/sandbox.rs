@@ -36,6 +36,7 @@ use crate::{
     limits::{InvalidLimit, SandboxLimits},
     plugin::{Plugin, failed},
     record,
+    rejections::Rejections,
     schema::{SchemaChecker, parse_config},
     since_1_0 as contract,
     ticker::Ticker,
@@ -86,6 +87,7 @@ pub struct WasmSandbox {
     engine: Engine,
     linker: Linker<Guest>,
     cache: Arc<CodeCache>,
+    rejections: Rejections,
     compiler: Compiler,
     schemas: SchemaChecker,
     source: Arc<dyn ComponentSource>,
@@ -126,6 +128,7 @@ impl WasmSandbox {
                 interactive_permits(limits.calls_at_once),
             ),
             cache: Arc::new(cache),
+            rejections: Rejections::open(&config.code_folder, &limits),
             plugin_cache: Cache::new(config.max_loaded_plugins.max(1)),
             permits: CallPermits::new(limits.calls_at_once),
             limits,
@@ -280,6 +283,27 @@ impl WasmSandbox {
         .map_err(|error| CallFailure::Host(format!("the call panicked: {}", chain(&error))))
     }
 
+    /// Compiles a component, makes trial calls and reads its description.
+    async fn inspect_component(
+        &self,
+        tenant: Option<TenantId>,
+        digest: Digest,
+        kind: PluginKind,
+        component: Bytes,
+    ) -> Result<Description, Rejection> {
+        let plugin = if let Some(plugin) = self.plugin_cache.get(&digest) {
+            plugin
+        } else {
+            let code = self.compile(tenant, digest, kind, component).await?;
+            self.load(digest, kind, code)
+                .await
+                .map_err(|failure| inspect::to_rejection(&failure))?
+        };
+        self.try_plugin(tenant, plugin)
+            .instrument(call_span("inspect", digest))
+            .await
+    }
+
     /// Reads a plugin's description and makes trial calls.
     async fn try_plugin(
         &self,
@@ -357,18 +381,22 @@ impl Sandbox for WasmSandbox {
         let kind = world_of(&component, self.limits.component_bytes)
             .map_err(|error| Rejection::Invalid(error.to_string()))?;
         let digest = Digest::of(&component);
-        let plugin = if let Some(plugin) = self.plugin_cache.get(&digest) {
-            plugin
-        } else {
-            let code = self.compile(tenant, digest, kind, component).await?;
-            self.load(digest, kind, code)
-                .await
-                .map_err(|failure| inspect::to_rejection(&failure))?
-        };
-        let description = self
-            .try_plugin(tenant, plugin)
-            .instrument(call_span("inspect", digest))
-            .await?;
+        // A user who uploads a component again asks for another inspection; a restart of the server does not.
+        let rejections = tenant.is_none().then(|| self.rejections.clone());
+        if let Some(rejections) = rejections.clone()
+            && let Some(reason) = on_blocking_thread(move || rejections.reason(digest)).await?
+        {
+            return Err(Rejection::Invalid(reason));
+        }
+        let inspected = self.inspect_component(tenant, digest, kind, component);
+        let inspected = inspected.await;
+        if let Some(rejections) = rejections
+            && let Err(Rejection::Invalid(reason)) = &inspected
+        {
+            let reason = reason.clone();
+            on_blocking_thread(move || rejections.remember(digest, &reason)).await?;
+        }
+        let description = inspected?;
         Ok(Inspection {
             digest,
             kind,
@@ -449,6 +477,14 @@ impl Sandbox for WasmSandbox {
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure> {
         record::decompress(record).map_err(|error| CallFailure::Host(error.to_string()))
     }
+}
+
+/// Runs a function that reads or writes files.
+async fn on_blocking_thread<T: Send + 'static>(
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Rejection> {
+    let ran = tokio::task::spawn_blocking(run).await;
+    ran.map_err(|error| Rejection::Unavailable(chain(&error).to_string()))
 }
 
 /// The span of a plugin call, from loading the plugin to its output.

@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, future::OptionFuture, stream::BoxStream};
 use tidegate_engine::{
-    BuiltIns, Engine, Settings, access, campaigns, chain, devices, latest, plugins,
+    BuiltIns, Engine, Error, Settings, access, campaigns, chain, devices, latest, plugins,
     ports::{Clock, Entropy},
     run_gc, tenants,
 };
@@ -129,7 +129,7 @@ impl App {
         let bootstrap = tenants::bootstrap(&context.engine)
             .await
             .context("create the default tenant")?;
-        install_components(&context.engine, &folder).await?;
+        install_built_ins(&context.engine, &folder).await?;
 
         let metrics = Arc::clone(&context.metrics);
         let state = AppState::new(Arc::clone(&context.engine), context.metrics, http);
@@ -140,6 +140,10 @@ impl App {
         let kept = context.engine.keep_reporting_clock().await;
         kept.context("record a heartbeat")?;
         let mut loops = spawn_loops(&context.engine, &context.store);
+        loops.spawn(plugins::install_folder_loop(
+            Arc::clone(&context.engine),
+            folder,
+        ));
         if let Some(tls) = tls.clone() {
             loops.spawn(reload_tls_loop(Arc::clone(&context.engine), tls));
         }
@@ -287,19 +291,39 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     Ok(settings)
 }
 
-/// Installs the components of the folder for every tenant.
-pub(crate) async fn install_components(engine: &Engine, folder: &Path) -> Result<()> {
+/// Installs the built-in plugins of the folder before the server serves. All other components are installed meanwhile, so
+/// that none of them delays the start.
+async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<()> {
     if engine.plugins().built_ins().is_empty() {
         tracing::warn!(
             "this server was built without plugins: without the default policies it offers no update that names no \
              policies; run `cargo xtask components`, then build the server again"
         );
     }
+    match plugins::install_built_ins(engine, folder).await {
+        Ok(installed) => {
+            tracing::info!(installed, folder = %folder.display(), "built-in plugins installed");
+        }
+        // They are installed with the others.
+        Err(error @ Error::Unavailable { .. }) => {
+            tracing::warn!(error = %chain(&error), folder = %folder.display(), "built-in plugins not installed; retrying");
+        }
+        Err(error) => return Err(error).context(install_context(folder)),
+    }
+    Ok(())
+}
+
+/// Installs the components of the folder for every tenant.
+pub(crate) async fn install_components(engine: &Engine, folder: &Path) -> Result<()> {
     let installed = plugins::install_folder(engine, folder)
         .await
-        .with_context(|| format!("install the components in {}", folder.display()))?;
-    tracing::info!(installed, folder = %folder.display(), "plugins installed");
+        .with_context(|| install_context(folder))?;
+    tracing::info!(installed, folder = %folder.display(), "components installed");
     Ok(())
+}
+
+fn install_context(folder: &Path) -> String {
+    format!("install the components in {}", folder.display())
 }
 
 /// The folder of components: the configured one, else the first that exists.

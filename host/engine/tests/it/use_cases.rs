@@ -31,7 +31,9 @@ const WITHOUT_CONTEXT: [&str; 23] = [
     "tenants/authenticate.rs: by_name",
     "tenants/credential.rs: ended_credentials",
     // The server itself, or its operator, acts before or across tenants.
+    "plugins/folder.rs: install_built_ins",
     "plugins/folder.rs: install_folder",
+    "plugins/folder.rs: install_folder_loop",
     "tenants/bootstrap.rs: bootstrap",
     "tenants/stats.rs: stats_of_all",
     // Loops and their steps.
@@ -66,7 +68,9 @@ const WITH_ENGINE: [&str; 14] = [
     "devices/last_seen.rs: flush_last_seen_loop",
     "latest/update_loop.rs: process_dirty_tenants",
     "latest/update_loop.rs: run_latest_loop",
+    "plugins/folder.rs: install_built_ins",
     "plugins/folder.rs: install_folder",
+    "plugins/folder.rs: install_folder_loop",
     "tenants/bootstrap.rs: bootstrap",
 ];
 

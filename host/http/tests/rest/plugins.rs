@@ -1,11 +1,14 @@
 //! Plugins: upload, list, enable, validate configs.
 
-use std::{os::unix::fs::symlink, sync::atomic::Ordering};
+use std::{
+    os::unix::fs::symlink,
+    sync::{Arc, atomic::Ordering},
+};
 
 use serde_json::json;
 use tidegate_captured_log::CapturedLog;
 use tidegate_core::id::Digest;
-use tidegate_engine::{plugins, ports::Artifacts as _};
+use tidegate_engine::{Error, plugins, ports::Artifacts as _};
 
 use crate::test_server::TestServer;
 
@@ -207,4 +210,75 @@ async fn the_cause_of_a_failed_inspection_is_logged_and_not_returned() {
         logged[0].to_string().contains("out of processes"),
         "{logged:?}"
     );
+}
+
+#[tokio::test]
+async fn a_component_that_cannot_be_inspected_now_is_installed_later() {
+    let server = TestServer::new().await;
+    let engine = &server.state.engine;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let other: &[u8] = b"plugin other health";
+    for (name, component) in [("canary.wasm", COMPONENT), ("other.wasm", other)] {
+        std::fs::write(folder.path().join(name), component).expect("a file");
+    }
+    let log = CapturedLog::start();
+    server
+        .sandbox
+        .failing_inspections
+        .store(1, Ordering::SeqCst);
+    let failed = plugins::install_folder(engine, folder.path()).await;
+    assert!(
+        matches!(failed, Err(Error::Unavailable { .. })),
+        "{failed:?}"
+    );
+    // It stops no other.
+    server.get("/api/v1/plugins/other").await.expect(200);
+    server
+        .get("/api/v1/plugins/canary")
+        .await
+        .expect_problem(404);
+
+    server
+        .sandbox
+        .failing_inspections
+        .store(1, Ordering::SeqCst);
+    let path = folder.path().to_owned();
+    plugins::install_folder_loop(Arc::clone(engine), path).await;
+    assert_eq!(log.events("components not installed; retrying").len(), 1);
+    assert_eq!(log.events("components installed").len(), 1);
+    server.get("/api/v1/plugins/canary").await.expect(200);
+}
+
+/// The server awaits them before it serves, whatever else is in the folder.
+#[tokio::test]
+async fn built_in_plugins_are_installed_before_all_others() {
+    let server = TestServer::new().await;
+    let engine = &server.state.engine;
+    let ctx = server.server_ctx();
+    let tenant = tidegate_engine::tenants::create(&ctx, engine.store(), "other").await;
+    tenant.expect("a tenant");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, component) in [
+        ("canary.wasm", COMPONENT),
+        ("hardware.wasm", &b"plugin hardware compatibility"[..]),
+        (
+            "version-path.wasm",
+            b"plugin version-path compatibility false",
+        ),
+    ] {
+        std::fs::write(folder.path().join(name), component).expect("a file");
+    }
+    let log = CapturedLog::start();
+    let installed = plugins::install_built_ins(engine, folder.path()).await;
+    assert_eq!(installed.expect("installed"), 1);
+    let all = plugins::install_folder(engine, folder.path()).await;
+    assert_eq!(all.expect("installed"), 2, "the canary for two tenants");
+    let refused = log.events("component not installed");
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let text = |name: &str| refused[0][name].as_str().unwrap_or_default().to_owned();
+    assert!(text("path").ends_with("version-path.wasm"), "{refused:?}");
+    assert!(text("reason").contains("version-path"), "{refused:?}");
+
+    let absent = plugins::install_built_ins(engine, &folder.path().join("absent")).await;
+    assert!(absent.is_err(), "{absent:?}");
 }

@@ -59,9 +59,9 @@ impl Compiler {
             Rejection::Unavailable(format!("cannot start the compiler process: {error}"))
         })?;
         let Ok(exchanged) = timeout(WALL_TIMEOUT, exchange(&mut child, component)).await else {
-            // The child is killed on drop.
-            return Err(Rejection::Invalid(format!(
-                "compiling it took longer than {} s",
+            // The child is killed on drop. Its CPU time is limited too, so the machine is busy.
+            return Err(Rejection::Unavailable(format!(
+                "compiling it took longer than {} s, because the machine is busy; try again",
                 WALL_TIMEOUT.as_secs()
             )));
         };

@@ -65,10 +65,15 @@ impl SandboxFixture {
 
     /// Another sandbox with the same folder and components, as after a restart.
     pub(crate) fn reopen(&self) -> Result<Self> {
+        self.reopen_with(|_| ())
+    }
+
+    /// The same with a changed configuration.
+    pub(crate) fn reopen_with(&self, change: impl FnOnce(&mut SandboxConfig)) -> Result<Self> {
         Self::open(
             Arc::clone(&self.folder),
             Arc::clone(&self.components),
-            |_| (),
+            change,
         )
     }
 

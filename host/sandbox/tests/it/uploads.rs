@@ -4,6 +4,7 @@ use anyhow::Result;
 use tidegate_core::plugin::PluginKind;
 use tidegate_engine::ports::{Rejection, Sandbox as _};
 use tidegate_hostile::{Hooks, HostilePlugin, strategy_with};
+use tidegate_sandbox::{SandboxConfig, WasmSandbox};
 
 use crate::support::{SandboxFixture, TENANT, observation};
 
@@ -189,5 +190,44 @@ async fn a_missing_compiler_does_not_reject_the_component() -> Result<()> {
         matches!(refused, Err(Rejection::Unavailable(_))),
         "{refused:?}"
     );
+    Ok(())
+}
+
+/// A component of the server's folder is not inspected at each start, if it was rejected for what it is.
+#[tokio::test]
+async fn a_rejected_component_of_the_server_is_not_inspected_again() -> Result<()> {
+    let component = HostilePlugin::Panic.component()?;
+    let fixture = SandboxFixture::new()?;
+    let inspect = async |sandbox: &WasmSandbox, tenant| {
+        let inspected = sandbox.inspect(tenant, component.clone().into()).await;
+        inspected.map(|_| ()).expect_err("it is rejected")
+    };
+    let rejected = inspect(&fixture.sandbox, None).await;
+    assert!(matches!(rejected, Rejection::Invalid(_)), "{rejected:?}");
+
+    // No component can be inspected by a sandbox whose child processes do not start.
+    let without_children = |config: &mut SandboxConfig| {
+        config.child_command.program = "/no/such/program".into();
+    };
+    let restarted = fixture.reopen_with(without_children)?;
+    assert_eq!(inspect(&restarted.sandbox, None).await, rejected);
+    let by_tenant = inspect(&restarted.sandbox, Some(TENANT)).await;
+    assert!(
+        matches!(by_tenant, Rejection::Unavailable(_)),
+        "{by_tenant:?}"
+    );
+
+    // Other limits may accept it. What failed for another reason is tried again.
+    let with_other_limits = fixture.reopen_with(|config| {
+        without_children(config);
+        config.limits.fuel += 1;
+    })?;
+    for _ in 0..2 {
+        let rejected = inspect(&with_other_limits.sandbox, None).await;
+        assert!(
+            matches!(rejected, Rejection::Unavailable(_)),
+            "{rejected:?}"
+        );
+    }
     Ok(())
 }

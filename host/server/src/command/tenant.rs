@@ -1,4 +1,4 @@
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use tidegate_engine::{Actor, tenants};
 
@@ -30,12 +30,14 @@ impl Tenant {
                 let folder = components_folder(&config)?;
                 let ctx = context.engine.server_ctx(Actor::command_line())?;
                 let tenant = tenants::create(&ctx, context.engine.store(), &name).await?;
-                install_components(&context.engine, &folder).await?;
+                let installed = install_components(&context.engine, &folder).await;
                 context.store.close().await;
                 print(format_args!(
                     "tenant {} is created; create a key for it with `tidegate key create`",
                     tenant.name
                 ));
+                installed
+                    .context("the next start of the server installs the plugins of the tenant")?;
             }
             Self::List { config_args } => {
                 let (_, context) = config_args.open().await?;

@@ -19,7 +19,9 @@ use tidegate_e2e::{
     Device, FirmwareForm, HttpResponse, RestClient, RestResponse as _, ServerOutput, ServerProcess,
     ServerStorage, both_databases, components, files_below, wait_until,
 };
-use tidegate_hostile::{Hooks, doubling_schema, slow_config, slow_schema, strategy_with};
+use tidegate_hostile::{
+    Hooks, HostilePlugin, doubling_schema, slow_config, slow_schema, strategy_with,
+};
 use tokio::task::JoinSet;
 
 both_databases!(
@@ -54,7 +56,10 @@ async fn a_server_in_a_built_checkout_finds_its_components(storage: ServerStorag
     Ok(())
 }
 
+/// Not the time that it takes to inspect it either, nor does it take that time at each start.
 async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage) -> Result<()> {
+    // What it remembers of components is of this test only.
+    fs::remove_file(storage.dir().join("compiled"))?;
     let folder = storage.dir().join("components");
     fs::create_dir(&folder)?;
     let component = |name: &str, mut schema: Value, example: Value| -> Result<()> {
@@ -78,10 +83,27 @@ async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage)
         components()?.join("canary.wasm"),
         folder.join("canary.wasm"),
     )?;
+    // A custom section at the end makes it another component.
+    let hardware = fs::read(components()?.join("hardware.wasm"))?;
+    let other = [&hardware[..], b"\x00\x06\x05other"].concat();
+    fs::write(folder.join("hardware.wasm"), other)?;
+    fs::write(
+        folder.join("vendor.wasm"),
+        HostilePlugin::Honest.component()?,
+    )?;
+    let settings = [("TIDEGATE_COMPONENTS", folder.into_os_string())];
+    let reported = [
+        ("exponential.wasm", "more than 64 levels deep"),
+        ("slow.wasm", "takes too long to check"),
+        ("pipe.wasm", "not a regular file"),
+        ("folder.wasm", "not a regular file"),
+        ("lost.wasm", "No such file"),
+        ("noise.wasm", "not a WebAssembly component"),
+        ("hardware.wasm", "is reserved for a built-in plugin"),
+    ];
 
     let log = storage.dir().join("log");
     let output = ServerOutput::File(File::create(&log)?);
-    let settings = [("TIDEGATE_COMPONENTS", folder.into_os_string())];
     let mut process = ServerProcess::start_unread(&storage, &output, &settings)?;
     let rest = RestClient::anonymous(reqwest::Client::new(), &process.url);
     wait_until("the server is ready", async || {
@@ -108,21 +130,59 @@ async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage)
     );
     let status = process.terminate()?;
     ensure!(status.success(), "the server ended with {status}");
+    let written = fs::read_to_string(&log)?;
+    for (name, reason) in reported {
+        ensure!(
+            is_reported(&written, name, reason),
+            "{name} is not reported"
+        );
+    }
+    let listening = written.find("listening").context("it does not listen")?;
+    let rejected = written.find("slow.wasm");
+    ensure!(rejected > Some(listening), "the start waited for others");
 
-    let log = fs::read_to_string(log)?;
-    for (name, reason) in [
-        ("exponential.wasm", "more than 64 levels deep"),
-        ("slow.wasm", "takes too long to check"),
-        ("pipe.wasm", "not a regular file"),
-        ("folder.wasm", "not a regular file"),
-        ("lost.wasm", "No such file"),
-        ("noise.wasm", "not a WebAssembly component"),
-    ] {
-        let is_reported =
-            |line: &str| line.contains("ERROR") && line.contains(name) && line.contains(reason);
-        ensure!(log.lines().any(is_reported), "{name} is not reported");
+    // The next start knows what was rejected.
+    let rejections = files_below(storage.dir()).into_iter();
+    let rejections: Vec<_> = rejections
+        .filter(|file| file.extension().is_some_and(|it| it == "rejected"))
+        .collect();
+    ensure!(rejections.len() == 2, "{rejections:?}");
+    for file in rejections {
+        fs::write(file, "as at the first start")?;
+    }
+    let log = storage.dir().join("second-log");
+    let output = ServerOutput::File(File::create(&log)?);
+    let process = ServerProcess::start_unread(&storage, &output, &settings)?;
+    wait_for_components(&log).await?;
+    let status = process.terminate()?;
+    ensure!(status.success(), "the server ended with {status}");
+    let written = fs::read_to_string(&log)?;
+    for (name, reason) in reported {
+        let reason = match name {
+            "exponential.wasm" | "slow.wasm" => "as at the first start",
+            _ => reason,
+        };
+        ensure!(
+            is_reported(&written, name, reason),
+            "{name} is not reported"
+        );
     }
     Ok(())
+}
+
+/// Waits until all components of the folder were installed or rejected.
+async fn wait_for_components(log: &Path) -> Result<()> {
+    wait_until("the components are installed", async || {
+        let written = fs::read_to_string(log)?;
+        Ok(written.contains(" components installed").then_some(()))
+    })
+    .await
+}
+
+fn is_reported(log: &str, name: &str, reason: &str) -> bool {
+    let is_reported =
+        |line: &str| line.contains("ERROR") && line.contains(name) && line.contains(reason);
+    log.lines().any(is_reported)
 }
 
 /// A thread that reads a file cannot be interrupted.

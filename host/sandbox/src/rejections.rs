@@ -1,0 +1,86 @@
+//! The components of the server's folder that were rejected, so that the next start does not inspect them again.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use sha2::{Digest as _, Sha256};
+use tidegate_core::id::Digest;
+use tidegate_engine::chain;
+
+use crate::{code::write_whole, limits::SandboxLimits};
+
+const EXTENSION: &str = ".rejected";
+
+/// A folder with a file for each rejected component, which has the reason. A component is inspected again by another
+/// program and with other limits.
+#[derive(Debug, Clone)]
+pub(crate) struct Rejections {
+    folder: PathBuf,
+    key: String,
+}
+
+impl Rejections {
+    /// The rejections in a folder by this program with these limits. Others are deleted.
+    pub(crate) fn open(folder: &Path, limits: &SandboxLimits) -> Self {
+        let rejections = Self {
+            folder: folder.to_owned(),
+            key: key(limits),
+        };
+        if let Err(error) = rejections.sweep() {
+            // Unusable files only take space.
+            tracing::warn!(error = %chain(&error), "cannot delete old rejections of components");
+        }
+        rejections
+    }
+
+    fn sweep(&self) -> io::Result<()> {
+        let suffix = format!("-{}{EXTENSION}", self.key);
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.ends_with(EXTENSION) && !name.ends_with(&suffix) {
+                match fs::remove_file(entry.path()) {
+                    // Another starting server has removed it.
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a component was rejected, if it was.
+    pub(crate) fn reason(&self, component: Digest) -> Option<String> {
+        fs::read_to_string(self.path(component)).ok()
+    }
+
+    /// Remembers why a component was rejected.
+    pub(crate) fn remember(&self, component: Digest, reason: &str) {
+        let written = write_whole(&self.folder, &self.path(component), &[reason.as_bytes()]);
+        if let Err(error) = written {
+            tracing::warn!(%component, error = %chain(&error), "rejection of a component not stored; it will be inspected again");
+        }
+    }
+
+    fn path(&self, component: Digest) -> PathBuf {
+        let digits = hex::encode(component.0);
+        self.folder
+            .join(format!("{digits}-{}{EXTENSION}", self.key))
+    }
+}
+
+/// What a rejection depends on besides the component: the program, by its time and size, and the limits.
+fn key(limits: &SandboxLimits) -> String {
+    let program =
+        fs::metadata("/proc/self/exe").and_then(|file| Ok((file.modified()?, file.len())));
+    let program = program.map_or((0, 0), |(modified, size)| {
+        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        (since.as_nanos(), size)
+    });
+    let digest = Sha256::digest(format!("{program:?} {limits:?}"));
+    hex::encode(&digest[..8])
+}
