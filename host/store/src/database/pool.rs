@@ -361,11 +361,12 @@ fn limit_settings(lock: Duration, statement: Duration, limits: TimeLimits) -> St
 
 /// The pragmas of an SQLite connection. Readers have a small page cache, for the upper levels of the B-trees; the
 /// operating system's cache, which they share, contains the rest. Writes are durable at every commit. Only another
-/// process can hold the lock for which the busy timeout is.
+/// process can hold the lock for which the busy timeout is. The log is copied into the database every 16 MiB: a page that
+/// many transactions change is copied once.
 fn pragmas(role: PoolRole, limits: TimeLimits) -> String {
     let purpose = match role {
         PoolRole::Write | PoolRole::Migrate => {
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
              PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;"
         }
         PoolRole::Read | PoolRole::Point => {

@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
 use sqlx::any::AnyRow;
 use tidegate_core::{
     Named as _,
@@ -14,11 +13,10 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{OldToken, StoreError};
 
-use super::update_rows::{UpdatableRow, update_rows, update_sql};
+use super::update_rows::{ChangedRow, ColumnValue, Columns, update_rows};
 use crate::{
     access::{TOKEN_COLUMNS, old_token},
     database::Tx,
-    dialect::ColumnType,
     error::failed,
     rows::{self, RowError, RowExt as _, row_error, to_json},
     sql::SqlText,
@@ -141,6 +139,57 @@ impl DeviceRow {
         self.failed_update = None;
     }
 
+    /// The columns that a transaction changes.
+    fn columns(&self) -> Columns<'_> {
+        let key = |version: Option<&str>| ColumnValue::text_or_null(version.map(sort_key));
+        let update = |id: Option<UpdateId>| ColumnValue::int_or_null(id.map(|id| id.0));
+        let (revision, version) = (self.hw_revision.as_deref(), self.sw_version.as_deref());
+        vec![
+            ("state", ColumnValue::text(self.state.as_str())),
+            (
+                "hw_model",
+                ColumnValue::text_or_null(self.hw_model.as_deref()),
+            ),
+            ("hw_revision", ColumnValue::text_or_null(revision)),
+            ("hw_revision_key", key(revision)),
+            ("sw_version", ColumnValue::text_or_null(version)),
+            ("sw_version_key", key(version)),
+            (
+                "version_hour_at",
+                ColumnValue::int(self.version_changes.hour_at.0),
+            ),
+            (
+                "version_changes",
+                ColumnValue::int(self.version_changes.count),
+            ),
+            (
+                "counted_version",
+                ColumnValue::text_or_null(self.counted_version.as_deref()),
+            ),
+            ("other_version", ColumnValue::int(self.other_version)),
+            ("other_model", ColumnValue::int(self.other_model)),
+            (
+                "installed_firmware_id",
+                ColumnValue::int_or_null(self.installed_firmware.map(|id| id.0)),
+            ),
+            ("installed_update_id", update(self.installed_update)),
+            ("timed_out_update_id", update(self.failed_update)),
+            (
+                "expected_version",
+                ColumnValue::text_or_null(self.expected_version.as_deref()),
+            ),
+            (
+                "drifted_at",
+                ColumnValue::int_or_null(self.drifted_at.map(|at| at.0)),
+            ),
+            (
+                "attribute_change_seq",
+                ColumnValue::int(self.attribute_change_seq),
+            ),
+            ("wants_attributes", ColumnValue::int(self.wants_attributes)),
+        ]
+    }
+
     pub(super) fn traits(&self) -> DeviceTraits {
         DeviceTraits {
             state: self.state,
@@ -223,63 +272,6 @@ fn from_row(row: &AnyRow) -> Result<DeviceRow, RowError> {
     })
 }
 
-#[derive(Serialize)]
-struct DeviceJson<'a> {
-    id: i64,
-    state: &'static str,
-    hw_model: Option<&'a str>,
-    hw_revision: Option<&'a str>,
-    hw_revision_key: Option<String>,
-    sw_version: Option<&'a str>,
-    sw_version_key: Option<String>,
-    version_hour_at: i64,
-    version_changes: u32,
-    counted_version: Option<&'a str>,
-    other_version: i64,
-    other_model: i64,
-    installed_firmware_id: Option<i64>,
-    installed_update_id: Option<i32>,
-    timed_out_update_id: Option<i32>,
-    expected_version: Option<&'a str>,
-    drifted_at: Option<i64>,
-    attribute_change_seq: i64,
-    wants_attributes: i64,
-}
-
-impl UpdatableRow for DeviceJson<'_> {
-    const TABLE: &'static str = "devices";
-    const CONTEXT: &'static str = "write devices";
-    const COLUMNS: &'static [(&'static str, ColumnType)] = &[
-        ("state", ColumnType::Text),
-        ("hw_model", ColumnType::Text),
-        ("hw_revision", ColumnType::Text),
-        ("hw_revision_key", ColumnType::Text),
-        ("sw_version", ColumnType::Text),
-        ("sw_version_key", ColumnType::Text),
-        ("version_hour_at", ColumnType::Int),
-        ("version_changes", ColumnType::Int),
-        ("counted_version", ColumnType::Text),
-        ("other_version", ColumnType::Int),
-        ("other_model", ColumnType::Int),
-        ("installed_firmware_id", ColumnType::Int),
-        ("installed_update_id", ColumnType::Int),
-        ("timed_out_update_id", ColumnType::Int),
-        ("expected_version", ColumnType::Text),
-        ("drifted_at", ColumnType::Int),
-        ("attribute_change_seq", ColumnType::Int),
-        ("wants_attributes", ColumnType::Int),
-    ];
-
-    fn id(&self) -> i64 {
-        self.id
-    }
-
-    fn update_text() -> &'static SqlText {
-        static SQL: SqlText = SqlText::new(update_sql::<DeviceJson<'static>>);
-        &SQL
-    }
-}
-
 /// Writes the changed devices and counts them; each with its row before and after the change.
 pub(super) async fn write(
     tx: &mut Tx,
@@ -287,32 +279,9 @@ pub(super) async fn write(
     changed: &[(DeviceKey, &DeviceRow, &DeviceRow)],
     tenant_counters: &mut TenantCounters,
 ) -> Result<(), StoreError> {
-    let rows: Vec<_> = changed
-        .iter()
-        .map(|(key, before, after)| {
-            tenant_counters.count_device(tenant, *key, Some(&before.traits()), &after.traits());
-            DeviceJson {
-                id: key.0,
-                state: after.state.as_str(),
-                hw_model: after.hw_model.as_deref(),
-                hw_revision: after.hw_revision.as_deref(),
-                hw_revision_key: after.hw_revision.as_deref().map(sort_key),
-                sw_version: after.sw_version.as_deref(),
-                sw_version_key: after.sw_version.as_deref().map(sort_key),
-                version_hour_at: after.version_changes.hour_at.0,
-                version_changes: after.version_changes.count,
-                counted_version: after.counted_version.as_deref(),
-                other_version: i64::from(after.other_version),
-                other_model: i64::from(after.other_model),
-                installed_firmware_id: after.installed_firmware.map(|id| id.0),
-                installed_update_id: after.installed_update.map(|id| id.0),
-                timed_out_update_id: after.failed_update.map(|id| id.0),
-                expected_version: after.expected_version.as_deref(),
-                drifted_at: after.drifted_at.map(|at| at.0),
-                attribute_change_seq: after.attribute_change_seq,
-                wants_attributes: i64::from(after.wants_attributes),
-            }
-        })
-        .collect();
-    update_rows(tx, tenant, &rows).await
+    let rows = changed.iter().filter_map(|(key, before, after)| {
+        tenant_counters.count_device(tenant, *key, Some(&before.traits()), &after.traits());
+        ChangedRow::new(key.0, &before.columns(), after.columns())
+    });
+    update_rows(tx, tenant, "devices", rows.collect()).await
 }

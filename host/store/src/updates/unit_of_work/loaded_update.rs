@@ -13,12 +13,12 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{StoreError, UpdateAuthorship};
 
-use super::update_rows::{UpdatableRow, update_rows, update_sql};
+use super::update_rows::{ChangedRow, ColumnValue, Columns, update_rows};
 use crate::{
     database::Tx,
     dialect::{ColumnType, Dialect, storable},
     error::failed,
-    rows::{RowError, RowExt as _, row_error, to_json},
+    rows::{RowError, RowExt as _, row_error, to_i64, to_json},
     sql::{SqlText, literal},
     update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow},
     updates::{authorship, compatibility, deadlines::StoredDeadlines, row},
@@ -39,8 +39,112 @@ pub(crate) struct LoadedUpdate {
     pub(crate) rollback_processed_at: Option<Timestamp>,
     /// What that rollback did for the device; `None`: nothing, or an earlier version processed it.
     pub(crate) rollback_action: Option<RollbackActionName>,
-    /// Whether it must be written.
-    pub(crate) changed: bool,
+    /// The columns as they are stored.
+    stored: Columns<'static>,
+}
+
+impl LoadedUpdate {
+    /// An update that was created in this transaction.
+    pub(super) fn created(update: Update, stopped_ms: i64) -> Self {
+        Self {
+            update,
+            revision: 0,
+            feedback_count: 0,
+            log_lines: 0,
+            cancel_requests: 0,
+            cancel_requested_at: None,
+            rollback_processed_at: None,
+            rollback_action: None,
+            stored: Columns::new(),
+        }
+        .with_stored_columns(stopped_ms)
+    }
+
+    fn with_stored_columns(mut self, stopped_ms: i64) -> Self {
+        let columns = self.columns(stopped_ms).into_iter();
+        self.stored = columns
+            .map(|(name, value)| (name, value.into_owned()))
+            .collect();
+        self
+    }
+
+    /// The columns that a transaction changes.
+    fn columns(&self, stopped_ms: i64) -> Columns<'_> {
+        let state = &self.update.state;
+        let deadlines = StoredDeadlines::of(state, stopped_ms);
+        let int = |value: Option<i64>| ColumnValue::Int(value);
+        let millis = |at: Option<Timestamp>| ColumnValue::Int(at.map(|at| at.0));
+        let flag = |value: bool| ColumnValue::int(value);
+        let name = |name: Option<&'static str>| ColumnValue::text_or_null(name);
+        let (error, earlier_error) = (state.error.as_ref(), state.earlier_error.as_ref());
+        let fetch_failure = state.fetch_failure.as_ref();
+        vec![
+            ("status", ColumnValue::text(state.status.as_str())),
+            ("revision", ColumnValue::int(self.revision)),
+            (
+                "progress_n",
+                ColumnValue::int_or_null(state.progress.map(|(n, _)| n)),
+            ),
+            (
+                "progress_of",
+                ColumnValue::int_or_null(state.progress.map(|(_, of)| of)),
+            ),
+            ("phase", name(state.phase.map(|phase| phase.as_str()))),
+            ("file_fetch", name(state.fetch.map(|fetch| fetch.as_str()))),
+            ("cancel_acknowledged", flag(state.cancel_acknowledged)),
+            ("code", ColumnValue::int_or_null(state.code)),
+            (
+                "refusal",
+                name(state.refusal.map(|refusal| refusal.as_str())),
+            ),
+            (
+                "fetch_failed_at",
+                millis(fetch_failure.map(|failure| failure.at)),
+            ),
+            (
+                "fetch_failure",
+                external_text(fetch_failure.map(|failure| failure.reason.as_str())),
+            ),
+            (
+                "error_code",
+                external_text(error.map(|error| error.code.as_str())),
+            ),
+            (
+                "error_message",
+                external_text(error.map(|error| error.message.as_str())),
+            ),
+            (
+                "earlier_error_code",
+                external_text(earlier_error.map(|error| error.code.as_str())),
+            ),
+            (
+                "earlier_error_message",
+                external_text(earlier_error.map(|error| error.message.as_str())),
+            ),
+            ("installed_reported", flag(state.installed_reported)),
+            ("feedback_count", ColumnValue::int(self.feedback_count)),
+            ("log_lines", ColumnValue::int(to_i64(self.log_lines))),
+            ("cancel_requests", ColumnValue::int(self.cancel_requests)),
+            ("started_at", millis(state.started_at)),
+            ("completed_at", millis(state.completed_at)),
+            ("timeout_at", ColumnValue::int(deadlines.timeout_at)),
+            ("ends_at", ColumnValue::int(deadlines.ends_at)),
+            ("soaks_until", int(deadlines.soaks_until)),
+            ("waits_since", int(deadlines.waits_since)),
+            ("cancel_requested_at", millis(self.cancel_requested_at)),
+            ("rollback_processed_at", millis(self.rollback_processed_at)),
+            (
+                "rollback_action",
+                name(self.rollback_action.map(|action| action.as_str())),
+            ),
+            ("is_retried", flag(self.update.attempt.is_retried)),
+        ]
+    }
+}
+
+/// The column of a text from outside.
+fn external_text(text: Option<&str>) -> ColumnValue<'_> {
+    ColumnValue::text_or_null(text.map(storable))
 }
 
 /// An update to be created.
@@ -142,7 +246,7 @@ fn columns() -> String {
 
 fn from_row(row: &AnyRow, stopped_ms: i64) -> Result<LoadedUpdate, RowError> {
     let (update, revision) = row::update(row, stopped_ms)?;
-    Ok(LoadedUpdate {
+    let loaded = LoadedUpdate {
         update,
         revision,
         feedback_count: u32::try_from(row.count("feedback_count")?).unwrap_or(u32::MAX),
@@ -155,142 +259,23 @@ fn from_row(row: &AnyRow, stopped_ms: i64) -> Result<LoadedUpdate, RowError> {
             .take::<Option<i64>>("rollback_processed_at")?
             .map(Timestamp),
         rollback_action: row.parse_optional("rollback_action")?,
-        changed: false,
-    })
+        stored: Columns::new(),
+    };
+    Ok(loaded.with_stored_columns(stopped_ms))
 }
 
-#[derive(Serialize)]
-struct LoadedUpdateJson<'a> {
-    id: i32,
-    status: &'static str,
-    revision: i32,
-    progress_n: Option<u32>,
-    progress_of: Option<u32>,
-    phase: Option<&'static str>,
-    file_fetch: Option<&'static str>,
-    cancel_acknowledged: i64,
-    code: Option<i32>,
-    refusal: Option<&'static str>,
-    fetch_failed_at: Option<i64>,
-    fetch_failure: Option<std::borrow::Cow<'a, str>>,
-    error_code: Option<std::borrow::Cow<'a, str>>,
-    error_message: Option<std::borrow::Cow<'a, str>>,
-    // Few updates have one, and a missing field is null.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    earlier_error_code: Option<std::borrow::Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    earlier_error_message: Option<std::borrow::Cow<'a, str>>,
-    installed_reported: i64,
-    feedback_count: u32,
-    log_lines: u64,
-    cancel_requests: u32,
-    started_at: Option<i64>,
-    completed_at: Option<i64>,
-    timeout_at: i64,
-    ends_at: i64,
-    soaks_until: Option<i64>,
-    waits_since: Option<i64>,
-    cancel_requested_at: Option<i64>,
-    rollback_processed_at: Option<i64>,
-    rollback_action: Option<&'static str>,
-    is_retried: i64,
-}
-
-impl UpdatableRow for LoadedUpdateJson<'_> {
-    const TABLE: &'static str = "updates";
-    const CONTEXT: &'static str = "write updates";
-    const COLUMNS: &'static [(&'static str, ColumnType)] = &[
-        ("status", ColumnType::Text),
-        ("revision", ColumnType::Int),
-        ("progress_n", ColumnType::Int),
-        ("progress_of", ColumnType::Int),
-        ("phase", ColumnType::Text),
-        ("file_fetch", ColumnType::Text),
-        ("cancel_acknowledged", ColumnType::Int),
-        ("code", ColumnType::Int),
-        ("refusal", ColumnType::Text),
-        ("fetch_failed_at", ColumnType::Int),
-        ("fetch_failure", ColumnType::Text),
-        ("error_code", ColumnType::Text),
-        ("error_message", ColumnType::Text),
-        ("earlier_error_code", ColumnType::Text),
-        ("earlier_error_message", ColumnType::Text),
-        ("installed_reported", ColumnType::Int),
-        ("feedback_count", ColumnType::Int),
-        ("log_lines", ColumnType::Int),
-        ("cancel_requests", ColumnType::Int),
-        ("started_at", ColumnType::Int),
-        ("completed_at", ColumnType::Int),
-        ("timeout_at", ColumnType::Int),
-        ("ends_at", ColumnType::Int),
-        ("soaks_until", ColumnType::Int),
-        ("waits_since", ColumnType::Int),
-        ("cancel_requested_at", ColumnType::Int),
-        ("rollback_processed_at", ColumnType::Int),
-        ("rollback_action", ColumnType::Text),
-        ("is_retried", ColumnType::Int),
-    ];
-
-    fn id(&self) -> i64 {
-        self.id.into()
-    }
-
-    fn update_text() -> &'static SqlText {
-        static SQL: SqlText = SqlText::new(update_sql::<LoadedUpdateJson<'static>>);
-        &SQL
-    }
-}
-
+/// Writes the updates that changed.
 pub(super) async fn write<'a>(
     tx: &mut Tx,
     tenant: TenantId,
-    changed: impl Iterator<Item = &'a LoadedUpdate>,
+    updates: impl Iterator<Item = &'a LoadedUpdate>,
 ) -> Result<(), StoreError> {
     let stopped_ms = tx.stopped_ms();
-    let rows: Vec<_> = changed.map(|loaded| json(loaded, stopped_ms)).collect();
-    update_rows(tx, tenant, &rows).await
-}
-
-fn json(loaded: &LoadedUpdate, stopped_ms: i64) -> LoadedUpdateJson<'_> {
-    let state = &loaded.update.state;
-    let deadlines = StoredDeadlines::of(state, stopped_ms);
-    let millis = |at: Option<Timestamp>| at.map(|at| at.0);
-    let (error, earlier_error) = (state.error.as_ref(), state.earlier_error.as_ref());
-    LoadedUpdateJson {
-        id: loaded.update.id.0,
-        status: state.status.as_str(),
-        revision: loaded.revision,
-        progress_n: state.progress.map(|(n, _)| n),
-        progress_of: state.progress.map(|(_, of)| of),
-        phase: state.phase.map(|phase| phase.as_str()),
-        file_fetch: state.fetch.map(|fetch| fetch.as_str()),
-        cancel_acknowledged: i64::from(state.cancel_acknowledged),
-        code: state.code,
-        refusal: state.refusal.map(|refusal| refusal.as_str()),
-        fetch_failed_at: state.fetch_failure.as_ref().map(|failure| failure.at.0),
-        fetch_failure: state
-            .fetch_failure
-            .as_ref()
-            .map(|failure| storable(&failure.reason)),
-        error_code: error.map(|error| storable(&error.code)),
-        error_message: error.map(|error| storable(&error.message)),
-        earlier_error_code: earlier_error.map(|error| storable(&error.code)),
-        earlier_error_message: earlier_error.map(|error| storable(&error.message)),
-        installed_reported: i64::from(state.installed_reported),
-        feedback_count: loaded.feedback_count,
-        log_lines: loaded.log_lines,
-        cancel_requests: loaded.cancel_requests,
-        started_at: millis(state.started_at),
-        completed_at: millis(state.completed_at),
-        timeout_at: deadlines.timeout_at,
-        ends_at: deadlines.ends_at,
-        soaks_until: deadlines.soaks_until,
-        waits_since: deadlines.waits_since,
-        cancel_requested_at: millis(loaded.cancel_requested_at),
-        rollback_processed_at: millis(loaded.rollback_processed_at),
-        rollback_action: loaded.rollback_action.map(|action| action.as_str()),
-        is_retried: i64::from(loaded.update.attempt.is_retried),
-    }
+    let rows = updates.filter_map(|loaded| {
+        let id = loaded.update.id.0.into();
+        ChangedRow::new(id, &loaded.stored, loaded.columns(stopped_ms))
+    });
+    update_rows(tx, tenant, "updates", rows.collect()).await
 }
 
 #[derive(Serialize)]

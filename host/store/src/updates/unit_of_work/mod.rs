@@ -171,11 +171,9 @@ impl UpdateUnitOfWork {
         Some(first)
     }
 
-    /// For changes that are no state transition. Marks the update as changed.
+    /// For changes that are no state transition.
     pub(crate) fn loaded_mut(&mut self, id: UpdateId) -> Option<&mut LoadedUpdate> {
-        let loaded = self.updates.get_mut(&id)?;
-        loaded.changed = true;
-        Some(loaded)
+        self.updates.get_mut(&id)
     }
 
     /// The loaded updates of a device.
@@ -256,17 +254,7 @@ impl UpdateUnitOfWork {
                 attempt: new.attempt,
                 compatibility: new.compatibility,
             };
-            self.add_update(LoadedUpdate {
-                update: update.clone(),
-                revision: 0,
-                feedback_count: 0,
-                log_lines: 0,
-                cancel_requests: 0,
-                cancel_requested_at: None,
-                rollback_processed_at: None,
-                rollback_action: None,
-                changed: false,
-            });
+            self.add_update(LoadedUpdate::created(update.clone(), tx.stopped_ms()));
             self.apply_effects(&update, None, new.created_at, tenant_counters);
         }
         Ok(ids)
@@ -332,8 +320,7 @@ impl UpdateUnitOfWork {
     ) -> Result<(), StoreError> {
         self.set_clocks();
         late_success::delete(tx, self.tenant, &self.withdrawn_retries).await?;
-        let changed = self.updates.values().filter(|loaded| loaded.changed);
-        loaded_update::write(tx, self.tenant, changed).await?;
+        loaded_update::write(tx, self.tenant, self.updates.values()).await?;
         retries::insert(
             tx,
             self.tenant,

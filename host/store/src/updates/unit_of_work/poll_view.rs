@@ -27,7 +27,7 @@ impl UpdateUnitOfWork {
         let visible: HashSet<UpdateId> = visible.map(|loaded| loaded.update.id).collect();
         for (id, loaded) in &mut self.updates {
             let is_visible = visible.contains(id);
-            loaded.changed |= loaded.update.state.set_visible(is_visible, self.now);
+            loaded.update.state.set_visible(is_visible, self.now);
         }
     }
 

@@ -45,7 +45,6 @@ impl UpdateUnitOfWork {
         let was_processed = loaded.rollback_processed_at.is_some() && !update.attempt.is_retried;
         if is_target && was_processed && update.state.status != UpdateStatus::Completed {
             loaded.rollback_processed_at = None;
-            loaded.changed = true;
             let action = loaded.rollback_action.take();
             self.counters.reopen_rollback(campaign, action);
         }

@@ -53,7 +53,6 @@ impl UpdateUnitOfWork {
         };
         let mut before = loaded.update.state.status;
         if after.differs_only_in_report(&loaded.update.state) {
-            loaded.changed |= after != loaded.update.state;
             loaded.update.state = after;
             return false;
         }
@@ -78,7 +77,6 @@ impl UpdateUnitOfWork {
         if !is_fetch {
             loaded.revision = loaded.revision.wrapping_add(1);
         }
-        loaded.changed = true;
         let next = loaded.next_retry(before, at);
         let update = loaded.update.clone();
         if let Some(next) = next {
