@@ -22,7 +22,7 @@ const AREAS: [&str; 10] = [
 ];
 
 /// Functions that have no context.
-const WITHOUT_CONTEXT: [&str; 23] = [
+const WITHOUT_CONTEXT: [&str; 25] = [
     // They find out who the actor or the device is.
     "devices/authenticate.rs: authenticate",
     "devices/authorities.rs: authorities",
@@ -55,7 +55,7 @@ const WITHOUT_CONTEXT: [&str; 23] = [
 
 /// Functions that get the whole engine: authentication of devices, loops with their steps, and the start of the server.
 /// Use cases of devices get it too.
-const WITH_ENGINE: [&str; 14] = [
+const WITH_ENGINE: [&str; 16] = [
     "campaigns/deadlines.rs: expire_batch",
     "campaigns/deadlines.rs: expire_updates_loop",
     "campaigns/recheck.rs: recheck_updates",
