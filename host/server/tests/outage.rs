@@ -181,20 +181,20 @@ async fn devices_do_not_wait_for_a_silent_network() -> Result<()> {
             }
         }
     }
-    let mut probed = Duration::ZERO;
+    let mut slowest_probe = Duration::ZERO;
     while let Some(probe) = probes.join_next().await {
         let (status, elapsed) = probe??;
         assert_eq!(status, 200);
-        probed = probed.max(elapsed);
+        slowest_probe = slowest_probe.max(elapsed);
     }
-    let allowed = DEVICE_WAIT + 2 * probed;
+    let allowed = DEVICE_WAIT + 2 * slowest_probe;
     while let Some(request) = requests.join_next().await {
         let (second, path, expected, answer) = request?;
         let (status, elapsed) = answer?;
         assert_eq!(status, expected, "{path} in second {second}");
         assert!(
             elapsed < allowed,
-            "{path} in second {second}: {elapsed:?}, while probes took {probed:?}"
+            "{path} in second {second}: {elapsed:?}, while probes took {slowest_probe:?}"
         );
     }
     let unready = server.wait_for_probe(|status, _| status == 503).await?;

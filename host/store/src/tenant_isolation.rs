@@ -57,7 +57,7 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
     ),
     (
         "runs/due.rs",
-        "ORDER BY 3, 1, 2 LIMIT $2",
+        "ORDER BY turn, due_at, tenant_id LIMIT $2",
         "a loop processes all tenants",
     ),
     (

@@ -60,7 +60,7 @@ pub(crate) struct EngineFixture {
     pub(crate) ports: Ports,
     /// Every plugin call: plugin, call, and outcome as observed for metrics.
     pub(crate) calls: Calls,
-    _folder: Arc<tempfile::TempDir>,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl EngineFixture {
@@ -101,7 +101,7 @@ impl EngineFixture {
             tenant,
             ports,
             calls,
-            _folder: Arc::new(folder),
+            folder: Arc::new(folder),
         };
         fixture.fill(devices, attributes).await;
         fixture
@@ -118,7 +118,7 @@ impl EngineFixture {
             tenant: tenant.expect("a tenant").id,
             ports: self.ports.clone(),
             calls: Arc::clone(&self.calls),
-            _folder: Arc::clone(&self._folder),
+            folder: Arc::clone(&self.folder),
         };
         other.fill(devices, &[]).await;
         other

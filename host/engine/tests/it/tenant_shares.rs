@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// For a busy machine.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
 async fn wait_until(holds: impl AsyncFn() -> bool) {
     let waiting = async {
