@@ -20,7 +20,7 @@ mod tests;
 
 const READ: &str = "read dirty tenants";
 
-/// Marks the tenant dirty: an event may have outdated a device in mode `latest`.
+/// Marks the tenant dirty: an event may have outdated a device in mode `latest`, or brought a policy that was missing.
 pub(crate) async fn mark_dirty(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO latest_dirty_flags (tenant_id, changes, processed) VALUES ($1, 1, 0) \

@@ -19,11 +19,12 @@ use crate::{
     database::{Database, Tx},
     dialect::{ColumnType, storable},
     error::failed,
+    latest::mark_dirty,
     rows::{RowError, RowExt as _, row_error, to_i64, to_json},
 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The columns of a revision `r` of a plugin `p`.
 const COLUMNS: &str = "r.plugin, p.kind, r.digest, r.contract, r.version, r.summary, \
@@ -52,6 +53,9 @@ pub(crate) async fn put_revision(
         });
         let entry = AuditEntry::new("plugin.upload", revision.digest, Value::Null, after);
         audit::record(&mut tx, ctx, entry).await?;
+        if revision.kind == PluginKind::Compatibility {
+            mark_dirty(&mut tx, ctx.tenant).await?;
+        }
     }
     tx.commit().await
 }
@@ -133,6 +137,9 @@ pub(crate) async fn enable_revision(
     let state = |enabled: bool| json!({ "plugin": plugin, "enabled": enabled });
     let entry = AuditEntry::of_difference(action, digest, state(!enabled), state(enabled));
     audit::record(&mut tx, ctx, entry).await?;
+    if enabled {
+        mark_dirty(&mut tx, ctx.tenant).await?;
+    }
     tx.commit().await?;
     Ok(true)
 }

@@ -1,7 +1,8 @@
-use tidegate_core::mode::DeviceMode;
-use tidegate_engine::ports::{DeviceChange, LatestDevices as _, NewDevice};
+use tidegate_core::{mode::DeviceMode, plugin::PluginKind};
+use tidegate_engine::ports::{DeviceChange, LatestDevices as _, NewDevice, NewRevision};
 
 use crate::{
+    plugins::tests::new as new_revision,
     test_fixture::{NOON, StoreFixture, firmware, later},
     testing::{TestStore, on_both},
 };
@@ -46,6 +47,26 @@ on_both! {
             store.clear_dirty(tenant, changes).await?;
         }
         assert!(is_dirty(store).await?, "a later change keeps the flag");
+    }
+
+    async fn a_policy_that_was_missing_marks_its_tenant_dirty(store) {
+        let new = |name: &str, kind| NewRevision {
+            kind,
+            ..new_revision(name, name.as_bytes(), 0)
+        };
+        store.put_revision(store.ours, new("staged", PluginKind::Strategy)).await?;
+        assert!(!is_dirty(store).await?, "a strategy chooses no firmware");
+        let policy = new("hardware", PluginKind::Compatibility);
+        store.put_revision(store.ours, policy.clone()).await?;
+        assert!(is_dirty(store).await?, "a new policy");
+        store.put_revision(store.ours, policy.clone()).await?;
+        assert!(!is_dirty(store).await?, "the policy was there");
+        store.enable_revision(store.ours, "hardware", policy.digest, false).await?;
+        assert!(!is_dirty(store).await?, "without it no device is updated");
+        store.enable_revision(store.ours, "hardware", policy.digest, true).await?;
+        assert!(is_dirty(store).await?, "an enabled policy");
+        store.enable_revision(store.ours, "hardware", policy.digest, true).await?;
+        assert!(!is_dirty(store).await?, "it was enabled");
     }
 
     async fn devices_that_were_offered_a_firmware_are_known_by_any_outcome(store) {

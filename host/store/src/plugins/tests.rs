@@ -4,7 +4,7 @@ use tidegate_engine::ports::Plugins as _;
 use super::*;
 use crate::testing::{TestStore, on_both};
 
-fn new(name: &str, build: &[u8], created_at: i64) -> NewRevision {
+pub(crate) fn new(name: &str, build: &[u8], created_at: i64) -> NewRevision {
     NewRevision {
         digest: Digest::of(build),
         kind: PluginKind::Strategy,
