@@ -79,11 +79,9 @@ impl FromRequestParts<AppState> for DeviceAuth {
         {
             // The same response as for wrong credentials: the existence of a tenant is not revealed.
             Err(Error::NotFound { .. }) => {
-                if let Some(invalid_id) = invalid_id {
-                    return Err(invalid_id);
-                }
                 let kind = kind_of(parse_token(&parts.headers).as_ref());
-                return Err(refuse(state, client, kind, "unknown tenant", path_device));
+                let refused = refuse(state, client, kind, "unknown tenant", path_device);
+                return Err(invalid_id.unwrap_or(refused));
             }
             found => found.map_err(DdiError::before_authentication)?,
         };
@@ -102,15 +100,6 @@ impl FromRequestParts<AppState> for DeviceAuth {
         let authenticated = authenticated
             .await
             .map_err(DdiError::before_authentication)?;
-        if let Some(invalid_id) = invalid_id {
-            let is_registered = match &authenticated {
-                Some(caller) => devices::is_registered(caller, engine).await?,
-                None => false,
-            };
-            if !is_registered {
-                return Err(invalid_id);
-            }
-        }
         let Some(mut caller) = authenticated else {
             let reason = refusal_reason(&credentials, &tenant.settings.access);
             let kind = match kind_of(credentials.last()) {
@@ -119,8 +108,14 @@ impl FromRequestParts<AppState> for DeviceAuth {
                 }
                 kind => kind,
             };
-            return Err(refuse(state, client, kind, reason, path_device));
+            let refused = refuse(state, client, kind, reason, path_device);
+            return Err(invalid_id.unwrap_or(refused));
         };
+        if let Some(invalid_id) = invalid_id
+            && !devices::is_registered(&caller, engine).await?
+        {
+            return Err(invalid_id);
+        }
         if state.settings.names_devices_in_logs() {
             record_caller(&parts.extensions, tenant.id, &caller.device_id);
         }

@@ -242,6 +242,28 @@ async fn a_flood_of_refused_logins_is_one_event_and_is_counted() -> anyhow::Resu
     Ok(())
 }
 
+/// The answer to an invalid id hides whether the credential is valid. Guesses of it are reported as others are.
+#[tokio::test]
+async fn guesses_for_an_invalid_id_are_refused_logins() -> anyhow::Result<()> {
+    let (server, _) = server(|_| {}).await?;
+    server.put_device("pump 7", "own").await?;
+    let log = CapturedLog::start();
+    for path in [
+        "/LAB/controller/v1/pump%207",
+        "/LAB/controller/v1/pump%208",
+        "/NO/controller/v1/pump%207",
+    ] {
+        let guess = get(path).header("Authorization", "TargetToken wrong");
+        assert_eq!(server.send(guess).await?.status, 400, "{path}");
+    }
+    assert_eq!(refused(&server, "target_token").await?, 3);
+    assert_eq!(log.events("login refused").len(), 3);
+    let valid = get("/LAB/controller/v1/pump%208").header("Authorization", GATEWAY);
+    assert_eq!(server.send(valid).await?.status, 400);
+    assert_eq!(log.events("login refused").len(), 3);
+    Ok(())
+}
+
 #[tokio::test]
 async fn metrics_can_require_a_token() -> anyhow::Result<()> {
     let token = "0123456789abcdef";
