@@ -96,110 +96,114 @@ async fn another_tenants_resources_are_not_found() {
 #[tokio::test]
 async fn development_tokens_exist_only_in_development() {
     let payload = json!({"user_id": "creator", "email": "creator@example.org", "role": "viewer", "expires_in": 60});
-    let server = TestServer::new().await;
-    server
-        .post("/api/v1/auth/dev-token", &payload)
-        .await
-        .expect_problem(404);
-
-    let server = TestServer::with(|settings| settings.dev = true).await;
-    let created = server
-        .send("POST", "/api/v1/auth/dev-token", "", &payload)
-        .await
-        .expect(200);
-    let token = created["token"].as_str().expect("a token");
-    server
-        .send_request(bearer("/api/v1/devices", token))
-        .await
-        .expect(200);
-    server
-        .send_request(bearer("/api/v1/devices", &format!("{token}x")))
-        .await
-        .expect_problem(401);
-    // A minute of leeway.
-    server.clock.advance_seconds(119);
-    server
-        .send_request(bearer("/api/v1/devices", token))
-        .await
-        .expect(200);
-    server.clock.advance_seconds(1);
-    server
-        .send_request(bearer("/api/v1/devices", token))
-        .await
-        .expect_problem(401);
-
-    let without_user = json!({"user_id": "", "expires_in": 60});
-    let refused = server
-        .post("/api/v1/auth/dev-token", &without_user)
-        .await
-        .expect_problem(422);
-    assert_eq!(refused.1, ["/user_id"]);
-    let unknown_tenant = json!({"user_id": "creator", "tenant": "nowhere"});
-    assert_eq!(
+    for server in TestServer::on_both_databases(|_| {}).await {
         server
-            .post("/api/v1/auth/dev-token", &unknown_tenant)
+            .post("/api/v1/auth/dev-token", &payload)
             .await
-            .expect_problem(422)
-            .1,
-        ["/tenant"]
-    );
+            .expect_problem(404);
+    }
+
+    for server in TestServer::on_both_databases(|settings| settings.dev = true).await {
+        let created = server
+            .send("POST", "/api/v1/auth/dev-token", "", &payload)
+            .await
+            .expect(200);
+        let token = created["token"].as_str().expect("a token");
+        server
+            .send_request(bearer("/api/v1/devices", token))
+            .await
+            .expect(200);
+        server
+            .send_request(bearer("/api/v1/devices", &format!("{token}x")))
+            .await
+            .expect_problem(401);
+        // A minute of leeway.
+        server.clock.advance_seconds(119);
+        server
+            .send_request(bearer("/api/v1/devices", token))
+            .await
+            .expect(200);
+        server.clock.advance_seconds(1);
+        server
+            .send_request(bearer("/api/v1/devices", token))
+            .await
+            .expect_problem(401);
+
+        let without_user = json!({"user_id": "", "expires_in": 60});
+        let refused = server
+            .post("/api/v1/auth/dev-token", &without_user)
+            .await
+            .expect_problem(422);
+        assert_eq!(refused.1, ["/user_id"]);
+        let unknown_tenant = json!({"user_id": "creator", "tenant": "nowhere"});
+        assert_eq!(
+            server
+                .post("/api/v1/auth/dev-token", &unknown_tenant)
+                .await
+                .expect_problem(422)
+                .1,
+            ["/tenant"]
+        );
+    }
 }
 
 #[tokio::test]
 async fn a_user_has_a_name_that_is_shown_as_it_is() {
-    let server = TestServer::with(|settings| settings.dev = true).await;
-    let engine = &server.state.engine;
-    let ctx = engine.trusted_ctx(server.tenant.id, Actor::command_line());
-    for user in ["olga ", " olga", "olga\u{200b}", "olga\u{a0}", "zoe\u{308}"] {
-        let payload = json!({"user_id": user});
-        let refused = server.post("/api/v1/auth/dev-token", &payload).await;
-        assert_eq!(refused.expect_problem(422).1, ["/user_id"], "{user:?}");
-        let new_key = NewApiKey {
-            user: user.to_owned(),
-            role: Role::Approver,
-            expires_at: None,
-        };
-        let key = tenants::issue_key(&ctx, engine.store(), engine.entropy(), new_key).await;
-        let refused = key.expect_err("it is invalid");
-        assert!(refused.to_string().contains("NFC"), "{refused}");
+    for server in TestServer::on_both_databases(|settings| settings.dev = true).await {
+        let engine = &server.state.engine;
+        let ctx = engine.trusted_ctx(server.tenant.id, Actor::command_line());
+        for user in ["olga ", " olga", "olga\u{200b}", "olga\u{a0}", "zoe\u{308}"] {
+            let payload = json!({"user_id": user});
+            let refused = server.post("/api/v1/auth/dev-token", &payload).await;
+            assert_eq!(refused.expect_problem(422).1, ["/user_id"], "{user:?}");
+            let new_key = NewApiKey {
+                user: user.to_owned(),
+                role: Role::Approver,
+                expires_at: None,
+            };
+            let key = tenants::issue_key(&ctx, engine.store(), engine.entropy(), new_key).await;
+            let refused = key.expect_err("it is invalid");
+            assert!(refused.to_string().contains("NFC"), "{refused}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_development_server_answers_only_to_names_of_its_machine() {
-    let server = TestServer::with(|settings| {
+    let servers = TestServer::on_both_databases(|settings| {
         settings.dev = true;
         settings.loopback_hosts_only = true;
-    })
-    .await;
-    let requests = [
-        (
-            "POST",
-            "/api/v1/auth/dev-token",
-            r#"{"user_id": "creator"}"#,
-        ),
-        ("GET", "/api/v1/openapi.json", ""),
-        ("GET", "/health", ""),
-        ("GET", "/default/controller/v1/edge-1", ""),
-    ];
-    for (method, path, body) in requests {
-        let send = |host: Option<&'static str>| {
-            let request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header("content-type", "application/json");
-            let request = match host {
-                Some(host) => request.header("host", host),
-                None => request,
+    });
+    for server in servers.await {
+        let requests = [
+            (
+                "POST",
+                "/api/v1/auth/dev-token",
+                r#"{"user_id": "creator"}"#,
+            ),
+            ("GET", "/api/v1/openapi.json", ""),
+            ("GET", "/health", ""),
+            ("GET", "/default/controller/v1/edge-1", ""),
+        ];
+        for (method, path, body) in requests {
+            let send = |host: Option<&'static str>| {
+                let request = Request::builder()
+                    .method(method)
+                    .uri(path)
+                    .header("content-type", "application/json");
+                let request = match host {
+                    Some(host) => request.header("host", host),
+                    None => request,
+                };
+                server.send_request(request.body(Body::from(body)).expect("a request"))
             };
-            server.send_request(request.body(Body::from(body)).expect("a request"))
-        };
-        for host in ["localhost:8080", "127.0.0.1:8080", "[::1]"] {
-            assert_ne!(send(Some(host)).await.status, 421, "{path} of {host}");
-        }
-        for host in [Some("rebound.example:8080"), Some("10.0.0.7"), None] {
-            let refused = send(host).await.expect_problem(421);
-            assert_eq!(refused.0, "not_loopback", "{path} of {host:?}");
+            for host in ["localhost:8080", "127.0.0.1:8080", "[::1]"] {
+                assert_ne!(send(Some(host)).await.status, 421, "{path} of {host}");
+            }
+            for host in [Some("rebound.example:8080"), Some("10.0.0.7"), None] {
+                let refused = send(host).await.expect_problem(421);
+                assert_eq!(refused.0, "not_loopback", "{path} of {host:?}");
+            }
         }
     }
 }
