@@ -129,7 +129,7 @@ impl Pool {
         let permit = timeout(self.limits.connect + self.limits.busy, permit).await;
         let permit = permit.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
-        let checked = match self.take_ready().await {
+        let checked = match self.take_ready() {
             Some(ready) => ready,
             None => self.acquire_checked().await?,
         };
@@ -140,16 +140,21 @@ impl Pool {
         })
     }
 
-    /// A connection that was checked lately. One that was not is returned to sqlx's pool.
-    async fn take_ready(&self) -> Option<CheckedConnection> {
-        loop {
-            let mut ready = self.ready.lock().pop()?;
-            if !ready.must_be_checked() {
-                return Some(ready);
-            }
-            let returned = ready.connection.return_to_pool();
-            // If that takes too long, the connection is dropped.
-            let _ = timeout(self.limits.connect / 2, returned).await;
+    /// A connection that was checked lately. sqlx's pool checks all others.
+    fn take_ready(&self) -> Option<CheckedConnection> {
+        let mut ready = self.ready.lock();
+        let stale = ready.extract_if(.., |ready| ready.must_be_checked());
+        self.check(stale);
+        ready.pop()
+    }
+
+    /// Has sqlx's pool check connections, all at once, because all may be dead. One that does not answer in time is
+    /// dropped. An acquirer waits for them no longer than for a new connection.
+    fn check(&self, connections: impl Iterator<Item = CheckedConnection>) {
+        let limit = self.limits.connect / 2;
+        for mut checked in connections {
+            let returned = checked.connection.return_to_pool();
+            tokio::spawn(timeout(limit, returned).in_current_span());
         }
     }
 
@@ -199,6 +204,14 @@ impl Pool {
     pub(super) fn num_idle(&self) -> usize {
         self.ready.lock().len() + self.connections.num_idle()
     }
+
+    /// Makes all ready connections as old as if they had been idle for [`CHECK_PERIOD`].
+    #[cfg(test)]
+    pub(super) fn age_ready(&self) {
+        for ready in self.ready.lock().iter_mut() {
+            ready.checked_at -= CHECK_PERIOD;
+        }
+    }
 }
 
 impl AcquiredConnection {
@@ -224,8 +237,10 @@ impl AcquiredConnection {
         end(self.permit, self.checked.connection.return_to_pool());
     }
 
-    /// Closes the connection without a word to the database, which may not answer.
+    /// Closes the connection without a word to the database, which may not answer. What broke it may have broken the
+    /// others, so they are checked before their next use.
     pub(super) fn close(self) {
+        self.pool.check(self.pool.ready.lock().drain(..));
         let connection = self.checked.connection.detach();
         end(self.permit, sqlx::Connection::close_hard(connection));
     }

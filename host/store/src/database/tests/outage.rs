@@ -20,7 +20,7 @@ use tidegate_faults::TcpProxy;
 use crate::{
     Options, SqlStore, TimeLimits,
     database::{
-        Tx,
+        Database, Tx,
         pool::{Pool, PoolRole},
     },
     dialect::Dialect,
@@ -44,6 +44,10 @@ struct Outage {
 impl Outage {
     /// None without a PostgreSQL server. The limits of the server are short; it has few connections.
     async fn prepare() -> anyhow::Result<Option<Self>> {
+        Self::prepare_with(4).await
+    }
+
+    async fn prepare_with(connections: u32) -> anyhow::Result<Option<Self>> {
         let Some(url) = test_database::create()
             .await
             .map_err(anyhow::Error::from_boxed)?
@@ -60,7 +64,7 @@ impl Outage {
         let proxy = TcpProxy::start(target).await?;
         let server = SqlStore::open(Options {
             server_name: "behind the proxy".to_owned(),
-            connections: 4,
+            connections,
             limits: limits(),
             ..Options::new(format!("{scheme}@{}/{after}", proxy.addr()))
         })
@@ -266,6 +270,50 @@ async fn an_idle_connection_that_died_is_found_at_its_next_use() -> anyhow::Resu
         outage.proxy.restore();
     }
     Ok(())
+}
+
+/// Opens all connections for point reads, and leaves them ready.
+async fn fill_point_readers(database: &Database, connections: usize) -> Result<(), StoreError> {
+    let mut open = Vec::new();
+    for _ in 0..connections {
+        open.push(database.point_read().await?);
+    }
+    drop(open);
+    assert_eq!(database.point_readers.num_idle(), connections);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_connection_that_died_has_the_others_checked() -> anyhow::Result<()> {
+    let Some(outage) = Outage::prepare_with(16).await? else {
+        return Ok(());
+    };
+    outage.works_again().await?;
+    fill_point_readers(&outage.server.database, 8).await?;
+    // New connections work, as behind a router that was restarted.
+    outage.proxy.forget();
+    // The second try of the read has a new connection.
+    let view = outage.server.poll_view(outage.direct.ours, "a").await;
+    assert!(view.is_ok(), "{view:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn idle_connections_that_died_are_checked_all_at_once() -> anyhow::Result<()> {
+    let Some(outage) = Outage::prepare_with(40).await? else {
+        return Ok(());
+    };
+    outage.works_again().await?;
+    let database = &outage.server.database;
+    fill_point_readers(database, 20).await?;
+    database.point_readers.age_ready();
+    outage.proxy.forget();
+    let started = Instant::now();
+    // On a busy machine there may be no time for a new connection.
+    let _ = database.point_read().await;
+    let elapsed = started.elapsed();
+    assert!(elapsed < limits().connect + BUSY, "{elapsed:?}");
+    outage.works_again().await
 }
 
 #[derive(Debug, Clone, Copy)]
