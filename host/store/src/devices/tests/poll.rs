@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures::future::join_all;
 use tidegate_core::{id::UpdateId, update::UpdateStatus};
 use tidegate_engine::ports::{Devices as _, NewDevice, OpenUpdate, PollView};
 
@@ -49,6 +50,29 @@ on_both! {
         assert_eq!(view().await?, shown(heaviest, UpdateStatus::Cancelling));
         assert_eq!(store.poll_view(store.theirs, "gate-1").await?, None);
         assert_eq!(store.poll_view(store.ours, "gate-1\0").await?, None);
+    }
+
+    async fn polls_that_share_a_statement_see_their_own_device_although_one_is_damaged(store) {
+        let (ours, theirs) = (store.ours, store.theirs);
+        let mut keys = Vec::new();
+        for (tenant, id) in [(ours, "gate-1"), (theirs, "gate-1"), (ours, "gate-2"), (ours, "damaged")] {
+            keys.push(store.create_device(tenant, device(id, &[], &[])).await?);
+        }
+        let mut tx = store.database.write().await?;
+        sqlx::query("UPDATE devices SET token_sha256 = 'no hash' WHERE tenant_id = $1 AND device_id = 'damaged'")
+            .bind(ours.0)
+            .execute(tx.conn())
+            .await?;
+        tx.commit().await?;
+        let polls = [
+            (ours, "gate-1"), (theirs, "gate-1"), (ours, "gate-2"), (ours, "gate-1"), (theirs, "gate-2"), (ours, "damaged"),
+        ];
+        let views = join_all(polls.map(|(tenant, id)| store.poll_view(tenant, id))).await;
+        let (damaged, whole) = views.split_last().expect("views");
+        let found: Vec<_> = whole.iter().map(|view| view.as_ref().map(|view| view.as_ref().map(|view| view.device)).ok()).collect();
+        let expected = [Some(keys[0]), Some(keys[1]), Some(keys[2]), Some(keys[0]), None].map(Some);
+        assert_eq!(found, expected);
+        assert!(matches!(damaged, Err(StoreError::Internal { .. })), "{damaged:?}");
     }
 }
 

@@ -76,6 +76,21 @@ on_both! {
         assert_eq!(device(store, 0).await?.sw_version.as_deref(), Some("1.0.0"));
     }
 
+    async fn updates_that_are_read_at_once_are_those_of_each_tenant(store) {
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        fixture.release(&[2]).await?;
+        let first = fixture.latest_update(fixture.devices[0]).await?.update.id;
+        let second = fixture.latest_update(fixture.devices[1]).await?.update.id;
+        let reads = [(store.ours, first), (store.theirs, first), (store.ours, second), (store.ours, first)];
+        let reads = reads.map(|(tenant, id)| store.update(tenant, id));
+        let rows = futures::future::try_join_all(reads).await?;
+        let devices: Vec<_> = rows.iter().map(|row| row.as_ref().map(|row| row.update.device)).collect();
+        let [a, b] = fixture.devices[..] else {
+            anyhow::bail!("two devices");
+        };
+        assert_eq!(devices, [Some(a), None, Some(b), Some(a)]);
+    }
+
     async fn events_of_all_kinds_are_recorded_in_one_batch(store) {
         let fixture = StoreFixture::new(store, &[3]).await?;
         let [busy, installed, unknown] = fixture.devices[..] else {
