@@ -234,7 +234,7 @@ impl Database {
     /// True if no connection could be had just now.
     pub(crate) fn is_unreachable(&self) -> bool {
         let pools = [&self.writers, &self.readers, &self.point_readers];
-        pools.into_iter().any(Pool::is_out)
+        pools.into_iter().any(Pool::is_unreachable)
     }
 
     async fn probe_writes(&self) {
@@ -248,16 +248,16 @@ impl Database {
     }
 
     async fn probe_write(&self) -> Result<(), StoreError> {
-        let Some(bytes) = self.write_health.needed_room() else {
+        let Some(bytes) = self.write_health.required_space() else {
             return self.probe_small_write().await;
         };
         let probed = match self.dialect {
-            Dialect::Sqlite => self.probe_room_of_sqlite(bytes).await,
-            Dialect::Postgres => self.probe_room_of_postgres(bytes).await,
+            Dialect::Sqlite => self.probe_free_space_of_sqlite(bytes).await,
+            Dialect::Postgres => self.probe_free_space_of_postgres(bytes).await,
         };
         // Any other failure, such as a missing permission, says nothing about space.
         if matches!(probed, Ok(()) | Err(StoreError::Internal { .. })) {
-            self.write_health.found_room();
+            self.write_health.found_space();
         }
         probed
     }
@@ -277,19 +277,20 @@ impl Database {
     }
 
     /// Only a commit takes the space of the disk, so the table exists for a moment.
-    async fn probe_room_of_sqlite(&self, bytes: u64) -> Result<(), StoreError> {
-        const DROP: &str = "DROP TABLE IF EXISTS room_probe";
-        let fill = format!("{DROP}; CREATE TABLE room_probe AS SELECT zeroblob({bytes}) AS filler");
+    async fn probe_free_space_of_sqlite(&self, bytes: u64) -> Result<(), StoreError> {
+        const DROP: &str = "DROP TABLE IF EXISTS free_space_probe";
+        let fill =
+            format!("{DROP}; CREATE TABLE free_space_probe AS SELECT zeroblob({bytes}) AS filler");
         self.run_probe(fill).await?;
         self.run_probe(DROP.to_owned()).await
     }
 
     /// A temporary table takes the space at once, and is not written to the log of changes.
-    async fn probe_room_of_postgres(&self, bytes: u64) -> Result<(), StoreError> {
+    async fn probe_free_space_of_postgres(&self, bytes: u64) -> Result<(), StoreError> {
         const ROW_BYTES: u64 = 1000;
         let rows = bytes / ROW_BYTES;
         let fill = format!(
-            "SET LOCAL temp_tablespaces = ''; CREATE TEMPORARY TABLE room_probe ON COMMIT DROP AS \
+            "SET LOCAL temp_tablespaces = ''; CREATE TEMPORARY TABLE free_space_probe ON COMMIT DROP AS \
              SELECT repeat('x', {ROW_BYTES}) AS filler FROM generate_series(1, {rows})"
         );
         self.run_probe(fill).await

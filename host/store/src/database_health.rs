@@ -12,17 +12,17 @@ use crate::error::DatabaseFailure;
 
 /// How long writes must not fail before they count as healthy again.
 const RECOVERY: Duration = Duration::from_secs(3);
-/// The free space that a database needs at least which had none, in bytes: most transactions are far smaller.
-const MIN_ROOM: u64 = 1 << 20;
-/// Maximum free space that is looked for, in bytes. The largest transactions are smaller.
-const MAX_ROOM: u64 = 16 << 20;
-/// How long after it was found that room which is too small for a write shows that writes need more.
-const ROOM_MEMORY: Duration = Duration::from_mins(1);
+/// Minimum free space after a full disk, in bytes, before writes count as healthy. Most transactions are far smaller.
+const MIN_FREE_SPACE: u64 = 1 << 20;
+/// Maximum free space that is required then, in bytes. The largest transactions are smaller.
+const MAX_FREE_SPACE: u64 = 16 << 20;
+/// A write that is refused within this time after the required space was free requires more.
+const FREE_SPACE_MEMORY: Duration = Duration::from_mins(1);
 
 /// Failures of writes since the database was healthy.
 #[derive(Debug, Default)]
 pub(crate) struct WriteHealth {
-    /// Whether the state has failures, for a cheap check on the good path.
+    /// Whether the state has failures, so that a healthy write takes no lock.
     is_failing: AtomicBool,
     state: Mutex<WriteState>,
     /// Whether a task tries to write until that succeeds.
@@ -32,7 +32,7 @@ pub(crate) struct WriteHealth {
 #[derive(Debug, Default)]
 struct WriteState {
     failures: Option<WriteFailures>,
-    room: Room,
+    required_space: RequiredSpace,
 }
 
 #[derive(Debug)]
@@ -41,32 +41,32 @@ struct WriteFailures {
     last_failure: Instant,
     /// Whether space was missing. Then a write that needs none, or little, proves nothing: a disk that is nearly full takes
     /// small writes and refuses large ones.
-    needs_room: bool,
+    lacks_space: bool,
     has_succeeded_since: bool,
 }
 
-/// The free space that a write needs which was refused for lack of it.
+/// The free space, in bytes, that must be found before writes count as healthy after a full disk.
 #[derive(Debug)]
-struct Room {
+struct RequiredSpace {
     bytes: u64,
     found_at: Option<Instant>,
 }
 
-impl Default for Room {
+impl Default for RequiredSpace {
     fn default() -> Self {
         Self {
-            bytes: MIN_ROOM,
+            bytes: MIN_FREE_SPACE,
             found_at: None,
         }
     }
 }
 
-impl Room {
-    /// A write was refused. If this much was free just now, it needs more.
+impl RequiredSpace {
+    /// A write was refused. If this much was free just before, it requires twice as much.
     fn was_missing(&mut self) {
         let found_at = self.found_at.take();
-        if found_at.is_some_and(|at| at.elapsed() < ROOM_MEMORY) {
-            self.bytes = (self.bytes * 2).min(MAX_ROOM);
+        if found_at.is_some_and(|at| at.elapsed() < FREE_SPACE_MEMORY) {
+            self.bytes = (self.bytes * 2).min(MAX_FREE_SPACE);
         }
     }
 }
@@ -83,15 +83,15 @@ impl WriteHealth {
         if before.is_none_or(|before| before.failure != failure) {
             tracing::error!(reason, "the database cannot be written");
         }
-        let lacks_space = failure == DatabaseFailure::NoSpace;
-        let needs_room = lacks_space || before.is_some_and(|before| before.needs_room);
-        if lacks_space {
-            state.room.was_missing();
+        let has_no_space = failure == DatabaseFailure::NoSpace;
+        let lacks_space = has_no_space || before.is_some_and(|before| before.lacks_space);
+        if has_no_space {
+            state.required_space.was_missing();
         }
         state.failures = Some(WriteFailures {
             failure,
             last_failure: Instant::now(),
-            needs_room,
+            lacks_space,
             has_succeeded_since: false,
         });
         self.is_failing.store(true, Ordering::Release);
@@ -102,23 +102,23 @@ impl WriteHealth {
         if self.is_failing.load(Ordering::Acquire)
             && let Some(failures) = &mut self.state.lock().failures
         {
-            failures.has_succeeded_since |= !failures.needs_room;
+            failures.has_succeeded_since |= !failures.lacks_space;
         }
     }
 
-    /// The free space to look for, in bytes, if any was missing.
-    pub(crate) fn needed_room(&self) -> Option<u64> {
+    /// The free space that a probe must find, in bytes; `None`: no space was missing.
+    pub(crate) fn required_space(&self) -> Option<u64> {
         let state = self.state.lock();
-        let needs_room = state.failures.as_ref()?.needs_room;
-        needs_room.then_some(state.room.bytes)
+        let lacks_space = state.failures.as_ref()?.lacks_space;
+        lacks_space.then_some(state.required_space.bytes)
     }
 
-    /// The free space of [`Self::needed_room`] was there, or cannot be looked for.
-    pub(crate) fn found_room(&self) {
+    /// A probe found the space of [`Self::required_space`], or cannot look for it.
+    pub(crate) fn found_space(&self) {
         let mut state = self.state.lock();
-        state.room.found_at = Some(Instant::now());
+        state.required_space.found_at = Some(Instant::now());
         if let Some(failures) = &mut state.failures {
-            failures.needs_room = false;
+            failures.lacks_space = false;
             failures.has_succeeded_since = true;
         }
     }
@@ -189,7 +189,7 @@ mod tests {
         health.failed(DatabaseFailure::Unavailable, "read-only");
         let unavailable = "the database cannot be written: it is not available";
         assert_eq!(reason(&health).as_deref(), Some(unavailable));
-        assert_eq!(health.needed_room(), None);
+        assert_eq!(health.required_space(), None);
         tokio::time::advance(RECOVERY).await;
         assert_eq!(reason(&health).as_deref(), Some(unavailable), "no success");
         health.succeeded();
@@ -213,43 +213,47 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_disk_is_healthy_again_once_there_is_room() {
+    async fn a_full_disk_is_healthy_again_once_space_is_free() {
         let health = WriteHealth::default();
         health.failed(DatabaseFailure::NoSpace, "full");
         for next in [DatabaseFailure::NoSpace, DatabaseFailure::Unavailable] {
             tokio::time::advance(RECOVERY).await;
             health.succeeded();
             assert!(reason(&health).is_some(), "small writes prove nothing");
-            assert_eq!(health.needed_room(), Some(MIN_ROOM));
+            assert_eq!(health.required_space(), Some(MIN_FREE_SPACE));
             // The next failure does not hide that space was missing.
             health.failed(next, "full");
         }
         health.failed(DatabaseFailure::NoSpace, "full");
-        health.found_room();
+        health.found_space();
         assert_eq!(reason(&health).as_deref(), Some(FULL), "it failed just now");
         tokio::time::advance(RECOVERY).await;
-        assert_eq!((reason(&health), health.needed_room()), (None, None));
+        assert_eq!((reason(&health), health.required_space()), (None, None));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_that_finds_too_little_room_needs_more() {
+    async fn a_write_that_finds_too_little_space_requires_more() {
         let health = WriteHealth::default();
         let refuse = || health.failed(DatabaseFailure::NoSpace, "full");
         refuse();
         refuse();
-        assert_eq!(health.needed_room(), Some(MIN_ROOM), "none was found");
+        assert_eq!(
+            health.required_space(),
+            Some(MIN_FREE_SPACE),
+            "none was found"
+        );
         for factor in [2, 4, 8, 16, 16] {
-            health.found_room();
+            health.found_space();
             tokio::time::advance(RECOVERY).await;
             assert_eq!(reason(&health), None);
             refuse();
-            assert_eq!(health.needed_room(), Some(factor * MIN_ROOM));
+            assert_eq!(health.required_space(), Some(factor * MIN_FREE_SPACE));
         }
         let health = WriteHealth::default();
         health.failed(DatabaseFailure::NoSpace, "full");
-        health.found_room();
-        tokio::time::advance(ROOM_MEMORY).await;
+        health.found_space();
+        tokio::time::advance(FREE_SPACE_MEMORY).await;
         health.failed(DatabaseFailure::NoSpace, "full again");
-        assert_eq!(health.needed_room(), Some(MIN_ROOM));
+        assert_eq!(health.required_space(), Some(MIN_FREE_SPACE));
     }
 }

@@ -40,12 +40,13 @@ const KEEPALIVE: &str = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interva
 /// A pool of connections with the same settings.
 ///
 /// sqlx's pool opens, checks and closes them. It pings a connection whenever it is returned, which costs as much as a
-/// statement, so whole connections are kept here for a while and used again.
+/// statement, so usable connections are kept here for a while and used again.
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
     connections: AnyPool,
-    /// One for each connection that is in use.
+    /// One permit for each connection that may be in use.
     permits: Arc<Semaphore>,
+    /// Usable connections that are not in use.
     ready: Arc<Mutex<Vec<CheckedConnection>>>,
     outage: Arc<Outage>,
     limits: TimeLimits,
@@ -179,7 +180,7 @@ impl Pool {
     }
 
     /// True if the database could not be reached just now.
-    pub(super) fn is_out(&self) -> bool {
+    pub(super) fn is_unreachable(&self) -> bool {
         self.outage.is_recent()
     }
 
@@ -219,7 +220,7 @@ impl AcquiredConnection {
         &mut self.checked.connection
     }
 
-    /// Keeps the connection for its next use. It must be whole: no statement runs and no transaction is open.
+    /// Keeps the connection for its next use. It must be usable: no statement runs and no transaction is open.
     pub(super) fn release(self) {
         if self.checked.must_be_checked() {
             self.check();
@@ -234,20 +235,21 @@ impl AcquiredConnection {
 
     /// Has sqlx's pool check the connection and keep it.
     pub(super) fn check(mut self) {
-        end(self.permit, self.checked.connection.return_to_pool());
+        finish(self.permit, self.checked.connection.return_to_pool());
     }
 
-    /// Closes the connection without a word to the database, which may not answer. What broke it may have broken the
+    /// Closes the connection without a message to the database, which may not answer. What broke it may have broken the
     /// others, so they are checked before their next use.
     pub(super) fn close(self) {
         self.pool.check(self.pool.ready.lock().drain(..));
         let connection = self.checked.connection.detach();
-        end(self.permit, sqlx::Connection::close_hard(connection));
+        finish(self.permit, sqlx::Connection::close_hard(connection));
     }
 }
 
-/// Completes the end of a connection's use in a task of its own, within a limit.
-fn end<T>(permit: OwnedSemaphorePermit, ending: impl Future<Output = T> + Send + 'static) {
+/// Completes the return or the closing of a connection in a task of its own, within [`CLEANUP_LIMIT`]. Its permit is held
+/// until then.
+fn finish<T>(permit: OwnedSemaphorePermit, ending: impl Future<Output = T> + Send + 'static) {
     let ending = async move {
         let _ = timeout(CLEANUP_LIMIT, ending).await;
         drop(permit);
