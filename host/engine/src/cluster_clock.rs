@@ -220,7 +220,7 @@ mod tests {
             None
         }
 
-        fn is_out(&self) -> bool {
+        fn is_unavailable(&self) -> bool {
             false
         }
     }
@@ -280,7 +280,7 @@ mod tests {
             None
         }
 
-        fn is_out(&self) -> bool {
+        fn is_unavailable(&self) -> bool {
             false
         }
     }
@@ -345,7 +345,7 @@ mod tests {
                 None
             }
 
-            fn is_out(&self) -> bool {
+            fn is_unavailable(&self) -> bool {
                 false
             }
         }

@@ -69,7 +69,7 @@ impl Engine {
     /// Notes that an authenticated device could not report. If this server takes no report at all now, the clock stands
     /// still from the next heartbeat on. A report that is refused because of its own row is a matter of that device alone.
     pub fn note_refused_report(&self) {
-        if self.store().is_out() || self.update_writer.is_full() {
+        if self.store().is_unavailable() || self.update_writer.is_full() {
             self.interruptions.note_refusal();
         }
     }

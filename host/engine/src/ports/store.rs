@@ -18,7 +18,7 @@ pub trait DatabaseHealth {
 
     /// True while it cannot be reached, or takes no write at all: it has no space, or is read-only. False if it only refuses
     /// some writes, because their rows are locked or invalid. Returns at once.
-    fn is_out(&self) -> bool;
+    fn is_unavailable(&self) -> bool;
 }
 
 /// The database. Every method is one transaction. Every row belongs to a tenant, and a method that takes a tenant reads

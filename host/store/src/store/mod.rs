@@ -155,8 +155,8 @@ impl DatabaseHealth for SqlStore {
         self.database.time().await
     }
 
-    fn is_out(&self) -> bool {
-        // Not a lost connection for notifications: reports are taken without it.
+    fn is_unavailable(&self) -> bool {
+        // A lost connection for notifications does not count: reports are accepted without it.
         self.database.unhealthy_reason().is_some() || self.database.is_unreachable()
     }
 

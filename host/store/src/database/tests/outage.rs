@@ -564,7 +564,7 @@ async fn a_database_that_takes_reports_is_not_out() -> anyhow::Result<()> {
     };
     let (server, tenant) = (&outage.server, outage.direct.ours);
     let fixture = StoreFixture::new(&outage.direct, &[1]).await?;
-    assert!(!server.is_out());
+    assert!(!server.is_unavailable());
     // Its connection for notifications is lost, and a row is locked.
     server.database.listen_health().set_disconnected(true);
     assert!(server.unhealthy_reason().is_some());
@@ -588,20 +588,20 @@ async fn a_database_that_takes_reports_is_not_out() -> anyhow::Result<()> {
     };
     let refused = server.report(report).await;
     assert!(refused.is_err(), "the row is locked");
-    assert!(!server.is_out());
+    assert!(!server.is_unavailable());
     drop(tx);
     server.database.listen_health().set_disconnected(false);
 
     // Its network is dead, although nothing is written.
     outage.proxy.refuse();
     let started = Instant::now();
-    while !server.is_out() {
+    while !server.is_unavailable() {
         let _ = server.poll_view(tenant, "a").await;
         assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     }
     outage.proxy.restore();
     outage.works_again().await?;
-    assert!(!server.is_out());
+    assert!(!server.is_unavailable());
     Ok(())
 }
 
