@@ -1,7 +1,6 @@
 //! Faults for tests: a disk that is full, a network that is dead, a machine that is late.
 
 mod machine_delay;
-mod skip;
 mod small_disk;
 mod small_postgres;
 mod tcp_proxy;

@@ -1,4 +1,5 @@
 use std::{
+    env,
     fs::File,
     io::{self, ErrorKind, Write as _},
     path::{Path, PathBuf},
@@ -6,8 +7,6 @@ use std::{
 };
 
 use tempfile::TempDir;
-
-use crate::skip::skip;
 
 const FILLER: &str = "filler";
 
@@ -70,4 +69,14 @@ impl Drop for SmallDisk {
             .arg(self.path())
             .status();
     }
+}
+
+/// The result of a test that cannot run here: prints that it is skipped. In continuous integration that is an error.
+#[expect(clippy::print_stderr, reason = "shows in the test output")]
+pub(crate) fn skip<T>(why: &str) -> io::Result<Option<T>> {
+    if env::var("CI").is_ok_and(|ci| ci == "true") {
+        return Err(io::Error::other(why));
+    }
+    eprintln!("SKIPPED on a full disk: {why}");
+    Ok(None)
 }

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{SmallDisk, skip::skip};
+use crate::{SmallDisk, small_disk::skip};
 
 /// A PostgreSQL server refuses to run as root.
 const USER: &str = "postgres";
