@@ -3,8 +3,9 @@ use http::{
     header::{CONTENT_ENCODING, TRANSFER_ENCODING},
 };
 
-/// True if the body is compressed or otherwise encoded, on the whole way or by this connection only. No operation decodes
-/// bodies: a few bytes of a compressed body can be gigabytes, and a server that read it as it is would report nonsense.
+/// True if the body is compressed or otherwise encoded, by the client (`Content-Encoding`) or for this connection
+/// (`Transfer-Encoding`). No operation decodes bodies: a few bytes of a compressed body can be gigabytes, and parsing it
+/// without decoding would report misleading errors.
 pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
     // The connection itself has removed `chunked`.
     has_other(headers, CONTENT_ENCODING, b"identity")

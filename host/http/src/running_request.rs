@@ -1,5 +1,5 @@
-//! The device request that a thread is running. Its span has only its id, because more fields cost a poll too much; the
-//! report of a panic says the rest.
+//! The device request that a thread is running. Its span has only its id, because more fields would slow polls down; the
+//! report of a panic names its route and tenant.
 
 use std::{cell::Cell, future::poll_fn, pin::pin};
 
@@ -29,7 +29,7 @@ pub(crate) async fn run<F: Future>(route: Option<&'static str>, handler: F) -> F
     let mut request = route.map(|route| DeviceRequest { route, tenant });
     let mut handler = pin!(handler);
     poll_fn(|cx| {
-        let _outer = Restore(RUNNING.replace(request));
+        let _restored = OuterRequest(RUNNING.replace(request));
         let polled = handler.as_mut().poll(cx);
         request = RUNNING.get();
         polled
@@ -44,10 +44,10 @@ pub(crate) fn note_tenant(tenant: TenantId) {
     RUNNING.set(request.map(|request| DeviceRequest { tenant, ..request }));
 }
 
-/// What the thread was running before, also if the handler panics.
-struct Restore(Option<DeviceRequest>);
+/// The request that the thread was running before. It is restored on drop, also if the handler panics.
+struct OuterRequest(Option<DeviceRequest>);
 
-impl Drop for Restore {
+impl Drop for OuterRequest {
     fn drop(&mut self) {
         RUNNING.set(self.0);
     }

@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use tidegate_core::{access::AccessSettings, device::check_device_id, settings::DdiLinks};
 use tidegate_engine::{
-    Error,
+    Engine, Error,
     devices::{self, Caller, DeviceCredential, DeviceWait},
     ports::Tenant,
 };
@@ -61,29 +61,18 @@ impl FromRequestParts<AppState> for DeviceAuth {
         let path_device = (tenant_segment, device_segment);
         let tenant_name = decode_segment(tenant_segment)?;
         let device_id = decode_segment(device_segment)?.into_owned();
-        // The answer is the same whatever the tenant and the credentials are, so it reveals nothing. Only a device that an
-        // earlier version registered has such an id.
+        // An unregistered device with such an id gets the same answer for any tenant and credentials, so that it reveals
+        // nothing. Only an earlier version registered such ids.
         let invalid_id = check_device_id(&device_id)
             .map_err(|error| DdiError::ConstraintViolation(error.to_string()))
             .err();
         let engine = &state.engine;
         let wait = DeviceWait::new(engine.settings().device_wait);
-        let tenant = match devices::tenant(
-            engine.store(),
-            engine.caches(),
-            &tenant_name,
-            engine.now(),
-            &wait,
-        )
-        .await
-        {
+        let Some(tenant) = find_tenant(engine, &tenant_name, &wait).await? else {
             // The same response as for wrong credentials: the existence of a tenant is not revealed.
-            Err(Error::NotFound { .. }) => {
-                let kind = kind_of(parse_token(&parts.headers).as_ref());
-                let refused = refuse(state, client, kind, "unknown tenant", path_device);
-                return Err(invalid_id.unwrap_or(refused));
-            }
-            found => found.map_err(DdiError::before_authentication)?,
+            let kind = kind_of(parse_token(&parts.headers).as_ref());
+            let refused = refuse(state, client, kind, "unknown tenant", path_device);
+            return Err(invalid_id.unwrap_or(refused));
         };
         running_request::note_tenant(tenant.id);
         let has_certificate =
@@ -140,6 +129,20 @@ impl FromRequestParts<AppState> for DeviceAuth {
                 DdiError::malformed("the Host header is not a valid host and port")
             })?,
         })
+    }
+}
+
+/// `None`: the tenant does not exist.
+async fn find_tenant(
+    engine: &Engine,
+    name: &str,
+    wait: &DeviceWait,
+) -> Result<Option<Arc<Tenant>>, DdiError> {
+    let found = devices::tenant(engine.store(), engine.caches(), name, engine.now(), wait);
+    match found.await {
+        Ok(tenant) => Ok(Some(tenant)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(DdiError::before_authentication(error)),
     }
 }
 

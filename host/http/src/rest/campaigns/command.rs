@@ -19,7 +19,7 @@ use crate::{
         extract::{PathParams, parse_id},
         from_json::BodyPair,
         json::OptionalJson,
-        shared::{Reason, WithReason},
+        shared::{CommandBody, Reason},
     },
 };
 
@@ -141,7 +141,7 @@ pub(crate) async fn cancel_campaign(
 }
 
 /// What of a campaign is rolled back, and why.
-pub(crate) type CampaignRollbackRequest = WithReason<CampaignRollbackScope>;
+pub(crate) type CampaignRollbackRequest = CommandBody<CampaignRollbackScope>;
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = RollbackRequest)]

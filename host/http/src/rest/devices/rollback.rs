@@ -11,12 +11,12 @@ use crate::{
         from_json::BodyPair,
         json::OptionalJson,
         response::CreatedResponse,
-        shared::{UpdateBody, WithReason, created_update},
+        shared::{CommandBody, UpdateBody, created_update},
     },
 };
 
 /// The version that a device is rolled back to, and why.
-pub(crate) type DeviceRollback = WithReason<DeviceRollbackTarget>;
+pub(crate) type DeviceRollback = CommandBody<DeviceRollbackTarget>;
 
 /// The version that a device is rolled back to.
 #[derive(Debug, Default, Deserialize, ToSchema)]

@@ -13,10 +13,10 @@ use crate::{
 /// Maximum length of a reason or comment.
 const MAX_COMMENT_CHARS: usize = 1000;
 
-/// A command whose giver may say why.
-pub(crate) type WithReason<T> = BodyPair<T, Reason>;
+/// The body of a command, in which the operator may give a reason.
+pub(crate) type CommandBody<T> = BodyPair<T, Reason>;
 
-/// Why an operator gives a command.
+/// The reason for a command.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub(crate) struct Reason {
     /// Free text, at most 1000 characters.
@@ -53,7 +53,7 @@ impl BodyRules for Reason {
     }
 }
 
-impl<T: FromJson + Send> BodyRules for WithReason<T> {
+impl<T: FromJson + Send> BodyRules for CommandBody<T> {
     async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
         let Self(_, reason) = self;
         reason.broken_rules(context).await

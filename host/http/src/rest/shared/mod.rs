@@ -14,7 +14,7 @@ mod updates_query;
 mod window;
 
 pub(crate) use approval::{ApprovalRequest, UpdateApprovalBody};
-pub(crate) use comment::{Reason, WithReason, check_comment, comment_error};
+pub(crate) use comment::{CommandBody, Reason, check_comment, comment_error};
 pub(crate) use counts::{CountsBody, progress_percentage, sum_counts};
 pub(crate) use dependent_options::remove_dependent_options;
 pub(crate) use log_line::LogLineBody;

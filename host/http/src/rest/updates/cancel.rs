@@ -10,12 +10,12 @@ use crate::{
         extract::{PathParams, parse_id},
         from_json::BodyPair,
         json::OptionalJson,
-        shared::{UpdateBody, WithReason},
+        shared::{CommandBody, UpdateBody},
     },
 };
 
 /// How an update is cancelled, and why.
-pub(crate) type CancelRequest = WithReason<CancelOptions>;
+pub(crate) type CancelRequest = CommandBody<CancelOptions>;
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = CancelRequest)]
