@@ -140,7 +140,7 @@ impl CodeCache {
     /// Stores the code of a component. Readers see the complete file or none.
     pub(crate) fn write(&self, component: Digest, code: &[u8]) -> io::Result<()> {
         let mac = self.mac(component, code).finalize().into_bytes();
-        write_whole(&self.folder, &self.path(component), &[&mac, code])
+        write_atomically(&self.folder, &self.path(component), &[&mac, code])
     }
 
     fn path(&self, component: Digest) -> PathBuf {
@@ -165,7 +165,7 @@ impl CodeCache {
 }
 
 /// Writes a file of the folder, which only its owner can read. Readers see the complete file or none.
-pub(crate) fn write_whole(folder: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+pub(crate) fn write_atomically(folder: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let partial = folder.join(format!("{}.partial", unique_name()?));
     let written = create_private_file(&partial)
         .and_then(|mut file| parts.iter().try_for_each(|part| file.write_all(part)))

@@ -1,4 +1,4 @@
-//! The components of the server's folder that were rejected, so that the next start does not inspect them again.
+//! Remembers which components of the server's folder were rejected, so that the next start does not inspect them again.
 
 use std::{
     fs, io,
@@ -10,12 +10,12 @@ use sha2::{Digest as _, Sha256};
 use tidegate_core::id::Digest;
 use tidegate_engine::chain;
 
-use crate::{code::write_whole, limits::SandboxLimits};
+use crate::{code::write_atomically, limits::SandboxLimits};
 
 const EXTENSION: &str = ".rejected";
 
-/// A folder with a file for each rejected component, which has the reason. A component is inspected again by another
-/// program and with other limits.
+/// A folder with a file for each rejected component, which contains the reason. A rejection holds for this program and
+/// these limits; others inspect the component again.
 #[derive(Debug, Clone)]
 pub(crate) struct Rejections {
     folder: PathBuf,
@@ -23,7 +23,7 @@ pub(crate) struct Rejections {
 }
 
 impl Rejections {
-    /// The rejections in a folder by this program with these limits. Others are deleted.
+    /// Opens the rejections in a folder by this program with these limits, and deletes all others.
     pub(crate) fn open(folder: &Path, limits: &SandboxLimits) -> Self {
         let rejections = Self {
             folder: folder.to_owned(),
@@ -60,7 +60,7 @@ impl Rejections {
 
     /// Remembers why a component was rejected.
     pub(crate) fn remember(&self, component: Digest, reason: &str) {
-        let written = write_whole(&self.folder, &self.path(component), &[reason.as_bytes()]);
+        let written = write_atomically(&self.folder, &self.path(component), &[reason.as_bytes()]);
         if let Err(error) = written {
             tracing::warn!(%component, error = %chain(&error), "rejection of a component not stored; it will be inspected again");
         }
