@@ -1,5 +1,5 @@
-//! Whether stored files still have the content that their hashes say. A disk may change bytes without changing the length
-//! of a file, which devices would notice only after their download.
+//! Checks that stored files still match their hashes. A disk may change bytes of a file and not its length; devices would
+//! notice that only after their download.
 //!
 //! A file is checked in the background when it is first served after the start, and again after a while, so that serving
 //! it costs no hashing.
@@ -25,12 +25,12 @@ use crate::{
 /// Maximum number of files whose result is remembered.
 const MAX_FILES: usize = 10_000;
 /// Maximum number of files that are read at a time to check them.
-const MAX_CONCURRENT: usize = 2;
-/// How long an intact file counts as such.
-const INTACT_FOR: Duration = Duration::from_hours(24);
-/// How long a damaged file counts as such. Another server of the same folder may have received it again.
-const DAMAGED_FOR: Duration = Duration::from_mins(1);
-/// Maximum time that the end of a download waits for the result.
+const MAX_CONCURRENT_CHECKS: usize = 2;
+/// How long the result `intact` is valid.
+const INTACT_VALIDITY: Duration = Duration::from_hours(24);
+/// How long the result `damaged` is valid: another server of the same folder may receive the file again.
+const DAMAGED_VALIDITY: Duration = Duration::from_mins(1);
+/// Maximum time that the end of a download waits for a result.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The checks of the stored files.
@@ -38,7 +38,7 @@ pub(crate) struct FileChecks {
     artifacts: Arc<dyn Artifacts>,
     clock: Arc<dyn Clock>,
     checks: Cache<[u8; 32], FileCheck>,
-    /// Held while a check begins, so that there is one for each file.
+    /// Held while a check begins, so that each file has at most one.
     begin_lock: Mutex<()>,
     permits: Arc<Semaphore>,
 }
@@ -63,12 +63,12 @@ impl FileChecks {
             clock,
             checks: Cache::new(MAX_FILES),
             begin_lock: Mutex::default(),
-            permits: Arc::new(Semaphore::new(MAX_CONCURRENT)),
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT_CHECKS)),
         }
     }
 
     /// The check of a file of this size, which begins if its result is not known or too old.
-    pub(crate) fn of(&self, sha256: [u8; 32], size: u64) -> FileCheck {
+    pub(crate) fn get_or_begin(&self, sha256: [u8; 32], size: u64) -> FileCheck {
         let now = self.clock.now();
         let current = || {
             self.checks
@@ -86,7 +86,7 @@ impl FileChecks {
         })
     }
 
-    /// The file was stored again.
+    /// Forgets the result of a file that was stored again.
     pub(crate) fn forget(&self, sha256: [u8; 32]) {
         self.checks.remove(&sha256);
     }
@@ -122,8 +122,8 @@ impl FileCheck {
         let age = now.since(self.began_at);
         let result = *self.result.borrow();
         match result {
-            Some(FileState::Intact) => age < INTACT_FOR,
-            Some(FileState::Damaged) => age < DAMAGED_FOR,
+            Some(FileState::Intact) => age < INTACT_VALIDITY,
+            Some(FileState::Damaged) => age < DAMAGED_VALIDITY,
             // An error ends it without a result.
             None => self.result.has_changed().is_ok(),
         }

@@ -26,7 +26,7 @@ pub(crate) async fn read(database: &Database) -> Result<ReportingClock, StoreErr
     Ok(clock)
 }
 
-/// The longest polling interval of their own of the devices of all tenants that have an open update. Read from indexes.
+/// The longest polling interval that is set for a single device with an open update, among all tenants. Read from indexes.
 pub(crate) async fn longest_interval_of_updated_devices(
     database: &Database,
 ) -> Result<Option<Duration>, StoreError> {

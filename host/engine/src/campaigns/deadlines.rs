@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The loop that keeps the reporting clock, expires updates and writes plugin usage. Runs until it is dropped. It never
-/// waits for plugins, which the clock would take for an absence of the server.
+/// waits for plugins: the clock would count a slow one as an absence of the server.
 pub async fn expire_updates_loop(engine: Arc<Engine>) {
     let heartbeat = engine
         .health
@@ -45,7 +45,7 @@ async fn expire_updates(engine: &Engine, heartbeat: &Heartbeat) -> Result<()> {
 /// Keeps the reporting clock, ends overdue updates and offers due retries, up to the size of a batch of each; returns the
 /// number of both. Called by the loop; tests call it directly.
 pub async fn expire_batch(engine: &Engine) -> Result<usize> {
-    // Until the time of the database is known, and while others may keep the clock.
+    // The time of the database is not known yet, or another server may keep the clock.
     if !engine.clock.is_synchronized() || !engine.keep_reporting_clock().await? {
         return Ok(0);
     }

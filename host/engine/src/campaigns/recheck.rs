@@ -59,7 +59,7 @@ async fn recheck_each(engine: &Engine, group: &[UpdateToCheck]) -> Result<Vec<Af
     Ok(affected)
 }
 
-/// Lets no policy be called in each round for an update that cannot be checked.
+/// Repeats a check that failed only after a delay, so that the loop does not call policies for it in every iteration.
 async fn postpone(engine: &Engine, update: &UpdateToCheck) -> Result<()> {
     let store = engine.store();
     let postponed = store.postpone_check(update.tenant, update.update, engine.now());
@@ -193,7 +193,7 @@ async fn policies(
             let names: Vec<_> = iter::once(LATEST).chain(DEFAULT_POLICIES).collect();
             Policies::built_in(store, built_ins, tenant, &names).await
         }
-        // An empty list chooses none of them.
+        // An empty list names no policy, so the default ones apply.
         UpdatePolicies::Chosen(chosen) if chosen.is_empty() => {
             Policies::built_in(store, built_ins, tenant, &DEFAULT_POLICIES).await
         }

@@ -12,8 +12,8 @@ use crate::{Engine, TenantShares, chain, ports::RunRef};
 
 /// Maximum number of campaigns processed concurrently.
 const MAX_CONCURRENT_TICKS: usize = 12;
-/// Maximum number of them that are of one tenant: its plugins may be slow.
-const MAX_CONCURRENT_TICKS_OF_TENANT: usize = 8;
+/// Maximum number of campaigns of one tenant among them, because its plugins may be slow.
+const MAX_CONCURRENT_TICKS_PER_TENANT: usize = 8;
 /// Campaigns or updates read from the store at a time.
 pub(super) const BATCH_SIZE: u32 = 500;
 /// How long a loop may be silent beyond its period, because the database may be slow.
@@ -26,7 +26,7 @@ pub(super) const MAX_TICK_DURATION: Duration = Duration::from_mins(5);
 /// loop has no durable state of its own; it finds lost wake-ups again in the store.
 pub async fn reconcile(engine: Arc<Engine>) {
     let running = Arc::new(RunningTicks::default());
-    let permits = TenantShares::new(MAX_CONCURRENT_TICKS, MAX_CONCURRENT_TICKS_OF_TENANT);
+    let permits = TenantShares::new(MAX_CONCURRENT_TICKS, MAX_CONCURRENT_TICKS_PER_TENANT);
     let permits = Arc::new(permits);
     let mut ticks = TickTasks::default();
     let heartbeat = engine

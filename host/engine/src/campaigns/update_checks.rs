@@ -13,8 +13,8 @@ use crate::{
     independent::{do_each, done},
 };
 
-/// The loop that continues the approvals of servers that died, and checks devices of another class again. It waits for
-/// plugins. Runs until it is dropped.
+/// The loop that continues the approvals of servers that died, and asks the policies again about due updates whose device
+/// is of another class. It waits for plugins. Runs until it is dropped.
 pub async fn check_updates_loop(engine: Arc<Engine>) {
     let heartbeat = engine
         .health
@@ -33,11 +33,11 @@ pub async fn check_updates_loop(engine: Arc<Engine>) {
 
 /// One iteration of the loop; tests call it directly.
 pub async fn check_updates(engine: &Engine) -> Result<()> {
-    // Until the time of the database is known.
+    // The time of the database is not known yet.
     if !engine.clock.is_synchronized() {
         return Ok(());
     }
-    // A failure of the one does not stop the other.
+    // A failure of one does not stop the other.
     let approved = done("approvals", &(), apply_approvals(engine).await);
     let checked = done("checks of updates", &(), recheck_updates(engine).await);
     if let Ok(Some(checked)) = &checked {

@@ -158,7 +158,7 @@ impl ArtifactDownload {
 
     async fn open_stored(&self, engine: &Engine, range: Range<u64>) -> io::Result<ByteStream> {
         let (sha256, size) = (self.artifact.hashes.sha256, self.artifact.size);
-        let check = engine.files.checks.of(sha256, size);
+        let check = engine.files.checks.get_or_begin(sha256, size);
         check.refuse_damaged()?;
         let opened = engine.ports.artifacts.open(sha256, range.clone()).await?;
         let bytes = opened.ok_or_else(|| {

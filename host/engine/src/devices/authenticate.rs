@@ -156,8 +156,8 @@ async fn check_target_token(
 ) -> Result<Option<AuthGrant>> {
     let access = &tenant.settings.access;
     let known = match poll_view_or_idle(engine, tenant.id, device_id, wait).await {
-        // A device that has something to do is known from memory too: it gets no answer from there, but the server knows
-        // whose request it refuses. Another token may be new.
+        // During an outage the token in memory authenticates a device with an open update too: its request is refused, and
+        // counts as one of an authenticated device. Another token may be newer than memory.
         Err(error @ Error::Unavailable { .. }) => {
             let known = engine.caches.read_model.last_known(tenant.id, device_id);
             let is_known =

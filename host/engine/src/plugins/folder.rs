@@ -27,13 +27,14 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum time to inspect a component. Each step of the inspection has a limit of its own; this one holds for what they
 /// overlook.
 const INSPECTION_TIMEOUT: Duration = Duration::from_mins(3);
-/// Delay before components are installed again that could not be installed now; it doubles each time.
+/// First delay before the installation is retried; it doubles each time.
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Maximum delay before the installation is retried.
 const MAX_RETRY_DELAY: Duration = Duration::from_mins(5);
 
 /// Installs the components of a folder (`*.wasm`) for every tenant, after a tenant was created. Revisions that a tenant has
 /// already are not inspected again. A component that is rejected or cannot be read is logged and skipped. Returns the
-/// number of installed revisions, or why some could not be installed now; all others are installed nevertheless.
+/// number of installed revisions, or the error of one that could not be installed now, after all others are installed.
 pub async fn install_folder(engine: &Engine, folder: &Path) -> Result<usize> {
     let mut installation = Installation::begin(engine).await?;
     for path in components(folder).await? {
@@ -47,8 +48,8 @@ pub async fn install_folder(engine: &Engine, folder: &Path) -> Result<usize> {
     installation.finish()
 }
 
-/// Installs those components of the folder that are built-in plugins, which devices get no updates without. The server
-/// awaits them before it serves: they are few, known and read from the files of their names.
+/// Installs those components of the folder that are built-in plugins. Devices get no updates without them, so the server
+/// installs them before it serves. Each is read from the file with its name only.
 pub async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<usize> {
     let paths = components(folder).await?;
     let mut installation = Installation::begin(engine).await?;
@@ -67,8 +68,8 @@ pub async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<usize> 
     installation.finish()
 }
 
-/// Installs the components of the folder while the server runs, and again as long as some cannot be installed now. Ends
-/// when each is installed, or is rejected for good.
+/// Installs the components of the folder while the server runs, and retries those that cannot be installed now. Ends when
+/// each is installed or rejected.
 pub async fn install_folder_loop(engine: Arc<Engine>, folder: PathBuf) {
     let mut delay = MIN_RETRY_DELAY;
     loop {
@@ -103,13 +104,13 @@ async fn read(path: &Path) -> io::Result<Vec<u8>> {
     timeout(READ_TIMEOUT, reading).await?
 }
 
-/// Components are installed for all tenants.
+/// Installs components for all tenants.
 struct Installation<'a> {
     engine: &'a Engine,
     /// The tenants, each with the revisions that it has.
     tenants: Vec<(TenantId, Vec<Digest>)>,
     installed: usize,
-    /// Why a component was not installed that may be later.
+    /// Why a component could not be installed now.
     unavailable: Option<Error>,
 }
 

@@ -11,7 +11,7 @@ pub trait Clocks: Send + Sync {
     /// The clock as of its last heartbeat. The store converts deadlines by the clock that was last read or recorded.
     async fn reporting_clock(&self) -> Result<ReportingClock, StoreError>;
 
-    /// The longest polling interval of their own of the devices of all tenants that have an open update.
+    /// The longest polling interval that is set for a single device with an open update, among all tenants.
     async fn longest_interval_of_updated_devices(&self) -> Result<Option<Duration>, StoreError>;
 
     /// Records a heartbeat; returns the clock. The one of a start is not recorded, and the clock returned as it is, while

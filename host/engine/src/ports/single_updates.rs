@@ -120,7 +120,7 @@ pub struct UpdateAuthorship {
 }
 
 impl UpdateAuthorship {
-    /// That of an update of one device, which the actor requests.
+    /// The authorship of an update of one device that the actor requests.
     pub fn single(ctx: &Ctx) -> Self {
         Self {
             authors: vec![ctx.actor.name.to_string()],
@@ -128,7 +128,7 @@ impl UpdateAuthorship {
         }
     }
 
-    /// That of the updates of a bulk request.
+    /// The authorship of the updates of a bulk request.
     pub fn bulk(ctx: &Ctx) -> Self {
         Self {
             is_bulk: true,
@@ -136,7 +136,7 @@ impl UpdateAuthorship {
         }
     }
 
-    /// That of a retry of this update, which the actor requests.
+    /// The authorship of a retry of this update that the actor requests.
     pub fn retry(ctx: &Ctx, retried: &UpdateRow) -> Self {
         let mut authorship = Self::single(ctx);
         let earlier = retried.authors().into_iter().map(str::to_owned);
