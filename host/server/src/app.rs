@@ -291,8 +291,8 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     Ok(settings)
 }
 
-/// Installs the built-in plugins of the folder before the server serves. All other components are installed meanwhile, so
-/// that none of them delays the start.
+/// Installs the built-in plugins of the folder before the server serves. All other components are installed while it
+/// serves, so that none of them delays the start.
 async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<()> {
     if engine.plugins().built_ins().is_empty() {
         tracing::warn!(
@@ -304,7 +304,7 @@ async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<()> {
         Ok(installed) => {
             tracing::info!(installed, folder = %folder.display(), "built-in plugins installed");
         }
-        // They are installed with the others.
+        // The loop that installs the folder retries them.
         Err(error @ Error::Unavailable { .. }) => {
             tracing::warn!(error = %chain(&error), folder = %folder.display(), "built-in plugins not installed; retrying");
         }

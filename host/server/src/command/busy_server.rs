@@ -1,13 +1,13 @@
-//! Requests of commands that run for long, while the server refuses them for now.
+//! Repeats requests of long-running commands while the server is busy.
 
 use anyhow::Result;
 
 use super::print_error;
 use crate::client::Problem;
 
-/// Sends a request, again and again while the server answers 429, each time after the delay that it asks for.
+/// Sends a request, and repeats it while the server answers 429, each time after the delay of its `Retry-After`.
 pub(super) async fn repeat_while_busy<T>(mut request: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-    let mut is_told = false;
+    let mut is_reported = false;
     loop {
         let error = match request().await {
             Ok(answer) => return Ok(answer),
@@ -17,8 +17,8 @@ pub(super) async fn repeat_while_busy<T>(mut request: impl AsyncFnMut() -> Resul
         let Some(delay) = problem.and_then(Problem::retry_delay) else {
             return Err(error);
         };
-        if !is_told {
-            is_told = true;
+        if !is_reported {
+            is_reported = true;
             let seconds = delay.as_secs();
             print_error(format_args!("{error}; trying again every {seconds} s"));
         }

@@ -26,7 +26,7 @@ pub(crate) fn print_panics() {
 
 fn log(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
-    // The spans of all other requests say it.
+    // The spans of other requests have route and tenant.
     let request = tidegate_http::running_device_request();
     let tenant = request.and_then(|request| request.tenant);
     tracing::error!(
