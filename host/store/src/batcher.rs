@@ -86,7 +86,7 @@ impl<B: Batch> Batcher<B> {
     }
 }
 
-/// Whether a batch writer makes progress.
+/// Whether a batcher makes progress.
 #[derive(Default)]
 struct BatchProgress(Mutex<ProgressState>);
 
@@ -151,7 +151,7 @@ async fn execute_batches<B: Batch>(
             .await;
         progress.end(results.iter().any(has_reached_database));
         for (result, reply) in results.into_iter().zip(replies) {
-            // The caller may have been cancelled; the item is written nevertheless.
+            // The caller may have been cancelled; the item is executed nevertheless.
             let _ = reply.send(result);
         }
     }
@@ -284,11 +284,11 @@ mod tests {
     #[tokio::test]
     async fn queued_items_are_written_together_and_answered_separately() {
         let test_batch = test_batch();
-        let writer = Batcher::start(test_batch.clone(), 8);
+        let batcher = Batcher::start(test_batch.clone(), 8);
         // The futures are polled in order: the first item is written alone, the others queue behind it.
-        let all = futures::future::join_all((0..6).map(|item| writer.submit(item)));
+        let all = futures::future::join_all((0..6).map(|item| batcher.submit(item)));
         let free = async {
-            while writer.queued.capacity() > 16 - 5 {
+            while batcher.queued.capacity() > 16 - 5 {
                 tokio::task::yield_now().await;
             }
             test_batch.permits.add_permits(100);
@@ -309,8 +309,8 @@ mod tests {
         let log = tidegate_captured_log::CapturedLog::start();
         let test_batch = test_batch();
         test_batch.permits.add_permits(1);
-        let writer = Batcher::start(test_batch, 8);
-        writer.submit(1).await.expect("written");
+        let batcher = Batcher::start(test_batch, 8);
+        batcher.submit(1).await.expect("written");
         let spans = log.ended_spans("group_commit", 1).await;
         let expected = serde_json::json!({"name": "group_commit", "batch": "numbers", "items": 1});
         assert_eq!(spans, [expected]);
@@ -320,8 +320,8 @@ mod tests {
     async fn an_item_that_fails_fails_no_other_item() {
         let test_batch = test_batch();
         test_batch.permits.add_permits(100);
-        let writer = Batcher::start(test_batch, 8);
-        let results = futures::future::join_all([1, 13, 3].map(|item| writer.submit(item))).await;
+        let batcher = Batcher::start(test_batch, 8);
+        let results = futures::future::join_all([1, 13, 3].map(|item| batcher.submit(item))).await;
         assert!(matches!(results[0], Ok(2)));
         assert!(matches!(&results[1], Err(StoreError::Conflict(_))));
         assert!(matches!(results[2], Ok(6)));
@@ -331,47 +331,47 @@ mod tests {
     async fn an_item_whose_row_is_locked_holds_up_no_other_item() {
         let test_batch = test_batch();
         test_batch.permits.add_permits(100);
-        let writer = Batcher::start(test_batch.clone(), 8);
+        let batcher = Batcher::start(test_batch.clone(), 8);
         let items = [1, LOCKED, 3];
-        let results = futures::future::join_all(items.map(|item| writer.submit(item))).await;
+        let results = futures::future::join_all(items.map(|item| batcher.submit(item))).await;
         assert!(matches!(results[0], Ok(2)));
         assert!(matches!(&results[1], Err(StoreError::Locked(_))));
         assert!(matches!(results[2], Ok(6)));
-        assert_eq!(writer.unhealthy_reason(), None, "others were written");
+        assert_eq!(batcher.unhealthy_reason(), None, "others were written");
     }
 
     #[tokio::test(start_paused = true)]
     async fn locked_rows_delay_the_next_batch_for_a_bounded_time() {
         let test_batch = test_batch();
         test_batch.permits.add_permits(100);
-        let writer = Batcher::start(test_batch.clone(), 64);
+        let batcher = Batcher::start(test_batch.clone(), 64);
         let started = Instant::now();
-        let results = futures::future::join_all((0..40).map(|_| writer.submit(LOCKED))).await;
+        let results = futures::future::join_all((0..40).map(|_| batcher.submit(LOCKED))).await;
         assert!(results.iter().all(Result::is_err));
         let limit = LOCKED_BATCH_LIMIT + Duration::from_secs(2);
         assert!(started.elapsed() <= limit, "{:?}", started.elapsed());
-        assert_eq!(writer.submit(1).await.expect("written"), 2);
+        assert_eq!(batcher.submit(1).await.expect("written"), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_writer_whose_items_only_wait_is_unhealthy() {
         let test_batch = test_batch();
-        let writer = Batcher::start(test_batch.clone(), 8);
-        assert_eq!(writer.unhealthy_reason(), None);
-        let mut waiting = Box::pin(writer.submit(1));
+        let batcher = Batcher::start(test_batch.clone(), 8);
+        assert_eq!(batcher.unhealthy_reason(), None);
+        let mut waiting = Box::pin(batcher.submit(1));
         assert!(futures::poll!(&mut waiting).is_pending());
         tokio::time::sleep(MAX_STALL).await;
         let reason = "numbers wait, and none was written for 5 s";
-        assert_eq!(writer.unhealthy_reason().as_deref(), Some(reason));
+        assert_eq!(batcher.unhealthy_reason().as_deref(), Some(reason));
         test_batch.permits.add_permits(100);
         assert_eq!(waiting.await.expect("written"), 2);
-        assert_eq!(writer.unhealthy_reason(), None);
+        assert_eq!(batcher.unhealthy_reason(), None);
 
         for _ in 0..6 {
-            assert!(writer.submit(LOCKED).await.is_err());
+            assert!(batcher.submit(LOCKED).await.is_err());
         }
-        assert!(writer.unhealthy_reason().is_some());
+        assert!(batcher.unhealthy_reason().is_some());
         tokio::time::sleep(FAULT_MEMORY).await;
-        assert_eq!(writer.unhealthy_reason(), None, "no item waits");
+        assert_eq!(batcher.unhealthy_reason(), None, "no item waits");
     }
 }

@@ -1,7 +1,12 @@
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::{Method, RequestBuilder, header::CONTENT_TYPE};
 use serde_json::Value;
 use tidegate_ddi_client::{DdiError, HttpResponse};
+
+/// The readiness probe answers within this time, also while the database does not.
+const MAX_PROBE_TIME: Duration = Duration::from_secs(2);
 
 /// A client of the REST API.
 #[derive(Debug, Clone)]
@@ -66,6 +71,15 @@ impl RestClient {
     /// Sends GET.
     pub async fn get(&self, path: &str) -> Result<HttpResponse, DdiError> {
         HttpResponse::fetch(self.request(Method::GET, path)).await
+    }
+
+    /// The response of the readiness probe; an error if it is late.
+    pub async fn readiness(&self) -> Result<HttpResponse> {
+        let started = Instant::now();
+        let response = self.get("/readyz").await?;
+        let elapsed = started.elapsed();
+        ensure!(elapsed < MAX_PROBE_TIME, "answered after {elapsed:?}");
+        Ok(response)
     }
 
     /// Posts JSON.

@@ -77,7 +77,7 @@ fn commands_that_run_for_long_go_on_after_a_refusal_for_now() -> Result<()> {
         r#"{"status": 429, "code": "too_many_streams", "detail": "too many streams"}"#;
     const LOG: &str = "event: line\nid: 7:1\ndata: {\"text\": \"erasing\"}\n\n\
                        event: end\nid: 7:1\ndata: {\"update_id\": 7, \"status\": \"completed\"}\n\n";
-    for (command, problem, told, shown) in [
+    for (command, problem, message, shown) in [
         (
             &["update", "log", "7", "--follow"][..],
             STREAMS,
@@ -139,7 +139,7 @@ fn commands_that_run_for_long_go_on_after_a_refusal_for_now() -> Result<()> {
         })?;
         let output = tidegate().args(command).args(["--url", &url]).output()?;
         // The log of a device has no end: the server ends this one.
-        check(&output, i32::from(is_device), told);
+        check(&output, i32::from(is_device), message);
         let printed = String::from_utf8(output.stdout)?;
         assert!(printed.contains(shown), "{command:?}: {printed}");
     }

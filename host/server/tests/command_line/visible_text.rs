@@ -28,7 +28,7 @@ const LOCAL: [&str; 9] = [
 
 /// What a command prints of the server's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Prints {
+enum PrintedPart {
     /// Its texts, as lines and in JSON.
     Texts,
     /// Its texts in JSON only.
@@ -38,8 +38,8 @@ enum Prints {
 }
 
 /// The other commands: their arguments, with `|` after the name, what they print, and their exit code.
-const COMMANDS: &[(&str, Prints, i32)] = {
-    use Prints::{Nothing, Texts, TextsInJson};
+const COMMANDS: &[(&str, PrintedPart, i32)] = {
+    use PrintedPart::{Nothing, Texts, TextsInJson};
     &[
         ("campaign advance|1 0", Texts, 0),
         ("campaign approve|1", Texts, 0),
@@ -202,8 +202,8 @@ fn no_command_prints_characters_that_act_on_a_terminal() -> Result<()> {
                 assert!(!text.lines().any(forged), "{command}: {text}");
             }
             let expected = match (flag, prints) {
-                (None, Prints::Texts) => VISIBLE,
-                (Some(_), Prints::Texts | Prints::TextsInJson) => VISIBLE_JSON,
+                (None, PrintedPart::Texts) => VISIBLE,
+                (Some(_), PrintedPart::Texts | PrintedPart::TextsInJson) => VISIBLE_JSON,
                 _ => continue,
             };
             assert!(shown.contains(expected), "{command} {flag:?}: {shown}");

@@ -19,7 +19,7 @@ both_databases!(
     an_update_that_names_no_policies_is_as_safe,
     an_update_of_an_earlier_version_that_names_no_policies_is_as_safe,
     no_other_component_decides_by_the_name_of_a_policy,
-    without_a_default_policy_nothing_is_let_pass,
+    without_a_default_policy_no_device_is_offered_an_update,
 );
 
 /// Devices with these models, and the id of a firmware for the model `rpi4` only.
@@ -362,7 +362,7 @@ async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) 
 }
 
 /// Bulk updates, rollbacks, devices that are checked again, and mode `latest`.
-async fn without_a_default_policy_nothing_is_let_pass(tenant: TestTenant) -> Result<()> {
+async fn without_a_default_policy_no_device_is_offered_an_update(tenant: TestTenant) -> Result<()> {
     let firmware = mixed_fleet(&tenant).await?;
     let older = upload_for_rpi4(&tenant, "1.5.0").await?;
     for policy in ["hardware", "version-path"] {

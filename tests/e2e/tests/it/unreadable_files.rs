@@ -117,7 +117,7 @@ async fn a_file_that_is_damaged_and_repaired_is_installed(tenant: IsolatedTenant
     ensure!(cut.is_err(), "the damaged file was sent to its end");
     fetch_in_vain(device).await?;
 
-    // This server knows at once that the file is whole again.
+    // This server knows at once that the file is intact again.
     let again = FirmwareForm::new("2.0.1").files(&[("edge.bin", &bytes)]);
     again.upload(&tenant.publisher).await?;
     ensure!(device.install().await?, "there is no update to install");

@@ -1,10 +1,8 @@
 //! A database that can be read and takes no write: an SQLite file on a disk that fails, a PostgreSQL server that became a
 //! standby.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tidegate_e2e::{
     ConfigData, DdiError, Device, RestClient, ServerProcess, ServerStorage, both_databases,
@@ -13,8 +11,6 @@ use tidegate_e2e::{
 
 both_databases!(a_database_that_takes_no_write_is_reported_until_it_does);
 
-/// Within which the readiness probe answers.
-const PROBE_LIMIT: Duration = Duration::from_secs(2);
 /// More writes than the server has connections, which may find out one by one.
 const WRITES: u32 = 40;
 
@@ -33,7 +29,7 @@ async fn a_database_that_takes_no_write_is_reported_until_it_does(
     let create = async |id: String| rest.post("devices", &json!({ "device_id": id })).await;
     for round in 0..2 {
         wait_until("the server is ready", async || {
-            Ok((readiness(&rest).await?.0 == 200).then_some(()))
+            Ok((rest.readiness().await?.status == 200).then_some(()))
         })
         .await?;
         set_writable(&storage, &process, false).await?;
@@ -48,13 +44,13 @@ async fn a_database_that_takes_no_write_is_reported_until_it_does(
             other => anyhow::bail!("the report is not refused with 429: {other:?}"),
         }
         device.poll().await.context("nothing has to be written")?;
-        let (status, unready) = readiness(&rest).await?;
+        let unready = rest.readiness().await?.expect_status(503)?.json()?;
         let reason = "the database cannot be written: it is not available";
-        ensure!(status == 503 && unready["detail"] == reason, "{unready}");
+        ensure!(unready["detail"] == reason, "{unready}");
 
         set_writable(&storage, &process, true).await?;
         wait_until("the server is ready", async || {
-            Ok((readiness(&rest).await?.0 == 200).then_some(()))
+            Ok((rest.readiness().await?.status == 200).then_some(()))
         })
         .await?;
         // Connections that were cut while they were idle are found one by one.
@@ -73,15 +69,6 @@ async fn a_database_that_takes_no_write_is_reported_until_it_does(
 async fn report(device: &Device, site: &str) -> Result<(), DdiError> {
     let site = ConfigData::merge([("site", site)]);
     device.report_config(&site).await
-}
-
-/// What the readiness probe answers, which it does in time.
-async fn readiness(rest: &RestClient) -> Result<(u16, Value)> {
-    let started = Instant::now();
-    let probed = rest.get("/readyz").await?;
-    let elapsed = started.elapsed();
-    ensure!(elapsed < PROBE_LIMIT, "answered after {elapsed:?}");
-    Ok((probed.status.as_u16(), probed.json()?))
 }
 
 async fn set_writable(
