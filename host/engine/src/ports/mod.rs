@@ -63,16 +63,17 @@ pub use sandbox::{
     Sandbox, Validation,
 };
 pub use single_updates::{
-    ApprovalDecision, ApprovalSummary, CancelledUpdates, OfferAction, OfferActor, OfferOverrides,
-    OfferResult, RequestedApproval, SingleUpdates, UpdateApproval, UpdateAuthorship,
+    ApprovalSummary, CancelledUpdates, OfferAction, OfferActor, OfferOverrides, OfferResult,
+    RequestedApproval, SingleUpdates,
 };
 pub use stats::{Statistics, Stats};
 pub use store::{DatabaseHealth, Store};
 pub use store_error::StoreError;
 pub use tenants::{ApiKey, ApiKeyRecord, ApiKeyUse, Tenant, Tenants};
 pub use updates::{
-    DeviceEvent, DeviceReport, FeedbackRow, RecordError, RecordedReport, ReportActor,
-    ReportedAttributes, ReportedFirmware, ReportedLines, UpdateFilter, UpdateRow, Updates,
+    ApprovalDecision, DeviceEvent, DeviceReport, FeedbackRow, RecordError, RecordedReport,
+    ReportActor, ReportedAttributes, ReportedFirmware, ReportedLines, UpdateApproval,
+    UpdateAuthorship, UpdateFilter, UpdateRow, Updates,
 };
 
 /// The adapters of the engine.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use tidegate_core::{
     device::{AttributeMode, AttributeNames},
     feedback::Feedback,
-    id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    id::{ApprovalId, CampaignId, DeviceKey, TenantId, UpdateId},
     log::LogSource,
     time::Timestamp,
     update::{EventError, Update, UpdateEvent, UpdateStatus},
@@ -12,7 +12,7 @@ use tidegate_core::{
 
 use crate::Ctx;
 
-use super::{Page, PageRequest, PollView, StoreError, UpdateApproval, UpdateAuthorship};
+use super::{Page, PageRequest, PollView, StoreError};
 
 /// Updates, and the reports of devices about them.
 #[async_trait]
@@ -80,6 +80,84 @@ impl UpdateRow {
         }
         all
     }
+}
+
+/// Which users requested an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateAuthorship {
+    /// The user who requested it, and those of the updates that it retries.
+    pub authors: Vec<String>,
+    /// Whether a bulk request created it, or an update that it retries.
+    pub is_bulk: bool,
+}
+
+impl UpdateAuthorship {
+    /// The authorship of an update of one device that the actor requests.
+    pub fn single(ctx: &Ctx) -> Self {
+        Self {
+            authors: vec![ctx.actor.name.to_string()],
+            is_bulk: false,
+        }
+    }
+
+    /// The authorship of the updates of a bulk request.
+    pub fn bulk(ctx: &Ctx) -> Self {
+        Self {
+            is_bulk: true,
+            ..Self::single(ctx)
+        }
+    }
+
+    /// The authorship of a retry of this update that the actor requests.
+    pub fn retry(ctx: &Ctx, retried: &UpdateRow) -> Self {
+        let mut authorship = Self::single(ctx);
+        let earlier = retried.authors().into_iter().map(str::to_owned);
+        let earlier = earlier.filter(|author| **author != *ctx.actor.name);
+        authorship.authors.extend(earlier);
+        authorship.is_bulk = retried.authorship.as_ref().is_some_and(|it| it.is_bulk);
+        authorship
+    }
+}
+
+/// The approval of the updates of one request by another user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateApproval {
+    /// Its id.
+    pub id: ApprovalId,
+    /// The user who created the updates.
+    pub requested_by: String,
+    /// When they were created.
+    pub requested_at: Timestamp,
+    /// Until when more updates may join it, unless it is completed before; `None`: it is.
+    pub incomplete_until: Option<Timestamp>,
+    /// The decision, once it is made.
+    pub decision: Option<ApprovalDecision>,
+}
+
+impl UpdateApproval {
+    /// Whether its updates are approved.
+    pub fn is_approved(&self) -> bool {
+        let decision = self.decision.as_ref();
+        decision.is_some_and(|decision| decision.is_approved)
+    }
+
+    /// Whether more updates may join it.
+    pub fn is_incomplete(&self, now: Timestamp) -> bool {
+        self.incomplete_until.is_some_and(|until| until > now)
+    }
+}
+
+/// A user's decision on an approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalDecision {
+    /// False: the updates end.
+    pub is_approved: bool,
+    /// The user.
+    pub by: String,
+    /// The user's comment; may be empty.
+    pub comment: String,
+    /// When it was made.
+    pub at: Timestamp,
 }
 
 /// Which updates to list. All filters that are set must match.
