@@ -2,6 +2,7 @@
 
 use std::iter;
 
+use futures::{StreamExt as _, stream};
 use tidegate_core::{
     campaign::{Campaign, PluginUse, Targets},
     id::TenantId,
@@ -23,14 +24,45 @@ use crate::{
 
 /// Maximum number of updates that are checked at a time.
 const BATCH_SIZE: u32 = 500;
+/// Maximum number of tenants whose updates are checked concurrently.
+const MAX_CONCURRENT_TENANTS: usize = 32;
 
 /// Checks the devices of due updates that are of another class than policies accepted. Updates of accepted devices are
-/// offered next; those of rejected devices end. An update that cannot be checked stops no other.
-pub async fn recheck_updates(engine: &Engine) -> Result<Vec<AffectedDevice>> {
-    let store = engine.store();
-    let mut remaining = store.updates_to_check(engine.now(), BATCH_SIZE).await?;
+/// offered next; those of rejected devices end. An update that cannot be checked stops no other, and a tenant with slow
+/// policies delays no other. No check begins once `may_begin` is false; what is left stays due.
+pub async fn recheck_updates(
+    engine: &Engine,
+    may_begin: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<AffectedDevice>> {
+    let due = engine.store().updates_to_check(engine.now(), BATCH_SIZE);
+    let mut by_tenant: Vec<Vec<UpdateToCheck>> = Vec::new();
+    for update in due.await? {
+        let is_same = |of_tenant: &&mut Vec<UpdateToCheck>| of_tenant[0].tenant == update.tenant;
+        match by_tenant.iter_mut().find(is_same) {
+            Some(of_tenant) => of_tenant.push(update),
+            None => by_tenant.push(vec![update]),
+        }
+    }
+    let checks = by_tenant.into_iter();
+    let checks: Vec<_> = checks
+        .map(|updates| recheck_tenant(engine, updates, may_begin))
+        .collect();
+    let checked = stream::iter(checks).buffer_unordered(MAX_CONCURRENT_TENANTS);
+    let checked: Vec<_> = checked.collect().await;
+    let checked: Vec<_> = checked.into_iter().collect::<Result<_>>()?;
+    Ok(checked.concat())
+}
+
+/// Checks updates of one tenant.
+async fn recheck_tenant(
+    engine: &Engine,
+    mut remaining: Vec<UpdateToCheck>,
+    may_begin: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<AffectedDevice>> {
     let mut affected = Vec::new();
-    while let Some(first) = remaining.first().cloned() {
+    while let Some(first) = remaining.first().cloned()
+        && may_begin()
+    {
         let (group, others): (Vec<_>, Vec<_>) = remaining
             .into_iter()
             .partition(|update| is_alike(update, &first));
@@ -39,7 +71,9 @@ pub async fn recheck_updates(engine: &Engine) -> Result<Vec<AffectedDevice>> {
         let checked = check_and_record(engine, &group).await;
         match done("check of updates", &item, checked)? {
             Some(checked) => affected.extend(checked),
-            None if group.len() > 1 => affected.extend(recheck_each(engine, &group).await?),
+            None if group.len() > 1 => {
+                affected.extend(recheck_each(engine, &group, may_begin).await?);
+            }
             None => postpone(engine, &first).await?,
         }
     }
@@ -47,9 +81,13 @@ pub async fn recheck_updates(engine: &Engine) -> Result<Vec<AffectedDevice>> {
 }
 
 /// Checks each update on its own.
-async fn recheck_each(engine: &Engine, group: &[UpdateToCheck]) -> Result<Vec<AffectedDevice>> {
+async fn recheck_each(
+    engine: &Engine,
+    group: &[UpdateToCheck],
+    may_begin: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<AffectedDevice>> {
     let mut affected = Vec::new();
-    for update in group {
+    for update in group.iter().take_while(|_| may_begin()) {
         let checked = check_and_record(engine, std::slice::from_ref(update)).await;
         match done("check of an update", &update.update, checked)? {
             Some(checked) => affected.extend(checked),

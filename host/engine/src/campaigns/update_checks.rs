@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     deadlines::publish,
@@ -12,6 +12,9 @@ use crate::{
     Engine, Result, chain,
     independent::{do_each, done},
 };
+
+/// Time after which a round begins no further check, so that the next one finds what became due for other tenants.
+const MAX_CHECKS_DURATION: Duration = Duration::from_secs(10);
 
 /// The loop that continues the approvals of servers that died, and asks the policies again about due updates whose device
 /// is of another class. It waits for plugins. Runs until it is dropped.
@@ -39,7 +42,13 @@ pub async fn check_updates(engine: &Engine) -> Result<()> {
     }
     // A failure of one does not stop the other.
     let approved = done("approvals", &(), apply_approvals(engine).await);
-    let checked = done("checks of updates", &(), recheck_updates(engine).await);
+    let begun = Instant::now();
+    let may_begin = || begun.elapsed() < MAX_CHECKS_DURATION;
+    let checked = done(
+        "checks of updates",
+        &(),
+        recheck_updates(engine, &may_begin).await,
+    );
     if let Ok(Some(checked)) = &checked {
         publish(engine, checked);
     }

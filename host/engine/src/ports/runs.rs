@@ -118,7 +118,7 @@ pub trait Runs: Send + Sync {
     ) -> Result<RollbackBatch, StoreError>;
 
     /// Up to `limit` scheduled updates that are due, of all tenants, whose device is of another class than the one that
-    /// policies accepted. They are not offered before [`Self::record_checks`].
+    /// policies accepted. Tenants take turns. They are not offered before [`Self::record_checks`].
     async fn updates_to_check(
         &self,
         now: Timestamp,

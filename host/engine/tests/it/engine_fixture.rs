@@ -506,3 +506,17 @@ async fn store(folder: &std::path::Path) -> Arc<tidegate_store::SqlStore> {
             .expect("a database"),
     )
 }
+
+/// For a busy machine.
+const MAX_WAIT: Duration = Duration::from_mins(1);
+
+pub(crate) async fn wait_until(holds: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(MAX_WAIT, waiting)
+        .await
+        .expect("it never holds");
+}

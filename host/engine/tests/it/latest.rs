@@ -272,3 +272,22 @@ async fn versions_without_an_order_are_skipped_with_a_reason() {
         assert!(explanation.contains(sentence), "{sentence}: {explanation}");
     }
 }
+
+#[tokio::test]
+async fn devices_get_what_was_published_while_a_default_policy_was_disabled() {
+    let (fixture, _) = latest_fixture(|_| true).await;
+    let store = fixture.engine.store();
+    let revision = store.revision(fixture.tenant(), "latest", None).await;
+    let revision = revision.expect("the database answers");
+    let digest = revision.expect("a revision").stored.digest;
+    let enable = async |enabled| {
+        let ctx = fixture.ctx();
+        let changed = store.enable_revision(&ctx, "latest", digest, enabled);
+        assert!(changed.await.expect("the database answers"));
+    };
+    enable(false).await;
+    publish(&fixture, "7.0.0", |_| {}).await;
+    assert!(process(&fixture).await.is_empty());
+    enable(true).await;
+    assert_eq!(process(&fixture).await, ["7.0.0", "7.0.0"]);
+}

@@ -39,6 +39,8 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) slow_decisions_begun: AtomicUsize,
     /// Each check takes a permit; `None`: none needs one.
     pub(crate) check_permits: Mutex<Option<Arc<Semaphore>>>,
+    /// Each check of this tenant takes a permit.
+    pub(crate) slow_checks: Mutex<Option<(TenantId, Arc<Semaphore>)>>,
     /// The revisions whose calls were replayed.
     pub(crate) replayed: Mutex<Vec<Digest>>,
 }
@@ -56,6 +58,7 @@ impl ScriptedSandbox {
             slow_decisions: Mutex::default(),
             slow_decisions_begun: AtomicUsize::default(),
             check_permits: Mutex::default(),
+            slow_checks: Mutex::default(),
             replayed: Mutex::default(),
         }
     }
@@ -172,8 +175,16 @@ impl Sandbox for ScriptedSandbox {
         call(&self.decide, &observation)
     }
 
-    async fn check(&self, _: TenantId, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
-        let permits = self.check_permits.lock().clone();
+    async fn check(
+        &self,
+        tenant: TenantId,
+        _: Digest,
+        input: CheckInput,
+    ) -> Call<Vec<Compatibility>> {
+        let slow = self.slow_checks.lock().clone();
+        let of_tenant = slow.filter(|(slow, _)| *slow == tenant);
+        let permits = of_tenant.map(|(_, permits)| permits);
+        let permits = permits.or_else(|| self.check_permits.lock().clone());
         if let Some(permits) = permits {
             permits.acquire().await.expect("never closed").forget();
         }

@@ -1,28 +1,13 @@
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use tidegate_core::plugin::DecisionOutcome;
 use tidegate_engine::{campaigns, ports::RunRef};
-use tokio::{sync::Semaphore, task::yield_now, time::timeout};
+use tokio::sync::Semaphore;
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request},
+    engine_fixture::{EngineFixture, campaign_request, wait_until},
     scripted_sandbox::decision,
 };
-
-/// For a busy machine.
-const MAX_WAIT: Duration = Duration::from_mins(1);
-
-async fn wait_until(holds: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            yield_now().await;
-        }
-    };
-    timeout(MAX_WAIT, waiting).await.expect("it never holds");
-}
 
 #[tokio::test]
 async fn a_tenant_with_many_slow_campaigns_delays_no_other() {

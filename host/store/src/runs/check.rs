@@ -35,7 +35,8 @@ const WRITE: &str = "write the compatibility of updates";
 /// Delay after a check that failed.
 const RETRY_DELAY: Duration = Duration::from_mins(1);
 
-/// The due updates, of all tenants, whose device is of another class than the policies accepted; the longest due first.
+/// The due updates, of all tenants, whose device is of another class than the policies accepted. Tenants take turns, each
+/// with its longest due update first, so that one with slow policies delays no other.
 pub(crate) async fn updates_to_check(
     database: &Database,
     now: Timestamp,
@@ -44,10 +45,15 @@ pub(crate) async fn updates_to_check(
     let mut tx = database.read_single().await?;
     let rows = sqlx::query(
         "SELECT u.tenant_id, u.id, u.device_key, u.firmware_id, u.campaign_id, u.update_timeout_ms, u.compatibility, \
-         d.device_id, d.hw_model, d.hw_revision, d.sw_version FROM updates u \
+         d.device_id, d.hw_model, d.hw_revision, d.sw_version FROM (\
+           SELECT tenant_id, id, timeout_at, \
+           ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY timeout_at, id) AS turn FROM updates \
+           WHERE completed_at IS NULL AND timeout_at <= $1 AND status = 'scheduled' AND compatibility IS NOT NULL \
+           ORDER BY turn, timeout_at, id LIMIT $2\
+         ) AS due \
+         JOIN updates u ON u.tenant_id = due.tenant_id AND u.id = due.id \
          JOIN devices d ON d.tenant_id = u.tenant_id AND d.id = u.device_key \
-         WHERE u.completed_at IS NULL AND u.timeout_at <= $1 AND u.status = 'scheduled' AND u.compatibility IS NOT NULL \
-         ORDER BY u.timeout_at LIMIT $2",
+         ORDER BY due.turn, due.timeout_at, due.id",
     )
     .bind(now.0)
     .bind(i64::from(limit))

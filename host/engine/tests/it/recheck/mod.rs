@@ -2,6 +2,7 @@
 
 mod offers;
 mod rollbacks;
+mod tenants;
 mod waves;
 
 use std::{sync::Arc, time::Duration};
@@ -81,7 +82,7 @@ impl EngineFixture {
 
     /// One iteration of the loops of checks and of deadlines.
     async fn offer_due(&self) {
-        let checked = campaigns::recheck_updates(&self.engine).await;
+        let checked = campaigns::recheck_updates(&self.engine, &|| true).await;
         checked.expect("devices are checked");
         let store = self.engine.store();
         let expired = store.expire_updates(self.engine.now(), 100).await;

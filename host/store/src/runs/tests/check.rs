@@ -87,6 +87,29 @@ on_both! {
         assert_eq!(store.updates_to_check(later(60), 10).await?.len(), 2);
     }
 
+    async fn tenants_take_turns_with_their_updates_to_check(store) {
+        let mut due = Vec::new();
+        for (tenant, devices, at) in [(store.ours, 2, later(-2)), (store.theirs, 1, NOON)] {
+            let (criteria, options) = (SuccessCriteria::Reported, UpdateOptions::forced(TIMEOUT));
+            let fixture = StoreFixture::of_tenant(store, tenant, &[devices], criteria, options).await?;
+            let fence = fixture.lease().await?;
+            let released = TickOutcome { levels: Some(vec![devices as u64]), ..fixture.noop().await? };
+            assert!(store.apply(fixture.run, fence, released).await?);
+            let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new(), NOON);
+            let offer = Offer { compatibility, ..fixture.offer(at) };
+            store.offer_updates(fixture.run, fence, 0, 10, &offer).await?;
+            for device in &fixture.devices {
+                due.push((tenant, *device));
+            }
+        }
+        let found = store.updates_to_check(NOON, 10).await?;
+        let found: Vec<_> = found.iter().map(|it| (it.tenant, it.device)).collect();
+        assert_eq!(found, [due[0], due[2], due[1]]);
+        let found = store.updates_to_check(NOON, 2).await?;
+        let found: Vec<_> = found.iter().map(|it| (it.tenant, it.device)).collect();
+        assert_eq!(found, [due[0], due[2]]);
+    }
+
     async fn an_offer_is_withdrawn_when_a_part_of_the_class_of_its_device_changes(store) {
         let site = || vec!["site".to_owned()];
         let changes = [("hw_model", "a"), ("hw_revision", "2"), ("site", "field"), ("sw_version", "1.0.5")];
