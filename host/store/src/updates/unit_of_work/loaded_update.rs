@@ -411,3 +411,66 @@ fn new_update_json(
         options: UpdateOptionsRow::new(&new.state.options, new.state.success_criteria)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tidegate_core::{
+        reporting_clock::ReportingClock,
+        update::{SuccessCriteria, UpdateOptions},
+    };
+
+    use super::*;
+    use crate::{
+        tenant_counters::TenantCounters,
+        test_fixture::{NOON, StoreFixture, later},
+        testing::on_both,
+        updates::unit_of_work::{UpdateUnitOfWork, completed_at_creation},
+    };
+
+    on_both! {
+        /// Only columns that differ from these are written.
+        async fn the_columns_of_a_created_update_are_known_as_they_are_stored(store) {
+            let fixture = StoreFixture::new(store, &[3]).await?;
+            store.database.set_known_clock(ReportingClock { stopped_ms: 7000, ..ReportingClock::default() });
+            let devices: BTreeSet<_> = fixture.devices.iter().copied().collect();
+            let mut tx = store.database.write().await?;
+            let mut work = UpdateUnitOfWork::open(&mut tx, fixture.tenant, &devices, &BTreeSet::new(), NOON).await?;
+            let (criteria, options) = (SuccessCriteria::Reported, UpdateOptions::forced(Duration::from_hours(1)));
+            let offered = UpdateState::offered(criteria, options.clone(), NOON);
+            let mut created = BTreeSet::new();
+            // Later updates of a device wait behind the first.
+            for state in [
+                offered.clone(),
+                offered.clone(),
+                completed_at_creation(UpdateState { installed_reported: true, ..offered }, later(1)),
+                UpdateState::waiting_approval(criteria, options.clone(), NOON),
+                UpdateState::scheduled(criteria, options, later(60)),
+            ] {
+                let new = devices.iter().map(|device| NewUpdate {
+                    device: *device,
+                    firmware: fixture.new,
+                    campaign: None,
+                    weight: 500,
+                    to_version: "1.1.0".to_owned(),
+                    state: state.clone(),
+                    created_at: NOON,
+                    attempt: Attempt::default(),
+                    compatibility: None,
+                    authorship: None,
+                });
+                let ids = work.create_updates(&mut tx, new.collect(), &mut TenantCounters::default()).await?;
+                created.extend(ids.into_values());
+            }
+            assert_eq!(created.len(), 15);
+            let stored = read(&mut tx, fixture.tenant, devices.into_iter(), &created).await?;
+            let stored: Vec<_> = stored.iter().filter(|loaded| created.contains(&loaded.update.id)).collect();
+            assert_eq!(stored.len(), created.len());
+            for stored in stored {
+                let known = work.loaded(stored.update.id).map(|loaded| &loaded.stored);
+                assert_eq!(known, Some(&stored.stored));
+            }
+        }
+    }
+}
