@@ -47,9 +47,21 @@ pub(super) struct Pool {
     /// One permit for each connection that may be in use.
     permits: Arc<Semaphore>,
     /// Usable connections that are not in use.
-    ready: Arc<Mutex<Vec<CheckedConnection>>>,
+    ready: Arc<ReadyConnections>,
     outage: Arc<Outage>,
     limits: TimeLimits,
+}
+
+#[derive(Debug, Default)]
+struct ReadyConnections(Mutex<Vec<CheckedConnection>>);
+
+/// Without a runtime, which may have ended by now, a connection cannot be returned to sqlx's pool.
+impl Drop for ReadyConnections {
+    fn drop(&mut self) {
+        for ready in self.0.get_mut().drain(..) {
+            drop(ready.connection.detach());
+        }
+    }
 }
 
 /// A connection outside sqlx's pool.
@@ -143,7 +155,7 @@ impl Pool {
 
     /// A connection that was checked lately. sqlx's pool checks all others.
     fn take_ready(&self) -> Option<CheckedConnection> {
-        let mut ready = self.ready.lock();
+        let mut ready = self.ready.0.lock();
         let stale = ready.extract_if(.., |ready| ready.must_be_checked());
         self.check(stale);
         ready.pop()
@@ -186,7 +198,7 @@ impl Pool {
 
     /// The connections, without those in use. Tests and migrations use them directly.
     pub(super) fn connections(&self) -> &AnyPool {
-        self.ready.lock().clear();
+        self.ready.0.lock().clear();
         &self.connections
     }
 
@@ -197,19 +209,19 @@ impl Pool {
     /// Waits for the connections in use.
     pub(super) async fn close(&self) {
         let closing = self.connections.close();
-        self.ready.lock().clear();
+        self.ready.0.lock().clear();
         closing.await;
     }
 
     #[cfg(test)]
     pub(super) fn num_idle(&self) -> usize {
-        self.ready.lock().len() + self.connections.num_idle()
+        self.ready.0.lock().len() + self.connections.num_idle()
     }
 
     /// Makes all ready connections as old as if they had been idle for [`CHECK_PERIOD`].
     #[cfg(test)]
     pub(super) fn age_ready(&self) {
-        for ready in self.ready.lock().iter_mut() {
+        for ready in self.ready.0.lock().iter_mut() {
             ready.checked_at -= CHECK_PERIOD;
         }
     }
@@ -226,7 +238,7 @@ impl AcquiredConnection {
             self.check();
             return;
         }
-        let mut ready = self.pool.ready.lock();
+        let mut ready = self.pool.ready.0.lock();
         // A pool that is being closed empties the list under the same lock; then sqlx closes the connection.
         if !self.pool.is_closed() {
             ready.push(self.checked);
@@ -241,7 +253,7 @@ impl AcquiredConnection {
     /// Closes the connection without a message to the database, which may not answer. What broke it may have broken the
     /// others, so they are checked before their next use.
     pub(super) fn close(self) {
-        self.pool.check(self.pool.ready.lock().drain(..));
+        self.pool.check(self.pool.ready.0.lock().drain(..));
         let connection = self.checked.connection.detach();
         finish(self.permit, sqlx::Connection::close_hard(connection));
     }

@@ -5,7 +5,10 @@ use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::Tenants as _;
 
 use super::*;
-use crate::testing::on_both;
+use crate::{
+    Options,
+    testing::{TestStore, on_both},
+};
 
 on_both! {
     async fn uncommitted_changes_are_rolled_back(store) {
@@ -69,5 +72,17 @@ async fn every_sqlite_connection_is_set_up() -> anyhow::Result<()> {
     assert_eq!(pragma(&mut tx, "foreign_keys").await?, "1");
     let mut tx = store.database.read_single().await?;
     assert_eq!(pragma(&mut tx, "query_only").await?, "1");
+    Ok(())
+}
+
+#[test]
+fn a_store_may_outlive_the_runtime_that_used_it() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let options = Options::sqlite(&folder.path().join("tidegate.db"));
+    let store = runtime.block_on(TestStore::open(options))?;
+    assert!(runtime.block_on(store.tenant("DEFAULT"))?.is_some());
+    drop(runtime);
+    drop(store);
     Ok(())
 }
