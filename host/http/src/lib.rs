@@ -45,6 +45,7 @@ mod stream_credentials;
 mod tls;
 mod tls_failure;
 mod tokens;
+mod unread_body;
 mod x509;
 
 pub use http::HeaderName;

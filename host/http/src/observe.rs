@@ -3,12 +3,12 @@
 use std::{panic::AssertUnwindSafe, task::Poll};
 
 use axum::{
-    body::{Body, HttpBody as _},
+    body::Body,
     extract::Request,
     response::{IntoResponse as _, Response},
 };
 use futures::FutureExt as _;
-use http::{HeaderValue, Method, StatusCode, Version, header::CONNECTION};
+use http::{HeaderValue, Method, StatusCode, header::CONNECTION};
 use tracing::{Instrument as _, Span};
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     request_span,
     route::Route,
     running_request,
+    unread_body::UnreadBody,
 };
 
 /// Answers a request by `respond`, in the span of the request. Before it, the request gets an id and its client is
@@ -42,7 +43,8 @@ where
     F: Future<Output = Response>,
 {
     let timer = RequestTimer::start(&request);
-    let traits = RequestTraits::of(&request);
+    let is_write = matches!(*request.method(), Method::POST | Method::PUT);
+    let unread_body = UnreadBody::of(&mut request);
     let id = request_id::assign(&state.request_ids, &mut request);
     let span = request_span::begin(&state.settings, &route, &id, &request);
     let prefix = client::identify_client(state, &mut request);
@@ -58,17 +60,17 @@ where
         let responded = AssertUnwindSafe(responding).catch_unwind().await;
         responded.unwrap_or_else(|_| response_to_panic(&route))
     };
-    if traits.is_write && response.extensions().get::<ddi::NotServed>().is_some() {
+    if is_write && response.extensions().get::<ddi::NotServed>().is_some() {
         state.engine.note_refused_report();
     }
     problem::add_request_id(&mut response, &id);
     let public_url = state.settings.public_url.as_ref();
     let base = public_url.map_or(&*prefix, PublicUrl::as_str);
     client::complete_location(base, &mut response);
-    let status = response.status();
-    span.record("status", status.as_u16());
-    let is_refused = status.is_client_error() || status.is_server_error();
-    if traits.has_unread_body && (is_refused || traits.ignores_body) {
+    span.record("status", response.status().as_u16());
+    if let Some(unread_body) = unread_body
+        && !unread_body.drain().await
+    {
         close_connection(&mut response);
     }
     set_default_headers(&mut response);
@@ -82,31 +84,6 @@ fn response_to_panic(route: &Route) -> Response {
     match route {
         Route::Device(_) => ddi::internal_error(),
         Route::Other(_) => Problem::internal().into_response(),
-    }
-}
-
-/// What the end of a request needs to know of its beginning.
-struct RequestTraits {
-    is_write: bool,
-    /// Its body may be too large to be read to its end for nothing.
-    has_unread_body: bool,
-    /// No operation with its method reads a body.
-    ignores_body: bool,
-}
-
-/// Request bodies up to this size are read to their end even if the request is refused.
-const MAX_DRAINED_BODY_BYTES: u64 = 16 << 10;
-
-impl RequestTraits {
-    fn of(request: &Request) -> Self {
-        let method = request.method();
-        let size = request.body().size_hint().upper();
-        let is_large = size.is_none_or(|size| size > MAX_DRAINED_BODY_BYTES);
-        Self {
-            is_write: matches!(*method, Method::POST | Method::PUT),
-            has_unread_body: is_large && request.version() < Version::HTTP_2,
-            ignores_body: matches!(*method, Method::GET | Method::HEAD),
-        }
     }
 }
 

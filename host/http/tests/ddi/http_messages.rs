@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tidegate_http::HttpServer;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
     time::timeout,
 };
@@ -22,6 +23,22 @@ async fn exchange(server: &TestServer, text: &str) -> anyhow::Result<String> {
     // The end may be a reset.
     let _ = timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await?;
     Ok(String::from_utf8_lossy(&bytes).to_lowercase())
+}
+
+/// Reads one response of a connection that stays open.
+async fn read_answer(stream: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
+    let mut answer = String::new();
+    while !answer.ends_with("\r\n\r\n") {
+        let read = timeout(Duration::from_secs(20), stream.read_line(&mut answer)).await??;
+        anyhow::ensure!(read > 0, "the connection was closed: {answer}");
+    }
+    answer.make_ascii_lowercase();
+    let length = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.context("a length")?.parse()?];
+    stream.read_exact(&mut body).await?;
+    Ok(answer + &String::from_utf8_lossy(&body))
 }
 
 fn head(line: &str, headers: &[&str]) -> String {
@@ -213,6 +230,45 @@ async fn the_server_says_that_it_closes_the_connection() -> anyhow::Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_small_body_that_arrives_after_its_head_does_not_end_the_connection() -> anyhow::Result<()>
+{
+    let server = TestServer::authenticated().await?;
+    let fields = [
+        "host: a",
+        "content-length: 7",
+        "content-type: application/json",
+    ];
+    for (line, status) in [
+        ("PUT /LAB2/controller/v1/dev-1/configData HTTP/1.1", "401"),
+        ("PUT /lab/controller/v1/dev-1/unknown HTTP/1.1", "404"),
+        ("POST /health HTTP/1.1", "405"),
+        ("GET /health HTTP/1.1", "200"),
+    ] {
+        let mut stream = BufReader::new(TcpStream::connect(server.addr).await?);
+        for _ in 0..2 {
+            stream.write_all(head(line, &fields).as_bytes()).await?;
+            // The head is on its way before the body.
+            tokio::task::yield_now().await;
+            stream.write_all(b"{\"a\":1}").await?;
+            let answer = read_answer(&mut stream).await?;
+            assert!(answer.contains(status), "{line}: {answer}");
+            assert!(!answer.contains("connection: close"), "{line}: {answer}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_connection_ends_after_a_small_body_that_does_not_arrive() -> anyhow::Result<()> {
+    let server = TestServer::authenticated().await?;
+    let fields = ["host: a", "content-length: 7"];
+    let unfinished = head("PUT /lab/controller/v1/dev-1/unknown HTTP/1.1", &fields) + "{";
+    let answer = exchange(&server, &unfinished).await?;
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     Ok(())
 }
 
