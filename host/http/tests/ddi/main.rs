@@ -1,5 +1,6 @@
 //! Tests of the device API over real connections, with a real database.
 
+mod allocations;
 mod authentication;
 mod confirmation;
 mod connections;

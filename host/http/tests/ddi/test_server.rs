@@ -36,6 +36,7 @@ pub(crate) struct TestServer {
     pub(crate) addr: SocketAddr,
     artifacts: Arc<ArtifactStore>,
     pub(crate) store: Arc<SqlStore>,
+    pub(crate) api: HttpApi,
     pub(crate) router: Router,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
@@ -116,7 +117,7 @@ impl TestServer {
         let api = HttpApi::new(state);
         let router = Router::new().fallback_service(api.clone());
         let grace = Duration::from_secs(5);
-        let serving = http_server.serve(listener, api, shutdown.clone(), grace);
+        let serving = http_server.serve(listener, api.clone(), shutdown.clone(), grace);
         tokio::spawn(serving);
         Ok(Self {
             engine,
@@ -125,6 +126,7 @@ impl TestServer {
             addr,
             artifacts,
             store,
+            api,
             router,
             metrics,
             shutdown,
