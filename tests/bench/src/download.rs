@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::{
     Bench,
+    certificate::Certificate,
     http1::{end_of_head, length, request},
     process::{Process, anonymous_memory, create_empty_dir},
     report::{Figure, median},
@@ -27,7 +28,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> {
     let pieces = bench.size(1024, 128) as u64;
     let size = pieces * CHUNK_BYTES as u64;
-    let server = Tidegate::start(bench, "download", None)?;
+    let mut server = Tidegate::start(bench, "download", None)?;
     let piece: Vec<u8> = (0..CHUNK_BYTES).map(|at| ((at * 31) >> 3) as u8).collect();
     let firmware = server.upload("1.0.0", &piece, pieces).await?;
     let file = stored_path(&server, firmware).await?;
@@ -36,23 +37,26 @@ pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> 
         "the stored file has another size"
     );
 
-    let theirs = start_nginx(bench, nginx, &file)?;
+    let theirs = start_nginx(bench, nginx, &file, None)?;
     let name = file.file_name().and_then(|name| name.to_str());
-    let path = format!("/{}", name.context("the file has no name")?);
-    let from_nginx = request("GET", &path, theirs.addr, "", b"");
-    let path = format!("/api/v1/firmware/{firmware}/download");
-    let ours = request("GET", &path, server.addr(), &server.admin(), b"");
+    let paths = DownloadPaths {
+        nginx: format!("/{}", name.context("the file has no name")?),
+        tidegate: format!("/api/v1/firmware/{firmware}/download"),
+    };
+    let from_nginx = request("GET", &paths.nginx, theirs.addr, "", b"");
+    let ours = request("GET", &paths.tidegate, server.addr(), &server.admin(), b"");
 
     // Once each, so that the file is in the page cache for both.
-    fetch(theirs.addr, &from_nginx, size)?;
-    fetch(server.addr(), &ours, size)?;
+    fetch_plain(theirs.addr, &from_nginx, size)?;
+    fetch_plain(server.addr(), &ours, size)?;
     let before = anonymous_memory(server.process.id())?;
     let (mut at_nginx, mut at_ours, mut cpu, mut most) =
         (Vec::new(), Vec::new(), Vec::new(), before);
     for _ in 0..bench.size(5, 3) {
-        at_nginx.push(fetch(theirs.addr, &from_nginx, size)?);
+        at_nginx.push(fetch_plain(theirs.addr, &from_nginx, size)?);
         let busy = server.process.cpu()?;
-        let (rate, peak) = with_peak_memory(&server.process, || fetch(server.addr(), &ours, size))?;
+        let (rate, peak) =
+            with_peak_memory(&server.process, || fetch_plain(server.addr(), &ours, size))?;
         cpu.push((server.process.cpu()? - busy) / (size as f64 / 1e9));
         at_ours.push(rate);
         most = most.max(peak);
@@ -60,6 +64,8 @@ pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> 
     let after = anonymous_memory(server.process.id())?;
     let megabytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let what = format!("download of {} MiB", size >> 20);
+    drop(theirs);
+    let over_tls = measure_tls(bench, nginx, &mut server, &file, &paths, size)?;
     Ok(vec![
         Figure::new(what.clone(), median(at_ours), "MB/s")
             .compared_to("nginx, same file", median(at_nginx), "MB/s")
@@ -77,7 +83,60 @@ pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> 
         .compared_to("after", megabytes(after), "MiB")
         .below(megabytes(before) + 16.0)
         .note("anonymous memory, without mapped files"),
+        over_tls,
     ])
+}
+
+/// The paths of the same file on both servers.
+struct DownloadPaths {
+    nginx: String,
+    tidegate: String,
+}
+
+/// Downloads over TLS, from both servers with the same certificate.
+fn measure_tls(
+    bench: &Bench,
+    nginx: &Path,
+    server: &mut Tidegate,
+    file: &Path,
+    paths: &DownloadPaths,
+    size: u64,
+) -> Result<Figure> {
+    let certificate = Certificate::create(&server.data_dir)?;
+    server.restart_with_tls(bench, &certificate)?;
+    let theirs = start_nginx(bench, nginx, file, Some(&certificate))?;
+    let from_nginx = request("GET", &paths.nginx, theirs.addr, "", b"");
+    let ours = request("GET", &paths.tidegate, server.addr(), &server.admin(), b"");
+    let download = |process: &Process, request: &[u8]| {
+        let before = process.cpu()?;
+        let stream = certificate.connect(TcpStream::connect(process.addr)?)?;
+        let rate = fetch(stream, request, size)?;
+        let seconds_per_gb = (process.cpu()? - before) / (size as f64 / 1e9);
+        anyhow::Ok((rate, seconds_per_gb))
+    };
+    let (mut at_nginx, mut at_ours) = (Vec::new(), Vec::new());
+    // The first round is a warm-up.
+    for round in 0..=bench.size(5, 3) {
+        let (theirs, ours) = (
+            download(&theirs, &from_nginx)?,
+            download(&server.process, &ours)?,
+        );
+        if round > 0 {
+            at_nginx.push(theirs);
+            at_ours.push(ours);
+        }
+    }
+    let rate = |rounds: &[(f64, f64)]| median(rounds.iter().map(|round| round.0));
+    let cost = |rounds: &[(f64, f64)]| median(rounds.iter().map(|round| round.1));
+    let what = format!("download of {} MiB over TLS", size >> 20);
+    Ok(Figure::new(what, rate(&at_ours), "MB/s")
+        .compared_to("nginx, same file and certificate", rate(&at_nginx), "MB/s")
+        .ratio_at_least(0.75)
+        .note(format!(
+            "one connection; the server used {:.2} s of CPU time per GB, nginx {:.2} s",
+            cost(&at_ours),
+            cost(&at_nginx)
+        )))
 }
 
 /// The path of the firmware's only file in the server's storage.
@@ -91,9 +150,13 @@ async fn stored_path(server: &Tidegate, firmware: i64) -> Result<PathBuf> {
     Ok(folder.join(sha256))
 }
 
+/// Downloads a file without TLS, as [`fetch`] does.
+fn fetch_plain(addr: SocketAddr, request: &[u8], size: u64) -> Result<f64> {
+    fetch(TcpStream::connect(addr)?, request, size)
+}
+
 /// Downloads a file without storing it. Returns megabytes (10^6) per second.
-fn fetch(addr: SocketAddr, request: &[u8], size: u64) -> Result<f64> {
-    let mut stream = TcpStream::connect(addr)?;
+fn fetch(mut stream: impl Read + Write, request: &[u8], size: u64) -> Result<f64> {
     let mut buffer = vec![0; 256 << 10];
     let began = Instant::now();
     stream.write_all(request)?;
@@ -142,7 +205,12 @@ fn with_peak_memory<T: Send>(
 
 /// nginx with Debian's settings, except for the paths and a single process: one connection uses only one process,
 /// and this program kills only the process that it started.
-fn start_nginx(bench: &Bench, program: &Path, file: &Path) -> Result<Process> {
+fn start_nginx(
+    bench: &Bench,
+    program: &Path,
+    file: &Path,
+    certificate: Option<&Certificate>,
+) -> Result<Process> {
     let folder = bench.work.join("nginx");
     create_empty_dir(&folder)?;
     let folder = fs::canonicalize(folder)?;
@@ -158,11 +226,22 @@ fn start_nginx(bench: &Bench, program: &Path, file: &Path) -> Result<Process> {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {}/{kind};", folder.display()))
         .concat();
+    let (tls, keys) = match certificate {
+        None => ("", String::new()),
+        Some(certificate) => (
+            " ssl",
+            format!(
+                "ssl_certificate {}; ssl_certificate_key {};",
+                certificate.chain_file.display(),
+                certificate.key_file.display()
+            ),
+        ),
+    };
     let text = format!(
         "{user} daemon off; master_process off; pid {0}/pid; error_log {0}/error.log;
         events {{ worker_connections 768; }}
         http {{ {temporary} access_log off; sendfile on; tcp_nopush on;
-            server {{ listen {addr}; root {1}; }} }}",
+            server {{ listen {addr}{tls}; {keys} root {1}; }} }}",
         folder.display(),
         root.display(),
     );

@@ -5,6 +5,7 @@
 
 mod baseline;
 mod campaigns;
+mod certificate;
 mod database;
 mod disk;
 mod download;

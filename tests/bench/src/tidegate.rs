@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     Bench,
+    certificate::Certificate,
     http1::{Connection, request},
     process::{Process, create_empty_dir},
 };
@@ -33,7 +34,7 @@ impl Tidegate {
         let data_dir = bench.work.join(name);
         create_empty_dir(&data_dir)?;
         share_compiled_code(bench, &data_dir)?;
-        let mut process = serve(bench, &data_dir, database)?;
+        let mut process = serve(bench, &data_dir, database, None)?;
         let line = process.first_line()?;
         let key = line.rsplit(' ').next().map(str::trim).unwrap_or_default();
         let gateway = gateway_token(bench, &data_dir, database)?;
@@ -54,7 +55,19 @@ impl Tidegate {
     ) -> Result<()> {
         self.process.kill();
         change(&self.database_url()).await?;
-        self.process = serve(bench, &self.data_dir, self.database.as_deref())?;
+        self.process = serve(bench, &self.data_dir, self.database.as_deref(), None)?;
+        Ok(())
+    }
+
+    /// Restarts the server with TLS. [`Self::rest`] and [`Self::upload`] do not work then.
+    pub(crate) fn restart_with_tls(
+        &mut self,
+        bench: &Bench,
+        certificate: &Certificate,
+    ) -> Result<()> {
+        self.process.kill();
+        let database = self.database.as_deref();
+        self.process = serve(bench, &self.data_dir, database, Some(certificate))?;
         Ok(())
     }
 
@@ -128,7 +141,12 @@ pub(crate) fn authorization(credentials: &Credentials) -> String {
     value.map_or_else(String::new, |value| format!("authorization: {value}\r\n"))
 }
 
-fn serve(bench: &Bench, data_dir: &Path, database: Option<&str>) -> Result<Process> {
+fn serve(
+    bench: &Bench,
+    data_dir: &Path,
+    database: Option<&str>,
+    certificate: Option<&Certificate>,
+) -> Result<Process> {
     let mut command = Command::new(&bench.server_bin);
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -137,6 +155,11 @@ fn serve(bench: &Bench, data_dir: &Path, database: Option<&str>) -> Result<Proce
         .arg(&bench.components)
         .stdout(Stdio::piped());
     set_environment(&mut command, database);
+    if let Some(certificate) = certificate {
+        command
+            .env("TIDEGATE_TLS__CERT", &certificate.chain_file)
+            .env("TIDEGATE_TLS__KEY", &certificate.key_file);
+    }
     Process::start(&mut command, address)
 }
 
