@@ -1,6 +1,7 @@
 //! What requests of devices allocate, without the connection. An allocation costs more than most of the work between two of
 //! them, and unlike processor time it can be counted without noise.
 
+use anyhow::Context as _;
 use axum::body::Body;
 use http::{Request, header};
 use serde_json::json;
@@ -25,7 +26,14 @@ impl CountedServer {
         Ok(Self { runtime, server })
     }
 
-    /// Sends the request and returns how many allocations it took.
+    /// The allocations of one of these requests: the least of several, because other tasks of the server may run during
+    /// one of them.
+    fn least(&self, request: impl Fn(u32) -> anyhow::Result<Request<Body>>) -> anyhow::Result<u64> {
+        let counts = (0..8).map(|number| self.count(request(number)?));
+        let counts = counts.collect::<anyhow::Result<Vec<_>>>()?;
+        counts.into_iter().min().context("no request was sent")
+    }
+
     fn count(&self, request: Request<Body>) -> anyhow::Result<u64> {
         let api = self.server.api.clone();
         let mut status = None;
@@ -54,11 +62,7 @@ fn request(method: &str, path: &str, body: String) -> anyhow::Result<Request<Bod
 #[test]
 fn a_poll_from_memory_makes_few_allocations() -> anyhow::Result<()> {
     let server = CountedServer::start()?;
-    let poll = || request("GET", DEVICE, String::new());
-    for _ in 0..3 {
-        server.count(poll()?)?;
-    }
-    let allocations = server.count(poll()?)?;
+    let allocations = server.least(|_| request("GET", DEVICE, String::new()))?;
     assert!(allocations <= 20, "{allocations}");
     Ok(())
 }
@@ -69,16 +73,12 @@ fn a_feedback_makes_few_allocations() -> anyhow::Result<()> {
     let offered = server.server.offer("dev-1", "2.0.0");
     let update = server.runtime.block_on(offered)?;
     let path = format!("{DEVICE}/deploymentBase/{update}/feedback");
-    let feedback = |cnt: u32| {
+    let allocations = server.least(|cnt| {
         let progress = json!({ "cnt": cnt, "of": 100 });
         let result = json!({ "finished": "none", "progress": progress });
         let body = json!({ "status": { "execution": "proceeding", "result": result } });
         request("POST", &path, body.to_string())
-    };
-    for cnt in 0..3 {
-        server.count(feedback(cnt)?)?;
-    }
-    let allocations = server.count(feedback(3)?)?;
+    })?;
     assert!(allocations <= 280, "{allocations}");
     Ok(())
 }
