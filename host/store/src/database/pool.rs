@@ -218,6 +218,11 @@ impl Pool {
         self.ready.0.lock().len() + self.connections.num_idle()
     }
 
+    #[cfg(test)]
+    pub(super) fn begin_outage(&self) {
+        self.outage.begin();
+    }
+
     /// Makes all ready connections as old as if they had been idle for [`CHECK_PERIOD`].
     #[cfg(test)]
     pub(super) fn age_ready(&self) {
@@ -234,6 +239,8 @@ impl AcquiredConnection {
 
     /// Keeps the connection for its next use. It must be usable: no statement runs and no transaction is open.
     pub(super) fn release(self) {
+        // The database answers: that a further connection could not be opened is no outage.
+        self.pool.outage.end();
         if self.checked.must_be_checked() {
             self.check();
             return;

@@ -24,6 +24,15 @@ on_both! {
         assert!(store.tenant("GONE").await?.is_some());
     }
 
+    async fn a_connection_that_works_ends_an_outage(store) {
+        let pool = &store.database.writers;
+        store.database.write().await?.commit().await?;
+        pool.begin_outage();
+        assert!(pool.is_unreachable());
+        store.database.write().await?.commit().await?;
+        assert!(!pool.is_unreachable());
+    }
+
     async fn a_reader_sees_one_state_and_changes_nothing(store) {
         let count = "SELECT COUNT(*) AS total FROM tenants";
         let mut tx = store.database.read().await?;
