@@ -25,7 +25,7 @@ on_both! {
     }
 
     async fn a_connection_that_works_ends_an_outage(store) {
-        let pool = &store.database.writers;
+        let pool: &Pool = &store.database.writers;
         store.database.write().await?.commit().await?;
         pool.begin_outage();
         assert!(pool.is_unreachable());
