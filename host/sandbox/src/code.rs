@@ -19,6 +19,9 @@ use tidegate_core::id::Digest;
 use tidegate_engine::chain;
 use wasmtime::Engine;
 
+/// The end of the names of compiled code, and of files that are being written.
+const CODE: &str = ".code";
+const PARTIAL: &str = ".partial";
 /// Maximum size of a file: more than any code has.
 const MAX_FILE_BYTES: u64 = 600 << 20;
 /// Age after which a partial file is stale: its writer has finished or crashed.
@@ -89,27 +92,14 @@ impl CodeCache {
     /// Removes stale partial files, and code that was compiled by another version, for another processor or with
     /// another configuration. Returns the number of removed files.
     fn sweep(&self) -> io::Result<usize> {
-        let current_suffix = format!("-{}.code", self.key_name());
-        let mut removed = 0;
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let is_unusable = if name.ends_with(".code") {
-                !name.ends_with(&current_suffix)
+        let current_suffix = format!("-{}{CODE}", self.key_name());
+        remove_files(&self.folder, |name, file| {
+            if name.ends_with(CODE) {
+                Ok(!name.ends_with(&current_suffix))
             } else {
-                name.ends_with(".partial") && is_stale(&entry)?
-            };
-            if is_unusable {
-                match fs::remove_file(entry.path()) {
-                    Ok(()) => removed += 1,
-                    // Another starting server has removed it.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
+                Ok(name.ends_with(PARTIAL) && is_stale(file)?)
             }
-        }
-        Ok(removed)
+        })
     }
 
     /// The code of a component. None if the file is missing, unreadable or not authentic.
@@ -146,7 +136,7 @@ impl CodeCache {
     fn path(&self, component: Digest) -> PathBuf {
         let key = self.key_name();
         self.folder
-            .join(format!("{}-{key}.code", hex::encode(component.0)))
+            .join(format!("{}-{key}{CODE}", hex::encode(component.0)))
     }
 
     fn key_name(&self) -> String {
@@ -164,9 +154,29 @@ impl CodeCache {
     }
 }
 
+/// Removes the files of a folder that are unusable, by their name and entry. Returns their number.
+pub(crate) fn remove_files(
+    folder: &Path,
+    is_unusable: impl Fn(&str, &fs::DirEntry) -> io::Result<bool>,
+) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if is_unusable(&entry.file_name().to_string_lossy(), &entry)? {
+            match fs::remove_file(entry.path()) {
+                Ok(()) => removed += 1,
+                // Another starting server has removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(removed)
+}
+
 /// Writes a file of the folder, which only its owner can read. Readers see the complete file or none.
 pub(crate) fn write_atomically(folder: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let partial = folder.join(format!("{}.partial", unique_name()?));
+    let partial = folder.join(format!("{}{PARTIAL}", unique_name()?));
     let written = create_private_file(&partial)
         .and_then(|mut file| parts.iter().try_for_each(|part| file.write_all(part)))
         .and_then(|()| fs::rename(&partial, path));
@@ -201,7 +211,7 @@ fn load_or_create_secret(folder: &Path) -> io::Result<[u8; SECRET_BYTES]> {
         SysRng
             .try_fill_bytes(&mut fresh)
             .map_err(io::Error::other)?;
-        let partial = folder.join(format!("{}.partial", unique_name()?));
+        let partial = folder.join(format!("{}{PARTIAL}", unique_name()?));
         create_private_file(&partial)?.write_all(&fresh)?;
         let linked = fs::hard_link(&partial, &path);
         fs::remove_file(&partial)?;

@@ -10,7 +10,10 @@ use sha2::{Digest as _, Sha256};
 use tidegate_core::id::Digest;
 use tidegate_engine::chain;
 
-use crate::{code::write_atomically, limits::SandboxLimits};
+use crate::{
+    code::{remove_files, write_atomically},
+    limits::SandboxLimits,
+};
 
 const EXTENSION: &str = ".rejected";
 
@@ -36,21 +39,11 @@ impl Rejections {
         rejections
     }
 
-    fn sweep(&self) -> io::Result<()> {
-        let suffix = format!("-{}{EXTENSION}", self.key);
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.ends_with(EXTENSION) && !name.ends_with(&suffix) {
-                match fs::remove_file(entry.path()) {
-                    // Another starting server has removed it.
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
+    fn sweep(&self) -> io::Result<usize> {
+        let current_suffix = format!("-{}{EXTENSION}", self.key);
+        remove_files(&self.folder, |name, _| {
+            Ok(name.ends_with(EXTENSION) && !name.ends_with(&current_suffix))
+        })
     }
 
     /// Why a component was rejected, if it was.
