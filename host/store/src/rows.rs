@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use hex::FromHex;
+use serde::de::DeserializeOwned;
 use sqlx::{ColumnIndex, Decode, Row, Type, any::AnyRow};
 use tidegate_core::{time::Timestamp, version_changes::VersionChanges};
 use tidegate_engine::ports::StoreError;
@@ -64,7 +65,13 @@ pub(crate) trait RowExt {
     fn hex_optional<T: FromHex>(&self, column: &'static str) -> Result<Option<T>, RowError>;
 
     /// Reads a text that contains JSON.
-    fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError>;
+    fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError>;
+
+    /// Reads a text that contains JSON or is null.
+    fn json_optional<T: DeserializeOwned>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, RowError>;
 }
 
 impl RowExt for AnyRow {
@@ -113,8 +120,18 @@ impl RowExt for AnyRow {
         value.map(|value| bytes_of_hex(column, value)).transpose()
     }
 
-    fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError> {
+    fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError> {
         serde_json::from_str(self.take(column)?).map_err(|error| RowError::Json { column, error })
+    }
+
+    fn json_optional<T: DeserializeOwned>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, RowError> {
+        let text: Option<&str> = self.take(column)?;
+        text.map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| RowError::Json { column, error })
     }
 }
 

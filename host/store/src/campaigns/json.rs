@@ -279,14 +279,3 @@ where
     let json_list: Vec<Json> = row.json(column)?;
     json_list.into_iter().map(T::try_from).collect()
 }
-
-/// Reads JSON that may be null.
-pub(super) fn json_optional<Json: DeserializeOwned>(
-    row: &AnyRow,
-    column: &'static str,
-) -> Result<Option<Json>, RowError> {
-    let text: Option<&str> = row.take(column)?;
-    text.map(serde_json::from_str)
-        .transpose()
-        .map_err(|error| RowError::Json { column, error })
-}

@@ -10,9 +10,7 @@ use tidegate_engine::ports::{
 };
 
 use super::{
-    json::{
-        ApprovalJson, HoldJson, PluginJson, RollbackJson, TargetsJson, json_list, json_optional,
-    },
+    json::{ApprovalJson, HoldJson, PluginJson, RollbackJson, TargetsJson, json_list},
     waves::{sum_by_campaign, waves},
 };
 use crate::{
@@ -164,8 +162,10 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
         firmware_name: row.take("firmware_name")?,
         firmware_version: row.take("firmware_version")?,
         status: row.parse("status")?,
-        hold: json_optional::<HoldJson>(row, "hold")?.map(Into::into),
-        approval: json_optional::<ApprovalJson>(row, "approval")?.map(Into::into),
+        hold: row.json_optional::<HoldJson>("hold")?.map(Into::into),
+        approval: row
+            .json_optional::<ApprovalJson>("approval")?
+            .map(Into::into),
         total_devices: row.count("total_devices")?,
         awaiting_version: row.count("awaiting_version")?,
         rollback_counts: RollbackCounts {
@@ -180,7 +180,8 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
         editors: editors(row)?,
         started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),
         ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
-        rollback: json_optional::<RollbackJson>(row, "rollback")?
+        rollback: row
+            .json_optional::<RollbackJson>("rollback")?
             .map(TryInto::try_into)
             .transpose()?,
         explain: row.json("explain")?,
@@ -189,7 +190,7 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
 }
 
 fn editors(row: &AnyRow) -> Result<Vec<String>, RowError> {
-    let mut editors: Vec<String> = json_optional(row, "editors")?.unwrap_or_default();
+    let mut editors: Vec<String> = row.json_optional("editors")?.unwrap_or_default();
     // A server before migration 35 stores only the last editor.
     if let Some(last) = row.take("edited_by")?
         && !editors.contains(&last)

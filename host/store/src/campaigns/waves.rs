@@ -8,7 +8,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{Advance, StoreError, Wave};
 
-use super::json::{AdvanceJson, json_optional};
+use super::json::AdvanceJson;
 use crate::{
     database::Tx,
     error::failed,
@@ -169,7 +169,9 @@ fn from_row(row: &AnyRow, failures: Vec<Failure>) -> Result<Wave, RowError> {
         report,
         admitted: row.count("admitted")?,
         accepted: row.count("accepted_failures")?,
-        advance: json_optional::<AdvanceJson>(row, "advance")?.map(Advance::from),
+        advance: row
+            .json_optional::<AdvanceJson>("advance")?
+            .map(Advance::from),
     })
 }
 

@@ -30,11 +30,6 @@ pub(super) fn to_text(authorship: Option<&UpdateAuthorship>) -> Result<Option<St
 }
 
 pub(super) fn from_row(row: &AnyRow) -> Result<Option<UpdateAuthorship>, RowError> {
-    let text = row.take::<Option<&str>>(COLUMN)?;
-    let json = text.map(serde_json::from_str::<AuthorshipJson>).transpose();
-    let json = json.map_err(|error| RowError::Json {
-        column: COLUMN,
-        error,
-    })?;
+    let json: Option<AuthorshipJson> = row.json_optional(COLUMN)?;
     Ok(json.map(|AuthorshipJson { authors, is_bulk }| UpdateAuthorship { authors, is_bulk }))
 }

@@ -75,23 +75,23 @@ pub(crate) fn to_text(basis: Option<&CompatibilityBasis>) -> Result<Option<Strin
 }
 
 pub(crate) fn from_row(row: &AnyRow) -> Result<Option<CompatibilityBasis>, RowError> {
-    let text = row.take::<Option<&str>>(COLUMN)?;
-    text.map(from_text).transpose()
+    let json: Option<CompatibilityJson> = row.json_optional(COLUMN)?;
+    json.map(CompatibilityBasis::try_from).transpose()
 }
 
-fn from_text(text: &str) -> Result<CompatibilityBasis, RowError> {
-    let json: CompatibilityJson = serde_json::from_str(text).map_err(|error| RowError::Json {
-        column: COLUMN,
-        error,
-    })?;
-    Ok(CompatibilityBasis {
-        policies: json.policies.try_into()?,
-        attributes: json.attributes,
-        accepted: json
-            .accepted
-            .map(|accepted| (accepted.class.into(), Timestamp(accepted.at))),
-        rejected: json.rejected.map(ClassKey::from),
-    })
+impl TryFrom<CompatibilityJson> for CompatibilityBasis {
+    type Error = RowError;
+
+    fn try_from(json: CompatibilityJson) -> Result<Self, RowError> {
+        Ok(Self {
+            policies: json.policies.try_into()?,
+            attributes: json.attributes,
+            accepted: json
+                .accepted
+                .map(|accepted| (accepted.class.into(), Timestamp(accepted.at))),
+            rejected: json.rejected.map(ClassKey::from),
+        })
+    }
 }
 
 impl From<ClassKey> for BasisClassJson {
