@@ -3,8 +3,7 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 use tidegate_core::{
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     plugin::ClassKey,
@@ -19,19 +18,19 @@ use tidegate_engine::{
 use crate::{
     campaigns::CampaignRunRow,
     database::{Database, Tx},
-    dialect::ColumnType,
     error::failed,
-    rows::{RowError, RowExt as _, row_error, to_json},
+    rows::{RowError, RowExt as _, row_error},
     tenant_counters::TenantCounters,
     updates::{
         class_attributes::{ClassAttributes, attribute_names},
         compatibility,
-        unit_of_work::{UpdateUnitOfWork, notify_affected_devices},
+        unit_of_work::{
+            ChangedRow, ColumnValue, UpdateUnitOfWork, notify_affected_devices, update_rows,
+        },
     },
 };
 
 const READ: &str = "read updates to check";
-const WRITE: &str = "write the compatibility of updates";
 /// Delay after a check that failed.
 const RETRY_DELAY: Duration = Duration::from_mins(1);
 
@@ -226,41 +225,16 @@ fn apply(
     }
 }
 
-#[derive(Serialize)]
-struct BasisJson {
-    id: i32,
-    compatibility: Option<String>,
-}
-
 async fn write_bases(
     tx: &mut Tx,
     tenant: TenantId,
     bases: &BTreeMap<UpdateId, CompatibilityBasis>,
 ) -> Result<(), StoreError> {
-    if bases.is_empty() {
-        return Ok(());
-    }
     let rows = bases.iter().map(|(id, basis)| {
-        Ok(BasisJson {
-            id: id.0,
-            compatibility: compatibility::to_text(Some(basis))?,
-        })
+        let text = compatibility::to_text(Some(basis))?;
+        let columns = vec![("compatibility", ColumnValue::text_or_null(text))];
+        Ok(ChangedRow::of(id.0.into(), columns))
     });
-    let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
-    let ids: Vec<_> = bases.keys().map(|id| id.0).collect();
-    let columns = [("id", ColumnType::Int), ("compatibility", ColumnType::Text)];
-    let from = tx.dialect().json_rows("n", "$2", &columns);
-    let which = tx.dialect().joined_key_in_json("updates.id", "$3");
-    let sql = format!(
-        "UPDATE updates SET compatibility = n.compatibility FROM {from} \
-         WHERE +updates.tenant_id = $1 AND updates.id = n.id AND {which}"
-    );
-    sqlx::query(AssertSqlSafe(sql))
-        .bind(tenant.0)
-        .bind(to_json(&rows)?)
-        .bind(to_json(&ids)?)
-        .execute(tx.conn())
-        .await
-        .map_err(failed(WRITE))?;
-    Ok(())
+    let rows = rows.collect::<Result<_, StoreError>>()?;
+    update_rows(tx, tenant, "updates", rows).await
 }

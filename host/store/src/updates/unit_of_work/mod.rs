@@ -18,6 +18,7 @@ mod update_rows;
 pub(crate) use histogram::durations;
 pub(crate) use loaded_device::DeviceRow;
 pub(crate) use loaded_update::{LoadedUpdate, NewUpdate};
+pub(crate) use update_rows::{ChangedRow, ColumnValue, update_rows};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

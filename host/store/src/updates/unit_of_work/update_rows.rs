@@ -17,29 +17,29 @@ use crate::{
 
 /// The value of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ColumnValue<'a> {
+pub(crate) enum ColumnValue<'a> {
     Int(Option<i64>),
     Text(Option<Cow<'a, str>>),
 }
 
 impl<'a> ColumnValue<'a> {
-    pub(super) fn int(value: impl Into<i64>) -> Self {
+    pub(crate) fn int(value: impl Into<i64>) -> Self {
         Self::Int(Some(value.into()))
     }
 
-    pub(super) fn int_or_null(value: Option<impl Into<i64>>) -> Self {
+    pub(crate) fn int_or_null(value: Option<impl Into<i64>>) -> Self {
         Self::Int(value.map(Into::into))
     }
 
-    pub(super) fn text(value: impl Into<Cow<'a, str>>) -> Self {
+    pub(crate) fn text(value: impl Into<Cow<'a, str>>) -> Self {
         Self::Text(Some(value.into()))
     }
 
-    pub(super) fn text_or_null(value: Option<impl Into<Cow<'a, str>>>) -> Self {
+    pub(crate) fn text_or_null(value: Option<impl Into<Cow<'a, str>>>) -> Self {
         Self::Text(value.map(Into::into))
     }
 
-    pub(super) fn into_owned(self) -> ColumnValue<'static> {
+    pub(crate) fn into_owned(self) -> ColumnValue<'static> {
         match self {
             Self::Int(value) => ColumnValue::Int(value),
             Self::Text(value) => ColumnValue::Text(value.map(|text| text.into_owned().into())),
@@ -64,10 +64,10 @@ impl Serialize for ColumnValue<'_> {
 }
 
 /// The columns that are written, without `id`. Those of a table are always the same, in the same order; at most 64.
-pub(super) type Columns<'a> = Vec<(&'static str, ColumnValue<'a>)>;
+pub(crate) type Columns<'a> = Vec<(&'static str, ColumnValue<'a>)>;
 
 /// A row to write.
-pub(super) struct ChangedRow<'a> {
+pub(crate) struct ChangedRow<'a> {
     id: i64,
     columns: Columns<'a>,
     /// A bit for each column that changed.
@@ -75,8 +75,17 @@ pub(super) struct ChangedRow<'a> {
 }
 
 impl<'a> ChangedRow<'a> {
+    /// A row with these columns, all of which are written.
+    pub(crate) fn of(id: i64, columns: Columns<'a>) -> Self {
+        Self {
+            id,
+            changed: (0..columns.len()).fold(0, |mask, index| mask | 1 << index),
+            columns,
+        }
+    }
+
     /// `None`: no column changed.
-    pub(super) fn new(id: i64, before: &Columns<'_>, after: Columns<'a>) -> Option<Self> {
+    pub(crate) fn new(id: i64, before: &Columns<'_>, after: Columns<'a>) -> Option<Self> {
         let pairs = before.iter().zip(&after).enumerate();
         let changed = pairs.filter(|(_, (before, after))| before != after);
         let changed = changed.fold(0, |mask, (index, _)| mask | 1 << index);
@@ -90,7 +99,7 @@ impl<'a> ChangedRow<'a> {
 
 /// Updates rows of this table. Rows in which the same columns changed are written by one statement; on PostgreSQL, where a
 /// statement costs a round trip and an unchanged column nothing, all rows are.
-pub(super) async fn update_rows(
+pub(crate) async fn update_rows(
     tx: &mut Tx,
     tenant: TenantId,
     table: &'static str,
