@@ -15,6 +15,9 @@ use crate::{
 /// The maximum number of rows in one transaction. Other writers wait no longer than for one of these.
 const MAX_PER_TRANSACTION: usize = 2000;
 
+/// Writes the times in the JSON `$1` of the devices `$2`.
+pub(crate) static LAST_SEEN: SqlText = SqlText::new(update_sql);
+
 /// The hour of a last-seen time, as the column `last_seen_hour`.
 pub(crate) fn hour(at: Timestamp) -> i64 {
     at.0.div_euclid(3_600_000)
@@ -22,8 +25,6 @@ pub(crate) fn hour(at: Timestamp) -> i64 {
 
 /// Records when devices were last seen; a later time is kept.
 pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Result<(), StoreError> {
-    static SQL: SqlText = SqlText::new(update_sql);
-
     #[derive(Serialize)]
     struct Row {
         tenant_id: i64,
@@ -48,9 +49,11 @@ pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Resul
     rows.dedup_by_key(|row| (row.tenant_id, row.id));
 
     for chunk in rows.chunks(MAX_PER_TRANSACTION) {
+        let ids: Vec<_> = chunk.iter().map(|row| row.id).collect();
         let mut tx = database.write().await?;
-        sqlx::query(SQL.of(tx.dialect()))
+        sqlx::query(LAST_SEEN.of(tx.dialect()))
             .bind(to_json(&chunk)?)
+            .bind(to_json(&ids)?)
             .execute(tx.conn())
             .await
             .map_err(failed("record last-seen times"))?;
@@ -64,6 +67,8 @@ pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Resul
 ///
 /// Locks the rows in the order of their keys before it changes them, as all transactions do that change several
 /// devices.
+///
+/// The unary plus keeps PostgreSQL from reading all devices of the tenant for each row.
 fn update_sql(dialect: Dialect) -> String {
     let columns = [
         ("tenant_id", ColumnType::Int),
@@ -72,14 +77,15 @@ fn update_sql(dialect: Dialect) -> String {
         ("hour", ColumnType::Int),
         ("address", ColumnType::Text),
     ];
+    let which = dialect.joined_key_in_json("d.id", "$2");
     format!(
         "WITH seen AS (SELECT d.tenant_id, d.id, polled.at, polled.hour, \
          CASE WHEN t.track_address = 1 THEN polled.address END AS address \
          FROM {} CROSS JOIN devices d CROSS JOIN tenants t \
-         WHERE d.tenant_id = polled.tenant_id AND d.id = polled.id AND t.id = polled.tenant_id \
+         WHERE +d.tenant_id = polled.tenant_id AND d.id = polled.id AND {which} AND t.id = polled.tenant_id \
          AND (d.last_seen IS NULL OR d.last_seen <= polled.at){}) \
          UPDATE devices SET last_seen = seen.at, last_seen_hour = seen.hour, address = seen.address FROM seen \
-         WHERE devices.tenant_id = seen.tenant_id AND devices.id = seen.id",
+         WHERE +devices.tenant_id = seen.tenant_id AND devices.id = seen.id",
         dialect.json_rows("polled", "$1", &columns),
         match dialect {
             Dialect::Sqlite => "",

@@ -5,7 +5,13 @@ use tidegate_core::{id::UpdateId, update::UpdateStatus};
 use tidegate_engine::ports::{Devices as _, NewDevice, OpenUpdate, PollView};
 
 use super::*;
-use crate::{devices::poll_view::POLL_VIEWS, dialect::Dialect, testing::TestStore};
+use crate::{
+    database::Tx,
+    devices::{last_seen::LAST_SEEN, poll_view::POLL_VIEWS},
+    dialect::Dialect,
+    sql::SqlText,
+    testing::TestStore,
+};
 
 on_both! {
     async fn a_poll_shows_the_heaviest_then_the_oldest_update(store) {
@@ -81,16 +87,9 @@ async fn polls_go_by_index_however_few_devices_there_were_at_first() -> anyhow::
     let Some(store) = TestStore::on_postgres().await? else {
         return Ok(());
     };
-    let sql = format!("EXPLAIN {}", POLL_VIEWS.of(Dialect::Postgres));
-    let mut tx = store.database.point_read().await?;
-    let plan: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-        .bind(format!(
-            r#"[{{"tenant_id":{},"device_id":"gate-1"}}]"#,
-            store.ours.0
-        ))
-        .fetch_all(tx.conn())
-        .await?;
-    let plan = plan.join("\n");
+    let requested = format!(r#"[{{"tenant_id":{},"device_id":"gate-1"}}]"#, store.ours.0);
+    let tx = store.database.point_read().await?;
+    let plan = plan(tx, &POLL_VIEWS, &[requested]).await?;
     for index in ["devices_tenant_id_device_id_key", "updates_open"] {
         assert!(plan.contains(index), "{plan}");
     }
@@ -98,4 +97,31 @@ async fn polls_go_by_index_however_few_devices_there_were_at_first() -> anyhow::
         assert!(!plan.contains(detour), "{plan}");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn last_seen_times_do_not_read_all_devices_for_each_one() -> anyhow::Result<()> {
+    let Some(store) = TestStore::on_postgres().await? else {
+        return Ok(());
+    };
+    let polled = format!(
+        r#"[{{"tenant_id":{},"id":1,"at":1,"hour":0,"address":null}}]"#,
+        store.ours.0
+    );
+    let tx = store.database.write().await?;
+    let plan = plan(tx, &LAST_SEEN, &[polled, "[1]".to_owned()]).await?;
+    assert!(plan.contains("id = ANY"), "{plan}");
+    assert!(!plan.contains("devices_tenant_id_id_key"), "{plan}");
+    Ok(())
+}
+
+/// How PostgreSQL executes a statement.
+async fn plan(mut tx: Tx, sql: &'static SqlText, values: &[String]) -> anyhow::Result<String> {
+    let sql = format!("EXPLAIN {}", sql.of(Dialect::Postgres));
+    let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+    for value in values {
+        query = query.bind(value);
+    }
+    let plan: Vec<String> = query.fetch_all(tx.conn()).await?;
+    Ok(plan.join("\n"))
 }
