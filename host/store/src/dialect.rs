@@ -126,6 +126,14 @@ impl Dialect {
         }
     }
 
+    /// These columns as the text of a JSON array.
+    pub(crate) fn json_array(self, columns: &str) -> String {
+        match self {
+            Self::Sqlite => format!("json_array({columns})"),
+            Self::Postgres => format!("CAST(json_build_array({columns}) AS TEXT)"),
+        }
+    }
+
     /// A condition: the text matches a pattern from [`Self::pattern`], which is bound to the parameter.
     /// Case-sensitive.
     pub(crate) fn matches(self, text: &str, parameter: &str) -> String {

@@ -26,6 +26,7 @@ mod file_leases;
 mod firmware;
 mod invalidation;
 mod journal;
+mod json_row;
 mod keyed_requests;
 mod last_use;
 mod latest;

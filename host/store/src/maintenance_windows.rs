@@ -52,8 +52,11 @@ pub(crate) fn from_row(
     text.map(|text| from_text(text, column)).transpose()
 }
 
-/// Parses a window, once for all updates with the same window: they share one value.
-fn from_text(text: &str, column: &'static str) -> Result<Arc<MaintenanceWindow>, RowError> {
+/// Parses the window in this column, once for all updates with the same window: they share one value.
+pub(crate) fn from_text(
+    text: &str,
+    column: &'static str,
+) -> Result<Arc<MaintenanceWindow>, RowError> {
     static CACHE: LazyLock<Mutex<HashMap<Box<str>, Weak<MaintenanceWindow>>>> =
         LazyLock::new(Mutex::default);
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::any::AnyRow;
 use tidegate_core::{
     Named as _,
     time::Timestamp,
@@ -16,11 +15,12 @@ use tidegate_engine::ports::StoreError;
 
 use crate::{
     dialect::{ColumnType, storable},
+    json_row::{Name, json_row},
     maintenance_windows,
-    rows::{RowError, RowExt as _, unknown_value},
+    rows::{RowError, unknown_value},
 };
 
-/// The columns, in the order of [`UpdateOptionsRow`]. Both tables are written and read by this list.
+/// The columns, in the order of [`UpdateOptionsRow`]. Both tables are written by this list.
 pub(crate) const UPDATE_OPTION_COLUMNS: &[(&str, ColumnType)] = &[
     ("update_type", ColumnType::Text),
     ("forced_at", ColumnType::Int),
@@ -38,11 +38,24 @@ pub(crate) const UPDATE_OPTION_COLUMNS: &[(&str, ColumnType)] = &[
     ("device_refusal", ColumnType::Text),
 ];
 
-/// The columns of the table or alias `table`, for a `SELECT`.
-pub(crate) fn update_option_columns(table: &str) -> String {
-    let columns = UPDATE_OPTION_COLUMNS.iter();
-    let columns: Vec<_> = columns.map(|(name, _)| format!("{table}.{name}")).collect();
-    columns.join(", ")
+json_row! {
+    /// The options as they are read.
+    pub(crate) struct StoredOptions {
+        update_type: Name<UpdateTypeName>,
+        forced_at: Option<i64>,
+        on_denied: Option<Name<OnDenied>>,
+        confirmation_timeout_ms: Option<u64>,
+        update_timeout_ms: u64,
+        download_timeout_ms: Option<u64>,
+        install_timeout_ms: Option<u64>,
+        maintenance_window: Option<String>,
+        max_retries: u32,
+        retry_delay_ms: u64,
+        success_criteria: Name<SuccessCriteriaName>,
+        soak_ms: Option<u64>,
+        note: String,
+        device_refusal: Name<DeviceRefusal>,
+    }
 }
 
 /// The values of [`UPDATE_OPTION_COLUMNS`]. `on_denied` and `confirmation_timeout_ms` are none without confirmation.
@@ -97,57 +110,41 @@ impl UpdateOptionsRow {
     }
 }
 
-/// Reads the [`UPDATE_OPTION_COLUMNS`].
-pub(crate) fn options(row: &AnyRow) -> Result<UpdateOptions, RowError> {
-    let forced_at = row.take::<Option<i64>>("forced_at")?.map(Timestamp);
-    let on_denied: Option<OnDenied> = row.parse_optional("on_denied")?;
-    let confirmation = on_denied.map(|on_denied| {
-        Ok::<_, RowError>(Confirmation {
-            on_denied,
-            timeout: Duration::from_millis(row.count("confirmation_timeout_ms")?),
-        })
-    });
-    let name: UpdateTypeName = row.parse("update_type")?;
-    let update_type = UpdateType::new(name, forced_at);
-    Ok(UpdateOptions {
-        update_type: update_type.ok_or_else(|| unknown_value("update_type", name.into()))?,
-        confirmation: confirmation.transpose()?,
-        timeouts: Timeouts {
-            update: Duration::from_millis(row.count("update_timeout_ms")?),
-            download: duration(row, "download_timeout_ms")?,
-            install: duration(row, "install_timeout_ms")?,
-        },
-        window: maintenance_windows::from_row(row, "maintenance_window")?,
-        device_refusal: row.parse::<DeviceRefusal>("device_refusal")?,
-        retries: RetryPolicy {
-            max_retries: take_u32(row, "max_retries")?,
-            delay: Duration::from_millis(row.count("retry_delay_ms")?),
-        },
-        note: row.take("note")?,
-    })
-}
-
-/// Reads `success_criteria` and `soak_ms`.
-pub(crate) fn success_criteria(row: &AnyRow) -> Result<SuccessCriteria, RowError> {
-    let soak = duration(row, "soak_ms")?;
-    let name: SuccessCriteriaName = row.parse("success_criteria")?;
-    SuccessCriteria::new(name, soak).ok_or_else(|| unknown_value("success_criteria", name.into()))
-}
-
-/// Reads an integer that fits 32 bits.
-pub(crate) fn take_u32(row: &AnyRow, column: &'static str) -> Result<u32, RowError> {
-    let value: i64 = row.take(column)?;
-    u32::try_from(value).map_err(|_| RowError::OutOfRange { column, value })
-}
-
-fn duration(row: &AnyRow, column: &'static str) -> Result<Option<Duration>, RowError> {
-    let value: Option<i64> = row.take(column)?;
-    let millis = value.map(|value| {
-        u64::try_from(value)
-            .map(Duration::from_millis)
-            .map_err(|_| RowError::OutOfRange { column, value })
-    });
-    millis.transpose()
+impl StoredOptions {
+    pub(crate) fn into_parts(self) -> Result<(UpdateOptions, SuccessCriteria), RowError> {
+        let millis = Duration::from_millis;
+        let Name(name) = self.success_criteria;
+        let success_criteria = SuccessCriteria::new(name, self.soak_ms.map(millis))
+            .ok_or_else(|| unknown_value("success_criteria", name.into()))?;
+        let confirmation = self.on_denied.map(|Name(on_denied)| {
+            let timeout = self.confirmation_timeout_ms.map(millis);
+            let timeout =
+                timeout.ok_or_else(|| unknown_value("confirmation_timeout_ms", "null"))?;
+            Ok::<_, RowError>(Confirmation { on_denied, timeout })
+        });
+        let window = self.maintenance_window;
+        let window = window.map(|text| maintenance_windows::from_text(&text, "maintenance_window"));
+        let Name(name) = self.update_type;
+        let update_type = UpdateType::new(name, self.forced_at.map(Timestamp))
+            .ok_or_else(|| unknown_value("update_type", name.into()))?;
+        let options = UpdateOptions {
+            update_type,
+            confirmation: confirmation.transpose()?,
+            timeouts: Timeouts {
+                update: millis(self.update_timeout_ms),
+                download: self.download_timeout_ms.map(millis),
+                install: self.install_timeout_ms.map(millis),
+            },
+            window: window.transpose()?,
+            device_refusal: self.device_refusal.0,
+            retries: RetryPolicy {
+                max_retries: self.max_retries,
+                delay: millis(self.retry_delay_ms),
+            },
+            note: self.note,
+        };
+        Ok((options, success_criteria))
+    }
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -7,4 +7,4 @@ pub(crate) mod tokens;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use tokens::{TOKEN_COLUMNS, old_token};
+pub(crate) use tokens::old_token;

@@ -18,10 +18,7 @@ use crate::{
     rows::{RowError, RowExt as _, row_error},
 };
 
-/// The columns of a device's tokens.
-pub(crate) const TOKEN_COLUMNS: &str = "token_sha256, old_token_sha256, old_token_until";
-
-/// Reads the old token from [`TOKEN_COLUMNS`].
+/// Reads the columns `old_token_sha256` and `old_token_until` of a device.
 pub(crate) fn old_token(row: &AnyRow) -> Result<Option<Box<OldToken>>, RowError> {
     let sha256 = row.hex_optional("old_token_sha256")?;
     let until = row.take::<Option<i64>>("old_token_until")?.map(Timestamp);

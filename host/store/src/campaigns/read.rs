@@ -15,20 +15,22 @@ use super::{
 };
 use crate::{
     database::Tx,
+    dialect::Dialect,
     error::failed,
+    json_row::JsonRow as _,
     rows::{RowError, RowExt as _, row_error, to_i64},
     tenant_counters::{self, CounterKind},
-    update_options::{options, success_criteria, update_option_columns},
+    update_options::StoredOptions,
 };
 
 const READ: &str = "read campaign";
 
-fn columns() -> String {
-    let options = update_option_columns("c");
+fn columns(dialect: Dialect) -> String {
+    let options = StoredOptions::select(dialect, "c");
     format!(
         "c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.feed, c.allow_beta, c.strategy, \
          c.policies, c.priority, c.max_concurrent_updates, c.requires_approval, c.auto_rollback, \
-         c.failure_threshold_percent, c.created_by, c.edited_by, c.editors, c.created_at, {options}, \
+         c.failure_threshold_percent, c.created_by, c.edited_by, c.editors, c.created_at, {options} AS options, \
          f.name AS firmware_name, f.version AS firmware_version, r.status, r.generation, r.hold, r.approval, \
          r.rollback, r.explain, r.total_devices, k.awaiting_version, k.open_rollbacks, k.rolled_back, \
          k.rollback_failed, r.started_at, r.ended_at, \
@@ -46,7 +48,7 @@ pub(crate) async fn campaign(
     tenant: TenantId,
     id: CampaignId,
 ) -> Result<Option<Campaign>, StoreError> {
-    let columns = columns();
+    let columns = columns(tx.dialect());
     let sql = format!("SELECT {columns} FROM {TABLES} WHERE c.tenant_id = $1 AND c.id = $2");
     let row = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
@@ -90,7 +92,7 @@ pub(crate) async fn page(
         "$2 IS NULL"
     };
     let total = tenant_counters::total(tx, tenant, CounterKind::CampaignsByStatus, status).await?;
-    let columns = columns();
+    let columns = columns(tx.dialect());
     let sql = format!(
         "SELECT {columns} FROM {TABLES} WHERE r.tenant_id = $1 AND {which} \
          ORDER BY c.id DESC LIMIT $3 OFFSET $4"
@@ -131,7 +133,7 @@ pub(crate) async fn started(
     .fetch_one(tx.conn())
     .await
     .map_err(failed(READ))?;
-    let columns = columns();
+    let columns = columns(tx.dialect());
     let sql = format!(
         "SELECT {columns} FROM {TABLES} \
          WHERE r.tenant_id = $1 AND r.started_at IS NOT NULL \
@@ -202,6 +204,7 @@ fn editors(row: &AnyRow) -> Result<Vec<String>, RowError> {
 
 fn spec_of_row(row: &AnyRow) -> Result<CampaignSpec, RowError> {
     let percent: i64 = row.take("failure_threshold_percent")?;
+    let (options, success_criteria) = StoredOptions::read(row, "options")?.into_parts()?;
     Ok(CampaignSpec {
         name: row.take("name")?,
         description: row.take("description")?,
@@ -217,13 +220,13 @@ fn spec_of_row(row: &AnyRow) -> Result<CampaignSpec, RowError> {
         max_concurrent_updates: row
             .take::<Option<i64>>("max_concurrent_updates")?
             .map(i64::unsigned_abs),
-        options: options(row)?,
+        options,
         requires_approval: row.flag("requires_approval")?,
         auto_rollback: row.flag("auto_rollback")?,
         failure_threshold_percent: u8::try_from(percent).map_err(|_| RowError::OutOfRange {
             column: "failure_threshold_percent",
             value: percent,
         })?,
-        success_criteria: success_criteria(row)?,
+        success_criteria,
     })
 }

@@ -17,7 +17,7 @@ use crate::{
 const COLUMN: &str = "compatibility";
 
 #[derive(Serialize, Deserialize)]
-struct CompatibilityJson {
+pub(super) struct CompatibilityJson {
     policies: PoliciesJson,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<String>,

@@ -6,7 +6,6 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{FeedbackRow, StoreError};
 
-use super::row::{code, n_of_m};
 use crate::{
     database::Tx,
     error::failed,
@@ -70,8 +69,10 @@ fn from_row(row: &AnyRow) -> Result<FeedbackRow, RowError> {
             device_time: row.take::<Option<i64>>("device_time")?.map(Timestamp),
             execution: row.parse("execution")?,
             finished: row.parse("finished")?,
-            progress: n_of_m(row)?,
-            code: code(row)?,
+            progress: row
+                .optional_u32("progress_n")?
+                .zip(row.optional_u32("progress_of")?),
+            code: row.take("code")?,
             messages: row.json("messages")?,
             cut: row.flag("truncated")?,
         },

@@ -47,7 +47,7 @@ impl Batch for UpdateBatch {
         static SQL: SqlText = SqlText::new(|dialect| {
             let requested = [("tenant_id", ColumnType::Int), ("id", ColumnType::Int)];
             let requested = dialect.json_rows("requested", "$1", &requested);
-            let columns = columns();
+            let columns = columns(dialect);
             format!(
                 "SELECT {columns}, u.authorship, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name \
                  FROM {requested} CROSS JOIN {TABLES} \
@@ -104,7 +104,7 @@ pub(crate) async fn page(
     let (mut parameters, conditions) = self::conditions(tenant, filter);
     let limit = parameters.bind(i64::from(page.limit));
     let offset = parameters.bind(to_i64(page.offset));
-    let columns = columns();
+    let columns = columns(tx.dialect());
     let sql = format!(
         "SELECT {columns}, u.authorship, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
          WHERE u.tenant_id = $1{conditions} ORDER BY u.id DESC LIMIT {limit} OFFSET {offset}"
@@ -140,12 +140,12 @@ fn conditions(tenant: TenantId, filter: UpdateFilter) -> (Parameters, String) {
 }
 
 fn from_row(row: &AnyRow, stopped_ms: i64) -> Result<UpdateRow, RowError> {
-    let (update, revision) = update(row, stopped_ms)?;
+    let stored = update(row, stopped_ms)?;
     Ok(UpdateRow {
-        update,
+        update: stored.update,
         device_id: row.take("device_name")?,
         firmware_name: row.take("firmware_name")?,
-        revision,
+        revision: stored.revision,
         approval: approvals::from_row(row)?,
         authorship: authorship::from_row(row)?,
     })

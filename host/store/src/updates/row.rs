@@ -1,154 +1,211 @@
 use sqlx::any::AnyRow;
 use tidegate_core::{
     Named as _,
+    feedback::Execution,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
+    rollback::RollbackActionName,
     time::Timestamp,
-    update::{Attempt, FetchFailure, Purpose, PurposeName, Update, UpdateError, UpdateState},
+    update::{
+        Attempt, FetchFailure, FileFetch, Purpose, PurposeName, Refusal, Update, UpdateError,
+        UpdateState, UpdateStatus,
+    },
 };
 
-use super::{compatibility, deadlines::StoredDeadlines};
+use super::{compatibility::CompatibilityJson, deadlines::StoredDeadlines};
 use crate::{
-    rows::{RowError, RowExt as _},
-    update_options::{options, success_criteria, take_u32, update_option_columns},
+    dialect::Dialect,
+    json_row::{Flag, Json, JsonRow as _, Name, json_row},
+    rows::{RowError, unknown_value},
+    update_options::StoredOptions,
 };
+
+json_row! {
+    /// An update without its options.
+    struct StoredUpdate {
+        id: i32,
+        tenant_id: i64,
+        device_key: i64,
+        firmware_id: i64,
+        campaign_id: Option<i64>,
+        purpose: Option<Name<PurposeName>>,
+        wave: Option<u32>,
+        weight: i32,
+        status: Name<UpdateStatus>,
+        revision: i32,
+        progress_n: Option<u32>,
+        progress_of: Option<u32>,
+        phase: Option<Name<Execution>>,
+        file_fetch: Option<Name<FileFetch>>,
+        cancel_acknowledged: Flag,
+        code: Option<i32>,
+        refusal: Option<Name<Refusal>>,
+        fetch_failed_at: Option<i64>,
+        fetch_failure: Option<String>,
+        from_version: Option<String>,
+        to_version: String,
+        from_firmware_id: Option<i64>,
+        error_code: Option<String>,
+        error_message: Option<String>,
+        earlier_error_code: Option<String>,
+        earlier_error_message: Option<String>,
+        installed_reported: Flag,
+        feedback_count: u32,
+        log_lines: u64,
+        cancel_requests: u32,
+        created_at: i64,
+        started_at: Option<i64>,
+        completed_at: Option<i64>,
+        timeout_at: i64,
+        ends_at: i64,
+        soaks_until: Option<i64>,
+        waits_since: Option<i64>,
+        cancel_requested_at: Option<i64>,
+        rollback_processed_at: Option<i64>,
+        rollback_action: Option<Name<RollbackActionName>>,
+        retry_count: u32,
+        retry_of: Option<i32>,
+        scheduled_at: Option<i64>,
+        is_retried: Flag,
+        compatibility: Option<Json<CompatibilityJson>>,
+    }
+}
 
 /// The columns of an update `u` that [`update`] reads.
-pub(crate) fn columns() -> String {
-    let options = update_option_columns("u");
-    format!(
-        "u.id, u.tenant_id, u.device_key, u.firmware_id, u.campaign_id, u.purpose, u.wave, u.weight, u.status, \
-         u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.file_fetch, u.cancel_acknowledged, u.code, u.refusal, u.fetch_failed_at, u.fetch_failure, u.from_version, u.to_version, \
-         u.from_firmware_id, u.error_code, u.error_message, u.earlier_error_code, u.earlier_error_message, u.installed_reported, u.created_at, u.started_at, \
-         u.completed_at, u.timeout_at, u.ends_at, u.waits_since, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried, u.compatibility, {options}"
-    )
+pub(super) fn columns(dialect: Dialect) -> String {
+    let (fields, options) = (
+        StoredUpdate::select(dialect, "u"),
+        StoredOptions::select(dialect, "u"),
+    );
+    format!("{fields} AS fields, {options} AS options")
 }
 
-/// Reads an update and its revision. `stopped_ms`: how long the reporting clock has stood still.
-pub(crate) fn update(row: &AnyRow, stopped_ms: i64) -> Result<(Update, i32), RowError> {
-    let update = Update {
-        id: UpdateId(row.take("id")?),
-        tenant: TenantId(row.take("tenant_id")?),
-        device: DeviceKey(row.take("device_key")?),
-        firmware: FirmwareId(row.take("firmware_id")?),
-        campaign: campaign(row)?,
-        weight: row.take("weight")?,
-        state: state(row, stopped_ms)?,
-        from_version: row.take("from_version")?,
-        to_version: row.take("to_version")?,
-        from_firmware: row.take::<Option<i64>>("from_firmware_id")?.map(FirmwareId),
-        created_at: Timestamp(row.take("created_at")?),
-        attempt: attempt(row)?,
-        compatibility: compatibility::from_row(row)?,
-    };
-    Ok((update, row.take("revision")?))
+/// An update as it is stored.
+pub(super) struct UpdateRecord {
+    pub(super) update: Update,
+    pub(super) revision: i32,
+    pub(super) feedback_count: u32,
+    pub(super) log_lines: u64,
+    pub(super) cancel_requests: u32,
+    pub(super) cancel_requested_at: Option<Timestamp>,
+    pub(super) rollback_processed_at: Option<Timestamp>,
+    pub(super) rollback_action: Option<RollbackActionName>,
 }
 
-fn attempt(row: &AnyRow) -> Result<Attempt, RowError> {
-    Ok(Attempt {
-        count: take_u32(row, "retry_count")?,
-        first: row.take::<Option<i32>>("retry_of")?.map(UpdateId),
-        scheduled_at: row.take::<Option<i64>>("scheduled_at")?.map(Timestamp),
-        is_retried: row.flag("is_retried")?,
-    })
+/// Reads an update. `stopped_ms`: how long the reporting clock has stood still.
+pub(super) fn update(row: &AnyRow, stopped_ms: i64) -> Result<UpdateRecord, RowError> {
+    let options = StoredOptions::read(row, "options")?;
+    StoredUpdate::read(row, "fields")?.into_record(options, stopped_ms)
 }
 
-fn campaign(row: &AnyRow) -> Result<Option<(CampaignId, Purpose)>, RowError> {
-    let Some(campaign) = row.take::<Option<i64>>("campaign_id")? else {
-        return Ok(None);
-    };
-    let purpose: Option<PurposeName> = row.parse_optional("purpose")?;
-    let wave: Option<i64> = row.take("wave")?;
-    let purpose = match (purpose, wave.map(u32::try_from)) {
-        (Some(PurposeName::Forward), Some(Ok(wave))) => Purpose::Forward { wave },
-        (Some(PurposeName::Rollback), None) => Purpose::Rollback,
-        (purpose, _) => {
-            return Err(RowError::UnknownValue {
-                column: "purpose",
-                value: purpose.map_or("", |name| name.as_str()).to_owned(),
-            });
-        }
-    };
-    Ok(Some((CampaignId(campaign), purpose)))
-}
-
-fn state(row: &AnyRow, stopped_ms: i64) -> Result<UpdateState, RowError> {
-    let time = |column| Ok::<_, RowError>(row.take::<Option<i64>>(column)?.map(Timestamp));
-    let stored = StoredDeadlines {
-        timeout_at: row.take("timeout_at")?,
-        ends_at: row.take("ends_at")?,
-        soaks_until: row.take("soaks_until")?,
-        waits_since: row.take("waits_since")?,
-    };
-    let mut state = UpdateState {
-        status: row.parse("status")?,
-        success_criteria: success_criteria(row)?,
-        options: options(row)?,
-        progress: n_of_m(row)?,
-        phase: row.parse_optional("phase")?,
-        cancel_acknowledged: row.flag("cancel_acknowledged")?,
-        fetch: row.parse_optional("file_fetch")?,
-        code: code(row)?,
-        refusal: row.parse_optional("refusal")?,
-        fetch_failure: fetch_failure(row)?,
-        started_at: time("started_at")?,
-        completed_at: time("completed_at")?,
-        timeout_at: Timestamp(stored.timeout_at),
-        ends_at: Timestamp(stored.ends_at),
-        soaks_until: None,
-        waits_since: None,
-        error: error(row, "error_code", "error_message")?,
-        earlier_error: error(row, "earlier_error_code", "earlier_error_message")?,
-        installed_reported: row.flag("installed_reported")?,
-    };
-    stored.restore(&mut state, stopped_ms);
-    Ok(state)
-}
-
-fn error(
-    row: &AnyRow,
-    code: &'static str,
-    message: &'static str,
-) -> Result<Option<UpdateError>, RowError> {
-    let code: Option<String> = row.take(code)?;
-    code.map(|code| {
-        Ok::<_, RowError>(UpdateError {
-            code,
-            message: row.take(message)?,
-        })
-    })
-    .transpose()
-}
-
-fn fetch_failure(row: &AnyRow) -> Result<Option<FetchFailure>, RowError> {
-    let at: Option<i64> = row.take("fetch_failed_at")?;
-    at.map(|at| {
-        Ok::<_, RowError>(FetchFailure {
+impl StoredUpdate {
+    fn into_record(
+        self,
+        options: StoredOptions,
+        stopped_ms: i64,
+    ) -> Result<UpdateRecord, RowError> {
+        let time = |at: Option<i64>| at.map(Timestamp);
+        let campaign = self.campaign()?;
+        let deadlines = self.deadlines();
+        let (options, success_criteria) = options.into_parts()?;
+        let fetch_failure = with_text(self.fetch_failed_at, self.fetch_failure, "fetch_failure")?;
+        let fetch_failure = fetch_failure.map(|(at, reason)| FetchFailure {
             at: Timestamp(at),
-            reason: row.take("fetch_failure")?,
+            reason,
+        });
+        let mut state = UpdateState {
+            status: self.status.0,
+            success_criteria,
+            options,
+            progress: self.progress_n.zip(self.progress_of),
+            phase: self.phase.map(|Name(phase)| phase),
+            cancel_acknowledged: self.cancel_acknowledged.0,
+            fetch: self.file_fetch.map(|Name(fetch)| fetch),
+            code: self.code,
+            refusal: self.refusal.map(|Name(refusal)| refusal),
+            fetch_failure,
+            started_at: time(self.started_at),
+            completed_at: time(self.completed_at),
+            timeout_at: Timestamp(0),
+            ends_at: Timestamp(0),
+            soaks_until: None,
+            waits_since: None,
+            error: error(self.error_code, self.error_message)?,
+            earlier_error: error(self.earlier_error_code, self.earlier_error_message)?,
+            installed_reported: self.installed_reported.0,
+        };
+        deadlines.restore(&mut state, stopped_ms);
+        let compatibility = self.compatibility.map(|Json(basis)| basis.try_into());
+        Ok(UpdateRecord {
+            update: Update {
+                id: UpdateId(self.id),
+                tenant: TenantId(self.tenant_id),
+                device: DeviceKey(self.device_key),
+                firmware: FirmwareId(self.firmware_id),
+                campaign,
+                weight: self.weight,
+                state,
+                from_version: self.from_version,
+                to_version: self.to_version,
+                from_firmware: self.from_firmware_id.map(FirmwareId),
+                created_at: Timestamp(self.created_at),
+                attempt: Attempt {
+                    count: self.retry_count,
+                    first: self.retry_of.map(UpdateId),
+                    scheduled_at: time(self.scheduled_at),
+                    is_retried: self.is_retried.0,
+                },
+                compatibility: compatibility.transpose()?,
+            },
+            revision: self.revision,
+            feedback_count: self.feedback_count,
+            log_lines: self.log_lines,
+            cancel_requests: self.cancel_requests,
+            cancel_requested_at: time(self.cancel_requested_at),
+            rollback_processed_at: time(self.rollback_processed_at),
+            rollback_action: self.rollback_action.map(|Name(action)| action),
         })
-    })
-    .transpose()
+    }
+
+    fn campaign(&self) -> Result<Option<(CampaignId, Purpose)>, RowError> {
+        let Some(campaign) = self.campaign_id else {
+            return Ok(None);
+        };
+        let purpose = self.purpose.as_ref().map(|Name(purpose)| *purpose);
+        let purpose = match (purpose, self.wave) {
+            (Some(PurposeName::Forward), Some(wave)) => Purpose::Forward { wave },
+            (Some(PurposeName::Rollback), None) => Purpose::Rollback,
+            (purpose, _) => {
+                let name = purpose.map_or("", |name| name.as_str());
+                return Err(unknown_value("purpose", name));
+            }
+        };
+        Ok(Some((CampaignId(campaign), purpose)))
+    }
+
+    fn deadlines(&self) -> StoredDeadlines {
+        StoredDeadlines {
+            timeout_at: self.timeout_at,
+            ends_at: self.ends_at,
+            soaks_until: self.soaks_until,
+            waits_since: self.waits_since,
+        }
+    }
 }
 
-/// Reads `code`.
-pub(super) fn code(row: &AnyRow) -> Result<Option<i32>, RowError> {
-    let code: Option<i64> = row.take("code")?;
-    let take_u32 = |value| {
-        i32::try_from(value).map_err(|_| RowError::OutOfRange {
-            column: "code",
-            value,
-        })
-    };
-    code.map(take_u32).transpose()
+fn error(code: Option<String>, message: Option<String>) -> Result<Option<UpdateError>, RowError> {
+    let error = with_text(code, message, "error_message")?;
+    Ok(error.map(|(code, message)| UpdateError { code, message }))
 }
 
-/// Reads `progress_n` and `progress_of`.
-pub(super) fn n_of_m(row: &AnyRow) -> Result<Option<(u32, u32)>, RowError> {
-    let optional_u32 = |column| {
-        let value: Option<i64> = row.take(column)?;
-        value
-            .map(|value| u32::try_from(value).map_err(|_| RowError::OutOfRange { column, value }))
-            .transpose()
+/// A value with the text that belongs to it, which is in this column.
+fn with_text<T>(
+    value: Option<T>,
+    text: Option<String>,
+    column: &'static str,
+) -> Result<Option<(T, String)>, RowError> {
+    let pair = |value| {
+        let text = text.ok_or_else(|| unknown_value(column, "null"))?;
+        Ok((value, text))
     };
-    Ok(optional_u32("progress_n")?.zip(optional_u32("progress_of")?))
+    value.map(pair).transpose()
 }

@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::any::AnyRow;
 use tidegate_core::{
     Named as _,
     device::DeviceState,
@@ -15,10 +14,10 @@ use tidegate_engine::ports::{OldToken, StoreError};
 
 use super::update_rows::{ChangedRow, ColumnValue, Columns, update_rows};
 use crate::{
-    access::{TOKEN_COLUMNS, old_token},
     database::Tx,
     error::failed,
-    rows::{self, RowError, RowExt as _, row_error, to_json},
+    json_row::{Flag, Hex, JsonRow as _, Name, json_row},
+    rows::{row_error, to_json},
     sql::SqlText,
     tenant_counters::{CountedValue, DeviceTraits, TenantCounters},
 };
@@ -208,6 +207,37 @@ fn counted(is_other: bool, value: Option<&String>) -> CountedValue {
     }
 }
 
+json_row! {
+    struct StoredDevice {
+        id: i64,
+        device_id: String,
+        state: Name<DeviceState>,
+        hw_model: Option<String>,
+        hw_revision: Option<String>,
+        sw_version: Option<String>,
+        version_hour_at: i64,
+        version_changes: u32,
+        counted_version: Option<String>,
+        other_version: Flag,
+        other_model: Flag,
+        installed_firmware_id: Option<i64>,
+        installed_update_id: Option<i32>,
+        timed_out_update_id: Option<i32>,
+        expected_version: Option<String>,
+        drifted_at: Option<i64>,
+        attribute_change_seq: i64,
+        mode: Name<DeviceMode>,
+        pinned: Flag,
+        feed: Option<String>,
+        wants_attributes: Flag,
+        auto_confirm_at: Option<i64>,
+        token_sha256: Option<Hex<[u8; 32]>>,
+        old_token_sha256: Option<Hex<[u8; 32]>>,
+        old_token_until: Option<i64>,
+        polling_seconds: Option<u32>,
+    }
+}
+
 /// Reads and locks these devices in the order of their keys.
 pub(super) async fn lock(
     tx: &mut Tx,
@@ -216,13 +246,10 @@ pub(super) async fn lock(
 ) -> Result<BTreeMap<DeviceKey, DeviceRow>, StoreError> {
     const READ: &str = "read devices";
     static SQL: SqlText = SqlText::new(|dialect| {
-        let (condition, lock) = (dialect.key_in_json("id", "$2"), dialect.for_update());
+        let (condition, lock) = (dialect.key_in_json("d.id", "$2"), dialect.for_update());
+        let fields = StoredDevice::select(dialect, "d");
         format!(
-            "SELECT id, device_id, state, hw_model, hw_revision, sw_version, version_hour_at, version_changes, \
-         counted_version, other_version, other_model, installed_firmware_id, installed_update_id, \
-         timed_out_update_id, expected_version, drifted_at, attribute_change_seq, mode, pinned, feed, wants_attributes, auto_confirm_at, \
-         {TOKEN_COLUMNS}, polling_seconds FROM devices \
-         WHERE +tenant_id = $1 AND {condition} ORDER BY id{lock}"
+            "SELECT {fields} AS fields FROM devices d WHERE +d.tenant_id = $1 AND {condition} ORDER BY d.id{lock}"
         )
     });
     let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
@@ -233,43 +260,50 @@ pub(super) async fn lock(
         .await
         .map_err(failed(READ))?;
     rows.iter()
-        .map(|row| Ok((DeviceKey(row.take("id")?), from_row(row)?)))
+        .map(|row| {
+            let stored = StoredDevice::read(row, "fields")?;
+            Ok((DeviceKey(stored.id), stored.into()))
+        })
         .collect::<Result<_, _>>()
         .map_err(row_error(READ))
 }
 
-fn from_row(row: &AnyRow) -> Result<DeviceRow, RowError> {
-    Ok(DeviceRow {
-        version_changes: rows::version_changes(row)?,
-        counted_version: row.take("counted_version")?,
-        other_version: row.flag("other_version")?,
-        other_model: row.flag("other_model")?,
-        device_id: row.take("device_id")?,
-        state: row.parse("state")?,
-        hw_model: row.take("hw_model")?,
-        hw_revision: row.take("hw_revision")?,
-        sw_version: row.take("sw_version")?,
-        installed_firmware: row
-            .take::<Option<i64>>("installed_firmware_id")?
-            .map(FirmwareId),
-        installed_update: row
-            .take::<Option<i32>>("installed_update_id")?
-            .map(UpdateId),
-        failed_update: row
-            .take::<Option<i32>>("timed_out_update_id")?
-            .map(UpdateId),
-        expected_version: row.take("expected_version")?,
-        drifted_at: row.take::<Option<i64>>("drifted_at")?.map(Timestamp),
-        attribute_change_seq: row.take("attribute_change_seq")?,
-        mode: row.parse("mode")?,
-        pinned: row.flag("pinned")?,
-        feed: row.take("feed")?,
-        wants_attributes: row.flag("wants_attributes")?,
-        token_sha256: row.hex_optional("token_sha256")?,
-        old_token: old_token(row)?,
-        auto_confirms: row.take::<Option<i64>>("auto_confirm_at")?.is_some(),
-        polling_seconds: row.optional_u32("polling_seconds")?,
-    })
+impl From<StoredDevice> for DeviceRow {
+    fn from(stored: StoredDevice) -> Self {
+        let old_token = stored.old_token_sha256.zip(stored.old_token_until);
+        Self {
+            version_changes: VersionChanges {
+                hour_at: Timestamp(stored.version_hour_at),
+                count: stored.version_changes,
+                is_unstable: stored.counted_version.is_some(),
+            },
+            counted_version: stored.counted_version,
+            other_version: stored.other_version.0,
+            other_model: stored.other_model.0,
+            device_id: stored.device_id,
+            state: stored.state.0,
+            hw_model: stored.hw_model,
+            hw_revision: stored.hw_revision,
+            sw_version: stored.sw_version,
+            installed_firmware: stored.installed_firmware_id.map(FirmwareId),
+            installed_update: stored.installed_update_id.map(UpdateId),
+            failed_update: stored.timed_out_update_id.map(UpdateId),
+            expected_version: stored.expected_version,
+            drifted_at: stored.drifted_at.map(Timestamp),
+            attribute_change_seq: stored.attribute_change_seq,
+            mode: stored.mode.0,
+            pinned: stored.pinned.0,
+            feed: stored.feed,
+            wants_attributes: stored.wants_attributes.0,
+            token_sha256: stored.token_sha256.map(|Hex(sha256)| sha256),
+            old_token: old_token.map(|(Hex(sha256), until)| {
+                let until = Timestamp(until);
+                Box::new(OldToken { sha256, until })
+            }),
+            auto_confirms: stored.auto_confirm_at.is_some(),
+            polling_seconds: stored.polling_seconds,
+        }
+    }
 }
 
 /// Writes the changed devices and counts them; each with its row before and after the change.

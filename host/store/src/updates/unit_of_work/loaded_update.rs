@@ -182,7 +182,7 @@ pub(super) async fn read(
     static SQL: SqlText = SqlText::new(|dialect| {
         let of_devices = dialect.key_in_json("u.device_key", "$2");
         let by_id = dialect.key_in_json("u.id", "$3");
-        let columns = columns();
+        let columns = row::columns(dialect);
         format!(
             "SELECT {columns} FROM updates u \
              WHERE +u.tenant_id = $1 AND u.completed_at IS NULL AND {of_devices} \
@@ -217,7 +217,8 @@ pub(super) async fn read_cancelled_retries(
     const READ: &str = "read cancelled retries";
     let keys: Vec<i64> = devices.iter().map(|key| key.0).collect();
     let of_devices = tx.dialect().key_in_json("u.device_key", "$2");
-    let (columns, cancelled) = (columns(), literal(UpdateStatus::Cancelled));
+    let columns = row::columns(tx.dialect());
+    let cancelled = literal(UpdateStatus::Cancelled);
     let sql = format!(
         "SELECT {columns} FROM updates u \
          JOIN devices d ON d.tenant_id = u.tenant_id AND d.id = u.device_key AND u.id > d.timed_out_update_id \
@@ -236,29 +237,17 @@ pub(super) async fn read_cancelled_retries(
         .map_err(row_error(READ))
 }
 
-/// The columns of an update `u` that [`from_row`] reads.
-fn columns() -> String {
-    let of_update = row::columns();
-    format!(
-        "{of_update}, u.feedback_count, u.log_lines, u.cancel_requests, u.cancel_requested_at, u.rollback_processed_at, u.rollback_action"
-    )
-}
-
 fn from_row(row: &AnyRow, stopped_ms: i64) -> Result<LoadedUpdate, RowError> {
-    let (update, revision) = row::update(row, stopped_ms)?;
+    let stored = row::update(row, stopped_ms)?;
     let loaded = LoadedUpdate {
-        update,
-        revision,
-        feedback_count: u32::try_from(row.count("feedback_count")?).unwrap_or(u32::MAX),
-        log_lines: row.count("log_lines")?,
-        cancel_requests: u32::try_from(row.count("cancel_requests")?).unwrap_or(u32::MAX),
-        cancel_requested_at: row
-            .take::<Option<i64>>("cancel_requested_at")?
-            .map(Timestamp),
-        rollback_processed_at: row
-            .take::<Option<i64>>("rollback_processed_at")?
-            .map(Timestamp),
-        rollback_action: row.parse_optional("rollback_action")?,
+        update: stored.update,
+        revision: stored.revision,
+        feedback_count: stored.feedback_count,
+        log_lines: stored.log_lines,
+        cancel_requests: stored.cancel_requests,
+        cancel_requested_at: stored.cancel_requested_at,
+        rollback_processed_at: stored.rollback_processed_at,
+        rollback_action: stored.rollback_action,
         stored: Columns::new(),
     };
     Ok(loaded.with_stored_columns(stopped_ms))
