@@ -149,22 +149,24 @@ impl Database {
     /// For changes. On SQLite, no other writer runs until it ends. On PostgreSQL, a row must be locked before it is
     /// compared and set, see [`Dialect::for_update`].
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
-        self.begin_write(self.limits.statement, LockWait::Normal)
-            .await
-    }
-
-    /// For the waiting reports or registrations of devices, which are not worth waiting for as long.
-    pub(crate) async fn write_batch(&self, lock_wait: LockWait) -> Result<Tx, StoreError> {
-        self.begin_write(self.limits.batch_statement, lock_wait)
-            .await
-    }
-
-    async fn begin_write(&self, limit: Duration, lock_wait: LockWait) -> Result<Tx, StoreError> {
-        let begin = match (self.dialect, lock_wait) {
-            (Dialect::Sqlite, _) => "BEGIN IMMEDIATE",
-            (Dialect::Postgres, LockWait::Normal) => "BEGIN",
-            (Dialect::Postgres, LockWait::Short) => "BEGIN; SET LOCAL lock_timeout = '200ms'",
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
         };
+        self.begin_write(begin, self.limits.statement).await
+    }
+
+    /// For the waiting reports or registrations of devices, which are not worth waiting for as long. All its statements
+    /// find rows by their keys.
+    pub(crate) async fn write_batch(&self, lock_wait: LockWait) -> Result<Tx, StoreError> {
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => pool::begin_batch(lock_wait),
+        };
+        self.begin_write(begin, self.limits.batch_statement).await
+    }
+
+    async fn begin_write(&self, begin: &'static str, limit: Duration) -> Result<Tx, StoreError> {
         self.start_probing();
         let kind = TxKind::Write(Arc::clone(&self.write_health));
         let mut tx = self.tx(&self.writers, kind, limit).await?;

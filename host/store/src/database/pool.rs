@@ -2,7 +2,7 @@ use std::{
     future::Future,
     pin::pin,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -21,6 +21,7 @@ use tokio::{
 };
 use tracing::Instrument as _;
 
+use super::LockWait;
 use crate::{dialect::Dialect, error::failed, time_limits::TimeLimits};
 
 /// A connection that was idle for longer is pinged before use.
@@ -356,19 +357,40 @@ const MIGRATION_LOCK: Duration = Duration::from_mins(10);
 
 /// The settings of a PostgreSQL session of a pool.
 ///
+/// Keeps plans, and leaves only scans of indexes to choose from. JIT compilation would cost more than the statement,
+/// because the disabled plan nodes inflate the estimated cost.
+const KEEP_INDEX_PLANS: [&str; 6] = [
+    "plan_cache_mode = force_generic_plan",
+    "enable_seqscan = off",
+    "enable_hashjoin = off",
+    "enable_mergejoin = off",
+    "enable_sort = off",
+    "jit = off",
+];
+
+/// Begins a transaction of PostgreSQL that writes rows found by their keys. Its plans are kept: a check of a foreign key is
+/// a statement for each row, and planning it takes several times as long as running it.
+pub(super) fn begin_batch(lock_wait: LockWait) -> &'static str {
+    static BEGIN: LazyLock<String> = LazyLock::new(|| {
+        let settings = KEEP_INDEX_PLANS.map(|setting| format!("; SET LOCAL {setting}"));
+        format!("BEGIN{}", settings.concat())
+    });
+    static BEGIN_SHORT: LazyLock<String> =
+        LazyLock::new(|| format!("{}; SET LOCAL lock_timeout = '200ms'", *BEGIN));
+    match lock_wait {
+        LockWait::Normal => &BEGIN,
+        LockWait::Short => &BEGIN_SHORT,
+    }
+}
+
 /// A cached plan that was made while a table was small may scan the whole table later, so statements are planned each
 /// time. Point reads are an exception: their plan is known in advance and uses an index.
 fn session_settings(role: PoolRole, limits: TimeLimits) -> String {
     let planner = match role {
         // A migration may rewrite a large table: zero is no limit.
         PoolRole::Migrate => return limit_settings(MIGRATION_LOCK, Duration::ZERO, limits),
-        PoolRole::Read | PoolRole::Write => "SET plan_cache_mode = force_custom_plan",
-        // Leaves only index scans to choose from. JIT compilation would cost more than the statement, because the
-        // disabled plan nodes inflate the estimated cost.
-        PoolRole::Point => {
-            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
-             SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; SET jit = off"
-        }
+        PoolRole::Read | PoolRole::Write => "SET plan_cache_mode = force_custom_plan".to_owned(),
+        PoolRole::Point => format!("SET {}", KEEP_INDEX_PLANS.join("; SET ")),
     };
     let statement = match role {
         PoolRole::Point => limits.point_read,

@@ -95,3 +95,23 @@ fn a_store_may_outlive_the_runtime_that_used_it() -> anyhow::Result<()> {
     drop(store);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_batch_keeps_its_plans_and_other_transactions_do_not() -> anyhow::Result<()> {
+    let Some(store) = TestStore::on_postgres().await? else {
+        return Ok(());
+    };
+    let planning = async |mut tx: Tx| {
+        let mode = sqlx::query_scalar("SELECT current_setting('plan_cache_mode')");
+        let mode: String = mode.fetch_one(tx.conn()).await?;
+        tx.commit().await?;
+        anyhow::Ok(mode)
+    };
+    for lock_wait in [LockWait::Normal, LockWait::Short] {
+        let batch = store.database.write_batch(lock_wait).await?;
+        assert_eq!(planning(batch).await?, "force_generic_plan");
+        let write = store.database.write().await?;
+        assert_eq!(planning(write).await?, "force_custom_plan");
+    }
+    Ok(())
+}
