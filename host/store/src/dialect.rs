@@ -43,6 +43,14 @@ impl Dialect {
         }
     }
 
+    /// Suffix of a SELECT: locks its rows in the order of this column, as all transactions do that lock several.
+    pub(crate) fn ordered_for_update(self, column: &str) -> String {
+        match self {
+            Self::Sqlite => String::new(),
+            Self::Postgres => format!(" ORDER BY {column} FOR UPDATE"),
+        }
+    }
+
     /// Suffix of a SELECT: locks its rows against changes until the transaction ends; others may still refer to them.
     pub(crate) fn for_share(self) -> &'static str {
         match self {
@@ -126,11 +134,31 @@ impl Dialect {
         }
     }
 
-    /// These columns as the text of a JSON array.
+    /// These columns as a JSON array. Arrays may be columns of others.
     pub(crate) fn json_array(self, columns: &str) -> String {
         match self {
             Self::Sqlite => format!("json_array({columns})"),
-            Self::Postgres => format!("CAST(json_build_array({columns}) AS TEXT)"),
+            Self::Postgres => format!("json_build_array({columns})"),
+        }
+    }
+
+    /// A [`Self::json_array`] as a text.
+    pub(crate) fn json_text(self, array: &str) -> String {
+        match self {
+            Self::Sqlite => array.to_owned(),
+            Self::Postgres => format!("CAST({array} AS TEXT)"),
+        }
+    }
+
+    /// A statement that reads a [`Self::json_array`] of each row of `from`, all in one text.
+    pub(crate) fn json_of_rows(self, array: &str, from: &str) -> String {
+        match self {
+            Self::Sqlite => format!("SELECT json_group_array({array}) FROM {from}"),
+            // The inner statement locks rows, which one that aggregates cannot.
+            Self::Postgres => format!(
+                "SELECT CAST(COALESCE(json_agg(fields), '[]') AS TEXT) \
+                 FROM (SELECT {array} AS fields FROM {from}) AS selected"
+            ),
         }
     }
 

@@ -16,22 +16,34 @@ use crate::{
     rows::{RowError, RowExt as _},
 };
 
-/// A struct whose fields are columns of a table. [`json_row!`] implements it.
+/// Columns of a table. [`json_row!`] implements it for a struct.
 pub(crate) trait JsonRow: DeserializeOwned {
-    /// The names of the fields, in their order.
-    const COLUMNS: &'static [&'static str];
+    /// The columns of this table or alias as an array, for a `SELECT`.
+    fn array(dialect: Dialect, table: &str) -> String;
+
+    /// The name of the column at this place in nested arrays.
+    fn column(place: &[usize]) -> Option<&'static str>;
 
     /// The columns of this table or alias as one text, for a `SELECT`.
     fn select(dialect: Dialect, table: &str) -> String {
-        let columns = Self::COLUMNS.iter();
-        let columns: Vec<_> = columns.map(|name| format!("{table}.{name}")).collect();
-        dialect.json_array(&columns.join(", "))
+        dialect.json_text(&Self::array(dialect, table))
+    }
+
+    /// A statement that reads these columns of all rows of `from`, which may have conditions and an order, as one text.
+    fn select_all(dialect: Dialect, table: &str, from: &str) -> String {
+        dialect.json_of_rows(&Self::array(dialect, table), from)
     }
 
     /// Reads the result of [`Self::select`], which has this name.
     fn read(row: &AnyRow, name: &'static str) -> Result<Self, RowError> {
         let text: &str = row.take(name)?;
-        serde_json::from_str(text).map_err(|_| invalid_field::<Self>(text, name))
+        serde_json::from_str(text).map_err(|_| invalid_column::<Self, Self>(text, name, 0))
+    }
+
+    /// Reads the result of [`Self::select_all`].
+    fn read_all(row: &AnyRow) -> Result<Vec<Self>, RowError> {
+        let text: &str = row.take(0)?;
+        serde_json::from_str(text).map_err(|_| invalid_column::<Self, Vec<Self>>(text, "rows", 1))
     }
 }
 
@@ -44,35 +56,64 @@ macro_rules! json_row {
             $($visible $field: $type,)+
         }
 
-        impl $crate::json_row::JsonRow for $name {
+        impl $name {
             const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),+];
+        }
+
+        impl $crate::json_row::JsonRow for $name {
+            fn array(dialect: $crate::dialect::Dialect, table: &str) -> String {
+                let columns = Self::COLUMNS.iter().map(|name| format!("{table}.{name}"));
+                dialect.json_array(&columns.collect::<Vec<_>>().join(", "))
+            }
+
+            fn column(place: &[usize]) -> Option<&'static str> {
+                Self::COLUMNS.get(*place.first()?).copied()
+            }
         }
     };
 }
 
 pub(crate) use json_row;
 
-/// Reads it again, to name the column.
-fn invalid_field<T: JsonRow>(text: &str, name: &'static str) -> RowError {
+/// Columns of the same row in two arrays.
+impl<A: JsonRow, B: JsonRow> JsonRow for (A, B) {
+    fn array(dialect: Dialect, table: &str) -> String {
+        let (first, second) = (A::array(dialect, table), B::array(dialect, table));
+        dialect.json_array(&format!("{first}, {second}"))
+    }
+
+    fn column(place: &[usize]) -> Option<&'static str> {
+        match place.split_first()? {
+            (0, place) => A::column(place),
+            (_, place) => B::column(place),
+        }
+    }
+}
+
+/// Reads it as `T` again, to name the column: that of an `R` at this depth of arrays.
+fn invalid_column<R: JsonRow, T: DeserializeOwned>(
+    text: &str,
+    name: &'static str,
+    depth: usize,
+) -> RowError {
     let json = &mut serde_json::Deserializer::from_str(text);
     let read: Result<T, _> = serde_path_to_error::deserialize(json);
-    let error = match read {
-        Ok(_) => serde_json::Error::custom("characters after the array"),
+    let (place, error) = match read {
+        Ok(_) => (
+            Vec::new(),
+            serde_json::Error::custom("text after the array"),
+        ),
         Err(error) => {
-            let index = error.path().iter().find_map(|segment| match segment {
+            let index = |segment: &Segment| match segment {
                 Segment::Seq { index } => Some(*index),
                 _ => None,
-            });
-            let column = index.and_then(|index| T::COLUMNS.get(index));
-            let error = error.into_inner();
-            return RowError::Json {
-                column: column.copied().unwrap_or(name),
-                error,
             };
+            let place = error.path().iter().filter_map(index).skip(depth);
+            (place.collect(), error.into_inner())
         }
     };
     RowError::Json {
-        column: name,
+        column: R::column(&place).unwrap_or(name),
         error,
     }
 }
@@ -181,18 +222,26 @@ mod tests {
                 ("7, 'offered', 0, 'c0', '[]'", Some("digest")),
                 ("7, 'offered', 0, NULL, '[1]'", Some("messages")),
             ] {
+                type Pair = (DamagedUpdate, DamagedUpdate);
                 let mut tx = store.database.read().await?;
-                let columns = DamagedUpdate::COLUMNS.join(", ");
-                let selected = DamagedUpdate::select(tx.dialect(), "u");
-                let sql = format!(
-                    "WITH u ({columns}) AS (SELECT {values}) SELECT {selected} AS fields FROM u"
-                );
-                let row = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(tx.conn()).await?;
-                let column = match DamagedUpdate::read(&row, "fields") {
-                    Err(RowError::Json { column, .. }) => Some(column),
-                    other => other.err().map(|error| panic!("{error}")),
-                };
-                assert_eq!(column, expected, "{values}");
+                let dialect = tx.dialect();
+                let table = format!("WITH u ({}) AS (SELECT {values})", DamagedUpdate::COLUMNS.join(", "));
+                let one = format!("{table} SELECT {} AS fields FROM u", DamagedUpdate::select(dialect, "u"));
+                let one = sqlx::query(sqlx::AssertSqlSafe(one)).fetch_one(tx.conn()).await?;
+                let all = format!("{table} {}", Pair::select_all(dialect, "u", "u"));
+                let all = sqlx::query(sqlx::AssertSqlSafe(all)).fetch_one(tx.conn()).await?;
+                let errors = [DamagedUpdate::read(&one, "fields").err(), Pair::read_all(&all).err()];
+                for error in errors {
+                    let column = error.map(|error| match error {
+                        RowError::Json { column, .. } => column,
+                        other => panic!("{other}"),
+                    });
+                    assert_eq!(column, expected, "{values}");
+                }
+                let none = Pair::select_all(dialect, "u", "u WHERE u.id IS NULL AND u.id IS NOT NULL");
+                let none = format!("{table} {none}");
+                let none = sqlx::query(sqlx::AssertSqlSafe(none)).fetch_one(tx.conn()).await?;
+                assert_eq!(Pair::read_all(&none)?.len(), 0);
             }
         }
     }

@@ -8,13 +8,14 @@ use tidegate_engine::ports::{Page, PageRequest, StoreError, UpdateFilter, Update
 use super::{
     approvals::{self, COLUMNS as APPROVAL_COLUMNS},
     authorship,
-    row::{columns, update},
+    row::{StoredRow, UpdateRecord},
 };
 use crate::{
     batcher::{Batch, BatchKind},
     database::{Database, LockWait, Tx},
     dialect::ColumnType,
     error::failed,
+    json_row::JsonRow as _,
     rows::{RowError, RowExt as _, row_error, to_i64, to_json},
     sql::{Parameters, SqlText, literal},
 };
@@ -47,9 +48,9 @@ impl Batch for UpdateBatch {
         static SQL: SqlText = SqlText::new(|dialect| {
             let requested = [("tenant_id", ColumnType::Int), ("id", ColumnType::Int)];
             let requested = dialect.json_rows("requested", "$1", &requested);
-            let columns = columns(dialect);
+            let columns = StoredRow::select(dialect, "u");
             format!(
-                "SELECT {columns}, u.authorship, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name \
+                "SELECT {columns} AS fields, u.authorship, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name \
                  FROM {requested} CROSS JOIN {TABLES} \
                  WHERE +u.tenant_id = requested.tenant_id AND u.id = requested.id"
             )
@@ -104,9 +105,9 @@ pub(crate) async fn page(
     let (mut parameters, conditions) = self::conditions(tenant, filter);
     let limit = parameters.bind(i64::from(page.limit));
     let offset = parameters.bind(to_i64(page.offset));
-    let columns = columns(tx.dialect());
+    let columns = StoredRow::select(tx.dialect(), "u");
     let sql = format!(
-        "SELECT {columns}, u.authorship, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
+        "SELECT {columns} AS fields, u.authorship, {APPROVAL_COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
          WHERE u.tenant_id = $1{conditions} ORDER BY u.id DESC LIMIT {limit} OFFSET {offset}"
     );
     let rows = parameters
@@ -140,7 +141,7 @@ fn conditions(tenant: TenantId, filter: UpdateFilter) -> (Parameters, String) {
 }
 
 fn from_row(row: &AnyRow, stopped_ms: i64) -> Result<UpdateRow, RowError> {
-    let stored = update(row, stopped_ms)?;
+    let stored = UpdateRecord::new(StoredRow::read(row, "fields")?, stopped_ms)?;
     Ok(UpdateRow {
         update: stored.update,
         device_id: row.take("device_name")?,

@@ -1,4 +1,3 @@
-use sqlx::any::AnyRow;
 use tidegate_core::{
     Named as _,
     feedback::Execution,
@@ -13,15 +12,14 @@ use tidegate_core::{
 
 use super::{compatibility::CompatibilityJson, deadlines::StoredDeadlines};
 use crate::{
-    dialect::Dialect,
-    json_row::{Flag, Json, JsonRow as _, Name, json_row},
+    json_row::{Flag, Json, Name, json_row},
     rows::{RowError, unknown_value},
     update_options::StoredOptions,
 };
 
 json_row! {
     /// An update without its options.
-    struct StoredUpdate {
+    pub(super) struct StoredUpdate {
         id: i32,
         tenant_id: i64,
         device_key: i64,
@@ -70,14 +68,8 @@ json_row! {
     }
 }
 
-/// The columns of an update `u` that [`update`] reads.
-pub(super) fn columns(dialect: Dialect) -> String {
-    let (fields, options) = (
-        StoredUpdate::select(dialect, "u"),
-        StoredOptions::select(dialect, "u"),
-    );
-    format!("{fields} AS fields, {options} AS options")
-}
+/// An update with its options.
+pub(super) type StoredRow = (StoredUpdate, StoredOptions);
 
 /// An update as it is stored.
 pub(super) struct UpdateRecord {
@@ -91,10 +83,11 @@ pub(super) struct UpdateRecord {
     pub(super) rollback_action: Option<RollbackActionName>,
 }
 
-/// Reads an update. `stopped_ms`: how long the reporting clock has stood still.
-pub(super) fn update(row: &AnyRow, stopped_ms: i64) -> Result<UpdateRecord, RowError> {
-    let options = StoredOptions::read(row, "options")?;
-    StoredUpdate::read(row, "fields")?.into_record(options, stopped_ms)
+impl UpdateRecord {
+    /// `stopped_ms`: how long the reporting clock has stood still.
+    pub(super) fn new((update, options): StoredRow, stopped_ms: i64) -> Result<Self, RowError> {
+        update.into_record(options, stopped_ms)
+    }
 }
 
 impl StoredUpdate {

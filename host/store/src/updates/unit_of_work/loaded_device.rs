@@ -246,26 +246,25 @@ pub(super) async fn lock(
 ) -> Result<BTreeMap<DeviceKey, DeviceRow>, StoreError> {
     const READ: &str = "read devices";
     static SQL: SqlText = SqlText::new(|dialect| {
-        let (condition, lock) = (dialect.key_in_json("d.id", "$2"), dialect.for_update());
-        let fields = StoredDevice::select(dialect, "d");
-        format!(
-            "SELECT {fields} AS fields FROM devices d WHERE +d.tenant_id = $1 AND {condition} ORDER BY d.id{lock}"
-        )
+        let (condition, order) = (
+            dialect.key_in_json("d.id", "$2"),
+            dialect.ordered_for_update("d.id"),
+        );
+        let devices = format!("devices d WHERE +d.tenant_id = $1 AND {condition}{order}");
+        StoredDevice::select_all(dialect, "d", &devices)
     });
     let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
-    let rows = sqlx::query(SQL.of(tx.dialect()))
+    let row = sqlx::query(SQL.of(tx.dialect()))
         .bind(tenant.0)
         .bind(to_json(&keys)?)
-        .fetch_all(tx.conn())
+        .fetch_one(tx.conn())
         .await
         .map_err(failed(READ))?;
-    rows.iter()
-        .map(|row| {
-            let stored = StoredDevice::read(row, "fields")?;
-            Ok((DeviceKey(stored.id), stored.into()))
-        })
-        .collect::<Result<_, _>>()
-        .map_err(row_error(READ))
+    let stored = StoredDevice::read_all(&row).map_err(row_error(READ))?;
+    let devices = stored.into_iter();
+    Ok(devices
+        .map(|stored| (DeviceKey(stored.id), stored.into()))
+        .collect())
 }
 
 impl From<StoredDevice> for DeviceRow {

@@ -18,10 +18,15 @@ use crate::{
     database::Tx,
     dialect::{ColumnType, Dialect, storable},
     error::failed,
+    json_row::JsonRow as _,
     rows::{RowError, RowExt as _, row_error, to_i64, to_json},
     sql::{SqlText, literal},
     update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow},
-    updates::{authorship, compatibility, deadlines::StoredDeadlines, row},
+    updates::{
+        authorship, compatibility,
+        deadlines::StoredDeadlines,
+        row::{StoredRow, UpdateRecord},
+    },
 };
 
 /// An update that a transaction reads and changes.
@@ -55,6 +60,21 @@ impl LoadedUpdate {
             cancel_requested_at: None,
             rollback_processed_at: None,
             rollback_action: None,
+            stored: Columns::new(),
+        }
+        .with_stored_columns(stopped_ms)
+    }
+
+    fn stored(record: UpdateRecord, stopped_ms: i64) -> Self {
+        Self {
+            update: record.update,
+            revision: record.revision,
+            feedback_count: record.feedback_count,
+            log_lines: record.log_lines,
+            cancel_requests: record.cancel_requests,
+            cancel_requested_at: record.cancel_requested_at,
+            rollback_processed_at: record.rollback_processed_at,
+            rollback_action: record.rollback_action,
             stored: Columns::new(),
         }
         .with_stored_columns(stopped_ms)
@@ -182,14 +202,13 @@ pub(super) async fn read(
     static SQL: SqlText = SqlText::new(|dialect| {
         let of_devices = dialect.key_in_json("u.device_key", "$2");
         let by_id = dialect.key_in_json("u.id", "$3");
-        let columns = row::columns(dialect);
-        format!(
-            "SELECT {columns} FROM updates u \
-             WHERE +u.tenant_id = $1 AND u.completed_at IS NULL AND {of_devices} \
-             UNION ALL \
-             SELECT {columns} FROM updates u \
-             WHERE +u.tenant_id = $1 AND u.completed_at IS NOT NULL AND {by_id}"
-        )
+        let open = format!(
+            "updates u WHERE +u.tenant_id = $1 AND u.completed_at IS NULL AND {of_devices}"
+        );
+        let ended =
+            format!("updates u WHERE +u.tenant_id = $1 AND u.completed_at IS NOT NULL AND {by_id}");
+        let select = |from: &str| StoredRow::select_all(dialect, "u", from);
+        format!("{} UNION ALL {}", select(&open), select(&ended))
     });
 
     let devices: Vec<i64> = devices.map(|key| key.0).collect();
@@ -201,11 +220,7 @@ pub(super) async fn read(
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
-    let stopped_ms = tx.stopped_ms();
-    rows.iter()
-        .map(|row| from_row(row, stopped_ms))
-        .collect::<Result<_, _>>()
-        .map_err(row_error(READ))
+    from_rows(&rows, tx.stopped_ms()).map_err(row_error(READ))
 }
 
 /// Reads the cancelled retries of these devices that follow the update that ended by silence.
@@ -217,40 +232,31 @@ pub(super) async fn read_cancelled_retries(
     const READ: &str = "read cancelled retries";
     let keys: Vec<i64> = devices.iter().map(|key| key.0).collect();
     let of_devices = tx.dialect().key_in_json("u.device_key", "$2");
-    let columns = row::columns(tx.dialect());
     let cancelled = literal(UpdateStatus::Cancelled);
-    let sql = format!(
-        "SELECT {columns} FROM updates u \
+    let from = format!(
+        "updates u \
          JOIN devices d ON d.tenant_id = u.tenant_id AND d.id = u.device_key AND u.id > d.timed_out_update_id \
          WHERE u.tenant_id = $1 AND {of_devices} AND u.retry_of IS NOT NULL AND u.status = {cancelled}"
     );
+    let sql = StoredRow::select_all(tx.dialect(), "u", &from);
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(to_json(&keys)?)
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
-    let stopped_ms = tx.stopped_ms();
-    rows.iter()
-        .map(|row| from_row(row, stopped_ms))
-        .collect::<Result<_, _>>()
-        .map_err(row_error(READ))
+    from_rows(&rows, tx.stopped_ms()).map_err(row_error(READ))
 }
 
-fn from_row(row: &AnyRow, stopped_ms: i64) -> Result<LoadedUpdate, RowError> {
-    let stored = row::update(row, stopped_ms)?;
-    let loaded = LoadedUpdate {
-        update: stored.update,
-        revision: stored.revision,
-        feedback_count: stored.feedback_count,
-        log_lines: stored.log_lines,
-        cancel_requests: stored.cancel_requests,
-        cancel_requested_at: stored.cancel_requested_at,
-        rollback_processed_at: stored.rollback_processed_at,
-        rollback_action: stored.rollback_action,
-        stored: Columns::new(),
-    };
-    Ok(loaded.with_stored_columns(stopped_ms))
+fn from_rows(rows: &[AnyRow], stopped_ms: i64) -> Result<Vec<LoadedUpdate>, RowError> {
+    let mut updates = Vec::new();
+    for row in rows {
+        for stored in StoredRow::read_all(row)? {
+            let stored = UpdateRecord::new(stored, stopped_ms)?;
+            updates.push(LoadedUpdate::stored(stored, stopped_ms));
+        }
+    }
+    Ok(updates)
 }
 
 /// Writes the updates that changed.
