@@ -4,6 +4,7 @@ use std::{io, path::Path};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use rustix::fs::{Advice, fadvise};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::id::Digest;
 use tidegate_engine::ports::{Artifacts, ByteStream, ComponentSource, FileContent, PutError};
@@ -218,6 +219,35 @@ async fn large_files_are_read_in_chunks() -> TestResult {
     assert_eq!(Digest::of(&whole).0, stored.hashes.sha256);
     let part = read(&store, stored.hashes.sha256, 1_000_000..4_000_001).await;
     assert_eq!(part, whole[1_000_000..4_000_001]);
+
+    // As after a restart of the machine.
+    for name in files(folder.path()) {
+        let file = std::fs::File::open(folder.path().join(name))?;
+        fadvise(file, 0, None, Advice::DontNeed)?;
+    }
+    let again = read(&store, stored.hashes.sha256, 0..stored.size).await;
+    assert!(again == whole);
+    Ok(())
+}
+
+#[test]
+fn the_memory_of_a_download_does_not_grow_with_the_file() -> TestResult {
+    static PIECE: [u8; 1 << 20] = [7; 1 << 20];
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let folder = tempfile::tempdir()?;
+    let store = runtime.block_on(ArtifactStore::open_folder(folder.path()))?;
+    let pieces = stream::iter(0..32).map(|_| Ok(Bytes::from_static(&PIECE)));
+    let (stored, _) = runtime.block_on(put(&store, pieces.boxed(), u64::MAX))?;
+    let mut read = Ok(0);
+    let allocations = allocation_counter::measure(|| {
+        read = runtime.block_on(async {
+            let stream = store.open(stored.hashes.sha256, 0..stored.size).await?;
+            let count = async |sum, chunk: Bytes| Ok(sum + chunk.len() as u64);
+            stream.expect("is there").try_fold(0, count).await
+        });
+    });
+    assert_eq!(read?, 32 << 20);
+    assert!(allocations.bytes_total < 1 << 20, "{allocations:?}");
     Ok(())
 }
 
