@@ -65,7 +65,7 @@ pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Resul
 /// Stores addresses only while the tenant tracks them, even if a record arrives late. A record with the time of the
 /// registration is applied as well.
 ///
-/// Locks the rows in the order of their keys before it changes them, as all transactions do that change several
+/// Locks the rows in the order of tenants and keys before it changes them, as all transactions do that change several
 /// devices.
 ///
 /// The unary plus keeps PostgreSQL from reading all devices of the tenant for each row.
@@ -89,7 +89,7 @@ fn update_sql(dialect: Dialect) -> String {
         dialect.json_rows("polled", "$1", &columns),
         match dialect {
             Dialect::Sqlite => "",
-            Dialect::Postgres => " ORDER BY d.id FOR UPDATE OF d",
+            Dialect::Postgres => " ORDER BY d.tenant_id, d.id FOR UPDATE OF d",
         }
     )
 }

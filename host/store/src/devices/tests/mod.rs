@@ -17,7 +17,10 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{Devices as _, LastSeenRecord, NewDevice, StoreError};
 
-use crate::testing::{TestStore, on_both};
+use crate::{
+    database::Tx,
+    testing::{TestStore, on_both},
+};
 
 fn device(id: &str, groups: &[&str], attributes: &[(&str, &str)]) -> NewDevice {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -72,6 +75,58 @@ async fn insert_update(
     .await?;
     tx.commit().await?;
     Ok(row.try_get("id")?)
+}
+
+/// As batches of reports do: the two could wait for one another.
+#[tokio::test]
+async fn last_seen_times_lock_devices_in_the_order_of_tenants_and_keys() -> anyhow::Result<()> {
+    const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+    let Some(store) = TestStore::on_postgres().await? else {
+        return Ok(());
+    };
+    // The device of the later tenant has the smaller key.
+    let mut seen = Vec::new();
+    for tenant in [store.theirs, store.ours] {
+        let device = store
+            .create_device(tenant, device("gate-1", &[], &[]))
+            .await?;
+        let at = Timestamp(5);
+        seen.push(LastSeenRecord {
+            tenant,
+            device,
+            at,
+            address: None,
+        });
+    }
+    let [theirs, ours] = seen[..] else {
+        anyhow::bail!("two devices");
+    };
+    let mut tx = store.database.write().await?;
+    let recording = store.record_last_seen(seen);
+    let reporting = async {
+        let lock = async |tx: &mut Tx, seen: LastSeenRecord| {
+            sqlx::query("SELECT id FROM devices WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+                .bind(seen.tenant.0)
+                .bind(seen.device.0)
+                .fetch_one(tx.conn())
+                .await
+        };
+        lock(&mut tx, ours).await?;
+        let mut watcher = store.database.read_single().await?;
+        while sqlx::query_scalar::<_, i64>(WAITING)
+            .fetch_one(watcher.conn())
+            .await?
+            == 0
+        {}
+        lock(&mut tx, theirs).await?;
+        tx.commit().await?;
+        anyhow::Ok(())
+    };
+    let (recorded, reported) = futures::join!(recording, reporting);
+    reported?;
+    Ok(recorded?)
 }
 
 on_both! {
