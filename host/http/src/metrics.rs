@@ -35,6 +35,7 @@ pub struct Metrics {
     plugin_calls: IntCounterVec,
     plugin_fuel: IntCounterVec,
     plugin_seconds: HistogramVec,
+    last_seen_seconds: Histogram,
     clock_offset: Gauge,
     fleet: FleetGauges,
     log_lines_dropped: IntCounter,
@@ -155,6 +156,14 @@ impl Metrics {
                 &registry,
                 HistogramVec::new(plugin_seconds, &["plugin", "call"])?,
             )?,
+            last_seen_seconds: register(
+                &registry,
+                Histogram::with_opts(seconds(
+                    "tidegate_last_seen_write_seconds",
+                    "Duration of transactions that write last-seen times of devices.",
+                    0.1 / 64.0,
+                )?)?,
+            )?,
             clock_offset: register(
                 &registry,
                 Gauge::new(
@@ -214,6 +223,10 @@ impl Metrics {
 impl Observer for Metrics {
     fn clock_measured(&self, offset_ms: i64) {
         self.clock_offset.set(offset_ms as f64 / 1000.0);
+    }
+
+    fn last_seen_written(&self, duration: Duration) {
+        self.last_seen_seconds.observe(duration.as_secs_f64());
     }
 
     fn plugin_called(

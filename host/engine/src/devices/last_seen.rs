@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{Engine, Result, access, chain, tenants};
 
@@ -25,7 +25,10 @@ async fn write_last_seen(engine: &Engine, limit: usize) -> Result<()> {
     let mut written = 0;
     let mut result = Ok(());
     for batch in taken.records.chunks(BATCH_SIZE) {
-        if let Err(error) = engine.store().record_last_seen(batch.to_vec()).await {
+        let started = Instant::now();
+        let recorded = engine.store().record_last_seen(batch.to_vec()).await;
+        engine.ports.observer.last_seen_written(started.elapsed());
+        if let Err(error) = recorded {
             result = Err(error.into());
             break;
         }

@@ -18,6 +18,9 @@ pub trait Observer: Send + Sync {
 
     /// The database's clock was found to be this many milliseconds ahead of the server's.
     fn clock_measured(&self, _offset_ms: i64) {}
+
+    /// A transaction that writes last-seen times has ended.
+    fn last_seen_written(&self, _duration: Duration) {}
 }
 
 /// An observer that does nothing.

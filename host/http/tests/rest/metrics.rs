@@ -1,6 +1,9 @@
 //! Prometheus metrics and statistics.
 
+use axum::body::Body;
+use http::Request;
 use serde_json::json;
+use tidegate_engine::devices;
 use tidegate_http::PluginLabels;
 
 use crate::test_server::TestServer;
@@ -62,6 +65,32 @@ async fn requests_plugins_and_the_fleet_are_measured() {
         );
     }
     assert!(!text.contains("DEFAULT"), "metrics name no tenant");
+}
+
+#[tokio::test]
+async fn the_writing_of_last_seen_times_is_measured() {
+    let server = TestServer::new().await;
+    let token = "from-another-server-a1";
+    let device = json!({"device_id": "pi-0", "token": token});
+    server.post("/api/v1/devices", &device).await.expect(201);
+    let poll = Request::get("/default/controller/v1/pi-0")
+        .header("host", "localhost")
+        .header("authorization", format!("TargetToken {token}"))
+        .body(Body::empty());
+    let response = server.send_request(poll.expect("a request")).await;
+    response.expect(200);
+    let written = devices::flush_last_seen(&server.state.engine).await;
+    written.expect("a database");
+    let text = String::from_utf8(server.get("/metrics").await.bytes).expect("text");
+    for line in [
+        r#"tidegate_last_seen_write_seconds_bucket{le="0.1"}"#,
+        "tidegate_last_seen_write_seconds_count 1",
+    ] {
+        assert!(
+            text.lines().any(|found| found.starts_with(line)),
+            "{line} is not in\n{text}"
+        );
+    }
 }
 
 #[tokio::test]
