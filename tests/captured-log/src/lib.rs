@@ -1,4 +1,8 @@
-//! The log of a test, for assertions about events and spans.
+//! The log of a test, for assertions about events, spans and SQL statements.
+
+mod statements;
+
+pub use statements::record_statements;
 
 use std::{
     io,

@@ -1,13 +1,18 @@
-//! Records the SQL statements of a request, from the events that sqlx logs.
+//! Records SQL statements, from the events that sqlx logs.
 
-use std::{collections::HashMap, fmt::Debug, sync::Once};
+use std::{
+    collections::HashSet,
+    fmt::Debug,
+    sync::Once,
+    thread::{self, ThreadId},
+};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::{
     Event, Instrument as _, Subscriber,
     field::{Field, Visit},
-    span::Id,
+    span::{Attributes, Id},
 };
 use tracing_subscriber::{
     Layer, Registry,
@@ -18,52 +23,66 @@ use tracing_subscriber::{
 
 /// The span in which statements are recorded.
 const SPAN: &str = "record_statements";
+/// The spans of batches: what several requests ask for is done in a task of its own.
+const BATCH_SPANS: [&str; 2] = ["group_commit", "group_read"];
 /// The target of sqlx's events.
 const TARGET: &str = "sqlx::query";
 
 /// Statements that control transactions and set up new connections. How many there are depends on the pool.
 const CONTROL: [&str; 5] = ["BEGIN", "COMMIT", "ROLLBACK", "PRAGMA", "SET "];
 
-/// Open recordings by the id of their span.
-static RECORDINGS: Mutex<Option<HashMap<u64, StatementRecording>>> = Mutex::new(None);
+static RECORDINGS: Mutex<Vec<StatementRecording>> = Mutex::new(Vec::new());
 
 struct StatementRecording {
+    /// The thread of the test, which runs its batches too.
+    thread: ThreadId,
+    /// The open spans whose statements are recorded.
+    spans: HashSet<u64>,
     statements: Vec<String>,
     finished: oneshot::Sender<Vec<String>>,
 }
 
-/// Runs a future and returns the statements that it executed, without [`CONTROL`]. SQLite's connections log a
-/// statement in their own thread, and may do so after its result was read; therefore a recording ends when its span is
-/// closed everywhere.
-pub(crate) async fn record_statements<T>(future: impl Future<Output = T>) -> (T, Vec<String>) {
+/// Runs a future and returns the statements that it executed, without [`CONTROL`], and those of the batches that begin
+/// meanwhile on this thread, which is the only one of a `#[tokio::test]`. SQLite's connections log a statement in their
+/// own thread, and may do so after its result was read; therefore a recording ends when its spans are closed everywhere.
+pub async fn record_statements<T>(future: impl Future<Output = T>) -> (T, Vec<String>) {
     static INSTALL: Once = Once::new();
 
     INSTALL.call_once(|| {
-        let is_needed =
-            filter_fn(|metadata| metadata.target() == TARGET || metadata.name() == SPAN);
+        let is_needed = filter_fn(|metadata| {
+            let is_span = metadata.name() == SPAN || BATCH_SPANS.contains(&metadata.name());
+            metadata.target() == TARGET || is_span
+        });
         let subscriber = Registry::default().with(StatementLayer.with_filter(is_needed));
         tracing::subscriber::set_global_default(subscriber).expect("the only subscriber");
     });
     let span = tracing::debug_span!(parent: None, SPAN);
     let id = span.id().expect("the span is enabled").into_u64();
     let (finished, statements) = oneshot::channel();
-    let recording = StatementRecording {
+    RECORDINGS.lock().push(StatementRecording {
+        thread: thread::current().id(),
+        spans: HashSet::from([id]),
         statements: Vec::new(),
         finished,
-    };
-    with_recordings(|recordings| recordings.insert(id, recording));
+    });
     let output = future.instrument(span).await;
-    (output, statements.await.expect("the span is closed"))
-}
-
-fn with_recordings<T>(change: impl FnOnce(&mut HashMap<u64, StatementRecording>) -> T) -> T {
-    let mut recordings = RECORDINGS.lock();
-    change(recordings.get_or_insert_default())
+    (output, statements.await.expect("the spans are closed"))
 }
 
 struct StatementLayer;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for StatementLayer {
+    fn on_new_span(&self, span: &Attributes<'_>, id: &Id, _: Context<'_, S>) {
+        if BATCH_SPANS.contains(&span.metadata().name()) {
+            let thread = thread::current().id();
+            let mut recordings = RECORDINGS.lock();
+            let of_test = recordings.iter_mut().find(|open| open.thread == thread);
+            if let Some(recording) = of_test {
+                recording.spans.insert(id.into_u64());
+            }
+        }
+    }
+
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let Some(span) = context.event_span(event) else {
             return;
@@ -73,16 +92,25 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for StatementLayer {
         if CONTROL.iter().any(|word| statement.0.starts_with(word)) {
             return;
         }
-        with_recordings(|recordings| {
-            if let Some(recording) = recordings.get_mut(&span.id().into_u64()) {
-                recording.statements.push(statement.0);
-            }
-        });
+        let id = span.id().into_u64();
+        let mut recordings = RECORDINGS.lock();
+        let of_span = recordings.iter_mut().find(|open| open.spans.contains(&id));
+        if let Some(recording) = of_span {
+            recording.statements.push(statement.0);
+        }
     }
 
     fn on_close(&self, id: Id, _: Context<'_, S>) {
-        let recording = with_recordings(|recordings| recordings.remove(&id.into_u64()));
-        if let Some(recording) = recording {
+        let mut recordings = RECORDINGS.lock();
+        let of_span = recordings
+            .iter()
+            .position(|open| open.spans.contains(&id.into_u64()));
+        let Some(index) = of_span else {
+            return;
+        };
+        recordings[index].spans.remove(&id.into_u64());
+        if recordings[index].spans.is_empty() {
+            let recording = recordings.swap_remove(index);
             // The test may have been cancelled.
             let _ = recording.finished.send(recording.statements);
         }

@@ -28,7 +28,6 @@ mod retries;
 mod sandbox;
 mod serving;
 mod settings;
-mod statement_log;
 mod statements;
 mod stream_credentials;
 mod test_server;

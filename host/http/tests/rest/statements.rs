@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
+use tidegate_captured_log::record_statements;
 use tidegate_core::{
     id::{CampaignId, FirmwareId},
     update::{SuccessCriteria, UpdateOptions},
@@ -18,7 +19,7 @@ use tidegate_engine::{
     tenants,
 };
 
-use crate::{statement_log::record_statements, test_server::TestServer};
+use crate::test_server::TestServer;
 
 /// Operations whose statements grow with their rows, with the bound.
 const GROWING: [(&str, &str); 1] = [("explain_device", "at most 50 campaigns")];
@@ -68,6 +69,30 @@ async fn check(few: &TestServer, many: &TestServer) {
         }
     }
     assert!(lists >= 12, "only {lists} lists were read");
+}
+
+#[tokio::test]
+async fn an_idle_poll_takes_no_statement() {
+    for server in TestServer::on_both_databases(|_| {}).await {
+        let device = json!({"device_id": "pi-0"});
+        let created = server.post("/api/v1/devices", &device).await.expect(201);
+        let token = created["token"].as_str().expect("a token").to_owned();
+        let device = TestDevice {
+            server: &server,
+            token,
+        };
+        let poll = async || {
+            record_statements(device.send("GET", "", &Value::Null))
+                .await
+                .1
+        };
+        // Its registration is written by a batch.
+        let first = poll().await;
+        let registration = count(&first, "UPDATE devices SET state = 'registered'");
+        assert_eq!(registration, 1, "{first:#?}");
+        let second = poll().await;
+        assert!(second.is_empty(), "{second:#?}");
+    }
 }
 
 #[tokio::test]
@@ -382,13 +407,17 @@ struct TestDevice<'a> {
 
 impl TestDevice<'_> {
     async fn send(&self, method: &str, path: &str, body: &Value) {
+        let body = match body {
+            Value::Null => Body::empty(),
+            body => Body::from(body.to_string()),
+        };
         let request = Request::builder()
             .method(method)
             .uri(format!("/default/controller/v1/pi-0{path}"))
             .header("host", "localhost")
             .header("authorization", format!("TargetToken {}", self.token))
             .header("content-type", "application/json")
-            .body(Body::from(body.to_string()))
+            .body(body)
             .expect("a request");
         let response = self.server.send_request(request).await;
         assert!(

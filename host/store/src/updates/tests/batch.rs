@@ -1,3 +1,4 @@
+use tidegate_captured_log::record_statements;
 use tidegate_core::{
     device::{AttributeMode, AttributeNames, AutoConfirm},
     feedback::{Execution, Finished},
@@ -14,7 +15,47 @@ fn event(execution: Execution, finished: Finished, message: &str) -> UpdateEvent
     UpdateEvent::Feedback(feedback(execution, finished, message))
 }
 
+/// Statements of a batch of feedbacks of one tenant, without those that begin and end its transaction and the
+/// notification of other servers on PostgreSQL.
+const STATEMENTS: usize = 10;
+
 on_both! {
+    async fn a_batch_takes_as_many_statements_for_many_feedbacks_as_for_one(store) {
+        let fixture = StoreFixture::new(store, &[60]).await?;
+        fixture.release(&[60]).await?;
+        let batch = ReportBatch { database: store.database.clone(), max_feedback_per_update: 1000 };
+        let mut devices = fixture.devices.iter().copied();
+        // The first device with a version makes the version's counter.
+        fixture.report_success(devices.next().context("a device")?, later(1)).await?;
+        for feedbacks in [1, 2, 50] {
+            let mut updates = Vec::new();
+            for device in devices.by_ref().take(feedbacks) {
+                updates.push((device, fixture.latest_update(device).await?.update.id));
+            }
+            let mut most = 0;
+            for (execution, finished) in [
+                (Execution::Download, Finished::None),
+                (Execution::Proceeding, Finished::None),
+                (Execution::Closed, Finished::Success),
+            ] {
+                let reports: Vec<_> = updates.iter().map(|&(device, update)| DeviceReport {
+                    tenant: store.ours,
+                    device,
+                    by: None,
+                    at: later(2),
+                    event: DeviceEvent::Update(update, event(execution, finished, "a message")),
+                }).collect();
+                let executing = batch.execute(&reports, LockWait::Normal);
+                let (results, mut statements) = record_statements(executing).await;
+                assert!(results?.iter().all(Result::is_ok));
+                statements.retain(|statement| !statement.contains("pg_notify"));
+                most = most.max(statements.len());
+                assert!(statements.len() <= STATEMENTS, "{feedbacks} {execution:?}: {statements:#?}");
+            }
+            assert_eq!(most, STATEMENTS, "{feedbacks}");
+        }
+    }
+
     async fn a_batch_is_recorded_in_order_and_a_bad_report_spoils_no_other(store) {
         let fixture = StoreFixture::new(store, &[8]).await?;
         fixture.release(&[8]).await?;
