@@ -10,6 +10,7 @@ use crate::{
     Bench,
     database::DatabaseKind,
     http1::{Connection, request},
+    last_seen,
     load::{self, CONNECTIONS, LoadResult},
     process::resident_memory,
     report::{Figure, median},
@@ -96,7 +97,7 @@ pub(crate) async fn storm(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Figur
         cpu * 1e6 / load.requests as f64,
         "µs/device",
     );
-    Ok(vec![
+    let mut figures = vec![
         Figure::new(format!("{what}: registrations"), load.rate(), "devices/s")
             .note(format!("p99 {:.0} ms", load.p99()))
             .at_least(3000.0),
@@ -104,7 +105,9 @@ pub(crate) async fn storm(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Figur
             DatabaseKind::Sqlite => cost.at_most(110.0),
             DatabaseKind::Postgres => cost,
         },
-    ])
+    ];
+    figures.extend(last_seen::slowest_write(&server, &what).await?);
+    Ok(figures)
 }
 
 /// A server with many devices, restarted after a crash.

@@ -11,6 +11,7 @@ mod disk;
 mod download;
 mod fleet;
 mod http1;
+mod last_seen;
 mod lists;
 mod load;
 mod machine;

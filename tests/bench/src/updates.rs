@@ -11,6 +11,7 @@ use crate::{
     database::{self, DatabaseKind},
     disk,
     http1::{Connection, request},
+    last_seen,
     load::{self, CONNECTIONS, UpdateLoadResult},
     process::Process,
     report::Figure,
@@ -94,6 +95,8 @@ pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Fig
             );
         }
     }
+    let load = format!("updates on {}", kind.name());
+    figures.extend(last_seen::slowest_write(&server, &load).await?);
     Ok(figures)
 }
 
