@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 
 use crate::{
     Bench,
-    database::DatabaseKind,
+    database::{self, DatabaseKind},
     http1::{Connection, request},
     last_seen,
     load::{self, CONNECTIONS, LoadResult},
@@ -124,7 +123,7 @@ impl FleetServer {
         load::register_devices(server.addr(), server.gateway_header(), 1).await?;
         let mut began = Instant::now();
         let multiplied = async |url: &str| {
-            copy_device(url, devices).await?;
+            database::copy_device(url, devices).await?;
             began = Instant::now();
             Ok(())
         };
@@ -161,62 +160,4 @@ impl FleetServer {
     async fn poll_for(&self, time: std::time::Duration) -> Result<LoadResult> {
         load::poll_random(self.server.addr(), &self.server.gateway, self.devices, time).await
     }
-}
-
-/// The statement that sets the counters of the only device to `devices`. The table and its columns have other names in
-/// revisions before the first release, with which this one is compared.
-async fn counter_update(connection: &mut AnyConnection, devices: usize) -> Result<String> {
-    let earlier = sqlx::query("SELECT 1 FROM sqlite_schema WHERE name = 'tallies'")
-        .fetch_optional(connection)
-        .await?;
-    let (table, column) = match earlier {
-        Some(_) => ("tallies", "n"),
-        None => ("tenant_counters", "value"),
-    };
-    Ok(format!(
-        "UPDATE {table} SET {column} = {devices} WHERE kind LIKE 'devices_%' AND {column} = 1"
-    ))
-}
-
-/// Copies the only device of an SQLite database, under other ids, until there are `devices`.
-async fn copy_device(url: &str, devices: usize) -> Result<()> {
-    sqlx::any::install_default_drivers();
-    let mut connection = AnyConnection::connect(url)
-        .await
-        .context("open the database")?;
-    let names = sqlx::query("SELECT name FROM pragma_table_info('devices')")
-        .fetch_all(&mut connection)
-        .await?;
-    let names: Vec<String> = names.iter().map(|row| row.get("name")).collect();
-    let copied: Vec<&str> = names
-        .iter()
-        .map(String::as_str)
-        .filter(|name| *name != "id")
-        .collect();
-    let values: Vec<&str> = copied
-        .iter()
-        .map(|name| match *name {
-            "device_id" | "name" => "printf('edge-device-%06d', n)",
-            name => name,
-        })
-        .collect();
-    let last = devices - 1;
-    let counters = counter_update(&mut connection, devices).await?;
-    for statement in [
-        "BEGIN".to_owned(),
-        format!(
-            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}) \
-             INSERT INTO devices ({}) SELECT {} FROM numbers CROSS JOIN (SELECT * FROM devices LIMIT 1)",
-            copied.join(", "),
-            values.join(", ")
-        ),
-        counters,
-        "COMMIT".to_owned(),
-    ] {
-        sqlx::query(AssertSqlSafe(statement))
-            .execute(&mut connection)
-            .await?;
-    }
-    connection.close().await?;
-    Ok(())
 }

@@ -4,6 +4,7 @@
 //! that misses its floor is printed as missed; this is an error only with `--strict`.
 
 mod baseline;
+mod campaign_start;
 mod campaigns;
 mod certificate;
 mod database;
@@ -161,7 +162,9 @@ impl Bench {
             // The engine runs in this process, with as many threads as a server has.
             FigureGroup::Campaigns => self.on_each(|kind| {
                 let threads = Builder::new_multi_thread().enable_all().build()?;
-                threads.block_on(campaigns::measure(self, kind))
+                let mut figures = threads.block_on(campaigns::measure(self, kind))?;
+                figures.extend(one_thread()?.block_on(campaign_start::measure(self, kind))?);
+                Ok(figures)
             }),
             FigureGroup::Download => {
                 let Some(nginx) = &self.nginx else {

@@ -119,6 +119,12 @@ pub(crate) fn resident_memory(process: u32) -> Result<(u64, u64)> {
     Ok((status(process, "VmRSS:")?, status(process, "VmHWM:")?))
 }
 
+/// Makes the peak of [`resident_memory`] begin anew.
+pub(crate) fn reset_peak_memory(process: u32) -> Result<()> {
+    let file = format!("/proc/{process}/clear_refs");
+    fs::write(&file, "5").with_context(|| format!("write {file}"))
+}
+
 fn status(process: u32, name: &'static str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));
