@@ -9,7 +9,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 use crate::{
     Named as _,
     id::{CampaignId, Digest, FirmwareId, TenantId},
-    plugin::RollbackScope,
+    plugin::{PluginKind, PluginName, RollbackScope},
     selector::SelectorText,
     time::Timestamp,
     update::{SuccessCriteria, UpdateOptions},
@@ -151,14 +151,14 @@ pub struct Targets {
 /// A plugin with the revision and config that a campaign uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginUse {
-    /// Plugin name.
-    pub plugin: String,
+    /// Name of the plugin.
+    pub plugin: PluginName,
     /// Revision that the campaign is pinned to.
     pub revision: Digest,
     /// Version that the revision reports.
     pub version: String,
     /// Kind of plugin.
-    pub kind: crate::plugin::PluginKind,
+    pub kind: PluginKind,
     /// Config: a JSON object.
     pub config: String,
 }

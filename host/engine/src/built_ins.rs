@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
-use tidegate_core::id::Digest;
+use tidegate_core::{id::Digest, plugin::PluginName};
 
 /// The built-in plugins of this server: the digest of each component, by the plugin's name. They are known when the
 /// server is built, because the default policies decide which device gets which firmware: a component that only has the
 /// name of such a policy must not decide that.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct BuiltIns(BTreeMap<String, Digest>);
+pub struct BuiltIns(BTreeMap<PluginName, Digest>);
 
 /// A list of built-in plugins that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,8 @@ impl BuiltIns {
             text.split_once("  ")
                 .and_then(|(digest, file)| {
                     let digest = format!("sha256:{digest}").parse().ok()?;
-                    Some((file.strip_suffix(".wasm")?.to_owned(), digest))
+                    let name = file.strip_suffix(".wasm")?;
+                    Some((name.parse().ok()?, digest))
                 })
                 .ok_or_else(|| InvalidBuiltIns {
                     line: at + 1,
@@ -41,24 +42,21 @@ impl BuiltIns {
     }
 
     /// The digest of the built-in plugin of this name.
-    pub(crate) fn digest(&self, plugin: &str) -> Option<Digest> {
+    pub(crate) fn digest(&self, plugin: &PluginName) -> Option<Digest> {
         self.0.get(plugin).copied()
     }
 
-    /// True if new campaigns and updates may use the revision: a name of a built-in plugin is reserved for it.
-    pub(crate) fn allow(&self, plugin: &str, revision: Digest) -> bool {
-        self.digest(plugin).is_none_or(|digest| digest == revision)
+    /// True if new campaigns and updates may use the revision: the vendor of the built-in plugins is reserved for them.
+    pub(crate) fn allow(&self, plugin: &PluginName, revision: Digest) -> bool {
+        !plugin.is_built_in() || self.digest(plugin) == Some(revision)
     }
 }
 
-impl<N: Into<String>> FromIterator<(N, Digest)> for BuiltIns {
-    fn from_iter<I: IntoIterator<Item = (N, Digest)>>(plugins: I) -> Self {
+impl FromIterator<(&'static str, Digest)> for BuiltIns {
+    fn from_iter<I: IntoIterator<Item = (&'static str, Digest)>>(plugins: I) -> Self {
         let plugins = plugins.into_iter();
-        Self(
-            plugins
-                .map(|(name, digest)| (name.into(), digest))
-                .collect(),
-        )
+        let named = |(name, digest)| (PluginName::built_in(name), digest);
+        Self(plugins.map(named).collect())
     }
 }
 
@@ -77,13 +75,22 @@ mod tests {
         };
         let list = line(one, "hardware.wasm") + &line(other, "blue-green.wasm");
         let built_ins = BuiltIns::parse(&list).expect("a list");
-        assert_eq!(built_ins.digest("hardware"), Some(one));
-        assert_eq!(built_ins.digest("blue-green"), Some(other));
-        assert!(built_ins.allow("hardware", one) && !built_ins.allow("hardware", other));
-        assert!(built_ins.allow("of-a-vendor", one));
+        let [hardware, blue_green] = ["hardware", "blue-green"].map(PluginName::built_in);
+        assert_eq!(built_ins.digest(&hardware), Some(one));
+        assert_eq!(built_ins.digest(&blue_green), Some(other));
+        assert!(built_ins.allow(&hardware, one) && !built_ins.allow(&hardware, other));
+        let vendors = "acme/hardware".parse().expect("a name");
+        assert!(built_ins.allow(&vendors, other));
+        assert_eq!(built_ins.digest(&vendors), None);
+        assert!(!built_ins.allow(&PluginName::built_in("unknown"), one));
         assert!(BuiltIns::parse("").expect("an empty list").is_empty());
 
-        for bad in ["hardware.wasm", "12  hardware.wasm", &line(one, "hardware")] {
+        for bad in [
+            "hardware.wasm",
+            "12  hardware.wasm",
+            &line(one, "hardware"),
+            &line(one, "Hardware.wasm"),
+        ] {
             let error = BuiltIns::parse(bad).expect_err(bad).to_string();
             assert!(
                 error.starts_with("line 1 of the list of built-in plugins"),

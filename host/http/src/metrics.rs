@@ -14,7 +14,9 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use strum::{IntoStaticStr, VariantArray, VariantNames};
-use tidegate_core::{Named, campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
+use tidegate_core::{
+    Named, campaign::CampaignStatus, plugin::PluginName, time::Timestamp, update::UpdateStatus,
+};
 use tidegate_engine::{
     Engine, chain,
     ports::{CallFailure, Observer, Stats},
@@ -42,7 +44,7 @@ pub struct Metrics {
     dropped_log_lines: DroppedLogLines,
 }
 
-/// How plugins are named in the label `plugin`. Clients that reach `/metrics` see those of all tenants.
+/// How plugins are named in the labels `vendor` and `name`. Clients that reach `/metrics` see those of all tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PluginLabels {
     /// The names of built-in plugins, and `other` for all others.
@@ -52,7 +54,7 @@ pub enum PluginLabels {
     All,
 }
 
-/// The label of plugins whose names are not shown.
+/// The vendor and name of plugins whose names are not shown.
 const OTHER_PLUGINS: &str = "other";
 
 /// Reads the number of log lines that were dropped since the start.
@@ -144,17 +146,17 @@ impl Metrics {
                 &registry,
                 "tidegate_plugin_calls_total",
                 "Plugin calls; the outcome is `ok` or the failure class.",
-                &["plugin", "call", "outcome"],
+                &["vendor", "name", "call", "outcome"],
             )?,
             plugin_fuel: register_counters(
                 &registry,
                 "tidegate_plugin_fuel_total",
                 "Fuel consumed by plugins.",
-                &["plugin", "call"],
+                &["vendor", "name", "call"],
             )?,
             plugin_seconds: register(
                 &registry,
-                HistogramVec::new(plugin_seconds, &["plugin", "call"])?,
+                HistogramVec::new(plugin_seconds, &["vendor", "name", "call"])?,
             )?,
             last_seen_seconds: register(
                 &registry,
@@ -231,24 +233,27 @@ impl Observer for Metrics {
 
     fn plugin_called(
         &self,
-        plugin: &str,
-        is_built_in: bool,
+        plugin: &PluginName,
         call: &'static str,
         failure: Option<&CallFailure>,
         fuel: u64,
         duration: Duration,
     ) {
-        let is_named = is_built_in || self.plugin_labels == PluginLabels::All;
-        let plugin = if is_named { plugin } else { OTHER_PLUGINS };
+        let is_named = plugin.is_built_in() || self.plugin_labels == PluginLabels::All;
+        let (vendor, name) = if is_named {
+            (plugin.vendor(), plugin.name())
+        } else {
+            (OTHER_PLUGINS, OTHER_PLUGINS)
+        };
         let outcome = failure.map_or("ok", CallFailure::as_str);
         self.plugin_calls
-            .with_label_values(&[plugin, call, outcome])
+            .with_label_values(&[vendor, name, call, outcome])
             .inc();
         self.plugin_fuel
-            .with_label_values(&[plugin, call])
+            .with_label_values(&[vendor, name, call])
             .inc_by(fuel);
         self.plugin_seconds
-            .with_label_values(&[plugin, call])
+            .with_label_values(&[vendor, name, call])
             .observe(duration.as_secs_f64());
     }
 }

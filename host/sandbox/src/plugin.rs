@@ -133,7 +133,7 @@ impl Plugin {
             self.run(&self.0.describe, (), &self.0.limits.call_budget());
         let (description,) = run.outcome?;
         contract::check_description(&description).map_err(CallFailure::InvalidAnswer)?;
-        Ok(description.into())
+        description.try_into().map_err(CallFailure::InvalidAnswer)
     }
 
     /// Calls the plugin's `validate`, which may rely on the config being valid by its schema.

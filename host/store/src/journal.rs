@@ -6,6 +6,7 @@ use sqlx::{Row as _, any::AnyRow};
 use tidegate_core::{
     Named as _,
     id::{CampaignId, Digest, TenantId},
+    plugin::PluginName,
     time::Timestamp,
 };
 use tidegate_engine::ports::{
@@ -16,7 +17,7 @@ use crate::{
     database::{Database, Tx},
     dialect::storable,
     error::failed,
-    rows::{RowError, RowExt as _, row_error, to_i64, to_json},
+    rows::{RowError, RowExt as _, parse_value, row_error, to_i64, to_json},
 };
 
 const READ: &str = "read journal";
@@ -103,7 +104,7 @@ pub(crate) async fn append(
         .bind(seq)
         .bind(entry.kind.as_str())
         .bind(entry.at.0)
-        .bind(storable(&entry.plugin).into_owned())
+        .bind(entry.plugin.as_ref().map(ToString::to_string).unwrap_or_default())
         .bind(entry.revision.map(|digest| digest.to_string()))
         .bind(entry.input_digest.map(|digest| digest.to_string()))
         .bind(to_i64(entry.fuel))
@@ -120,13 +121,20 @@ pub(crate) async fn append(
     Ok(())
 }
 
+/// The plugin of an entry; the server's own acts have an empty text.
+fn plugin_name(row: &AnyRow) -> Result<Option<PluginName>, RowError> {
+    let text: &str = row.take("plugin")?;
+    let name = (!text.is_empty()).then(|| parse_value("plugin", text));
+    name.transpose()
+}
+
 fn from_row(row: &AnyRow) -> Result<JournalEntry, RowError> {
     let digest = |column| row.parse_optional::<Digest>(column);
     Ok(JournalEntry {
         seq: row.take("seq")?,
         kind: row.parse("kind")?,
         at: Timestamp(row.take("at")?),
-        plugin: row.take("plugin")?,
+        plugin: plugin_name(row)?,
         revision: digest("revision")?,
         input_digest: digest("input_digest")?,
         fuel: row.count("fuel")?,

@@ -181,6 +181,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "authorship",
         include_str!("../../../migrations/0037_authorship.sql"),
     ),
+    (
+        39,
+        "plugin_names",
+        include_str!("../../../migrations/0039_plugin_names.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

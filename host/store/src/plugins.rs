@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use tidegate_core::{
     Named as _,
     id::{Digest, TenantId},
-    plugin::{Description, PluginKind},
+    plugin::{Description, PluginKind, PluginName},
     time::Timestamp,
 };
 use tidegate_engine::{
@@ -47,7 +47,7 @@ pub(crate) async fn put_revision(
     }
     if insert(&mut tx, ctx.tenant, &revision).await? {
         let after = json!({
-            "plugin": revision.description.name,
+            "plugin": revision.description.name.to_string(),
             "version": revision.description.version,
             "kind": revision.kind.as_str(),
         });
@@ -84,7 +84,7 @@ pub(crate) async fn revisions(
 pub(crate) async fn revision(
     database: &Database,
     tenant: TenantId,
-    plugin: &str,
+    plugin: &PluginName,
     digest: Option<Digest>,
 ) -> Result<Option<Revision>, StoreError> {
     let mut tx = database.read_single().await?;
@@ -97,7 +97,7 @@ pub(crate) async fn revision(
     );
     let row = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
-        .bind(storable(plugin).into_owned())
+        .bind(plugin.to_string())
         .bind(digest.map(|digest| digest.to_string()))
         .fetch_optional(tx.conn())
         .await
@@ -110,7 +110,7 @@ pub(crate) async fn revision(
 pub(crate) async fn enable_revision(
     database: &Database,
     ctx: &Ctx,
-    plugin: &str,
+    plugin: &PluginName,
     digest: Digest,
     enabled: bool,
 ) -> Result<bool, StoreError> {
@@ -120,7 +120,7 @@ pub(crate) async fn enable_revision(
          WHERE tenant_id = $1 AND plugin = $2 AND digest = $3 AND enabled <> $4",
     )
     .bind(ctx.tenant.0)
-    .bind(storable(plugin).into_owned())
+    .bind(plugin.to_string())
     .bind(digest.to_string())
     .bind(i32::from(enabled))
     .execute(tx.conn())
@@ -134,7 +134,7 @@ pub(crate) async fn enable_revision(
     } else {
         "plugin.disable"
     };
-    let state = |enabled: bool| json!({ "plugin": plugin, "enabled": enabled });
+    let state = |enabled: bool| json!({ "plugin": plugin.to_string(), "enabled": enabled });
     let entry = AuditEntry::of_difference(action, digest, state(!enabled), state(enabled));
     audit::record(&mut tx, ctx, entry).await?;
     if enabled {
@@ -160,7 +160,7 @@ async fn put_plugin(
     tenant: TenantId,
     revision: &NewRevision,
 ) -> Result<PluginKind, StoreError> {
-    let name = storable(&revision.description.name).into_owned();
+    let name = revision.description.name.to_string();
     sqlx::query(
         "INSERT INTO plugins (tenant_id, name, kind) VALUES ($1, $2, $3) \
          ON CONFLICT (tenant_id, name) DO NOTHING",
@@ -196,7 +196,7 @@ async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result
          ON CONFLICT (tenant_id, digest) DO NOTHING",
     )
     .bind(tenant.0)
-    .bind(text(&description.name))
+    .bind(description.name.to_string())
     .bind(revision.digest.to_string())
     .bind(text(&revision.contract))
     .bind(text(&description.version))
@@ -263,7 +263,7 @@ async fn add_usage(
 fn revision_from_row(row: &AnyRow) -> Result<Revision, RowError> {
     let state_schema: i64 = row.take("state_schema")?;
     let description = Description {
-        name: row.take("plugin")?,
+        name: row.parse("plugin")?,
         version: row.take("version")?,
         summary: row.take("summary")?,
         config_schema: row.take("config_schema")?,

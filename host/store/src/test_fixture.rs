@@ -72,7 +72,7 @@ pub(crate) fn firmware(version: &str) -> NewFirmware {
 /// A campaign specification with a non-default value in most fields.
 pub(crate) fn spec(firmware: FirmwareId, success_criteria: SuccessCriteria) -> CampaignSpec {
     let plugin = |name: &str, kind| PluginUse {
-        plugin: name.into(),
+        plugin: name.parse().expect("a name"),
         revision: Digest::of(name.as_bytes()),
         version: "1.0.0".into(),
         kind,

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tidegate_core::{
     device::AutoConfirm,
     id::{AuthorityId, CampaignId, DeviceKey, Digest, FirmwareId, GatewayId, TenantId},
+    plugin::PluginName,
     settings::TenantSettings,
     time::Timestamp,
 };
@@ -167,7 +168,7 @@ on_behalf! {
     delete_firmware(id: FirmwareId, now: Timestamp) -> Result<bool, StoreError>;
     delete_campaign(id: CampaignId) -> Result<bool, StoreError>;
     put_revision(revision: NewRevision) -> Result<(), StoreError>;
-    enable_revision(plugin: &str, digest: Digest, enabled: bool) -> Result<bool, StoreError>;
+    enable_revision(plugin: &PluginName, digest: Digest, enabled: bool) -> Result<bool, StoreError>;
     roll_back_device(device: DeviceKey, offer: &Offer, overrides: OfferOverrides, reason: &str, needs_approval: bool)
         -> Result<(OfferResult, CancelledUpdates), StoreError>;
     delete_key(sha256: [u8; 32]) -> Result<bool, StoreError>;

@@ -10,12 +10,13 @@
   (global $free (mut i32) (i32.const 65536))
 
   (data (i32.const 1024) "hostile1.0.0means harmwave")
+  (data (i32.const 8064) "acme/hostile")
   (data (i32.const 8192) "SCHEMA_TEXT")
 
   ;; describe: name, version, summary, schema, state-schema, metrics, attributes
   (func (export "tidegate:plugin/meta@1.0.0#describe") (result i32)
-    (i32.store (i32.const 256) (i32.const 1024))
-    (i32.store (i32.const 260) (i32.const 7))
+    (i32.store (i32.const 256) (i32.const 8064))
+    (i32.store (i32.const 260) (i32.const 12))
     (i32.store (i32.const 264) (i32.const 1031))
     (i32.store (i32.const 268) (i32.const 5))
     (i32.store (i32.const 272) (i32.const 1036))

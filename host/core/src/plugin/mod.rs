@@ -5,12 +5,14 @@
 
 mod compatibility;
 mod health;
+mod name;
 mod rollout;
 
 pub use compatibility::{CheckInput, Compatibility};
 pub use health::{
     Durations, HealthAnswer, HealthCheck, HealthInput, HealthVerdict, Metric, Sample,
 };
+pub use name::{InvalidPluginName, PluginName};
 pub use rollout::{
     Admission, AssignInput, Census, Decision, DecisionOutcome, GroupSize, Members, Observation,
     OperatorAct, OperatorActKind, Plan, PlanInput, PlannedWave, PolicyVerdict, UNASSIGNED,
@@ -64,8 +66,8 @@ pub enum Origin {
 /// Self-description of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
-    /// `[a-z0-9-]`, 1 to 64 characters.
-    pub name: String,
+    /// The plugin's name.
+    pub name: PluginName,
     /// Version: `SemVer`.
     pub version: String,
     /// One sentence for operators.

@@ -1,7 +1,11 @@
 //! The device class for which the compatibility of an update was checked. Policies are asked again before a device of
 //! another class is offered the update.
 
-use crate::{id::Digest, plugin::ClassKey, time::Timestamp};
+use crate::{
+    id::Digest,
+    plugin::{ClassKey, PluginName},
+    time::Timestamp,
+};
 
 /// Error code of an update that ended because its device is not compatible any more.
 pub const INCOMPATIBLE: &str = "INCOMPATIBLE";
@@ -40,7 +44,7 @@ pub enum UpdatePolicies {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChosenPolicy {
     /// Name of the plugin.
-    pub plugin: String,
+    pub plugin: PluginName,
     /// Digest of the revision.
     pub revision: Digest,
     /// JSON.

@@ -1,6 +1,6 @@
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus, MAX_EDITORS},
-    plugin::PluginKind,
+    plugin::{PluginKind, PluginName},
 };
 
 use super::{
@@ -28,7 +28,7 @@ pub fn check_editable(campaign: &Campaign) -> Result<()> {
 pub async fn have_compatibility_policy(
     ctx: &Ctx,
     store: &dyn Store,
-    plugins: &[&str],
+    plugins: &[PluginName],
 ) -> Result<bool> {
     if plugins.is_empty() {
         return Ok(false);
@@ -36,7 +36,7 @@ pub async fn have_compatibility_policy(
     let revisions = plugins::list(ctx, store).await?;
     let mut stored = revisions.iter().map(|revision| &revision.stored);
     Ok(stored.any(|stored| {
-        stored.kind == PluginKind::Compatibility && plugins.contains(&&*stored.description.name)
+        stored.kind == PluginKind::Compatibility && plugins.contains(&stored.description.name)
     }))
 }
 

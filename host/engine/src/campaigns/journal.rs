@@ -1,6 +1,7 @@
 use tidegate_core::{
     Named as _,
     id::{CampaignId, Digest},
+    plugin::PluginName,
 };
 
 use super::get;
@@ -51,12 +52,12 @@ pub async fn replay(
     get(ctx, store, id).await?;
     let recorded_call = store.recorded_call(ctx.tenant, id, seq).await?;
     let recorded_call = recorded_call.ok_or_else(|| Error::not_found("journal entry", seq))?;
-    let recorded_revision = replayable(&recorded_call)?;
+    let (plugin, recorded_revision) = replayable(&recorded_call)?;
     let asked = revision.unwrap_or(recorded_revision);
     if asked != recorded_revision {
-        require_same_plugin(ctx, store, &recorded_call, asked).await?;
+        require_same_plugin(ctx, store, plugin, asked).await?;
     }
-    let (plugin, input) = (&recorded_call.entry.plugin, &recorded_call.input);
+    let input = &recorded_call.input;
     let call = plugins.replay(ctx.tenant, plugin, asked, input).await;
     let failure = call.outcome.as_ref().err();
     let decision = output_json(plugins, &call.record.output, failure)?;
@@ -78,19 +79,18 @@ pub async fn replay(
     })
 }
 
-fn replayable(recorded_call: &RecordedCall) -> Result<Digest> {
+/// The plugin and the revision of a call that can be replayed.
+fn replayable(recorded_call: &RecordedCall) -> Result<(&PluginName, Digest)> {
     let entry = &recorded_call.entry;
-    let message = match (entry.kind, entry.revision) {
-        (EntryKind::Host, _) | (_, None) => {
-            "an action of the server is not a plugin call: it cannot be replayed"
-        }
-        (EntryKind::Assign, _) => {
+    let message = match (entry.kind, &entry.plugin, entry.revision) {
+        (EntryKind::Assign, ..) => {
             "an assignment is recorded only as digests of its columns: it cannot be replayed"
         }
         _ if is_nondeterministic(&entry.outcome) => {
             "a call that missed its deadline, or that the server could not run, has no decision: it cannot be replayed"
         }
-        (_, Some(revision)) => return Ok(revision),
+        (_, Some(plugin), Some(revision)) => return Ok((plugin, revision)),
+        _ => "an action of the server is not a plugin call: it cannot be replayed",
     };
     Err(Error::conflict("not_replayable", message))
 }
@@ -104,10 +104,9 @@ fn is_nondeterministic(outcome: &str) -> bool {
 async fn require_same_plugin(
     ctx: &Ctx,
     store: &dyn Store,
-    recorded_call: &RecordedCall,
+    plugin: &PluginName,
     asked: Digest,
 ) -> Result<()> {
-    let plugin = &recorded_call.entry.plugin;
     let found = store.revision(ctx.tenant, plugin, Some(asked)).await?;
     if found.is_some() {
         return Ok(());

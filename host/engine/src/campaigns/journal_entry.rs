@@ -21,7 +21,7 @@ pub(super) fn journal_entry<T>(
     NewJournalEntry {
         kind,
         at,
-        plugin: plugin.plugin.clone(),
+        plugin: Some(plugin.plugin.clone()),
         revision: Some(plugin.revision),
         input_digest: call.record.input_digest,
         input: call.record.input.clone(),
@@ -39,7 +39,7 @@ pub(super) fn host_journal_entry(at: Timestamp, outcome: &str, explain: String) 
     NewJournalEntry {
         kind: EntryKind::Host,
         at,
-        plugin: String::new(),
+        plugin: None,
         revision: None,
         input_digest: None,
         input: Vec::new(),

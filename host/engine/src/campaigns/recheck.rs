@@ -176,7 +176,7 @@ async fn check_group(
         .await;
     if let Err((policy, failure)) = &verdicts {
         let (firmware, updates) = (first.firmware, group.len());
-        tracing::warn!(error = %chain(failure), %tenant, %firmware, policy, updates, "cannot check devices again; retrying");
+        tracing::warn!(error = %chain(failure), %tenant, %firmware, %policy, updates, "cannot check devices again; retrying");
     }
     for update in group {
         let Some(at) = devices

@@ -4,7 +4,7 @@ use tidegate_core::{
     campaign::{PluginUse, Targets},
     firmware::Firmware,
     id::TenantId,
-    plugin::{CheckInput, Compatibility, Context, DeviceClass},
+    plugin::{CheckInput, Compatibility, Context, DeviceClass, PluginName},
     time::Timestamp,
 };
 
@@ -107,7 +107,7 @@ impl CompatibilityCheck<'_> {
         &self,
         classes: Vec<DeviceClass>,
         mut record: impl FnMut(&PluginUse, &Call<Vec<Compatibility>>) + Send,
-    ) -> std::result::Result<Vec<Option<String>>, (String, CallFailure)> {
+    ) -> std::result::Result<Vec<Option<String>>, (PluginName, CallFailure)> {
         if let Some(reason) = self.policies.missing_reason() {
             return Ok(vec![Some(reason); classes.len()]);
         }

@@ -1,7 +1,7 @@
 use tidegate_core::{
     campaign::{Campaign, PluginUse},
     id::TenantId,
-    plugin::PluginKind,
+    plugin::{PluginKind, PluginName},
     update::{ChosenPolicy, UpdatePolicies},
 };
 
@@ -11,18 +11,19 @@ use crate::{
 };
 
 /// The policy that evaluates the hardware named in firmware and images.
-pub(crate) const HARDWARE: &str = "hardware";
+pub(crate) const HARDWARE: PluginName = PluginName::built_in("hardware");
 /// The policy that chooses firmware for devices in mode `latest`.
-pub(crate) const LATEST: &str = "latest";
+pub(crate) const LATEST: PluginName = PluginName::built_in("latest");
 /// The policies that are used by default: built in, and usable without a config.
-pub(crate) const DEFAULT_POLICIES: [&str; 2] = [HARDWARE, "version-path"];
+pub(crate) const DEFAULT_POLICIES: [PluginName; 2] =
+    [HARDWARE, PluginName::built_in("version-path")];
 
 /// Compatibility policies of a tenant, in the order in which they are asked.
 #[derive(Debug, Default)]
 pub(crate) struct Policies {
     pub(crate) uses: Vec<PluginUse>,
     /// Default policies that the tenant does not have or has disabled. If there are any, no device is compatible.
-    pub(crate) missing: Vec<&'static str>,
+    pub(crate) missing: Vec<PluginName>,
     /// The attributes that class keys must have for them.
     pub(crate) attributes: Vec<String>,
 }
@@ -33,7 +34,7 @@ impl Policies {
         store: &dyn Store,
         built_ins: &BuiltIns,
         tenant: TenantId,
-        names: &[&'static str],
+        names: &[PluginName],
     ) -> Result<Self> {
         let mut policies = Self::default();
         let mut revisions = Vec::with_capacity(names.len());
@@ -44,12 +45,12 @@ impl Policies {
                 None => None,
             };
             let Some(revision) = revision.filter(|revision| revision.enabled) else {
-                policies.missing.push(name);
+                policies.missing.push(name.clone());
                 continue;
             };
             let stored = &revision.stored;
             policies.uses.push(PluginUse {
-                plugin: (*name).to_owned(),
+                plugin: name.clone(),
                 revision: stored.digest,
                 version: stored.description.version.clone(),
                 kind: stored.kind,
@@ -88,8 +89,8 @@ impl Policies {
     }
 
     /// Whether this policy is among them.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.uses.iter().any(|policy| policy.plugin == name)
+    pub(crate) fn has(&self, name: &PluginName) -> bool {
+        self.uses.iter().any(|policy| policy.plugin == *name)
     }
 }
 

@@ -68,7 +68,7 @@ impl<'a> FirmwareChooser<'a> {
         // It chooses, before the default policies are asked, and is required.
         let names: Vec<_> = iter::once(LATEST).chain(DEFAULT_POLICIES).collect();
         let policies = Policies::built_in(store, plugins.built_ins(), tenant, &names).await?;
-        Ok(policies.has(LATEST).then_some(Self {
+        Ok(policies.has(&LATEST).then_some(Self {
             store,
             plugins,
             tenant,
@@ -199,7 +199,7 @@ impl<'a> FirmwareChooser<'a> {
         classes: Vec<DeviceClass>,
     ) -> Vec<Option<String>> {
         let is_named = firmware.details.device_model.is_some();
-        if !is_named && !self.policies.has(HARDWARE) {
+        if !is_named && !self.policies.has(&HARDWARE) {
             let missing = "the policy hardware, which checks the hardware named in its image, is missing or disabled";
             return vec![Some(missing.to_owned()); classes.len()];
         }

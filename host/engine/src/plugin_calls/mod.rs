@@ -12,7 +12,7 @@ use tidegate_core::{
     id::{Digest, TenantId},
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, FieldError, HealthAnswer, HealthInput,
-        Observation, Plan, PlanInput,
+        Observation, Plan, PlanInput, PluginName,
     },
 };
 
@@ -152,7 +152,7 @@ impl PluginCalls {
     pub(crate) async fn validate(
         &self,
         tenant: TenantId,
-        plugin: &str,
+        plugin: &PluginName,
         revision: Digest,
         config: &str,
     ) -> Result<Vec<FieldError>> {
@@ -168,7 +168,7 @@ impl PluginCalls {
     pub(crate) async fn replay(
         &self,
         tenant: TenantId,
-        plugin: &str,
+        plugin: &PluginName,
         revision: Digest,
         input: &[u8],
     ) -> Call<()> {
@@ -197,10 +197,10 @@ impl PluginCalls {
             fuel: call.fuel,
         };
         self.usage.add(tenant, plugin.revision, usage);
-        let name = plugin.plugin.as_str();
+        let name = &plugin.plugin;
         self.count(name, kind.as_str(), failure, call.fuel, call.duration);
         if let Some(failure) = failure {
-            tracing::warn!(plugin = name, revision = %plugin.revision, call = kind.as_str(), class = failure.as_str(),
+            tracing::warn!(plugin = %name, revision = %plugin.revision, call = kind.as_str(), class = failure.as_str(),
                 fuel = call.fuel, peak_memory = call.peak_memory, error = %chain(failure), "plugin call failed");
         }
         call
@@ -208,15 +208,14 @@ impl PluginCalls {
 
     fn count(
         &self,
-        plugin: &str,
+        plugin: &PluginName,
         call: &'static str,
         failure: Option<&CallFailure>,
         fuel: u64,
         duration: Duration,
     ) {
-        let is_built_in = self.built_ins.digest(plugin).is_some();
         self.observer
-            .plugin_called(plugin, is_built_in, call, failure, fuel, duration);
+            .plugin_called(plugin, call, failure, fuel, duration);
     }
 }
 

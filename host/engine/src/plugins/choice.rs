@@ -1,6 +1,7 @@
 use tidegate_core::{
     campaign::PluginUse,
     id::{Digest, TenantId},
+    plugin::PluginName,
 };
 
 use super::find_revision;
@@ -9,7 +10,7 @@ use crate::{PluginCalls, Result, ports::Store, rules::Rules};
 /// A plugin and its config, as requested.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PluginChoice {
-    /// Name of the plugin.
+    /// Name of the plugin, as requested.
     pub plugin: String,
     /// The revision; `None`: the newest enabled one.
     pub revision: Option<Digest>,
@@ -28,24 +29,31 @@ impl PluginChoice {
         path: &str,
         rules: &mut Rules,
     ) -> Result<Option<PluginUse>> {
+        let plugin = match self.plugin.parse::<PluginName>() {
+            Ok(plugin) => plugin,
+            Err(error) => {
+                rules.reject(format!("{path}.plugin"), error.to_string());
+                return Ok(None);
+            }
+        };
         let built_ins = plugins.built_ins();
-        let found = find_revision(store, built_ins, tenant, &self.plugin, self.revision).await?;
+        let found = find_revision(store, built_ins, tenant, &plugin, self.revision).await?;
         let Some(revision) = found else {
             let message = match self.revision {
-                None => format!("there is no enabled plugin {}", self.plugin),
-                Some(digest) => format!("the plugin {} has no revision {digest}", self.plugin),
+                None => format!("there is no enabled plugin {plugin}"),
+                Some(digest) => format!("the plugin {plugin} has no revision {digest}"),
             };
             rules.reject(format!("{path}.plugin"), message);
             return Ok(None);
         };
         let digest = revision.stored.digest;
-        if let Some(built_in) = built_ins.digest(&self.plugin)
-            && built_in != digest
-        {
-            let message = format!(
-                "the revision {digest} is not the built-in {} of this server, which is {built_in}",
-                self.plugin
-            );
+        if !built_ins.allow(&plugin, digest) {
+            let message = match built_ins.digest(&plugin) {
+                Some(built_in) => format!(
+                    "the revision {digest} is not the built-in {plugin} of this server, which is {built_in}"
+                ),
+                None => format!("this server has no built-in {plugin}"),
+            };
             rules.reject(format!("{path}.revision"), message);
             return Ok(None);
         }
@@ -54,9 +62,8 @@ impl PluginChoice {
             rules.reject(format!("{path}.revision"), message);
             return Ok(None);
         }
-        let errors = plugins
-            .validate(tenant, &self.plugin, digest, &self.config)
-            .await?;
+        let config = &self.config;
+        let errors = plugins.validate(tenant, &plugin, digest, config).await?;
         if !errors.is_empty() {
             for error in errors {
                 rules.reject(format!("{path}.config{}", error.path), error.message);
@@ -64,7 +71,7 @@ impl PluginChoice {
             return Ok(None);
         }
         Ok(Some(PluginUse {
-            plugin: self.plugin.clone(),
+            plugin,
             revision: digest,
             version: revision.stored.description.version,
             kind: revision.stored.kind,

@@ -1,4 +1,4 @@
-use tidegate_core::id::Digest;
+use tidegate_core::{id::Digest, plugin::PluginName};
 
 use crate::{
     Admin, Authorized, Result,
@@ -10,7 +10,7 @@ use crate::{
 pub async fn enable(
     ctx: &Authorized<Admin>,
     store: &dyn Store,
-    plugin: &str,
+    plugin: &PluginName,
     digest: Digest,
     enabled: bool,
 ) -> Result<Revision> {

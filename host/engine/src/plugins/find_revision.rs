@@ -1,4 +1,7 @@
-use tidegate_core::id::{Digest, TenantId};
+use tidegate_core::{
+    id::{Digest, TenantId},
+    plugin::PluginName,
+};
 
 use crate::{
     BuiltIns, Result,
@@ -11,11 +14,14 @@ pub(crate) async fn find_revision(
     store: &dyn Store,
     built_ins: &BuiltIns,
     tenant: TenantId,
-    plugin: &str,
+    plugin: &PluginName,
     digest: Option<Digest>,
 ) -> Result<Option<Revision>> {
     let is_chosen = digest.is_some();
     let digest = digest.or_else(|| built_ins.digest(plugin));
+    if digest.is_none() && plugin.is_built_in() {
+        return Ok(None);
+    }
     let revision = store.revision(tenant, plugin, digest).await?;
     Ok(revision.filter(|revision| is_chosen || revision.enabled))
 }

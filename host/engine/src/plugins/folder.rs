@@ -54,8 +54,10 @@ pub async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<usize> 
     let paths = components(folder).await?;
     let mut installation = Installation::begin(engine).await?;
     for path in paths {
-        let name = path.file_stem().and_then(|name| name.to_str());
-        let Some(digest) = name.and_then(|name| engine.plugins.built_ins().digest(name)) else {
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str()?.parse().ok());
+        let Some(digest) = name.and_then(|name| engine.plugins.built_ins().digest(&name)) else {
             continue;
         };
         // What cannot be read, or is another component, is reported when the whole folder is installed.
@@ -164,14 +166,15 @@ impl<'a> Installation<'a> {
             }
         };
         let plugin = &inspection.description.name;
-        let origin = match engine.plugins.built_ins().digest(plugin) {
-            None => Origin::Folder,
-            Some(built_in) if built_in == digest => Origin::BuiltIn,
-            Some(_) => {
-                let (path, reason) = (path.display(), reserved_name(plugin));
-                tracing::error!(%path, reason, "component not installed");
-                return;
-            }
+        if !engine.plugins.built_ins().allow(plugin, digest) {
+            let (path, reason) = (path.display(), reserved_name(plugin));
+            tracing::error!(%path, reason, "component not installed");
+            return;
+        }
+        let origin = if plugin.is_built_in() {
+            Origin::BuiltIn
+        } else {
+            Origin::Folder
         };
         for tenant in missing {
             let ctx = engine.trusted_ctx::<Publisher>(tenant, Actor::server());

@@ -1,4 +1,4 @@
-use tidegate_core::id::Digest;
+use tidegate_core::{id::Digest, plugin::PluginName};
 
 use super::find_revision;
 use crate::{
@@ -12,9 +12,9 @@ pub async fn list(ctx: &Ctx, store: &dyn Store) -> Result<Vec<Revision>> {
 }
 
 /// The revisions of one plugin, newest first; at least one.
-pub async fn get(ctx: &Ctx, store: &dyn Store, plugin: &str) -> Result<Vec<Revision>> {
+pub async fn get(ctx: &Ctx, store: &dyn Store, plugin: &PluginName) -> Result<Vec<Revision>> {
     let mut revisions = list(ctx, store).await?;
-    revisions.retain(|revision| revision.stored.description.name == plugin);
+    revisions.retain(|revision| revision.stored.description.name == *plugin);
     if revisions.is_empty() {
         return Err(Error::not_found("plugin", plugin));
     }
@@ -25,7 +25,7 @@ pub async fn get(ctx: &Ctx, store: &dyn Store, plugin: &str) -> Result<Vec<Revis
 pub async fn revision(
     ctx: &Ctx,
     store: &dyn Store,
-    plugin: &str,
+    plugin: &PluginName,
     digest: Digest,
 ) -> Result<Revision> {
     let revision = store.revision(ctx.tenant, plugin, Some(digest)).await?;
@@ -37,7 +37,7 @@ pub async fn newest(
     ctx: &Ctx,
     store: &dyn Store,
     plugins: &PluginCalls,
-    plugin: &str,
+    plugin: &PluginName,
 ) -> Result<Option<Revision>> {
     find_revision(store, plugins.built_ins(), ctx.tenant, plugin, None).await
 }

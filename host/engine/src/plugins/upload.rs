@@ -1,14 +1,17 @@
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use tidegate_core::{id::Digest, plugin::Origin};
+use tidegate_core::{
+    id::Digest,
+    plugin::{Origin, PluginName},
+};
 
 use crate::{
     Authorized, Ctx, Error, Files, PluginCalls, Publisher, Result,
     ports::{Inspection, NewRevision, Revision, Store, StoreError},
 };
 
-/// Uploads a component: the sandbox inspects it, then it is stored as a revision of the plugin that it names. The names of
-/// built-in plugins are reserved. Repeating an upload changes nothing.
+/// Uploads a component: the sandbox inspects it, then it is stored as a revision of the plugin that it names. The vendor of
+/// the built-in plugins is reserved. Repeating an upload changes nothing.
 pub async fn upload(
     ctx: &Authorized<Publisher>,
     store: &dyn Store,
@@ -66,10 +69,11 @@ pub(super) async fn store_component(
     })
 }
 
-/// Why a component with the name of a built-in plugin is refused.
-pub(super) fn reserved_name(plugin: &str) -> String {
+/// Why a component that is not built in is refused under the vendor of the built-in plugins.
+pub(super) fn reserved_name(plugin: &PluginName) -> String {
     format!(
-        "the name {plugin} is reserved for a built-in plugin, and this component is another one: give it another name, or \
-         build the server again with it"
+        "the name {plugin} is reserved for a plugin that is built into this server, and this component is not: name it \
+         `your-vendor/{}` in its description, or build the server again with it",
+        plugin.name()
     )
 }

@@ -1,4 +1,7 @@
-use tidegate_core::{id::Digest, plugin::FieldError};
+use tidegate_core::{
+    id::Digest,
+    plugin::{FieldError, PluginName},
+};
 
 use super::find_revision;
 use crate::{Ctx, Error, PluginCalls, Result, ports::Store};
@@ -9,7 +12,7 @@ pub async fn validate(
     ctx: &Ctx,
     store: &dyn Store,
     plugins: &PluginCalls,
-    plugin: &str,
+    plugin: &PluginName,
     digest: Option<Digest>,
     config: &str,
 ) -> Result<Vec<FieldError>> {

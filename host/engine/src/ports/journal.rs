@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 use tidegate_core::{
     id::{CampaignId, Digest, TenantId},
+    plugin::PluginName,
     time::Timestamp,
 };
 
@@ -37,8 +38,8 @@ pub struct NewJournalEntry {
     pub kind: EntryKind,
     /// Time of the call.
     pub at: Timestamp,
-    /// Name of the plugin; empty for the server's own acts.
-    pub plugin: String,
+    /// Name of the plugin; `None` for the server's own acts.
+    pub plugin: Option<PluginName>,
     /// Revision of the plugin.
     pub revision: Option<Digest>,
     /// sha256 of the input.
@@ -84,7 +85,7 @@ pub struct JournalEntry {
     pub seq: i64,
     pub kind: EntryKind,
     pub at: Timestamp,
-    pub plugin: String,
+    pub plugin: Option<PluginName>,
     pub revision: Option<Digest>,
     pub input_digest: Option<Digest>,
     pub fuel: u64,

@@ -1,15 +1,16 @@
 use std::time::Duration;
 
+use tidegate_core::plugin::PluginName;
+
 use super::CallFailure;
 
 /// Observes the engine for metrics. Implementations must not block; nothing depends on them.
 pub trait Observer: Send + Sync {
-    /// A plugin was called; the name of a built-in one is reserved. `call` is the name of the
-    /// [`EntryKind`](super::EntryKind) for calls in the journal, otherwise `validate` or `replay`.
+    /// A plugin was called. `call` is the name of the [`EntryKind`](super::EntryKind) for calls in the journal, otherwise
+    /// `validate` or `replay`.
     fn plugin_called(
         &self,
-        plugin: &str,
-        is_built_in: bool,
+        plugin: &PluginName,
         call: &'static str,
         failure: Option<&CallFailure>,
         fuel: u64,
@@ -30,8 +31,7 @@ pub struct NoopObserver;
 impl Observer for NoopObserver {
     fn plugin_called(
         &self,
-        _: &str,
-        _: bool,
+        _: &PluginName,
         _: &'static str,
         _: Option<&CallFailure>,
         _: u64,

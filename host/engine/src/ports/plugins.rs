@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use tidegate_core::{
     id::{Digest, TenantId},
-    plugin::{Description, Origin, PluginKind},
+    plugin::{Description, Origin, PluginKind, PluginName},
     time::Timestamp,
 };
 
@@ -23,7 +23,7 @@ pub trait Plugins: Send + Sync {
     async fn revision(
         &self,
         tenant: TenantId,
-        plugin: &str,
+        plugin: &PluginName,
         digest: Option<Digest>,
     ) -> Result<Option<Revision>, StoreError>;
 
@@ -31,7 +31,7 @@ pub trait Plugins: Send + Sync {
     async fn enable_revision(
         &self,
         ctx: &Ctx,
-        plugin: &str,
+        plugin: &PluginName,
         digest: Digest,
         enabled: bool,
     ) -> Result<bool, StoreError>;

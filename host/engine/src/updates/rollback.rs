@@ -5,6 +5,7 @@ use tidegate_core::{
     device::Device,
     firmware::Firmware,
     id::FirmwareId,
+    plugin::PluginName,
     update::{CompatibilityBasis, SuccessCriteria, UpdateOptions, UpdatePolicies, UpdateStatus},
     version::is_same,
 };
@@ -55,7 +56,7 @@ pub async fn roll_back(
     // Firmware that ran on the device is compatible. If its hardware is another one since then, the policy is asked before
     // the device is offered the update.
     let skips_policies = target.has_run || force;
-    let policy_names: &[&'static str] = if skips_policies { &[] } else { &[HARDWARE] };
+    let policy_names: &[PluginName] = if skips_policies { &[] } else { &[HARDWARE] };
     let built_ins = plugins.built_ins();
     let policies = Policies::built_in(store, built_ins, ctx.tenant, policy_names).await?;
     let check = CompatibilityCheck {
@@ -75,7 +76,7 @@ pub async fn roll_back(
         (true, _) => OfferCompatibility::forced(),
         (false, Some(basis)) => OfferCompatibility::of_device(device.key, basis),
         // It has just been checked.
-        (false, None) if policies.has(HARDWARE) => OfferCompatibility::of_device(
+        (false, None) if policies.has(&HARDWARE) => OfferCompatibility::of_device(
             device.key,
             CompatibilityBasis {
                 accepted: checked

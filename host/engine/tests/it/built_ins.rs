@@ -113,7 +113,7 @@ async fn a_server_without_built_in_plugins_lets_nothing_pass() {
     assert!(
         errors[0]
             .message
-            .contains("hardware: this default policy is not installed")
+            .contains("tidegate/hardware: this default policy is not installed")
     );
     request.allow_incompatible = true;
     let created = campaigns::create(&ctx, without.store(), without.plugins(), request).await;

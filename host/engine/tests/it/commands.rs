@@ -22,7 +22,7 @@ async fn all_errors_of_a_campaign_are_reported_together() {
         filter: Some("colour==red".to_owned().into()),
         ..Targets::default()
     };
-    request.strategy.plugin = "calm".to_owned();
+    request.strategy.plugin = "acme/calm".to_owned();
     request.policies[0].plugin = "nowhere".to_owned();
     let error = campaigns::create(
         &fixture.ctx(),

@@ -25,7 +25,7 @@ type AskedClasses = Arc<Mutex<Vec<Vec<String>>>>;
 async fn fixture_of_two_classes(fails: bool) -> (EngineFixture, AskedClasses) {
     let fixture = EngineFixture::new(3).await;
     fixture
-        .add_plugin("also-fits", PluginKind::Compatibility)
+        .add_plugin("acme/also-fits", PluginKind::Compatibility)
         .await;
     for (device_id, version) in [
         ("device-000", "1.0.0"),
@@ -68,7 +68,7 @@ fn policies() -> Vec<PluginChoice> {
         revision: None,
         config: "{}".to_owned(),
     };
-    vec![choice("fits"), choice("also-fits")]
+    vec![choice("acme/fits"), choice("acme/also-fits")]
 }
 
 async fn offer_to_all(fixture: &EngineFixture) -> updates::BulkResult {
@@ -102,7 +102,7 @@ async fn a_policy_of_an_update_is_asked_about_the_classes_that_others_accept() {
     let (fixture, asked) = fixture_of_two_classes(false).await;
     let result = offer_to_all(&fixture).await;
     assert_eq!(accepted(&result), ["device-000", "device-002"]);
-    let reason = "fits: needs 1.0.0 first: too old".to_owned();
+    let reason = "acme/fits: needs 1.0.0 first: too old".to_owned();
     let refused = ("device-001".to_owned(), OfferRefusal::Incompatible(reason));
     assert_eq!(result.refused, [refused]);
     let asked = asked.lock().clone();
@@ -119,10 +119,10 @@ async fn a_policy_that_fails_rejects_the_classes_that_it_was_asked_about() {
         other => panic!("{other:?}"),
     });
     let reasons: Vec<_> = reasons.collect();
-    let failed = "also-fits: the policy failed: the plugin returned an error: a bug";
+    let failed = "acme/also-fits: the policy failed: the plugin returned an error: a bug";
     assert_eq!(
         reasons,
-        [failed, "fits: needs 1.0.0 first: too old", failed]
+        [failed, "acme/fits: needs 1.0.0 first: too old", failed]
     );
 }
 
@@ -143,12 +143,13 @@ async fn the_journal_of_a_campaign_has_the_verdict_of_each_policy_on_each_class(
     let checks = entries
         .iter()
         .filter(|entry| entry.kind == EntryKind::Check);
-    let plugins: Vec<_> = checks.map(|entry| entry.plugin.as_str()).collect();
-    assert_eq!(plugins, ["fits", "also-fits"]);
+    let plugins = checks.filter_map(|entry| entry.plugin.as_ref().map(ToString::to_string));
+    let plugins: Vec<_> = plugins.collect();
+    assert_eq!(plugins, ["acme/fits", "acme/also-fits"]);
     let explained = explain(&fixture.ctx(), fixture.engine.store(), "device-001").await;
     let reasons = explained.expect("an explanation").remove(0).reasons;
     let named = reasons
         .iter()
-        .any(|reason| reason.contains("fits: needs 1.0.0 first: too old"));
+        .any(|reason| reason.contains("acme/fits: needs 1.0.0 first: too old"));
     assert!(named, "{reasons:?}");
 }

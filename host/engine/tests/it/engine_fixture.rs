@@ -125,9 +125,9 @@ impl EngineFixture {
     }
 
     async fn fill(&self, devices: usize, attributes: &[&str]) {
-        self.add_plugin("waves", PluginKind::Strategy).await;
-        self.add_plugin("calm", PluginKind::Health).await;
-        for policy in ["fits", "hardware", "version-path"] {
+        self.add_plugin("acme/waves", PluginKind::Strategy).await;
+        self.add_plugin("acme/calm", PluginKind::Health).await;
+        for policy in ["acme/fits", "hardware", "version-path"] {
             let kind = PluginKind::Compatibility;
             self.add_plugin_with_attributes(policy, kind, attributes)
                 .await;
@@ -147,7 +147,7 @@ impl EngineFixture {
         attributes: &[&str],
     ) {
         let description = Description {
-            name: name.to_owned(),
+            name: name.parse().expect("a name"),
             version: "1.0.0".to_owned(),
             summary: "scripted".to_owned(),
             config_schema: "{}".to_owned(),
@@ -471,8 +471,8 @@ pub(crate) fn campaign_request(firmware: FirmwareId) -> CampaignRequest {
         },
         allow_beta: false,
         allow_incompatible: false,
-        strategy: choice("waves"),
-        policies: vec![choice("fits"), choice("calm")],
+        strategy: choice("acme/waves"),
+        policies: vec![choice("acme/fits"), choice("acme/calm")],
         priority: Priority::Normal,
         max_concurrent_updates: None,
         options: UpdateOptions::forced(Duration::from_mins(30)),

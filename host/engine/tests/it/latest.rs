@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tidegate_core::{
     firmware::FirmwareDetails,
     mode::DeviceMode,
-    plugin::{CheckInput, Compatibility, PluginKind},
+    plugin::{CheckInput, Compatibility, PluginKind, PluginName},
     time::Timestamp,
 };
 use tidegate_engine::{
@@ -163,7 +163,7 @@ async fn policies_are_called_down_to_the_installed_version() {
         "{explanation}"
     );
     assert!(
-        explanation.contains("not edge 2.0.59: latest: no"),
+        explanation.contains("not edge 2.0.59: tidegate/latest: no"),
         "{explanation}"
     );
     let checked_versions = checked_versions.lock();
@@ -227,14 +227,21 @@ async fn the_models_of_a_firmware_are_read_from_its_image() {
 
     // Without the policy that evaluates images, a firmware that names its models only in its image is not chosen.
     let store = fixture.engine.store();
-    let revision = store.revision(fixture.tenant(), "hardware", None).await;
+    let revision = store
+        .revision(fixture.tenant(), &PluginName::built_in("hardware"), None)
+        .await;
     let digest = revision
         .expect("the database answers")
         .expect("a revision")
         .stored
         .digest;
     let disabled = store
-        .enable_revision(&fixture.ctx(), "hardware", digest, false)
+        .enable_revision(
+            &fixture.ctx(),
+            &PluginName::built_in("hardware"),
+            digest,
+            false,
+        )
         .await;
     disabled.expect("a revision");
     let explanation = explained(&fixture).await;
@@ -277,12 +284,15 @@ async fn versions_without_an_order_are_skipped_with_a_reason() {
 async fn devices_get_what_was_published_while_a_default_policy_was_disabled() {
     let (fixture, _) = latest_fixture(|_| true).await;
     let store = fixture.engine.store();
-    let revision = store.revision(fixture.tenant(), "latest", None).await;
+    let revision = store
+        .revision(fixture.tenant(), &PluginName::built_in("latest"), None)
+        .await;
     let revision = revision.expect("the database answers");
     let digest = revision.expect("a revision").stored.digest;
     let enable = async |enabled| {
         let ctx = fixture.ctx();
-        let changed = store.enable_revision(&ctx, "latest", digest, enabled);
+        let plugin = PluginName::built_in("latest");
+        let changed = store.enable_revision(&ctx, &plugin, digest, enabled);
         assert!(changed.await.expect("the database answers"));
     };
     enable(false).await;

@@ -78,7 +78,7 @@ async fn a_policy_rolls_back_completed_and_in_flight_devices() {
             .rollback
             .expect("a reason is stored")
             .by,
-        "calm"
+        "acme/calm"
     );
 
     fixture.tick(id).await;

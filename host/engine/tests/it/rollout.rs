@@ -237,7 +237,7 @@ async fn a_decision_that_the_checker_refuses_counts_as_an_invalid_answer() {
     let calls = fixture.calls.lock().clone();
     assert_eq!(
         calls.last(),
-        Some(&("waves".to_owned(), "decide", "invalid-answer"))
+        Some(&("acme/waves".to_owned(), "decide", "invalid-answer"))
     );
 }
 
@@ -269,7 +269,7 @@ async fn a_policy_that_keeps_failing_holds_the_campaign_too() {
             .hold
             .expect("a reason is stored")
             .by,
-        "calm"
+        "acme/calm"
     );
 }
 
@@ -440,7 +440,10 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
     )
     .await
     .expect_err("no device is compatible");
-    assert!(error.to_string().contains("fits: wrong board"), "{error}");
+    assert!(
+        error.to_string().contains("acme/fits: wrong board"),
+        "{error}"
+    );
     assert_eq!(fixture.status(id).await, CampaignStatus::Created);
 
     fixture

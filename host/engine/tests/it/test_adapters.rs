@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tidegate_core::{Named as _, time::Timestamp};
+use tidegate_core::{Named as _, plugin::PluginName, time::Timestamp};
 use tidegate_engine::ports::{
     Artifacts, ByteStream, CallFailure, Clock, Entropy, Observer, PutError, ReceivedFile,
 };
@@ -60,8 +60,7 @@ pub(crate) struct CallObserver(pub(crate) Calls);
 impl Observer for CallObserver {
     fn plugin_called(
         &self,
-        plugin: &str,
-        _: bool,
+        plugin: &PluginName,
         call: &'static str,
         failure: Option<&CallFailure>,
         _: u64,
@@ -69,7 +68,7 @@ impl Observer for CallObserver {
     ) {
         let outcome = failure.map_or("ok", CallFailure::as_str);
         let mut calls = self.0.lock();
-        calls.push((plugin.to_owned(), call, outcome));
+        calls.push((plugin.to_string(), call, outcome));
     }
 }
 

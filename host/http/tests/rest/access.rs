@@ -74,7 +74,7 @@ async fn another_tenants_resources_are_not_found() {
             format!("/api/v1/firmware/{firmware}/download"),
             "/api/v1/devices/pi-0".to_owned(),
             "/api/v1/devices/pi-0/explain".to_owned(),
-            "/api/v1/plugins/canary".to_owned(),
+            "/api/v1/plugins/acme/canary".to_owned(),
         ] {
             let response = server.send("GET", &path, &key, &json!(null)).await;
             assert_eq!(response.expect_problem(404).0, "not_found", "{path}");

@@ -11,7 +11,7 @@ async fn a_wrong_type_an_unknown_field_and_a_broken_rule_are_reported_together()
     let firmware = server.firmware("1.1.0", b"new").await;
     let campaign = json!({
         "name": 7, "firmware_id": firmware, "target_groups": ["lab"],
-        "strategy": {"plugin": "canary", "config": {"bad": 1}}, "nmae": "a", "timeout_minutes": 1,
+        "strategy": {"plugin": "acme/canary", "config": {"bad": 1}}, "nmae": "a", "timeout_minutes": 1,
         "maintenance_window": {"schedule": "x", "duration": "01:00:00", "timezone": "UTC", "y": 1},
     });
     let update = json!({
@@ -111,7 +111,7 @@ async fn a_wrong_type_an_unknown_field_and_a_broken_rule_are_reported_together()
         ),
         (
             "POST",
-            "/api/v1/plugins/canary/validate",
+            "/api/v1/plugins/acme/canary/validate",
             json!({"revision": "latest", "x": 1}),
             vec!["/config", "/revision", "/x"],
         ),
@@ -221,7 +221,7 @@ async fn a_rule_that_reads_an_invalid_field_is_not_reported() {
     let with = |fields: Value| {
         let mut body = json!({
             "name": "spring", "firmware_id": firmware, "target_groups": ["lab"],
-            "strategy": {"plugin": "canary"},
+            "strategy": {"plugin": "acme/canary"},
         });
         if let (Value::Object(body), Value::Object(fields)) = (&mut body, fields) {
             body.extend(fields);
@@ -258,7 +258,7 @@ async fn rules_of_the_request_and_of_the_engine_are_reported_together() {
     let firmware = server.firmware("1.1.0", b"new").await;
     let body = json!({
         "name": "", "firmware_id": firmware, "target_groups": ["lab"],
-        "retry_delay": 5, "policies": [{"plugin": "canary", "revision": "latest"}],
+        "retry_delay": 5, "policies": [{"plugin": "acme/canary", "revision": "latest"}],
     });
     let refused = server.post("/api/v1/campaigns", &body).await;
     let (code, mut fields) = refused.expect_problem(422);
@@ -282,7 +282,7 @@ async fn a_strategy_is_given_in_one_form() {
     for (fields, expected) in [
         (json!({}), vec!["/strategy"]),
         (
-            json!({"strategy": {"plugin": "canary"}, "batch_size": 1}),
+            json!({"strategy": {"plugin": "acme/canary"}, "batch_size": 1}),
             vec!["/batch_size"],
         ),
         (
@@ -290,7 +290,7 @@ async fn a_strategy_is_given_in_one_form() {
             vec!["/deployment_strategy"],
         ),
         (
-            json!({"strategy": {"plugin": "canary", "revision": "latest"}}),
+            json!({"strategy": {"plugin": "acme/canary", "revision": "latest"}}),
             vec!["/strategy/revision"],
         ),
     ] {

@@ -177,7 +177,7 @@ async fn a_campaign_is_not_shown_as_done_before_it_has_ended() {
     let path = server
         .campaign(json!({
             "allow_incompatible": true,
-            "strategy": {"plugin": "canary", "config": {"canaries": 1}},
+            "strategy": {"plugin": "acme/canary", "config": {"canaries": 1}},
         }))
         .await;
     let start = format!("{path}/start");
@@ -249,7 +249,7 @@ async fn all_errors_of_a_campaign_are_reported_together() {
     let firmware = server.firmware("1.0.0", b"x").await;
     let bad = json!({
         "name": "x".repeat(201), "firmware_id": firmware, "timeout_minutes": 4, "failure_threshold_percent": 0,
-        "strategy": {"plugin": "canary", "config": {"bad": 1}}, "policies": [{"plugin": "nothing"}],
+        "strategy": {"plugin": "acme/canary", "config": {"bad": 1}}, "policies": [{"plugin": "nothing"}],
     });
     let (code, mut fields) = server
         .post("/api/v1/campaigns", &bad)
@@ -280,7 +280,7 @@ async fn all_errors_of_a_campaign_are_reported_together() {
         (json!({"name": "a", "firmware_id": "1"}), "wrong_type"),
         (json!({"name": "a"}), "wrong_type"),
         (
-            json!({"name": "a", "firmware_id": 1, "strategy": {"plugin": "canary", "confg": {}}}),
+            json!({"name": "a", "firmware_id": 1, "strategy": {"plugin": "acme/canary", "confg": {}}}),
             "unknown_field",
         ),
     ] {
@@ -358,7 +358,7 @@ async fn a_maintenance_window_is_shown_and_an_invalid_one_refused() {
 
     let refused = json!({
         "name": "autumn", "firmware_id": created["firmware_id"], "target_groups": ["lab"],
-        "strategy": {"plugin": "canary"},
+        "strategy": {"plugin": "acme/canary"},
         "maintenance_window": {"schedule": "daily", "duration": "169h", "timezone": "", "prefetch": true},
     });
     let fields = server

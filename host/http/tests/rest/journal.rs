@@ -17,7 +17,7 @@ async fn the_journal_can_be_replayed() {
     let entry = &journal["items"][0];
     assert_eq!(
         (&entry["seq"], &entry["kind"], &entry["plugin"]),
-        (&json!(1), &json!("plan"), &json!("canary"))
+        (&json!(1), &json!("plan"), &json!("acme/canary"))
     );
     assert_eq!(
         (&entry["fuel"], &entry["duration_us"]),
@@ -45,7 +45,7 @@ async fn the_journal_can_be_replayed() {
         .await;
     assert_eq!(wrong.expect_problem(422).1, ["revision"]);
 
-    let component: &[u8] = b"plugin staged strategy";
+    let component: &[u8] = b"plugin acme/staged strategy";
     let other = server
         .upload("/api/v1/plugins", &[("component", None, component)])
         .await
@@ -53,7 +53,12 @@ async fn the_journal_can_be_replayed() {
         .clone();
     let other = other.as_str().expect("a digest");
     for (revision, status, code, words) in [
-        (other, 409, "other_plugin", "belongs to the plugin staged"),
+        (
+            other,
+            409,
+            "other_plugin",
+            "belongs to the plugin acme/staged",
+        ),
         (
             &format!("sha256:{}", "0".repeat(64)),
             404,

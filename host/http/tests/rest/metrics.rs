@@ -19,7 +19,10 @@ async fn requests_plugins_and_the_fleet_are_measured() {
         .expect(200);
     server.get("/api/v1/devices/pi-0").await.expect(200);
     server
-        .post("/api/v1/plugins/canary/validate", &json!({"config": {}}))
+        .post(
+            "/api/v1/plugins/acme/canary/validate",
+            &json!({"config": {}}),
+        )
         .await
         .expect(200);
     let journal = server.get(&format!("{path}/journal")).await.expect(200);
@@ -42,14 +45,14 @@ async fn requests_plugins_and_the_fleet_are_measured() {
         r#"tidegate_http_requests_total{method="GET",route="/api/v1/devices/{device_id}",status="200"} 1"#,
         r#"tidegate_http_requests_total{method="GET",route="/api/v1/devices/{device_id}",status="404"} 1"#,
         r#"tidegate_http_requests_total{method="GET",route="none",status="404"} 1"#,
-        r#"tidegate_plugin_calls_total{call="plan",outcome="ok",plugin="canary"} 1"#,
-        r#"tidegate_plugin_fuel_total{call="plan",plugin="canary"} 7"#,
-        r#"tidegate_plugin_call_seconds_count{call="plan",plugin="canary"} 1"#,
+        r#"tidegate_plugin_calls_total{call="plan",name="canary",outcome="ok",vendor="acme"} 1"#,
+        r#"tidegate_plugin_fuel_total{call="plan",name="canary",vendor="acme"} 7"#,
+        r#"tidegate_plugin_call_seconds_count{call="plan",name="canary",vendor="acme"} 1"#,
         // Once for the campaign, once for the request.
-        r#"tidegate_plugin_calls_total{call="validate",outcome="ok",plugin="canary"} 2"#,
-        r#"tidegate_plugin_fuel_total{call="validate",plugin="canary"} 6"#,
-        r#"tidegate_plugin_call_seconds_count{call="validate",plugin="canary"} 2"#,
-        r#"tidegate_plugin_calls_total{call="replay",outcome="ok",plugin="canary"} 1"#,
+        r#"tidegate_plugin_calls_total{call="validate",name="canary",outcome="ok",vendor="acme"} 2"#,
+        r#"tidegate_plugin_fuel_total{call="validate",name="canary",vendor="acme"} 6"#,
+        r#"tidegate_plugin_call_seconds_count{call="validate",name="canary",vendor="acme"} 2"#,
+        r#"tidegate_plugin_calls_total{call="replay",name="canary",outcome="ok",vendor="acme"} 1"#,
         r#"tidegate_devices{state="unknown"} 2"#,
         r#"tidegate_campaigns{status="in_progress"} 1"#,
         r#"tidegate_campaigns{status="held"} 0"#,
@@ -104,10 +107,10 @@ async fn names_of_plugins_that_are_not_built_in_are_hidden_by_default() {
         .expect(200);
     let text = String::from_utf8(server.get("/metrics").await.bytes).expect("text");
     for line in [
-        r#"tidegate_plugin_calls_total{call="plan",outcome="ok",plugin="other"} 1"#,
-        r#"tidegate_plugin_fuel_total{call="plan",plugin="other"} 7"#,
-        r#"tidegate_plugin_call_seconds_count{call="plan",plugin="other"} 1"#,
-        r#"tidegate_plugin_calls_total{call="check",outcome="ok",plugin="hardware"} 1"#,
+        r#"tidegate_plugin_calls_total{call="plan",name="other",outcome="ok",vendor="other"} 1"#,
+        r#"tidegate_plugin_fuel_total{call="plan",name="other",vendor="other"} 7"#,
+        r#"tidegate_plugin_call_seconds_count{call="plan",name="other",vendor="other"} 1"#,
+        r#"tidegate_plugin_calls_total{call="check",name="hardware",outcome="ok",vendor="tidegate"} 1"#,
     ] {
         assert!(
             text.lines().any(|found| found.starts_with(line)),

@@ -238,8 +238,8 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
 
 async fn check_all(server: &TestServer) {
     server.fleet(1).await;
-    let newer: &[u8] = b"plugin canary strategy newer";
-    let older = server.get("/api/v1/plugins/canary").await.expect(200);
+    let newer: &[u8] = b"plugin acme/canary strategy newer";
+    let older = server.get("/api/v1/plugins/acme/canary").await.expect(200);
     let older = older["revisions"][0]["revision"].clone();
     server.clock.advance_seconds(1);
     server

@@ -12,7 +12,7 @@ use tidegate_engine::{Error, plugins, ports::Artifacts as _};
 
 use crate::test_server::TestServer;
 
-const COMPONENT: &[u8] = b"plugin canary strategy";
+const COMPONENT: &[u8] = b"plugin acme/canary strategy";
 
 #[tokio::test]
 async fn a_component_becomes_a_revision() {
@@ -33,7 +33,10 @@ async fn a_component_becomes_a_revision() {
         .to_str()
         .expect("a path")
         .to_owned();
-    assert_eq!(path, format!("/api/v1/plugins/canary/revisions/{digest}"));
+    assert_eq!(
+        path,
+        format!("/api/v1/plugins/acme/canary/revisions/{digest}")
+    );
     assert_eq!(server.get(&path).await.expect(200), revision);
 
     server
@@ -47,7 +50,7 @@ async fn a_component_becomes_a_revision() {
         Some(1)
     );
     assert_eq!(
-        server.get("/api/v1/plugins/canary").await.expect(200),
+        server.get("/api/v1/plugins/acme/canary").await.expect(200),
         listed["items"][0]
     );
 
@@ -58,7 +61,7 @@ async fn a_component_becomes_a_revision() {
     assert_eq!(disabled["enabled"], false);
     let config = json!({"config": {}});
     server
-        .post("/api/v1/plugins/canary/validate", &config)
+        .post("/api/v1/plugins/acme/canary/validate", &config)
         .await
         .expect_problem(404);
     let enabled = server
@@ -75,7 +78,7 @@ async fn a_config_is_validated() {
         .upload("/api/v1/plugins", &[("component", None, COMPONENT)])
         .await
         .expect(201);
-    let path = "/api/v1/plugins/canary/validate";
+    let path = "/api/v1/plugins/acme/canary/validate";
     let good = server
         .post(path, &json!({"config": {"steps": [100]}}))
         .await
@@ -130,7 +133,7 @@ async fn an_invalid_component_is_refused_and_not_stored() {
         .upload("/api/v1/plugins", &[("component", None, COMPONENT)])
         .await
         .expect(201);
-    let other: &[u8] = b"plugin canary health";
+    let other: &[u8] = b"plugin acme/canary health";
     let refused = server
         .upload("/api/v1/plugins", &[("component", None, other)])
         .await;
@@ -179,11 +182,14 @@ async fn components_of_the_folder_are_installed_once_for_every_tenant() {
         .await
         .expect("installed");
     assert_eq!(other, 1);
-    let shown = server.get("/api/v1/plugins/canary").await.expect(200);
+    let shown = server.get("/api/v1/plugins/acme/canary").await.expect(200);
     let revision = &shown["revisions"][0];
     assert_eq!(revision["created_by"], "tidegate");
     assert_eq!(revision["origin"], "folder");
-    let shown = server.get("/api/v1/plugins/hardware").await.expect(200);
+    let shown = server
+        .get("/api/v1/plugins/tidegate/hardware")
+        .await
+        .expect(200);
     assert_eq!(shown["revisions"].as_array().map(Vec::len), Some(1));
     assert_eq!(shown["revisions"][0]["origin"], "built_in");
 }
@@ -217,7 +223,7 @@ async fn a_component_that_cannot_be_inspected_now_is_installed_later() {
     let server = TestServer::new().await;
     let engine = &server.state.engine;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let other: &[u8] = b"plugin other health";
+    let other: &[u8] = b"plugin acme/other health";
     for (name, component) in [("canary.wasm", COMPONENT), ("other.wasm", other)] {
         std::fs::write(folder.path().join(name), component).expect("a file");
     }
@@ -232,9 +238,9 @@ async fn a_component_that_cannot_be_inspected_now_is_installed_later() {
         "{failed:?}"
     );
     // It stops no other.
-    server.get("/api/v1/plugins/other").await.expect(200);
+    server.get("/api/v1/plugins/acme/other").await.expect(200);
     server
-        .get("/api/v1/plugins/canary")
+        .get("/api/v1/plugins/acme/canary")
         .await
         .expect_problem(404);
 
@@ -246,7 +252,7 @@ async fn a_component_that_cannot_be_inspected_now_is_installed_later() {
     plugins::install_folder_loop(Arc::clone(engine), path).await;
     assert_eq!(log.events("components not installed; retrying").len(), 1);
     assert_eq!(log.events("components installed").len(), 1);
-    server.get("/api/v1/plugins/canary").await.expect(200);
+    server.get("/api/v1/plugins/acme/canary").await.expect(200);
 }
 
 /// The server awaits them before it serves, whatever else is in the folder.

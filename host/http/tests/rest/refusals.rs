@@ -73,8 +73,8 @@ async fn unknown_paths_and_ids_are_problems() {
         "/api/v1/firmware/seven",
         "/api/v1/campaigns/99999999999999999999",
         "/api/v1/devices/unknown",
-        "/api/v1/plugins/nothing",
-        "/api/v1/plugins/nothing/revisions/latest",
+        "/api/v1/plugins/acme/nothing",
+        "/api/v1/plugins/acme/nothing/revisions/latest",
     ] {
         assert_eq!(
             server.get(path).await.expect_problem(404).0,

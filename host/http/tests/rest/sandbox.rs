@@ -54,7 +54,7 @@ impl Sandbox for ScriptedSandbox {
             ));
         };
         let description = Description {
-            name: name.to_owned(),
+            name: name.parse().expect("a name"),
             version: "1.0.0".to_owned(),
             summary: "scripted".to_owned(),
             config_schema: r#"{"type": "object"}"#.to_owned(),

@@ -115,13 +115,13 @@ async fn creating_a_campaign_reads_its_firmware_once_and_no_waves() {
 async fn a_tick_reads_the_accepted_classes_once_for_all_devices_that_it_releases() {
     let server = TestServer::new().await;
     server.fleet(4).await;
-    let component: &[u8] = b"plugin fits compatibility";
+    let component: &[u8] = b"plugin acme/fits compatibility";
     server
         .upload("/api/v1/plugins", &[("component", None, component)])
         .await
         .expect(201);
     let policies = json!({
-        "policies": [{"plugin": "fits"}], "strategy": {"plugin": "canary", "config": {"canaries": 3}},
+        "policies": [{"plugin": "acme/fits"}], "strategy": {"plugin": "acme/canary", "config": {"canaries": 3}},
     });
     let path = server.campaign(policies).await;
     server
@@ -251,8 +251,8 @@ impl<'a> FilledTenant<'a> {
                 .expect(201);
             // Revisions of one plugin, and plugins.
             for component in [
-                format!("plugin canary strategy {n}"),
-                format!("plugin canary-{n} strategy"),
+                format!("plugin acme/canary strategy {n}"),
+                format!("plugin acme/canary-{n} strategy"),
             ] {
                 let part = ("component", None, component.as_bytes());
                 server.upload("/api/v1/plugins", &[part]).await.expect(201);
@@ -284,7 +284,7 @@ impl<'a> FilledTenant<'a> {
                 .campaign_of(
                     firmware,
                     json!({
-                        "strategy": {"plugin": "canary", "config": {"canaries": rows}},
+                        "strategy": {"plugin": "acme/canary", "config": {"canaries": rows}},
                     }),
                 )
                 .await;
@@ -305,7 +305,7 @@ impl<'a> FilledTenant<'a> {
         };
         let shown = filled.read("/api/v1/devices/{device_id}").await.0;
         filled.update = shown["open_update"].as_i64().expect("an update");
-        let plugin = filled.read("/api/v1/plugins/{name}").await.0;
+        let plugin = filled.read("/api/v1/plugins/{vendor}/{name}").await.0;
         let revision = plugin["revisions"][0]["revision"].as_str();
         revision
             .expect("a revision")
@@ -331,7 +331,7 @@ impl<'a> FilledTenant<'a> {
                 "{key_id}",
                 &tenants::key_id(&fingerprint(&self.server.admin)),
             )
-            .replace("{name}", "canary")
+            .replace("{vendor}/{name}", "acme/canary")
             .replace("{revision}", &self.revision);
         // The first request fills the caches.
         self.server.get(&path).await.expect(200);
@@ -350,7 +350,7 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
     let entry = NewJournalEntry {
         kind: EntryKind::Host,
         at: now,
-        plugin: String::new(),
+        plugin: None,
         revision: None,
         input_digest: None,
         input: Vec::new(),

@@ -310,7 +310,7 @@ impl TestServer {
 
     /// Creates a strategy, and this many devices in the group `lab`.
     pub(crate) async fn fleet(&self, devices: usize) {
-        let component: &[u8] = b"plugin canary strategy";
+        let component: &[u8] = b"plugin acme/canary strategy";
         self.upload("/api/v1/plugins", &[("component", None, component)])
             .await
             .expect(201);
@@ -330,7 +330,7 @@ impl TestServer {
     pub(crate) async fn campaign_of(&self, firmware: i64, extra: Value) -> String {
         let mut body = json!({
             "name": "spring", "firmware_id": firmware, "target_groups": ["lab"],
-            "strategy": {"plugin": "canary"},
+            "strategy": {"plugin": "acme/canary"},
         });
         if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
             body.extend(extra);

@@ -7,17 +7,23 @@ use tidegate_core::plugin as core;
 use super::bindings::exports::tidegate::plugin::{compatibility, health, meta, rollout};
 use super::bindings::tidegate::plugin::types;
 
-impl From<meta::Description> for core::Description {
-    fn from(description: meta::Description) -> Self {
-        Self {
-            name: description.name,
+impl TryFrom<meta::Description> for core::Description {
+    type Error = String;
+
+    fn try_from(description: meta::Description) -> Result<Self, String> {
+        let name = description.name.parse().map_err(|error| {
+            let text: String = description.name.escape_debug().take(128).collect();
+            format!("the name `{text}` is invalid: {error}")
+        })?;
+        Ok(Self {
+            name,
             version: description.version,
             summary: description.summary,
             config_schema: description.config_schema,
             state_schema: description.state_schema,
             metrics: description.metrics,
             attributes: description.attributes,
-        }
+        })
     }
 }
 

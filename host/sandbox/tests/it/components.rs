@@ -50,7 +50,7 @@ async fn goldens_through_wasm() -> Result<()> {
             .upload(component)
             .await
             .with_context(|| name.clone())?;
-        assert_eq!(inspection.description.name, name);
+        assert_eq!(inspection.description.name.name(), name);
         let plugin = fixture.sandbox.plugin(inspection.digest).await?;
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();

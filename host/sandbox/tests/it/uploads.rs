@@ -15,7 +15,7 @@ async fn an_honest_component_is_accepted() -> Result<()> {
     let inspection = fixture.upload(component.clone()).await?;
     assert_eq!(inspection.kind, PluginKind::Strategy);
     assert_eq!(inspection.contract, "1.0.0");
-    assert_eq!(inspection.description.name, "hostile");
+    assert_eq!(inspection.description.name.to_string(), "acme/hostile");
     assert_eq!(inspection.description.config_schema, "{}");
     assert_eq!(
         fixture.upload(component).await?,

@@ -35,7 +35,7 @@ static bool read_config(const text *config, text *name) {
 
 void exports_tidegate_plugin_meta_describe(exports_tidegate_plugin_meta_description_t *ret) {
     memset(ret, 0, sizeof *ret);
-    ret->name = text_of("all-at-once-c");
+    ret->name = text_of("acme/all-at-once-c");
     ret->version = text_of("0.1.0");
     ret->summary = text_of("Admits every device at once");
     ret->config_schema = text_of(SCHEMA);

@@ -5,7 +5,7 @@ import { line } from "tidegate:plugin/log@1.0.0";
 export const meta = {
   describe() {
     return {
-      name: "all-at-once-js",
+      name: "acme/all-at-once-js",
       version: "0.1.0",
       summary: "Admits every device at once",
       configSchema: JSON.stringify({

@@ -3,9 +3,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tidegate_core::plugin::PluginName;
 
 use super::{listing, show};
-use crate::client::{Remote, RestClient, Upload as FileUpload, segment, table};
+use crate::client::{Remote, RestClient, Upload as FileUpload, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Plugin {
@@ -21,8 +22,8 @@ enum Command {
     List,
     /// Show a plugin
     Show {
-        /// Name of the plugin
-        name: String,
+        /// Name of the plugin, `VENDOR/NAME`; without a vendor it is a built-in one
+        name: PluginName,
     },
     /// Upload a component
     Upload {
@@ -31,8 +32,8 @@ enum Command {
     },
     /// Validate a config against a plugin
     Validate {
-        /// Name of the plugin
-        name: String,
+        /// Name of the plugin, `VENDOR/NAME`; without a vendor it is a built-in one
+        name: PluginName,
         /// Config, JSON; `@FILE` reads it from a file
         config: String,
     },
@@ -47,9 +48,7 @@ impl Plugin {
                 show(&rest, &answer, |answer| listing(answer, &COLUMNS));
             }
             Command::Show { name } => {
-                let answer = rest
-                    .get(&format!("plugins/{}", segment(&name)), &[])
-                    .await?;
+                let answer = rest.get(&format!("plugins/{name}"), &[]).await?;
                 show(&rest, &answer, revisions);
             }
             Command::Upload { file } => {
@@ -60,7 +59,7 @@ impl Plugin {
             Command::Validate { name, config } => {
                 let body = json!({ "config": json_argument(&config)? });
                 let answer = rest
-                    .post(&format!("plugins/{}/validate", segment(&name)), &body)
+                    .post(&format!("plugins/{name}/validate"), &body)
                     .await?;
                 show(&rest, &answer, errors);
                 if answer["errors"]

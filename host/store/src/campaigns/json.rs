@@ -71,7 +71,7 @@ pub(super) struct PluginJson {
 impl From<PluginUse> for PluginJson {
     fn from(plugin: PluginUse) -> Self {
         Self {
-            plugin: plugin.plugin,
+            plugin: plugin.plugin.to_string(),
             revision: plugin.revision.to_string(),
             version: plugin.version,
             kind: plugin.kind.as_str().to_owned(),
@@ -85,7 +85,7 @@ impl TryFrom<PluginJson> for PluginUse {
 
     fn try_from(json: PluginJson) -> Result<Self, RowError> {
         Ok(Self {
-            plugin: json.plugin,
+            plugin: parse_value("plugin", &json.plugin)?,
             revision: parse_value("plugin revision", &json.revision)?,
             version: json.version,
             kind: parse_value("plugin kind", &json.kind)?,

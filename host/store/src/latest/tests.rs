@@ -61,11 +61,11 @@ on_both! {
         assert!(is_dirty(store).await?, "a new policy");
         store.put_revision(store.ours, policy.clone()).await?;
         assert!(!is_dirty(store).await?, "the policy was there");
-        store.enable_revision(store.ours, "hardware", policy.digest, false).await?;
+        store.enable_revision(store.ours, &policy.description.name, policy.digest, false).await?;
         assert!(!is_dirty(store).await?, "without it no device is updated");
-        store.enable_revision(store.ours, "hardware", policy.digest, true).await?;
+        store.enable_revision(store.ours, &policy.description.name, policy.digest, true).await?;
         assert!(is_dirty(store).await?, "an enabled policy");
-        store.enable_revision(store.ours, "hardware", policy.digest, true).await?;
+        store.enable_revision(store.ours, &policy.description.name, policy.digest, true).await?;
         assert!(!is_dirty(store).await?, "it was enabled");
     }
 

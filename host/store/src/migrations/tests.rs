@@ -113,6 +113,13 @@ async fn every_migration_keeps_the_rows_of_a_filled_database_on_postgres() -> an
     }
 }
 
+/// Columns that a migration rewrites, and tests of their own check: migration, table, column.
+const REWRITTEN: [(&str, &str, &str); 3] = [
+    ("plugin_names", "plugins", "name"),
+    ("plugin_names", "plugin_revisions", "plugin"),
+    ("plugin_names", "journal", "plugin"),
+];
+
 /// Applies the migrations one by one. Before each one, all tables get rows.
 async fn upgrade(url: &str) -> anyhow::Result<()> {
     sqlx::any::install_default_drivers();
@@ -123,9 +130,13 @@ async fn upgrade(url: &str) -> anyhow::Result<()> {
         .await?;
     let mut filled = Schema::new();
     for (index, (_, name, _)) in MIGRATIONS.iter().enumerate() {
+        let is_kept = |table: &str, column: &Column| {
+            !REWRITTEN.contains(&(name, table, column.name.as_str()))
+        };
         let mut before = BTreeMap::new();
-        for (table, columns) in &filled {
-            before.insert(table, rows(&pool, table, columns).await?);
+        for (table, columns) in &mut filled {
+            columns.retain(|column| is_kept(table, column));
+            before.insert(table.clone(), rows(&pool, table, columns).await?);
         }
         migrator(dialect, &MIGRATIONS[..=index])
             .run(&pool)
@@ -162,6 +173,80 @@ async fn upgrade(url: &str) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn stored_names_of_plugins_get_a_vendor_on_sqlite() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("tidegate.db");
+    rename_plugins(&format!("sqlite://{}?mode=rwc", file.display())).await
+}
+
+#[tokio::test]
+async fn stored_names_of_plugins_get_a_vendor_on_postgres() -> anyhow::Result<()> {
+    let url = test_database::create()
+        .await
+        .map_err(anyhow::Error::from_boxed)?;
+    match url {
+        Some(url) => rename_plugins(&url).await,
+        None => Ok(()),
+    }
+}
+
+/// Fills all tables before the migration `plugin_names`: row 1 has a built-in plugin, row 2 has an uploaded one.
+async fn rename_plugins(url: &str) -> anyhow::Result<()> {
+    let (pool, upgrade) = filled_before(url, "plugin_names").await?;
+    for (id, name) in [(1, "canary"), (2, "rings")] {
+        let json = format!(r#"{{"plugin":"{name}","config":"{{\\"plugin\\":\\"{name}\\"}}"}}"#);
+        let policies = format!("[{json},{json}]");
+        let chosen = format!(r#"{{"policies":{{"chosen":{policies}}},"accepted":null}}"#);
+        for sql in [
+            format!(
+                "INSERT INTO plugins (tenant_id, name, kind) VALUES ({id}, '{name}', 'strategy')"
+            ),
+            format!("UPDATE plugin_revisions SET plugin = '{name}' WHERE id = {id}"),
+            format!("DELETE FROM plugins WHERE name = '{id}'"),
+            format!(
+                "UPDATE campaigns SET strategy = '{json}', policies = '{policies}' WHERE id = {id}"
+            ),
+            format!("UPDATE updates SET compatibility = '{chosen}' WHERE id = {id}"),
+            format!("UPDATE journal SET plugin = '{name}' WHERE campaign_id = {id}"),
+        ] {
+            sqlx::query(AssertSqlSafe(sql)).execute(&pool).await?;
+        }
+    }
+    upgrade.run(&pool).await?;
+    let texts = async |sql: &'static str| -> anyhow::Result<Vec<String>> {
+        let rows = pool.fetch_all(sql).await?;
+        Ok(rows
+            .iter()
+            .map(|row| row.take(0))
+            .collect::<Result<_, _>>()?)
+    };
+    let names = ["tidegate/canary", "local/rings"];
+    let name = "SELECT name FROM plugins ORDER BY tenant_id";
+    assert_eq!(texts(name).await?, names);
+    let name = "SELECT plugin FROM plugin_revisions ORDER BY id";
+    assert_eq!(texts(name).await?, names);
+    // A bare name is that of a built-in plugin.
+    let name = "SELECT plugin FROM journal ORDER BY campaign_id";
+    assert_eq!(texts(name).await?, ["canary", "local/rings"]);
+    let [strategies, policies, chosen] = [
+        texts("SELECT strategy FROM campaigns ORDER BY id").await?,
+        texts("SELECT policies FROM campaigns ORDER BY id").await?,
+        texts("SELECT compatibility FROM updates ORDER BY id").await?,
+    ];
+    for (row, (name, bare)) in names.into_iter().zip(["canary", "rings"]).enumerate() {
+        let json = format!(r#"{{"plugin":"{name}","config":"{{\\"plugin\\":\\"{bare}\\"}}"}}"#);
+        let list = format!("[{json},{json}]");
+        assert_eq!(strategies[row], json);
+        assert_eq!(policies[row], list);
+        assert_eq!(
+            chosen[row],
+            format!(r#"{{"policies":{{"chosen":{list}}},"accepted":null}}"#)
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn open_updates_of_waves_are_checked_once_after_the_upgrade_on_sqlite() -> anyhow::Result<()>
 {
     let folder = tempfile::tempdir()?;
@@ -181,8 +266,8 @@ async fn open_updates_of_waves_are_checked_once_after_the_upgrade_on_postgres() 
     }
 }
 
-/// Fills all tables before the migration `unchecked_updates`, with an update that has no record of its compatibility.
-async fn record_unchecked(url: &str) -> anyhow::Result<()> {
+/// Fills all tables before the migration of this name, which is returned with the ones before it.
+async fn filled_before(url: &str, name: &str) -> anyhow::Result<(AnyPool, Migrator)> {
     sqlx::any::install_default_drivers();
     let dialect = Dialect::from_url(url)?;
     let pool = AnyPoolOptions::new()
@@ -191,19 +276,23 @@ async fn record_unchecked(url: &str) -> anyhow::Result<()> {
         .await?;
     let upgrade = MIGRATIONS
         .iter()
-        .position(|(_, name, _)| *name == "unchecked_updates")
+        .position(|(_, other, _)| *other == name)
         .context("the migration")?;
     migrator(dialect, &MIGRATIONS[..upgrade]).run(&pool).await?;
     for (table, columns) in schema(dialect, &pool).await? {
         fill(&pool, &table, &columns).await?;
     }
+    Ok((pool, migrator(dialect, &MIGRATIONS[..=upgrade])))
+}
+
+/// Fills all tables before the migration `unchecked_updates`, with an update that has no record of its compatibility.
+async fn record_unchecked(url: &str) -> anyhow::Result<()> {
+    let (pool, upgrade) = filled_before(url, "unchecked_updates").await?;
     let unrecorded = "UPDATE updates SET compatibility = NULL, completed_at = NULL";
     sqlx::query(unrecorded).execute(&pool).await?;
     let forward = "UPDATE updates SET purpose = 'forward' WHERE id = 1";
     sqlx::query(forward).execute(&pool).await?;
-    migrator(dialect, &MIGRATIONS[..=upgrade])
-        .run(&pool)
-        .await?;
+    upgrade.run(&pool).await?;
     let mut bases = Vec::new();
     for row in pool
         .fetch_all("SELECT compatibility FROM updates ORDER BY id")

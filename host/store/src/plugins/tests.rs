@@ -10,7 +10,7 @@ pub(crate) fn new(name: &str, build: &[u8], created_at: i64) -> NewRevision {
         kind: PluginKind::Strategy,
         contract: "1.0.0".into(),
         description: Description {
-            name: name.into(),
+            name: plugin(name),
             version: "1.0.0".into(),
             summary: "Goes on \0 slowly.".into(),
             config_schema: "{}".into(),
@@ -25,8 +25,12 @@ pub(crate) fn new(name: &str, build: &[u8], created_at: i64) -> NewRevision {
     }
 }
 
+fn plugin(name: &str) -> PluginName {
+    name.parse().expect("a name")
+}
+
 async fn latest(store: &TestStore, name: &str) -> anyhow::Result<Option<Digest>> {
-    let revision = store.revision(store.ours, name, None).await?;
+    let revision = store.revision(store.ours, &plugin(name), None).await?;
     Ok(revision.map(|revision| revision.stored.digest))
 }
 
@@ -39,10 +43,10 @@ on_both! {
         expected.description.summary = "Goes on \u{FFFD} slowly.".into();
         let expected = Revision { stored: expected, enabled: true, usage: Usage::default() };
         assert_eq!(store.revisions(store.ours).await?, std::slice::from_ref(&expected));
-        let read = store.revision(store.ours, "staged", Some(stored.digest)).await?;
+        let read = store.revision(store.ours, &plugin("staged"), Some(stored.digest)).await?;
         assert_eq!(read, Some(expected));
-        assert_eq!(store.revision(store.ours, "canary", Some(stored.digest)).await?, None);
-        assert_eq!(store.revision(store.theirs, "staged", None).await?, None);
+        assert_eq!(store.revision(store.ours, &plugin("canary"), Some(stored.digest)).await?, None);
+        assert_eq!(store.revision(store.theirs, &plugin("staged"), None).await?, None);
         assert_eq!(store.revisions(store.theirs).await?, []);
     }
 
@@ -55,13 +59,13 @@ on_both! {
         assert_eq!(order.collect::<Vec<_>>(), [Digest::of(b"three"), new_one.digest, old.digest]);
 
         assert_eq!(latest(store, "staged").await?, Some(new_one.digest));
-        assert!(store.enable_revision(store.ours, "staged", new_one.digest, false).await?);
+        assert!(store.enable_revision(store.ours, &plugin("staged"), new_one.digest, false).await?);
         assert_eq!(latest(store, "staged").await?, Some(old.digest));
-        let disabled = store.revision(store.ours, "staged", Some(new_one.digest)).await?;
+        let disabled = store.revision(store.ours, &plugin("staged"), Some(new_one.digest)).await?;
         assert!(disabled.is_some_and(|revision| !revision.enabled));
-        assert!(store.enable_revision(store.ours, "staged", old.digest, false).await?);
+        assert!(store.enable_revision(store.ours, &plugin("staged"), old.digest, false).await?);
         assert_eq!(latest(store, "staged").await?, None);
-        assert!(!store.enable_revision(store.theirs, "staged", old.digest, true).await?);
+        assert!(!store.enable_revision(store.theirs, &plugin("staged"), old.digest, true).await?);
     }
 
     async fn a_plugin_keeps_its_kind(store) {
@@ -82,7 +86,7 @@ on_both! {
         store.record_plugin_usage(store.ours, vec![usage(1, 0, 1 << 60)]).await?;
         store.record_plugin_usage(store.ours, vec![]).await?;
         let cost = async |tenant| -> anyhow::Result<_> {
-            Ok(store.revision(tenant, "staged", None).await?.expect("it was stored").usage)
+            Ok(store.revision(tenant, &plugin("staged"), None).await?.expect("it was stored").usage)
         };
         let expected = Usage { calls: 4, failures: 1, fuel: (1 << 60) + 40 };
         assert_eq!(cost(store.ours).await?, expected);

@@ -1,5 +1,8 @@
 use async_trait::async_trait;
-use tidegate_core::id::{Digest, TenantId};
+use tidegate_core::{
+    id::{Digest, TenantId},
+    plugin::PluginName,
+};
 use tidegate_engine::{
     Ctx,
     ports::{NewRevision, Plugins, Revision, StoreError, Usage},
@@ -21,7 +24,7 @@ impl Plugins for SqlStore {
     async fn revision(
         &self,
         tenant: TenantId,
-        plugin: &str,
+        plugin: &PluginName,
         digest: Option<Digest>,
     ) -> Result<Option<Revision>, StoreError> {
         plugins::revision(&self.database, tenant, plugin, digest).await
@@ -30,7 +33,7 @@ impl Plugins for SqlStore {
     async fn enable_revision(
         &self,
         ctx: &Ctx,
-        plugin: &str,
+        plugin: &PluginName,
         digest: Digest,
         enabled: bool,
     ) -> Result<bool, StoreError> {

@@ -128,7 +128,7 @@ impl From<&UpdatePolicies> for PoliciesJson {
                 chosen
                     .iter()
                     .map(|policy| ChosenJson {
-                        plugin: policy.plugin.clone(),
+                        plugin: policy.plugin.to_string(),
                         revision: policy.revision.to_string(),
                         config: storable(&policy.config).into_owned(),
                     })
@@ -151,7 +151,7 @@ impl TryFrom<PoliciesJson> for UpdatePolicies {
             PoliciesJson::Chosen(chosen) => {
                 let chosen = chosen.into_iter().map(|policy| {
                     Ok(ChosenPolicy {
-                        plugin: policy.plugin,
+                        plugin: parse_value("plugin", &policy.plugin)?,
                         revision: parse_value("plugin revision", &policy.revision)?,
                         config: policy.config,
                     })

@@ -144,7 +144,7 @@ async fn an_update_that_cannot_be_checked_calls_no_policy_in_each_round(
         let metrics = metrics.text();
         let of_hardware = |line: &&str| {
             line.starts_with("tidegate_plugin_calls_total{call=\"check\"")
-                && line.contains("plugin=\"hardware\"")
+                && line.contains("name=\"hardware\"")
         };
         let counts = metrics.lines().filter(of_hardware);
         let counts = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());

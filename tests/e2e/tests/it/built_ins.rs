@@ -66,7 +66,11 @@ async fn a_campaign_without_policies_is_safe_on_a_mixed_fleet(tenant: TestTenant
         .map(|policy| policy["plugin"].as_str().unwrap_or_default())
         .collect();
     ensure!(
-        used == ["failure-rate", "hardware", "version-path"],
+        used == [
+            "tidegate/failure-rate",
+            "tidegate/hardware",
+            "tidegate/version-path"
+        ],
         "{started}"
     );
     ensure!(started["excluded_devices"] == 1, "{started}");
@@ -76,7 +80,10 @@ async fn a_campaign_without_policies_is_safe_on_a_mixed_fleet(tenant: TestTenant
         .get("devices/old/explain")
         .await?
         .expect_success()?;
-    ensure!(explained.to_string().contains("hardware: "), "{explained}");
+    ensure!(
+        explained.to_string().contains("tidegate/hardware: "),
+        "{explained}"
+    );
     tenant.send_command(id, "cancel").await?;
 
     let mut risky = json!({
@@ -172,7 +179,7 @@ async fn an_edited_campaign_is_as_safe_as_a_new_one(tenant: TestTenant) -> Resul
     let selected = |campaign: &Value| -> Vec<String> {
         let policies = campaign["policies"].as_array().into_iter().flatten();
         policies
-            .filter_map(|policy| policy["plugin"].as_str())
+            .filter_map(|policy| policy["plugin"].as_str()?.strip_prefix("tidegate/"))
             .map(str::to_owned)
             .collect()
     };
@@ -298,7 +305,7 @@ async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) 
 
     let plugin = tenant
         .viewer
-        .get("plugins/hardware")
+        .get("plugins/tidegate/hardware")
         .await?
         .expect_success()?;
     let revisions = plugin["revisions"]
@@ -309,7 +316,7 @@ async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) 
         "{plugin}"
     );
     let revision = revisions[0]["revision"].as_str().context("no revision")?;
-    let disable = format!("plugins/hardware/revisions/{revision}/disable");
+    let disable = format!("plugins/tidegate/hardware/revisions/{revision}/disable");
     let refused = tenant.publisher.post(&disable, &json!({})).await?;
     refused.expect_problem(403, "role_missing")?;
     tenant
@@ -337,14 +344,14 @@ async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) 
         "{refused}"
     );
 
-    let enable = format!("plugins/hardware/revisions/{revision}/enable");
+    let enable = format!("plugins/tidegate/hardware/revisions/{revision}/enable");
     for other in [&tenant.publisher, &tenant.operator, &tenant.approver] {
         let refused = other.post(&enable, &json!({})).await?;
         refused.expect_problem(403, "role_missing")?;
     }
     let plugin = tenant
         .viewer
-        .get("plugins/hardware")
+        .get("plugins/tidegate/hardware")
         .await?
         .expect_success()?;
     ensure!(plugin["revisions"][0]["enabled"] == false, "{plugin}");
@@ -366,12 +373,15 @@ async fn without_a_default_policy_no_device_is_offered_an_update(tenant: TestTen
     let firmware = mixed_fleet(&tenant).await?;
     let older = upload_for_rpi4(&tenant, "1.5.0").await?;
     for policy in ["hardware", "version-path"] {
-        let plugin = tenant.viewer.get(&format!("plugins/{policy}")).await?;
+        let plugin = tenant
+            .viewer
+            .get(&format!("plugins/tidegate/{policy}"))
+            .await?;
         let plugin = plugin.expect_success()?;
         let revision = plugin["revisions"][0]["revision"].as_str();
         let revision = revision.context("no revision")?;
         let switch = async |step: &str| -> Result<()> {
-            let path = format!("plugins/{policy}/revisions/{revision}/{step}");
+            let path = format!("plugins/tidegate/{policy}/revisions/{revision}/{step}");
             let switched = tenant.admin.post(&path, &json!({})).await?;
             switched.expect_status(200)?;
             Ok(())

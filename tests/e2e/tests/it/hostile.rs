@@ -126,7 +126,7 @@ async fn invalid_decisions_hold_a_running_campaign(tenant: IsolatedTenant) -> Re
             "bad",
             HostilePlugin::ReleasesOnHold,
             close(Finished::Failure),
-            "the decision releases devices although policy failure-rate stops the campaign",
+            "the decision releases devices although policy tidegate/failure-rate stops the campaign",
         ),
     ] {
         let fleet = tenant.create_devices(name, 3).await?;
@@ -306,7 +306,7 @@ async fn expensive_schemas_harm_only_their_tenant(tenant: IsolatedTenant) -> Res
         let config = json!({ "config": { "canary_percentage": 10 } });
         let validated = other
             .operator
-            .post("plugins/canary/validate", &config)
+            .post("plugins/tidegate/canary/validate", &config)
             .await?;
         let validated = validated.expect_status(200)?.json()?;
         ensure!(validated["ok"] == true, "{validated}");
@@ -340,7 +340,7 @@ async fn expensive_schemas_harm_only_their_tenant(tenant: IsolatedTenant) -> Res
     let config = json!({ "config": { "text": "b" } });
     let validated = tenant
         .operator
-        .post("plugins/hostile/validate", &config)
+        .post("plugins/acme/hostile/validate", &config)
         .await?;
     ensure!(validated.expect_status(200)?.json()?["ok"] == true);
     tenant.start_campaign(firmware, json!({})).await?;

@@ -42,7 +42,9 @@ async fn a_server_in_a_built_checkout_finds_its_components(storage: ServerStorag
     let is_component = |file: &&PathBuf| file.extension().is_some_and(|it| it == "wasm");
     let built = built.iter().filter(is_component).count();
     ensure!(plugins.len() == built, "{built} are built: {plugins:?}");
-    let found = plugins.iter().any(|plugin| plugin["name"] == "canary");
+    let found = plugins
+        .iter()
+        .any(|plugin| plugin["name"] == "tidegate/canary");
     ensure!(found, "{plugins:?}");
     // The program was built with their digests.
     for plugin in plugins {
@@ -121,10 +123,10 @@ async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage)
         let names = plugins.iter().filter_map(|plugin| plugin["name"].as_str());
         Ok(names.map(str::to_owned).collect())
     };
-    ensure!(names().await?.contains(&"canary".to_owned()));
+    ensure!(names().await?.contains(&"tidegate/canary".to_owned()));
     wait_for_components(&log).await?;
     ensure!(
-        names().await? == ["canary", "hostile"],
+        names().await? == ["acme/hostile", "tidegate/canary"],
         "{:?}",
         names().await?
     );

@@ -25,7 +25,7 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
     }
     let plugin = ours
         .viewer
-        .get("plugins/canary")
+        .get("plugins/tidegate/canary")
         .await?
         .expect_status(200)?
         .json()?;
@@ -125,7 +125,7 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
         .expect_problem(409, "no_devices")?;
 
     // Disabling a plugin affects one tenant only.
-    let disable = format!("plugins/canary/revisions/{revision}/disable");
+    let disable = format!("plugins/tidegate/canary/revisions/{revision}/disable");
     theirs
         .admin
         .post(&disable, &json!({}))
@@ -133,7 +133,7 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
         .expect_status(200)?;
     let plugin = ours
         .viewer
-        .get("plugins/canary")
+        .get("plugins/tidegate/canary")
         .await?
         .expect_status(200)?
         .json()?;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tidegate_core::plugin::PluginName;
+
 use super::{BACK_OFF, Tick};
 use crate::ports::{CallFailure, Run, TickOutcome};
 
@@ -26,7 +28,7 @@ impl Tick<'_> {
     pub(super) fn plugin_failed(
         &self,
         run: &Run,
-        plugin: &str,
+        plugin: &PluginName,
         failure: &CallFailure,
     ) -> TickOutcome {
         let mut plugin_failures = run.plugin_failures;
@@ -44,7 +46,7 @@ impl Tick<'_> {
             let reason = format!("the plugin {plugin} failed {count} times in a row: {failure}");
             return TickOutcome {
                 plugin_failures,
-                ..self.hold(run, reason, plugin)
+                ..self.hold(run, reason, &plugin.to_string())
             };
         }
         let retry_at = self.now.plus(back_off_after(
@@ -70,7 +72,7 @@ impl Tick<'_> {
         &self,
         run: &Run,
         outcome: TickOutcome,
-        policy: &str,
+        policy: &PluginName,
         failure: &CallFailure,
     ) -> TickOutcome {
         let failed = self.plugin_failed(run, policy, failure);

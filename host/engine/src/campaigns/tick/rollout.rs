@@ -6,8 +6,8 @@ use tidegate_core::{
     checker::check_decision,
     firmware::Firmware,
     plugin::{
-        Decision, DecisionOutcome, HealthVerdict, PluginKind, PolicyVerdict, RollbackRequest,
-        RollbackScope,
+        Decision, DecisionOutcome, HealthVerdict, PluginKind, PluginName, PolicyVerdict,
+        RollbackRequest, RollbackScope,
     },
     wave::ceiling_reached,
 };
@@ -96,7 +96,7 @@ impl Tick<'_> {
             run.campaign.spec.auto_rollback,
             policy_results.rollback_request.clone(),
         ) {
-            let turned = self.start_rollback(run, rollback_request, &policy);
+            let turned = self.start_rollback(run, rollback_request, &policy.to_string());
             return Ok(TickOutcome {
                 journal: policy_results.journal,
                 policy_states: Some(policy_results.states),
@@ -176,7 +176,7 @@ impl Tick<'_> {
             }
             policy_results.journal.push(record);
             policy_results.verdicts.push(PolicyVerdict {
-                policy: policy.plugin.clone(),
+                policy: policy.plugin.to_string(),
                 verdict,
                 confidence,
             });
@@ -186,7 +186,7 @@ impl Tick<'_> {
 
     fn decision_outcome(&self, run: &Run, decision: Decision, levels: Vec<u64>) -> TickOutcome {
         let wake_at = decision.wake_after.map(|after| self.now.plus(after));
-        let by = run.campaign.spec.strategy.plugin.as_str();
+        let by = &run.campaign.spec.strategy.plugin.to_string();
         let outcome = match decision.outcome {
             DecisionOutcome::Proceed | DecisionOutcome::AwaitOperator(_) => TickOutcome {
                 wake_at,
@@ -413,9 +413,9 @@ fn advances(run: &Run, levels: &[u64], explain: &[String]) -> Vec<(u32, Advance)
 struct PolicyResults {
     verdicts: Vec<PolicyVerdict>,
     /// The first rollback request, with the policy's name.
-    rollback_request: Option<(String, RollbackRequest)>,
+    rollback_request: Option<(PluginName, RollbackRequest)>,
     /// The first failure, with the policy's name.
-    failure: Option<(String, CallFailure)>,
+    failure: Option<(PluginName, CallFailure)>,
     /// New states, in the order of the spec.
     states: Vec<Vec<u8>>,
     journal: Vec<NewJournalEntry>,

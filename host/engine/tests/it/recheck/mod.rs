@@ -34,9 +34,9 @@ use crate::{
     scripted_sandbox::decision,
 };
 
-const OTHER_BOARD: &str = "fits: the hardware is cm4";
+const OTHER_BOARD: &str = "acme/fits: the hardware is cm4";
 
-const DOWNGRADE: &str = "fits: 1.2.0 is newer";
+const DOWNGRADE: &str = "acme/fits: 1.2.0 is newer";
 
 /// What makes a device another one: an attribute, its new value, and the reason of policies against it. Devices have
 /// reported no revision and no site before.

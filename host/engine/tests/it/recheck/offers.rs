@@ -19,7 +19,7 @@ async fn an_automatic_retry_goes_to_no_other_board() {
         fixture.offer_due().await;
         assert_eq!(
             fixture.newest(key).await,
-            skipped(&format!("fits: {reason}"))
+            skipped(&format!("acme/fits: {reason}"))
         );
     }
 }
@@ -34,7 +34,7 @@ async fn a_retry_by_hand_goes_to_no_other_board() {
         assert_eq!(retried.state.status, UpdateStatus::Offered);
         fixture.report_without_calls(key, attribute, value).await;
         fixture.offer_due().await;
-        let skipped = skipped(&format!("fits: {reason}"));
+        let skipped = skipped(&format!("acme/fits: {reason}"));
         assert_eq!(fixture.newest(key).await, skipped);
         let calls = fixture.calls.lock().len();
         let retried = fixture.retry(failed).await;
@@ -68,7 +68,7 @@ async fn an_offer_that_is_not_begun_is_withdrawn_from_another_board() {
             fixture.offer_due().await;
             assert_eq!(
                 fixture.newest(key).await,
-                skipped(&format!("fits: {reason}"))
+                skipped(&format!("acme/fits: {reason}"))
             );
         }
     }
@@ -99,7 +99,7 @@ async fn a_policy_that_takes_long_does_not_stop_the_reporting_clock() {
     assert_eq!(permits.available_permits(), 0, "the policy was asked");
     assert_eq!(
         fixture.newest(key).await,
-        skipped("fits: the hardware is cm4")
+        skipped("acme/fits: the hardware is cm4")
     );
 }
 
@@ -178,10 +178,10 @@ async fn a_single_update_goes_to_no_other_board() {
         fixture.offer_due().await;
         assert_eq!(
             fixture.newest(key).await,
-            skipped(&format!("hardware: {reason}"))
+            skipped(&format!("tidegate/hardware: {reason}"))
         );
         let explained = fixture.explained_update("device-000").await;
-        let sentence = format!("and skipped: hardware: {reason}\nupdate ");
+        let sentence = format!("and skipped: tidegate/hardware: {reason}\nupdate ");
         assert!(explained.contains(&sentence), "{explained}");
     }
 }
@@ -273,7 +273,7 @@ async fn mode_latest_offers_nothing_to_another_board() {
         fixture.offer_due().await;
         assert_eq!(
             fixture.newest(key).await,
-            skipped(&format!("latest: {reason}"))
+            skipped(&format!("tidegate/latest: {reason}"))
         );
         latest::process_dirty_tenants(&fixture.engine)
             .await

@@ -31,7 +31,7 @@ async fn a_rollback_of_a_campaign_goes_to_no_other_board() {
         fixture.offer_due().await;
         assert_eq!(
             fixture.newest(key).await,
-            skipped(&format!("hardware: {reason}"))
+            skipped(&format!("tidegate/hardware: {reason}"))
         );
     }
 }
@@ -56,7 +56,7 @@ async fn a_rollback_of_a_device_goes_to_no_other_board() {
         fixture.offer_due().await;
         assert_eq!(
             fixture.newest(key).await,
-            skipped(&format!("hardware: {reason}"))
+            skipped(&format!("tidegate/hardware: {reason}"))
         );
         if attribute == "hw_model" {
             fixture.report_attribute(key, "hw_model", "rpi4").await;
@@ -75,6 +75,6 @@ async fn a_rollback_to_firmware_that_the_device_never_had_is_withdrawn_from_anot
     assert_eq!(update.state.status, UpdateStatus::Offered);
     fixture.report_without_calls(key, "hw_model", "cm4").await;
     fixture.offer_due().await;
-    let reason = "hardware: the hardware is cm4";
+    let reason = "tidegate/hardware: the hardware is cm4";
     assert_eq!(fixture.newest(key).await, skipped(reason));
 }

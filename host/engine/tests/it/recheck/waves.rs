@@ -32,7 +32,7 @@ async fn a_later_wave_skips_devices_that_changed_and_are_not_compatible_any_more
         .filter(|(_, call, _)| *call == "check")
         .map(|(policy, ..)| policy.clone())
         .collect();
-    assert_eq!(checks, ["fits"], "one call for all changed classes");
+    assert_eq!(checks, ["acme/fits"], "one call for all changed classes");
     let counts = fixture.counts(id).await;
     assert_eq!(
         (counts.completed, counts.offered, counts.cancelled),
@@ -42,7 +42,7 @@ async fn a_later_wave_skips_devices_that_changed_and_are_not_compatible_any_more
 
     let (status, reasons) = fixture.explained(replaced).await;
     assert_eq!(status, MembershipStatus::Skipped);
-    let sentence = "it had changed, was checked again at 1970-01-01T00:16:41Z and skipped: fits: the hardware is cm4";
+    let sentence = "it had changed, was checked again at 1970-01-01T00:16:41Z and skipped: acme/fits: the hardware is cm4";
     assert!(reasons.contains(sentence), "{reasons}");
     let sentence = "it was checked again as hardware cm4, revision unknown, version 1.0.0\nit is not offered the update again by \
          itself, even if it changes back; a retry of update";
@@ -59,8 +59,11 @@ async fn a_later_wave_skips_devices_that_changed_and_are_not_compatible_any_more
     let journal = campaigns::journal(&fixture.ctx(), fixture.engine.store(), id, 0, all).await;
     let last = journal.expect("a journal").items.pop().expect("an entry");
     assert_eq!(
-        (last.plugin.as_str(), last.at),
-        ("fits", fixture.engine.now())
+        (
+            last.plugin.map(|plugin| plugin.to_string()).as_deref(),
+            last.at
+        ),
+        (Some("acme/fits"), fixture.engine.now())
     );
 }
 
@@ -73,7 +76,7 @@ async fn a_later_wave_skips_a_device_that_changed_in_any_way() {
         fixture.report_without_calls(key, attribute, value).await;
         fixture.release_all(id, &[(0, 1), (1, 1)]).await;
         fixture.offer_due().await;
-        let reason = format!("fits: {reason}");
+        let reason = format!("acme/fits: {reason}");
         assert_eq!(fixture.newest(key).await, skipped(&reason));
     }
 }

@@ -258,7 +258,7 @@ impl PluginUseBody {
         let config = serde_json::from_str(&plugin.config)
             .map_err(|error| Error::internal("read config", error))?;
         Ok(Self {
-            plugin: plugin.plugin,
+            plugin: plugin.plugin.to_string(),
             kind: plugin.kind.as_str(),
             revision: plugin.revision.to_string(),
             version: plugin.version,

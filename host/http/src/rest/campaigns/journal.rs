@@ -82,7 +82,10 @@ impl From<JournalEntry> for EntryBody {
             seq: entry.seq,
             at: entry.at.into(),
             kind: entry.kind.as_str(),
-            plugin: entry.plugin,
+            plugin: entry
+                .plugin
+                .map(|plugin| plugin.to_string())
+                .unwrap_or_default(),
             revision: entry.revision.map(|revision| revision.to_string()),
             observation_digest: entry.input_digest.map(|digest| digest.to_string()),
             fuel: entry.fuel,

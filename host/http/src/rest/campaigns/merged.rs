@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use tidegate_core::{
     Named as _,
     campaign::{Campaign, PluginUse},
-    plugin::{FieldError, PluginKind},
+    plugin::{FieldError, PluginKind, PluginName},
 };
 use tidegate_engine::{Error, campaigns};
 
@@ -62,14 +62,14 @@ pub(super) fn misplaced_nulls(patch: &Value) -> Vec<FieldError> {
     null.map(error).collect()
 }
 
-/// The policies that a patch names.
-pub(super) fn named_policies(patch: &Value) -> impl Iterator<Item = &str> {
+/// The policies that a patch names. Texts that are no names are left out.
+pub(super) fn named_policies(patch: &Value) -> impl Iterator<Item = PluginName> {
     let policies = patch.get("policies").and_then(Value::as_array);
     let names = policies
         .into_iter()
         .flatten()
         .map(|policy| &policy["plugin"]);
-    names.filter_map(Value::as_str)
+    names.filter_map(|name| name.as_str()?.parse().ok())
 }
 
 /// The fields of a patch that creation takes.
@@ -123,7 +123,8 @@ fn remove_replaced_fields(
     remove_dependent_options(body, patch);
     let has = |name: &str| patch.get(name).is_some_and(|value| !value.is_null());
     let new_plugin = patch.pointer("/strategy/plugin").and_then(Value::as_str);
-    let is_other = new_plugin.is_some_and(|plugin| plugin != campaign.spec.strategy.plugin);
+    let is_other = new_plugin
+        .is_some_and(|plugin| plugin.parse().as_ref() != Ok(&campaign.spec.strategy.plugin));
     if is_other || SHORT_FORM_FIELDS.iter().any(|field| has(&field[1..])) {
         body.remove("strategy");
     }
@@ -140,7 +141,7 @@ fn remove_replaced_fields(
 fn selection(plugin: &PluginUse) -> Result<Value> {
     let config: Value = serde_json::from_str(&plugin.config).map_err(|error| internal(&error))?;
     let revision = plugin.revision.to_string();
-    Ok(json!({ "plugin": plugin.plugin, "revision": revision, "config": config }))
+    Ok(json!({ "plugin": plugin.plugin.to_string(), "revision": revision, "config": config }))
 }
 
 fn internal(error: &serde_json::Error) -> crate::problem::Problem {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tidegate_core::plugin::FieldError;
+use tidegate_core::plugin::{FieldError, PluginName};
 use tidegate_engine::{
     Ctx, Engine, Error,
     plugins::{self, PluginChoice},
@@ -104,14 +104,15 @@ impl ShortStrategy {
 
 impl DeploymentStrategy {
     /// The plugin that implements it.
-    fn plugin(self) -> Option<&'static str> {
-        match self {
-            Self::Immediate => Some("immediate"),
-            Self::Staged => Some("staged"),
-            Self::Canary => Some("canary"),
-            Self::BlueGreen => Some("blue-green"),
-            Self::Scheduled => None,
-        }
+    fn plugin(self) -> Option<PluginName> {
+        let name = match self {
+            Self::Immediate => "immediate",
+            Self::Staged => "staged",
+            Self::Canary => "canary",
+            Self::BlueGreen => "blue-green",
+            Self::Scheduled => return None,
+        };
+        Some(PluginName::built_in(name))
     }
 }
 
@@ -132,17 +133,17 @@ impl ShortForm {
         let Some(plugin) = self.plugin(errors) else {
             return Ok(None);
         };
-        let revision = plugins::newest(ctx, engine.store(), engine.plugins(), plugin).await?;
+        let revision = plugins::newest(ctx, engine.store(), engine.plugins(), &plugin).await?;
         let schema = match revision {
             Some(revision) => serde_json::from_str(&revision.stored.description.config_schema)
                 .map_err(|error| Error::internal("read config schema", error))?,
             // The engine reports that the plugin does not exist.
             None => Value::Null,
         };
-        Ok(Some(self.configure(plugin, &schema, errors)))
+        Ok(Some(self.configure(&plugin, &schema, errors)))
     }
 
-    fn plugin(&self, errors: &mut Vec<FieldError>) -> Option<&'static str> {
+    fn plugin(&self, errors: &mut Vec<FieldError>) -> Option<PluginName> {
         let Some(strategy) = self.deployment_strategy else {
             let field = self.first_field();
             errors.extend(field.map(|field| error(field, "requires `deployment_strategy`")));
@@ -159,7 +160,7 @@ impl ShortForm {
     /// The config for a plugin with this config schema.
     fn configure(
         &self,
-        plugin: &str,
+        plugin: &PluginName,
         schema: &Value,
         errors: &mut Vec<FieldError>,
     ) -> ShortStrategy {
@@ -191,7 +192,7 @@ impl ShortForm {
         }
         ShortStrategy {
             choice: PluginChoice {
-                plugin: plugin.to_owned(),
+                plugin: plugin.to_string(),
                 revision: None,
                 config: Value::Object(config).to_string(),
             },
@@ -298,7 +299,7 @@ mod tests {
         let Some(plugin) = form.plugin(&mut errors) else {
             return (String::new(), Value::Null, paths(errors));
         };
-        let strategy = form.configure(plugin, &schema(plugin), &mut errors);
+        let strategy = form.configure(&plugin, &schema(plugin.name()), &mut errors);
         let config = serde_json::from_str(&strategy.choice.config).expect("JSON");
         (strategy.choice.plugin, config, paths(errors))
     }
@@ -352,7 +353,10 @@ mod tests {
                 json!({"stages": [{"percentage": 33}]}),
             ),
         ] {
-            assert_eq!(strategy(body), (plugin.to_owned(), config, vec![]));
+            assert_eq!(
+                strategy(body),
+                (format!("tidegate/{plugin}"), config, vec![])
+            );
         }
     }
 
@@ -361,7 +365,7 @@ mod tests {
         let mut schema = schema("canary");
         schema["properties"]["steps"]["default"] = json!([1, 2.5, 50]);
         let form = form(json!({"deployment_strategy": "canary", "rollout_percentage": 7}));
-        let strategy = form.configure("canary", &schema, &mut Vec::new());
+        let strategy = form.configure(&PluginName::built_in("canary"), &schema, &mut Vec::new());
         assert_eq!(strategy.choice.config, r#"{"steps":[1,2.5,7]}"#);
     }
 
@@ -401,7 +405,11 @@ mod tests {
         }));
         let mut schema = schema("blue-green");
         schema["properties"]["steps"] = json!({});
-        let strategy = form.configure("blue-green", &schema, &mut Vec::new());
+        let strategy = form.configure(
+            &PluginName::built_in("blue-green"),
+            &schema,
+            &mut Vec::new(),
+        );
         for (path, field) in [
             ("/strategy/config/green_group/0", "/green_group/0"),
             ("/strategy/config/steps/1", "/rollout_percentage"),

@@ -36,7 +36,8 @@ const DIGEST: &str = "^sha256:[0-9a-fA-F]{64}$";
 
 /// The id of an API key.
 const KEY_ID: &str = "^[0-9a-f]{12}$";
-const PLUGIN_NAME: &str = "^[a-z0-9-]{1,64}$";
+/// The vendor of a plugin, and its name within the vendor.
+const PLUGIN_NAME_PART: &str = "^[a-z0-9-]{1,64}$";
 /// Entity tags of campaigns.
 const IF_MATCH: &str = r#"^(\*|"[0-9]+"( *, *"[0-9]+")*)$"#;
 /// An update and a line of its log.
@@ -72,7 +73,9 @@ fn describe_parameter(parameter: &mut Parameter) {
         }
         (ParameterIn::Query, "q") => object.max_length = Some(MAX_LENGTH),
         (ParameterIn::Query, "sort") => object.pattern = Some(sort_pattern()),
-        (ParameterIn::Path, "name") => object.pattern = Some(PLUGIN_NAME.to_owned()),
+        (ParameterIn::Path, "vendor" | "name") => {
+            object.pattern = Some(PLUGIN_NAME_PART.to_owned());
+        }
         (ParameterIn::Header, "If-Match") => object.pattern = Some(IF_MATCH.to_owned()),
         (ParameterIn::Header, "Last-Event-ID") if object.format.is_none() => {
             object.pattern = Some(LINE_ID.to_owned());

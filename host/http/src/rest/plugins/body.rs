@@ -10,6 +10,7 @@ use crate::{problem::Result, rest::response::Time};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Plugin)]
 pub(super) struct PluginBody {
+    /// `vendor/name`, which is also its path below `/plugins`.
     name: String,
     /// `strategy`, `compatibility` or `health`.
     kind: &'static str,
@@ -91,7 +92,7 @@ impl RevisionBody {
             .map_err(|error| Error::internal("read config schema", error))?;
         Ok(Self {
             revision: stored.digest.to_string(),
-            plugin: description.name,
+            plugin: description.name.to_string(),
             kind: stored.kind.as_str(),
             version: description.version,
             summary: description.summary,

@@ -1,23 +1,23 @@
 use axum::{Json, extract::State};
 use tidegate_engine::{Ctx, Error, plugins};
 
-use super::body::{self, PluginBody, RevisionBody};
-use crate::{
-    AppState,
-    problem::Result,
-    rest::extract::{PathParams, parse_id},
+use super::{
+    body::{self, PluginBody, RevisionBody},
+    path::{PluginPath, RevisionPath},
 };
+use crate::{AppState, problem::Result, rest::extract::PathParams};
 
 /// Shows a plugin with all its revisions.
 #[utoipa::path(
-    get, path = "/plugins/{name}", tag = "plugins", params(("name" = String, Path)),
+    get, path = "/plugins/{vendor}/{name}", tag = "plugins", params(("vendor" = String, Path), ("name" = String, Path)),
     responses((status = 200, description = "The plugin.", body = PluginBody)),
 )]
 pub(crate) async fn get_plugin(
     ctx: Ctx,
     State(state): State<AppState>,
-    PathParams(name): PathParams<String>,
+    PathParams(path): PathParams<PluginPath>,
 ) -> Result<Json<PluginBody>> {
+    let name = path.parse()?;
     let revisions = plugins::get(&ctx, state.engine.store(), &name).await?;
     let plugin = body::group_by_plugin(revisions)?.pop();
     Ok(Json(
@@ -27,16 +27,16 @@ pub(crate) async fn get_plugin(
 
 /// Shows one revision of a plugin.
 #[utoipa::path(
-    get, path = "/plugins/{name}/revisions/{revision}", tag = "plugins",
-    params(("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),
+    get, path = "/plugins/{vendor}/{name}/revisions/{revision}", tag = "plugins",
+    params(("vendor" = String, Path), ("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),
     responses((status = 200, description = "The revision.", body = RevisionBody)),
 )]
 pub(crate) async fn get_revision(
     ctx: Ctx,
     State(state): State<AppState>,
-    PathParams((name, revision)): PathParams<(String, String)>,
+    PathParams(path): PathParams<RevisionPath>,
 ) -> Result<Json<RevisionBody>> {
-    let digest = parse_id("plugin revision", &revision)?;
+    let (name, digest) = path.parse()?;
     let revision = plugins::revision(&ctx, state.engine.store(), &name, digest).await?;
     Ok(Json(RevisionBody::new(revision)?))
 }

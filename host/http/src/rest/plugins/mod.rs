@@ -4,6 +4,7 @@ mod body;
 mod enable;
 mod get;
 mod list;
+mod path;
 mod upload;
 mod validate;
 

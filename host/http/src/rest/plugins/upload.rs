@@ -10,7 +10,7 @@ use crate::{
     problem::{Problem, Result},
     rest::{
         multipart::{MultipartReader, invalid_part, next_part, read_multipart, read_part},
-        response::{CreatedResponse, encode_segment},
+        response::CreatedResponse,
         size_limit::SizeLimit,
     },
 };
@@ -25,8 +25,8 @@ pub(crate) struct PluginUpload {
 }
 
 /// Uploads a component. It is compiled, run under limits and stored as a revision of the plugin that it describes. A
-/// component that is not a valid plugin is 422 `plugin_rejected` with the reason; another component than the built-in one
-/// with the name of a built-in plugin is 409 `reserved_name`.
+/// component that is not a valid plugin is 422 `plugin_rejected` with the reason; one with the vendor of the built-in
+/// plugins that is none of them is 409 `reserved_name`.
 #[utoipa::path(
     post, path = "/plugins", tag = "plugins",
     request_body(content = PluginUpload, content_type = "multipart/form-data"),
@@ -58,10 +58,7 @@ pub(crate) async fn upload_plugin(
         tracing::error!(error = %chain(&error), "plugin upload failed");
         Problem::internal()
     })??;
-    let (name, digest) = (
-        encode_segment(&revision.stored.description.name),
-        revision.stored.digest,
-    );
+    let (name, digest) = (&revision.stored.description.name, revision.stored.digest);
     let location = format!("/plugins/{name}/revisions/{digest}");
     Ok(CreatedResponse {
         location,

@@ -5,6 +5,7 @@ use tidegate_core::{id::Digest, plugin::FieldError};
 use tidegate_engine::{Ctx, plugins};
 use utoipa::ToSchema;
 
+use super::path::PluginPath;
 use crate::{
     AppState,
     problem::{BrokenRule, Problem, Result},
@@ -34,16 +35,17 @@ pub(crate) struct ValidationResult {
 
 /// Validates a config of a plugin. Nothing is stored.
 #[utoipa::path(
-    post, path = "/plugins/{name}/validate", tag = "plugins", params(("name" = String, Path)),
+    post, path = "/plugins/{vendor}/{name}/validate", tag = "plugins", params(("vendor" = String, Path), ("name" = String, Path)),
     request_body = ConfigToValidate,
     responses((status = 200, description = "Whether the config is valid, and what is not.", body = ValidationResult)),
 )]
 pub(crate) async fn validate_config(
     ctx: Ctx,
     State(state): State<AppState>,
-    PathParams(name): PathParams<String>,
+    PathParams(path): PathParams<PluginPath>,
     JsonBody(request): JsonBody<ConfigToValidate>,
 ) -> Result<Json<ValidationResult>> {
+    let name = path.parse()?;
     let digest = parse_revision(request.revision.as_deref())
         .map_err(|error| Problem::invalid("wrong_type", vec![error]))?;
     let config = request.config.to_string();

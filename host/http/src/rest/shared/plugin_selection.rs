@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 /// A plugin by name, with its config.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct PluginSelection {
+    /// `vendor/name`; without a vendor it is a built-in plugin.
     plugin: String,
     /// `sha256:...`; the newest enabled revision when left out.
     revision: Option<String>,

@@ -9,7 +9,7 @@ use tidegate_core::{
     campaign::{CampaignSpec, PluginUse, Priority, Targets},
     firmware::{Artifact, FirmwareDetails, ModuleMetadata},
     id::{CampaignId, Digest, FirmwareId, UpdateId},
-    plugin::{ClassKey, PluginKind},
+    plugin::{ClassKey, PluginKind, PluginName},
     update::{SuccessCriteria, UpdateOptions},
 };
 use tidegate_engine::{
@@ -219,7 +219,7 @@ fn spec(firmware: FirmwareId, device_id: &str) -> CampaignSpec {
         },
         allow_beta: false,
         strategy: PluginUse {
-            plugin: "immediate".to_owned(),
+            plugin: PluginName::built_in("immediate"),
             revision: Digest([0; 32]),
             version: "1.0.0".to_owned(),
             kind: PluginKind::Strategy,

@@ -127,7 +127,7 @@ async fn an_approval_comes_from_another_user_and_before_the_start() {
 async fn a_campaign_needs_an_approval_whether_it_asks_for_it_or_not() {
     on_both(async |fixture| {
         let server = &fixture.server;
-        let component: &[u8] = b"plugin canary strategy";
+        let component: &[u8] = b"plugin acme/canary strategy";
         let parts = [("component", None, component)];
         server.upload("/api/v1/plugins", &parts).await.expect(201);
         fixture.set(json!(false)).await;
@@ -161,7 +161,7 @@ async fn a_campaign_needs_an_approval_whether_it_asks_for_it_or_not() {
 async fn no_editor_of_a_campaign_decides_on_it() {
     on_both(async |fixture| {
         let server = &fixture.server;
-        let component: &[u8] = b"plugin canary strategy";
+        let component: &[u8] = b"plugin acme/canary strategy";
         let parts = [("component", None, component)];
         server.upload("/api/v1/plugins", &parts).await.expect(201);
         let path = server.campaign_of(fixture.firmware, json!({})).await;

@@ -3,6 +3,7 @@ use std::time::Duration;
 use tidegate_core::{
     campaign::{CampaignStatus, Hold},
     id::Digest,
+    plugin::PluginName,
 };
 use tidegate_engine::ports::{
     CampaignChange, EntryKind, Journal as _, NewJournalEntry, PluginFailureState, RecordedCall,
@@ -18,7 +19,7 @@ fn entry(outcome: &str) -> NewJournalEntry {
     NewJournalEntry {
         kind: EntryKind::Decide,
         at: NOON,
-        plugin: "canary".into(),
+        plugin: Some(PluginName::built_in("canary")),
         revision: Some(Digest::of(b"canary")),
         input_digest: Some(Digest::of(outcome.as_bytes())),
         input: vec![0, 1, 255],

@@ -53,14 +53,13 @@ pub(super) async fn plugins(walk: &mut AuditWalk<'_>) -> Result<()> {
     let change = Change::of("plugin.upload").created().large();
     let uploaded = walk.succeeds(&tenant.publisher, change, &upload).await?;
     walk.changes_nothing(&tenant.publisher, &upload).await?;
-    let [name, revision] = ["plugin", "revision"].map(|field| {
-        let value = uploaded[field].as_str();
-        value.unwrap_or_default().to_owned()
-    });
+    let [plugin, revision] =
+        ["plugin", "revision"].map(|field| uploaded[field].as_str().unwrap_or_default());
+    let (vendor, name) = plugin.split_once('/').unwrap_or_default();
     for step in ["disable", "enable"] {
-        let path = format!("plugins/{{name}}/revisions/{{revision}}/{step}");
+        let path = format!("plugins/{{vendor}}/{{name}}/revisions/{{revision}}/{step}");
         let action = format!("plugin.{step}");
-        let switch = Operation::post(&path, &[&name, &revision], json!({}));
+        let switch = Operation::post(&path, &[vendor, name, revision], json!({}));
         let change = Change::of(&action);
         walk.succeeds(&tenant.admin, change, &switch).await?;
         walk.changes_nothing(&tenant.admin, &switch).await?;

@@ -95,7 +95,7 @@ async fn each_kind_of_actor_is_recorded(storage: ServerStorage) -> Result<()> {
     let expected = [
         // The first key, and the built-in plugins.
         ("api_key.create", "admin", "server tidegate admin"),
-        ("plugin.upload", "canary", "server tidegate admin"),
+        ("plugin.upload", "tidegate/canary", "server tidegate admin"),
         ("api_key.create", "ada", "command_line command line admin"),
         ("gateway.create", "by-token", "token jo admin"),
         ("gateway.create", "by-key", "key ada admin"),

@@ -27,20 +27,26 @@ pub(super) fn cases() -> Result<Vec<BadRequest>> {
         ),
         BadRequest::post(
             "a config for an unknown plugin",
-            "plugins/nothing/validate",
+            "plugins/acme/nothing/validate",
             404,
             "not_found",
         )
         .json(json!({ "config": {} })),
         BadRequest::post(
             "a config for an invalid revision",
-            "plugins/canary/validate",
+            "plugins/tidegate/canary/validate",
             422,
             "wrong_type",
         )
         .json(json!({ "config": {}, "revision": "newest" }))
         .field("/revision"),
-        BadRequest::post("no config", "plugins/canary/validate", 422, "wrong_type").json(json!({})),
+        BadRequest::post(
+            "no config",
+            "plugins/tidegate/canary/validate",
+            422,
+            "wrong_type",
+        )
+        .json(json!({})),
     ];
     let mut truncated = core_module()?;
     truncated.truncate(truncated.len() / 2);
@@ -50,7 +56,7 @@ pub(super) fn cases() -> Result<Vec<BadRequest>> {
             (unknown_digest().to_string(), "an unknown revision"),
             ("x".to_owned(), "an invalid revision"),
         ] {
-            let path = format!("plugins/canary/revisions/{revision}/{command}");
+            let path = format!("plugins/tidegate/canary/revisions/{revision}/{command}");
             cases.push(BadRequest::post(
                 &format!("{command} {name}"),
                 &path,

@@ -189,9 +189,11 @@ pub(super) fn cases() -> Vec<BadRequest> {
         "devices/unknown/log",
         "devices/unknown/explain",
         "devices/%F0%9F%8C%8A",
+        "plugins/acme/nothing",
         "plugins/nothing",
-        "plugins/%20",
-        "plugins/canary/revisions/sha256:x",
+        "plugins/%20/canary",
+        "plugins/acme%2Fa/b",
+        "plugins/tidegate/canary/revisions/sha256:x",
     ] {
         cases.push(BadRequest::get(
             &format!("GET {path}"),

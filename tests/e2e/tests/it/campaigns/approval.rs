@@ -170,26 +170,29 @@ async fn an_edit_replaces_dependent_fields(tenant: TestTenant) -> Result<()> {
             .filter_map(|policy| policy["plugin"].as_str().map(str::to_owned))
             .collect()
     };
-    let all = vec!["hardware".to_owned(), "version-path".to_owned()];
+    let all = vec![
+        "tidegate/hardware".to_owned(),
+        "tidegate/version-path".to_owned(),
+    ];
     let created = tenant.get_campaign(id).await?;
     ensure!(policies(&created) == all, "{created}");
     let forced_at = "2026-05-01T12:00:00.000Z";
     for (edit, expected, has_policies) in [
         (
             json!({ "deployment_strategy": "canary", "canary_percentage": 25.0 }),
-            json!({ "strategy": { "plugin": "canary", "config": { "canary_percentage": 25.0 } } }),
+            json!({ "strategy": { "plugin": "tidegate/canary", "config": { "canary_percentage": 25.0 } } }),
             true,
         ),
         (
             json!({ "strategy": { "config": { "canary_duration_minutes": 0 } } }),
-            json!({ "strategy": { "plugin": "canary", "config": {
+            json!({ "strategy": { "plugin": "tidegate/canary", "config": {
                 "canary_percentage": 25.0, "canary_duration_minutes": 0,
             } } }),
             true,
         ),
         (
             json!({ "strategy": { "plugin": "immediate" } }),
-            json!({ "strategy": { "plugin": "immediate", "config": {} } }),
+            json!({ "strategy": { "plugin": "tidegate/immediate", "config": {} } }),
             true,
         ),
         (json!({ "allow_incompatible": true }), json!({}), false),

@@ -66,8 +66,8 @@ async fn a_later_wave_skips_devices_that_are_not_compatible_any_more(
     let newer_class = "edge, revision 1.0, version 1.2.0";
     let replaced_class = "tower, revision 1.0, version 1.0.0";
     for (device, reason, class) in [
-        (newer, "version-path: ", newer_class),
-        (replaced, "hardware: ", replaced_class),
+        (newer, "tidegate/version-path: ", newer_class),
+        (replaced, "tidegate/hardware: ", replaced_class),
     ] {
         wait_until("the device is skipped", async || {
             let update = update_of(&tenant, id, &device.id).await?;

@@ -57,7 +57,7 @@ async fn every_entry_replays_identically(tenant: TestTenant) -> Result<()> {
         .context("no decision")?;
     let staged = tenant
         .viewer
-        .get("plugins/staged")
+        .get("plugins/tidegate/staged")
         .await?
         .expect_status(200)?
         .json()?;

@@ -77,7 +77,10 @@ async fn a_policy_rolls_back_all_devices(tenant: TestTenant) -> Result<()> {
     let campaign = tenant
         .wait_for_status_while(id, "rolled_back", async || install_all(&mut fleet).await)
         .await?;
-    ensure!(campaign["rollback"]["by"] == "failure-rate", "{campaign}");
+    ensure!(
+        campaign["rollback"]["by"] == "tidegate/failure-rate",
+        "{campaign}"
+    );
     ensure!(campaign["rollback"]["scope"] == "everything", "{campaign}");
     let failures = &campaign["waves"][0]["failures"];
     ensure!(

@@ -104,8 +104,8 @@ async fn statistics_and_metrics_agree(tenant: IsolatedTenant) -> Result<()> {
         "no last run"
     );
     for part in [
-        "tidegate_plugin_calls_total{call=\"decide\",outcome=\"ok\",plugin=\"immediate\"}",
-        "tidegate_plugin_fuel_total{call=\"decide\",plugin=\"immediate\"}",
+        "tidegate_plugin_calls_total{call=\"decide\",name=\"immediate\",outcome=\"ok\",vendor=\"tidegate\"}",
+        "tidegate_plugin_fuel_total{call=\"decide\",name=\"immediate\",vendor=\"tidegate\"}",
         "tidegate_plugin_call_seconds_bucket",
     ] {
         ensure!(text.contains(part), "no {part} in {text}");

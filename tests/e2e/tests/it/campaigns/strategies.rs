@@ -30,7 +30,10 @@ async fn immediate_in_batches(tenant: IsolatedTenant) -> Result<()> {
     let campaign = tenant
         .wait_for_counts(id, json!({ "in_progress_devices": 3 }))
         .await?;
-    ensure!(campaign["strategy"]["plugin"] == "immediate", "{campaign}");
+    ensure!(
+        campaign["strategy"]["plugin"] == "tidegate/immediate",
+        "{campaign}"
+    );
     ensure!(
         campaign["strategy"]["config"] == json!({ "batch_size": 3 }),
         "{campaign}"

@@ -96,7 +96,7 @@ async fn rolled_back_by_policy(operator: &Operator, id: &Value) -> Result<()> {
         .await
         .context("read the journal")?;
     let requested = journal.iter().any(|entry| {
-        entry["plugin"] == "failure-rate"
+        entry["plugin"] == "tidegate/failure-rate"
             && entry["kind"] == "evaluate"
             && entry["outcome"] == "roll_back"
     });
