@@ -72,7 +72,7 @@ pub(super) async fn store_component(
 /// Why a component that is not built in is refused under the vendor of the built-in plugins.
 pub(super) fn reserved_name(plugin: &PluginName) -> String {
     format!(
-        "the name {plugin} is reserved for a plugin that is built into this server, and this component is not: name it \
+        "the name {plugin} is reserved for a built-in plugin, and this component is none of this server: name it \
          `your-vendor/{}` in its description, or build the server again with it",
         plugin.name()
     )

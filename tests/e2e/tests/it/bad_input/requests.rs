@@ -190,7 +190,6 @@ pub(super) fn cases() -> Vec<BadRequest> {
         "devices/unknown/explain",
         "devices/%F0%9F%8C%8A",
         "plugins/acme/nothing",
-        "plugins/nothing",
         "plugins/%20/canary",
         "plugins/acme%2Fa/b",
         "plugins/tidegate/canary/revisions/sha256:x",
