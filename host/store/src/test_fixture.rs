@@ -268,10 +268,18 @@ impl<'a> StoreFixture<'a> {
         limit: u32,
     ) -> anyhow::Result<OfferedBatch> {
         let offer = self.offer(NOON);
-        Ok(self
+        let offered = self
             .store
             .offer_updates(self.run, fence, wave, limit, &offer)
-            .await?)
+            .await?;
+        for affected in offered.affected.iter().take(3) {
+            let read = self
+                .store
+                .poll_view(self.tenant, &affected.device_id)
+                .await?;
+            anyhow::ensure!(affected.view.as_deref() == read.as_ref(), "{affected:?}");
+        }
+        Ok(offered)
     }
 
     pub(crate) fn offer(&self, now: Timestamp) -> Offer {

@@ -13,7 +13,7 @@ pub(crate) use read_model::CachedOverride;
 
 use auth_cache::AuthCache;
 use firmware_cache::FirmwareCache;
-use read_model::ReadModel;
+use read_model::{ReadModel, StripeVersions};
 
 use crate::{last_seen_buffer::LastSeenBuffer, ports::AffectedDevice};
 
@@ -35,6 +35,21 @@ impl Caches {
     pub fn invalidate_affected(&self, affected: &[AffectedDevice]) {
         for device in affected {
             self.invalidate_device(device.tenant, &device.device_id);
+        }
+    }
+
+    /// Caches what polls of these devices show after their updates have changed. `before`: the versions before the change.
+    pub(crate) fn publish_affected(&self, before: &StripeVersions, affected: Vec<AffectedDevice>) {
+        for device in affected {
+            match device.view {
+                Some(view) => {
+                    let stamp = self
+                        .read_model
+                        .stamp_of(before, device.tenant, &device.device_id);
+                    self.read_model.insert_changed(stamp, *view, true);
+                }
+                None => self.invalidate_device(device.tenant, &device.device_id),
+            }
         }
     }
 

@@ -80,6 +80,9 @@ pub(crate) struct VersionStamp<'a> {
     version: u64,
 }
 
+/// The version of each stripe at one time.
+pub(crate) struct StripeVersions(Box<[u64]>);
+
 impl Default for ReadModel {
     fn default() -> Self {
         Self {
@@ -183,6 +186,28 @@ impl ReadModel {
             device_id,
             stripe,
             version: *self.lock(stripe),
+        }
+    }
+
+    /// The versions of all stripes, taken before a transaction changes devices that it selects itself.
+    pub(crate) fn versions(&self) -> StripeVersions {
+        let versions = self.versions.iter();
+        StripeVersions(versions.map(|version| *version.lock()).collect())
+    }
+
+    /// The stamp of a device that was changed after these versions were taken.
+    pub(crate) fn stamp_of<'a>(
+        &self,
+        versions: &StripeVersions,
+        tenant: TenantId,
+        device_id: &'a str,
+    ) -> VersionStamp<'a> {
+        let stripe = self.stripe(tenant, device_id);
+        VersionStamp {
+            tenant,
+            device_id,
+            stripe,
+            version: versions.0[stripe],
         }
     }
 
@@ -427,6 +452,19 @@ mod tests {
             Some(view(4)),
             "sequential changes are cached"
         );
+    }
+
+    #[test]
+    fn a_view_is_not_cached_if_its_device_changed_after_the_versions_were_taken() {
+        let model = ReadModel::default();
+        let before = model.versions();
+        model.insert_changed(model.stamp_of(&before, LAB, "a"), view(1), true);
+        assert_eq!(cached_view(&model), Some(view(1)));
+
+        let before = model.versions();
+        model.insert_changed(model.stamp(LAB, "a"), view(2), false);
+        model.insert_changed(model.stamp_of(&before, LAB, "a"), view(3), true);
+        assert_eq!(cached_view(&model), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tidegate_core::{
     update::{CompatibilityBasis, SuccessCriteria, UpdateOptions, UpdatePolicies},
 };
 
-use super::{Advance, NewJournalEntry, StoreError, Wave};
+use super::{Advance, NewJournalEntry, PollView, StoreError, Wave};
 
 /// Campaigns as the engine's loops process them. The cost of these methods does not depend on the number of devices.
 #[async_trait]
@@ -477,4 +477,6 @@ pub struct AffectedDevice {
     pub device: DeviceKey,
     pub device_id: String,
     pub campaign: Option<CampaignId>,
+    /// What its next poll shows; boxed, because a batch has many of them.
+    pub view: Option<Box<PollView>>,
 }

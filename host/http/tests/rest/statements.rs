@@ -96,6 +96,38 @@ async fn an_idle_poll_takes_no_statement() {
 }
 
 #[tokio::test]
+async fn a_poll_after_an_offer_takes_no_statement() {
+    for server in TestServer::on_both_databases(|_| {}).await {
+        server.fleet(0).await;
+        let device = json!({"device_id": "pi-0", "groups": ["lab"]});
+        let created = server.post("/api/v1/devices", &device).await.expect(201);
+        let token = created["token"].as_str().expect("a token").to_owned();
+        let device = TestDevice {
+            server: &server,
+            token,
+        };
+        let poll = async || device.send("GET", "", &Value::Null).await;
+        let path = server.campaign(json!({})).await;
+        server
+            .post(&format!("{path}/start"), &json!({}))
+            .await
+            .expect(200);
+        let run = RunRef {
+            tenant: server.tenant.id,
+            campaign: CampaignId(last_number(&path)),
+        };
+        let tick = || Box::pin(tidegate_engine::campaigns::tick(&server.state.engine, run));
+        tick().await;
+        release_all(&server, run, Vec::new()).await;
+        assert!(!poll().await.contains("deploymentBase"));
+        tick().await;
+        let (shown, statements) = record_statements(poll()).await;
+        assert!(shown.contains("deploymentBase"), "{shown}");
+        assert!(statements.is_empty(), "{statements:#?}");
+    }
+}
+
+#[tokio::test]
 async fn creating_a_campaign_reads_its_firmware_once_and_no_waves() {
     let server = TestServer::new().await;
     server.fleet(1).await;
@@ -406,7 +438,8 @@ struct TestDevice<'a> {
 }
 
 impl TestDevice<'_> {
-    async fn send(&self, method: &str, path: &str, body: &Value) {
+    /// Returns the response's body.
+    async fn send(&self, method: &str, path: &str, body: &Value) -> String {
         let body = match body {
             Value::Null => Body::empty(),
             body => Body::from(body.to_string()),
@@ -425,6 +458,7 @@ impl TestDevice<'_> {
             "{path}: {}",
             response.status
         );
+        String::from_utf8_lossy(&response.bytes).into_owned()
     }
 }
 

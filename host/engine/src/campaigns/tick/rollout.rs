@@ -299,18 +299,24 @@ impl Tick<'_> {
             ..self.offer(run, firmware)
         };
         let (mut batches, mut offered_now) = (0, 0);
+        let caches = &self.engine.caches;
         for wave in open {
             loop {
                 if batches == MAX_BATCHES {
                     return self.requeue().await;
                 }
+                let before = caches.read_model.versions();
                 let offered = store
                     .offer_updates(self.run, self.fence, wave, BATCH_SIZE, &offer)
                     .await?;
-                self.invalidate(&offered.affected);
-                batches += u32::from(!offered.affected.is_empty());
-                offered_now += offered.affected.len() as u64;
-                if offered.remaining == 0 || offered.affected.is_empty() {
+                let number = offered.affected.len();
+                batches += u32::from(number > 0);
+                offered_now += number as u64;
+                caches.publish_affected(&before, offered.affected);
+                if number > 0 {
+                    self.engine.signals.notify_watchers(self.run);
+                }
+                if offered.remaining == 0 || number == 0 {
                     break;
                 }
             }

@@ -310,6 +310,7 @@ impl UpdateUnitOfWork {
             device: key,
             device_id: self.device(key)?.device_id.clone(),
             campaign,
+            view: self.view(key).map(Box::new),
         })
     }
 
