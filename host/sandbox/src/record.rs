@@ -13,6 +13,10 @@ use serde_json::value::RawValue;
 /// Maximum size of a decompressed record.
 const MAX_DECOMPRESSED_BYTES: u64 = 256 << 20;
 
+/// Texts of at most this size, such as most decisions, are stored as they are: preparing the compressor clears 128 KiB,
+/// to save some fifty bytes.
+const MAX_STORED_BYTES: usize = 512;
+
 thread_local! {
     /// Reused, since creating a compressor takes longer than compressing a few kilobytes.
     static COMPRESSOR: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
@@ -47,6 +51,9 @@ pub(crate) struct RecordedOutput<'a, T> {
 pub(crate) type RawRecordedInput<'a> = RecordedInput<'a, &'a RawValue>;
 
 pub(crate) fn compress(json: &[u8]) -> Vec<u8> {
+    if json.len() <= MAX_STORED_BYTES {
+        return store(json);
+    }
     COMPRESSOR.with_borrow_mut(|compressor| {
         compressor.reset();
         // Incompressible input grows: stored blocks add five bytes per 16 KiB, and a few at the end.
@@ -60,6 +67,13 @@ pub(crate) fn compress(json: &[u8]) -> Vec<u8> {
             }
         }
     })
+}
+
+/// DEFLATE's stored block, the last of its stream (RFC 1951, section 3.2.4).
+fn store(json: &[u8]) -> Vec<u8> {
+    let length = json.len() as u16;
+    let (length, complement) = (length.to_le_bytes(), (!length).to_le_bytes());
+    [&[1], &length[..], &complement[..], json].concat()
 }
 
 pub(crate) fn decompress(record: &[u8]) -> Result<String, InvalidRecord> {
@@ -83,7 +97,16 @@ mod tests {
         let noise: String = (0..40_000_u32)
             .map(|n| char::from(b' ' + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 90))
             .collect();
-        for text in ["", "{}", &"tide ".repeat(50_000), &noise] {
+        let around_limit = [0, 1].map(|more| "a".repeat(MAX_STORED_BYTES + more));
+        let [stored, compressed] = &around_limit;
+        for text in [
+            "",
+            "{}",
+            stored,
+            compressed,
+            &"tide ".repeat(50_000),
+            &noise,
+        ] {
             let record = compress(text.as_bytes());
             assert_eq!(
                 compress(text.as_bytes()),
