@@ -11,7 +11,7 @@ use tidegate_core::{
     feedback::{Execution, Finished},
     log::LogSource,
     mode::{DeviceMode, SkipReason},
-    plugin::{OperatorActKind, PluginKind, RollbackScope},
+    plugin::{OperatorActKind, Origin, PluginKind, RevisionState, RollbackScope},
     settings::VersionScheme,
     update::{HandlingType, OnDenied, SuccessCriteriaName, UpdateStatus, UpdateTypeName},
 };
@@ -72,6 +72,8 @@ fn names_are_stable_and_parsed_back() {
     assert_names::<DeviceMode>(&["rollout", "latest", "manual"]);
     assert_names::<SkipReason>(&["pinned", "mode", "feed", "superseded"]);
     assert_names::<PluginKind>(&["strategy", "compatibility", "health"]);
+    assert_names::<Origin>(&["built_in", "folder", "upload"]);
+    assert_names::<RevisionState>(&["candidate", "enabled", "deprecated", "disabled"]);
     assert_names::<RollbackScope>(&["everything", "in_flight"]);
     assert_names::<OperatorActKind>(&["started", "paused", "resumed", "advanced"]);
     assert_names::<HandlingType>(&["skip", "attempt", "forced"]);

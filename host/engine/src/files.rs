@@ -133,6 +133,16 @@ impl FileLease<'_> {
         Ok(content)
     }
 
+    /// Leases a stored file, so that it is deleted when the lease ends and nothing refers to it.
+    pub(crate) async fn hold(&self, sha256: [u8; 32]) -> Result<()> {
+        let store = &self.files.store;
+        if store.lease_file(sha256, &self.holder, self.until).await? {
+            return Ok(());
+        }
+        let message = "the file is being deleted; send the request again";
+        Err(Error::unavailable(message))
+    }
+
     /// Checks that the lease lasts long enough to store rows that refer to the files.
     pub(crate) fn check(&self) -> Result<()> {
         if self.files.now().plus(LEASE_MARGIN) < self.until {

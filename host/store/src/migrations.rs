@@ -186,6 +186,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "plugin_names",
         include_str!("../../../migrations/0039_plugin_names.sql"),
     ),
+    (
+        40,
+        "revision_states",
+        include_str!("../../../migrations/0040_revision_states.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -6,12 +6,12 @@ use sqlx::any::AnyRow;
 use tidegate_core::{
     Named as _,
     id::{Digest, TenantId},
-    plugin::{Description, PluginKind, PluginName},
+    plugin::{Description, PluginKind, PluginName, RevisionState},
     time::Timestamp,
 };
 use tidegate_engine::{
     Ctx,
-    ports::{NewRevision, Revision, StoreError, Usage},
+    ports::{NewRevision, PutRevisionError, Revision, StoreError, Usage},
 };
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     error::failed,
     latest::mark_dirty,
     rows::{RowError, RowExt as _, row_error, to_i64, to_json},
+    sql::SqlText,
 };
 
 #[cfg(test)]
@@ -29,27 +30,40 @@ pub(crate) mod tests;
 /// The columns of a revision `r` of a plugin `p`.
 const COLUMNS: &str = "r.plugin, p.kind, r.digest, r.contract, r.version, r.summary, \
      r.config_schema, r.state_schema, r.metrics, r.attributes, r.size, r.origin, r.created_by, \
-     r.created_at, r.enabled, r.calls, r.failures, r.fuel";
+     r.created_at, r.state, r.calls, r.failures, r.fuel, r.peak_memory, \
+     CASE WHEN p.default_revision = r.digest THEN 1 ELSE 0 END AS is_chosen_default, \
+     (SELECT COUNT(*) FROM campaign_revisions c WHERE c.tenant_id = r.tenant_id AND c.digest = r.digest) AS campaigns";
+
+/// The revisions of a tenant; conditions and an order may follow.
+fn select() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM plugin_revisions r \
+         JOIN plugins p ON p.tenant_id = r.tenant_id AND p.name = r.plugin WHERE r.tenant_id = $1"
+    )
+}
 
 pub(crate) async fn put_revision(
     database: &Database,
     ctx: &Ctx,
     revision: NewRevision,
-) -> Result<(), StoreError> {
+) -> Result<(), PutRevisionError> {
     let mut tx = database.write().await?;
-    let kind = put_plugin(&mut tx, ctx.tenant, &revision).await?;
+    let kind = lock_plugin(&mut tx, ctx.tenant, &revision).await?;
     if kind != revision.kind {
-        return Err(StoreError::Conflict(format!(
-            "plugin {} exists with the kind `{}`, which cannot change",
-            revision.description.name,
-            kind.as_str()
-        )));
+        return Err(PutRevisionError::OtherKind(kind));
+    }
+    if !revision.description.name.is_built_in()
+        && let Some(other) = other_bytes(&mut tx, ctx.tenant, &revision).await?
+    {
+        return Err(PutRevisionError::OtherBytes(other));
     }
     if insert(&mut tx, ctx.tenant, &revision).await? {
+        let state = RevisionState::at_first(revision.origin);
         let after = json!({
             "plugin": revision.description.name.to_string(),
             "version": revision.description.version,
             "kind": revision.kind.as_str(),
+            "state": state.as_str(),
         });
         let entry = AuditEntry::new("plugin.upload", revision.digest, Value::Null, after);
         audit::record(&mut tx, ctx, entry).await?;
@@ -57,6 +71,19 @@ pub(crate) async fn put_revision(
             mark_dirty(&mut tx, ctx.tenant).await?;
         }
     }
+    Ok(tx.commit().await?)
+}
+
+pub(crate) async fn record_rejection(
+    database: &Database,
+    ctx: &Ctx,
+    digest: Digest,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let mut tx = database.write().await?;
+    let after = json!({ "reason": storable(reason) });
+    let entry = AuditEntry::new("plugin.reject", digest, Value::Null, after);
+    audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await
 }
 
@@ -64,41 +91,41 @@ pub(crate) async fn revisions(
     database: &Database,
     tenant: TenantId,
 ) -> Result<Vec<Revision>, StoreError> {
+    static SQL: SqlText =
+        SqlText::new(|_| select() + " ORDER BY r.plugin, r.created_at DESC, r.id DESC");
     let mut tx = database.read_single().await?;
-    let sql = format!(
-        "SELECT {COLUMNS} FROM plugin_revisions r \
-         JOIN plugins p ON p.tenant_id = r.tenant_id AND p.name = r.plugin \
-         WHERE r.tenant_id = $1 ORDER BY r.plugin, r.created_at DESC, r.id DESC"
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+    let query = sqlx::query(SQL.of(tx.dialect())).bind(tenant.0);
+    let rows = query.fetch_all(tx.conn()).await;
+    revisions_from_rows(&rows.map_err(failed("read plugin revisions"))?)
+}
+
+pub(crate) async fn revisions_of(
+    database: &Database,
+    tenant: TenantId,
+    plugin: &PluginName,
+) -> Result<Vec<Revision>, StoreError> {
+    static SQL: SqlText =
+        SqlText::new(|_| select() + " AND r.plugin = $2 ORDER BY r.created_at DESC, r.id DESC");
+    let mut tx = database.read_single().await?;
+    let query = sqlx::query(SQL.of(tx.dialect()))
         .bind(tenant.0)
-        .fetch_all(tx.conn())
-        .await
-        .map_err(failed("read plugin revisions"))?;
-    rows.iter()
-        .map(revision_from_row)
-        .collect::<Result<_, _>>()
-        .map_err(row_error("read plugin revision row"))
+        .bind(plugin.to_string());
+    let rows = query.fetch_all(tx.conn()).await;
+    revisions_from_rows(&rows.map_err(failed("read the revisions of a plugin"))?)
 }
 
 pub(crate) async fn revision(
     database: &Database,
     tenant: TenantId,
     plugin: &PluginName,
-    digest: Option<Digest>,
+    digest: Digest,
 ) -> Result<Option<Revision>, StoreError> {
+    static SQL: SqlText = SqlText::new(|_| select() + " AND r.plugin = $2 AND r.digest = $3");
     let mut tx = database.read_single().await?;
-    let sql = format!(
-        "SELECT {COLUMNS} FROM plugin_revisions r \
-         JOIN plugins p ON p.tenant_id = r.tenant_id AND p.name = r.plugin \
-         WHERE r.tenant_id = $1 AND r.plugin = $2 \
-         AND (r.digest = $3 OR ($3 IS NULL AND r.enabled = 1)) \
-         ORDER BY r.created_at DESC, r.id DESC LIMIT 1"
-    );
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+    let row = sqlx::query(SQL.of(tx.dialect()))
         .bind(tenant.0)
         .bind(plugin.to_string())
-        .bind(digest.map(|digest| digest.to_string()))
+        .bind(digest.to_string())
         .fetch_optional(tx.conn())
         .await
         .map_err(failed("read a plugin revision"))?;
@@ -107,41 +134,195 @@ pub(crate) async fn revision(
         .map_err(row_error("read plugin revision row"))
 }
 
-pub(crate) async fn enable_revision(
+pub(crate) async fn change_revision_state(
     database: &Database,
     ctx: &Ctx,
     plugin: &PluginName,
     digest: Digest,
-    enabled: bool,
+    state: RevisionState,
 ) -> Result<bool, StoreError> {
     let mut tx = database.write().await?;
-    let done = sqlx::query(
-        "UPDATE plugin_revisions SET enabled = $4 \
-         WHERE tenant_id = $1 AND plugin = $2 AND digest = $3 AND enabled <> $4",
-    )
-    .bind(ctx.tenant.0)
-    .bind(plugin.to_string())
-    .bind(digest.to_string())
-    .bind(i32::from(enabled))
-    .execute(tx.conn())
-    .await
-    .map_err(failed("enable a plugin revision"))?;
-    if done.rows_affected() == 0 {
+    let Some(before) = lock_revision(&mut tx, ctx.tenant, plugin, digest).await? else {
+        return Ok(false);
+    };
+    if !before.can_become(state) {
+        return Err(StoreError::Conflict(format!(
+            "the revision {digest} is {} and cannot become {}: enable it first",
+            before.as_str(),
+            state.as_str()
+        )));
+    }
+    if before == state {
         return Ok(false);
     }
-    let action = if enabled {
-        "plugin.enable"
-    } else {
-        "plugin.disable"
+    sqlx::query("UPDATE plugin_revisions SET state = $3 WHERE tenant_id = $1 AND digest = $2")
+        .bind(ctx.tenant.0)
+        .bind(digest.to_string())
+        .bind(state.as_str())
+        .execute(tx.conn())
+        .await
+        .map_err(failed("change the state of a plugin revision"))?;
+    let action = match state {
+        RevisionState::Candidate | RevisionState::Enabled => "plugin.enable",
+        RevisionState::Deprecated => "plugin.deprecate",
+        RevisionState::Disabled => "plugin.disable",
     };
-    let state = |enabled: bool| json!({ "plugin": plugin.to_string(), "enabled": enabled });
-    let entry = AuditEntry::of_difference(action, digest, state(!enabled), state(enabled));
+    let fields =
+        |state: RevisionState| json!({ "plugin": plugin.to_string(), "state": state.as_str() });
+    let entry = AuditEntry::of_difference(action, digest, fields(before), fields(state));
     audit::record(&mut tx, ctx, entry).await?;
-    if enabled {
+    if state == RevisionState::Enabled {
         mark_dirty(&mut tx, ctx.tenant).await?;
     }
     tx.commit().await?;
     Ok(true)
+}
+
+pub(crate) async fn choose_default_revision(
+    database: &Database,
+    ctx: &Ctx,
+    plugin: &PluginName,
+    digest: Option<Digest>,
+) -> Result<bool, StoreError> {
+    const CHOOSE: &str = "choose the default revision of a plugin";
+    static READ: SqlText = SqlText::new(|dialect| {
+        let lock = dialect.for_update();
+        format!("SELECT default_revision FROM plugins WHERE tenant_id = $1 AND name = $2{lock}")
+    });
+    let mut tx = database.write().await?;
+    let row = sqlx::query(READ.of(tx.dialect()))
+        .bind(ctx.tenant.0)
+        .bind(plugin.to_string())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed(CHOOSE))?;
+    let Some(row) = row else { return Ok(false) };
+    let before: Option<Digest> = row
+        .parse_optional("default_revision")
+        .map_err(row_error(CHOOSE))?;
+    if before == digest {
+        return Ok(false);
+    }
+    if let Some(digest) = digest {
+        let state = lock_revision(&mut tx, ctx.tenant, plugin, digest).await?;
+        if state != Some(RevisionState::Enabled) {
+            let message = format!("the revision {digest} is not enabled: enable it first");
+            return Err(StoreError::Conflict(message));
+        }
+    }
+    let text = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
+    sqlx::query("UPDATE plugins SET default_revision = $3 WHERE tenant_id = $1 AND name = $2")
+        .bind(ctx.tenant.0)
+        .bind(plugin.to_string())
+        .bind(text(digest))
+        .execute(tx.conn())
+        .await
+        .map_err(failed(CHOOSE))?;
+    let fields = |digest| json!({ "default_revision": text(digest) });
+    let entry = AuditEntry::new("plugin.default", plugin, fields(before), fields(digest));
+    audit::record(&mut tx, ctx, entry).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+pub(crate) async fn delete_revision(
+    database: &Database,
+    ctx: &Ctx,
+    plugin: &PluginName,
+    digest: Digest,
+) -> Result<bool, StoreError> {
+    const DELETE: &str = "delete a plugin revision";
+    let (tenant, name, text) = (ctx.tenant.0, plugin.to_string(), digest.to_string());
+    let mut tx = database.write().await?;
+    let Some(state) = lock_revision(&mut tx, ctx.tenant, plugin, digest).await? else {
+        return Ok(false);
+    };
+    if let Some(user) = user_of(&mut tx, ctx.tenant, &text).await? {
+        return Err(StoreError::Conflict(format!(
+            "the revision {digest} is {user}"
+        )));
+    }
+    sqlx::query("DELETE FROM plugin_revisions WHERE tenant_id = $1 AND digest = $2")
+        .bind(tenant)
+        .bind(text)
+        .execute(tx.conn())
+        .await
+        .map_err(failed(DELETE))?;
+    sqlx::query(
+        "DELETE FROM plugins WHERE tenant_id = $1 AND name = $2 AND NOT EXISTS \
+         (SELECT 1 FROM plugin_revisions WHERE tenant_id = $1 AND plugin = $2)",
+    )
+    .bind(tenant)
+    .bind(name)
+    .execute(tx.conn())
+    .await
+    .map_err(failed(DELETE))?;
+    let before = json!({ "plugin": plugin.to_string(), "state": state.as_str() });
+    let entry = AuditEntry::new("plugin.delete", digest, before, Value::Null);
+    audit::record(&mut tx, ctx, entry).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// What keeps a revision from being deleted, in words. Its row is locked, so that no campaign is pinned to it meanwhile.
+async fn user_of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    digest: &str,
+) -> Result<Option<&'static str>, StoreError> {
+    let users = [
+        (
+            "the default that an administrator chose: choose another one first",
+            "SELECT 1 FROM plugins WHERE tenant_id = $1 AND default_revision = $2",
+        ),
+        (
+            "pinned by a campaign, whose journal is replayed with it",
+            "SELECT 1 FROM campaign_revisions WHERE tenant_id = $1 AND digest = $2 LIMIT 1",
+        ),
+        (
+            "named by an open update of a device, which may be checked again with it",
+            "SELECT 1 FROM updates WHERE tenant_id = $1 AND completed_at IS NULL \
+             AND compatibility LIKE '%\"' || $2 || '\"%' LIMIT 1",
+        ),
+    ];
+    for (user, sql) in users {
+        let row = sqlx::query(sql)
+            .bind(tenant.0)
+            .bind(digest)
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(failed("read what uses a plugin revision"))?;
+        if row.is_some() {
+            return Ok(Some(user));
+        }
+    }
+    Ok(None)
+}
+
+/// Locks a revision and returns its state.
+async fn lock_revision(
+    tx: &mut Tx,
+    tenant: TenantId,
+    plugin: &PluginName,
+    digest: Digest,
+) -> Result<Option<RevisionState>, StoreError> {
+    static SQL: SqlText = SqlText::new(|dialect| {
+        let lock = dialect.for_update();
+        format!(
+            "SELECT state FROM plugin_revisions WHERE tenant_id = $1 AND plugin = $2 AND digest = $3{lock}"
+        )
+    });
+    let row = sqlx::query(SQL.of(tx.dialect()))
+        .bind(tenant.0)
+        .bind(plugin.to_string())
+        .bind(digest.to_string())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed("lock a plugin revision"))?;
+    let state = row.map(|row| row.parse("state"));
+    state
+        .transpose()
+        .map_err(row_error("read plugin revision row"))
 }
 
 pub(crate) async fn record_plugin_usage(
@@ -154,30 +335,45 @@ pub(crate) async fn record_plugin_usage(
     tx.commit().await
 }
 
-/// Creates the plugin if it does not exist; returns its kind.
-async fn put_plugin(
+/// Creates the plugin if it does not exist, and locks it; returns its kind.
+async fn lock_plugin(
     tx: &mut Tx,
     tenant: TenantId,
     revision: &NewRevision,
 ) -> Result<PluginKind, StoreError> {
-    let name = revision.description.name.to_string();
-    sqlx::query(
+    let row = sqlx::query(
         "INSERT INTO plugins (tenant_id, name, kind) VALUES ($1, $2, $3) \
-         ON CONFLICT (tenant_id, name) DO NOTHING",
+         ON CONFLICT (tenant_id, name) DO UPDATE SET kind = plugins.kind RETURNING kind",
     )
     .bind(tenant.0)
-    .bind(&name)
+    .bind(revision.description.name.to_string())
     .bind(revision.kind.as_str())
-    .execute(tx.conn())
+    .fetch_one(tx.conn())
     .await
     .map_err(failed("create a plugin"))?;
-    let row = sqlx::query("SELECT kind FROM plugins WHERE tenant_id = $1 AND name = $2")
-        .bind(tenant.0)
-        .bind(&name)
-        .fetch_one(tx.conn())
-        .await
-        .map_err(failed("read a plugin"))?;
     row.parse("kind").map_err(row_error("read plugin row"))
+}
+
+/// Another revision of the plugin, which is locked, with the same version.
+async fn other_bytes(
+    tx: &mut Tx,
+    tenant: TenantId,
+    revision: &NewRevision,
+) -> Result<Option<Digest>, StoreError> {
+    const READ: &str = "read the revision of a version";
+    let row = sqlx::query(
+        "SELECT digest FROM plugin_revisions \
+         WHERE tenant_id = $1 AND plugin = $2 AND version = $3 AND digest <> $4 ORDER BY id LIMIT 1",
+    )
+    .bind(tenant.0)
+    .bind(revision.description.name.to_string())
+    .bind(storable(&revision.description.version).into_owned())
+    .bind(revision.digest.to_string())
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let digest = row.map(|row| row.parse("digest"));
+    digest.transpose().map_err(row_error(READ))
 }
 
 /// Returns false if the revision exists already.
@@ -191,8 +387,8 @@ async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result
     let inserted = sqlx::query(
         "INSERT INTO plugin_revisions (tenant_id, plugin, digest, contract, version, summary, \
          config_schema, state_schema, metrics, attributes, size, origin, created_by, created_at, \
-         enabled, calls, failures, fuel) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, 0, 0, 0) \
+         state, calls, failures, fuel) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 0) \
          ON CONFLICT (tenant_id, digest) DO NOTHING",
     )
     .bind(tenant.0)
@@ -209,6 +405,7 @@ async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result
     .bind(revision.origin.as_str())
     .bind(text(&revision.created_by))
     .bind(revision.created_at.0)
+    .bind(RevisionState::at_first(revision.origin).as_str())
     .execute(tx.conn())
     .await
     .map_err(failed("create a plugin revision"))?;
@@ -226,6 +423,7 @@ async fn add_usage(
         calls: i64,
         failures: i64,
         fuel: i64,
+        peak_memory: i64,
     }
 
     let rows = usage.iter().map(|(digest, usage)| UsageRow {
@@ -233,21 +431,26 @@ async fn add_usage(
         calls: to_i64(usage.calls),
         failures: to_i64(usage.failures),
         fuel: to_i64(usage.fuel),
+        peak_memory: to_i64(usage.peak_memory),
     });
     let columns = [
         ("digest", ColumnType::Text),
         ("calls", ColumnType::Int),
         ("failures", ColumnType::Int),
         ("fuel", ColumnType::Int),
+        ("peak_memory", ColumnType::Int),
     ];
     // A digest may occur several times. SUM of BIGINT is NUMERIC on PostgreSQL.
     let sql = format!(
         "WITH used AS (SELECT digest, CAST(SUM(calls) AS BIGINT) AS calls, \
-         CAST(SUM(failures) AS BIGINT) AS failures, CAST(SUM(fuel) AS BIGINT) AS fuel \
+         CAST(SUM(failures) AS BIGINT) AS failures, CAST(SUM(fuel) AS BIGINT) AS fuel, \
+         MAX(peak_memory) AS peak_memory \
          FROM {} GROUP BY digest) \
          UPDATE plugin_revisions SET calls = plugin_revisions.calls + used.calls, \
          failures = plugin_revisions.failures + used.failures, \
-         fuel = plugin_revisions.fuel + used.fuel FROM used \
+         fuel = plugin_revisions.fuel + used.fuel, \
+         peak_memory = CASE WHEN used.peak_memory > plugin_revisions.peak_memory \
+         THEN used.peak_memory ELSE plugin_revisions.peak_memory END FROM used \
          WHERE plugin_revisions.tenant_id = $1 AND plugin_revisions.digest = used.digest",
         tx.dialect().json_rows("input", "$2", &columns)
     );
@@ -258,6 +461,13 @@ async fn add_usage(
         .await
         .map_err(failed("record plugin usage"))?;
     Ok(())
+}
+
+fn revisions_from_rows(rows: &[AnyRow]) -> Result<Vec<Revision>, StoreError> {
+    let revisions = rows.iter().map(revision_from_row);
+    revisions
+        .collect::<Result<_, _>>()
+        .map_err(row_error("read plugin revision row"))
 }
 
 fn revision_from_row(row: &AnyRow) -> Result<Revision, RowError> {
@@ -286,11 +496,14 @@ fn revision_from_row(row: &AnyRow) -> Result<Revision, RowError> {
     };
     Ok(Revision {
         stored,
-        enabled: row.flag("enabled")?,
+        state: row.parse("state")?,
+        is_chosen_default: row.flag("is_chosen_default")?,
+        campaigns: row.count("campaigns")?,
         usage: Usage {
             calls: row.count("calls")?,
             failures: row.count("failures")?,
             fuel: row.count("fuel")?,
+            peak_memory: row.count("peak_memory")?,
         },
     })
 }

@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
 use tidegate_core::{
+    Named as _,
     campaign::{CampaignSpec, CampaignStatus, PluginUse, Priority, Rollback, Targets},
     device::{AttributeMode, AttributeNames},
     feedback::{Execution, Feedback, Finished},
     firmware::FirmwareDetails,
     id::{CampaignId, DeviceKey, Digest, FirmwareId, TenantId, UpdateId},
-    plugin::{ClassKey, PluginKind, RollbackScope},
+    plugin::{ClassKey, PluginKind, PluginName, RollbackScope},
     time::Timestamp,
     update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
 };
@@ -67,6 +68,36 @@ pub(crate) fn firmware(version: &str) -> NewFirmware {
         created_by: "creator".into(),
         created_at: Timestamp(1),
     }
+}
+
+/// Stores the revisions that [`spec`] names.
+pub(crate) async fn install_plugins(store: &TestStore, tenant: TenantId) -> anyhow::Result<()> {
+    let kinds = [
+        ("canary", PluginKind::Strategy),
+        ("hardware", PluginKind::Compatibility),
+        ("failure-rate", PluginKind::Health),
+    ];
+    let mut tx = store.database.write().await?;
+    for (name, kind) in kinds {
+        let plugin = PluginName::built_in(name).to_string();
+        let digest = Digest::of(name.as_bytes()).to_string();
+        for sql in [
+            "INSERT INTO plugins (tenant_id, name, kind) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            "INSERT INTO plugin_revisions (tenant_id, plugin, digest, contract, version, summary, config_schema, \
+             state_schema, metrics, attributes, size, created_by, created_at, calls, failures, fuel) \
+             VALUES ($1, $2, $4, '1.0.0', '1.0.0', $3, '{}', 1, '[]', '[]', 1, '', 0, 0, 0, 0) ON CONFLICT DO NOTHING",
+        ] {
+            sqlx::query(sql)
+                .bind(tenant.0)
+                .bind(&plugin)
+                .bind(kind.as_str())
+                .bind(&digest)
+                .execute(tx.conn())
+                .await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 /// A campaign specification with a non-default value in most fields.
@@ -157,6 +188,7 @@ impl<'a> StoreFixture<'a> {
             created_by: "creator".into(),
             created_at: Timestamp(3),
         };
+        install_plugins(store, tenant).await?;
         let campaign = store.create_campaign(tenant, campaign).await?;
         let fixture = Self {
             store,

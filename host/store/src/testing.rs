@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tidegate_core::{
     device::AutoConfirm,
     id::{AuthorityId, CampaignId, DeviceKey, Digest, FirmwareId, GatewayId, TenantId},
-    plugin::PluginName,
+    plugin::{PluginName, RevisionState},
     settings::TenantSettings,
     time::Timestamp,
 };
@@ -18,9 +18,9 @@ use tidegate_engine::{
         Access as _, ApiKeyRecord, CampaignChange, CampaignStart, Campaigns as _, CancelledUpdates,
         ChangeError, DeviceChange, DeviceEvent, DeviceReport, Devices as _, Firmwares as _,
         NewAuthority, NewCampaign, NewDevice, NewFirmware, NewGateway, NewRevision, Offer,
-        OfferAction, OfferActor, OfferOverrides, OfferResult, Plugins as _, RecordError,
-        RecordedReport, Registry as _, ReportActor, RequestedApproval, SingleUpdates as _,
-        StoreError, Tenant, Tenants as _, UpdateAuthorship, Updates as _,
+        OfferAction, OfferActor, OfferOverrides, OfferResult, Plugins as _, PutRevisionError,
+        RecordError, RecordedReport, Registry as _, ReportActor, RequestedApproval,
+        SingleUpdates as _, StoreError, Tenant, Tenants as _, UpdateAuthorship, Updates as _,
     },
 };
 
@@ -167,8 +167,10 @@ on_behalf! {
     create_firmware(firmware: NewFirmware) -> Result<FirmwareId, StoreError>;
     delete_firmware(id: FirmwareId, now: Timestamp) -> Result<bool, StoreError>;
     delete_campaign(id: CampaignId) -> Result<bool, StoreError>;
-    put_revision(revision: NewRevision) -> Result<(), StoreError>;
-    enable_revision(plugin: &PluginName, digest: Digest, enabled: bool) -> Result<bool, StoreError>;
+    put_revision(revision: NewRevision) -> Result<(), PutRevisionError>;
+    change_revision_state(plugin: &PluginName, digest: Digest, state: RevisionState) -> Result<bool, StoreError>;
+    choose_default_revision(plugin: &PluginName, digest: Option<Digest>) -> Result<bool, StoreError>;
+    delete_revision(plugin: &PluginName, digest: Digest) -> Result<bool, StoreError>;
     roll_back_device(device: DeviceKey, offer: &Offer, overrides: OfferOverrides, reason: &str, needs_approval: bool)
         -> Result<(OfferResult, CancelledUpdates), StoreError>;
     delete_key(sha256: [u8; 32]) -> Result<bool, StoreError>;

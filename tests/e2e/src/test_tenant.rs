@@ -152,6 +152,18 @@ impl TestTenant {
         })
     }
 
+    /// Enables a plugin revision that was uploaded.
+    pub async fn enable_plugin(&self, revision: &Value) -> Result<()> {
+        let text = |field: &str| revision[field].as_str().unwrap_or_default().to_owned();
+        let (plugin, revision) = (text("plugin"), text("revision"));
+        let path = format!("plugins/{plugin}/revisions/{revision}/enable");
+        self.admin
+            .post(&path, &json!({}))
+            .await?
+            .expect_status(200)?;
+        Ok(())
+    }
+
     /// Creates a campaign from a valid body with these fields changed. Returns its id.
     pub async fn create_campaign(&self, firmware: i64, changes: Value) -> Result<i64> {
         let mut body = Self::campaign_body(firmware);

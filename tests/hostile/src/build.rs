@@ -1,5 +1,7 @@
 //! Builds components from WebAssembly text.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use anyhow::{Context as _, Result};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -11,7 +13,7 @@ const CONTRACT: &str = include_str!("../../../wit/since-1.0/package.wit");
 ///
 /// The body of a function gets the pointer to the input as `$input` and returns a pointer to the output. It may
 /// call `$line` with a pointer and a length. The body of `decide` has a local `$at`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub struct Hooks<'a> {
     plan: &'a str,
     assign: &'a str,
@@ -64,16 +66,23 @@ impl<'a> Hooks<'a> {
     }
 }
 
-/// Builds a strategy with these hooks.
+/// Builds a strategy with these hooks. Strategies with other hooks are other versions of it.
 pub fn strategy_with(hooks: &Hooks<'_>) -> Result<Vec<u8>> {
-    let text = BASE
-        .replace(";;PLAN", hooks.plan)
+    encode(&text_with(hooks), CONTRACT)
+}
+
+fn text_with(hooks: &Hooks<'_>) -> String {
+    let mut hash = DefaultHasher::new();
+    hooks.hash(&mut hash);
+    let version = format!("1.0.{}", hash.finish());
+    BASE.replace(";;PLAN", hooks.plan)
         .replace(";;ASSIGN", hooks.assign)
         .replace(";;DECIDE", hooks.decide)
         .replace(";;MORE", hooks.extra)
+        .replace("VERSION_LENGTH", &version.len().to_string())
+        .replace("VERSION_TEXT", &version)
         .replace("SCHEMA_LENGTH", &hooks.schema.len().to_string())
-        .replace("SCHEMA_TEXT", &hooks.schema.escape_default().to_string());
-    encode(&text, CONTRACT)
+        .replace("SCHEMA_TEXT", &hooks.schema.escape_default().to_string())
 }
 
 /// The honest strategy, built for a contract in which `decide` takes a number.
@@ -82,14 +91,7 @@ pub(crate) fn wrong_signature() -> Result<Vec<u8>> {
         "decide: func(observation: observation)",
         "decide: func(observation: u32)",
     );
-    let hooks = Hooks::default();
-    let text = BASE
-        .replace(";;PLAN", hooks.plan)
-        .replace(";;ASSIGN", hooks.assign)
-        .replace(";;DECIDE", hooks.decide)
-        .replace("SCHEMA_LENGTH", "2")
-        .replace("SCHEMA_TEXT", hooks.schema);
-    encode(&text, &contract)
+    encode(&text_with(&Hooks::default()), &contract)
 }
 
 fn encode(text: &str, contract: &str) -> Result<Vec<u8>> {

@@ -11,14 +11,15 @@
 
   (data (i32.const 1024) "hostile1.0.0means harmwave")
   (data (i32.const 8064) "acme/hostile")
+  (data (i32.const 8128) "VERSION_TEXT")
   (data (i32.const 8192) "SCHEMA_TEXT")
 
   ;; describe: name, version, summary, schema, state-schema, metrics, attributes
   (func (export "tidegate:plugin/meta@1.0.0#describe") (result i32)
     (i32.store (i32.const 256) (i32.const 8064))
     (i32.store (i32.const 260) (i32.const 12))
-    (i32.store (i32.const 264) (i32.const 1031))
-    (i32.store (i32.const 268) (i32.const 5))
+    (i32.store (i32.const 264) (i32.const 8128))
+    (i32.store (i32.const 268) (i32.const VERSION_LENGTH))
     (i32.store (i32.const 272) (i32.const 1036))
     (i32.store (i32.const 276) (i32.const 10))
     (i32.store (i32.const 280) (i32.const 8192))

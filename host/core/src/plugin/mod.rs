@@ -6,6 +6,7 @@
 mod compatibility;
 mod health;
 mod name;
+mod revision_state;
 mod rollout;
 
 pub use compatibility::{CheckInput, Compatibility};
@@ -13,6 +14,7 @@ pub use health::{
     Durations, HealthAnswer, HealthCheck, HealthInput, HealthVerdict, Metric, Sample,
 };
 pub use name::{InvalidPluginName, PluginName};
+pub use revision_state::{RevisionState, highest_release};
 pub use rollout::{
     Admission, AssignInput, Census, Decision, DecisionOutcome, GroupSize, Members, Observation,
     OperatorAct, OperatorActKind, Plan, PlanInput, PlannedWave, PolicyVerdict, UNASSIGNED,

@@ -107,7 +107,7 @@ async fn require_same_plugin(
     plugin: &PluginName,
     asked: Digest,
 ) -> Result<()> {
-    let found = store.revision(ctx.tenant, plugin, Some(asked)).await?;
+    let found = store.revision(ctx.tenant, plugin, asked).await?;
     if found.is_some() {
         return Ok(());
     }

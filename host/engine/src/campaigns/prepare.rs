@@ -179,10 +179,10 @@ impl Preparation<'_> {
         for plugin in std::iter::once(&spec.strategy).chain(&spec.policies) {
             let revision = self
                 .store
-                .revision(self.campaign.tenant, &plugin.plugin, Some(plugin.revision))
+                .revision(self.campaign.tenant, &plugin.plugin, plugin.revision)
                 .await?
                 .ok_or_else(|| Error::not_found("plugin revision", plugin.revision))?;
-            if !revision.enabled {
+            if !revision.state.may_be_named() {
                 let message = format!(
                     "the revision {} of {} is disabled",
                     plugin.revision, plugin.plugin

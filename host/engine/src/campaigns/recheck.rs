@@ -238,8 +238,8 @@ async fn policies(
         UpdatePolicies::Chosen(chosen) => {
             let mut uses = Vec::with_capacity(chosen.len());
             for policy in chosen {
-                let revision = Some(policy.revision);
-                let found = store.revision(tenant, &policy.plugin, revision).await?;
+                let revision = store.revision(tenant, &policy.plugin, policy.revision);
+                let found = revision.await?;
                 let version = found.map(|found| found.stored.description.version);
                 uses.push(PluginUse {
                     plugin: policy.plugin.clone(),

@@ -1,7 +1,7 @@
 use tidegate_core::{
     campaign::{Campaign, PluginUse},
     id::TenantId,
-    plugin::{PluginKind, PluginName},
+    plugin::{PluginKind, PluginName, RevisionState},
     update::{ChosenPolicy, UpdatePolicies},
 };
 
@@ -40,11 +40,13 @@ impl Policies {
         let mut revisions = Vec::with_capacity(names.len());
         for name in names {
             let revision = match built_ins.digest(name) {
-                Some(digest) => store.revision(tenant, name, Some(digest)).await?,
+                Some(digest) => store.revision(tenant, name, digest).await?,
                 // Another component of this name must not decide.
                 None => None,
             };
-            let Some(revision) = revision.filter(|revision| revision.enabled) else {
+            let Some(revision) =
+                revision.filter(|revision| revision.state == RevisionState::Enabled)
+            else {
                 policies.missing.push(name.clone());
                 continue;
             };
@@ -70,8 +72,8 @@ impl Policies {
     ) -> Result<Self> {
         let mut revisions = Vec::with_capacity(uses.len());
         for policy in &uses {
-            let revision = Some(policy.revision);
-            revisions.extend(store.revision(tenant, &policy.plugin, revision).await?);
+            let revision = store.revision(tenant, &policy.plugin, policy.revision);
+            revisions.extend(revision.await?);
         }
         Ok(Self {
             uses,

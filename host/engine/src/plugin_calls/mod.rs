@@ -195,6 +195,7 @@ impl PluginCalls {
             calls: 1,
             failures: u64::from(failure.is_some()),
             fuel: call.fuel,
+            peak_memory: call.peak_memory,
         };
         self.usage.add(tenant, plugin.revision, usage);
         let name = &plugin.plugin;

@@ -16,6 +16,7 @@ impl UsageLog {
         usage.calls += more.calls;
         usage.failures += more.failures;
         usage.fuel += more.fuel;
+        usage.peak_memory = usage.peak_memory.max(more.peak_memory);
     }
 
     pub(super) fn take(&self) -> HashMap<TenantId, Vec<(Digest, Usage)>> {

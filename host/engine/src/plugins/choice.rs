@@ -1,4 +1,5 @@
 use tidegate_core::{
+    Named as _,
     campaign::PluginUse,
     id::{Digest, TenantId},
     plugin::PluginName,
@@ -12,7 +13,7 @@ use crate::{PluginCalls, Result, ports::Store, rules::Rules};
 pub struct PluginChoice {
     /// Name of the plugin, as requested.
     pub plugin: String,
-    /// The revision; `None`: the newest enabled one.
+    /// The revision; `None`: the default.
     pub revision: Option<Digest>,
     /// A JSON object.
     pub config: String,
@@ -40,7 +41,7 @@ impl PluginChoice {
         let found = find_revision(store, built_ins, tenant, &plugin, self.revision).await?;
         let Some(revision) = found else {
             let message = match self.revision {
-                None => format!("there is no enabled plugin {plugin}"),
+                None => format!("there is no enabled release of the plugin {plugin}"),
                 Some(digest) => format!("the plugin {plugin} has no revision {digest}"),
             };
             rules.reject(format!("{path}.plugin"), message);
@@ -57,8 +58,9 @@ impl PluginChoice {
             rules.reject(format!("{path}.revision"), message);
             return Ok(None);
         }
-        if !revision.enabled {
-            let message = format!("the revision {digest} is disabled");
+        if !revision.state.may_be_named() {
+            let state = revision.state.as_str();
+            let message = format!("the revision {digest} is {state}: an admin can enable it");
             rules.reject(format!("{path}.revision"), message);
             return Ok(None);
         }

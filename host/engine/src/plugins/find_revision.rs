@@ -3,13 +3,13 @@ use tidegate_core::{
     plugin::PluginName,
 };
 
+use super::default_of;
 use crate::{
     BuiltIns, Result,
     ports::{Revision, Store},
 };
 
-/// The revision of this digest. Without one the revision that new campaigns and updates use: that of the built-in
-/// plugin, or else the newest enabled one.
+/// The revision of this digest. Without one the default: the revision that new campaigns and updates use.
 pub(crate) async fn find_revision(
     store: &dyn Store,
     built_ins: &BuiltIns,
@@ -17,11 +17,9 @@ pub(crate) async fn find_revision(
     plugin: &PluginName,
     digest: Option<Digest>,
 ) -> Result<Option<Revision>> {
-    let is_chosen = digest.is_some();
-    let digest = digest.or_else(|| built_ins.digest(plugin));
-    if digest.is_none() && plugin.is_built_in() {
-        return Ok(None);
+    if let Some(digest) = digest {
+        return Ok(store.revision(tenant, plugin, digest).await?);
     }
-    let revision = store.revision(tenant, plugin, digest).await?;
-    Ok(revision.filter(|revision| is_chosen || revision.enabled))
+    let revisions = store.revisions_of(tenant, plugin).await?;
+    Ok(default_of(built_ins, plugin, &revisions).cloned())
 }

@@ -1,7 +1,9 @@
-//! Use cases of plugins: upload, list, enable, validate configs.
+//! Use cases of plugins: upload, list, change their states, choose defaults, delete, validate configs.
 
+mod change_state;
 mod choice;
-mod enable;
+mod default;
+mod delete;
 mod find_revision;
 mod flush_usage;
 mod folder;
@@ -9,11 +11,14 @@ mod read;
 mod upload;
 mod validate;
 
+pub use change_state::change_state;
 pub use choice::PluginChoice;
-pub use enable::enable;
+use default::require_own_default;
+pub use default::{choose_default, default_of};
+pub use delete::delete;
 pub(crate) use find_revision::find_revision;
 pub use flush_usage::flush_usage;
 pub use folder::{install_built_ins, install_folder, install_folder_loop};
-pub use read::{get, list, newest, revision};
+pub use read::{default_revision, get, list, revision};
 pub use upload::upload;
 pub use validate::validate;

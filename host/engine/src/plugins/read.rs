@@ -13,8 +13,7 @@ pub async fn list(ctx: &Ctx, store: &dyn Store) -> Result<Vec<Revision>> {
 
 /// The revisions of one plugin, newest first; at least one.
 pub async fn get(ctx: &Ctx, store: &dyn Store, plugin: &PluginName) -> Result<Vec<Revision>> {
-    let mut revisions = list(ctx, store).await?;
-    revisions.retain(|revision| revision.stored.description.name == *plugin);
+    let revisions = store.revisions_of(ctx.tenant, plugin).await?;
     if revisions.is_empty() {
         return Err(Error::not_found("plugin", plugin));
     }
@@ -28,12 +27,12 @@ pub async fn revision(
     plugin: &PluginName,
     digest: Digest,
 ) -> Result<Revision> {
-    let revision = store.revision(ctx.tenant, plugin, Some(digest)).await?;
+    let revision = store.revision(ctx.tenant, plugin, digest).await?;
     revision.ok_or_else(|| Error::not_found("plugin revision", digest))
 }
 
 /// The revision of a plugin that a campaign uses if it names none.
-pub async fn newest(
+pub async fn default_revision(
     ctx: &Ctx,
     store: &dyn Store,
     plugins: &PluginCalls,

@@ -7,11 +7,12 @@ use tidegate_core::{
 
 use crate::{
     Authorized, Ctx, Error, Files, PluginCalls, Publisher, Result,
-    ports::{Inspection, NewRevision, Revision, Store, StoreError},
+    ports::{Inspection, NewRevision, PutRevisionError, Revision, Store},
 };
 
-/// Uploads a component: the sandbox inspects it, then it is stored as a revision of the plugin that it names. The vendor of
-/// the built-in plugins is reserved. Repeating an upload changes nothing.
+/// Uploads a component: the sandbox inspects it, then it is stored as a revision of the plugin that it names, a candidate
+/// until an administrator enables it. The vendor of the built-in plugins is reserved. Repeating an upload changes nothing.
+/// A rejected upload leaves its reason in the audit trail.
 pub async fn upload(
     ctx: &Authorized<Publisher>,
     store: &dyn Store,
@@ -19,13 +20,23 @@ pub async fn upload(
     plugins: &PluginCalls,
     component: Bytes,
 ) -> Result<Revision> {
-    let inspection = plugins.inspect(Some(ctx.tenant), &component).await?;
+    let inspected = plugins.inspect(Some(ctx.tenant), &component).await;
+    if let Err(Error::Invalid { message, .. }) = &inspected {
+        let digest = Digest::of(&component);
+        store.record_rejection(ctx, digest, message).await?;
+    }
+    let inspection = inspected?;
     let plugin = inspection.description.name.clone();
     let digest = inspection.digest;
     if !plugins.built_ins().allow(&plugin, digest) {
         return Err(Error::conflict("reserved_name", reserved_name(&plugin)));
     }
-    store_component(ctx, store, files, component, inspection, Origin::Upload).await?;
+    let origin = if plugin.is_built_in() {
+        Origin::BuiltIn
+    } else {
+        Origin::Upload
+    };
+    store_component(ctx, store, files, component, inspection, origin).await?;
     super::revision(ctx, store, &plugin, digest).await
 }
 
@@ -60,12 +71,13 @@ pub(super) async fn store_component(
     };
     let stored = store.put_revision(ctx, revision).await;
     // After any other error the revision may have been stored nevertheless, so the lease is kept until it expires.
-    if matches!(stored, Ok(()) | Err(StoreError::Conflict(_))) {
+    if !matches!(stored, Err(PutRevisionError::Store(_))) {
         lease.release().await;
     }
     stored.map_err(|error| match error {
-        StoreError::Conflict(message) => Error::conflict("plugin_kind", message),
-        error => error.into(),
+        PutRevisionError::OtherKind(_) => Error::conflict("plugin_kind", error.to_string()),
+        PutRevisionError::OtherBytes(_) => Error::conflict("version_exists", error.to_string()),
+        PutRevisionError::Store(error) => error.into(),
     })
 }
 

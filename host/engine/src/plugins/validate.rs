@@ -19,7 +19,7 @@ pub async fn validate(
     let found = find_revision(store, plugins.built_ins(), ctx.tenant, plugin, digest).await?;
     let revision = found.ok_or_else(|| match digest {
         Some(digest) => Error::not_found("plugin revision", digest),
-        None => Error::not_found("enabled plugin", plugin),
+        None => Error::not_found("enabled release of the plugin", plugin),
     })?;
     plugins
         .validate(ctx.tenant, plugin, revision.stored.digest, config)

@@ -1,7 +1,8 @@
 use async_trait::async_trait;
 use tidegate_core::{
+    Named as _,
     id::{Digest, TenantId},
-    plugin::{Description, Origin, PluginKind, PluginName},
+    plugin::{Description, Origin, PluginKind, PluginName, RevisionState},
     time::Timestamp,
 };
 
@@ -12,28 +13,61 @@ use super::StoreError;
 /// Plugins and their revisions.
 #[async_trait]
 pub trait Plugins: Send + Sync {
-    /// Stores a verified revision, enabled. Idempotent. The kind of a plugin is fixed: another kind under the same name
-    /// is a conflict.
-    async fn put_revision(&self, ctx: &Ctx, revision: NewRevision) -> Result<(), StoreError>;
+    /// Stores a verified revision with the first state of its origin. Idempotent.
+    async fn put_revision(&self, ctx: &Ctx, revision: NewRevision) -> Result<(), PutRevisionError>;
+
+    /// Records that an upload was rejected: its digest and the reason are all that stays.
+    async fn record_rejection(
+        &self,
+        ctx: &Ctx,
+        digest: Digest,
+        reason: &str,
+    ) -> Result<(), StoreError>;
 
     /// All revisions, ordered by plugin name, then newest first.
     async fn revisions(&self, tenant: TenantId) -> Result<Vec<Revision>, StoreError>;
 
-    /// One revision of a plugin; without a digest its newest enabled one.
+    /// The revisions of one plugin, newest first.
+    async fn revisions_of(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+    ) -> Result<Vec<Revision>, StoreError>;
+
+    /// One revision of a plugin.
     async fn revision(
         &self,
         tenant: TenantId,
         plugin: &PluginName,
-        digest: Option<Digest>,
+        digest: Digest,
     ) -> Result<Option<Revision>, StoreError>;
 
-    /// Enables or disables a revision for new campaigns. False: it is so already, or does not exist.
-    async fn enable_revision(
+    /// Changes the state of a revision. False: it is so already, or does not exist. A change that
+    /// [`RevisionState::can_become`] excludes is a conflict.
+    async fn change_revision_state(
         &self,
         ctx: &Ctx,
         plugin: &PluginName,
         digest: Digest,
-        enabled: bool,
+        state: RevisionState,
+    ) -> Result<bool, StoreError>;
+
+    /// Chooses the default revision of a plugin; `None`: no choice. False: it is so already, or the plugin does not exist. A
+    /// revision that is not enabled is a conflict.
+    async fn choose_default_revision(
+        &self,
+        ctx: &Ctx,
+        plugin: &PluginName,
+        digest: Option<Digest>,
+    ) -> Result<bool, StoreError>;
+
+    /// Deletes a revision, and the plugin with its last one. False: it does not exist. A conflict if a campaign or an open
+    /// update is pinned to it, or it was chosen as the default.
+    async fn delete_revision(
+        &self,
+        ctx: &Ctx,
+        plugin: &PluginName,
+        digest: Digest,
     ) -> Result<bool, StoreError>;
 
     /// Adds to the usage counters of revisions.
@@ -42,6 +76,23 @@ pub trait Plugins: Send + Sync {
         tenant: TenantId,
         usage: Vec<(Digest, Usage)>,
     ) -> Result<(), StoreError>;
+}
+
+/// Why a revision was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PutRevisionError {
+    /// The plugin has another kind, which is fixed.
+    #[error("the plugin exists with the kind `{}`, which cannot change", .0.as_str())]
+    OtherKind(PluginKind),
+    /// The plugin has this revision of the same version, with other bytes. Built-in plugins are exempt: each server may
+    /// have been built with other bytes.
+    #[error(
+        "the plugin has a revision of this version with other bytes, {0}: build it with a new version"
+    )]
+    OtherBytes(Digest),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A revision to be stored.
@@ -70,8 +121,12 @@ pub struct NewRevision {
 pub struct Revision {
     /// The revision.
     pub stored: NewRevision,
-    /// Whether it may be used for new campaigns.
-    pub enabled: bool,
+    /// Its state.
+    pub state: RevisionState,
+    /// Whether an administrator chose it as the default.
+    pub is_chosen_default: bool,
+    /// Number of campaigns that are pinned to it, ended ones too.
+    pub campaigns: u64,
     /// Resource usage of its calls.
     pub usage: Usage,
 }
@@ -83,4 +138,6 @@ pub struct Usage {
     pub calls: u64,
     pub failures: u64,
     pub fuel: u64,
+    /// In bytes: the maximum of all calls.
+    pub peak_memory: u64,
 }

@@ -161,7 +161,7 @@ impl EngineFixture {
             contract: "1.0.0".to_owned(),
             description,
             size: 1,
-            origin: Origin::Upload,
+            origin: Origin::Folder,
             created_by: "tests".to_owned(),
             created_at: Timestamp(0),
         };

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tidegate_core::{
     firmware::FirmwareDetails,
     mode::DeviceMode,
-    plugin::{CheckInput, Compatibility, PluginKind, PluginName},
+    plugin::{CheckInput, Compatibility, PluginKind, PluginName, RevisionState},
     time::Timestamp,
 };
 use tidegate_engine::{
@@ -228,19 +228,15 @@ async fn the_models_of_a_firmware_are_read_from_its_image() {
     // Without the policy that evaluates images, a firmware that names its models only in its image is not chosen.
     let store = fixture.engine.store();
     let revision = store
-        .revision(fixture.tenant(), &PluginName::built_in("hardware"), None)
+        .revisions_of(fixture.tenant(), &PluginName::built_in("hardware"))
         .await;
-    let digest = revision
-        .expect("the database answers")
-        .expect("a revision")
-        .stored
-        .digest;
+    let digest = revision.expect("the database answers")[0].stored.digest;
     let disabled = store
-        .enable_revision(
+        .change_revision_state(
             &fixture.ctx(),
             &PluginName::built_in("hardware"),
             digest,
-            false,
+            RevisionState::Disabled,
         )
         .await;
     disabled.expect("a revision");
@@ -285,19 +281,19 @@ async fn devices_get_what_was_published_while_a_default_policy_was_disabled() {
     let (fixture, _) = latest_fixture(|_| true).await;
     let store = fixture.engine.store();
     let revision = store
-        .revision(fixture.tenant(), &PluginName::built_in("latest"), None)
+        .revisions_of(fixture.tenant(), &PluginName::built_in("latest"))
         .await;
     let revision = revision.expect("the database answers");
-    let digest = revision.expect("a revision").stored.digest;
-    let enable = async |enabled| {
+    let digest = revision[0].stored.digest;
+    let change = async |state| {
         let ctx = fixture.ctx();
         let plugin = PluginName::built_in("latest");
-        let changed = store.enable_revision(&ctx, &plugin, digest, enabled);
+        let changed = store.change_revision_state(&ctx, &plugin, digest, state);
         assert!(changed.await.expect("the database answers"));
     };
-    enable(false).await;
+    change(RevisionState::Disabled).await;
     publish(&fixture, "7.0.0", |_| {}).await;
     assert!(process(&fixture).await.is_empty());
-    enable(true).await;
+    change(RevisionState::Enabled).await;
     assert_eq!(process(&fixture).await, ["7.0.0", "7.0.0"]);
 }

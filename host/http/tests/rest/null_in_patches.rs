@@ -238,14 +238,10 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
 
 async fn check_all(server: &TestServer) {
     server.fleet(1).await;
-    let newer: &[u8] = b"plugin acme/canary strategy newer";
     let older = server.get("/api/v1/plugins/acme/canary").await.expect(200);
     let older = older["revisions"][0]["revision"].clone();
     server.clock.advance_seconds(1);
-    server
-        .upload("/api/v1/plugins", &[("component", None, newer)])
-        .await
-        .expect(201);
+    server.plugin(b"plugin acme/canary strategy 1.1.0").await;
     let firmware = server.firmware("1.1.0", b"new").await;
     let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
     for (path, item) in document["paths"].as_object().expect("paths") {

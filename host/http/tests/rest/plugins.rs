@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tidegate_captured_log::CapturedLog;
 use tidegate_core::id::Digest;
 use tidegate_engine::{Error, plugins, ports::Artifacts as _};
@@ -24,8 +24,8 @@ async fn a_component_becomes_a_revision() {
     let digest = Digest::of(COMPONENT).to_string();
     assert_eq!(revision["revision"], digest);
     assert_eq!(
-        (&revision["kind"], &revision["status"]),
-        (&json!("strategy"), &json!("verified"))
+        (&revision["kind"], &revision["state"]),
+        (&json!("strategy"), &json!("candidate"))
     );
     assert_eq!(revision["config_schema"], json!({"type": "object"}));
     assert_eq!(revision["origin"], "upload");
@@ -54,30 +54,163 @@ async fn a_component_becomes_a_revision() {
         listed["items"][0]
     );
 
-    let disabled = server
-        .post(&format!("{path}/disable"), &json!({}))
-        .await
-        .expect(200);
-    assert_eq!(disabled["enabled"], false);
     let config = json!({"config": {}});
-    server
-        .post("/api/v1/plugins/acme/canary/validate", &config)
-        .await
-        .expect_problem(404);
-    let enabled = server
-        .post(&format!("{path}/enable"), &json!({}))
-        .await
-        .expect(200);
-    assert_eq!(enabled["enabled"], true);
+    for (step, state, status) in [
+        ("", "candidate", 404),
+        ("enable", "enabled", 200),
+        ("deprecate", "deprecated", 404),
+        ("disable", "disabled", 404),
+        ("enable", "enabled", 200),
+    ] {
+        if !step.is_empty() {
+            let changed = server.post(&format!("{path}/{step}"), &json!({})).await;
+            assert_eq!(changed.expect(200)["state"], state);
+        }
+        assert_eq!(server.get(&path).await.expect(200)["state"], state);
+        let validated = server
+            .post("/api/v1/plugins/acme/canary/validate", &config)
+            .await;
+        assert_eq!(validated.status, status, "{state}");
+    }
+}
+
+/// The last upload is not the default: a publisher's key must not decide what new campaigns do.
+#[tokio::test]
+async fn new_campaigns_use_the_highest_enabled_release_or_the_chosen_revision() {
+    for server in TestServer::on_both_databases(|_| {}).await {
+        server.fleet(1).await;
+        let firmware = server.firmware("1.1.0", b"new").await;
+        let plugin = "/api/v1/plugins/acme/canary";
+        let path = |revision: &str| format!("{plugin}/revisions/{revision}");
+        let text = |value: &Value| value["revision"].as_str().expect("a digest").to_owned();
+        let shown = server.get(plugin).await.expect(200);
+        let first = text(&shown["revisions"][0]);
+        let used = async || {
+            let path = server.campaign_of(firmware, json!({})).await;
+            let campaign = server.get(&path).await.expect(200);
+            text(&campaign["strategy"])
+        };
+        let default = async || server.get(plugin).await.expect(200)["default_revision"].clone();
+        let step = async |revision: &str, step: &str| {
+            server.clock.advance_seconds(1);
+            let path = format!("{}/{step}", path(revision));
+            server.post(&path, &json!({})).await
+        };
+
+        let newer = text(&server.plugin(b"plugin acme/canary strategy 1.10.0").await);
+        let older = text(&server.plugin(b"plugin acme/canary strategy 1.9.0").await);
+        let next = text(
+            &server
+                .plugin(b"plugin acme/canary strategy 2.0.0-rc.1")
+                .await,
+        );
+        let component: &[u8] = b"plugin acme/canary strategy 99.0.0";
+        let parts = [("component", None, component)];
+        let candidate = text(&server.upload("/api/v1/plugins", &parts).await.expect(201));
+        assert_eq!(
+            (default().await, used().await),
+            (json!(newer), newer.clone())
+        );
+
+        step(&newer, "deprecate").await.expect(200);
+        assert_eq!(
+            (default().await, used().await),
+            (json!(older), older.clone())
+        );
+        step(&next, "default").await.expect(200);
+        assert_eq!((default().await, used().await), (json!(next), next.clone()));
+        // The choice of a revision that is not enabled any more is no silent choice of another one.
+        step(&next, "disable").await.expect(200);
+        assert_eq!(default().await, json!(null));
+        step(&next, "enable").await.expect(200);
+        assert_eq!(default().await, json!(next));
+        let delete = async |path: String| {
+            server
+                .send("DELETE", &path, &server.admin, &json!(null))
+                .await
+        };
+        assert_eq!(delete(format!("{plugin}/default")).await.status, 204);
+        assert_eq!(default().await, json!(older));
+
+        // A deprecated revision can be named, a candidate cannot, nor can it be deprecated or chosen.
+        for (revision, fields) in [(&newer, 0), (&candidate, 1)] {
+            let strategy = json!({"plugin": "acme/canary", "revision": revision});
+            let body = json!({"name": "a", "firmware_id": firmware, "target_groups": ["lab"], "strategy": strategy});
+            let created = server.post("/api/v1/campaigns", &body).await;
+            assert_eq!(created.status, if fields == 0 { 201 } else { 422 });
+            if fields > 0 {
+                assert_eq!(created.expect_problem(422).1, ["/strategy/revision"]);
+            }
+        }
+        for refused in ["deprecate", "default"] {
+            let refused = step(&candidate, refused).await;
+            assert_eq!(refused.expect_problem(409).0, "invalid_state");
+        }
+
+        // What a campaign is pinned to stays.
+        let refused = delete(path(&newer)).await;
+        assert_eq!(refused.expect_problem(409).0, "revision_in_use");
+        let shown = server.get(&path(&newer)).await.expect(200);
+        assert_eq!(shown["campaigns"], 2);
+        for unused in [&first, &candidate] {
+            assert_eq!(delete(path(unused)).await.status, 204);
+            server.get(&path(unused)).await.expect_problem(404);
+            delete(path(unused)).await.expect_problem(404);
+        }
+        let digest = Digest::of(component).0;
+        let stored = server.artifacts.open(digest, 0..1).await;
+        assert!(stored.expect("the artifact store").is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_version_has_one_component() {
+    let server = TestServer::new().await;
+    server.plugin(COMPONENT).await;
+    let other: &[u8] = b"plugin acme/canary strategy 1.0.0 other";
+    let parts = [("component", None, other)];
+    let refused = server.upload("/api/v1/plugins", &parts).await;
+    assert_eq!(refused.expect_problem(409).0, "version_exists");
+    let stored = server.artifacts.open(Digest::of(other).0, 0..1).await;
+    assert!(stored.expect("the artifact store").is_none());
+
+    // In a folder it is reported, and stops no other.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("a.wasm"), other).expect("a file");
+    let next: &[u8] = b"plugin acme/canary strategy 1.1.0";
+    std::fs::write(folder.path().join("b.wasm"), next).expect("a file");
+    let log = CapturedLog::start();
+    let installed = plugins::install_folder(&server.state.engine, folder.path()).await;
+    assert_eq!(installed.expect("installed"), 1);
+    let reported = log.events("component not installed");
+    assert!(
+        reported[0].to_string().contains("other bytes"),
+        "{reported:?}"
+    );
+    let shown = server.get("/api/v1/plugins/acme/canary").await.expect(200);
+    assert_eq!(shown["default_revision"], Digest::of(next).to_string());
+}
+
+#[tokio::test]
+async fn the_default_of_a_built_in_plugin_is_the_one_of_the_server() {
+    let server = TestServer::new().await;
+    let plugin = "/api/v1/plugins/tidegate/hardware";
+    let shown = server.get(plugin).await.expect(200);
+    let revision = shown["revisions"][0]["revision"]
+        .as_str()
+        .expect("a digest");
+    assert_eq!(shown["default_revision"], revision);
+    for step in ["default", "deprecate"] {
+        let path = format!("{plugin}/revisions/{revision}/{step}");
+        let refused = server.post(&path, &json!({})).await;
+        assert_eq!(refused.expect_problem(409).0, "built_in_plugin");
+    }
 }
 
 #[tokio::test]
 async fn a_config_is_validated() {
     let server = TestServer::new().await;
-    server
-        .upload("/api/v1/plugins", &[("component", None, COMPONENT)])
-        .await
-        .expect(201);
+    server.plugin(COMPONENT).await;
     let path = "/api/v1/plugins/acme/canary/validate";
     let good = server
         .post(path, &json!({"config": {"steps": [100]}}))

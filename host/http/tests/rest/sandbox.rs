@@ -1,4 +1,4 @@
-//! A sandbox without WebAssembly. A component is `plugin NAME KIND`; a config is valid unless it has the key `bad`, and
+//! A sandbox without WebAssembly. A component is `plugin NAME KIND [VERSION]`; a config is valid unless it has the key `bad`, and
 //! its key `canaries` is the number of waves of one device before the last wave.
 
 use std::{
@@ -55,7 +55,7 @@ impl Sandbox for ScriptedSandbox {
         };
         let description = Description {
             name: name.parse().expect("a name"),
-            version: "1.0.0".to_owned(),
+            version: words.next().unwrap_or("1.0.0").to_owned(),
             summary: "scripted".to_owned(),
             config_schema: r#"{"type": "object"}"#.to_owned(),
             state_schema: 1,

@@ -147,11 +147,7 @@ async fn creating_a_campaign_reads_its_firmware_once_and_no_waves() {
 async fn a_tick_reads_the_accepted_classes_once_for_all_devices_that_it_releases() {
     let server = TestServer::new().await;
     server.fleet(4).await;
-    let component: &[u8] = b"plugin acme/fits compatibility";
-    server
-        .upload("/api/v1/plugins", &[("component", None, component)])
-        .await
-        .expect(201);
+    server.plugin(b"plugin acme/fits compatibility").await;
     let policies = json!({
         "policies": [{"plugin": "acme/fits"}], "strategy": {"plugin": "acme/canary", "config": {"canaries": 3}},
     });
@@ -283,11 +279,10 @@ impl<'a> FilledTenant<'a> {
                 .expect(201);
             // Revisions of one plugin, and plugins.
             for component in [
-                format!("plugin acme/canary strategy {n}"),
+                format!("plugin acme/canary strategy 1.1.{n}"),
                 format!("plugin acme/canary-{n} strategy"),
             ] {
-                let part = ("component", None, component.as_bytes());
-                server.upload("/api/v1/plugins", &[part]).await.expect(201);
+                server.plugin(component.as_bytes()).await;
             }
         }
         let device = TestDevice { server, token };

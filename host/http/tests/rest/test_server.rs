@@ -308,12 +308,19 @@ impl TestServer {
         created.expect(201)["firmware_id"].as_i64().expect("an id")
     }
 
+    /// Uploads and enables a plugin; returns its revision.
+    pub(crate) async fn plugin(&self, component: &[u8]) -> Value {
+        let parts = [("component", None, component)];
+        let uploaded = self.upload("/api/v1/plugins", &parts).await;
+        uploaded.expect(201);
+        let location = uploaded.headers["location"].to_str().expect("a path");
+        let enabled = self.post(&format!("{location}/enable"), &json!({})).await;
+        enabled.expect(200)
+    }
+
     /// Creates a strategy, and this many devices in the group `lab`.
     pub(crate) async fn fleet(&self, devices: usize) {
-        let component: &[u8] = b"plugin acme/canary strategy";
-        self.upload("/api/v1/plugins", &[("component", None, component)])
-            .await
-            .expect(201);
+        self.plugin(b"plugin acme/canary strategy").await;
         for index in 0..devices {
             let device = json!({"device_id": format!("pi-{index}"), "groups": ["lab"]});
             self.post("/api/v1/devices", &device).await.expect(201);

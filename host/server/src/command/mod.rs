@@ -77,7 +77,7 @@ enum Command {
     DeviceAuthority(authority::DeviceAuthority),
     /// List, show, approve, cancel and retry updates, and follow their logs
     Update(update::Update),
-    /// List, upload and validate plugins
+    /// List, upload, enable, deprecate, disable and delete plugins, and validate configs
     Plugin(plugin::Plugin),
     /// Show and change the tenant's settings
     Settings(settings::Settings),

@@ -3,9 +3,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tidegate_core::plugin::PluginName;
+use tidegate_core::{id::Digest, plugin::PluginName};
 
-use super::{listing, show};
+use super::{listing, print, show};
 use crate::client::{Remote, RestClient, Upload as FileUpload, table};
 
 #[derive(Debug, Args)]
@@ -30,6 +30,21 @@ enum Command {
         /// Component file, `.wasm`
         file: PathBuf,
     },
+    /// Allow new campaigns to use a revision
+    Enable(RevisionArgs),
+    /// Keep a revision only for new campaigns that name it
+    Deprecate(RevisionArgs),
+    /// Prevent new campaigns from using a revision; those that use it continue
+    Disable(RevisionArgs),
+    /// Choose the revision of campaigns that name none
+    Default {
+        /// Name of the plugin, `VENDOR/NAME`
+        name: PluginName,
+        /// Its revision, `sha256:...`; without one the highest enabled release is used again
+        revision: Option<Digest>,
+    },
+    /// Delete a revision that no campaign uses
+    Delete(RevisionArgs),
     /// Validate a config against a plugin
     Validate {
         /// Name of the plugin, `VENDOR/NAME`; without a vendor it is a built-in one
@@ -37,6 +52,20 @@ enum Command {
         /// Config, JSON; `@FILE` reads it from a file
         config: String,
     },
+}
+
+#[derive(Debug, Args)]
+struct RevisionArgs {
+    /// Name of the plugin, `VENDOR/NAME`; without a vendor it is a built-in one
+    name: PluginName,
+    /// Its revision, `sha256:...`
+    revision: Digest,
+}
+
+impl RevisionArgs {
+    fn path(&self) -> String {
+        format!("plugins/{}/revisions/{}", self.name, self.revision)
+    }
 }
 
 impl Plugin {
@@ -56,6 +85,23 @@ impl Plugin {
                 let answer = rest.upload("plugins", upload).await?;
                 show(&rest, &answer, |answer| table::details(answer, &REVISION));
             }
+            Command::Enable(args) => change_state(&rest, &args, "enable").await?,
+            Command::Deprecate(args) => change_state(&rest, &args, "deprecate").await?,
+            Command::Disable(args) => change_state(&rest, &args, "disable").await?,
+            Command::Default { name, revision } => {
+                if let Some(revision) = revision {
+                    let path = format!("plugins/{name}/revisions/{revision}/default");
+                    rest.post(&path, &json!({})).await?;
+                } else {
+                    rest.delete(&format!("plugins/{name}/default")).await?;
+                }
+                let answer = rest.get(&format!("plugins/{name}"), &[]).await?;
+                show(&rest, &answer, |answer| table::details(answer, &DEFAULT));
+            }
+            Command::Delete(args) => {
+                rest.delete(&args.path()).await?;
+                print(format_args!("revision {} is deleted", args.revision));
+            }
             Command::Validate { name, config } => {
                 let body = json!({ "config": json_argument(&config)? });
                 let answer = rest
@@ -72,6 +118,13 @@ impl Plugin {
         }
         Ok(())
     }
+}
+
+async fn change_state(rest: &RestClient, args: &RevisionArgs, step: &str) -> Result<()> {
+    let path = format!("{}/{step}", args.path());
+    let answer = rest.post(&path, &json!({})).await?;
+    show(rest, &answer, |answer| table::details(answer, &REVISION));
+    Ok(())
 }
 
 /// All revisions of a plugin, newest first.
@@ -103,27 +156,33 @@ fn errors(answer: &Value) -> String {
     table::list(errors, &[("FIELD", "/field"), ("MESSAGE", "/message")])
 }
 
-const COLUMNS: [table::Column<'_>; 7] = [
+const COLUMNS: [table::Column<'_>; 8] = [
     ("NAME", "/name"),
     ("KIND", "/kind"),
     ("VERSION", "/revisions/0/version"),
     ("ORIGIN", "/revisions/0/origin"),
-    ("ENABLED", "/revisions/0/enabled"),
+    ("STATE", "/revisions/0/state"),
+    ("DEFAULT", "/default_revision"),
     ("CALLS", "/revisions/0/usage/calls"),
     ("SUMMARY", "/revisions/0/summary"),
 ];
 
-const REVISION: [table::Column<'_>; 12] = [
+const DEFAULT: [table::Column<'_>; 2] = [("plugin", "/name"), ("default", "/default_revision")];
+
+const REVISION: [table::Column<'_>; 15] = [
     ("plugin", "/plugin"),
     ("kind", "/kind"),
     ("version", "/version"),
     ("revision", "/revision"),
     ("origin", "/origin"),
     ("created by", "/created_by"),
-    ("enabled", "/enabled"),
+    ("state", "/state"),
+    ("chosen default", "/is_chosen_default"),
+    ("campaigns", "/campaigns"),
     ("contract", "/contract"),
     ("calls", "/usage/calls"),
     ("failures", "/usage/failures"),
     ("fuel", "/usage/fuel"),
+    ("peak memory", "/usage/peak_memory"),
     ("summary", "/summary"),
 ];

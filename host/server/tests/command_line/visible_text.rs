@@ -88,6 +88,32 @@ const COMMANDS: &[(&str, PrintedPart, i32)] = {
         ("gateway list|", Texts, 0),
         ("gateway revoke|1", Nothing, 0),
         ("health|", Nothing, 0),
+        ("plugin default|a", Texts, 0),
+        (
+            "plugin default|a sha256:0000000000000000000000000000000000000000000000000000000000000000",
+            Texts,
+            0,
+        ),
+        (
+            "plugin delete|a sha256:0000000000000000000000000000000000000000000000000000000000000000",
+            Nothing,
+            0,
+        ),
+        (
+            "plugin deprecate|a sha256:0000000000000000000000000000000000000000000000000000000000000000",
+            Texts,
+            0,
+        ),
+        (
+            "plugin disable|a sha256:0000000000000000000000000000000000000000000000000000000000000000",
+            Texts,
+            0,
+        ),
+        (
+            "plugin enable|a sha256:0000000000000000000000000000000000000000000000000000000000000000",
+            Texts,
+            0,
+        ),
         ("plugin list|", Texts, 0),
         ("plugin show|a", Texts, 0),
         ("plugin upload|Cargo.toml", Texts, 0),

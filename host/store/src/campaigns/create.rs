@@ -1,3 +1,5 @@
+use std::{collections::BTreeSet, iter};
+
 use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyArguments, query::Query};
 use tidegate_core::{
@@ -17,6 +19,7 @@ use crate::{
     dialect::{Dialect, storable},
     error::failed,
     rows::{to_i64, to_json},
+    sql::SqlText,
     tenant_counters::TenantCounters,
     update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow},
 };
@@ -34,6 +37,7 @@ pub(crate) async fn create(
     let spec = campaign.spec;
     lock_firmware(&mut tx, tenant, spec.firmware).await?;
     let after = audit_fields(&spec)?;
+    let revisions = revisions(&spec);
     let row = bind_spec(insert_sql(tx.dialect()), tenant, spec)?
         .bind(storable(&campaign.created_by).into_owned())
         .bind(campaign.created_at.0)
@@ -41,6 +45,7 @@ pub(crate) async fn create(
         .await
         .map_err(failed(CREATE))?;
     let id: i64 = row.try_get("id").map_err(failed(CREATE))?;
+    pin_revisions(&mut tx, tenant, CampaignId(id), &revisions).await?;
     sqlx::query(
         "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, operator_acts, total_devices, \
          parallel, plugin_failures, plugin_timeouts, journal_seq, fence) \
@@ -145,6 +150,41 @@ pub(super) fn bind_spec(
         .bind(i64::from(spec.failure_threshold_percent))
         .bind(to_json(&[options])?)
         .bind(feed))
+}
+
+/// The revisions that a campaign uses, as text.
+pub(super) fn revisions(spec: &CampaignSpec) -> BTreeSet<String> {
+    let used = iter::once(&spec.strategy).chain(&spec.policies);
+    used.map(|used| used.revision.to_string()).collect()
+}
+
+/// Keeps revisions from being deleted as long as the campaign exists.
+pub(super) async fn pin_revisions(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+    revisions: &BTreeSet<String>,
+) -> Result<(), StoreError> {
+    static SQL: SqlText = SqlText::new(|dialect| {
+        let used = dialect.json_texts("$3");
+        format!(
+            "INSERT INTO campaign_revisions (tenant_id, campaign_id, digest) \
+             SELECT r.tenant_id, CAST($2 AS BIGINT), r.digest FROM plugin_revisions r WHERE r.tenant_id = $1 \
+             AND r.digest IN (SELECT value FROM {used})"
+        )
+    });
+    let pinned = sqlx::query(SQL.of(tx.dialect()))
+        .bind(tenant.0)
+        .bind(id.0)
+        .bind(to_json(revisions)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("pin the plugin revisions of a campaign"))?;
+    if pinned.rows_affected() < revisions.len() as u64 {
+        let message = "a plugin revision of the campaign was deleted meanwhile";
+        return Err(StoreError::Unavailable(message.to_owned()));
+    }
+    Ok(())
 }
 
 /// For the audit trail. The configs of plugins are left out; the campaign keeps them.

@@ -13,7 +13,8 @@ use crate::{
 
 /// The tables that have rows of a campaign before its start, and their column with its id. Those that refer to others
 /// come first.
-const TABLES: [(&str, &str); 4] = [
+const TABLES: [(&str, &str); 5] = [
+    ("campaign_revisions", "campaign_id"),
     ("campaign_states", "campaign_id"),
     ("campaign_counters", "campaign_id"),
     ("campaign_runs", "campaign_id"),

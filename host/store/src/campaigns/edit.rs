@@ -8,7 +8,10 @@ use tidegate_core::{
 use tidegate_engine::{Ctx, ports::StoreError};
 
 use super::{
-    create::{OPTIONS_PARAMETER, SPEC_COLUMNS, audit_fields, bind_spec, lock_firmware},
+    create::{
+        OPTIONS_PARAMETER, SPEC_COLUMNS, audit_fields, bind_spec, lock_firmware, pin_revisions,
+        revisions,
+    },
     run_row::CampaignRunRow,
 };
 use crate::{
@@ -46,6 +49,7 @@ pub(crate) async fn edit(
     before["approved_by"] = approved_by.into();
     after["approved_by"] = Value::Null;
     let editor = storable(&ctx.actor.name);
+    let revisions = revisions(&spec);
     bind_spec(update_sql(tx.dialect()), tenant, spec)?
         .bind(id.0)
         .bind(editor.clone().into_owned())
@@ -53,6 +57,13 @@ pub(crate) async fn edit(
         .execute(tx.conn())
         .await
         .map_err(failed(EDIT))?;
+    sqlx::query("DELETE FROM campaign_revisions WHERE tenant_id = $1 AND campaign_id = $2")
+        .bind(tenant.0)
+        .bind(id.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed(EDIT))?;
+    pin_revisions(&mut tx, tenant, id, &revisions).await?;
     run_row.generation += 1;
     run_row.clear_approval();
     let mut tenant_counters = TenantCounters::default();

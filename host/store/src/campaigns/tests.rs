@@ -19,13 +19,14 @@ use tidegate_engine::{
 };
 
 use crate::{
-    test_fixture::{NOON, StoreFixture, firmware, later, spec},
+    test_fixture::{NOON, StoreFixture, firmware, install_plugins, later, spec},
     testing::{TestStore, on_both, test_ctx},
 };
 
 const SOAKED: SuccessCriteria = SuccessCriteria::Soaked(Duration::from_mins(90));
 
 async fn created(store: &TestStore, version: &str) -> anyhow::Result<CampaignId> {
+    install_plugins(store, store.ours).await?;
     let firmware = store.create_firmware(store.ours, firmware(version)).await?;
     let campaign = NewCampaign {
         spec: spec(firmware, SOAKED),

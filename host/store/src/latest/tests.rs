@@ -1,4 +1,7 @@
-use tidegate_core::{mode::DeviceMode, plugin::PluginKind};
+use tidegate_core::{
+    mode::DeviceMode,
+    plugin::{PluginKind, RevisionState},
+};
 use tidegate_engine::ports::{DeviceChange, LatestDevices as _, NewDevice, NewRevision};
 
 use crate::{
@@ -57,15 +60,16 @@ on_both! {
         store.put_revision(store.ours, new("staged", PluginKind::Strategy)).await?;
         assert!(!is_dirty(store).await?, "a strategy chooses no firmware");
         let policy = new("hardware", PluginKind::Compatibility);
+        let change = |state| store.change_revision_state(store.ours, &policy.description.name, policy.digest, state);
         store.put_revision(store.ours, policy.clone()).await?;
         assert!(is_dirty(store).await?, "a new policy");
         store.put_revision(store.ours, policy.clone()).await?;
         assert!(!is_dirty(store).await?, "the policy was there");
-        store.enable_revision(store.ours, &policy.description.name, policy.digest, false).await?;
+        change(RevisionState::Disabled).await?;
         assert!(!is_dirty(store).await?, "without it no device is updated");
-        store.enable_revision(store.ours, &policy.description.name, policy.digest, true).await?;
+        change(RevisionState::Enabled).await?;
         assert!(is_dirty(store).await?, "an enabled policy");
-        store.enable_revision(store.ours, &policy.description.name, policy.digest, true).await?;
+        change(RevisionState::Enabled).await?;
         assert!(!is_dirty(store).await?, "it was enabled");
     }
 

@@ -113,11 +113,12 @@ async fn every_migration_keeps_the_rows_of_a_filled_database_on_postgres() -> an
     }
 }
 
-/// Columns that a migration rewrites, and tests of their own check: migration, table, column.
-const REWRITTEN: [(&str, &str, &str); 3] = [
+/// Columns that a migration rewrites or replaces, and tests of their own check: migration, table, column.
+const REWRITTEN: [(&str, &str, &str); 4] = [
     ("plugin_names", "plugins", "name"),
     ("plugin_names", "plugin_revisions", "plugin"),
     ("plugin_names", "journal", "plugin"),
+    ("revision_states", "plugin_revisions", "enabled"),
 ];
 
 /// Applies the migrations one by one. Before each one, all tables get rows.
@@ -243,6 +244,52 @@ async fn rename_plugins(url: &str) -> anyhow::Result<()> {
             format!(r#"{{"policies":{{"chosen":{list}}},"accepted":null}}"#)
         );
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn revisions_keep_their_states_and_campaigns_pin_them_on_sqlite() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("tidegate.db");
+    pin_revisions(&format!("sqlite://{}?mode=rwc", file.display())).await
+}
+
+#[tokio::test]
+async fn revisions_keep_their_states_and_campaigns_pin_them_on_postgres() -> anyhow::Result<()> {
+    let url = test_database::create()
+        .await
+        .map_err(anyhow::Error::from_boxed)?;
+    match url {
+        Some(url) => pin_revisions(&url).await,
+        None => Ok(()),
+    }
+}
+
+/// Fills all tables before the migration `revision_states`. The digests of the revisions are 1 and 2.
+async fn pin_revisions(url: &str) -> anyhow::Result<()> {
+    let (pool, upgrade) = filled_before(url, "revision_states").await?;
+    for sql in [
+        "UPDATE plugin_revisions SET enabled = 1, tenant_id = 1, plugin = '1'",
+        "UPDATE plugin_revisions SET enabled = 0 WHERE id = 2",
+        r#"UPDATE campaigns SET strategy = '{"revision":"1"}', policies = '[{"revision":"2"}]'"#,
+    ] {
+        pool.execute(sql).await?;
+    }
+    upgrade.run(&pool).await?;
+    let texts = async |sql: &'static str| -> anyhow::Result<Vec<String>> {
+        let rows = pool.fetch_all(sql).await?;
+        Ok(rows
+            .iter()
+            .map(|row| row.take(0))
+            .collect::<Result<_, _>>()?)
+    };
+    let states = "SELECT state FROM plugin_revisions ORDER BY id";
+    assert_eq!(texts(states).await?, ["enabled", "disabled"]);
+    // The other campaign is of another tenant, which has no revision.
+    let pinned = "SELECT digest FROM campaign_revisions WHERE campaign_id = 1 ORDER BY digest";
+    assert_eq!(texts(pinned).await?, ["1", "2"]);
+    let all = "SELECT digest FROM campaign_revisions";
+    assert_eq!(texts(all).await?.len(), 2);
     Ok(())
 }
 

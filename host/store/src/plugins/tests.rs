@@ -2,7 +2,7 @@ use tidegate_core::plugin::Origin;
 use tidegate_engine::ports::Plugins as _;
 
 use super::*;
-use crate::testing::{TestStore, on_both};
+use crate::{test_fixture::StoreFixture, testing::on_both};
 
 pub(crate) fn new(name: &str, build: &[u8], created_at: i64) -> NewRevision {
     NewRevision {
@@ -29,11 +29,6 @@ fn plugin(name: &str) -> PluginName {
     name.parse().expect("a name")
 }
 
-async fn latest(store: &TestStore, name: &str) -> anyhow::Result<Option<Digest>> {
-    let revision = store.revision(store.ours, &plugin(name), None).await?;
-    Ok(revision.map(|revision| revision.stored.digest))
-}
-
 on_both! {
     async fn a_revision_is_read_as_it_was_stored_and_stored_once(store) {
         let stored = new("staged", b"one", 5);
@@ -41,16 +36,23 @@ on_both! {
         store.put_revision(store.ours, NewRevision { created_at: Timestamp(9), ..stored.clone() }).await?;
         let mut expected = stored.clone();
         expected.description.summary = "Goes on \u{FFFD} slowly.".into();
-        let expected = Revision { stored: expected, enabled: true, usage: Usage::default() };
+        let expected = Revision {
+            stored: expected,
+            state: RevisionState::Enabled,
+            is_chosen_default: false,
+            campaigns: 0,
+            usage: Usage::default(),
+        };
         assert_eq!(store.revisions(store.ours).await?, std::slice::from_ref(&expected));
-        let read = store.revision(store.ours, &plugin("staged"), Some(stored.digest)).await?;
+        let read = store.revision(store.ours, &plugin("staged"), stored.digest).await?;
         assert_eq!(read, Some(expected));
-        assert_eq!(store.revision(store.ours, &plugin("canary"), Some(stored.digest)).await?, None);
-        assert_eq!(store.revision(store.theirs, &plugin("staged"), None).await?, None);
+        assert_eq!(store.revision(store.ours, &plugin("canary"), stored.digest).await?, None);
+        assert_eq!(store.revisions_of(store.theirs, &plugin("staged")).await?, []);
         assert_eq!(store.revisions(store.theirs).await?, []);
     }
 
-    async fn the_newest_enabled_revision_is_the_latest(store) {
+    async fn revisions_are_read_newest_first_with_their_states(store) {
+        use RevisionState::{Deprecated, Disabled, Enabled};
         let [old, new_one] = [new("staged", b"one", 5), new("staged", b"two", 7)];
         store.put_revision(store.ours, new_one.clone()).await?;
         store.put_revision(store.ours, old.clone()).await?;
@@ -58,21 +60,106 @@ on_both! {
         let order = store.revisions(store.ours).await?.into_iter().map(|revision| revision.stored.digest);
         assert_eq!(order.collect::<Vec<_>>(), [Digest::of(b"three"), new_one.digest, old.digest]);
 
-        assert_eq!(latest(store, "staged").await?, Some(new_one.digest));
-        assert!(store.enable_revision(store.ours, &plugin("staged"), new_one.digest, false).await?);
-        assert_eq!(latest(store, "staged").await?, Some(old.digest));
-        let disabled = store.revision(store.ours, &plugin("staged"), Some(new_one.digest)).await?;
-        assert!(disabled.is_some_and(|revision| !revision.enabled));
-        assert!(store.enable_revision(store.ours, &plugin("staged"), old.digest, false).await?);
-        assert_eq!(latest(store, "staged").await?, None);
-        assert!(!store.enable_revision(store.theirs, &plugin("staged"), old.digest, true).await?);
+        let name = plugin("staged");
+        let states = async || -> anyhow::Result<Vec<_>> {
+            let revisions = store.revisions_of(store.ours, &name).await?;
+            Ok(revisions.into_iter().map(|revision| revision.state).collect())
+        };
+        assert_eq!(states().await?, [Enabled, Enabled]);
+        let change = |digest, state| store.change_revision_state(store.ours, &name, digest, state);
+        assert!(change(new_one.digest, Deprecated).await?);
+        assert!(!change(new_one.digest, Deprecated).await?, "it is so already");
+        assert!(change(old.digest, Disabled).await?);
+        assert_eq!(states().await?, [Deprecated, Disabled]);
+        let refused = change(old.digest, Deprecated).await;
+        assert!(matches!(&refused, Err(StoreError::Conflict(_))), "{refused:?}");
+        assert!(!store.change_revision_state(store.theirs, &name, old.digest, Enabled).await?);
+        assert_eq!(states().await?, [Deprecated, Disabled]);
+    }
+
+    async fn an_upload_is_a_candidate_and_its_version_has_one_component(store) {
+        let vendors = |build: &[u8], version: &str| {
+            let mut revision = NewRevision { origin: Origin::Upload, ..new("acme/rings", build, 5) };
+            revision.description.version = version.into();
+            revision
+        };
+        let first = vendors(b"one", "1.0.0");
+        store.put_revision(store.ours, first.clone()).await?;
+        let stored = store.revision(store.ours, &plugin("acme/rings"), first.digest).await?;
+        assert!(stored.is_some_and(|revision| revision.state == RevisionState::Candidate));
+        let refused = store.put_revision(store.ours, vendors(b"two", "1.0.0")).await;
+        assert!(matches!(&refused, Err(PutRevisionError::OtherBytes(digest)) if *digest == first.digest), "{refused:?}");
+        store.put_revision(store.theirs, vendors(b"two", "1.0.0")).await?;
+        store.put_revision(store.ours, vendors(b"two", "1.0.1")).await?;
+        assert_eq!(store.revisions(store.ours).await?.len(), 2);
+    }
+
+    async fn only_an_enabled_revision_can_be_chosen_as_the_default(store) {
+        let (name, revision) = (plugin("staged"), new("staged", b"one", 5));
+        store.put_revision(store.ours, revision.clone()).await?;
+        store.put_revision(store.theirs, revision.clone()).await?;
+        let choose = |digest| store.choose_default_revision(store.ours, &name, digest);
+        let chosen = async |tenant| -> anyhow::Result<_> {
+            Ok(store.revisions_of(tenant, &name).await?[0].is_chosen_default)
+        };
+        assert!(choose(Some(revision.digest)).await?);
+        assert!(!choose(Some(revision.digest)).await?, "it is so already");
+        assert!(chosen(store.ours).await? && !chosen(store.theirs).await?);
+        let refused = store.delete_revision(store.ours, &name, revision.digest).await;
+        assert!(matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("default")), "{refused:?}");
+        assert!(choose(None).await?);
+        assert!(!chosen(store.ours).await?);
+        store.change_revision_state(store.ours, &name, revision.digest, RevisionState::Deprecated).await?;
+        for digest in [revision.digest, Digest::of(b"unknown")] {
+            let refused = choose(Some(digest)).await;
+            assert!(matches!(&refused, Err(StoreError::Conflict(_))), "{refused:?}");
+        }
+        let unknown = plugin("acme/unknown");
+        assert!(!store.choose_default_revision(store.ours, &unknown, None).await?);
+    }
+
+    async fn a_revision_that_is_used_is_not_deleted(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        let pinned = Digest::of(b"canary");
+        let name = plugin("canary");
+        let read = async || store.revision(store.ours, &name, pinned).await;
+        assert_eq!(read().await?.expect("it is pinned").campaigns, 1);
+        let refused = store.delete_revision(store.ours, &name, pinned).await;
+        assert!(matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("campaign")), "{refused:?}");
+
+        // An open update that names a policy.
+        let policy = new("acme/fits", b"fits", 5);
+        store.put_revision(store.ours, policy.clone()).await?;
+        fixture.release(&[1]).await?;
+        let compatibility = format!(r#"{{"policies":{{"chosen":[{{"revision":"{}"}}]}}}}"#, policy.digest);
+        let set = async |completed: Option<i64>| -> anyhow::Result<()> {
+            let mut tx = store.database.write().await?;
+            sqlx::query("UPDATE updates SET compatibility = $2, completed_at = $3 WHERE tenant_id = $1")
+                .bind(store.ours.0)
+                .bind(compatibility.clone())
+                .bind(completed)
+                .execute(tx.conn())
+                .await?;
+            Ok(tx.commit().await?)
+        };
+        set(None).await?;
+        let delete = async || store.delete_revision(store.ours, &policy.description.name, policy.digest).await;
+        let refused = delete().await;
+        assert!(matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("update")), "{refused:?}");
+        set(Some(9)).await?;
+        assert!(!store.delete_revision(store.theirs, &policy.description.name, policy.digest).await?);
+        assert!(delete().await?);
+        assert!(!delete().await?);
+        // The kind of a plugin without revisions is forgotten.
+        let health = NewRevision { kind: PluginKind::Health, ..policy.clone() };
+        store.put_revision(store.ours, health).await?;
     }
 
     async fn a_plugin_keeps_its_kind(store) {
         store.put_revision(store.ours, new("staged", b"one", 5)).await?;
         let health = NewRevision { kind: PluginKind::Health, ..new("staged", b"two", 6) };
         let refused = store.put_revision(store.ours, health.clone()).await;
-        assert!(matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("strategy")), "{refused:?}");
+        assert!(matches!(&refused, Err(PutRevisionError::OtherKind(PluginKind::Strategy))), "{refused:?}");
         assert_eq!(store.revisions(store.ours).await?.len(), 1);
         store.put_revision(store.theirs, health).await?;
     }
@@ -81,14 +168,14 @@ on_both! {
         let revision = new("staged", b"one", 5);
         store.put_revision(store.ours, revision.clone()).await?;
         store.put_revision(store.theirs, revision.clone()).await?;
-        let usage = |calls, failures, fuel| (revision.digest, Usage { calls, failures, fuel });
+        let usage = |calls, failures, fuel| (revision.digest, Usage { calls, failures, fuel, peak_memory: 100 * calls });
         store.record_plugin_usage(store.ours, vec![usage(1, 0, 10), usage(2, 1, 30), (Digest::of(b"unknown"), Usage::default())]).await?;
         store.record_plugin_usage(store.ours, vec![usage(1, 0, 1 << 60)]).await?;
         store.record_plugin_usage(store.ours, vec![]).await?;
         let cost = async |tenant| -> anyhow::Result<_> {
-            Ok(store.revision(tenant, &plugin("staged"), None).await?.expect("it was stored").usage)
+            Ok(store.revisions_of(tenant, &plugin("staged")).await?[0].usage)
         };
-        let expected = Usage { calls: 4, failures: 1, fuel: (1 << 60) + 40 };
+        let expected = Usage { calls: 4, failures: 1, fuel: (1 << 60) + 40, peak_memory: 200 };
         assert_eq!(cost(store.ours).await?, expected);
         assert_eq!(cost(store.theirs).await?, Usage::default());
     }

@@ -299,7 +299,9 @@ async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) 
         .expect_status(201)?
         .json()?;
     ensure!(
-        vendors["origin"] == "upload" && vendors["created_by"] == "publisher",
+        vendors["origin"] == "upload"
+            && vendors["created_by"] == "publisher"
+            && vendors["state"] == "candidate",
         "{vendors}"
     );
 
@@ -354,7 +356,7 @@ async fn no_other_component_decides_by_the_name_of_a_policy(tenant: TestTenant) 
         .get("plugins/tidegate/hardware")
         .await?
         .expect_success()?;
-    ensure!(plugin["revisions"][0]["enabled"] == false, "{plugin}");
+    ensure!(plugin["revisions"][0]["state"] == "disabled", "{plugin}");
     tenant
         .admin
         .post(&enable, &json!({}))

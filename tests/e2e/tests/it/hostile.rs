@@ -373,16 +373,16 @@ fn compiling_a_bomb_is_aborted() -> Result<()> {
     })
 }
 
+/// Uploads a component. If it is accepted, it is enabled.
 async fn upload(tenant: &TestTenant, component: Vec<u8>) -> Result<HttpResponse> {
     let part = Part::bytes(component).file_name("hostile.wasm");
     let form = Form::new().part("component", part);
-    Ok(HttpResponse::fetch(
-        tenant
-            .publisher
-            .request(Method::POST, "plugins")
-            .multipart(form),
-    )
-    .await?)
+    let request = tenant.publisher.request(Method::POST, "plugins");
+    let response = HttpResponse::fetch(request.multipart(form)).await?;
+    if response.status == 201 {
+        tenant.enable_plugin(&response.json()?).await?;
+    }
+    Ok(response)
 }
 
 /// Runs a campaign with a revision. Returns how it was stopped, or `None` if it completed.

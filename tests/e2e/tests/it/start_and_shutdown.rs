@@ -304,7 +304,11 @@ async fn upload_slow_schema(rest: &RestClient) -> Result<String> {
     let form = Form::new().part("component", part);
     let request = rest.request(Method::POST, "plugins").multipart(form);
     let uploaded = HttpResponse::fetch(request).await?.expect_success()?;
-    Ok(uploaded["plugin"].as_str().context("a name")?.to_owned())
+    let plugin = uploaded["plugin"].as_str().context("a name")?;
+    let revision = uploaded["revision"].as_str().context("a revision")?;
+    let path = format!("plugins/{plugin}/revisions/{revision}/enable");
+    rest.post(&path, &json!({})).await?.expect_success()?;
+    Ok(plugin.to_owned())
 }
 
 /// The processes of this server that check a config now.

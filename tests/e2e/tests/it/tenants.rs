@@ -137,7 +137,7 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
         .await?
         .expect_status(200)?
         .json()?;
-    ensure!(plugin["revisions"][0]["enabled"] == true, "{plugin}");
+    ensure!(plugin["revisions"][0]["state"] == "enabled", "{plugin}");
     let strategy = json!({ "strategy": { "plugin": "canary" } });
     ours.create_campaign(firmware, strategy).await?;
     Ok(())

@@ -133,7 +133,8 @@ impl ShortForm {
         let Some(plugin) = self.plugin(errors) else {
             return Ok(None);
         };
-        let revision = plugins::newest(ctx, engine.store(), engine.plugins(), &plugin).await?;
+        let revision =
+            plugins::default_revision(ctx, engine.store(), engine.plugins(), &plugin).await?;
         let schema = match revision {
             Some(revision) => serde_json::from_str(&revision.stored.description.config_schema)
                 .map_err(|error| Error::internal("read config schema", error))?,

@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde_json::Value;
-use tidegate_core::Named as _;
-use tidegate_engine::{Error, ports::Revision};
+use tidegate_core::{Named as _, plugin::PluginName};
+use tidegate_engine::{BuiltIns, Error, plugins, ports::Revision};
 use utoipa::ToSchema;
 
 use crate::{problem::Result, rest::response::Time};
@@ -14,6 +14,10 @@ pub(super) struct PluginBody {
     name: String,
     /// `strategy`, `compatibility` or `health`.
     kind: &'static str,
+    /// The revision that a campaign uses if it names none: the one that an administrator chose, or the highest release
+    /// among the enabled ones; of a built-in plugin the one that was built with the server. Null: none of these is
+    /// enabled, and a campaign has to name a revision.
+    default_revision: Option<String>,
     /// Newest first.
     revisions: Vec<RevisionBody>,
 }
@@ -31,10 +35,13 @@ pub(super) struct RevisionBody {
     summary: String,
     /// The version of the plugin contract that it was built for.
     contract: String,
-    /// The result of the validation at upload: always `verified`, because rejected revisions are not stored.
-    status: &'static str,
-    /// Whether new campaigns may use it.
-    enabled: bool,
+    /// `candidate`: uploaded, and not enabled yet. `enabled`: new campaigns may use it. `deprecated`: they have to name
+    /// it. `disabled`: they cannot use it.
+    state: &'static str,
+    /// Whether an administrator chose it as the default.
+    is_chosen_default: bool,
+    /// Number of campaigns that are pinned to it, ended ones too. It can be deleted if there are none.
+    campaigns: u64,
     /// JSON Schema (2020-12) of its config.
     config_schema: Value,
     /// Telemetry metrics that it reads.
@@ -58,33 +65,47 @@ pub(super) struct UsageBody {
     calls: u64,
     failures: u64,
     fuel: u64,
+    /// In bytes: the maximum of all calls.
+    peak_memory: u64,
 }
 
-/// Groups revisions that are ordered by plugin.
-pub(super) fn group_by_plugin(revisions: Vec<Revision>) -> Result<Vec<PluginBody>> {
-    let mut plugins: Vec<PluginBody> = Vec::new();
-    for revision in revisions {
-        let revision = RevisionBody::new(revision)?;
-        match plugins
-            .last_mut()
-            .filter(|plugin| plugin.name == revision.plugin)
-        {
-            Some(plugin) => plugin.revisions.push(revision),
-            None => plugins.push(PluginBody {
-                name: revision.plugin.clone(),
-                kind: revision.kind,
-                revisions: vec![revision],
-            }),
-        }
+/// Groups revisions that are ordered by plugin, newest first.
+pub(super) fn group_by_plugin(
+    built_ins: &BuiltIns,
+    revisions: &[Revision],
+) -> Result<Vec<PluginBody>> {
+    let plugins = revisions.chunk_by(|one, other| name_of(one) == name_of(other));
+    let plugins = plugins.map(|revisions| PluginBody::new(built_ins, revisions));
+    plugins.collect()
+}
+
+fn name_of(revision: &Revision) -> &PluginName {
+    &revision.stored.description.name
+}
+
+impl PluginBody {
+    /// A plugin with all its revisions, newest first; at least one.
+    pub(super) fn new(built_ins: &BuiltIns, revisions: &[Revision]) -> Result<Self> {
+        let newest = &revisions[0];
+        let name = name_of(newest);
+        let default = plugins::default_of(built_ins, name, revisions);
+        let bodies = revisions.iter().cloned().map(RevisionBody::new);
+        Ok(Self {
+            name: name.to_string(),
+            kind: newest.stored.kind.as_str(),
+            default_revision: default.map(|revision| revision.stored.digest.to_string()),
+            revisions: bodies.collect::<Result<_>>()?,
+        })
     }
-    Ok(plugins)
 }
 
 impl RevisionBody {
     pub(super) fn new(revision: Revision) -> Result<Self> {
         let Revision {
             stored,
-            enabled,
+            state,
+            is_chosen_default,
+            campaigns,
             usage,
         } = revision;
         let description = stored.description;
@@ -97,8 +118,9 @@ impl RevisionBody {
             version: description.version,
             summary: description.summary,
             contract: stored.contract,
-            status: "verified",
-            enabled,
+            state: state.as_str(),
+            is_chosen_default,
+            campaigns,
             config_schema,
             metrics: description.metrics,
             attributes: description.attributes,
@@ -107,6 +129,7 @@ impl RevisionBody {
                 calls: usage.calls,
                 failures: usage.failures,
                 fuel: usage.fuel,
+                peak_memory: usage.peak_memory,
             },
             origin: stored.origin.as_str(),
             created_at: stored.created_at.into(),

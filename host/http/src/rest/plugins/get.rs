@@ -1,8 +1,8 @@
 use axum::{Json, extract::State};
-use tidegate_engine::{Ctx, Error, plugins};
+use tidegate_engine::{Ctx, plugins};
 
 use super::{
-    body::{self, PluginBody, RevisionBody},
+    body::{PluginBody, RevisionBody},
     path::{PluginPath, RevisionPath},
 };
 use crate::{AppState, problem::Result, rest::extract::PathParams};
@@ -18,11 +18,10 @@ pub(crate) async fn get_plugin(
     PathParams(path): PathParams<PluginPath>,
 ) -> Result<Json<PluginBody>> {
     let name = path.parse()?;
-    let revisions = plugins::get(&ctx, state.engine.store(), &name).await?;
-    let plugin = body::group_by_plugin(revisions)?.pop();
-    Ok(Json(
-        plugin.ok_or_else(|| Error::not_found("plugin", name))?,
-    ))
+    let engine = &state.engine;
+    let revisions = plugins::get(&ctx, engine.store(), &name).await?;
+    let body = PluginBody::new(engine.plugins().built_ins(), &revisions)?;
+    Ok(Json(body))
 }
 
 /// Shows one revision of a plugin.

@@ -21,7 +21,9 @@ pub(crate) async fn list_plugins(
     State(state): State<AppState>,
     QueryParams(page): QueryParams<PageQuery>,
 ) -> Result<Json<List<PluginBody>>> {
-    let plugins = body::group_by_plugin(plugins::list(&ctx, state.engine.store()).await?)?;
+    let engine = &state.engine;
+    let revisions = plugins::list(&ctx, engine.store()).await?;
+    let plugins = body::group_by_plugin(engine.plugins().built_ins(), &revisions)?;
     let total = plugins.len() as u64;
     let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
     let items = plugins

@@ -1,10 +1,12 @@
 //! Plugins and their revisions.
 
 mod body;
-mod enable;
+mod default;
+mod delete;
 mod get;
 mod list;
 mod path;
+mod state;
 mod upload;
 mod validate;
 
@@ -17,9 +19,12 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list::list_plugins))
         .routes(routes!(get::get_plugin))
-        .routes(routes!(get::get_revision))
-        .routes(routes!(enable::enable_revision))
-        .routes(routes!(enable::disable_revision))
+        .routes(routes!(get::get_revision, delete::delete_revision))
+        .routes(routes!(state::enable_revision))
+        .routes(routes!(state::deprecate_revision))
+        .routes(routes!(state::disable_revision))
+        .routes(routes!(default::choose_default))
+        .routes(routes!(default::reset_default))
         .routes(routes!(validate::validate_config))
 }
 

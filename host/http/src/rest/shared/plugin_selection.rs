@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 pub(crate) struct PluginSelection {
     /// `vendor/name`; without a vendor it is a built-in plugin.
     plugin: String,
-    /// `sha256:...`; the newest enabled revision when left out.
+    /// `sha256:...`; the plugin's `default_revision` when left out.
     revision: Option<String>,
     /// Must match the plugin's config schema; `{}` when left out.
     config: Option<Value>,

@@ -9,15 +9,16 @@ use tidegate_core::{
     campaign::{CampaignSpec, PluginUse, Priority, Targets},
     firmware::{Artifact, FirmwareDetails, ModuleMetadata},
     id::{CampaignId, Digest, FirmwareId, UpdateId},
-    plugin::{ClassKey, PluginKind, PluginName},
+    plugin::{ClassKey, Description, Origin, PluginKind, PluginName},
+    time::Timestamp,
     update::{SuccessCriteria, UpdateOptions},
 };
 use tidegate_engine::{
     Admin,
     ports::{
-        Artifacts as _, CampaignStart, ClassVerdict, NewCampaign, NewFirmware, NewModule, NewWave,
-        Offer, OfferCompatibility, OfferResult, PageRequest, PluginFailureState, RunRef,
-        TickOutcome, UpdateFilter,
+        Artifacts as _, CampaignStart, ClassVerdict, NewCampaign, NewFirmware, NewModule,
+        NewRevision, NewWave, Offer, OfferCompatibility, OfferResult, PageRequest,
+        PluginFailureState, RunRef, TickOutcome, UpdateFilter,
     },
 };
 
@@ -80,6 +81,9 @@ impl TestServer {
             created_at: now,
         };
         let ctx = self.ctx::<Admin>();
+        store
+            .put_revision(&ctx, revision_of(&new.spec.strategy))
+            .await?;
         let campaign = store.create_campaign(&ctx, new).await?;
         let created = store.campaign(tenant, campaign).await?;
         let created = created.context("the campaign")?;
@@ -205,6 +209,27 @@ impl TestServer {
         self.engine.caches().invalidate_affected(&admitted.affected);
         store.release(run, fence).await?;
         Ok(run.campaign)
+    }
+}
+
+fn revision_of(strategy: &PluginUse) -> NewRevision {
+    NewRevision {
+        digest: strategy.revision,
+        kind: strategy.kind,
+        contract: "1.0.0".to_owned(),
+        description: Description {
+            name: strategy.plugin.clone(),
+            version: strategy.version.clone(),
+            summary: String::new(),
+            config_schema: "{}".to_owned(),
+            state_schema: 1,
+            metrics: Vec::new(),
+            attributes: Vec::new(),
+        },
+        size: 1,
+        origin: Origin::BuiltIn,
+        created_by: "tests".to_owned(),
+        created_at: Timestamp(0),
     }
 }
 

@@ -127,9 +127,7 @@ async fn an_approval_comes_from_another_user_and_before_the_start() {
 async fn a_campaign_needs_an_approval_whether_it_asks_for_it_or_not() {
     on_both(async |fixture| {
         let server = &fixture.server;
-        let component: &[u8] = b"plugin acme/canary strategy";
-        let parts = [("component", None, component)];
-        server.upload("/api/v1/plugins", &parts).await.expect(201);
+        server.plugin(b"plugin acme/canary strategy").await;
         fixture.set(json!(false)).await;
         let before = server.campaign_of(fixture.firmware, json!({})).await;
         let shown = server.get(&before).await.expect(200);
@@ -161,9 +159,7 @@ async fn a_campaign_needs_an_approval_whether_it_asks_for_it_or_not() {
 async fn no_editor_of_a_campaign_decides_on_it() {
     on_both(async |fixture| {
         let server = &fixture.server;
-        let component: &[u8] = b"plugin acme/canary strategy";
-        let parts = [("component", None, component)];
-        server.upload("/api/v1/plugins", &parts).await.expect(201);
+        server.plugin(b"plugin acme/canary strategy").await;
         let path = server.campaign_of(fixture.firmware, json!({})).await;
         let other = server.firmware("1.2.0", b"other").await;
         let mallory = server.key("mallory", Role::Admin).await;

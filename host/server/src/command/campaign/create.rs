@@ -62,11 +62,12 @@ struct SpecFlags {
     /// Target devices that follow this feed, instead of other targets; the newest campaign on a feed wins
     #[arg(long, value_name = "NAME", conflicts_with_all = ["devices", "groups", "filter"])]
     feed: Option<String>,
-    /// Strategy, with its config as JSON or `@FILE`: `canary='{"canary_percentage": 5}'`
-    #[arg(long, value_name = "NAME[=CONFIG]")]
+    /// Strategy, with its revision, if not the default, and its config as JSON or `@FILE`: `canary='{"canary_percentage":
+    /// 5}'`, `acme/rings@sha256:...=@rings.json`
+    #[arg(long, value_name = "NAME[@REVISION][=CONFIG]")]
     strategy: Option<String>,
-    /// Policy, with its config; repeatable [compatibility policies by default: hardware, version-path]
-    #[arg(long = "policy", value_name = "NAME[=CONFIG]")]
+    /// Policy, with its revision and its config; repeatable [compatibility policies by default: hardware, version-path]
+    #[arg(long = "policy", value_name = "NAME[@REVISION][=CONFIG]")]
     policies: Vec<String>,
     /// Priority
     #[arg(long, value_parser = enum_value::<Priority>())]
@@ -186,11 +187,17 @@ fn read_object(file: &str) -> Result<Map<String, Value>> {
     serde_json::from_str(&text).with_context(|| format!("{file} is not a JSON object"))
 }
 
-/// Parses `NAME` or `NAME=CONFIG` into the REST representation.
+/// Parses `NAME[@REVISION][=CONFIG]` into the REST representation.
 fn plugin_use(text: &str) -> Result<Value> {
-    Ok(match text.split_once('=') {
-        Some((name, config)) => json!({ "plugin": name, "config": json_argument(config)? }),
-        None => json!({ "plugin": text, "config": {} }),
+    let (plugin, config) = match text.split_once('=') {
+        Some((plugin, config)) => (plugin, json_argument(config)?),
+        None => (text, json!({})),
+    };
+    Ok(match plugin.split_once('@') {
+        Some((name, revision)) => {
+            json!({ "plugin": name, "revision": revision, "config": config })
+        }
+        None => json!({ "plugin": plugin, "config": config }),
     })
 }
 
@@ -199,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plugin_argument_may_include_its_config() -> Result<()> {
+    fn a_plugin_argument_may_include_its_revision_and_its_config() -> Result<()> {
         assert_eq!(
             plugin_use("canary")?,
             json!({"plugin": "canary", "config": {}})
@@ -208,6 +215,15 @@ mod tests {
         assert_eq!(
             used,
             json!({"plugin": "failure-rate", "config": {"threshold": 20}})
+        );
+        let revision = format!("sha256:{}", "0".repeat(64));
+        assert_eq!(
+            plugin_use(&format!("acme/rings@{revision}"))?,
+            json!({"plugin": "acme/rings", "revision": revision, "config": {}})
+        );
+        assert_eq!(
+            plugin_use(&format!(r#"acme/rings@{revision}={{"mail": "a@b"}}"#))?,
+            json!({"plugin": "acme/rings", "revision": revision, "config": {"mail": "a@b"}})
         );
         assert!(plugin_use("canary={").is_err());
         Ok(())

@@ -8,8 +8,10 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tidegate_e2e::{FirmwareForm, RestClient, TestTenant, wait_until};
-use tidegate_hostile::HostilePlugin;
+use tidegate_e2e::{
+    FirmwareForm, HttpResponse, RestClient, RestResponse as _, TestTenant, wait_until,
+};
+use tidegate_hostile::{HostilePlugin, core_module};
 
 use super::walk::{AuditWalk, Change, Operation};
 
@@ -43,6 +45,8 @@ pub(super) async fn unused_firmware(tenant: &TestTenant) -> Result<String> {
 }
 
 pub(super) async fn plugins(walk: &mut AuditWalk<'_>) -> Result<()> {
+    const REVISION: &str = "plugins/{vendor}/{name}/revisions/{revision}";
+
     let tenant = walk.tenant;
     let component = HostilePlugin::Honest.component()?;
     let upload = Operation::new("post /plugins", move |rest: &RestClient| {
@@ -56,14 +60,33 @@ pub(super) async fn plugins(walk: &mut AuditWalk<'_>) -> Result<()> {
     let [plugin, revision] =
         ["plugin", "revision"].map(|field| uploaded[field].as_str().unwrap_or_default());
     let (vendor, name) = plugin.split_once('/').unwrap_or_default();
-    for step in ["disable", "enable"] {
-        let path = format!("plugins/{{vendor}}/{{name}}/revisions/{{revision}}/{step}");
+    // A rejected upload leaves its reason.
+    let part = Part::bytes(core_module()?).file_name("module.wasm");
+    let form = Form::new().part("component", part);
+    let request = tenant.publisher.request(Method::POST, "plugins");
+    let refused = HttpResponse::fetch(request.multipart(form)).await?;
+    refused.expect_problem(422, "plugin_rejected")?;
+    let row = walk.last_row().await?;
+    ensure!(
+        row.action == "plugin.reject" && row.after["reason"].is_string(),
+        "{row:?}"
+    );
+
+    for step in ["enable", "default", "deprecate", "disable"] {
+        let path = format!("{REVISION}/{step}");
         let action = format!("plugin.{step}");
         let switch = Operation::post(&path, &[vendor, name, revision], json!({}));
         let change = Change::of(&action);
         walk.succeeds(&tenant.admin, change, &switch).await?;
         walk.changes_nothing(&tenant.admin, &switch).await?;
     }
+    let reset = Operation::delete("plugins/{vendor}/{name}/default", &[vendor, name]);
+    let change = Change::of("plugin.default");
+    walk.succeeds(&tenant.admin, change, &reset).await?;
+    walk.changes_nothing(&tenant.admin, &reset).await?;
+    let delete = Operation::delete(REVISION, &[vendor, name, revision]);
+    let change = Change::of("plugin.delete").deleted();
+    walk.succeeds(&tenant.admin, change, &delete).await?;
     Ok(())
 }
 

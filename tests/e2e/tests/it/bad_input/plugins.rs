@@ -51,7 +51,7 @@ pub(super) fn cases() -> Result<Vec<BadRequest>> {
     let mut truncated = core_module()?;
     truncated.truncate(truncated.len() / 2);
     cases.push(component("half a module", truncated));
-    for command in ["enable", "disable"] {
+    for command in ["enable", "deprecate", "disable", "default"] {
         for (revision, name) in [
             (unknown_digest().to_string(), "an unknown revision"),
             ("x".to_owned(), "an invalid revision"),
