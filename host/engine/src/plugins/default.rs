@@ -1,34 +1,9 @@
-use tidegate_core::{
-    id::Digest,
-    plugin::{PluginName, RevisionState, highest_release},
-};
+use tidegate_core::{id::Digest, plugin::PluginName};
 
 use crate::{
-    Admin, Authorized, BuiltIns, Error, Result,
+    Admin, Authorized, Error, Result,
     ports::{Revision, Store, StoreError},
 };
-
-/// The revision that a campaign uses if it names none, among all revisions of a plugin, newest first: of a built-in plugin
-/// the one that was built with this server; else the one that an administrator chose, or the highest release. `None` if
-/// that is not enabled.
-pub fn default_of<'a>(
-    built_ins: &BuiltIns,
-    plugin: &PluginName,
-    revisions: &'a [Revision],
-) -> Option<&'a Revision> {
-    let enabled = || {
-        let revisions = revisions.iter();
-        revisions.filter(|revision| revision.state == RevisionState::Enabled)
-    };
-    if plugin.is_built_in() {
-        let built_in = built_ins.digest(plugin)?;
-        return enabled().find(|revision| revision.stored.digest == built_in);
-    }
-    if revisions.iter().any(|revision| revision.is_chosen_default) {
-        return enabled().find(|revision| revision.is_chosen_default);
-    }
-    highest_release(enabled().map(|revision| (&*revision.stored.description.version, revision)))
-}
 
 /// Chooses the revision that new campaigns use if they name none. It has to be enabled. `None`: the highest release is used
 /// again.

@@ -1,9 +1,8 @@
 use tidegate_core::{
     id::{Digest, TenantId},
-    plugin::PluginName,
+    plugin::{PluginName, RevisionState, highest_release},
 };
 
-use super::default_of;
 use crate::{
     BuiltIns, Result,
     ports::{Revision, Store},
@@ -22,4 +21,26 @@ pub(crate) async fn find_revision(
     }
     let revisions = store.revisions_of(tenant, plugin).await?;
     Ok(default_of(built_ins, plugin, &revisions).cloned())
+}
+
+/// The revision that a campaign uses if it names none, among all revisions of a plugin, newest first: of a built-in plugin
+/// the one that was built with this server; else the one that an administrator chose, or the highest release. `None` if
+/// that is not enabled.
+pub fn default_of<'a>(
+    built_ins: &BuiltIns,
+    plugin: &PluginName,
+    revisions: &'a [Revision],
+) -> Option<&'a Revision> {
+    let enabled = || {
+        let revisions = revisions.iter();
+        revisions.filter(|revision| revision.state == RevisionState::Enabled)
+    };
+    if plugin.is_built_in() {
+        let built_in = built_ins.digest(plugin)?;
+        return enabled().find(|revision| revision.stored.digest == built_in);
+    }
+    if revisions.iter().any(|revision| revision.is_chosen_default) {
+        return enabled().find(|revision| revision.is_chosen_default);
+    }
+    highest_release(enabled().map(|revision| (&*revision.stored.description.version, revision)))
 }

@@ -13,9 +13,10 @@ mod validate;
 
 pub use change_state::change_state;
 pub use choice::PluginChoice;
+pub use default::choose_default;
 use default::require_own_default;
-pub use default::{choose_default, default_of};
 pub use delete::delete;
+pub use find_revision::default_of;
 pub(crate) use find_revision::find_revision;
 pub use flush_usage::flush_usage;
 pub use folder::{install_built_ins, install_folder, install_folder_loop};
