@@ -117,10 +117,10 @@ async fn a_poll_after_an_offer_takes_no_statement() {
             campaign: CampaignId(last_number(&path)),
         };
         let tick = || Box::pin(tidegate_engine::campaigns::tick(&server.state.engine, run));
-        tick().await;
+        tick().await.expect("a tick");
         release_all(&server, run, Vec::new()).await;
         assert!(!poll().await.contains("deploymentBase"));
-        tick().await;
+        tick().await.expect("a tick");
         let (shown, statements) = record_statements(poll()).await;
         assert!(shown.contains("deploymentBase"), "{shown}");
         assert!(statements.is_empty(), "{statements:#?}");
