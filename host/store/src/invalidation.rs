@@ -68,10 +68,8 @@ pub(crate) async fn notify_devices<'a>(
     if tx.dialect() == Dialect::Sqlite {
         return Ok(());
     }
-    for devices in split_into_messages(device_ids) {
-        send(tx, tenant, Some(devices)).await?;
-    }
-    Ok(())
+    let messages = split_into_messages(device_ids).into_iter();
+    send(tx, tenant, messages.map(Some)).await
 }
 
 /// Notifies other servers about this tenant when the transaction commits.
@@ -79,23 +77,33 @@ pub(crate) async fn notify_tenant(tx: &mut Tx, tenant: TenantId) -> Result<(), S
     if tx.dialect() == Dialect::Sqlite {
         return Ok(());
     }
-    send(tx, tenant, None).await
+    send(tx, tenant, std::iter::once(None)).await
 }
 
+/// Sends messages in one statement, each about these devices or about the tenant.
 async fn send(
     tx: &mut Tx,
     tenant: TenantId,
-    devices: Option<Vec<String>>,
+    messages: impl Iterator<Item = Option<Vec<String>>>,
 ) -> Result<(), StoreError> {
-    let (server_name, tenant) = (tx.server_name().to_owned(), tenant.0);
-    let message = to_json(&Message {
-        server_name,
-        tenant,
-        devices,
-    })?;
-    sqlx::query("SELECT pg_notify($1, $2)")
+    let texts = messages.map(|devices| {
+        to_json(&Message {
+            server_name: tx.server_name().to_owned(),
+            tenant: tenant.0,
+            devices,
+        })
+    });
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT pg_notify($1, value) FROM {}",
+        tx.dialect().json_texts("$2")
+    );
+    sqlx::query(AssertSqlSafe(sql))
         .bind(CHANNEL)
-        .bind(message)
+        .bind(to_json(&texts)?)
         .execute(tx.conn())
         .await
         .map_err(failed("notify other servers"))?;
@@ -241,7 +249,9 @@ async fn send_heartbeat_notifications(database: Database) {
         let sending = async {
             // The listening connection reports a missing heartbeat.
             if let Ok(mut tx) = database.write().await
-                && send(&mut tx, TenantId(0), Some(Vec::new())).await.is_ok()
+                && send(&mut tx, TenantId(0), std::iter::once(Some(Vec::new())))
+                    .await
+                    .is_ok()
             {
                 let _ = tx.commit().await;
             }

@@ -59,7 +59,7 @@ json_row! {
 }
 
 /// The values of [`UPDATE_OPTION_COLUMNS`]. `on_denied` and `confirmation_timeout_ms` are none without confirmation.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Hash, Serialize)]
 pub(crate) struct UpdateOptionsRow {
     update_type: &'static str,
     forced_at: Option<i64>,

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, any::AnyRow};
@@ -273,9 +273,9 @@ pub(super) async fn write<'a>(
     update_rows(tx, tenant, "updates", rows.collect()).await
 }
 
-#[derive(Serialize)]
+/// The columns of new updates, which those of a wave have in common, or nearly all of them.
+#[derive(PartialEq, Eq, Hash, Serialize)]
 struct NewUpdateJson<'a> {
-    device_key: i64,
     firmware_id: i64,
     campaign_id: Option<i64>,
     purpose: Option<&'static str>,
@@ -301,8 +301,21 @@ struct NewUpdateJson<'a> {
     options: UpdateOptionsRow,
 }
 
-const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 22] = [
-    ("device_key", ColumnType::Int),
+#[derive(Serialize)]
+struct NumberedColumns<'a> {
+    number: usize,
+    #[serde(flatten)]
+    columns: NewUpdateJson<'a>,
+}
+
+/// A device with the number of the columns of its new update.
+#[derive(Serialize)]
+struct NewUpdateDevice {
+    device_key: i64,
+    number: usize,
+}
+
+const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 21] = [
     ("firmware_id", ColumnType::Int),
     ("campaign_id", ColumnType::Int),
     ("purpose", ColumnType::Text),
@@ -326,7 +339,8 @@ const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 22] = [
     ("authorship", ColumnType::Text),
 ];
 
-/// Creates updates; each with what its device had installed before.
+/// Creates updates; each with what its device had installed before. The columns that many have in common are taken out of
+/// the JSON once.
 pub(super) async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
@@ -336,16 +350,29 @@ pub(super) async fn insert(
     static SQL: SqlText = SqlText::new(insert_sql);
 
     let stopped_ms = tx.stopped_ms();
-    let rows = new
-        .iter()
-        .map(|new| new_update_json(new, stopped_ms))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut numbers: HashMap<NewUpdateJson<'_>, usize> = HashMap::new();
+    let mut devices = Vec::with_capacity(new.len());
+    for new in new {
+        let next = numbers.len();
+        let columns = new_update_json(new, stopped_ms)?;
+        devices.push(NewUpdateDevice {
+            device_key: new.0.device.0,
+            number: *numbers.entry(columns).or_insert(next),
+        });
+    }
+    let columns = numbers.into_iter();
+    let columns: Vec<_> = columns
+        .map(|(columns, number)| NumberedColumns { number, columns })
+        .collect();
+    tx.keep_plans().await?;
     let rows = sqlx::query(SQL.of(tx.dialect()))
         .bind(tenant.0)
-        .bind(to_json(&rows)?)
+        .bind(to_json(&columns)?)
+        .bind(to_json(&devices)?)
         .fetch_all(tx.conn())
         .await
         .map_err(failed(CREATE))?;
+    tx.plan_every_statement().await?;
     rows.iter()
         .map(|row| {
             Ok((
@@ -357,14 +384,20 @@ pub(super) async fn insert(
         .map_err(row_error(CREATE))
 }
 
+/// Creates the updates of the devices in the JSON `$3`, whose columns are in the JSON `$2`.
 fn insert_sql(dialect: Dialect) -> String {
+    let number = ("number", ColumnType::Int);
     let columns = [&NEW_UPDATE_COLUMNS[..], UPDATE_OPTION_COLUMNS].concat();
     let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
     let names = names.join(", ");
-    let from = dialect.json_rows("n", "$2", &columns);
+    let columns = dialect.json_rows("c", "$2", &[&[number], &columns[..]].concat());
+    let devices = dialect.json_rows("d", "$3", &[("device_key", ColumnType::Int), number]);
+    // Without the materialization, SQLite would read the columns from the JSON again for every device.
     format!(
-        "INSERT INTO updates (tenant_id, revision, feedback_count, cancel_requests, log_lines, is_retried, {names}) \
-         SELECT $1, 0, 0, 0, 0, 0, {names} FROM {from} RETURNING id, device_key"
+        "INSERT INTO updates (tenant_id, revision, feedback_count, cancel_requests, log_lines, is_retried, device_key, {names}) \
+         WITH new AS MATERIALIZED (SELECT number, {names} FROM {columns}) \
+         SELECT $1, 0, 0, 0, 0, 0, d.device_key, {names} FROM {devices} CROSS JOIN new WHERE new.number = d.number \
+         RETURNING id, device_key"
     )
 }
 
@@ -381,7 +414,6 @@ fn new_update_json(
     let millis = |at: Option<Timestamp>| at.map(|at| at.0);
     let deadlines = StoredDeadlines::of(&new.state, stopped_ms);
     Ok(NewUpdateJson {
-        device_key: new.device.0,
         firmware_id: new.firmware.0,
         campaign_id: new.campaign.map(|(campaign, _)| campaign.0),
         purpose,
