@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use tidegate_core::{
     campaign::Campaign,
@@ -23,7 +23,7 @@ pub(super) struct Fleet {
 impl Fleet {
     pub(super) fn new(
         campaign: &Campaign,
-        selected: &[SelectedDevice],
+        mut selected: Vec<SelectedDevice>,
         class_of: &[u32],
         verdicts: &[ClassVerdict],
         compatible: Vec<usize>,
@@ -54,27 +54,23 @@ impl Fleet {
         let group_index = |device: &SelectedDevice| {
             let first = device.groups.first()?;
             let index = groups
-                .binary_search_by(|group| group.name.cmp(first))
+                .binary_search_by(|group| group.name.as_str().cmp(first))
                 .ok()?;
             u16::try_from(index).ok()
         };
+        let class = rows.iter().map(|(_, at)| new_index[class_of[*at] as usize]);
+        let group = rows.iter().map(|(_, at)| &selected[*at]);
+        let group = group.map(|device| group_index(device).unwrap_or(UNASSIGNED));
+        let (class, group) = (class.collect(), group.collect());
+        let candidates = rows.into_iter().map(|(order_key, at)| Candidate {
+            key: selected[at].key,
+            device_id: mem::take(&mut selected[at].device_id),
+            order_key,
+        });
         Self {
-            class: rows
-                .iter()
-                .map(|(_, at)| new_index[class_of[*at] as usize])
-                .collect(),
-            group: rows
-                .iter()
-                .map(|(_, at)| group_index(&selected[*at]).unwrap_or(UNASSIGNED))
-                .collect(),
-            candidates: rows
-                .iter()
-                .map(|(place, at)| Candidate {
-                    key: selected[*at].key,
-                    device_id: selected[*at].device_id.clone(),
-                    order_key: *place,
-                })
-                .collect(),
+            class,
+            group,
+            candidates: candidates.collect(),
             classes,
             groups,
         }
@@ -92,7 +88,7 @@ impl Fleet {
 fn group_sizes<'a>(devices: impl Iterator<Item = &'a SelectedDevice>) -> Vec<GroupSize> {
     let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
     for group in devices.flat_map(|device| &device.groups) {
-        *sizes.entry(group).or_default() += 1;
+        *sizes.entry(&**group).or_default() += 1;
     }
     sizes
         .into_iter()

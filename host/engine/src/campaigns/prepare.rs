@@ -66,7 +66,10 @@ pub(super) async fn prepare(
     if compatible.is_empty() {
         return Err(no_compatible_devices(&selected, &verdicts));
     }
-    let fleet = Fleet::new(campaign, &selected, &class_of, &verdicts, compatible);
+    let keys = selected.iter().map(|device| device.key);
+    let class_of_keys = keys.zip(class_of.iter().copied()).collect();
+    let fleet = Fleet::new(campaign, selected, &class_of, &verdicts, compatible);
+    drop(class_of);
     let plan = preparation.plan(&fleet).await?;
     let waves = preparation.resolve(&plan, &fleet).await?;
     Ok(CampaignStart {
@@ -74,11 +77,7 @@ pub(super) async fn prepare(
         waves,
         parallel: plan.parallel,
         classes: verdicts,
-        selected: selected
-            .iter()
-            .map(|device| device.key)
-            .zip(class_of)
-            .collect(),
+        selected: class_of_keys,
         journal: preparation.journal,
     })
 }
@@ -148,6 +147,9 @@ impl Preparation<'_> {
     /// Records the targeted devices that do not exist. They may be created until the campaign starts.
     fn record_missing_devices(&mut self, selected: &[SelectedDevice]) {
         let named = &self.campaign.spec.targets.devices;
+        if named.is_empty() {
+            return;
+        }
         let there: HashSet<&str> = selected
             .iter()
             .map(|device| device.device_id.as_str())

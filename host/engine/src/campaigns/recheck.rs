@@ -6,7 +6,7 @@ use futures::{StreamExt as _, stream};
 use tidegate_core::{
     campaign::{Campaign, PluginUse, Targets},
     id::TenantId,
-    plugin::{Context, PluginKind},
+    plugin::{ClassKey, Context, PluginKind},
     time::Timestamp,
     update::UpdatePolicies,
 };
@@ -195,7 +195,7 @@ async fn check_group(
         checked.checks.push(UpdateCheck {
             update: update.update,
             device: update.device,
-            class: devices[at].class.clone(),
+            class: ClassKey::clone(&devices[at].class),
             outcome,
         });
     }

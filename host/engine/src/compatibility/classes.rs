@@ -18,14 +18,14 @@ pub(crate) fn classify<P: Ord + Copy>(
 ) -> DevicesByClass<P> {
     let mut sizes: BTreeMap<(P, &ClassKey), (u64, u32)> = BTreeMap::new();
     for device in devices {
-        sizes.entry((part(device), &device.class)).or_default().0 += 1;
+        sizes.entry((part(device), &*device.class)).or_default().0 += 1;
     }
     for (index, size) in sizes.values_mut().enumerate() {
         size.1 = index as u32;
     }
     let class_of = devices
         .iter()
-        .map(|device| sizes[&(part(device), &device.class)].1)
+        .map(|device| sizes[&(part(device), &*device.class)].1)
         .collect();
     let classes = sizes.into_iter().map(|((part, key), (devices, _))| {
         let key = key.clone();
@@ -39,6 +39,8 @@ pub(crate) fn classify<P: Ord + Copy>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tidegate_core::{id::DeviceKey, mode::DeviceMode};
 
     use super::*;
@@ -49,10 +51,10 @@ mod tests {
             device_id: format!("d-{key}"),
             mode,
             groups: Vec::new(),
-            class: ClassKey {
+            class: Arc::new(ClassKey {
                 version: Some(version.to_owned()),
                 ..ClassKey::default()
-            },
+            }),
         }
     }
 

@@ -244,10 +244,10 @@ pub struct SelectedDevice {
     pub key: DeviceKey,
     /// Device id.
     pub device_id: String,
-    /// The class by which plugins see the device.
-    pub class: ClassKey,
+    /// The class by which plugins see the device. Shared by the devices of the class: there may be a million.
+    pub class: Arc<ClassKey>,
     /// Ordered by name.
-    pub groups: Vec<String>,
+    pub groups: Vec<Arc<str>>,
     /// Campaigns offer updates only to devices in mode `rollout`.
     pub mode: DeviceMode,
 }

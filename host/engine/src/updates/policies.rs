@@ -1,4 +1,6 @@
-use tidegate_core::{campaign::PluginUse, id::TenantId, time::Timestamp, update::UpdatePolicies};
+use tidegate_core::{
+    campaign::PluginUse, id::TenantId, plugin::ClassKey, time::Timestamp, update::UpdatePolicies,
+};
 
 use super::UpdateRequest;
 use crate::{
@@ -49,7 +51,7 @@ pub(super) fn compatibility_of(
         attributes: policies.attributes.clone(),
         accepted: AcceptedClasses::OfDevices(
             accepted
-                .map(|(device, _)| (device.key, (device.class.clone(), now)))
+                .map(|(device, _)| (device.key, (ClassKey::clone(&device.class), now)))
                 .collect(),
         ),
     }

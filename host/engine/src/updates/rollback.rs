@@ -5,7 +5,7 @@ use tidegate_core::{
     device::Device,
     firmware::Firmware,
     id::FirmwareId,
-    plugin::PluginName,
+    plugin::{ClassKey, PluginName},
     update::{CompatibilityBasis, SuccessCriteria, UpdateOptions, UpdatePolicies, UpdateStatus},
     version::is_same,
 };
@@ -81,7 +81,7 @@ pub async fn roll_back(
             CompatibilityBasis {
                 accepted: checked
                     .get(device_id)
-                    .map(|(device, _)| (device.class.clone(), ctx.now)),
+                    .map(|(device, _)| (ClassKey::clone(&device.class), ctx.now)),
                 attributes: policies.attributes,
                 ..CompatibilityBasis::unchecked(UpdatePolicies::Hardware)
             },

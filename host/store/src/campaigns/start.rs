@@ -1,5 +1,3 @@
-use std::collections::HashMap;
-
 use serde::Serialize;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
@@ -82,29 +80,30 @@ pub(crate) async fn start(
 
 /// The slot of every selected device, ordered by key.
 fn slots(campaign_start: &CampaignStart) -> Result<Vec<MemberSlot>, StoreError> {
-    let mut waves: HashMap<DeviceKey, (u32, u32)> = HashMap::new();
-    for (index, wave) in (0..).zip(&campaign_start.waves) {
-        for (position, key) in (0..).zip(&wave.members) {
-            if waves.insert(*key, (index, position)).is_some() {
-                return Err(internal(START)(
-                    format!("device {key} is in two waves").into(),
-                ));
-            }
-        }
+    let invalid =
+        |key: DeviceKey, what: &str| Err(internal(START)(format!("device {key} is {what}").into()));
+    let mut members = Vec::with_capacity(campaign_start.selected.len());
+    for (index, wave) in (0_u32..).zip(&campaign_start.waves) {
+        let wave = (0_u32..).zip(&wave.members);
+        members.extend(wave.map(|(position, key)| (*key, (index, position))));
     }
-    let slot = |(key, class): &(DeviceKey, u32)| MemberSlot {
-        key: *key,
-        class: *class,
-        wave: waves.remove(key),
-    };
-    let mut slots: Vec<MemberSlot> = campaign_start.selected.iter().map(slot).collect();
-    if let Some(key) = waves.keys().next() {
-        return Err(internal(START)(
-            format!("device {key} is in a wave but was not selected").into(),
-        ));
+    members.sort_unstable();
+    if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return invalid(pair[0].0, "in two waves");
     }
-    slots.sort_unstable_by_key(|slot| slot.key);
-    Ok(slots)
+    let mut members = members.into_iter().peekable();
+    let mut selected = campaign_start.selected.clone();
+    selected.sort_unstable();
+    let slots = selected.into_iter().map(|(key, class)| {
+        let member = members.next_if(|(member, _)| *member == key);
+        let wave = member.map(|(_, wave)| wave);
+        MemberSlot { key, class, wave }
+    });
+    let slots = slots.collect();
+    match members.next() {
+        Some((key, _)) => invalid(key, "in a wave but was not selected"),
+        None => Ok(slots),
+    }
 }
 
 #[derive(Serialize)]

@@ -1,4 +1,7 @@
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+};
 
 use tidegate_core::{
     campaign::Targets,
@@ -20,8 +23,9 @@ use crate::{
 
 /// Selects the targeted devices with their classes and groups, in three statements for any number of devices.
 ///
-/// A row costs the driver more than the database, so each row lists many devices. SQLite has no statistics and joins
-/// cross joins in the written order: devices first, then their groups or attributes by key.
+/// A row costs the driver more than the database, so each row lists many devices. What several devices have is shared.
+/// SQLite has no statistics and joins cross joins in the written order: devices first, then their groups or attributes by
+/// key.
 pub(crate) async fn select(
     database: &Database,
     tenant: TenantId,
@@ -38,14 +42,10 @@ pub(crate) async fn select(
     };
     let mut tx = database.read().await?;
     let mut selected = devices(&mut tx, &target).await?;
-    let indexes: HashMap<_, _> = selected
-        .iter()
-        .enumerate()
-        .map(|(index, device)| (device.key, index))
-        .collect();
-    add_groups(&mut tx, &target, &mut selected, &indexes).await?;
+    selected.sort_unstable_by_key(|device| device.key);
+    add_groups(&mut tx, &target, &mut selected).await?;
     if !attributes.is_empty() {
-        add_attributes(&mut tx, &target, attributes, &mut selected, &indexes).await?;
+        add_attributes(&mut tx, &target, attributes, &mut selected).await?;
     }
     Ok(selected)
 }
@@ -144,19 +144,19 @@ async fn devices(
     let mut selected = Vec::new();
     for row in &rows {
         let mut read = || -> Result<(), RowError> {
-            let class = ClassKey {
+            let class = Arc::new(ClassKey {
                 hardware_model: row.take(0)?,
                 hardware_revision: row.take(1)?,
                 version: row.take(2)?,
                 attributes: Vec::new(),
-            };
+            });
             let mode: DeviceMode = row.parse("mode")?;
             for device in row.take::<&str>(4)?.split('\n') {
                 let (key, device_id) = device.split_once(' ').unwrap_or((device, ""));
                 selected.push(SelectedDevice {
                     key: parse_key(key)?,
                     device_id: device_id.to_owned(),
-                    class: class.clone(),
+                    class: Arc::clone(&class),
                     groups: Vec::new(),
                     mode,
                 });
@@ -168,12 +168,18 @@ async fn devices(
     Ok(selected)
 }
 
+/// The index of a device in a list that is ordered by key.
+fn index_of(selected: &[SelectedDevice], key: DeviceKey) -> Option<usize> {
+    selected
+        .binary_search_by_key(&key, |device| device.key)
+        .ok()
+}
+
 /// One row for each group, with the keys of its devices.
 async fn add_groups(
     tx: &mut Tx,
     target: &DeviceTarget<'_>,
     selected: &mut [SelectedDevice],
-    indexes: &HashMap<DeviceKey, usize>,
 ) -> Result<(), StoreError> {
     let mut parameters = Parameters::default();
     let tenant = parameters.bind(target.tenant.0);
@@ -191,10 +197,10 @@ async fn add_groups(
         .map_err(failed("read the groups of selected devices"))?;
     for row in &rows {
         let mut read = || -> Result<(), RowError> {
-            let name: &str = row.take(0)?;
+            let name: Arc<str> = row.take::<&str>(0)?.into();
             for key in parse_keys(row.take(1)?) {
-                if let Some(index) = indexes.get(&key?) {
-                    selected[*index].groups.push(name.to_owned());
+                if let Some(index) = index_of(selected, key?) {
+                    selected[index].groups.push(Arc::clone(&name));
                 }
             }
             Ok(())
@@ -210,7 +216,6 @@ async fn add_attributes(
     target: &DeviceTarget<'_>,
     attributes: &[String],
     selected: &mut [SelectedDevice],
-    indexes: &HashMap<DeviceKey, usize>,
 ) -> Result<(), StoreError> {
     let mut parameters = Parameters::default();
     let tenant = parameters.bind(target.tenant.0);
@@ -229,27 +234,39 @@ async fn add_attributes(
         .fetch_all(tx.conn())
         .await
         .map_err(failed("read the attributes of selected devices"))?;
-    for row in &rows {
+    let order: HashMap<_, _> = attributes.iter().map(String::as_str).zip(0..).collect();
+    // The attributes of each device as numbers: the position in `attributes`, and the row.
+    let mut of_devices: Vec<Vec<(usize, usize)>> = vec![Vec::new(); selected.len()];
+    for (number, row) in rows.iter().enumerate() {
         let mut read = || -> Result<(), RowError> {
-            let (key, value): (&str, &str) = (row.take(0)?, row.take(1)?);
+            let position = order.get(row.take::<&str>(0)?).copied();
             for device in parse_keys(row.take(2)?) {
-                if let Some(index) = indexes.get(&device?) {
-                    let attributes = &mut selected[*index].class.attributes;
-                    attributes.push((key.to_owned(), value.to_owned()));
+                if let (Some(position), Some(index)) = (position, index_of(selected, device?)) {
+                    of_devices[index].push((position, number));
                 }
             }
             Ok(())
         };
         read().map_err(row_error("read device attribute row"))?;
     }
-    let order: HashMap<_, _> = attributes
-        .iter()
-        .enumerate()
-        .map(|(index, key)| (key.as_str(), index))
-        .collect();
-    for device in selected {
-        let attributes = &mut device.class.attributes;
-        attributes.sort_by_key(|(key, _)| order.get(key.as_str()).copied());
+    let mut classes: HashMap<_, Arc<ClassKey>> = HashMap::new();
+    for (device, mut numbers) in selected.iter_mut().zip(of_devices) {
+        numbers.sort_unstable();
+        let class = match classes.entry((Arc::clone(&device.class), numbers)) {
+            Entry::Occupied(entry) => Arc::clone(entry.get()),
+            Entry::Vacant(entry) => {
+                let numbers = entry.key().1.iter();
+                let attributes =
+                    numbers.map(|(_, row)| Ok((rows[*row].take(0)?, rows[*row].take(1)?)));
+                let attributes: Result<_, RowError> = attributes.collect();
+                let class = ClassKey {
+                    attributes: attributes.map_err(row_error("read device attribute row"))?,
+                    ..ClassKey::clone(&device.class)
+                };
+                Arc::clone(entry.insert(Arc::new(class)))
+            }
+        };
+        device.class = class;
     }
     Ok(())
 }

@@ -67,8 +67,9 @@ on_both! {
         for selected in &devices {
             let whole = store.device(store.ours, &selected.device_id).await?.expect("it exists");
             assert_eq!(selected.key, whole.key);
-            assert_eq!(selected.class, whole.class(&attributes));
-            assert_eq!(selected.groups, whole.groups);
+            assert_eq!(*selected.class, whole.class(&attributes));
+            let groups: Vec<_> = selected.groups.iter().map(ToString::to_string).collect();
+            assert_eq!(groups, whole.groups);
         }
         assert_eq!(devices.len(), 3);
         assert_eq!(devices[0].class.attributes.len(), 2);
