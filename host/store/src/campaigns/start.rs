@@ -239,3 +239,43 @@ async fn insert_classes(
         .map_err(failed(START))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::time::Timestamp;
+    use tidegate_engine::ports::NewWave;
+
+    use super::*;
+
+    #[test]
+    fn a_device_is_in_one_wave_and_was_selected() {
+        let slots = |waves: &[&[i64]]| {
+            let wave = |members: &&[i64]| NewWave {
+                name: String::new(),
+                members: members.iter().copied().map(DeviceKey).collect(),
+            };
+            let campaign_start = CampaignStart {
+                at: Timestamp(0),
+                waves: waves.iter().map(wave).collect(),
+                parallel: false,
+                classes: Vec::new(),
+                selected: vec![(DeviceKey(3), 0), (DeviceKey(1), 1), (DeviceKey(2), 0)],
+                journal: Vec::new(),
+            };
+            let slots = slots(&campaign_start).map_err(|error| format!("{error:?}"))?;
+            let slots = slots
+                .into_iter()
+                .map(|slot| (slot.key.0, slot.class, slot.wave));
+            Ok::<_, String>(slots.collect::<Vec<_>>())
+        };
+        let expected = [(1, 1, Some((1, 0))), (2, 0, None), (3, 0, Some((0, 0)))];
+        assert_eq!(slots(&[&[3], &[1]]), Ok(expected.to_vec()));
+        for (waves, reason) in [
+            ([&[3_i64, 1] as &[i64], &[1]], "device 1 is in two waves"),
+            ([&[3], &[4]], "device 4 is in a wave but was not selected"),
+        ] {
+            let error = slots(&waves).expect_err(reason);
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

@@ -115,3 +115,24 @@ async fn a_batch_keeps_its_plans_and_other_transactions_do_not() -> anyhow::Resu
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_transaction_keeps_its_plans_for_a_while() -> anyhow::Result<()> {
+    let Some(store) = TestStore::on_postgres().await? else {
+        return Ok(());
+    };
+    let planning = async |tx: &mut Tx| {
+        let settings =
+            "SELECT current_setting('plan_cache_mode') || ' ' || current_setting('enable_seqscan')";
+        let settings: String = sqlx::query_scalar(settings).fetch_one(tx.conn()).await?;
+        anyhow::Ok(settings)
+    };
+    let mut tx = store.database.write().await?;
+    let before = planning(&mut tx).await?;
+    tx.keep_plans().await?;
+    assert_eq!(planning(&mut tx).await?, "force_generic_plan off");
+    tx.plan_every_statement().await?;
+    assert_eq!(planning(&mut tx).await?, before);
+    assert_eq!(before, "force_custom_plan on");
+    Ok(())
+}

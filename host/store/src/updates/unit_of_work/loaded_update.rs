@@ -467,15 +467,19 @@ mod tests {
             let (criteria, options) = (SuccessCriteria::Reported, UpdateOptions::forced(Duration::from_hours(1)));
             let offered = UpdateState::offered(criteria, options.clone(), NOON);
             let mut created = BTreeSet::new();
-            // Later updates of a device wait behind the first.
-            for state in [
-                offered.clone(),
-                offered.clone(),
-                completed_at_creation(UpdateState { installed_reported: true, ..offered }, later(1)),
-                UpdateState::waiting_approval(criteria, options.clone(), NOON),
-                UpdateState::scheduled(criteria, options, later(60)),
+            let completed = UpdateState { installed_reported: true, ..offered.clone() };
+            let completed = completed_at_creation(completed, later(1));
+            let waiting = UpdateState::waiting_approval(criteria, options.clone(), NOON);
+            let scheduled = UpdateState::scheduled(criteria, options, later(60));
+            // Later updates of a device wait behind the first. Those of a statement have columns in common, or not.
+            for states in [
+                [&offered, &offered],
+                [&offered, &completed],
+                [&completed, &waiting],
+                [&waiting, &scheduled],
+                [&scheduled, &offered],
             ] {
-                let new = devices.iter().map(|device| NewUpdate {
+                let new = devices.iter().zip(states.into_iter().cycle()).map(|(device, state)| NewUpdate {
                     device: *device,
                     firmware: fixture.new,
                     campaign: None,
