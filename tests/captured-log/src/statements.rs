@@ -42,7 +42,7 @@ struct StatementRecording {
     finished: oneshot::Sender<Vec<String>>,
 }
 
-/// Runs a future and returns the statements that it executed, without [`CONTROL`], and those of the batches that begin
+/// Runs a future and returns the statements that it executed, without `CONTROL`, and those of the batches that begin
 /// meanwhile on this thread, which is the only one of a `#[tokio::test]`. SQLite's connections log a statement in their
 /// own thread, and may do so after its result was read; therefore a recording ends when its spans are closed everywhere.
 pub async fn record_statements<T>(future: impl Future<Output = T>) -> (T, Vec<String>) {
