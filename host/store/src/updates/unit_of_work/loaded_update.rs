@@ -313,6 +313,7 @@ struct NumberedColumns<'a> {
 struct NewUpdateDevice {
     device_key: i64,
     number: usize,
+    position: usize,
 }
 
 const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 21] = [
@@ -352,12 +353,13 @@ pub(super) async fn insert(
     let stopped_ms = tx.stopped_ms();
     let mut numbers: HashMap<NewUpdateJson<'_>, usize> = HashMap::new();
     let mut devices = Vec::with_capacity(new.len());
-    for new in new {
+    for (position, new) in new.iter().enumerate() {
         let next = numbers.len();
         let columns = new_update_json(new, stopped_ms)?;
         devices.push(NewUpdateDevice {
             device_key: new.0.device.0,
             number: *numbers.entry(columns).or_insert(next),
+            position,
         });
     }
     let columns = numbers.into_iter();
@@ -384,20 +386,25 @@ pub(super) async fn insert(
         .map_err(row_error(CREATE))
 }
 
-/// Creates the updates of the devices in the JSON `$3`, whose columns are in the JSON `$2`.
+/// Creates the updates of the devices in the JSON `$3`, in that order, whose columns are in the JSON `$2`.
 fn insert_sql(dialect: Dialect) -> String {
     let number = ("number", ColumnType::Int);
     let columns = [&NEW_UPDATE_COLUMNS[..], UPDATE_OPTION_COLUMNS].concat();
     let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
     let names = names.join(", ");
     let columns = dialect.json_rows("c", "$2", &[&[number], &columns[..]].concat());
-    let devices = dialect.json_rows("d", "$3", &[("device_key", ColumnType::Int), number]);
+    let device = [
+        ("device_key", ColumnType::Int),
+        number,
+        ("position", ColumnType::Int),
+    ];
+    let devices = dialect.json_rows("d", "$3", &device);
     // Without the materialization, SQLite would read the columns from the JSON again for every device.
     format!(
         "INSERT INTO updates (tenant_id, revision, feedback_count, cancel_requests, log_lines, is_retried, device_key, {names}) \
          WITH new AS MATERIALIZED (SELECT number, {names} FROM {columns}) \
          SELECT $1, 0, 0, 0, 0, 0, d.device_key, {names} FROM {devices} CROSS JOIN new WHERE new.number = d.number \
-         RETURNING id, device_key"
+         ORDER BY d.position RETURNING id, device_key"
     )
 }
 
