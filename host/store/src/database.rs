@@ -163,7 +163,8 @@ impl Database {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => pool::begin_batch(lock_wait),
         };
-        self.begin_write(begin, self.limits.batch_statement).await
+        let tx = self.begin_write(begin, self.limits.batch_statement);
+        Ok(tx.await?.into_batch())
     }
 
     async fn begin_write(&self, begin: &'static str, limit: Duration) -> Result<Tx, StoreError> {

@@ -355,8 +355,6 @@ fn sqlite(pool: AnyPoolOptions, role: PoolRole, limits: TimeLimits) -> AnyPoolOp
 /// How long a migration waits for a lock, and a server for the migrations of another one.
 const MIGRATION_LOCK: Duration = Duration::from_mins(10);
 
-/// The settings of a PostgreSQL session of a pool.
-///
 /// Keeps plans, and leaves only scans of indexes to choose from. JIT compilation would cost more than the statement,
 /// because the disabled plan nodes inflate the estimated cost.
 const KEEP_INDEX_PLANS: [&str; 6] = [
@@ -383,6 +381,8 @@ pub(super) fn begin_batch(lock_wait: LockWait) -> &'static str {
     }
 }
 
+/// The settings of a PostgreSQL session of a pool.
+///
 /// A cached plan that was made while a table was small may scan the whole table later, so statements are planned each
 /// time. Point reads are an exception: their plan is known in advance and uses an index.
 fn session_settings(role: PoolRole, limits: TimeLimits) -> String {

@@ -13,6 +13,8 @@ pub(crate) struct Tx {
     dialect: Dialect,
     server_name: Arc<str>,
     stopped_ms: i64,
+    /// Whether it is a batch, which keeps its plans from its beginning to its end.
+    is_batch: bool,
 }
 
 pub(super) enum TxKind {
@@ -40,7 +42,14 @@ impl Tx {
             dialect,
             server_name,
             stopped_ms,
+            is_batch: false,
         }
+    }
+
+    /// Marks a transaction whose plans are kept since it began.
+    pub(super) fn into_batch(mut self) -> Self {
+        self.is_batch = true;
+        self
     }
 
     /// Begins the transaction. If the caller is cancelled meanwhile, the drop rolls it back.
@@ -81,14 +90,14 @@ impl Tx {
             .await
     }
 
-    /// Ends [`Self::keep_plans`].
+    /// Ends [`Self::keep_plans`]. A batch keeps its plans.
     pub(crate) async fn plan_every_statement(&mut self) -> Result<(), StoreError> {
         self.set("SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on")
             .await
     }
 
     async fn set(&mut self, settings: &'static str) -> Result<(), StoreError> {
-        if self.dialect == Dialect::Sqlite {
+        if self.dialect == Dialect::Sqlite || self.is_batch {
             return Ok(());
         }
         let connection = self.conn();

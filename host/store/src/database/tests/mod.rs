@@ -134,5 +134,11 @@ async fn a_transaction_keeps_its_plans_for_a_while() -> anyhow::Result<()> {
     tx.plan_every_statement().await?;
     assert_eq!(planning(&mut tx).await?, before);
     assert_eq!(before, "force_custom_plan on");
+    tx.commit().await?;
+
+    let mut batch = store.database.write_batch(LockWait::Normal).await?;
+    batch.keep_plans().await?;
+    batch.plan_every_statement().await?;
+    assert_eq!(planning(&mut batch).await?, "force_generic_plan off");
     Ok(())
 }
