@@ -4,8 +4,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    Admin, Authorized, Error, Result,
-    ports::{Revision, Store, StoreError},
+    Admin, Authorized, Result,
+    ports::{Revision, Store},
 };
 
 /// Enables, deprecates or disables a revision for new campaigns. Running campaigns continue with it. Only admins may: a
@@ -24,9 +24,6 @@ pub async fn change_state(
     let changed = store
         .change_revision_state(ctx, plugin, digest, state)
         .await;
-    changed.map_err(|error| match error {
-        StoreError::Conflict(message) => Error::conflict("invalid_state", message),
-        error => error.into(),
-    })?;
+    changed.map_err(super::invalid_state)?;
     super::revision(ctx, store, plugin, digest).await
 }

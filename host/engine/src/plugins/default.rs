@@ -18,10 +18,7 @@ pub async fn choose_default(
     }
     require_own_default(plugin)?;
     let chosen = store.choose_default_revision(ctx, plugin, digest).await;
-    chosen.map_err(|error| match error {
-        StoreError::Conflict(message) => Error::conflict("invalid_state", message),
-        error => error.into(),
-    })?;
+    chosen.map_err(invalid_state)?;
     super::get(ctx, store, plugin).await
 }
 
@@ -34,4 +31,12 @@ pub(super) fn require_own_default(plugin: &PluginName) -> Result<()> {
         return Err(Error::conflict("built_in_plugin", message));
     }
     Ok(())
+}
+
+/// The error of a change that the state of a revision does not allow.
+pub(super) fn invalid_state(error: StoreError) -> Error {
+    match error {
+        StoreError::Conflict(message) => Error::conflict("invalid_state", message),
+        error => error.into(),
+    }
 }

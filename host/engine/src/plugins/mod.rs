@@ -14,7 +14,7 @@ mod validate;
 pub use change_state::change_state;
 pub use choice::PluginChoice;
 pub use default::choose_default;
-use default::require_own_default;
+use default::{invalid_state, require_own_default};
 pub use delete::delete;
 pub use find_revision::default_of;
 pub(crate) use find_revision::find_revision;

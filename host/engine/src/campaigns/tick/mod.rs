@@ -166,7 +166,12 @@ impl Tick<'_> {
 
     fn invalidate(&self, affected: &[AffectedDevice]) {
         self.engine.caches.invalidate_affected(affected);
-        if !affected.is_empty() {
+        self.notify_of_devices(affected.len());
+    }
+
+    /// Notifies the watchers of the campaign, if updates of this number of devices changed.
+    fn notify_of_devices(&self, number: usize) {
+        if number > 0 {
             self.engine.signals.notify_watchers(self.run);
         }
     }

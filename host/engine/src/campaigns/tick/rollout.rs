@@ -313,9 +313,7 @@ impl Tick<'_> {
                 batches += u32::from(number > 0);
                 offered_now += number as u64;
                 caches.publish_affected(&before, offered.affected);
-                if number > 0 {
-                    self.engine.signals.notify_watchers(self.run);
-                }
+                self.notify_of_devices(number);
                 if offered.remaining == 0 || number == 0 {
                     break;
                 }
