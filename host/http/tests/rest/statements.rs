@@ -108,14 +108,7 @@ async fn a_poll_after_an_offer_takes_no_statement() {
         };
         let poll = async || device.send("GET", "", &Value::Null).await;
         let path = server.campaign(json!({})).await;
-        server
-            .post(&format!("{path}/start"), &json!({}))
-            .await
-            .expect(200);
-        let run = RunRef {
-            tenant: server.tenant.id,
-            campaign: CampaignId(last_number(&path)),
-        };
+        let run = start(&server, &path).await;
         let tick = || Box::pin(tidegate_engine::campaigns::tick(&server.state.engine, run));
         tick().await.expect("a tick");
         release_all(&server, run, Vec::new()).await;
@@ -152,14 +145,7 @@ async fn a_tick_reads_the_accepted_classes_once_for_all_devices_that_it_releases
         "policies": [{"plugin": "acme/fits"}], "strategy": {"plugin": "acme/canary", "config": {"canaries": 3}},
     });
     let path = server.campaign(policies).await;
-    server
-        .post(&format!("{path}/start"), &json!({}))
-        .await
-        .expect(200);
-    let run = RunRef {
-        tenant: server.tenant.id,
-        campaign: CampaignId(last_number(&path)),
-    };
+    let run = start(&server, &path).await;
     let engine = &server.state.engine;
     let tick = async || {
         let tick = Box::pin(tidegate_engine::campaigns::tick(engine, run));
@@ -212,6 +198,16 @@ async fn a_command_reads_its_campaign_once_and_returns_what_it_stored() {
 }
 
 /// The number of statements that contain this text.
+/// Starts the campaign at this path.
+async fn start(server: &TestServer, path: &str) -> RunRef {
+    let path_of_start = format!("{path}/start");
+    server.post(&path_of_start, &json!({})).await.expect(200);
+    RunRef {
+        tenant: server.tenant.id,
+        campaign: CampaignId(last_number(path)),
+    }
+}
+
 fn count(statements: &[String], text: &str) -> usize {
     let containing = statements
         .iter()

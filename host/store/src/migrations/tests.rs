@@ -95,22 +95,32 @@ fn migration_files() -> BTreeMap<String, String> {
     files
 }
 
-#[tokio::test]
-async fn every_migration_keeps_the_rows_of_a_filled_database_on_sqlite() -> anyhow::Result<()> {
+/// Runs a test with the URL of an SQLite database without tables.
+async fn on_empty_sqlite(test: impl AsyncFn(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("tidegate.db");
-    upgrade(&format!("sqlite://{}?mode=rwc", file.display())).await
+    test(&format!("sqlite://{}?mode=rwc", file.display())).await
 }
 
-#[tokio::test]
-async fn every_migration_keeps_the_rows_of_a_filled_database_on_postgres() -> anyhow::Result<()> {
+/// Runs a test with the URL of a PostgreSQL database without tables, if there is a server.
+async fn on_empty_postgres(test: impl AsyncFn(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let url = test_database::create()
         .await
         .map_err(anyhow::Error::from_boxed)?;
     match url {
-        Some(url) => upgrade(&url).await,
+        Some(url) => test(&url).await,
         None => Ok(()),
     }
+}
+
+#[tokio::test]
+async fn every_migration_keeps_the_rows_of_a_filled_database_on_sqlite() -> anyhow::Result<()> {
+    on_empty_sqlite(upgrade).await
+}
+
+#[tokio::test]
+async fn every_migration_keeps_the_rows_of_a_filled_database_on_postgres() -> anyhow::Result<()> {
+    on_empty_postgres(upgrade).await
 }
 
 /// Columns that a migration rewrites or replaces, and tests of their own check: migration, table, column.
@@ -175,20 +185,12 @@ async fn upgrade(url: &str) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn stored_names_of_plugins_get_a_vendor_on_sqlite() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("tidegate.db");
-    rename_plugins(&format!("sqlite://{}?mode=rwc", file.display())).await
+    on_empty_sqlite(rename_plugins).await
 }
 
 #[tokio::test]
 async fn stored_names_of_plugins_get_a_vendor_on_postgres() -> anyhow::Result<()> {
-    let url = test_database::create()
-        .await
-        .map_err(anyhow::Error::from_boxed)?;
-    match url {
-        Some(url) => rename_plugins(&url).await,
-        None => Ok(()),
-    }
+    on_empty_postgres(rename_plugins).await
 }
 
 /// Fills all tables before the migration `plugin_names`: row 1 has a built-in plugin, row 2 has an uploaded one.
@@ -249,20 +251,12 @@ async fn rename_plugins(url: &str) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn revisions_keep_their_states_and_campaigns_pin_them_on_sqlite() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("tidegate.db");
-    pin_revisions(&format!("sqlite://{}?mode=rwc", file.display())).await
+    on_empty_sqlite(pin_revisions).await
 }
 
 #[tokio::test]
 async fn revisions_keep_their_states_and_campaigns_pin_them_on_postgres() -> anyhow::Result<()> {
-    let url = test_database::create()
-        .await
-        .map_err(anyhow::Error::from_boxed)?;
-    match url {
-        Some(url) => pin_revisions(&url).await,
-        None => Ok(()),
-    }
+    on_empty_postgres(pin_revisions).await
 }
 
 /// Fills all tables before the migration `revision_states`. The digests of the revisions are 1 and 2.
@@ -296,21 +290,13 @@ async fn pin_revisions(url: &str) -> anyhow::Result<()> {
 #[tokio::test]
 async fn open_updates_of_waves_are_checked_once_after_the_upgrade_on_sqlite() -> anyhow::Result<()>
 {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("tidegate.db");
-    record_unchecked(&format!("sqlite://{}?mode=rwc", file.display())).await
+    on_empty_sqlite(record_unchecked).await
 }
 
 #[tokio::test]
 async fn open_updates_of_waves_are_checked_once_after_the_upgrade_on_postgres() -> anyhow::Result<()>
 {
-    let url = test_database::create()
-        .await
-        .map_err(anyhow::Error::from_boxed)?;
-    match url {
-        Some(url) => record_unchecked(&url).await,
-        None => Ok(()),
-    }
+    on_empty_postgres(record_unchecked).await
 }
 
 /// Fills all tables before the migration of this name, which is returned with the ones before it.
