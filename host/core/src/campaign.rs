@@ -9,7 +9,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 use crate::{
     Named as _,
     id::{CampaignId, Digest, FirmwareId, TenantId},
-    plugin::{PluginKind, PluginName, RollbackScope},
+    plugin::{Gate, PluginKind, PluginName, RollbackScope},
     selector::SelectorText,
     time::Timestamp,
     update::{SuccessCriteria, UpdateOptions},
@@ -39,6 +39,8 @@ pub struct Campaign {
     pub status: CampaignStatus,
     /// Why the server holds the campaign.
     pub hold: Option<Hold>,
+    /// The gate at which the campaign waits for an operator.
+    pub awaiting: Option<AwaitedGate>,
     /// The approval, once given.
     pub approval: Option<Approval>,
     /// Number of devices selected at the start; 0 before.
@@ -95,11 +97,23 @@ impl Campaign {
         if self.status.ends_hold(status) {
             self.hold = None;
         }
+        if status.ends_rollout() {
+            self.awaiting = None;
+        }
         if !status.is_final() {
             self.ended_at = None;
         }
         self.status = status;
     }
+}
+
+/// A gate at which a campaign waits for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedGate {
+    /// The gate, as the strategy named it.
+    pub gate: Gate,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// A campaign as requested at creation.
@@ -288,6 +302,11 @@ impl CampaignStatus {
     /// Whether a change to `next` ends a hold.
     pub fn ends_hold(self, next: Self) -> bool {
         self == Self::Held && next != Self::Held
+    }
+
+    /// True if the strategy is not asked any more.
+    pub fn ends_rollout(self) -> bool {
+        self == Self::RollingBack || self.is_final()
     }
 
     /// True if the campaign has ended; only a rollback can continue it.

@@ -8,4 +8,4 @@ mod violation;
 
 pub use decision::{Levels, check_decision};
 pub use plan::{check_assignment, check_plan};
-pub use violation::Violation;
+pub use violation::{MAX_GATE_NAME, Violation};

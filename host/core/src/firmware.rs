@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     id::{FirmwareId, ModuleId, TenantId},
-    plugin::FirmwareFacts,
+    plugin::{FirmwareFacts, ModuleFacts},
     settings::VersionScheme,
     time::Timestamp,
     version::{is_ordered, is_pre_release, sort_key},
@@ -167,24 +167,41 @@ impl FirmwareDetails {
     pub fn is_release(&self) -> bool {
         !self.is_beta && is_ordered(&self.version) && !is_pre_release(&self.version)
     }
+}
 
+impl Firmware {
     /// The firmware as plugins see it.
     pub fn facts(&self) -> FirmwareFacts {
+        let details = &self.details;
+        let modules: Vec<_> = self.modules.iter().map(Module::facts).collect();
         FirmwareFacts {
-            name: self.name.clone(),
-            version: self.version.clone(),
-            device_model: self.device_model.clone(),
-            manufacturer: self.manufacturer.clone(),
-            min_hardware_version: self.min_hardware_version.clone(),
-            max_hardware_version: self.max_hardware_version.clone(),
-            beta: self.is_beta,
-            security_update: self.is_security_update,
-            tags: self.tags.clone(),
-            metadata: self
+            name: details.name.clone(),
+            version: details.version.clone(),
+            device_model: details.device_model.clone(),
+            manufacturer: details.manufacturer.clone(),
+            min_hardware_version: details.min_hardware_version.clone(),
+            max_hardware_version: details.max_hardware_version.clone(),
+            beta: details.is_beta,
+            security_update: details.is_security_update,
+            tags: details.tags.clone(),
+            metadata: details
                 .metadata
                 .iter()
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
+            size: modules.iter().map(|module| module.size).sum(),
+            modules,
+        }
+    }
+}
+
+impl Module {
+    fn facts(&self) -> ModuleFacts {
+        ModuleFacts {
+            part: self.part.clone(),
+            name: self.name.clone(),
+            version: self.version.clone(),
+            size: self.artifacts.iter().map(|artifact| artifact.size).sum(),
         }
     }
 }

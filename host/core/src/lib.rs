@@ -14,6 +14,7 @@ pub mod feedback;
 pub mod firmware;
 pub mod id;
 pub mod log;
+pub mod measurement;
 pub mod mode;
 mod names;
 pub mod order;
@@ -31,6 +32,7 @@ pub mod version_changes;
 pub mod visible_text;
 pub mod wave;
 pub mod window;
+pub mod zone;
 
 pub use names::Named;
 /// The order of versions, which the server shares with the built-in policies.

@@ -24,7 +24,7 @@ pub struct MembershipInput {
     /// For each wave with a selector, by index: the devices that match.
     pub selected: HashMap<usize, HashSet<DeviceKey>>,
     /// Output of `assign`: the wave of each candidate; empty without `custom` waves.
-    pub assigned: Vec<u16>,
+    pub assigned: Vec<u32>,
 }
 
 /// Sorts candidates into the campaign's stable order.
@@ -64,7 +64,7 @@ pub fn resolve(
             }
             Members::Custom => take_if(&mut left, |at| {
                 let wave = answers.assigned.get(at).copied().unwrap_or(UNASSIGNED);
-                wave != UNASSIGNED && usize::from(wave) == index
+                usize::try_from(wave) == Ok(index) && wave != UNASSIGNED
             }),
         };
         waves.push(taken.into_iter().map(|at| candidates[at].key).collect());

@@ -2,7 +2,7 @@
 
 use strum::{IntoStaticStr, VariantArray};
 
-use crate::time::Timestamp;
+use crate::{measurement::Durations, time::Timestamp};
 
 /// Counter group of a device in its wave, as operators and plugins see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
@@ -110,6 +110,8 @@ pub struct WaveReport {
     pub advanced_at: Option<Timestamp>,
     /// Failures by error code, most frequent first.
     pub failures: Vec<Failure>,
+    /// Durations of its updates.
+    pub durations: Durations,
 }
 
 impl WaveReport {
@@ -160,6 +162,7 @@ mod tests {
             last_progress_at: None,
             advanced_at: None,
             failures: Vec::new(),
+            durations: Durations::default(),
         }
     }
 

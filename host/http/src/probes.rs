@@ -58,11 +58,11 @@ fn unready(reason: &str) -> Response {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", reason).into_response()
 }
 
-async fn version() -> Response {
+async fn version(State(state): State<AppState>) -> Response {
     Json(json!({
         "name": "tidegate",
         "version": env!("CARGO_PKG_VERSION"),
-        "plugin_contracts": ["1.0.0"],
+        "plugin_contracts": state.engine.plugins().contracts(),
     }))
     .into_response()
 }

@@ -25,6 +25,11 @@ pub(crate) enum InvalidComponent {
         log = contract::LOG
     )]
     Import(String),
+    #[error(
+        "it is built for version {0} of the contract; this server speaks {minor}",
+        minor = contract::MINOR
+    )]
+    Version(String),
     #[error("it does not export `{0}`, which every plugin must export")]
     NoMeta(&'static str),
     #[error(
@@ -48,14 +53,27 @@ pub(crate) fn world_of(bytes: &[u8], max_bytes: u64) -> Result<PluginKind, Inval
         return Err(InvalidComponent::Malformed(reason.to_owned()));
     }
     let interface = ComponentInterface::read(bytes)?;
+    let names = interface.imports.iter().map(|(name, _)| *name);
+    if let Some(version) = names
+        .chain(interface.exports.iter().copied())
+        .find_map(other_version)
+    {
+        return Err(InvalidComponent::Version(version));
+    }
     for (name, is_instance) in interface.imports {
-        if !(is_instance && [contract::LOG, contract::TYPES].contains(&name)) {
+        let is_allowed = [contract::LOG, contract::TYPES]
+            .iter()
+            .any(|allowed| is_patch_of(name, allowed));
+        if !(is_instance && is_allowed) {
             return Err(InvalidComponent::Import(
                 visible(truncate(name, 200)).into_owned(),
             ));
         }
     }
-    let exports = |name: &str| interface.exports.contains(&name);
+    let exports = |interface_name: &str| {
+        let mut names = interface.exports.iter();
+        names.any(|name| is_patch_of(name, interface_name))
+    };
     if !exports(contract::META) {
         return Err(InvalidComponent::NoMeta(contract::META));
     }
@@ -74,6 +92,24 @@ pub(crate) fn world_of(bytes: &[u8], max_bytes: u64) -> Result<PluginKind, Inval
             contract::interface(second),
         )),
     }
+}
+
+/// Whether a name is that of this interface, in any patch version: these differ in comments only.
+fn is_patch_of(name: &str, interface: &str) -> bool {
+    let minor = interface
+        .rsplit_once('.')
+        .map_or(interface, |(minor, _)| minor);
+    let patch = name
+        .strip_prefix(minor)
+        .and_then(|rest| rest.strip_prefix('.'));
+    patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The version in the name of an interface of the contract, if this server does not speak it.
+fn other_version(name: &str) -> Option<String> {
+    let (_, version) = name.strip_prefix(contract::PACKAGE)?.split_once('@')?;
+    let is_spoken = is_patch_of(version, &format!("{}.0", contract::MINOR));
+    (!is_spoken).then(|| visible(truncate(version, 64)).into_owned())
 }
 
 /// The imports and the exported instances of the outermost component.
@@ -134,6 +170,39 @@ impl<'a> ComponentInterface<'a> {
                 Payload::End(_) => return Ok(interface),
                 _ => {}
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_patch_version_of_an_interface_is_the_interface() {
+        for (name, is_same) in [
+            ("tidegate:plugin/meta@1.0.0", true),
+            ("tidegate:plugin/meta@1.0.17", true),
+            ("tidegate:plugin/meta@1.0.", false),
+            ("tidegate:plugin/meta@1.0.1-rc.1", false),
+            ("tidegate:plugin/meta@1.1.0", false),
+            ("tidegate:plugin/meta@1.00", false),
+            ("tidegate:plugin/meta", false),
+            ("tidegate:plugin/rollout@1.0.0", false),
+        ] {
+            assert_eq!(is_patch_of(name, contract::META), is_same, "{name}");
+        }
+    }
+
+    #[test]
+    fn versions_that_the_server_does_not_speak_are_named() {
+        for (name, version) in [
+            ("tidegate:plugin/rollout@1.0.3", None),
+            ("tidegate:plugin/rollout@1.1.0", Some("1.1.0")),
+            ("tidegate:plugin/rollout@2.0.0", Some("2.0.0")),
+            ("wasi:clocks/monotonic-clock@0.2.3", None),
+        ] {
+            assert_eq!(other_version(name).as_deref(), version, "{name}");
         }
     }
 }

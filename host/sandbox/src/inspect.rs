@@ -5,11 +5,6 @@ use tidegate_engine::ports::{CallFailure, Rejection};
 
 use crate::{limits::MAX_REASON_BYTES, plugin::Plugin, trial};
 
-/// Maximum number of metrics, and of attributes, that a plugin may request.
-const MAX_DECLARED_NAMES: usize = 64;
-/// Maximum size of the name of a metric or attribute.
-const MAX_DECLARED_NAME_BYTES: usize = 128;
-
 /// Links the plugin and reads its description.
 pub(crate) fn describe(plugin: &Plugin) -> Result<Description, Rejection> {
     plugin
@@ -33,6 +28,9 @@ pub(crate) fn try_calls(plugin: &Plugin, example: Option<&str>) -> Result<(), Re
         Ok(errors) if !errors.is_empty() => return Ok(()),
         Ok(_) => {}
     }
+    plugin
+        .wants(config)
+        .map_err(|failure| rejected_step("calling its `wants`", &failure))?;
     if example.is_some() {
         run_trial_calls(plugin, config)
             .map_err(|(call, failure)| rejected_step(&format!("calling its `{call}`"), &failure))?;
@@ -101,20 +99,6 @@ fn check_description(description: &Description) -> Result<(), String> {
     if description.summary.contains('\0') {
         return Err("the summary has a NUL character".to_owned());
     }
-    for (what, names) in [
-        ("metrics", &description.metrics),
-        ("attributes", &description.attributes),
-    ] {
-        let is_valid = |name: &String| {
-            (1..=MAX_DECLARED_NAME_BYTES).contains(&name.len()) && !name.contains('\0')
-        };
-        if names.len() > MAX_DECLARED_NAMES || !names.iter().all(is_valid) {
-            return Err(format!(
-                "it may request at most {MAX_DECLARED_NAMES} {what}, with names of 1 to {MAX_DECLARED_NAME_BYTES} bytes \
-                 without NUL characters"
-            ));
-        }
-    }
     Ok(())
 }
 
@@ -131,8 +115,6 @@ mod tests {
             summary: String::new(),
             config_schema: "{}".to_owned(),
             state_schema: 1,
-            metrics: Vec::new(),
-            attributes: Vec::new(),
         };
         change(&mut description);
         check_description(&description)
@@ -148,8 +130,5 @@ mod tests {
             );
         }
         assert!(check_changed(|d| d.summary = "a\0".to_owned()).is_err());
-        assert!(check_changed(|d| d.metrics = vec![String::new()]).is_err());
-        assert!(check_changed(|d| d.metrics = vec!["a\0".to_owned()]).is_err());
-        assert!(check_changed(|d| d.attributes = vec!["a".to_owned(); 65]).is_err());
     }
 }

@@ -38,15 +38,17 @@ pub struct SandboxLimits {
     pub config_check_deadline: Duration,
     /// Memory per call, in bytes, summed over all its memories.
     pub memory_bytes: u64,
-    /// Fuel of `describe`, `validate`, `decide`, `evaluate` and `check`.
+    /// Fuel of `describe`, `validate`, `wants`, `decide` and `evaluate`, and base fuel of `check`.
     pub fuel: u64,
+    /// Additional fuel of `check` per device class.
+    pub fuel_per_class: u64,
     /// Base fuel of `plan` and `assign`.
     pub planning_fuel: u64,
     /// Additional fuel of `plan` and `assign` per device.
     pub planning_fuel_per_device: u64,
-    /// Wall time of `describe`, `validate`, `decide`, `evaluate` and `check`. Fuel normally ends a call first.
+    /// Wall time of `describe`, `validate`, `wants`, `decide` and `evaluate`. Fuel normally ends a call first.
     pub deadline: Duration,
-    /// Wall time of `plan` and `assign`.
+    /// Wall time of `plan`, `assign` and `check`.
     pub planning_deadline: Duration,
     /// Base size of a call's output, in bytes.
     pub answer_bytes: u64,
@@ -73,6 +75,7 @@ impl Default for SandboxLimits {
             config_check_deadline: Duration::from_secs(10),
             memory_bytes: 64 << 20,
             fuel: 50_000_000,
+            fuel_per_class: 50_000,
             planning_fuel: 100_000_000,
             planning_fuel_per_device: 5_000,
             deadline: Duration::from_millis(250),
@@ -140,6 +143,7 @@ impl SandboxLimits {
                 256 << 20,
             ),
             ("fuel", self.fuel.into(), 1, 1_000_000_000),
+            ("fuel_per_class", self.fuel_per_class.into(), 0, 10_000_000),
             (
                 "planning_fuel",
                 self.planning_fuel.into(),
@@ -192,6 +196,16 @@ impl SandboxLimits {
             deadline: self.deadline,
             memory_bytes: self.memory_bytes,
             answer_bytes: self.answer_bytes,
+        }
+    }
+
+    /// The budget of a call that checks a number of device classes.
+    pub(crate) fn check_budget(&self, classes: u64) -> Budget {
+        let fuel = self.fuel_per_class.saturating_mul(classes);
+        Budget {
+            fuel: self.fuel.saturating_add(fuel).min(MAX_PLANNING_FUEL),
+            deadline: self.planning_deadline,
+            ..self.call_budget()
         }
     }
 
@@ -252,6 +266,8 @@ mod tests {
     #[test]
     fn budgets_grow_with_devices_up_to_the_ceiling() {
         let limits = SandboxLimits::default();
+        assert_eq!(limits.check_budget(1_000).fuel, 100_000_000);
+        assert_eq!(limits.check_budget(u64::MAX).fuel, MAX_PLANNING_FUEL);
         assert_eq!(limits.planning_budget(1_000).fuel, 105_000_000);
         assert_eq!(limits.planning_budget(u64::MAX).fuel, MAX_PLANNING_FUEL);
         assert_eq!(

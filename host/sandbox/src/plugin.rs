@@ -38,6 +38,7 @@ struct PluginInner {
     instance: InstancePre<Guest>,
     describe: ComponentExportIndex,
     validate: ComponentExportIndex,
+    wants: ComponentExportIndex,
     calls: Vec<(CallName, ComponentExportIndex)>,
     /// The text of its config schema, read from the plugin's description on first use.
     schema: OnceLock<Arc<str>>,
@@ -73,7 +74,9 @@ impl Plugin {
             .iter()
             .copied()
             .filter(|call| call.kind() == kind)
-            .map(|call| Ok((call, find(contract::interface(kind), call.as_str())?)))
+            .map(|call| (call, find(call.interface(), call.as_str())))
+            .filter(|(call, found)| found.is_ok() || !call.is_optional())
+            .map(|(call, found)| Ok((call, found?)))
             .collect::<Result<_, CallFailure>>()?;
         Ok(Self(Arc::new(PluginInner {
             digest,
@@ -81,6 +84,7 @@ impl Plugin {
             limits,
             describe: find(contract::META, "describe")?,
             validate: find(contract::META, "validate")?,
+            wants: find(contract::META, "wants")?,
             calls,
             instance,
             schema: OnceLock::new(),
@@ -99,48 +103,45 @@ impl Plugin {
 
     /// Calls a strategy's `plan`.
     pub fn plan(&self, input: core::PlanInput) -> Call<core::Plan> {
-        map_output(self.call(&contract::PlanInput::from(input)), Into::into)
+        self.call(&contract::PlanInput::from(input))
     }
 
     /// Calls a strategy's `assign`.
-    pub fn assign(&self, input: core::AssignInput) -> Call<Vec<u16>> {
+    pub fn assign(&self, input: core::AssignInput) -> Call<Vec<u32>> {
         self.call(&contract::AssignInput::from(input))
     }
 
     /// Calls a strategy's `decide`.
     pub fn decide(&self, observation: core::Observation) -> Call<core::Decision> {
-        map_output(
-            self.call(&contract::Observation::from(observation)),
-            Into::into,
-        )
+        self.call(&contract::Observation::from(observation))
     }
 
     /// Calls a compatibility policy's `check`.
     pub fn check(&self, input: core::CheckInput) -> Call<Vec<core::Compatibility>> {
-        map_output(self.call(&contract::CheckInput::from(input)), |verdicts| {
-            verdicts.into_iter().map(Into::into).collect()
-        })
+        self.call(&contract::CheckInput::from(input))
     }
 
     /// Calls a health policy's `evaluate`.
     pub fn evaluate(&self, input: core::HealthInput) -> Call<core::HealthAnswer> {
-        map_output(self.call(&contract::HealthInput::from(input)), Into::into)
+        self.call(&contract::HealthInput::from(input))
     }
 
     /// Calls the plugin's `describe`.
     pub fn describe(&self) -> Result<core::Description, CallFailure> {
-        let run: RunResult<(contract::meta::Description,)> =
+        let run: RunResult<(Result<contract::meta::Description, String>,)> =
             self.run(&self.0.describe, (), &self.0.limits.call_budget());
         let (description,) = run.outcome?;
+        let description = description.map_err(|text| plugin_error(&text))?;
         contract::check_description(&description).map_err(CallFailure::InvalidAnswer)?;
         description.try_into().map_err(CallFailure::InvalidAnswer)
     }
 
     /// Calls the plugin's `validate`, which may rely on the config being valid by its schema.
     pub fn validate(&self, config: &str) -> Validation {
-        let run: RunResult<(Vec<contract::meta::FieldError>,)> =
+        let run: RunResult<(Result<Vec<contract::meta::FieldError>, String>,)> =
             self.run(&self.0.validate, (config,), &self.0.limits.call_budget());
         let outcome = run.outcome.and_then(|(errors,)| {
+            let errors = errors.map_err(|text| plugin_error(&text))?;
             contract::check_field_errors(&errors).map_err(CallFailure::InvalidAnswer)?;
             Ok(errors.into_iter().map(Into::into).collect())
         });
@@ -148,6 +149,16 @@ impl Plugin {
             outcome,
             cost: Some((run.fuel, run.duration)),
         }
+    }
+
+    /// Calls the plugin's `wants`.
+    pub fn wants(&self, config: &str) -> Result<core::Interests, CallFailure> {
+        let run: RunResult<(Result<contract::meta::Interests, String>,)> =
+            self.run(&self.0.wants, (config,), &self.0.limits.call_budget());
+        let (wants,) = run.outcome?;
+        let wants = wants.map_err(|text| plugin_error(&text))?;
+        contract::check_wants(&wants).map_err(CallFailure::InvalidAnswer)?;
+        Ok(wants.into())
     }
 
     /// The text of the schema of its config, if it is known already.
@@ -165,7 +176,7 @@ impl Plugin {
     }
 
     /// Calls the plugin, and records input and output.
-    pub(crate) fn call<I: CallInput>(&self, input: &I) -> Call<I::Output> {
+    pub(crate) fn call<I: CallInput>(&self, input: &I) -> Call<I::Answer> {
         match input.record() {
             Ok(json) => {
                 let record = CallRecord {
@@ -184,12 +195,12 @@ impl Plugin {
         &self,
         input: &I,
         mut record: CallRecord,
-    ) -> Call<I::Output> {
+    ) -> Call<I::Answer> {
         let budget = input.budget(&self.0.limits);
         let Some((_, function)) = self.0.calls.iter().find(|(call, _)| *call == I::CALL) else {
-            let (kind, call) = (self.0.kind.as_str(), I::CALL.as_str());
+            let (call, interface) = (I::CALL.as_str(), I::CALL.interface());
             return failed(CallFailure::Link(format!(
-                "a {kind} plugin has no `{call}`"
+                "it has no `{call}`: it does not export `{interface}`"
             )));
         };
         let run: RunResult<(Result<I::Output, String>,)> = self.run(function, (input,), &budget);
@@ -199,10 +210,8 @@ impl Plugin {
                 .record_output(output.as_ref().map_err(String::as_str))
                 .map(|json| record::compress(&json))
                 .map_err(|error| CallFailure::Host(format!("record the output: {error}")))?;
-            let output =
-                output.map_err(|text| CallFailure::PluginError(visible(&text).into_owned()))?;
-            input.check(&output).map_err(CallFailure::InvalidAnswer)?;
-            Ok(output)
+            let output = output.map_err(|text| plugin_error(&text))?;
+            input.accept(output).map_err(CallFailure::InvalidAnswer)
         });
         Call {
             outcome,
@@ -217,9 +226,16 @@ impl Plugin {
     /// Creates an instance and checks the types of its world's exports, which only an instance reveals.
     pub(crate) fn check_types(&self) -> Result<(), CallFailure> {
         let budget = self.0.limits.call_budget();
-        self.check_function::<(), (contract::meta::Description,)>(&self.0.describe, &budget)?;
-        self.check_function::<(&str,), (Vec<contract::meta::FieldError>,)>(
+        self.check_function::<(), (Result<contract::meta::Description, String>,)>(
+            &self.0.describe,
+            &budget,
+        )?;
+        self.check_function::<(&str,), (Result<Vec<contract::meta::FieldError>, String>,)>(
             &self.0.validate,
+            &budget,
+        )?;
+        self.check_function::<(&str,), (Result<contract::meta::Interests, String>,)>(
+            &self.0.wants,
             &budget,
         )?;
         self.0
@@ -311,6 +327,11 @@ impl Plugin {
         store.set_fuel(budget.fuel)?;
         instance.get_typed_func(store, function)
     }
+}
+
+/// The plugin's own error.
+fn plugin_error(text: &str) -> CallFailure {
+    CallFailure::PluginError(visible(truncate(text, MAX_REASON_BYTES)).into_owned())
 }
 
 /// A call that failed before it ran.

@@ -10,7 +10,7 @@ use tidegate_core::{
     id::{Digest, TenantId},
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, Description, FieldError, HealthAnswer,
-        HealthInput, Observation, Plan, PlanInput, PluginKind,
+        HealthInput, Interests, Observation, Plan, PlanInput, PluginKind,
     },
 };
 use tidegate_engine::{
@@ -41,6 +41,9 @@ use crate::{
     since_1_0 as contract,
     ticker::Ticker,
 };
+
+/// Number of plugins with configs whose `wants` are remembered.
+const MAX_CACHED_WANTS: usize = 1024;
 
 /// Configuration of a sandbox.
 #[derive(Debug, Clone)]
@@ -92,6 +95,8 @@ pub struct WasmSandbox {
     schemas: SchemaChecker,
     source: Arc<dyn ComponentSource>,
     plugin_cache: Cache<Digest, Plugin>,
+    /// By plugin and digest of the config. The plugin's answer is always the same.
+    wants_cache: Cache<(Digest, Digest), Interests>,
     permits: CallPermits,
     _ticker: Ticker,
 }
@@ -130,6 +135,7 @@ impl WasmSandbox {
             cache: Arc::new(cache),
             rejections: Rejections::open(&config.code_folder, &limits),
             plugin_cache: Cache::new(config.max_loaded_plugins.max(1)),
+            wants_cache: Cache::new(MAX_CACHED_WANTS),
             permits: CallPermits::new(limits.calls_at_once),
             limits,
             engine,
@@ -414,6 +420,25 @@ impl Sandbox for WasmSandbox {
         validation
     }
 
+    async fn wants(
+        &self,
+        tenant: TenantId,
+        plugin: Digest,
+        config: &str,
+    ) -> Result<Interests, CallFailure> {
+        let key = (plugin, Digest::of(config.as_bytes()));
+        if let Some(wants) = self.wants_cache.get(&key) {
+            return Ok(wants);
+        }
+        let class = CallClass::Planning(tenant);
+        let loaded = self.plugin_for(Some(tenant), plugin).await?;
+        let config = config.to_owned();
+        let called = self.run_blocking(class, move || loaded.wants(&config));
+        let wants = called.instrument(call_span("wants", plugin)).await??;
+        self.wants_cache.insert(key, wants.clone());
+        Ok(wants)
+    }
+
     async fn plan(&self, tenant: TenantId, plugin: Digest, input: PlanInput) -> Call<Plan> {
         self.call(CallClass::Planning(tenant), "plan", plugin, |plugin| {
             plugin.plan(input)
@@ -421,7 +446,7 @@ impl Sandbox for WasmSandbox {
         .await
     }
 
-    async fn assign(&self, tenant: TenantId, plugin: Digest, input: AssignInput) -> Call<Vec<u16>> {
+    async fn assign(&self, tenant: TenantId, plugin: Digest, input: AssignInput) -> Call<Vec<u32>> {
         self.call(CallClass::Planning(tenant), "assign", plugin, |plugin| {
             plugin.assign(input)
         })
@@ -472,6 +497,10 @@ impl Sandbox for WasmSandbox {
             move |plugin| plugin.replay(&input),
         )
         .await
+    }
+
+    fn contracts(&self) -> &'static [&'static str] {
+        &[contract::VERSION]
     }
 
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure> {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tidegate_core::{
+    measurement::Durations,
     plugin::{
-        Census, CheckInput, ClassKey, Context, DeviceClass, Durations, FirmwareFacts, GroupSize,
-        HealthInput, Observation, PlanInput,
+        Census, CheckInput, ClassKey, Context, DeviceClass, FirmwareFacts, GroupSize, HealthInput,
+        ModuleFacts, Observation, PageOf, PlanInput,
     },
     time::Timestamp,
     wave::{Counts, WaveReport},
@@ -38,6 +39,7 @@ pub(crate) fn observation(config: &str) -> Observation {
         firmware: firmware(),
         operator: Vec::new(),
         waves: waves(),
+        durations: durations(),
         verdicts: Vec::new(),
         config: config.to_owned(),
         state: Vec::new(),
@@ -48,6 +50,7 @@ pub(crate) fn check(config: &str) -> CheckInput {
     CheckInput {
         context: context(),
         firmware: firmware(),
+        page: PageOf::ONLY,
         classes: vec![class()],
         config: config.to_owned(),
     }
@@ -60,11 +63,7 @@ pub(crate) fn health(config: &str) -> HealthInput {
         total: counts(),
         failures: Vec::new(),
         waves: waves(),
-        durations: Durations {
-            count: 5,
-            p50: Duration::from_mins(1),
-            p95: Duration::from_mins(2),
-        },
+        durations: durations(),
         metrics: Vec::new(),
         checks: Vec::new(),
         config: config.to_owned(),
@@ -92,6 +91,13 @@ fn firmware() -> FirmwareFacts {
         name: "trial".to_owned(),
         version: "1.1.0".to_owned(),
         device_model: Some("trial".to_owned()),
+        size: 1_000_000,
+        modules: vec![ModuleFacts {
+            part: "os".to_owned(),
+            name: "trial".to_owned(),
+            version: "1.1.0".to_owned(),
+            size: 1_000_000,
+        }],
         ..FirmwareFacts::default()
     }
 }
@@ -118,7 +124,16 @@ fn waves() -> Vec<WaveReport> {
         last_progress_at: context().started_at,
         advanced_at: None,
         failures: Vec::new(),
+        durations: durations(),
     }]
+}
+
+fn durations() -> Durations {
+    Durations {
+        count: 5,
+        p50: Duration::from_mins(1),
+        p95: Duration::from_mins(2),
+    }
 }
 
 fn counts() -> Counts {

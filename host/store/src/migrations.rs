@@ -191,6 +191,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "revision_states",
         include_str!("../../../migrations/0040_revision_states.sql"),
     ),
+    (
+        44,
+        "contract",
+        include_str!("../../../migrations/0044_contract.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

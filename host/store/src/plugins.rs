@@ -29,7 +29,7 @@ pub(crate) mod tests;
 
 /// The columns of a revision `r` of a plugin `p`.
 const COLUMNS: &str = "r.plugin, p.kind, r.digest, r.contract, r.version, r.summary, \
-     r.config_schema, r.state_schema, r.metrics, r.attributes, r.size, r.origin, r.created_by, \
+     r.config_schema, r.state_schema, r.size, r.origin, r.created_by, \
      r.created_at, r.state, r.calls, r.failures, r.fuel, r.peak_memory, \
      CASE WHEN p.default_revision = r.digest THEN 1 ELSE 0 END AS is_chosen_default, \
      (SELECT COUNT(*) FROM campaign_revisions c WHERE c.tenant_id = r.tenant_id AND c.digest = r.digest) AS campaigns";
@@ -380,15 +380,11 @@ async fn other_bytes(
 async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result<bool, StoreError> {
     let description = &revision.description;
     let text = |text: &str| storable(text).into_owned();
-    let list = |texts: &[String]| {
-        let texts: Vec<_> = texts.iter().map(|text| storable(text)).collect();
-        to_json(&texts)
-    };
     let inserted = sqlx::query(
         "INSERT INTO plugin_revisions (tenant_id, plugin, digest, contract, version, summary, \
-         config_schema, state_schema, metrics, attributes, size, origin, created_by, created_at, \
+         config_schema, state_schema, size, origin, created_by, created_at, \
          state, calls, failures, fuel) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 0) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, 0) \
          ON CONFLICT (tenant_id, digest) DO NOTHING",
     )
     .bind(tenant.0)
@@ -399,8 +395,6 @@ async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result
     .bind(text(&description.summary))
     .bind(text(&description.config_schema))
     .bind(i64::from(description.state_schema))
-    .bind(list(&description.metrics)?)
-    .bind(list(&description.attributes)?)
     .bind(to_i64(revision.size))
     .bind(revision.origin.as_str())
     .bind(text(&revision.created_by))
@@ -481,8 +475,6 @@ fn revision_from_row(row: &AnyRow) -> Result<Revision, RowError> {
             column: "state_schema",
             value: state_schema,
         })?,
-        metrics: row.json("metrics")?,
-        attributes: row.json("attributes")?,
     };
     let stored = NewRevision {
         digest: row.parse("digest")?,

@@ -84,8 +84,8 @@ pub(crate) async fn install_plugins(store: &TestStore, tenant: TenantId) -> anyh
         for sql in [
             "INSERT INTO plugins (tenant_id, name, kind) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
             "INSERT INTO plugin_revisions (tenant_id, plugin, digest, contract, version, summary, config_schema, \
-             state_schema, metrics, attributes, size, created_by, created_at, calls, failures, fuel) \
-             VALUES ($1, $2, $4, '1.0.0', '1.0.0', $3, '{}', 1, '[]', '[]', 1, '', 0, 0, 0, 0) ON CONFLICT DO NOTHING",
+             state_schema, size, created_by, created_at, calls, failures, fuel) \
+             VALUES ($1, $2, $4, '1.0.0', '1.0.0', $3, '{}', 1, 1, '', 0, 0, 0, 0) ON CONFLICT DO NOTHING",
         ] {
             sqlx::query(sql)
                 .bind(tenant.0)

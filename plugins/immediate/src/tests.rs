@@ -30,10 +30,7 @@ fn a_batch_is_refilled_as_devices_end() {
         let wave = wave("all", 100).with_counts(counts(in_progress, completed, failed));
         let decision = Immediate::decide(&observation("{}", vec![wave]), &config);
         let levels = decision.map(|decision| {
-            let levels = decision
-                .admissions
-                .iter()
-                .map(|admission| admission.devices);
+            let levels = decision.releases.iter().map(|admission| admission.devices);
             levels.collect::<Vec<_>>()
         });
         assert_eq!(levels, Ok(level.into_iter().collect()));

@@ -20,6 +20,7 @@ pub mod every {
             }
         ",
         path: "../../wit/since-1.0",
+        with: { "tidegate:plugin/types@1.0.0": super::strategy::tidegate::plugin::types },
         generate_all,
         additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
         pub_export_macro: true,
@@ -43,6 +44,26 @@ pub mod strategy {
         generate_unused_types: true,
         pub_export_macro: true,
         export_macro_name: "export_strategy_part",
+    });
+}
+
+/// What the world `strategy-with-assign` has beside `strategy`.
+pub mod assignment {
+    wit_bindgen::generate!({
+        inline: "
+            package tidegate:sdk;
+            world assignment-part {
+                export tidegate:plugin/assignment@1.0.0;
+            }
+        ",
+        path: "../../wit/since-1.0",
+        with: {
+            "tidegate:plugin/types@1.0.0": super::strategy::tidegate::plugin::types,
+            "tidegate:plugin/rollout@1.0.0": super::strategy::exports::tidegate::plugin::rollout,
+        },
+        additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
+        pub_export_macro: true,
+        export_macro_name: "export_assignment_part",
     });
 }
 

@@ -9,6 +9,8 @@ use crate::{
 const MAX_SENTENCES: usize = 16;
 const MAX_SENTENCE_BYTES: usize = 256;
 const MAX_REASON_BYTES: usize = 1024;
+/// In characters.
+const MAX_GATE_NAME: usize = 100;
 
 pub(crate) fn fit_sentences(sentences: &mut Vec<String>) {
     sentences.truncate(MAX_SENTENCES);
@@ -23,8 +25,15 @@ pub(crate) fn fit_reason(reason: &mut String) {
 
 pub(crate) fn fit_outcome(outcome: &mut Outcome) {
     match outcome {
-        Outcome::Proceed | Outcome::AwaitOperator(_) | Outcome::Complete => {}
+        Outcome::Proceed | Outcome::Complete(None) => {}
+        Outcome::AwaitOperator(gate) => {
+            escape(&mut gate.name);
+            if let Some((end, _)) = gate.name.char_indices().nth(MAX_GATE_NAME) {
+                gate.name.truncate(end);
+            }
+        }
         Outcome::Hold(reason)
+        | Outcome::Complete(Some(reason))
         | Outcome::Fail(reason)
         | Outcome::RollBack(RollBack { reason, .. }) => fit_reason(reason),
     }
@@ -32,7 +41,7 @@ pub(crate) fn fit_outcome(outcome: &mut Outcome) {
 
 pub(crate) fn fit_verdict(verdict: &mut HealthVerdict) {
     match verdict {
-        HealthVerdict::Healthy => {}
+        HealthVerdict::Healthy | HealthVerdict::Other(_) => {}
         HealthVerdict::Inconclusive(reason)
         | HealthVerdict::Hold(reason)
         | HealthVerdict::RollBack(RollBack { reason, .. }) => fit_reason(reason),
@@ -40,6 +49,11 @@ pub(crate) fn fit_verdict(verdict: &mut HealthVerdict) {
 }
 
 fn fit(text: &mut String, bytes: usize) {
+    escape(text);
+    truncate_with_dots(text, bytes);
+}
+
+fn escape(text: &mut String) {
     if text.contains(is_refused) {
         let escaped = text.chars().fold(String::new(), |mut escaped, c| {
             if is_refused(c) {
@@ -51,7 +65,6 @@ fn fit(text: &mut String, bytes: usize) {
         });
         *text = escaped;
     }
-    truncate_with_dots(text, bytes);
 }
 
 /// True for the characters that the host refuses: control characters, line and paragraph separators, and Unicode's

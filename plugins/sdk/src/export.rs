@@ -3,8 +3,9 @@
 use std::marker::PhantomData;
 
 use crate::{
-    CompatibilityPolicy, HealthPolicy, Plugin, Strategy, compatibility, health,
-    meta::{self, Description, FieldError},
+    Assignment, CompatibilityPolicy, HealthPolicy, Plugin, Strategy, assignment, compatibility,
+    health,
+    meta::{self, Description, FieldError, Interests},
     plugin, policy, rollout, strategy,
 };
 
@@ -17,6 +18,18 @@ pub struct PluginGuest<P>(PhantomData<P>);
 macro_rules! export_strategy {
     ($plugin:ty) => {
         $crate::export_component!($plugin, strategy, export_strategy_part);
+    };
+}
+
+/// Exports a [`Strategy`] that is also an [`Assignment`] as this crate's component.
+#[macro_export]
+macro_rules! export_strategy_with_assign {
+    ($plugin:ty) => {
+        $crate::export_component!($plugin, strategy, export_strategy_part);
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::assignment::export_assignment_part!(
+            TidegateComponent with_types_in $crate::bindings::assignment
+        );
     };
 }
 
@@ -61,14 +74,19 @@ fn install_panic_hook() {
 }
 
 impl<P: Plugin> meta::Guest for PluginGuest<P> {
-    fn describe() -> Description {
+    fn describe() -> Result<Description, String> {
         install_panic_hook();
-        plugin::describe::<P>()
+        Ok(plugin::describe::<P>())
     }
 
-    fn validate(config: String) -> Vec<FieldError> {
+    fn validate(config: String) -> Result<Vec<FieldError>, String> {
         install_panic_hook();
-        plugin::validate::<P>(&config)
+        Ok(plugin::validate::<P>(&config))
+    }
+
+    fn wants(config: String) -> Result<Interests, String> {
+        install_panic_hook();
+        plugin::wants::<P>(&config)
     }
 }
 
@@ -78,14 +96,16 @@ impl<S: Strategy> rollout::Guest for PluginGuest<S> {
         strategy::plan::<S>(&input)
     }
 
-    fn assign(input: rollout::AssignInput) -> Result<Vec<u16>, String> {
-        install_panic_hook();
-        strategy::assign::<S>(&input)
-    }
-
     fn decide(observation: rollout::Observation) -> Result<rollout::Decision, String> {
         install_panic_hook();
         strategy::decide::<S>(&observation)
+    }
+}
+
+impl<S: Assignment> assignment::Guest for PluginGuest<S> {
+    fn assign(input: assignment::AssignInput) -> Result<Vec<u32>, String> {
+        install_panic_hook();
+        strategy::assign::<S>(&input)
     }
 }
 

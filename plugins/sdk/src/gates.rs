@@ -82,7 +82,7 @@ impl PromotionCriteria {
         if let Some(gate) = before.success_gate(self.success) {
             return gate;
         }
-        if let Some(left) = milliseconds_left(*now, before.moved_at, self.soak_time) {
+        if let Some(left) = milliseconds_left(*now, before.last_progress_at, self.soak_time) {
             return Gate::Wait {
                 reason: format!(
                     "Wave '{}' soaks for {} after its last device has ended; {} remain.",

@@ -66,13 +66,14 @@ pub use ordered_waves::{Gate, WaveTransition, in_order};
 pub use plugin::Plugin;
 pub use policy::{CompatibilityPolicy, HealthPolicy};
 pub use state::{read as read_state, write as write_state};
-pub use strategy::Strategy;
+pub use strategy::{Assignment, Strategy, UNASSIGNED};
 pub use units::{
     Hours, Minutes, Percent, duration_text, milliseconds_left, percent_text, share_of,
 };
 pub use verdicts::WorstVerdict;
 
 pub use bindings::{
+    assignment::exports::tidegate::plugin::assignment,
     compatibility::exports::tidegate::plugin::compatibility,
     every::exports::tidegate::plugin::meta, health::exports::tidegate::plugin::health,
     strategy::exports::tidegate::plugin::rollout, strategy::tidegate::plugin::types,
@@ -81,16 +82,14 @@ pub use bindings::{
 /// Common imports of plugins.
 pub mod prelude {
     pub use crate::{
-        CompatibilityPolicy, Gate, HealthPolicy, Hours, Minutes, Percent, Plugin,
+        Assignment, CompatibilityPolicy, Gate, HealthPolicy, Hours, Minutes, Percent, Plugin,
         PromotionCriteria, Strategy, WaveTransition,
+        assignment::AssignInput,
         compatibility::{CheckInput, Needs, Verdict},
         health::{HealthAnswer, HealthInput},
         in_order,
-        meta::{Description, FieldError},
-        rollout::{
-            Admission, AssignInput, Decision, Members, Observation, Outcome, PlanInput, Wave,
-            WavePlan,
-        },
+        meta::{Description, FieldError, Interests},
+        rollout::{Decision, Members, Observation, Outcome, PlanInput, Release, Wave, WavePlan},
         types::{
             Attribute, Context, Counts, DeviceClass, Failure, Firmware, HealthVerdict, RollBack,
             Scope, WaveReport,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     WorstVerdict, read_state,
-    rollout::{Admission, Decision, Observation, OperatorActKind, Outcome},
+    rollout::{self, Decision, Observation, OperatorActKind, Outcome, Release},
     types::{Context, Counts, WaveReport},
     write_state,
 };
@@ -128,11 +128,12 @@ fn decide_without_gates(observation: &Observation, worst: WorstVerdict<'_>) -> O
             Outcome::RollBack(request.clone()),
             format!("Policy {policy} requests a rollback: {}", request.reason),
         ),
-        _ if has_ended && total.total() == 0 => {
-            (Outcome::Complete, "There is no device to update.".into())
-        }
+        _ if has_ended && total.total() == 0 => (
+            Outcome::Complete(None),
+            "There is no device to update.".into(),
+        ),
         _ if has_ended => (
-            Outcome::Complete,
+            Outcome::Complete(None),
             format!(
                 "All devices have ended: {}.",
                 progress_text(&total, total.total())
@@ -145,11 +146,12 @@ fn decide_without_gates(observation: &Observation, worst: WorstVerdict<'_>) -> O
         WorstVerdict::Healthy | WorstVerdict::Inconclusive { .. } => return None,
     };
     Some(Decision {
-        admissions: Vec::new(),
+        releases: Vec::new(),
         outcome,
         wake_after: None,
         state: observation.state.clone(),
         explain: vec![sentence],
+        extras: Vec::new(),
     })
 }
 
@@ -200,11 +202,12 @@ impl DecisionBuilder {
             waiting_retries,
             waves: observation.waves.len(),
             decision: Decision {
-                admissions: Vec::new(),
+                releases: Vec::new(),
                 outcome: Outcome::Proceed,
                 wake_after: None,
                 state: observation.state.clone(),
                 explain: Vec::new(),
+                extras: Vec::new(),
             },
         }
     }
@@ -234,7 +237,10 @@ impl DecisionBuilder {
             }
             Gate::Operator { reason } => {
                 self.explain(reason);
-                self.decision.outcome = Outcome::AwaitOperator(index as u32);
+                self.decision.outcome = Outcome::AwaitOperator(rollout::Gate {
+                    name: next.name.clone(),
+                    before: Some(index as u32),
+                });
             }
             Gate::Hold { reason } => {
                 let mut hold_state: HoldState = read_state(&observation.state)?;
@@ -246,7 +252,7 @@ impl DecisionBuilder {
                 hold_state.held_at.get_or_insert(observation.context.now);
                 self.decision.state = write_state(&hold_state)?;
                 // An open wave may have released devices before; a hold releases none.
-                self.decision.admissions.clear();
+                self.decision.releases.clear();
                 self.decision.explain = vec![reason.clone()];
                 self.decision.outcome = Outcome::Hold(reason);
             }
@@ -301,7 +307,7 @@ impl DecisionBuilder {
             .map_or(pending, |remaining| remaining.min(pending));
         if more > 0 {
             self.remaining = self.remaining.map(|remaining| remaining - more);
-            self.decision.admissions.push(Admission {
+            self.decision.releases.push(Release {
                 wave: index as u32,
                 devices: wave.released + more,
             });
@@ -323,11 +329,8 @@ impl DecisionBuilder {
 /// Number of devices whose retry is not offered yet. They are in flight, and the host has raised `max-in-flight` by
 /// their number.
 fn waiting_retries(context: &Context) -> u64 {
-    let fact = context
-        .facts
-        .iter()
-        .find(|fact| fact.key == "waiting_retries");
-    fact.and_then(|fact| fact.value.parse().ok()).unwrap_or(0)
+    let fact = context.fact("waiting-retries");
+    fact.and_then(|devices| devices.parse().ok()).unwrap_or(0)
 }
 
 /// Non-zero counters as text: `12 of 30 completed, 1 failed, 17 in flight`.

@@ -1,10 +1,10 @@
 use serde::de::DeserializeOwned;
 
-use crate::meta::{Description, FieldError};
+use crate::meta::{Description, FieldError, Interests};
 
 /// Self-description and config of a plugin.
 pub trait Plugin {
-    /// `[a-z0-9-]`, 1 to 64 characters.
+    /// `vendor/name`, each part `[a-z0-9-]`, 1 to 64 characters. Built-in plugins have no vendor here.
     const NAME: &'static str;
     /// Version as `SemVer`; usually `env!("CARGO_PKG_VERSION")`.
     const VERSION: &'static str;
@@ -14,13 +14,14 @@ pub trait Plugin {
     const SCHEMA: &'static str;
     /// Increase it when the state of an older build cannot be read any more.
     const STATE_SCHEMA: u32 = 1;
-    /// Telemetry metrics that a health policy requests.
-    const METRICS: &'static [&'static str] = &[];
-    /// Device attributes that distinguish classes, in addition to hardware and version.
-    const ATTRIBUTES: &'static [&'static str] = &[];
 
     /// The deserialized config.
     type Config: DeserializeOwned;
+
+    /// What the plugin has to be shown to work with this config: by default nothing beyond hardware and version.
+    fn wants(_config: &Self::Config) -> Interests {
+        Interests::default()
+    }
 
     /// Rules beyond the schema; an empty list accepts the config.
     fn validate(_config: &Self::Config) -> Vec<FieldError> {
@@ -38,16 +39,53 @@ impl FieldError {
     }
 }
 
+impl Interests {
+    /// No attributes, metrics and facts.
+    pub const fn none() -> Self {
+        Self {
+            attributes: Vec::new(),
+            metrics: Vec::new(),
+            facts: Vec::new(),
+            extras: Vec::new(),
+        }
+    }
+
+    /// Device attributes that distinguish classes, in addition to hardware and version.
+    #[must_use]
+    pub fn with_attributes<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.attributes.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Telemetry metrics.
+    #[must_use]
+    pub fn with_metrics<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.metrics.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Facts in the context, such as `campaign/7/status`.
+    #[must_use]
+    pub fn with_facts<T: Into<String>>(mut self, keys: impl IntoIterator<Item = T>) -> Self {
+        self.facts.extend(keys.into_iter().map(Into::into));
+        self
+    }
+}
+
+impl Default for Interests {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
 pub(crate) fn describe<P: Plugin>() -> Description {
-    let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     Description {
         name: P::NAME.to_owned(),
         version: P::VERSION.to_owned(),
         summary: P::SUMMARY.to_owned(),
         config_schema: P::SCHEMA.to_owned(),
         state_schema: P::STATE_SCHEMA,
-        metrics: owned(P::METRICS),
-        attributes: owned(P::ATTRIBUTES),
+        extras: Vec::new(),
     }
 }
 
@@ -56,6 +94,10 @@ pub(crate) fn validate<P: Plugin>(config: &str) -> Vec<FieldError> {
         Ok(config) => P::validate(&config),
         Err(message) => vec![FieldError::new("", message)],
     }
+}
+
+pub(crate) fn wants<P: Plugin>(config: &str) -> Result<Interests, String> {
+    Ok(P::wants(&read_config::<P>(config)?))
 }
 
 /// The host has validated the config against the schema; natively a plugin may get any text.

@@ -50,6 +50,7 @@ impl HealthAnswer {
             confidence,
             state: Vec::new(),
             explain,
+            extras: Vec::new(),
         }
     }
 }

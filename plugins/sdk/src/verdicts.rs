@@ -41,7 +41,7 @@ impl Observation {
         {
             let next = match verdict {
                 HealthVerdict::Healthy => WorstVerdict::Healthy,
-                HealthVerdict::Inconclusive(reason) => {
+                HealthVerdict::Inconclusive(reason) | HealthVerdict::Other(reason) => {
                     WorstVerdict::Inconclusive { policy, reason }
                 }
                 HealthVerdict::Hold(reason) => WorstVerdict::Hold { policy, reason },

@@ -100,7 +100,7 @@ fn encode(text: &str, contract: &str) -> Result<Vec<u8>> {
     let package = resolve
         .push_str("package.wit", contract)
         .context("parse the contract")?;
-    let world = resolve.select_world(&[package], Some("strategy"))?;
+    let world = resolve.select_world(&[package], Some("strategy-with-assign"))?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     ComponentEncoder::default()
         .validate(true)

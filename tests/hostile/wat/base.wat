@@ -1,9 +1,10 @@
 ;; An honest strategy, in the layout that the canonical ABI gives the contract.
 ;;
 ;; Memory:    16  empty lists                   256  output of `describe`
-;;           512  output of `plan`              640  output of `decide`
-;;           800  the plan's one wave          1024  strings
-;;          8192  the config schema           65536  inputs from the host
+;;           336  output of `wants`             512  output of `plan` and `assign`
+;;           640  output of `decide`            800  the plan's one wave
+;;          1024  strings                      8192  the config schema
+;;         65536  inputs from the host
 (module
   (import "tidegate:plugin/log@1.0.0" "line" (func $line (param i32 i32)))
   (memory $memory (export "memory") 4)
@@ -14,34 +15,52 @@
   (data (i32.const 8128) "VERSION_TEXT")
   (data (i32.const 8192) "SCHEMA_TEXT")
 
-  ;; describe: name, version, summary, schema, state-schema, metrics, attributes
+  ;; ok: name, version, summary, schema, state-schema, extras
   (func (export "tidegate:plugin/meta@1.0.0#describe") (result i32)
-    (i32.store (i32.const 256) (i32.const 8064))
-    (i32.store (i32.const 260) (i32.const 12))
-    (i32.store (i32.const 264) (i32.const 8128))
-    (i32.store (i32.const 268) (i32.const VERSION_LENGTH))
-    (i32.store (i32.const 272) (i32.const 1036))
-    (i32.store (i32.const 276) (i32.const 10))
-    (i32.store (i32.const 280) (i32.const 8192))
-    (i32.store (i32.const 284) (i32.const SCHEMA_LENGTH))
-    (i32.store (i32.const 288) (i32.const 1))
-    (i32.store (i32.const 292) (i32.const 16))
-    (i32.store (i32.const 296) (i32.const 0))
-    (i32.store (i32.const 300) (i32.const 16))
-    (i32.store (i32.const 304) (i32.const 0))
+    (i32.store (i32.const 256) (i32.const 0))
+    (i32.store (i32.const 260) (i32.const 8064))
+    (i32.store (i32.const 264) (i32.const 12))
+    (i32.store (i32.const 268) (i32.const 8128))
+    (i32.store (i32.const 272) (i32.const VERSION_LENGTH))
+    (i32.store (i32.const 276) (i32.const 1036))
+    (i32.store (i32.const 280) (i32.const 10))
+    (i32.store (i32.const 284) (i32.const 8192))
+    (i32.store (i32.const 288) (i32.const SCHEMA_LENGTH))
+    (i32.store (i32.const 292) (i32.const 1))
+    (i32.store (i32.const 296) (i32.const 16))
+    (i32.store (i32.const 300) (i32.const 0))
     (i32.const 256))
 
+  ;; ok: no errors
   (func (export "tidegate:plugin/meta@1.0.0#validate") (param i32 i32) (result i32)
-    (i32.store (i32.const 16) (i32.const 16))
-    (i32.store (i32.const 20) (i32.const 0))
+    (i32.store (i32.const 16) (i32.const 0))
+    (i32.store (i32.const 20) (i32.const 16))
+    (i32.store (i32.const 24) (i32.const 0))
     (i32.const 16))
 
-  ;; ok: one wave of the rest. A wave is a name and its members: case 4.
+  ;; ok: no attributes, metrics, facts and extras
+  (func (export "tidegate:plugin/meta@1.0.0#wants") (param i32 i32) (result i32)
+    (i32.store (i32.const 336) (i32.const 0))
+    (i32.store (i32.const 340) (i32.const 16))
+    (i32.store (i32.const 344) (i32.const 0))
+    (i32.store (i32.const 348) (i32.const 16))
+    (i32.store (i32.const 352) (i32.const 0))
+    (i32.store (i32.const 356) (i32.const 16))
+    (i32.store (i32.const 360) (i32.const 0))
+    (i32.store (i32.const 364) (i32.const 16))
+    (i32.store (i32.const 368) (i32.const 0))
+    (i32.const 336))
+
+  ;; ok: one wave of the rest. A wave is a name, its members (case 4) and extras.
   (func (export "tidegate:plugin/rollout@1.0.0#plan") (param $input i32) (result i32)
     (i32.store (i32.const 512) (i32.const 0))
     (i32.store (i32.const 516) (i32.const 800))
     (i32.store (i32.const 520) (i32.const 1))
     (i32.store (i32.const 524) (i32.const 0))
+    (i32.store (i32.const 528) (i32.const 16))
+    (i32.store (i32.const 532) (i32.const 0))
+    (i32.store (i32.const 824) (i32.const 16))
+    (i32.store (i32.const 828) (i32.const 0))
     (i32.store (i32.const 800) (i32.const 1046))
     (i32.store (i32.const 804) (i32.const 4))
     (i32.store (i32.const 808) (i32.const 4))
@@ -49,26 +68,30 @@
   )
 
   ;; err: the strategy has no custom waves.
-  (func (export "tidegate:plugin/rollout@1.0.0#assign") (param $input i32) (result i32)
+  (func (export "tidegate:plugin/assignment@1.0.0#assign") (param $input i32) (result i32)
     (i32.store (i32.const 512) (i32.const 1))
     (i32.store (i32.const 516) (i32.const 1046))
     (i32.store (i32.const 520) (i32.const 4))
     ;;ASSIGN
   )
 
-  ;; ok: releases nothing, and completes: case 4.
+  ;; ok: releases nothing, and completes with a reason: case 4.
   (func (export "tidegate:plugin/rollout@1.0.0#decide") (param $input i32) (result i32)
     (local $at i32)
     (i64.store (i32.const 640) (i64.const 0))
     (i32.store (i32.const 648) (i32.const 16))
     (i32.store (i32.const 652) (i32.const 0))
     (i32.store (i32.const 656) (i32.const 4))
-    (i64.store (i32.const 672) (i64.const 0))
+    (i32.store (i32.const 660) (i32.const 1))
+    (i32.store (i32.const 664) (i32.const 1036))
+    (i32.store (i32.const 668) (i32.const 10))
     (i64.store (i32.const 680) (i64.const 0))
-    (i32.store (i32.const 688) (i32.const 16))
-    (i32.store (i32.const 692) (i32.const 0))
     (i32.store (i32.const 696) (i32.const 16))
     (i32.store (i32.const 700) (i32.const 0))
+    (i32.store (i32.const 704) (i32.const 16))
+    (i32.store (i32.const 708) (i32.const 0))
+    (i32.store (i32.const 712) (i32.const 16))
+    (i32.store (i32.const 716) (i32.const 0))
     ;;DECIDE
   )
 

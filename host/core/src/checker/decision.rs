@@ -1,7 +1,7 @@
-use super::Violation;
+use super::{MAX_GATE_NAME, Violation};
 use crate::{
     Named as _,
-    plugin::{Decision, DecisionOutcome, Observation},
+    plugin::{Decision, DecisionOutcome, Gate, Observation},
 };
 
 /// Release level of each wave after a decision; levels never decrease.
@@ -27,22 +27,21 @@ pub fn check_decision(
 
 fn new_levels(observation: &Observation, decision: &Decision) -> Result<Levels, Violation> {
     let mut requested: Vec<Option<u64>> = vec![None; observation.waves.len()];
-    for admission in &decision.admissions {
-        let index = usize::try_from(admission.wave).unwrap_or(usize::MAX);
+    for release in &decision.releases {
+        let index = usize::try_from(release.wave).unwrap_or(usize::MAX);
         let wave = observation
             .waves
             .get(index)
-            .ok_or(Violation::UnknownWave(admission.wave))?;
-        if admission.devices > wave.size {
-            let (wave, size, admitted) = (admission.wave, wave.size, admission.devices);
+            .ok_or(Violation::UnknownWave(release.wave))?;
+        if release.devices > wave.size {
             return Err(Violation::LevelAboveWaveSize {
-                wave,
-                size,
-                admitted,
+                wave: release.wave,
+                size: wave.size,
+                released: release.devices,
             });
         }
-        if requested[index].replace(admission.devices).is_some() {
-            return Err(Violation::DuplicateLevel(admission.wave));
+        if requested[index].replace(release.devices).is_some() {
+            return Err(Violation::DuplicateLevel(release.wave));
         }
     }
     // A lower level withdraws no device.
@@ -105,33 +104,47 @@ fn check_in_flight(observation: &Observation, levels: &Levels) -> Result<(), Vio
 
 fn check_outcome(observation: &Observation, outcome: &DecisionOutcome) -> Result<(), Violation> {
     match outcome {
-        DecisionOutcome::AwaitOperator(gate) => {
-            let wave = observation
-                .waves
-                .get(usize::try_from(*gate).unwrap_or(usize::MAX));
-            match wave {
-                None => Err(Violation::UnknownWave(*gate)),
-                Some(wave) if wave.released > 0 => Err(Violation::GateAlreadyPassed(*gate)),
-                Some(_) => Ok(()),
-            }
-        }
-        DecisionOutcome::Complete => {
-            let in_flight: u64 = observation
-                .waves
-                .iter()
-                .map(|wave| wave.released.saturating_sub(wave.counts.finished()))
-                .sum();
-            if in_flight == 0 {
-                Ok(())
-            } else {
-                Err(Violation::CompleteInFlight(in_flight))
-            }
-        }
+        DecisionOutcome::AwaitOperator(gate) => check_gate(observation, gate),
+        DecisionOutcome::Complete(reason) => check_complete(observation, reason.as_deref()),
         DecisionOutcome::Proceed
         | DecisionOutcome::Hold(_)
         | DecisionOutcome::RollBack(_)
         | DecisionOutcome::Fail(_) => Ok(()),
     }
+}
+
+fn check_gate(observation: &Observation, gate: &Gate) -> Result<(), Violation> {
+    if !(1..=MAX_GATE_NAME).contains(&gate.name.chars().count()) {
+        return Err(Violation::GateName);
+    }
+    let Some(before) = gate.before else {
+        return Ok(());
+    };
+    let index = usize::try_from(before).unwrap_or(usize::MAX);
+    match observation.waves.get(index) {
+        None => Err(Violation::UnknownWave(before)),
+        Some(wave) if wave.released > 0 => Err(Violation::GateAlreadyPassed(before)),
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_complete(observation: &Observation, reason: Option<&str>) -> Result<(), Violation> {
+    let waves = &observation.waves;
+    let in_flight: u64 = waves
+        .iter()
+        .map(|wave| wave.released.saturating_sub(wave.counts.finished()))
+        .sum();
+    if in_flight > 0 {
+        return Err(Violation::CompleteInFlight(in_flight));
+    }
+    let never_released: u64 = waves
+        .iter()
+        .map(|wave| wave.size.saturating_sub(wave.released))
+        .sum();
+    if never_released > 0 && reason.is_none_or(str::is_empty) {
+        return Err(Violation::CompleteWithoutReason(never_released));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -140,7 +153,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        plugin::{Admission, Context, FirmwareFacts, HealthVerdict, PolicyVerdict},
+        measurement::Durations,
+        plugin::{Context, FirmwareFacts, HealthVerdict, PolicyVerdict, Release},
         time::Timestamp,
         wave::{Counts, WaveReport},
     };
@@ -170,25 +184,27 @@ mod tests {
             last_progress_at: None,
             advanced_at: None,
             failures: Vec::new(),
+            durations: Durations::default(),
         };
         Observation {
             context,
             firmware: FirmwareFacts::default(),
             operator: Vec::new(),
             waves: waves.iter().map(report).collect(),
+            durations: Durations::default(),
             verdicts: Vec::new(),
             config: "{}".into(),
             state: Vec::new(),
         }
     }
 
-    fn decision(admissions: &[(u32, u64)], outcome: DecisionOutcome) -> Decision {
-        let admissions = admissions.iter().map(|(wave, devices)| Admission {
+    fn decision(releases: &[(u32, u64)], outcome: DecisionOutcome) -> Decision {
+        let releases = releases.iter().map(|(wave, devices)| Release {
             wave: *wave,
             devices: *devices,
         });
         Decision {
-            admissions: admissions.collect(),
+            releases: releases.collect(),
             outcome,
             wake_after: None,
             state: Vec::new(),
@@ -196,10 +212,17 @@ mod tests {
         }
     }
 
+    fn gate(name: &str, before: Option<u32>) -> DecisionOutcome {
+        DecisionOutcome::AwaitOperator(Gate {
+            name: name.to_owned(),
+            before,
+        })
+    }
+
     #[test]
     fn decisions_that_break_a_rule_are_refused_whole() {
         let waves = [(10, 10, 4), (20, 0, 0), (30, 0, 0)];
-        for (admissions, limit, outcome, expected) in [
+        for (releases, limit, outcome, expected) in [
             (
                 &[(3, 1)][..],
                 None,
@@ -219,7 +242,7 @@ mod tests {
                 Violation::LevelAboveWaveSize {
                     wave: 1,
                     size: 20,
-                    admitted: 21,
+                    released: 21,
                 },
             ),
             (
@@ -240,7 +263,7 @@ mod tests {
             (
                 &[(1, 1)],
                 None,
-                DecisionOutcome::Complete,
+                DecisionOutcome::Complete(None),
                 Violation::ReleaseWithStop("complete"),
             ),
             (
@@ -252,25 +275,22 @@ mod tests {
             (
                 &[],
                 None,
-                DecisionOutcome::Complete,
+                DecisionOutcome::Complete(None),
                 Violation::CompleteInFlight(6),
             ),
             (
                 &[],
                 None,
-                DecisionOutcome::AwaitOperator(0),
+                gate("ok", Some(0)),
                 Violation::GateAlreadyPassed(0),
             ),
-            (
-                &[],
-                None,
-                DecisionOutcome::AwaitOperator(9),
-                Violation::UnknownWave(9),
-            ),
+            (&[], None, gate("ok", Some(9)), Violation::UnknownWave(9)),
+            (&[], None, gate("", Some(1)), Violation::GateName),
+            (&[], None, gate(&"x".repeat(101), None), Violation::GateName),
         ] {
             let observation = observation(&waves, limit);
             assert_eq!(
-                check_decision(&observation, false, &decision(admissions, outcome)),
+                check_decision(&observation, false, &decision(releases, outcome)),
                 Err(expected)
             );
         }
@@ -279,16 +299,37 @@ mod tests {
     #[test]
     fn levels_are_idempotent_and_never_decrease() {
         let observation = observation(&[(10, 6, 6), (5, 0, 0)], Some(5));
-        let levels = |admissions| {
+        let levels = |releases| {
             check_decision(
                 &observation,
                 false,
-                &decision(admissions, DecisionOutcome::Proceed),
+                &decision(releases, DecisionOutcome::Proceed),
             )
         };
         assert_eq!(levels(&[(0, 6)]), Ok(vec![6, 0]));
         assert_eq!(levels(&[(0, 2)]), Ok(vec![6, 0]));
         assert_eq!(levels(&[(0, 10), (1, 1)]), Ok(vec![10, 1]));
+    }
+
+    #[test]
+    fn a_campaign_that_never_released_a_device_completes_with_a_reason() {
+        let observation = observation(&[(10, 10, 10), (5, 0, 0)], None);
+        let complete = |reason: Option<&str>| {
+            let outcome = DecisionOutcome::Complete(reason.map(str::to_owned));
+            check_decision(&observation, false, &decision(&[], outcome))
+        };
+        assert_eq!(complete(Some("the canaries were enough")), Ok(vec![10, 0]));
+        for missing in [None, Some("")] {
+            assert_eq!(complete(missing), Err(Violation::CompleteWithoutReason(5)));
+        }
+    }
+
+    #[test]
+    fn a_gate_may_be_inside_a_wave() {
+        let observation = observation(&[(10, 5, 5)], None);
+        let outcome = gate("half of the wave", None);
+        let checked = check_decision(&observation, false, &decision(&[(0, 5)], outcome));
+        assert_eq!(checked, Ok(vec![5]));
     }
 
     #[test]
@@ -300,11 +341,11 @@ mod tests {
             verdict,
             confidence: 10_000,
         }];
-        let check = |admissions| {
+        let check = |releases| {
             check_decision(
                 &observation,
                 false,
-                &decision(admissions, DecisionOutcome::Proceed),
+                &decision(releases, DecisionOutcome::Proceed),
             )
         };
         assert_eq!(

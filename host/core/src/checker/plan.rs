@@ -41,10 +41,10 @@ pub fn check_plan(plan: &Plan) -> Result<(), Violation> {
 }
 
 /// Checks the output of `assign`: each row is a custom wave of the plan or unassigned.
-pub fn check_assignment(plan: &Plan, assigned: &[u16]) -> Result<(), Violation> {
-    let is_custom = |wave: u16| {
+pub fn check_assignment(plan: &Plan, assigned: &[u32]) -> Result<(), Violation> {
+    let is_custom = |wave: u32| {
         plan.waves
-            .get(usize::from(wave))
+            .get(usize::try_from(wave).unwrap_or(usize::MAX))
             .is_some_and(|wave| wave.members == Members::Custom)
     };
     let bad = assigned
@@ -103,7 +103,7 @@ mod tests {
             )
         );
         let custom = plan(vec![Members::Rest, Members::Custom]);
-        assert_eq!(check_assignment(&custom, &[1, u16::MAX]), Ok(()));
+        assert_eq!(check_assignment(&custom, &[1, UNASSIGNED]), Ok(()));
         assert_eq!(
             check_assignment(&custom, &[1, 0]),
             Err(Violation::Assignment { row: 1, wave: 0 })

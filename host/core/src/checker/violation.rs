@@ -1,5 +1,8 @@
 use crate::campaign::MAX_WAVES;
 
+/// Maximum length of the name of a gate, in characters.
+pub const MAX_GATE_NAME: usize = 100;
+
 /// A rule of the contract that a plugin output breaks; the message is for plugin authors and operators.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
@@ -37,7 +40,7 @@ pub enum Violation {
         /// Index of the row.
         row: usize,
         /// Index of the wave.
-        wave: u16,
+        wave: u32,
     },
     /// A wave that does not exist.
     #[error("wave {0} does not exist")]
@@ -46,14 +49,14 @@ pub enum Violation {
     #[error("the decision has two levels for wave {0}")]
     DuplicateLevel(u32),
     /// More devices than the wave has.
-    #[error("wave {wave} has {size} devices; the decision admits {admitted}")]
+    #[error("wave {wave} has {size} devices; the decision releases {released}")]
     LevelAboveWaveSize {
         /// Index of the wave.
         wave: u32,
         /// Devices in the wave.
         size: u64,
         /// Level in the decision.
-        admitted: u64,
+        released: u64,
     },
     /// A wave that opens before an earlier one.
     #[error("wave {0} must not open before the waves in front of it")]
@@ -75,6 +78,12 @@ pub enum Violation {
     /// Completion while devices are in flight.
     #[error("the outcome is complete although {0} devices are in flight")]
     CompleteInFlight(u64),
+    /// Completion although devices were never released, without a reason.
+    #[error("the outcome is complete although {0} devices were never released; it needs a reason")]
+    CompleteWithoutReason(u64),
+    /// A gate's name is empty or too long.
+    #[error("the name of a gate must have 1 to {MAX_GATE_NAME} characters")]
+    GateName,
     /// A gate before a wave that has already opened.
     #[error("wave {0} has already opened; no operator can be awaited at its gate")]
     GateAlreadyPassed(u32),

@@ -1,4 +1,4 @@
-use super::{Context, DeviceClass, FirmwareFacts};
+use super::{Context, DeviceClass, FirmwareFacts, PageOf};
 
 /// Input of a compatibility policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -7,6 +7,8 @@ pub struct CheckInput {
     pub context: Context,
     /// Firmware to check.
     pub firmware: FirmwareFacts,
+    /// Which of the pages of classes this is.
+    pub page: PageOf,
     /// Classes of the selected devices.
     pub classes: Vec<DeviceClass>,
     /// Config as JSON.

@@ -1,9 +1,10 @@
-use std::time::Duration;
-
 use strum::IntoStaticStr;
 
 use super::{Context, FirmwareFacts, RollbackRequest};
-use crate::wave::{Counts, Failure, WaveReport};
+use crate::{
+    measurement::{Durations, HealthCheck, Metric},
+    wave::{Counts, Failure, WaveReport},
+};
 
 /// Input of a health policy.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,51 +29,6 @@ pub struct HealthInput {
     pub config: String,
     /// State of the plugin, from its last applied answer.
     pub state: Vec<u8>,
-}
-
-/// Durations of updates from offer to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Durations {
-    /// Number of ended updates.
-    pub count: u64,
-    /// Median.
-    pub p50: Duration,
-    /// 95th percentile.
-    pub p95: Duration,
-}
-
-/// Statistics of one side of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-#[expect(missing_docs, reason = "the names of statistics")]
-pub struct Sample {
-    pub count: u64,
-    pub mean: f64,
-    pub p50: f64,
-    pub p95: f64,
-    pub min: f64,
-    pub max: f64,
-}
-
-/// A telemetry metric: updated devices compared with the others.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Metric {
-    /// Name, as the plugin requested it.
-    pub name: String,
-    /// Devices on the new firmware.
-    pub updated: Sample,
-    /// Devices still on another firmware.
-    pub baseline: Sample,
-}
-
-/// Results of one device health check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// Name of the check.
-    pub name: String,
-    /// Devices that passed.
-    pub passed: u64,
-    /// Devices that failed.
-    pub failed: u64,
 }
 
 /// Verdict of a health policy.

@@ -10,14 +10,12 @@ mod revision_state;
 mod rollout;
 
 pub use compatibility::{CheckInput, Compatibility};
-pub use health::{
-    Durations, HealthAnswer, HealthCheck, HealthInput, HealthVerdict, Metric, Sample,
-};
+pub use health::{HealthAnswer, HealthInput, HealthVerdict};
 pub use name::{InvalidPluginName, PluginName};
 pub use revision_state::{RevisionState, highest_release};
 pub use rollout::{
-    Admission, AssignInput, Census, Decision, DecisionOutcome, GroupSize, Members, Observation,
-    OperatorAct, OperatorActKind, Plan, PlanInput, PlannedWave, PolicyVerdict, UNASSIGNED,
+    AssignInput, Census, Decision, DecisionOutcome, Gate, GroupSize, Members, Observation,
+    OperatorAct, OperatorActKind, Plan, PlanInput, PlannedWave, PolicyVerdict, Release, UNASSIGNED,
 };
 
 use std::time::Duration;
@@ -78,10 +76,34 @@ pub struct Description {
     pub config_schema: String,
     /// Version of the plugin's state format.
     pub state_schema: u32,
-    /// Telemetry metrics that the plugin requests.
-    pub metrics: Vec<String>,
-    /// Device attributes that the plugin requests as part of a class.
+}
+
+/// What a plugin has to be shown to work with a config.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Interests {
+    /// Device attributes that are part of a class.
     pub attributes: Vec<String>,
+    /// Telemetry metrics.
+    pub metrics: Vec<String>,
+    /// Facts in the context.
+    pub facts: Vec<String>,
+}
+
+/// The part of a long list that a call is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageOf {
+    /// Counts from 0.
+    pub number: u32,
+    /// Number of pages.
+    pub total: u32,
+}
+
+impl PageOf {
+    /// The only page of a list.
+    pub const ONLY: Self = Self {
+        number: 0,
+        total: 1,
+    };
 }
 
 /// A validation error of one field.
@@ -132,6 +154,20 @@ pub struct FirmwareFacts {
     pub security_update: bool,
     pub tags: Vec<String>,
     pub metadata: Vec<(String, String)>,
+    /// Sum of all files, in bytes.
+    pub size: u64,
+    pub modules: Vec<ModuleFacts>,
+}
+
+/// A module of a firmware as plugins see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the module's field of that name")]
+pub struct ModuleFacts {
+    pub part: String,
+    pub name: String,
+    pub version: String,
+    /// Sum of its files, in bytes.
+    pub size: u64,
 }
 
 /// Properties that devices of one class share: hardware, version and the attributes that plugins request.

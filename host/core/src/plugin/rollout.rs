@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-use super::{Context, DeviceClass, FirmwareFacts, HealthVerdict, RollbackRequest};
-use crate::{time::Timestamp, wave::WaveReport};
+use super::{Context, DeviceClass, FirmwareFacts, HealthVerdict, PageOf, RollbackRequest};
+use crate::{measurement::Durations, time::Timestamp, wave::WaveReport};
 
-/// Marks a device without a wave in an assignment.
-pub const UNASSIGNED: u16 = u16::MAX;
+/// Marks a device without a wave in an assignment, or without a group.
+pub const UNASSIGNED: u32 = u32::MAX;
 
 /// Number of selected devices in a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,8 +91,10 @@ pub struct AssignInput {
     pub groups: Vec<String>,
     /// Classes that `class` indexes.
     pub classes: Vec<DeviceClass>,
+    /// Which of the pages of devices this is.
+    pub page: PageOf,
     /// Index of the device's first group, [`UNASSIGNED`] for none.
-    pub group: Vec<u16>,
+    pub group: Vec<u32>,
     /// Index of the device's class.
     pub class: Vec<u32>,
     /// Upper 32 bits of the device's key in the campaign's stable order.
@@ -100,14 +102,20 @@ pub struct AssignInput {
 }
 
 /// An operator's action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorAct {
     /// Time of the action.
     pub at: Timestamp,
     /// Kind of action.
     pub kind: OperatorActKind,
-    /// For `Advanced`: the wave behind the gate that was passed.
+    /// For `Advanced`: the gate that the campaign waited at, or that the operator named.
+    pub gate: Option<String>,
+    /// For `Advanced`: the wave behind the gate; `None`: the gate is inside a wave.
     pub wave: Option<u32>,
+    /// The operator's reason.
+    pub reason: Option<String>,
+    /// The operator's role, as the REST API names it.
+    pub role: String,
 }
 
 /// Operator actions that strategies can see.
@@ -145,6 +153,8 @@ pub struct Observation {
     pub operator: Vec<OperatorAct>,
     /// Reports of the waves, in the plan's order.
     pub waves: Vec<WaveReport>,
+    /// Durations of the updates of all waves.
+    pub durations: Durations,
     /// Verdicts of the campaign's health policies, in the campaign's order.
     pub verdicts: Vec<PolicyVerdict>,
     /// Config as JSON.
@@ -155,11 +165,20 @@ pub struct Observation {
 
 /// Release level of a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Admission {
+pub struct Release {
     /// Index of the wave.
     pub wave: u32,
     /// Number of devices released in total, not in addition.
     pub devices: u64,
+}
+
+/// A place where a campaign waits for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// Shown to operators, who advance the campaign by it.
+    pub name: String,
+    /// The wave that opens behind it; `None`: the gate is inside a wave, or before the end.
+    pub before: Option<u32>,
 }
 
 /// Course of the campaign after a decision.
@@ -168,14 +187,14 @@ pub struct Admission {
 pub enum DecisionOutcome {
     /// Continue.
     Proceed,
-    /// Wait for an operator at the gate before this wave.
-    AwaitOperator(u32),
+    /// Wait for an operator at this gate.
+    AwaitOperator(Gate),
     /// Release nothing more until an operator resumes, with the reason.
     Hold(String),
     /// Roll back.
     RollBack(RollbackRequest),
-    /// Complete the campaign.
-    Complete,
+    /// Complete the campaign. If a device was never released, with the reason.
+    Complete(Option<String>),
     /// Fail the campaign, with the reason.
     Fail(String),
 }
@@ -184,7 +203,7 @@ pub enum DecisionOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// Release levels, at most one per wave.
-    pub admissions: Vec<Admission>,
+    pub releases: Vec<Release>,
     /// Course of the campaign.
     pub outcome: DecisionOutcome,
     /// Time until the next call at the latest.

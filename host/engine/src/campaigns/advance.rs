@@ -11,7 +11,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::commands::{MAX_ATTEMPTS, change, has_lost_race, invalid_status, invalid_transition};
+use super::commands::{
+    MAX_ATTEMPTS, change, has_lost_race, invalid_status, invalid_transition, operator_act,
+};
 use crate::{
     Authorized, Ctx, Error, Operator, Result, Signals,
     ports::{Advance, CampaignChange, Run, RunRef, Store, Wave},
@@ -30,6 +32,70 @@ pub async fn advance(
     id: CampaignId,
     wave: u32,
 ) -> Result<Campaign> {
+    request(ctx, store, signals, id, |run| {
+        check(run, wave)?;
+        let awaited = run
+            .campaign
+            .awaiting
+            .as_ref()
+            .map(|awaiting| &awaiting.gate);
+        let gate = awaited.filter(|gate| gate.before == Some(wave));
+        Ok(OperatorAct {
+            gate: gate.map(|gate| gate.name.clone()),
+            wave: Some(wave),
+            ..operator_act(ctx, OperatorActKind::Advanced)
+        })
+    })
+    .await
+}
+
+/// Tells the next decision of the strategy to go on at the gate of this name, at which the campaign must wait. If a wave
+/// is behind the gate, this is the same as advancing to that wave, which is returned.
+pub async fn advance_past(
+    ctx: &Authorized<Operator>,
+    store: &dyn Store,
+    signals: &Signals,
+    id: CampaignId,
+    gate: &str,
+) -> Result<Option<u32>> {
+    let mut wave = None;
+    request(ctx, store, signals, id, |run| {
+        check_in_progress(run)?;
+        let awaited = run
+            .campaign
+            .awaiting
+            .as_ref()
+            .map(|awaiting| &awaiting.gate);
+        let Some(awaited) = awaited.filter(|awaited| awaited.name == gate) else {
+            let waits = match awaited {
+                Some(other) => format!("it waits at the gate '{}'", other.name),
+                None => "it waits at no gate".to_owned(),
+            };
+            let message = format!("the campaign does not wait at the gate '{gate}': {waits}");
+            return Err(Error::conflict("not_awaited", message));
+        };
+        if let Some(wave) = awaited.before {
+            check(run, wave)?;
+        }
+        wave = awaited.before;
+        Ok(OperatorAct {
+            gate: Some(awaited.name.clone()),
+            wave,
+            ..operator_act(ctx, OperatorActKind::Advanced)
+        })
+    })
+    .await?;
+    Ok(wave)
+}
+
+/// Records an act that the campaign's state allows.
+async fn request(
+    ctx: &Ctx,
+    store: &dyn Store,
+    signals: &Signals,
+    id: CampaignId,
+    mut act: impl FnMut(&Run) -> Result<OperatorAct>,
+) -> Result<Campaign> {
     let run = RunRef {
         tenant: ctx.tenant,
         campaign: id,
@@ -39,14 +105,8 @@ pub async fn advance(
         // Campaign and waves from one snapshot: a decision in between must not open the wave unseen.
         let read = store.run(run).await?;
         let read = read.ok_or_else(|| Error::not_found("campaign", id))?;
-        check(&read, wave)?;
-        let act = OperatorAct {
-            at: ctx.now,
-            kind: OperatorActKind::Advanced,
-            wave: Some(wave),
-        };
         let requested = CampaignChange {
-            act: Some(act),
+            act: Some(act(&read)?),
             ..CampaignChange::default()
         };
         let changed = change(ctx, store, signals, read.campaign, requested).await;
@@ -101,19 +161,23 @@ async fn changed(changes: &mut Receiver<RunRef>, run: RunRef) {
     }
 }
 
-/// Checks that the wave is the next one of a campaign in progress.
-fn check(run: &Run, index: u32) -> Result<()> {
+fn check_in_progress(run: &Run) -> Result<()> {
     match run.campaign.status {
-        CampaignStatus::InProgress => {}
+        CampaignStatus::InProgress => Ok(()),
         status @ (CampaignStatus::Held | CampaignStatus::Paused) => {
             let status = status.as_str();
             let message = format!(
                 "cannot advance a campaign that is {status}: resume it, which also opens the wave behind a gate that held it"
             );
-            return Err(invalid_transition(message));
+            Err(invalid_transition(message))
         }
-        _ => return Err(invalid_status("advance", &run.campaign)),
+        _ => Err(invalid_status("advance", &run.campaign)),
     }
+}
+
+/// Checks that the wave is the next one of a campaign in progress.
+fn check(run: &Run, index: u32) -> Result<()> {
+    check_in_progress(run)?;
     let waves = || (0_u32..).zip(&run.waves);
     let Some((_, wave)) = waves().find(|(at, _)| *at == index) else {
         return Err(Error::not_found("wave", index));

@@ -28,6 +28,9 @@ pub async fn pause(
     let act = Some(OperatorActKind::Paused);
     transition(ctx, store, signals, id, Transition::Pause, act, |change| {
         set_explain(change, ctx, "Paused", reason);
+        if let Some(act) = &mut change.act {
+            act.reason = (!reason.is_empty()).then(|| reason.to_owned());
+        }
     })
     .await
 }
@@ -166,14 +169,22 @@ pub(super) fn transition_change(
     let now = ctx.now;
     Ok(CampaignChange {
         status: Some(status),
-        act: act.map(|kind| OperatorAct {
-            at: now,
-            kind,
-            wave: None,
-        }),
+        act: act.map(|kind| operator_act(ctx, kind)),
         ended_at: status.is_final().then_some(now),
         ..CampaignChange::default()
     })
+}
+
+/// An act of the caller, without a gate or a reason.
+pub(super) fn operator_act(ctx: &Ctx, kind: OperatorActKind) -> OperatorAct {
+    OperatorAct {
+        at: ctx.now,
+        kind,
+        gate: None,
+        wave: None,
+        reason: None,
+        role: ctx.role.as_str().to_owned(),
+    }
 }
 
 /// Applies the change that `command` returns for the current state. The campaign's own loop may change it concurrently;

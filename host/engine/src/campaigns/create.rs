@@ -164,9 +164,8 @@ async fn default_policies(
         }
         // A policy that is invalid is reported, and may be a compatibility policy.
         None if !request.allow_incompatible && policies.len() == request.policies.len() => {
-            let built_ins = plugins.built_ins();
             let defaults =
-                Policies::built_in(store, built_ins, ctx.tenant, &DEFAULT_POLICIES).await?;
+                Policies::built_in(store, plugins, ctx.tenant, &DEFAULT_POLICIES).await?;
             if let Some(reason) = defaults.missing_reason() {
                 rules.reject(
                     "policies",

@@ -15,7 +15,7 @@ pub(super) struct Fleet {
     /// Index of each candidate's class in `classes`.
     pub(super) class: Vec<u32>,
     /// Index of each candidate's first group in `groups`.
-    pub(super) group: Vec<u16>,
+    pub(super) group: Vec<u32>,
     pub(super) classes: Vec<DeviceClass>,
     pub(super) groups: Vec<GroupSize>,
 }
@@ -56,7 +56,7 @@ impl Fleet {
             let index = groups
                 .binary_search_by(|group| group.name.as_str().cmp(first))
                 .ok()?;
-            u16::try_from(index).ok()
+            u32::try_from(index).ok()
         };
         let class = rows.iter().map(|(_, at)| new_index[class_of[*at] as usize]);
         let group = rows.iter().map(|(_, at)| &selected[*at]);

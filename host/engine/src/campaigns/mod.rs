@@ -25,7 +25,7 @@ mod start;
 mod tick;
 mod update_checks;
 
-pub use advance::{advance, await_advance};
+pub use advance::{advance, advance_past, await_advance};
 pub use approve::{approve, reject};
 pub use commands::{
     CHANGED_MEANWHILE, cancel, change_limits, limit_errors, pause, resume, roll_back,

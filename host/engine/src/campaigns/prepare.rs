@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use tidegate_core::{
     Named as _,
@@ -7,7 +7,9 @@ use tidegate_core::{
     firmware::Firmware,
     mode::DeviceMode,
     order,
-    plugin::{AssignInput, Context, DeviceClass, Members, Plan, PlanInput},
+    plugin::{
+        AssignInput, Context, DeviceClass, Members, PageOf, Plan, PlanInput, PluginKind, PluginName,
+    },
     selection::{self, MembershipInput},
     selector::{ParseError, parse},
     time::Timestamp,
@@ -20,8 +22,7 @@ use super::{
 use crate::{
     Caches, Error, PluginCalls, Result,
     compatibility::{
-        CompatibilityCheck, DevicesByClass, Policies, class_attributes, classify,
-        compatibility_policies,
+        CompatibilityCheck, DevicesByClass, Policies, classify, compatibility_policies,
     },
     overdue::overdue,
     ports::{
@@ -32,6 +33,9 @@ use crate::{
 
 /// Maximum number of unknown devices that are named.
 const MAX_MISSING_NAMED: usize = 5;
+
+/// Maximum number of device classes of a campaign.
+const MAX_CLASSES: usize = 100_000;
 
 /// Maximum number of devices in one `assign` call.
 const MAX_ASSIGN_ROWS: usize = 1_000_000;
@@ -57,8 +61,10 @@ pub(super) async fn prepare(
         journal: Vec::new(),
     };
     let attributes = preparation.class_attributes().await?;
-    let selected = preparation.select(&attributes).await?;
+    let names: Vec<_> = attributes.keys().cloned().collect();
+    let selected = preparation.select(&names).await?;
     let DevicesByClass { classes, class_of } = classify(&selected, excluded_mode);
+    check_class_count(&classes, &attributes)?;
     let verdicts = preparation.check_classes(classes).await;
     let compatible: Vec<usize> = (0..selected.len())
         .filter(|at| verdicts[class_of[*at] as usize].excluded.is_none())
@@ -92,7 +98,7 @@ pub(super) async fn campaign_firmware(store: &dyn Store, campaign: &Campaign) ->
 /// The part of the input that all plugin calls of a campaign share.
 pub(super) fn context(campaign: &Campaign, now: Timestamp) -> Context {
     Context {
-        now,
+        now: campaign.started_at.map_or(now, |started| started.max(now)),
         seed: order::seed(campaign.id),
         started_at: campaign.started_at,
         max_in_flight: campaign.spec.max_concurrent_updates,
@@ -174,26 +180,27 @@ impl Preparation<'_> {
             .push(host_journal_entry(self.at, "missing", explain));
     }
 
-    /// The attributes that the campaign's plugins need in class keys.
-    async fn class_attributes(&self) -> Result<Vec<String>> {
-        let spec = &self.campaign.spec;
-        let mut revisions = Vec::new();
+    /// The attributes that the campaign's plugins want in class keys, each with the plugins that want it.
+    async fn class_attributes(&self) -> Result<BTreeMap<String, Vec<PluginName>>> {
+        let (tenant, spec) = (self.campaign.tenant, &self.campaign.spec);
+        let mut attributes: BTreeMap<String, Vec<PluginName>> = BTreeMap::new();
         for plugin in std::iter::once(&spec.strategy).chain(&spec.policies) {
-            let revision = self
-                .store
-                .revision(self.campaign.tenant, &plugin.plugin, plugin.revision)
-                .await?
-                .ok_or_else(|| Error::not_found("plugin revision", plugin.revision))?;
+            let (name, digest) = (&plugin.plugin, plugin.revision);
+            let revision = self.store.revision(tenant, name, digest).await?;
+            let revision = revision.ok_or_else(|| Error::not_found("plugin revision", digest))?;
             if !revision.state.may_be_named() {
-                let message = format!(
-                    "the revision {} of {} is disabled",
-                    plugin.revision, plugin.plugin
-                );
+                let message = format!("the revision {digest} of {name} is disabled");
                 return Err(Error::conflict("revision_disabled", message));
             }
-            revisions.push(revision);
+            let wants = self.plugins.wants(tenant, plugin).await;
+            for attribute in wants
+                .map_err(|failure| plan_failed(plugin, &failure))?
+                .attributes
+            {
+                attributes.entry(attribute).or_default().push(name.clone());
+            }
         }
-        Ok(class_attributes(revisions))
+        Ok(attributes)
     }
 
     /// A class is compatible if every compatibility policy says so. Classes of devices in another mode than `rollout`
@@ -238,7 +245,7 @@ impl Preparation<'_> {
         let strategy = &self.campaign.spec.strategy;
         let input = PlanInput {
             context: context(self.campaign, self.at),
-            firmware: self.firmware.details.facts(),
+            firmware: self.firmware.facts(),
             census: fleet.census(),
             config: strategy.config.clone(),
         };
@@ -281,10 +288,12 @@ impl Preparation<'_> {
             .collect())
     }
 
-    async fn assign(&mut self, plan: &Plan, fleet: &Fleet) -> Result<Vec<u16>> {
+    async fn assign(&mut self, plan: &Plan, fleet: &Fleet) -> Result<Vec<u32>> {
         let strategy = &self.campaign.spec.strategy;
         let mut assigned = Vec::with_capacity(fleet.candidates.len());
-        for start in (0..fleet.candidates.len()).step_by(MAX_ASSIGN_ROWS) {
+        let total = fleet.candidates.len().div_ceil(MAX_ASSIGN_ROWS) as u32;
+        let starts = (0..fleet.candidates.len()).step_by(MAX_ASSIGN_ROWS);
+        for (number, start) in (0..).zip(starts) {
             let end = (start + MAX_ASSIGN_ROWS).min(fleet.candidates.len());
             let input = AssignInput {
                 context: context(self.campaign, self.at),
@@ -296,6 +305,7 @@ impl Preparation<'_> {
                     .map(|group| group.name.clone())
                     .collect(),
                 classes: fleet.classes.clone(),
+                page: PageOf { number, total },
                 group: fleet.group[start..end].to_vec(),
                 class: fleet.class[start..end].to_vec(),
                 place: fleet.candidates[start..end]
@@ -325,11 +335,53 @@ fn invalid_selector(error: &ParseError) -> Error {
     Error::invalid("invalid_selector", "targets.filter", error.to_string())
 }
 
-fn plan_failed(strategy: &PluginUse, why: &dyn std::fmt::Display) -> Error {
+fn plan_failed(plugin: &PluginUse, why: &dyn std::fmt::Display) -> Error {
+    let kind = match plugin.kind {
+        PluginKind::Strategy => "strategy",
+        PluginKind::Compatibility | PluginKind::Health => "policy",
+    };
+    let name = &plugin.plugin;
     Error::conflict(
         "plan_failed",
-        format!("the strategy {} could not plan: {why}", strategy.plugin),
+        format!("the {kind} {name} could not plan: {why}"),
     )
+}
+
+/// Refuses more classes than policies can be asked about. They come from the attributes that plugins want, so the error
+/// names the one with the most values.
+fn check_class_count<P>(
+    classes: &[(P, DeviceClass)],
+    wanted: &BTreeMap<String, Vec<PluginName>>,
+) -> Result<()> {
+    if classes.len() <= MAX_CLASSES {
+        return Ok(());
+    }
+    let values = |attribute: &str| {
+        let all = classes.iter().flat_map(|(_, class)| &class.key.attributes);
+        let values = all
+            .filter(|(key, _)| key == attribute)
+            .map(|(_, value)| value);
+        values.collect::<HashSet<_>>().len()
+    };
+    let counted = wanted
+        .iter()
+        .map(|(attribute, plugins)| (values(attribute), attribute, plugins));
+    let culprit = match counted.max_by_key(|(values, ..)| *values) {
+        Some((values, attribute, plugins)) if values > 1 => {
+            let plugins = plugins
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ");
+            format!("; the attribute `{attribute}`, which {plugins} wants, has {values} values")
+        }
+        _ => String::new(),
+    };
+    let message = format!(
+        "the devices are of {} classes, and a campaign may have {MAX_CLASSES}{culprit}",
+        classes.len()
+    );
+    Err(Error::conflict("too_many_classes", message))
 }
 
 fn no_compatible_devices(selected: &[SelectedDevice], verdicts: &[ClassVerdict]) -> Error {

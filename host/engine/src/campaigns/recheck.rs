@@ -216,24 +216,24 @@ async fn policies(
     policies: &UpdatePolicies,
     campaign: Option<&Campaign>,
 ) -> Result<Policies> {
-    let (store, built_ins) = (engine.store(), engine.plugins().built_ins());
+    let (store, plugins) = (engine.store(), engine.plugins());
     match policies {
         UpdatePolicies::Forced => Ok(Policies::default()),
         UpdatePolicies::Campaign => {
             let uses = campaign.map(compatibility_policies).unwrap_or_default();
-            Policies::load(store, tenant, uses).await
+            Policies::load(plugins, tenant, uses).await
         }
-        UpdatePolicies::Hardware => Policies::built_in(store, built_ins, tenant, &[HARDWARE]).await,
+        UpdatePolicies::Hardware => Policies::built_in(store, plugins, tenant, &[HARDWARE]).await,
         UpdatePolicies::Default => {
-            Policies::built_in(store, built_ins, tenant, &DEFAULT_POLICIES).await
+            Policies::built_in(store, plugins, tenant, &DEFAULT_POLICIES).await
         }
         UpdatePolicies::Latest => {
             let names: Vec<_> = iter::once(LATEST).chain(DEFAULT_POLICIES).collect();
-            Policies::built_in(store, built_ins, tenant, &names).await
+            Policies::built_in(store, plugins, tenant, &names).await
         }
         // An empty list names no policy, so the default ones apply.
         UpdatePolicies::Chosen(chosen) if chosen.is_empty() => {
-            Policies::built_in(store, built_ins, tenant, &DEFAULT_POLICIES).await
+            Policies::built_in(store, plugins, tenant, &DEFAULT_POLICIES).await
         }
         UpdatePolicies::Chosen(chosen) => {
             let mut uses = Vec::with_capacity(chosen.len());
@@ -249,7 +249,7 @@ async fn policies(
                     config: policy.config.clone(),
                 });
             }
-            Policies::load(store, tenant, uses).await
+            Policies::load(plugins, tenant, uses).await
         }
     }
 }

@@ -4,7 +4,7 @@ use tidegate_core::{
     campaign::{PluginUse, Targets},
     firmware::Firmware,
     id::TenantId,
-    plugin::{CheckInput, Compatibility, Context, DeviceClass, PluginName},
+    plugin::{CheckInput, Compatibility, Context, DeviceClass, PageOf, PluginName},
     time::Timestamp,
 };
 
@@ -16,6 +16,9 @@ use crate::{
 
 /// Devices by id, each with the reason of the first policy that rejects it.
 pub(crate) type CheckedDevices = HashMap<String, (SelectedDevice, Option<String>)>;
+
+/// Maximum number of classes that a policy is asked about in one call.
+const MAX_PAGE_CLASSES: usize = 1000;
 
 /// Asks policies whether devices may get a firmware.
 pub(crate) struct CompatibilityCheck<'a> {
@@ -66,7 +69,7 @@ impl CompatibilityCheck<'_> {
             if classes.is_empty() {
                 break;
             }
-            let (_, rejections) = self.ask(policy, &classes).await;
+            let rejections = self.ask(policy, &classes, |_| ()).await.reasons;
             let asked = mem::take(&mut accepted)
                 .into_iter()
                 .zip(mem::take(&mut classes));
@@ -93,9 +96,8 @@ impl CompatibilityCheck<'_> {
             return reasons;
         }
         for policy in &self.policies.uses {
-            let (call, rejections) = self.ask(policy, classes).await;
-            record(policy, &call);
-            for (reason, rejection) in reasons.iter_mut().zip(rejections) {
+            let answer = self.ask(policy, classes, |call| record(policy, call)).await;
+            for (reason, rejection) in reasons.iter_mut().zip(answer.reasons) {
                 *reason = reason.take().or(rejection);
             }
         }
@@ -118,44 +120,67 @@ impl CompatibilityCheck<'_> {
             &self.policies.uses[..]
         };
         for policy in uses {
-            let (call, rejections) = self.ask(policy, &classes).await;
-            record(policy, &call);
-            if let Err(failure) = call.outcome {
+            let answer = self
+                .ask(policy, &classes, |call| record(policy, call))
+                .await;
+            if let Some(failure) = answer.failure {
                 return Err((policy.plugin.clone(), failure));
             }
-            for (reason, rejection) in reasons.iter_mut().zip(rejections) {
+            for (reason, rejection) in reasons.iter_mut().zip(answer.reasons) {
                 *reason = reason.take().or(rejection);
             }
         }
         Ok(reasons)
     }
 
-    /// One policy's reason against each class, if any. A policy that fails rejects all classes.
+    /// One policy's reason against each class, if any. It is asked in pages; `record` receives each call. A page that
+    /// fails rejects its classes, and no later page is asked.
     async fn ask(
         &self,
         policy: &PluginUse,
         classes: &[DeviceClass],
-    ) -> (Call<Vec<Compatibility>>, Vec<Option<String>>) {
-        let input = CheckInput {
-            context: self.context.clone(),
-            firmware: self.firmware.details.facts(),
-            classes: classes.to_vec(),
-            config: policy.config.clone(),
+        mut record: impl FnMut(&Call<Vec<Compatibility>>) + Send,
+    ) -> PolicyAnswer {
+        let mut answer = PolicyAnswer {
+            reasons: Vec::with_capacity(classes.len()),
+            failure: None,
         };
-        let call = self.plugins.check(self.tenant, policy, input).await;
         let rejection = |reason: String| format!("{}: {reason}", policy.plugin);
-        let rejections = match &call.outcome {
-            Ok(verdicts) => {
-                let reasons = verdicts.iter().map(reason_against);
-                reasons.map(|reason| reason.map(rejection)).collect()
+        let pages = classes.chunks(MAX_PAGE_CLASSES);
+        let total = pages.len() as u32;
+        for (number, page) in (0..).zip(pages) {
+            let input = CheckInput {
+                context: self.context.clone(),
+                firmware: self.firmware.facts(),
+                page: PageOf { number, total },
+                classes: page.to_vec(),
+                config: policy.config.clone(),
+            };
+            let call = self.plugins.check(self.tenant, policy, input).await;
+            record(&call);
+            match call.outcome {
+                Ok(verdicts) => {
+                    let reasons = verdicts.iter().map(reason_against);
+                    let reasons = reasons.map(|reason| reason.map(rejection));
+                    answer.reasons.extend(reasons);
+                }
+                Err(failure) => {
+                    let reason = rejection(format!("the policy failed: {failure}"));
+                    answer.reasons.resize(classes.len(), Some(reason));
+                    answer.failure = Some(failure);
+                    break;
+                }
             }
-            Err(failure) => {
-                let reason = rejection(format!("the policy failed: {failure}"));
-                vec![Some(reason); classes.len()]
-            }
-        };
-        (call, rejections)
+        }
+        answer
     }
+}
+
+/// What a policy says of each class.
+struct PolicyAnswer {
+    /// The reason against each class, if any.
+    reasons: Vec<Option<String>>,
+    failure: Option<CallFailure>,
 }
 
 fn reason_against(verdict: &Compatibility) -> Option<String> {

@@ -18,5 +18,5 @@ pub(crate) use check::{CheckedDevices, CompatibilityCheck, context_without_campa
 pub(crate) use classes::{DevicesByClass, classify};
 pub(crate) use explain::{class_name, explain_compatibility};
 pub(crate) use policies::{
-    DEFAULT_POLICIES, HARDWARE, LATEST, Policies, chosen, class_attributes, compatibility_policies,
+    DEFAULT_POLICIES, HARDWARE, LATEST, Policies, chosen, compatibility_policies,
 };

@@ -5,10 +5,7 @@ use tidegate_core::{
     update::{ChosenPolicy, UpdatePolicies},
 };
 
-use crate::{
-    BuiltIns, Result,
-    ports::{Revision, Store},
-};
+use crate::{PluginCalls, Result, ports::Store};
 
 /// The policy that evaluates the hardware named in firmware and images.
 pub(crate) const HARDWARE: PluginName = PluginName::built_in("hardware");
@@ -32,14 +29,13 @@ impl Policies {
     /// Built-in policies by name, with default configs.
     pub(crate) async fn built_in(
         store: &dyn Store,
-        built_ins: &BuiltIns,
+        plugins: &PluginCalls,
         tenant: TenantId,
         names: &[PluginName],
     ) -> Result<Self> {
         let mut policies = Self::default();
-        let mut revisions = Vec::with_capacity(names.len());
         for name in names {
-            let revision = match built_ins.digest(name) {
+            let revision = match plugins.built_ins().digest(name) {
                 Some(digest) => store.revision(tenant, name, digest).await?,
                 // Another component of this name must not decide.
                 None => None,
@@ -58,27 +54,22 @@ impl Policies {
                 kind: stored.kind,
                 config: "{}".to_owned(),
             });
-            revisions.push(revision);
         }
-        policies.attributes = class_attributes(revisions);
+        policies.attributes = class_attributes(plugins, tenant, &policies.uses).await?;
         Ok(policies)
     }
 
     /// Chosen policies.
     pub(crate) async fn load(
-        store: &dyn Store,
+        plugins: &PluginCalls,
         tenant: TenantId,
         uses: Vec<PluginUse>,
     ) -> Result<Self> {
-        let mut revisions = Vec::with_capacity(uses.len());
-        for policy in &uses {
-            let revision = store.revision(tenant, &policy.plugin, policy.revision);
-            revisions.extend(revision.await?);
-        }
+        let attributes = class_attributes(plugins, tenant, &uses).await?;
         Ok(Self {
             uses,
             missing: Vec::new(),
-            attributes: class_attributes(revisions),
+            attributes,
         })
     }
 
@@ -96,13 +87,19 @@ impl Policies {
     }
 }
 
-/// The attributes that these plugins need in class keys.
-pub(crate) fn class_attributes(revisions: impl IntoIterator<Item = Revision>) -> Vec<String> {
-    let descriptions = revisions.into_iter().map(|it| it.stored.description);
-    let mut attributes: Vec<_> = descriptions.flat_map(|it| it.attributes).collect();
+/// The attributes that these plugins want in class keys.
+async fn class_attributes(
+    plugins: &PluginCalls,
+    tenant: TenantId,
+    uses: &[PluginUse],
+) -> Result<Vec<String>> {
+    let mut attributes = Vec::new();
+    for plugin in uses {
+        attributes.extend(plugins.wants(tenant, plugin).await?.attributes);
+    }
     attributes.sort_unstable();
     attributes.dedup();
-    attributes
+    Ok(attributes)
 }
 
 /// The compatibility policies of a campaign.

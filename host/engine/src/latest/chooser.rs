@@ -67,7 +67,7 @@ impl<'a> FirmwareChooser<'a> {
     ) -> Result<Option<Self>> {
         // It chooses, before the default policies are asked, and is required.
         let names: Vec<_> = iter::once(LATEST).chain(DEFAULT_POLICIES).collect();
-        let policies = Policies::built_in(store, plugins.built_ins(), tenant, &names).await?;
+        let policies = Policies::built_in(store, plugins, tenant, &names).await?;
         Ok(policies.has(&LATEST).then_some(Self {
             store,
             plugins,

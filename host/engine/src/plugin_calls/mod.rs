@@ -1,5 +1,6 @@
 //! The calls of plugins by all use cases and loops.
 
+mod facts;
 mod usage_log;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use tidegate_core::{
     id::{Digest, TenantId},
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, FieldError, HealthAnswer, HealthInput,
-        Observation, Plan, PlanInput, PluginName,
+        Interests, Observation, Plan, PlanInput, PluginName,
     },
 };
 
@@ -20,11 +21,15 @@ use usage_log::UsageLog;
 
 use crate::{
     BuiltIns, Error, Result, chain,
-    ports::{Call, CallFailure, EntryKind, Inspection, Observer, Rejection, Sandbox, Usage},
+    ports::{
+        Call, CallFailure, CallRecord, EntryKind, Inspection, Observer, Ports, Rejection, Sandbox,
+        Store, Usage,
+    },
 };
 
 /// Calls plugins. Every call is counted, and a failure is logged. An output that the checker refuses is a failure.
 pub struct PluginCalls {
+    store: Arc<dyn Store>,
     sandbox: Arc<dyn Sandbox>,
     observer: Arc<dyn Observer>,
     built_ins: BuiltIns,
@@ -32,14 +37,11 @@ pub struct PluginCalls {
 }
 
 impl PluginCalls {
-    pub(crate) fn new(
-        sandbox: Arc<dyn Sandbox>,
-        observer: Arc<dyn Observer>,
-        built_ins: BuiltIns,
-    ) -> Self {
+    pub(crate) fn new(ports: &Ports, built_ins: BuiltIns) -> Self {
         Self {
-            sandbox,
-            observer,
+            store: Arc::clone(&ports.store),
+            sandbox: Arc::clone(&ports.sandbox),
+            observer: Arc::clone(&ports.observer),
             built_ins,
             usage: UsageLog::default(),
         }
@@ -48,6 +50,11 @@ impl PluginCalls {
     /// The plugins that were built with this server.
     pub fn built_ins(&self) -> &BuiltIns {
         &self.built_ins
+    }
+
+    /// The versions of the contract that plugins may be built for.
+    pub fn contracts(&self) -> &'static [&'static str] {
+        self.sandbox.contracts()
     }
 
     /// The plugin usage of each tenant since the last call.
@@ -84,13 +91,27 @@ impl PluginCalls {
         })
     }
 
+    /// What a plugin has to be shown to work with its config.
+    pub(crate) async fn wants(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginUse,
+    ) -> std::result::Result<Interests, CallFailure> {
+        self.sandbox
+            .wants(tenant, plugin.revision, &plugin.config)
+            .await
+    }
+
     /// A strategy's waves.
     pub(crate) async fn plan(
         &self,
         tenant: TenantId,
         strategy: &PluginUse,
-        input: PlanInput,
+        mut input: PlanInput,
     ) -> Call<Plan> {
+        if let Err(failure) = self.add_facts(tenant, strategy, &mut input.context).await {
+            return self.record(tenant, strategy, EntryKind::Plan, failed(failure));
+        }
         let call = self.sandbox.plan(tenant, strategy.revision, input).await;
         let call = check_output(call, |plan| check_plan(&plan).map(|()| plan));
         self.record(tenant, strategy, EntryKind::Plan, call)
@@ -102,8 +123,11 @@ impl PluginCalls {
         tenant: TenantId,
         strategy: &PluginUse,
         plan: &Plan,
-        input: AssignInput,
-    ) -> Call<Vec<u16>> {
+        mut input: AssignInput,
+    ) -> Call<Vec<u32>> {
+        if let Err(failure) = self.add_facts(tenant, strategy, &mut input.context).await {
+            return self.record(tenant, strategy, EntryKind::Assign, failed(failure));
+        }
         let call = self.sandbox.assign(tenant, strategy.revision, input).await;
         let call = check_output(call, |page| check_assignment(plan, &page).map(|()| page));
         self.record(tenant, strategy, EntryKind::Assign, call)
@@ -114,9 +138,13 @@ impl PluginCalls {
         &self,
         tenant: TenantId,
         strategy: &PluginUse,
-        observation: Observation,
+        mut observation: Observation,
         check: impl FnOnce(Decision) -> std::result::Result<T, Violation>,
     ) -> Call<T> {
+        let context = &mut observation.context;
+        if let Err(failure) = self.add_facts(tenant, strategy, context).await {
+            return self.record(tenant, strategy, EntryKind::Decide, failed(failure));
+        }
         let call = self
             .sandbox
             .decide(tenant, strategy.revision, observation)
@@ -130,8 +158,11 @@ impl PluginCalls {
         &self,
         tenant: TenantId,
         policy: &PluginUse,
-        input: CheckInput,
+        mut input: CheckInput,
     ) -> Call<Vec<Compatibility>> {
+        if let Err(failure) = self.add_facts(tenant, policy, &mut input.context).await {
+            return self.record(tenant, policy, EntryKind::Check, failed(failure));
+        }
         let call = self.sandbox.check(tenant, policy.revision, input).await;
         self.record(tenant, policy, EntryKind::Check, call)
     }
@@ -141,8 +172,11 @@ impl PluginCalls {
         &self,
         tenant: TenantId,
         policy: &PluginUse,
-        input: HealthInput,
+        mut input: HealthInput,
     ) -> Call<HealthAnswer> {
+        if let Err(failure) = self.add_facts(tenant, policy, &mut input.context).await {
+            return self.record(tenant, policy, EntryKind::Evaluate, failed(failure));
+        }
         let call = self.sandbox.evaluate(tenant, policy.revision, input).await;
         self.record(tenant, policy, EntryKind::Evaluate, call)
     }
@@ -217,6 +251,18 @@ impl PluginCalls {
     ) {
         self.observer
             .plugin_called(plugin, call, failure, fuel, duration);
+    }
+}
+
+/// A call that failed before it ran.
+fn failed<T>(failure: CallFailure) -> Call<T> {
+    Call {
+        outcome: Err(failure),
+        fuel: 0,
+        peak_memory: 0,
+        duration: Duration::ZERO,
+        log: Vec::new(),
+        record: CallRecord::default(),
     }
 }
 

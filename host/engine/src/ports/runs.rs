@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus, Hold, Rollback},
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
-    plugin::{ClassKey, Durations, OperatorAct, RollbackScope},
+    measurement::Durations,
+    plugin::{ClassKey, Gate, OperatorAct, RollbackScope},
     time::Timestamp,
     update::{CompatibilityBasis, SuccessCriteria, UpdateOptions, UpdatePolicies},
 };
@@ -174,6 +175,8 @@ pub struct Run {
     pub parallel: bool,
     /// The last 64 acts of operators, oldest first.
     pub acts: Vec<OperatorAct>,
+    /// Time of the last applied tick.
+    pub last_tick_at: Option<Timestamp>,
     /// Durations of the updates of all waves, from offer to end.
     pub durations: Durations,
     /// State kept for the strategy.
@@ -249,6 +252,8 @@ pub struct TickOutcome {
     pub status: Option<CampaignStatus>,
     /// Why the server holds the campaign.
     pub hold: Option<Hold>,
+    /// The gate at which the strategy waits for an operator; `Some(None)`: at none.
+    pub awaiting: Option<Option<Gate>>,
     /// Scope and reason of the rollback.
     pub rollback: Option<Rollback>,
     /// Time of the next tick; `None`: only when an event wakes the campaign.
@@ -279,6 +284,7 @@ impl TickOutcome {
             levels: None,
             status: None,
             hold: None,
+            awaiting: None,
             rollback: None,
             wake_at: None,
             explain: None,

@@ -9,7 +9,7 @@ use tidegate_core::{
     id::{Digest, TenantId},
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, Description, FieldError, HealthAnswer,
-        HealthInput, Observation, Plan, PlanInput, PluginKind,
+        HealthInput, Interests, Observation, Plan, PlanInput, PluginKind,
     },
 };
 
@@ -28,11 +28,19 @@ pub trait Sandbox: Send + Sync {
     /// Validates a config, JSON text, against the plugin's schema and then with the plugin's own `validate`.
     async fn validate(&self, tenant: TenantId, plugin: Digest, config: &str) -> Validation;
 
+    /// What the plugin has to be shown to work with this config, JSON text.
+    async fn wants(
+        &self,
+        tenant: TenantId,
+        plugin: Digest,
+        config: &str,
+    ) -> Result<Interests, CallFailure>;
+
     /// A strategy's `plan`.
     async fn plan(&self, tenant: TenantId, plugin: Digest, input: PlanInput) -> Call<Plan>;
 
     /// A strategy's `assign`: the index of a wave for each row, or `UNASSIGNED`.
-    async fn assign(&self, tenant: TenantId, plugin: Digest, input: AssignInput) -> Call<Vec<u16>>;
+    async fn assign(&self, tenant: TenantId, plugin: Digest, input: AssignInput) -> Call<Vec<u32>>;
 
     /// A strategy's `decide`.
     async fn decide(
@@ -61,6 +69,9 @@ pub trait Sandbox: Send + Sync {
     /// Repeats a recorded call with the same or with another revision.
     async fn replay(&self, tenant: TenantId, plugin: Digest, input: &[u8]) -> Call<()>;
 
+    /// The versions of the contract that plugins may be built for.
+    fn contracts(&self) -> &'static [&'static str];
+
     /// A recorded input or output as readable JSON text.
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure>;
 }
@@ -79,7 +90,7 @@ pub struct Inspection {
     pub digest: Digest,
     /// The world that it exports.
     pub kind: PluginKind,
-    /// The contract version that it was built for, such as `1.0.0`.
+    /// The contract version that it was built for, one of [`Sandbox::contracts`].
     pub contract: String,
     /// What it reports of itself.
     pub description: Description,

@@ -21,10 +21,9 @@ pub(super) async fn policies_of(
         return Ok(Policies::default());
     }
     if !request.names_policies() {
-        let built_ins = plugins.built_ins();
-        return Policies::built_in(store, built_ins, tenant, &DEFAULT_POLICIES).await;
+        return Policies::built_in(store, plugins, tenant, &DEFAULT_POLICIES).await;
     }
-    Policies::load(store, tenant, chosen).await
+    Policies::load(plugins, tenant, chosen).await
 }
 
 /// What the compatibility of checked devices is based on.

@@ -57,8 +57,7 @@ pub async fn roll_back(
     // the device is offered the update.
     let skips_policies = target.has_run || force;
     let policy_names: &[PluginName] = if skips_policies { &[] } else { &[HARDWARE] };
-    let built_ins = plugins.built_ins();
-    let policies = Policies::built_in(store, built_ins, ctx.tenant, policy_names).await?;
+    let policies = Policies::built_in(store, plugins, ctx.tenant, policy_names).await?;
     let check = CompatibilityCheck {
         plugins,
         tenant: ctx.tenant,

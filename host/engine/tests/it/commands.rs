@@ -10,7 +10,7 @@ use tidegate_engine::{Actor, Approver, Authorized, Error, Role, campaigns, ports
 
 use crate::{
     engine_fixture::{EngineFixture, campaign_request, explain, plan, server_ctx},
-    scripted_sandbox::decision,
+    scripted_sandbox::{await_operator, decision},
 };
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
             acts[acts.len() - 2..],
             [OperatorActKind::Paused, OperatorActKind::Resumed]
         );
-        Ok(decision(&[(0, 1)], DecisionOutcome::AwaitOperator(1)))
+        Ok(decision(&[(0, 1)], await_operator("second wave", Some(1))))
     });
     fixture.tick(id).await;
     let started = fixture.ctx();
@@ -282,9 +282,112 @@ async fn an_advance_counts_for_one_decision() {
     // It does not stand in for an approval later.
     fixture.sandbox.decides(|observation| {
         assert_eq!(observation.waves[1].advanced_at, None);
-        Ok(decision(&[], DecisionOutcome::AwaitOperator(1)))
+        Ok(decision(&[], await_operator("second wave", Some(1))))
     });
     fixture.tick(id).await;
+}
+
+#[tokio::test]
+async fn a_campaign_is_advanced_past_the_gate_that_it_waits_at() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
+        .await;
+    let at_gates = [
+        (await_operator("half of the first wave", None), None),
+        (await_operator("second wave", Some(1)), Some(1)),
+    ];
+    assert_eq!(
+        conflict(advance_past(&fixture, id, "second wave").await),
+        "not_awaited"
+    );
+    for (outcome, wave) in at_gates {
+        let waits = outcome.clone();
+        fixture
+            .sandbox
+            .decides(move |_| Ok(decision(&[(0, 1)], waits.clone())));
+        fixture.tick(id).await;
+        let awaiting = fixture.campaign(id).await.awaiting.expect("it waits");
+        assert_eq!(awaiting.gate.before, wave);
+        let since = awaiting.since;
+        fixture.tick(id).await;
+        let awaiting = fixture.campaign(id).await.awaiting.expect("it waits");
+        assert_eq!(awaiting.since, since, "it still waits");
+
+        assert_eq!(
+            conflict(advance_past(&fixture, id, "another gate").await),
+            "not_awaited"
+        );
+        let gate = awaiting.gate.name;
+        let advanced = advance_past(&fixture, id, &gate).await;
+        assert_eq!(advanced.expect("it waits there"), wave);
+        fixture.sandbox.decides(move |observation| {
+            let last = observation.operator.last().expect("an act");
+            assert_eq!(last.kind, OperatorActKind::Advanced);
+            assert_eq!((last.gate.as_deref(), last.wave), (Some(&*gate), wave));
+            assert_eq!(last.role, "admin");
+            let advanced = &observation.waves[1].advanced_at;
+            assert_eq!(advanced.is_some(), wave.is_some());
+            Ok(decision(&[(0, 1)], DecisionOutcome::Proceed))
+        });
+        fixture.tick(id).await;
+        assert_eq!(fixture.campaign(id).await.awaiting, None);
+    }
+}
+
+#[tokio::test]
+async fn a_campaign_waits_at_no_gate_after_its_end() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[], await_operator("start", Some(0)))));
+    fixture.tick(id).await;
+    assert!(fixture.campaign(id).await.awaiting.is_some());
+    let (ctx, signals) = (fixture.ctx(), fixture.engine.signals());
+    let cancelled = campaigns::cancel(&ctx, fixture.engine.store(), signals, id, "").await;
+    assert_eq!(cancelled.expect("it is cancelled").awaiting, None);
+    assert_eq!(fixture.campaign(id).await.awaiting, None);
+}
+
+#[tokio::test]
+async fn strategies_see_why_an_operator_paused() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
+        .await;
+    let (ctx, store, signals) = (
+        fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+    );
+    campaigns::pause(&ctx, store, signals, id, "the site is closed")
+        .await
+        .expect("it pauses");
+    campaigns::resume(&ctx, store, signals, id)
+        .await
+        .expect("it resumes");
+    fixture.sandbox.decides(|observation| {
+        let reasons: Vec<_> = observation
+            .operator
+            .iter()
+            .map(|act| act.reason.as_deref())
+            .collect();
+        assert_eq!(reasons, [None, Some("the site is closed"), None]);
+        Ok(decision(&[], DecisionOutcome::Proceed))
+    });
+    fixture.tick(id).await;
+}
+
+async fn advance_past(
+    fixture: &EngineFixture,
+    id: CampaignId,
+    gate: &str,
+) -> Result<Option<u32>, Error> {
+    let (store, signals) = (fixture.engine.store(), fixture.engine.signals());
+    campaigns::advance_past(&fixture.ctx(), store, signals, id, gate).await
 }
 
 async fn advance(fixture: &EngineFixture, id: CampaignId, wave: u32) -> Result<Campaign, Error> {

@@ -8,7 +8,7 @@ use tidegate_core::{
     feedback::{Execution, Feedback, Finished},
     firmware::{Artifact, FirmwareDetails, Hashes},
     id::{CampaignId, DeviceKey, Digest, FirmwareId, TenantId},
-    plugin::{Description, Members, Origin, Plan, PlannedWave, PluginKind},
+    plugin::{Description, Interests, Members, Origin, Plan, PlannedWave, PluginKind},
     time::Timestamp,
     update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
     wave::Counts,
@@ -18,9 +18,9 @@ use tidegate_engine::{
     campaigns::{self, CampaignRequest},
     plugins::PluginChoice,
     ports::{
-        DeviceEvent, DeviceReport, EntryKind, NewDevice, NewFirmware, NewModule, NewRevision,
-        PageRequest, RecordError, RecordedReport, ReportedAttributes, RunRef, Store, Tenants as _,
-        UpdateFilter, UpdateRow,
+        DeviceEvent, DeviceReport, EntryKind, JournalEntry, NewDevice, NewFirmware, NewModule,
+        NewRevision, PageRequest, RecordError, RecordedReport, ReportedAttributes, RunRef, Store,
+        Tenants as _, UpdateFilter, UpdateRow,
     },
 };
 
@@ -152,11 +152,16 @@ impl EngineFixture {
             summary: "scripted".to_owned(),
             config_schema: "{}".to_owned(),
             state_schema: 1,
-            metrics: Vec::new(),
-            attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
         };
+        let digest = digest_of(name, attributes);
+        let attributes = attributes.iter().map(|name| (*name).to_owned());
+        let interests = Interests {
+            attributes: attributes.collect(),
+            ..Interests::default()
+        };
+        self.sandbox.wants(digest, interests);
         let revision = NewRevision {
-            digest: digest_of(name, attributes),
+            digest,
             kind,
             contract: "1.0.0".to_owned(),
             description,
@@ -395,16 +400,20 @@ impl EngineFixture {
         self.engine.store().report(report).await
     }
 
-    /// Number of calls of the strategy's `decide`.
-    pub(crate) async fn decisions(&self, id: CampaignId) -> usize {
+    pub(crate) async fn journal(&self, id: CampaignId) -> Vec<JournalEntry> {
         let all = PageRequest {
             limit: 500,
             offset: 0,
         };
-        let page = campaigns::journal(&self.ctx(), self.engine.store(), id, 0, all)
-            .await
-            .expect("a journal");
-        let decisions = page.items.iter();
+        let ctx = self.ctx();
+        let page = campaigns::journal(&ctx, self.engine.store(), id, 0, all);
+        page.await.expect("a journal").items
+    }
+
+    /// Number of calls of the strategy's `decide`.
+    pub(crate) async fn decisions(&self, id: CampaignId) -> usize {
+        let journal = self.journal(id).await;
+        let decisions = journal.iter();
         decisions
             .filter(|entry| entry.kind == EntryKind::Decide)
             .count()
@@ -412,14 +421,7 @@ impl EngineFixture {
 
     /// The outcomes of the server's own journal entries.
     pub(crate) async fn host_outcomes(&self, id: CampaignId) -> Vec<String> {
-        let all = PageRequest {
-            limit: 500,
-            offset: 0,
-        };
-        let page = campaigns::journal(&self.ctx(), self.engine.store(), id, 0, all)
-            .await
-            .expect("a journal");
-        let entries = page.items.into_iter();
+        let entries = self.journal(id).await.into_iter();
         entries
             .filter(|entry| entry.kind == EntryKind::Host)
             .map(|entry| entry.outcome)

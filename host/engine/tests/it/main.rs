@@ -4,6 +4,7 @@ mod approvals;
 mod built_ins;
 mod commands;
 mod compatibility;
+mod contract;
 mod engine_fixture;
 mod error_logs;
 mod garbage_collection;

@@ -140,7 +140,7 @@ async fn a_scheduled_retry_holds_no_place() {
     // The strategy is told, and may release another device.
     fixture.sandbox.decides(|observation| {
         assert_eq!(observation.context.max_in_flight, Some(2));
-        let fact = ("waiting_retries".to_owned(), "1".to_owned());
+        let fact = ("waiting-retries".to_owned(), "1".to_owned());
         assert_eq!(observation.context.facts, [fact]);
         Ok(decision(&[(0, 1), (1, 1)], DecisionOutcome::Proceed))
     });

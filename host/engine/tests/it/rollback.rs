@@ -34,7 +34,7 @@ async fn half_rolled_out() -> (EngineFixture, CampaignId) {
     fixture.report_result(first, Finished::Success).await;
     fixture
         .sandbox
-        .decides(|_| Ok(decision(&[], DecisionOutcome::Complete)));
+        .decides(|_| Ok(decision(&[], DecisionOutcome::Complete(None))));
     fixture.tick(first).await;
     assert_eq!(fixture.status(first).await, CampaignStatus::Completed);
 

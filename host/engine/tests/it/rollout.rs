@@ -29,7 +29,7 @@ async fn a_campaign_goes_out_wave_by_wave_to_its_end() {
             .map(|wave| wave.counts.finished() == wave.size)
             .collect();
         Ok(match finished[..] {
-            [true, true, true] => decision(&[], DecisionOutcome::Complete),
+            [true, true, true] => decision(&[], DecisionOutcome::Complete(None)),
             [true, true, _] => decision(&[(2, 7)], DecisionOutcome::Proceed),
             [true, ..] => decision(&[(1, 2)], DecisionOutcome::Proceed),
             _ => decision(&[(0, 1)], DecisionOutcome::Proceed),

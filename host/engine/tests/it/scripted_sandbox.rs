@@ -1,6 +1,7 @@
 //! A sandbox without plugins: tests script the result of each call.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,8 +15,8 @@ use parking_lot::Mutex;
 use tidegate_core::{
     id::{Digest, TenantId},
     plugin::{
-        AssignInput, CheckInput, Compatibility, Decision, DecisionOutcome, HealthAnswer,
-        HealthInput, HealthVerdict, Observation, Plan, PlanInput,
+        AssignInput, CheckInput, Compatibility, Decision, DecisionOutcome, Gate, HealthAnswer,
+        HealthInput, HealthVerdict, Interests, Observation, Plan, PlanInput, Release,
     },
 };
 use tidegate_engine::ports::{
@@ -41,6 +42,8 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) check_permits: Mutex<Option<Arc<Semaphore>>>,
     /// Each check of this tenant takes a permit.
     pub(crate) slow_checks: Mutex<Option<(TenantId, Arc<Semaphore>)>>,
+    /// What plugins want, by digest.
+    pub(crate) interests: Mutex<HashMap<Digest, Interests>>,
     /// The revisions whose calls were replayed.
     pub(crate) replayed: Mutex<Vec<Digest>>,
 }
@@ -59,6 +62,7 @@ impl ScriptedSandbox {
             slow_decisions_begun: AtomicUsize::default(),
             check_permits: Mutex::default(),
             slow_checks: Mutex::default(),
+            interests: Mutex::default(),
             replayed: Mutex::default(),
         }
     }
@@ -83,22 +87,33 @@ impl ScriptedSandbox {
     ) {
         *self.check.lock() = Box::new(respond);
     }
+
+    /// What the plugin with this digest wants, whatever its config is.
+    pub(crate) fn wants(&self, plugin: Digest, interests: Interests) {
+        self.interests.lock().insert(plugin, interests);
+    }
 }
 
-pub(crate) fn decision(admissions: &[(u32, u64)], outcome: DecisionOutcome) -> Decision {
-    let admissions = admissions
-        .iter()
-        .map(|(wave, devices)| tidegate_core::plugin::Admission {
-            wave: *wave,
-            devices: *devices,
-        });
+pub(crate) fn decision(releases: &[(u32, u64)], outcome: DecisionOutcome) -> Decision {
+    let releases = releases.iter().map(|(wave, devices)| Release {
+        wave: *wave,
+        devices: *devices,
+    });
     Decision {
-        admissions: admissions.collect(),
+        releases: releases.collect(),
         outcome,
         wake_after: None,
         state: Vec::new(),
         explain: vec!["scripted".to_owned()],
     }
+}
+
+/// Waits at a gate for an operator.
+pub(crate) fn await_operator(gate: &str, before: Option<u32>) -> DecisionOutcome {
+    DecisionOutcome::AwaitOperator(Gate {
+        name: gate.to_owned(),
+        before,
+    })
 }
 
 pub(crate) fn health(verdict: HealthVerdict) -> HealthAnswer {
@@ -147,11 +162,16 @@ impl Sandbox for ScriptedSandbox {
         }
     }
 
+    async fn wants(&self, _: TenantId, plugin: Digest, _: &str) -> Result<Interests, CallFailure> {
+        let interests = self.interests.lock().get(&plugin).cloned();
+        Ok(interests.unwrap_or_default())
+    }
+
     async fn plan(&self, _: TenantId, _: Digest, input: PlanInput) -> Call<Plan> {
         call(&self.plan, &input)
     }
 
-    async fn assign(&self, _: TenantId, _: Digest, input: AssignInput) -> Call<Vec<u16>> {
+    async fn assign(&self, _: TenantId, _: Digest, input: AssignInput) -> Call<Vec<u32>> {
         call(
             &Mutex::new(Box::new(|input: &AssignInput| {
                 Ok(vec![0; input.class.len()])
@@ -198,6 +218,10 @@ impl Sandbox for ScriptedSandbox {
     async fn replay(&self, _: TenantId, revision: Digest, input: &[u8]) -> Call<()> {
         self.replayed.lock().push(revision);
         call(&Mutex::new(Box::new(|_: &Vec<u8>| Ok(()))), &input.to_vec())
+    }
+
+    fn contracts(&self) -> &'static [&'static str] {
+        &["1.0.0"]
     }
 
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure> {

@@ -37,6 +37,11 @@ impl ManualClock {
         );
     }
 
+    pub(crate) fn turn_back(&self, time: Duration) {
+        let millis = i64::try_from(time.as_millis()).expect("a short time");
+        self.now.fetch_sub(millis, Ordering::SeqCst);
+    }
+
     /// From now on it counts as real time, in which servers record heartbeats.
     pub(crate) fn become_wall_clock(&self) {
         self.is_wall_clock.store(true, Ordering::SeqCst);

@@ -13,7 +13,7 @@ use tidegate_core::{
     id::{Digest, TenantId},
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, Description, DeviceClass, FieldError,
-        HealthAnswer, HealthInput, Members, Observation, Plan, PlanInput, PlannedWave,
+        HealthAnswer, HealthInput, Interests, Members, Observation, Plan, PlanInput, PlannedWave,
     },
 };
 use tidegate_engine::ports::{
@@ -59,8 +59,6 @@ impl Sandbox for ScriptedSandbox {
             summary: "scripted".to_owned(),
             config_schema: r#"{"type": "object"}"#.to_owned(),
             state_schema: 1,
-            metrics: Vec::new(),
-            attributes: Vec::new(),
         };
         let contract = "1.0.0".to_owned();
         Ok(Inspection {
@@ -83,6 +81,10 @@ impl Sandbox for ScriptedSandbox {
         }
     }
 
+    async fn wants(&self, _: TenantId, _: Digest, _: &str) -> Result<Interests, CallFailure> {
+        Ok(Interests::default())
+    }
+
     async fn plan(&self, _: TenantId, _: Digest, input: PlanInput) -> Call<Plan> {
         let wave = |name: &str, members| PlannedWave {
             name: name.to_owned(),
@@ -101,7 +103,7 @@ impl Sandbox for ScriptedSandbox {
         }))
     }
 
-    async fn assign(&self, _: TenantId, _: Digest, _: AssignInput) -> Call<Vec<u16>> {
+    async fn assign(&self, _: TenantId, _: Digest, _: AssignInput) -> Call<Vec<u32>> {
         call_result(Err(unexpected_call()))
     }
 
@@ -123,6 +125,10 @@ impl Sandbox for ScriptedSandbox {
 
     async fn replay(&self, _: TenantId, _: Digest, _: &[u8]) -> Call<()> {
         call_result(Ok(()))
+    }
+
+    fn contracts(&self) -> &'static [&'static str] {
+        &["1.0.0"]
     }
 
     fn record_json(&self, _: &[u8]) -> Result<String, CallFailure> {

@@ -12,6 +12,7 @@ wasmtime::component::bindgen!({
         world every {
             export tidegate:plugin/meta@1.0.0;
             export tidegate:plugin/rollout@1.0.0;
+            export tidegate:plugin/assignment@1.0.0;
             export tidegate:plugin/compatibility@1.0.0;
             export tidegate:plugin/health@1.0.0;
         }

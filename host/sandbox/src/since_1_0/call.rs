@@ -1,7 +1,7 @@
 //! The inputs of the calls, with their outputs, limits and records.
 
 use serde::{Serialize, de::DeserializeOwned};
-use tidegate_core::Named as _;
+use tidegate_core::{Named as _, plugin as core};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::{AssignInput, CallName, CheckInput, HealthInput, Observation, PlanInput};
@@ -26,12 +26,15 @@ pub(crate) trait CallInput:
     const CALL: CallName;
     /// The output of the call.
     type Output: ComponentType + Lift + Serialize + Send + Sync + 'static;
+    /// The output in the domain's types.
+    type Answer;
 
     /// The limits of the call.
     fn budget(&self, limits: &SandboxLimits) -> Budget;
 
-    /// Checks the bounds of an output that do not depend on the campaign. The checker applies the campaign's rules.
-    fn check(&self, output: &Self::Output) -> Result<(), String>;
+    /// Checks the bounds of an output that do not depend on the campaign, and converts it. The checker applies the
+    /// campaign's rules.
+    fn accept(&self, output: Self::Output) -> Result<Self::Answer, String>;
 
     /// Serializes the input for the record.
     fn record(&self) -> serde_json::Result<Vec<u8>> {
@@ -53,33 +56,37 @@ pub(crate) trait CallInput:
 impl CallInput for PlanInput {
     const CALL: CallName = CallName::Plan;
     type Output = WavePlan;
+    type Answer = core::Plan;
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.planning_budget(self.census.devices)
     }
 
-    fn check(&self, output: &WavePlan) -> Result<(), String> {
-        shape::check_plan(output)
+    fn accept(&self, output: WavePlan) -> Result<core::Plan, String> {
+        shape::check_plan(&output)?;
+        Ok(output.into())
     }
 }
 
 impl CallInput for AssignInput {
     const CALL: CallName = CallName::Assign;
-    type Output = Vec<u16>;
+    type Output = Vec<u32>;
+    type Answer = Vec<u32>;
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.planning_budget(self.place.len() as u64)
     }
 
-    fn check(&self, output: &Vec<u16>) -> Result<(), String> {
-        shape::check_count("rows", self.place.len(), output.len())
+    fn accept(&self, output: Vec<u32>) -> Result<Vec<u32>, String> {
+        shape::check_count("rows", self.place.len(), output.len())?;
+        Ok(output)
     }
 
     fn record(&self) -> serde_json::Result<Vec<u8>> {
         columns::record_input(self)
     }
 
-    fn record_output(&self, output: Result<&Vec<u16>, &str>) -> serde_json::Result<Vec<u8>> {
+    fn record_output(&self, output: Result<&Vec<u32>, &str>) -> serde_json::Result<Vec<u8>> {
         columns::record_output(output)
     }
 }
@@ -87,39 +94,45 @@ impl CallInput for AssignInput {
 impl CallInput for Observation {
     const CALL: CallName = CallName::Decide;
     type Output = Decision;
+    type Answer = core::Decision;
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.call_budget()
     }
 
-    fn check(&self, output: &Decision) -> Result<(), String> {
-        shape::check_decision(output)
+    fn accept(&self, output: Decision) -> Result<core::Decision, String> {
+        shape::check_decision(&output)?;
+        output.try_into()
     }
 }
 
 impl CallInput for CheckInput {
     const CALL: CallName = CallName::Check;
     type Output = Vec<Verdict>;
+    type Answer = Vec<core::Compatibility>;
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
-        limits.call_budget()
+        limits.check_budget(self.classes.len() as u64)
     }
 
-    fn check(&self, output: &Vec<Verdict>) -> Result<(), String> {
+    fn accept(&self, output: Vec<Verdict>) -> Result<Vec<core::Compatibility>, String> {
         shape::check_count("classes", self.classes.len(), output.len())?;
-        shape::check_verdicts(output)
+        shape::check_verdicts(&output)?;
+        Ok(output.into_iter().map(Into::into).collect())
     }
 }
 
 impl CallInput for HealthInput {
     const CALL: CallName = CallName::Evaluate;
     type Output = HealthAnswer;
+    type Answer = core::HealthAnswer;
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.call_budget()
     }
 
-    fn check(&self, output: &HealthAnswer) -> Result<(), String> {
-        shape::check_health(output)
+    fn accept(&self, output: HealthAnswer) -> Result<core::HealthAnswer, String> {
+        shape::check_health(&output)?;
+        output.try_into()
     }
 }

@@ -23,4 +23,19 @@ impl CallName {
             Self::Evaluate => PluginKind::Health,
         }
     }
+
+    /// The interface that has the call.
+    pub(crate) fn interface(self) -> &'static str {
+        match self {
+            Self::Assign => super::ASSIGNMENT,
+            Self::Plan | Self::Decide | Self::Check | Self::Evaluate => {
+                super::interface(self.kind())
+            }
+        }
+    }
+
+    /// Whether a plugin of its kind may leave it out.
+    pub(crate) fn is_optional(self) -> bool {
+        self == Self::Assign
+    }
 }

@@ -23,9 +23,10 @@ struct RecordedAssignInput<'a> {
     waves: &'a [Wave],
     groups: &'a [String],
     classes: &'a [types::DeviceClass],
-    group: Column<'a, u16>,
-    class: Column<'a, u32>,
-    place: Column<'a, u32>,
+    page: types::Page,
+    group: Column<'a>,
+    class: Column<'a>,
+    place: Column<'a>,
 }
 
 pub(super) fn record_input(input: &AssignInput) -> serde_json::Result<Vec<u8>> {
@@ -37,6 +38,7 @@ pub(super) fn record_input(input: &AssignInput) -> serde_json::Result<Vec<u8>> {
             waves: &input.waves,
             groups: &input.groups,
             classes: &input.classes,
+            page: input.page,
             group: Column(&input.group),
             class: Column(&input.class),
             place: Column(&input.place),
@@ -44,7 +46,7 @@ pub(super) fn record_input(input: &AssignInput) -> serde_json::Result<Vec<u8>> {
     })
 }
 
-pub(super) fn record_output(output: Result<&Vec<u16>, &str>) -> serde_json::Result<Vec<u8>> {
+pub(super) fn record_output(output: Result<&Vec<u32>, &str>) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&RecordedOutput {
         call: CallName::Assign.as_str(),
         answer: output.map(|waves| Column(waves)),
@@ -52,9 +54,9 @@ pub(super) fn record_output(output: Result<&Vec<u16>, &str>) -> serde_json::Resu
 }
 
 /// A column: serialized in full, or as `{"rows": ..., "digest": "sha256:..."}` over its numbers in little-endian order.
-struct Column<'a, T>(&'a [T]);
+struct Column<'a>(&'a [u32]);
 
-impl<T: LittleEndian + Serialize> Serialize for Column<'_, T> {
+impl Serialize for Column<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct ColumnDigest {
@@ -72,31 +74,14 @@ impl<T: LittleEndian + Serialize> Serialize for Column<'_, T> {
     }
 }
 
-/// A number that can be written in little-endian order.
-trait LittleEndian: Copy {
-    fn write(self, bytes: &mut Vec<u8>);
-}
-
-impl LittleEndian for u16 {
-    fn write(self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.to_le_bytes());
-    }
-}
-
-impl LittleEndian for u32 {
-    fn write(self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.to_le_bytes());
-    }
-}
-
-fn column_digest<T: LittleEndian>(column: &[T]) -> Digest {
+fn column_digest(column: &[u32]) -> Digest {
     use sha2::Digest as _;
     let mut hash = sha2::Sha256::new();
     let mut bytes = Vec::with_capacity(64 << 10);
     for rows in column.chunks(16 << 10) {
         bytes.clear();
         for number in rows {
-            number.write(&mut bytes);
+            bytes.extend_from_slice(&number.to_le_bytes());
         }
         hash.update(&bytes);
     }
@@ -109,10 +94,10 @@ mod tests {
 
     #[test]
     fn long_columns_are_recorded_by_digest() {
-        let json = |column: &[u16]| serde_json::to_value(Column(column)).expect("it serializes");
+        let json = |column: &[u32]| serde_json::to_value(Column(column)).expect("it serializes");
         assert_eq!(json(&[1, 2]), serde_json::json!([1, 2]));
-        let long = vec![513_u16; 40_000];
-        let bytes = [1, 2].repeat(40_000);
+        let long = vec![0x0403_0201; 40_000];
+        let bytes = [1, 2, 3, 4].repeat(40_000);
         assert_eq!(
             json(&long),
             serde_json::json!({"rows": 40_000, "digest": Digest::of(&bytes).to_string()})

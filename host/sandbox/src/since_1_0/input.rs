@@ -1,12 +1,13 @@
 //! Converts call inputs from the domain's types to the contract's.
 
 use tidegate_core::{
+    measurement,
     plugin::{self as core, HealthVerdict, OperatorActKind, RollbackScope},
     time::Timestamp,
     wave,
 };
 
-use super::bindings::exports::tidegate::plugin::{compatibility, health, rollout};
+use super::bindings::exports::tidegate::plugin::{assignment, compatibility, health, rollout};
 use super::bindings::tidegate::plugin::types;
 
 impl From<core::PlanInput> for rollout::PlanInput {
@@ -18,13 +19,14 @@ impl From<core::PlanInput> for rollout::PlanInput {
                 devices: input.census.devices,
                 groups: convert_all(input.census.groups),
                 classes: convert_all(input.census.classes),
+                extras: Vec::new(),
             },
             config: input.config,
         }
     }
 }
 
-impl From<core::AssignInput> for rollout::AssignInput {
+impl From<core::AssignInput> for assignment::AssignInput {
     fn from(input: core::AssignInput) -> Self {
         Self {
             context: input.context.into(),
@@ -32,6 +34,7 @@ impl From<core::AssignInput> for rollout::AssignInput {
             waves: convert_all(input.waves),
             groups: input.groups,
             classes: convert_all(input.classes),
+            page: input.page.into(),
             group: input.group,
             class: input.class,
             place: input.place,
@@ -46,6 +49,9 @@ impl From<core::Observation> for rollout::Observation {
             firmware: observation.firmware.into(),
             operator: convert_all(observation.operator),
             waves: convert_all(observation.waves),
+            durations: observation.durations.into(),
+            metrics: Vec::new(),
+            checks: Vec::new(),
             verdicts: convert_all(observation.verdicts),
             config: observation.config,
             state: observation.state,
@@ -58,6 +64,7 @@ impl From<core::CheckInput> for compatibility::CheckInput {
         Self {
             context: input.context.into(),
             firmware: input.firmware.into(),
+            page: input.page.into(),
             classes: convert_all(input.classes),
             config: input.config,
         }
@@ -71,14 +78,10 @@ impl From<core::HealthInput> for health::HealthInput {
             firmware: input.firmware.into(),
             total: input.total.into(),
             failures: convert_all(input.failures),
-            waves: convert_all(input.waves),
-            durations: health::Durations {
-                count: input.durations.count,
-                p50: millis(input.durations.p50),
-                p95: millis(input.durations.p95),
-            },
+            durations: input.durations.into(),
             metrics: convert_all(input.metrics),
             checks: convert_all(input.checks),
+            waves: convert_all(input.waves),
             config: input.config,
             state: input.state,
         }
@@ -113,6 +116,28 @@ impl From<core::FirmwareFacts> for types::Firmware {
             security_update: firmware.security_update,
             tags: firmware.tags,
             metadata: attributes(firmware.metadata),
+            size: firmware.size,
+            modules: convert_all(firmware.modules),
+        }
+    }
+}
+
+impl From<core::ModuleFacts> for types::Module {
+    fn from(module: core::ModuleFacts) -> Self {
+        Self {
+            part: module.part,
+            name: module.name,
+            version: module.version,
+            size: module.size,
+        }
+    }
+}
+
+impl From<core::PageOf> for types::Page {
+    fn from(page: core::PageOf) -> Self {
+        Self {
+            number: page.number,
+            total: page.total,
         }
     }
 }
@@ -150,6 +175,7 @@ impl From<core::PlannedWave> for rollout::Wave {
                 core::Members::Rest => rollout::Members::Rest,
                 core::Members::Custom => rollout::Members::Custom,
             },
+            extras: Vec::new(),
         }
     }
 }
@@ -164,7 +190,11 @@ impl From<core::OperatorAct> for rollout::OperatorAct {
                 OperatorActKind::Resumed => rollout::OperatorActKind::Resumed,
                 OperatorActKind::Advanced => rollout::OperatorActKind::Advanced,
             },
+            gate: act.gate,
             wave: act.wave,
+            reason: act.reason,
+            role: act.role,
+            extras: Vec::new(),
         }
     }
 }
@@ -186,6 +216,7 @@ impl From<core::PolicyVerdict> for rollout::PolicyVerdict {
                 }),
             },
             confidence: verdict.confidence,
+            extras: Vec::new(),
         }
     }
 }
@@ -198,9 +229,13 @@ impl From<wave::WaveReport> for types::WaveReport {
             released: wave.released,
             counts: wave.counts.into(),
             opened_at: wave.opened_at.map(Timestamp::as_millis),
-            moved_at: wave.last_progress_at.map(Timestamp::as_millis),
+            last_progress_at: wave.last_progress_at.map(Timestamp::as_millis),
             advanced_at: wave.advanced_at.map(Timestamp::as_millis),
             failures: convert_all(wave.failures),
+            durations: wave.durations.into(),
+            metrics: Vec::new(),
+            checks: Vec::new(),
+            extras: Vec::new(),
         }
     }
 }
@@ -229,23 +264,35 @@ impl From<wave::Failure> for types::Failure {
     }
 }
 
-impl From<core::Metric> for health::Metric {
-    fn from(metric: core::Metric) -> Self {
+impl From<measurement::Durations> for types::Durations {
+    fn from(durations: measurement::Durations) -> Self {
+        Self {
+            count: durations.count,
+            p50: millis(durations.p50),
+            p95: millis(durations.p95),
+        }
+    }
+}
+
+impl From<measurement::Metric> for types::Metric {
+    fn from(metric: measurement::Metric) -> Self {
         Self {
             name: metric.name,
+            since: metric.since.as_millis(),
             updated: metric.updated.into(),
             baseline: metric.baseline.into(),
         }
     }
 }
 
-impl From<core::Sample> for health::Sample {
-    fn from(sample: core::Sample) -> Self {
+impl From<measurement::Sample> for types::Sample {
+    fn from(sample: measurement::Sample) -> Self {
         // JSON has only finite numbers, and the record must equal the input.
         let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
         Self {
             count: sample.count,
             mean: finite(sample.mean),
+            variance: finite(sample.variance),
             p50: finite(sample.p50),
             p95: finite(sample.p95),
             min: finite(sample.min),
@@ -254,8 +301,8 @@ impl From<core::Sample> for health::Sample {
     }
 }
 
-impl From<core::HealthCheck> for health::HealthCheck {
-    fn from(check: core::HealthCheck) -> Self {
+impl From<measurement::HealthCheck> for types::HealthCheck {
+    fn from(check: measurement::HealthCheck) -> Self {
         Self {
             name: check.name,
             passed: check.passed,

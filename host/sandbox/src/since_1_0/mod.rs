@@ -11,19 +11,25 @@ mod output;
 mod shape;
 
 pub(crate) use bindings::exports::tidegate::plugin::{
+    assignment::AssignInput,
     compatibility::CheckInput,
     health::HealthInput,
     meta,
-    rollout::{AssignInput, Observation, PlanInput},
+    rollout::{Observation, PlanInput},
 };
 pub(crate) use call::CallInput;
 pub(crate) use call_name::CallName;
-pub(crate) use shape::{check_description, check_field_errors};
+pub(crate) use shape::{check_description, check_field_errors, check_wants};
 
 use tidegate_core::plugin::PluginKind;
 
-/// The version that an inspection reports.
-pub(crate) const VERSION: &str = "1.0.0";
+/// The version that an inspection reports. A plugin that was built for an earlier draft has the same names, and other
+/// types.
+pub(crate) const VERSION: &str = "1.0.0-draft.2";
+/// The version in the names of interfaces, up to the patch level: a plugin may have any.
+pub(crate) const MINOR: &str = "1.0";
+/// The package of the contract, in the names of interfaces.
+pub(crate) const PACKAGE: &str = "tidegate:plugin/";
 /// The only import with functions.
 pub(crate) const LOG: &str = "tidegate:plugin/log@1.0.0";
 /// An import with types only.
@@ -31,11 +37,32 @@ pub(crate) const TYPES: &str = "tidegate:plugin/types@1.0.0";
 /// The export of every world.
 pub(crate) const META: &str = "tidegate:plugin/meta@1.0.0";
 
+/// The export of strategies that assign devices to waves.
+pub(crate) const ASSIGNMENT: &str = "tidegate:plugin/assignment@1.0.0";
+
 /// The export that identifies a world.
 pub(crate) fn interface(kind: PluginKind) -> &'static str {
     match kind {
         PluginKind::Strategy => "tidegate:plugin/rollout@1.0.0",
         PluginKind::Compatibility => "tidegate:plugin/compatibility@1.0.0",
         PluginKind::Health => "tidegate:plugin/health@1.0.0",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::id::Digest;
+
+    const CONTRACT: &[u8] = include_bytes!("../../../../wit/since-1.0/package.wit");
+
+    /// Plugins and journals depend on every byte that is no comment. After a deliberate change: count [`super::VERSION`]
+    /// up, so that plugins of the draft before are recognised, and write the digest that the failure shows.
+    #[test]
+    fn the_contract_changes_deliberately() {
+        let digest = Digest::of(CONTRACT).to_string();
+        assert_eq!(
+            digest,
+            "sha256:630c64f9e7476d152171773907396e670857b6236dc12da0b0994f0ad0a993ac"
+        );
     }
 }

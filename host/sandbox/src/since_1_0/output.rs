@@ -21,9 +21,17 @@ impl TryFrom<meta::Description> for core::Description {
             summary: description.summary,
             config_schema: description.config_schema,
             state_schema: description.state_schema,
-            metrics: description.metrics,
-            attributes: description.attributes,
         })
+    }
+}
+
+impl From<meta::Interests> for core::Interests {
+    fn from(wants: meta::Interests) -> Self {
+        Self {
+            attributes: wants.attributes,
+            metrics: wants.metrics,
+            facts: wants.facts,
+        }
     }
 }
 
@@ -62,42 +70,60 @@ impl From<rollout::Wave> for core::PlannedWave {
     }
 }
 
-impl From<rollout::Decision> for core::Decision {
-    fn from(decision: rollout::Decision) -> Self {
-        Self {
-            admissions: decision
-                .admissions
+impl TryFrom<rollout::Decision> for core::Decision {
+    type Error = String;
+
+    fn try_from(decision: rollout::Decision) -> Result<Self, String> {
+        Ok(Self {
+            releases: decision
+                .releases
                 .into_iter()
-                .map(|admission| core::Admission {
-                    wave: admission.wave,
-                    devices: admission.devices,
+                .map(|release| core::Release {
+                    wave: release.wave,
+                    devices: release.devices,
                 })
                 .collect(),
             outcome: match decision.outcome {
                 rollout::Outcome::Proceed => core::DecisionOutcome::Proceed,
-                rollout::Outcome::AwaitOperator(wave) => core::DecisionOutcome::AwaitOperator(wave),
+                rollout::Outcome::AwaitOperator(gate) => {
+                    core::DecisionOutcome::AwaitOperator(core::Gate {
+                        name: gate.name,
+                        before: gate.before,
+                    })
+                }
                 rollout::Outcome::Hold(reason) => core::DecisionOutcome::Hold(reason),
-                rollout::Outcome::RollBack(back) => core::DecisionOutcome::RollBack(back.into()),
-                rollout::Outcome::Complete => core::DecisionOutcome::Complete,
+                rollout::Outcome::RollBack(back) => {
+                    core::DecisionOutcome::RollBack(back.try_into()?)
+                }
+                rollout::Outcome::Complete(reason) => core::DecisionOutcome::Complete(reason),
                 rollout::Outcome::Fail(reason) => core::DecisionOutcome::Fail(reason),
             },
             wake_after: decision.wake_after.map(Duration::from_millis),
             state: decision.state,
             explain: decision.explain,
-        }
+        })
     }
 }
 
-impl From<types::RollBack> for core::RollbackRequest {
-    fn from(back: types::RollBack) -> Self {
-        Self {
-            scope: match back.scope {
-                types::Scope::Everything => core::RollbackScope::Everything,
-                types::Scope::InFlight => core::RollbackScope::InFlight,
-            },
+impl TryFrom<types::RollBack> for core::RollbackRequest {
+    type Error = String;
+
+    fn try_from(back: types::RollBack) -> Result<Self, String> {
+        let scope = match back.scope {
+            types::Scope::Everything => core::RollbackScope::Everything,
+            types::Scope::InFlight => core::RollbackScope::InFlight,
+            types::Scope::Other(_) => return Err(other_is_the_hosts("a scope")),
+        };
+        Ok(Self {
+            scope,
             reason: back.reason,
-        }
+        })
     }
+}
+
+/// The error of an answer with a case that only hosts use.
+fn other_is_the_hosts(what: &str) -> String {
+    format!("{what} is `other`, which only the host may say")
 }
 
 impl From<compatibility::Verdict> for core::Compatibility {
@@ -113,18 +139,22 @@ impl From<compatibility::Verdict> for core::Compatibility {
     }
 }
 
-impl From<health::HealthAnswer> for core::HealthAnswer {
-    fn from(answer: health::HealthAnswer) -> Self {
-        Self {
-            verdict: match answer.verdict {
-                types::HealthVerdict::Healthy => core::HealthVerdict::Healthy,
-                types::HealthVerdict::Inconclusive(why) => core::HealthVerdict::Inconclusive(why),
-                types::HealthVerdict::Hold(why) => core::HealthVerdict::Hold(why),
-                types::HealthVerdict::RollBack(back) => core::HealthVerdict::RollBack(back.into()),
-            },
+impl TryFrom<health::HealthAnswer> for core::HealthAnswer {
+    type Error = String;
+
+    fn try_from(answer: health::HealthAnswer) -> Result<Self, String> {
+        let verdict = match answer.verdict {
+            types::HealthVerdict::Healthy => core::HealthVerdict::Healthy,
+            types::HealthVerdict::Inconclusive(why) => core::HealthVerdict::Inconclusive(why),
+            types::HealthVerdict::Hold(why) => core::HealthVerdict::Hold(why),
+            types::HealthVerdict::RollBack(back) => core::HealthVerdict::RollBack(back.try_into()?),
+            types::HealthVerdict::Other(_) => return Err(other_is_the_hosts("the verdict")),
+        };
+        Ok(Self {
+            verdict,
             confidence: answer.confidence,
             state: answer.state,
             explain: answer.explain,
-        }
+        })
     }
 }

@@ -5,10 +5,10 @@ use tidegate_core::visible_text::is_harmful;
 use super::bindings::exports::tidegate::plugin::{
     compatibility::Verdict,
     health::HealthAnswer,
-    meta::{Description, FieldError},
+    meta::{Description, FieldError, Interests},
     rollout::{Decision, Members, Outcome, WavePlan},
 };
-use super::bindings::tidegate::plugin::types::HealthVerdict;
+use super::bindings::tidegate::plugin::types::{Attribute, HealthVerdict};
 use crate::limits::MAX_REASON_BYTES;
 
 const MAX_STATE_BYTES: usize = 64 << 10;
@@ -19,17 +19,38 @@ const MAX_FIELD_ERROR_BYTES: usize = usize::MAX;
 const MAX_SELECTOR_BYTES: usize = usize::MAX;
 const MAX_DEVICE_ID_BYTES: usize = usize::MAX;
 const MAX_BASIS_POINTS: u16 = 10_000;
+/// Number of attributes, of metrics and of facts that a plugin may want.
+const MAX_WANTED_NAMES: usize = 64;
+const MAX_WANTED_NAME_BYTES: usize = 128;
+/// Extras of one record.
+const MAX_EXTRAS: usize = 64;
+/// Keys that begin so are the plugin's own.
+const OWN_KEY: &str = "x-";
 
 type CheckResult = Result<(), String>;
 
 /// The inspection checks the other fields.
 pub(crate) fn check_description(description: &Description) -> CheckResult {
     check_text("the summary", &description.summary, MAX_REASON_BYTES)?;
-    let names = description.metrics.iter().chain(&description.attributes);
-    for name in names {
-        check_text("a requested metric or attribute", name, MAX_REASON_BYTES)?;
+    check_extras(&description.extras)
+}
+
+pub(crate) fn check_wants(wants: &Interests) -> CheckResult {
+    for (what, names) in [
+        ("attributes", &wants.attributes),
+        ("metrics", &wants.metrics),
+        ("facts", &wants.facts),
+    ] {
+        let is_valid = |name: &String| (1..=MAX_WANTED_NAME_BYTES).contains(&name.len());
+        if names.len() > MAX_WANTED_NAMES || !names.iter().all(is_valid) {
+            return Err(format!(
+                "it may want at most {MAX_WANTED_NAMES} {what}, with names of 1 to {MAX_WANTED_NAME_BYTES} bytes"
+            ));
+        }
+        let check = |name: &String| check_text(what, name, MAX_WANTED_NAME_BYTES);
+        names.iter().try_for_each(check)?;
     }
-    Ok(())
+    check_extras(&wants.extras)
 }
 
 pub(crate) fn check_field_errors(errors: &[FieldError]) -> CheckResult {
@@ -40,40 +61,50 @@ pub(crate) fn check_field_errors(errors: &[FieldError]) -> CheckResult {
 }
 
 pub(super) fn check_plan(plan: &WavePlan) -> CheckResult {
-    plan.waves.iter().enumerate().try_for_each(|(index, wave)| {
-        check_text(
-            &format!("the name of wave {index}"),
-            &wave.name,
-            MAX_REASON_BYTES,
-        )?;
-        match &wave.members {
-            Members::Share(share) => {
-                check_basis_points(&format!("the share of wave {index}"), *share)
-            }
-            // An error of it quotes it.
-            Members::Selector(selector) => check_text(
-                &format!("the selector of wave {index}"),
-                selector,
-                MAX_SELECTOR_BYTES,
-            ),
-            Members::Devices(ids) => {
-                let what = format!("a device of wave {index}");
-                let check = |id: &String| check_text(&what, id, MAX_DEVICE_ID_BYTES);
-                ids.iter().try_for_each(check)
-            }
-            Members::Count(_) | Members::Rest | Members::Custom => Ok(()),
-        }
-    })
+    plan.waves
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, wave)| {
+            check_text(
+                &format!("the name of wave {index}"),
+                &wave.name,
+                MAX_REASON_BYTES,
+            )?;
+            match &wave.members {
+                Members::Share(share) => {
+                    check_basis_points(&format!("the share of wave {index}"), *share)
+                }
+                // An error of it quotes it.
+                Members::Selector(selector) => check_text(
+                    &format!("the selector of wave {index}"),
+                    selector,
+                    MAX_SELECTOR_BYTES,
+                ),
+                Members::Devices(ids) => {
+                    let what = format!("a device of wave {index}");
+                    let check = |id: &String| check_text(&what, id, MAX_DEVICE_ID_BYTES);
+                    ids.iter().try_for_each(check)
+                }
+                Members::Count(_) | Members::Rest | Members::Custom => Ok(()),
+            }?;
+            check_extras(&wave.extras)
+        })?;
+    check_extras(&plan.extras)
 }
 
 pub(super) fn check_decision(decision: &Decision) -> CheckResult {
     match &decision.outcome {
         Outcome::Hold(text) | Outcome::Fail(text) => check_reason(text)?,
         Outcome::RollBack(back) => check_reason(&back.reason)?,
-        Outcome::Proceed | Outcome::AwaitOperator(_) | Outcome::Complete => {}
+        Outcome::AwaitOperator(gate) => {
+            check_text("the name of the gate", &gate.name, MAX_REASON_BYTES)?;
+        }
+        Outcome::Complete(Some(text)) => check_reason(text)?,
+        Outcome::Proceed | Outcome::Complete(None) => {}
     }
     check_state(&decision.state)?;
-    check_explain(&decision.explain)
+    check_explain(&decision.explain)?;
+    check_extras(&decision.extras)
 }
 
 pub(super) fn check_verdicts(verdicts: &[Verdict]) -> CheckResult {
@@ -89,13 +120,35 @@ pub(super) fn check_verdicts(verdicts: &[Verdict]) -> CheckResult {
 
 pub(super) fn check_health(answer: &HealthAnswer) -> CheckResult {
     match &answer.verdict {
-        HealthVerdict::Healthy => {}
+        // The conversion refuses `other`.
+        HealthVerdict::Healthy | HealthVerdict::Other(_) => {}
         HealthVerdict::Inconclusive(text) | HealthVerdict::Hold(text) => check_reason(text)?,
         HealthVerdict::RollBack(back) => check_reason(&back.reason)?,
     }
     check_basis_points("the confidence", answer.confidence)?;
     check_state(&answer.state)?;
-    check_explain(&answer.explain)
+    check_explain(&answer.explain)?;
+    check_extras(&answer.extras)
+}
+
+/// This version of the contract defines no keys, so that all others than a plugin's own are mistakes.
+fn check_extras(extras: &[Attribute]) -> CheckResult {
+    if extras.len() > MAX_EXTRAS {
+        let count = extras.len();
+        return Err(format!(
+            "`extras` has {count} entries; the maximum is {MAX_EXTRAS}"
+        ));
+    }
+    extras.iter().try_for_each(|Attribute { key, value }| {
+        check_text("a key of `extras`", key, MAX_WANTED_NAME_BYTES)?;
+        check_text("a value of `extras`", value, MAX_REASON_BYTES)?;
+        if key.starts_with(OWN_KEY) {
+            return Ok(());
+        }
+        Err(format!(
+            "`extras` has the key `{key}`, which this server does not know; a plugin's own keys begin with `{OWN_KEY}`"
+        ))
+    })
 }
 
 /// Checks that the output has one element per element of the input.
@@ -161,7 +214,10 @@ fn check_basis_points(what: &str, points: u16) -> CheckResult {
 mod tests {
     use super::*;
     use crate::since_1_0::bindings::{
-        exports::tidegate::plugin::{compatibility::Needs, rollout::Wave},
+        exports::tidegate::plugin::{
+            compatibility::Needs,
+            rollout::{Gate, Wave},
+        },
         tidegate::plugin::types::{RollBack, Scope},
     };
 
@@ -169,12 +225,50 @@ mod tests {
 
     fn empty_decision() -> Decision {
         Decision {
-            admissions: Vec::new(),
+            releases: Vec::new(),
             outcome: Outcome::Proceed,
             wake_after: None,
             state: Vec::new(),
             explain: Vec::new(),
+            extras: Vec::new(),
         }
+    }
+
+    fn extra(key: &str, value: &str) -> Attribute {
+        Attribute {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        }
+    }
+
+    #[test]
+    fn extras_are_the_plugins_own_or_known() {
+        let check = |extras: Vec<Attribute>| {
+            check_decision(&Decision {
+                extras,
+                ..empty_decision()
+            })
+        };
+        assert_eq!(check(vec![extra("x-score", "0.93"); 64]), Ok(()));
+        assert!(check(vec![extra("x-score", "0.93"); 65]).is_err());
+        let error = check(vec![extra("priority", "high")]).expect_err("it is unknown");
+        assert!(error.contains("`priority`"), "{error}");
+    }
+
+    #[test]
+    fn wanted_names_are_bounded() {
+        let check = |facts: Vec<String>| {
+            check_wants(&Interests {
+                attributes: Vec::new(),
+                metrics: Vec::new(),
+                facts,
+                extras: Vec::new(),
+            })
+        };
+        assert_eq!(check(vec!["x".repeat(128); 64]), Ok(()));
+        assert!(check(vec!["x".repeat(129)]).is_err());
+        assert!(check(vec![String::new()]).is_err());
+        assert!(check(vec!["x".to_owned(); 65]).is_err());
     }
 
     #[test]
@@ -222,9 +316,11 @@ mod tests {
                     waves: vec![Wave {
                         name: name.to_owned(),
                         members,
+                        extras: Vec::new(),
                     }],
                     parallel: false,
                     dynamic: false,
+                    extras: Vec::new(),
                 })
             };
             let health = |verdict, explain| {
@@ -233,6 +329,7 @@ mod tests {
                     confidence: 0,
                     state: Vec::new(),
                     explain,
+                    extras: Vec::new(),
                 })
             };
             let verdict = |version: &str, reason: &str| {
@@ -249,11 +346,20 @@ mod tests {
                     // Its texts are escaped where messages quote them: a pattern may have these characters.
                     config_schema: format!("{{\"pattern\": \"{text}\"}}"),
                     state_schema: 1,
-                    metrics: Vec::new(),
-                    attributes: Vec::new(),
+                    extras: Vec::new(),
                 };
                 change(&mut description);
                 check_description(&description)
+            };
+            let wants = |change: &dyn Fn(&mut Interests)| {
+                let mut wants = Interests {
+                    attributes: Vec::new(),
+                    metrics: Vec::new(),
+                    facts: Vec::new(),
+                    extras: Vec::new(),
+                };
+                change(&mut wants);
+                check_wants(&wants)
             };
             let field_error = |path: &str, message: &str| {
                 check_field_errors(&[FieldError {
@@ -318,13 +424,30 @@ mod tests {
                     description(&|it| it.summary.clone_from(&text)),
                 ),
                 (
-                    "a requested metric or attribute",
-                    description(&|it| it.metrics = vec![text.clone()]),
+                    "the name of the gate",
+                    decision(&|it| {
+                        let name = text.clone();
+                        it.outcome = Outcome::AwaitOperator(Gate { name, before: None });
+                    }),
                 ),
                 (
-                    "a requested metric or attribute",
-                    description(&|it| it.attributes = vec![text.clone()]),
+                    "a reason",
+                    decision(&|it| it.outcome = Outcome::Complete(Some(text.clone()))),
                 ),
+                (
+                    "a key of `extras`",
+                    decision(&|it| it.extras = vec![extra(&text, "")]),
+                ),
+                (
+                    "a value of `extras`",
+                    decision(&|it| it.extras = vec![extra("x-a", &text)]),
+                ),
+                ("metrics", wants(&|it| it.metrics = vec![text.clone()])),
+                (
+                    "attributes",
+                    wants(&|it| it.attributes = vec![text.clone()]),
+                ),
+                ("facts", wants(&|it| it.facts = vec![text.clone()])),
                 ("a path of `validate`", field_error(&text, "is wrong")),
                 ("a message of `validate`", field_error("/a", &text)),
             ] {
@@ -343,9 +466,11 @@ mod tests {
                 waves: vec![Wave {
                     name: "canary".to_owned(),
                     members: Members::Share(points),
+                    extras: Vec::new(),
                 }],
                 parallel: false,
                 dynamic: false,
+                extras: Vec::new(),
             })
         };
         assert_eq!(share(10_000), Ok(()));

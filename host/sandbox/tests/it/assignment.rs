@@ -1,7 +1,7 @@
 //! Calls of `assign` and their records.
 
 use anyhow::Result;
-use tidegate_core::plugin::AssignInput;
+use tidegate_core::plugin::{AssignInput, PageOf};
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
 use tidegate_hostile::{Hooks, strategy_with};
 
@@ -25,6 +25,7 @@ fn page(rows: usize) -> AssignInput {
         waves: Vec::new(),
         groups: Vec::new(),
         classes: Vec::new(),
+        page: PageOf::ONLY,
         group: vec![0; rows],
         class: vec![0; rows],
         place: vec![7; rows],
@@ -89,7 +90,7 @@ async fn every_row_needs_an_answer() -> Result<()> {
 #[tokio::test]
 async fn an_answer_may_be_as_long_as_the_page_allows() -> Result<()> {
     let fixture = SandboxFixture::with(|config| config.limits.answer_bytes = 1_000)?;
-    // The output has two bytes a row; the limit grows by eight.
+    // The output has four bytes a row; the limit grows by eight.
     let digest = fixture.components.put(strategy_assigning(10_000)?);
     assert_eq!(
         fixture

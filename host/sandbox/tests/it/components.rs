@@ -157,8 +157,9 @@ async fn an_invalid_input_is_refused() -> Result<()> {
     assert!(encode_input("decide", "{}").is_err());
     let of_another_world = encode_input("check", &json!({
         "context": {"now": 0, "seed": 0, "failure_ceiling": 0, "update_timeout": 0, "auto_rollback": false, "facts": []},
-        "firmware": {"name": "", "version": "", "beta": false, "security_update": false, "tags": [], "metadata": []},
-        "classes": [], "config": "{}"
+        "firmware": {"name": "", "version": "", "beta": false, "security_update": false, "tags": [], "metadata": [],
+            "size": 0, "modules": []},
+        "page": {"number": 0, "total": 1}, "classes": [], "config": "{}"
     }).to_string())?;
     for (bytes, class) in [
         (of_another_world.as_slice(), "link"),

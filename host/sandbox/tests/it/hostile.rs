@@ -4,6 +4,7 @@ use anyhow::Result;
 use tidegate_core::{
     Named as _,
     checker::{Violation, check_decision},
+    measurement::Durations,
     plugin::{DecisionOutcome, HealthVerdict, Members, Observation, PolicyVerdict},
     wave::{Counts, WaveReport},
 };
@@ -21,7 +22,10 @@ async fn decide(fixture: &SandboxFixture, hostile: HostilePlugin) -> Result<Call
 async fn an_honest_plugin_is_called() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let call = fixture.decide(HostilePlugin::Honest.component()?).await;
-    assert_eq!(call.outcome?.outcome, DecisionOutcome::Complete);
+    assert_eq!(
+        call.outcome?.outcome,
+        DecisionOutcome::Complete(Some("means harm".to_owned()))
+    );
     assert!(call.fuel > 0 && call.fuel < 1_000, "{}", call.fuel);
     assert_eq!(call.peak_memory, 4 * 65_536);
     assert!(call.log.is_empty());
@@ -236,7 +240,7 @@ async fn texts_that_act_on_a_terminal_are_refused_or_escaped() -> Result<()> {
 
     let explained = decide(
         "(i32.store (i32.const 908) (i32.const 900)) (i32.store (i32.const 912) (i32.const 4))
-         (i32.store (i32.const 696) (i32.const 908)) (i32.store (i32.const 700) (i32.const 1)) (i32.const 640)",
+         (i32.store (i32.const 704) (i32.const 908)) (i32.store (i32.const 708) (i32.const 1)) (i32.const 640)",
     )?;
     let refused = failure(fixture.decide(explained).await)?;
     assert_eq!(refused.as_str(), "invalid-answer");
@@ -306,7 +310,7 @@ async fn well_formed_lies_pass_the_sandbox() -> Result<()> {
         .await
         .outcome?;
     assert_eq!(
-        (decision.admissions[0].wave, decision.admissions[0].devices),
+        (decision.releases[0].wave, decision.releases[0].devices),
         (7, 1_000_000_000)
     );
 
@@ -339,6 +343,7 @@ async fn lies_about_the_campaign_are_refused_by_the_checker() -> Result<()> {
         last_progress_at: None,
         advanced_at: None,
         failures: Vec::new(),
+        durations: Durations::default(),
     };
     let policy_verdict = |verdict| PolicyVerdict {
         policy: "failure-rate".to_owned(),

@@ -6,8 +6,11 @@ use std::{path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
-use tidegate_core::plugin::{DecisionOutcome, Members};
-use tidegate_core::wave::{Counts, WaveReport};
+use tidegate_core::{
+    measurement::Durations,
+    plugin::{DecisionOutcome, Members},
+    wave::{Counts, WaveReport},
+};
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
 use wit_component::ComponentEncoder;
 
@@ -116,6 +119,7 @@ async fn check_all_at_once(component: Vec<u8>) -> Result<()> {
         last_progress_at: None,
         advanced_at: None,
         failures: Vec::new(),
+        durations: Durations::default(),
     });
     let first = fixture
         .sandbox
@@ -126,7 +130,7 @@ async fn check_all_at_once(component: Vec<u8>) -> Result<()> {
     assert_eq!(first.log, ["1 waves"]);
     let decision = first.outcome?;
     assert_eq!(decision.outcome, DecisionOutcome::Proceed);
-    assert_eq!(decision.admissions[0].devices, 1 << 40);
+    assert_eq!(decision.releases[0].devices, 1 << 40);
     assert_eq!(decision.explain, ["every device at once"]);
 
     let broken = fixture

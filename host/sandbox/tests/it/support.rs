@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 use tidegate_core::{
     id::{Digest, TenantId},
+    measurement::Durations,
     plugin::{Census, Context, FirmwareFacts, Observation, PlanInput},
     time::Timestamp,
 };
@@ -165,6 +166,7 @@ pub(crate) fn observation(config: &str) -> Observation {
         firmware: firmware(),
         operator: Vec::new(),
         waves: Vec::new(),
+        durations: Durations::default(),
         verdicts: Vec::new(),
         config: config.to_owned(),
         state: Vec::new(),

@@ -14,7 +14,8 @@ async fn an_honest_component_is_accepted() -> Result<()> {
     let component = HostilePlugin::Honest.component()?;
     let inspection = fixture.upload(component.clone()).await?;
     assert_eq!(inspection.kind, PluginKind::Strategy);
-    assert_eq!(inspection.contract, "1.0.0");
+    assert_eq!(inspection.contract, "1.0.0-draft.2");
+    assert_eq!(fixture.sandbox.contracts(), [inspection.contract.as_str()]);
     assert_eq!(inspection.description.name.to_string(), "acme/hostile");
     assert_eq!(inspection.description.config_schema, "{}");
     assert_eq!(

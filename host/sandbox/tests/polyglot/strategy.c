@@ -1,4 +1,4 @@
-// A strategy in C with one wave, whose devices are all admitted at once. Like `strategy.js`, it shows that the contract
+// A strategy in C with one wave, whose devices are all released at once. Like `strategy.js`, it shows that the contract
 // does not depend on Rust. `tests/it/polyglot.rs` builds and runs it.
 #include <stdlib.h>
 #include <string.h>
@@ -33,16 +33,26 @@ static bool read_config(const text *config, text *name) {
     return true;
 }
 
-void exports_tidegate_plugin_meta_describe(exports_tidegate_plugin_meta_description_t *ret) {
+bool exports_tidegate_plugin_meta_describe(exports_tidegate_plugin_meta_description_t *ret, text *err) {
+    (void)err;
     memset(ret, 0, sizeof *ret);
     ret->name = text_of("acme/all-at-once-c");
     ret->version = text_of("0.1.0");
-    ret->summary = text_of("Admits every device at once");
+    ret->summary = text_of("Releases every device at once");
     ret->config_schema = text_of(SCHEMA);
     ret->state_schema = 1;
+    return true;
 }
 
-void exports_tidegate_plugin_meta_validate(text *config, exports_tidegate_plugin_meta_list_field_error_t *ret) {
+bool exports_tidegate_plugin_meta_wants(text *config, exports_tidegate_plugin_meta_interests_t *ret, text *err) {
+    (void)config, (void)err;
+    memset(ret, 0, sizeof *ret);
+    return true;
+}
+
+bool exports_tidegate_plugin_meta_validate(text *config, exports_tidegate_plugin_meta_list_field_error_t *ret,
+                                           text *err) {
+    (void)err;
     text name = {0};
     memset(ret, 0, sizeof *ret);
     if (!read_config(config, &name) || name.len == 0) {
@@ -51,6 +61,7 @@ void exports_tidegate_plugin_meta_validate(text *config, exports_tidegate_plugin
         ret->ptr->path = text_of("/wave");
         ret->ptr->message = text_of("name it");
     }
+    return true;
 }
 
 bool exports_tidegate_plugin_rollout_plan(exports_tidegate_plugin_rollout_plan_input_t *input,
@@ -68,13 +79,6 @@ bool exports_tidegate_plugin_rollout_plan(exports_tidegate_plugin_rollout_plan_i
     return true;
 }
 
-bool exports_tidegate_plugin_rollout_assign(exports_tidegate_plugin_rollout_assign_input_t *input,
-                                            strategy_list_u16_t *ret, text *err) {
-    (void)input, (void)ret;
-    *err = text_of("there are no custom waves");
-    return false;
-}
-
 bool exports_tidegate_plugin_rollout_decide(exports_tidegate_plugin_rollout_observation_t *observation,
                                             exports_tidegate_plugin_rollout_decision_t *ret, text *err) {
     size_t waves = observation->waves.len;
@@ -88,11 +92,11 @@ bool exports_tidegate_plugin_rollout_decide(exports_tidegate_plugin_rollout_obse
 
     memset(ret, 0, sizeof *ret);
     ret->outcome.tag = EXPORTS_TIDEGATE_PLUGIN_ROLLOUT_OUTCOME_COMPLETE;
-    ret->admissions.ptr = calloc(waves, sizeof *ret->admissions.ptr);
-    ret->admissions.len = waves;
+    ret->releases.ptr = calloc(waves, sizeof *ret->releases.ptr);
+    ret->releases.len = waves;
     for (uint32_t wave = 0; wave < waves; wave++) {
-        ret->admissions.ptr[wave].wave = wave;
-        ret->admissions.ptr[wave].devices = observation->waves.ptr[wave].size;
+        ret->releases.ptr[wave].wave = wave;
+        ret->releases.ptr[wave].devices = observation->waves.ptr[wave].size;
         if (observation->waves.ptr[wave].counts.pending > 0) {
             ret->outcome.tag = EXPORTS_TIDEGATE_PLUGIN_ROLLOUT_OUTCOME_PROCEED;
         }

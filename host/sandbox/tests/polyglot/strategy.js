@@ -1,4 +1,4 @@
-// A strategy in JavaScript with one wave, whose devices are all admitted at once. It shows that neither the contract
+// A strategy in JavaScript with one wave, whose devices are all released at once. It shows that neither the contract
 // nor the engine's configuration depends on Rust. `tests/it/polyglot.rs` builds and runs it.
 import { line } from "tidegate:plugin/log@1.0.0";
 
@@ -7,7 +7,7 @@ export const meta = {
     return {
       name: "acme/all-at-once-js",
       version: "0.1.0",
-      summary: "Admits every device at once",
+      summary: "Releases every device at once",
       configSchema: JSON.stringify({
         $schema: "https://json-schema.org/draft/2020-12/schema",
         type: "object",
@@ -15,9 +15,12 @@ export const meta = {
         additionalProperties: false,
       }),
       stateSchema: 1,
-      metrics: [],
-      attributes: [],
+      extras: [],
     };
+  },
+
+  wants() {
+    return { attributes: [], metrics: [], facts: [], extras: [] };
   },
 
   validate(config) {
@@ -28,22 +31,20 @@ export const meta = {
 export const rollout = {
   plan(input) {
     const name = JSON.parse(input.config).wave ?? "all";
-    return { waves: [{ name, members: { tag: "rest" } }], parallel: false, dynamic: false };
-  },
-
-  assign() {
-    throw "there are no custom waves";
+    const wave = { name, members: { tag: "rest" }, extras: [] };
+    return { waves: [wave], parallel: false, dynamic: false, extras: [] };
   },
 
   decide(observation) {
     line(`${observation.waves.length} waves`);
     const pending = observation.waves.some((wave) => wave.counts.pending > 0n);
     return {
-      admissions: observation.waves.map((wave, index) => ({ wave: index, devices: wave.size })),
-      outcome: { tag: pending ? "proceed" : "complete" },
+      releases: observation.waves.map((wave, index) => ({ wave: index, devices: wave.size })),
+      outcome: pending ? { tag: "proceed" } : { tag: "complete", val: undefined },
       wakeAfter: undefined,
       state: new Uint8Array(),
       explain: ["every device at once"],
+      extras: [],
     };
   },
 };

@@ -129,15 +129,17 @@ pub struct Sandbox {
     pub compile_cpu: Option<ConfigDuration>,
     /// Memory of a call, in bytes.
     pub memory_bytes: Option<u64>,
-    /// Fuel of `describe`, `validate`, `decide`, `evaluate` and `check`.
+    /// Fuel of `describe`, `validate`, `wants`, `decide` and `evaluate`, and of `check` without the share of each class.
     pub fuel: Option<u64>,
+    /// Fuel per device class for `check`.
+    pub fuel_per_class: Option<u64>,
     /// Fuel of `plan` and `assign`, without the share of each device.
     pub planning_fuel: Option<u64>,
     /// Fuel per device for `plan` and `assign`.
     pub planning_fuel_per_device: Option<u64>,
     /// Wall-clock time of a call.
     pub deadline: Option<ConfigDuration>,
-    /// Wall-clock time of `plan` and `assign`.
+    /// Wall-clock time of `plan`, `assign` and `check`.
     pub planning_deadline: Option<ConfigDuration>,
     /// Maximum size of an answer in bytes, without the share of each device.
     pub answer_bytes: Option<u64>,
@@ -422,6 +424,7 @@ impl Sandbox {
             config_check_deadline: default.config_check_deadline,
             memory_bytes: self.memory_bytes.unwrap_or(default.memory_bytes),
             fuel: self.fuel.unwrap_or(default.fuel),
+            fuel_per_class: self.fuel_per_class.unwrap_or(default.fuel_per_class),
             planning_fuel: self.planning_fuel.unwrap_or(default.planning_fuel),
             planning_fuel_per_device: self
                 .planning_fuel_per_device

@@ -41,7 +41,7 @@ pub(crate) async fn change(
     apply_to_row(&mut run_row, &change)?;
     let mut tenant_counters = TenantCounters::default();
     run_row.write(&mut tx, &mut tenant_counters).await?;
-    if let Some(act) = change.act {
+    if let Some(act) = &change.act {
         record_advance(&mut tx, ctx, id, act).await?;
     }
     if change.accepts_failures {
@@ -58,7 +58,7 @@ pub(crate) async fn change(
 
 /// What the operator did.
 fn action(change: &CampaignChange) -> &'static str {
-    match (change.act.map(|act| act.kind), change.status) {
+    match (change.act.as_ref().map(|act| act.kind), change.status) {
         (Some(OperatorActKind::Paused), _) => "campaign.pause",
         (Some(OperatorActKind::Resumed), _) => "campaign.resume",
         (Some(OperatorActKind::Advanced), _) => "campaign.advance",
@@ -81,6 +81,7 @@ fn fields(campaign: &Campaign, change: &CampaignChange) -> (Value, Value) {
         "hold": campaign.hold.as_ref().map(|hold| &hold.reason),
         "accepts_failures": false,
         "advanced_wave": Value::Null,
+        "advanced_gate": Value::Null,
     });
     let mut after = before.clone();
     if let Some(status) = change.status {
@@ -112,8 +113,9 @@ fn fields(campaign: &Campaign, change: &CampaignChange) -> (Value, Value) {
     if let Some(explain) = &change.explain {
         after["explain"] = explain.as_slice().into();
     }
-    if let Some(wave) = change.act.and_then(|act| act.wave) {
-        after["advanced_wave"] = wave.into();
+    if let Some(act) = &change.act {
+        after["advanced_wave"] = act.wave.into();
+        after["advanced_gate"] = act.gate.clone().into();
     }
     (before, after)
 }
@@ -134,7 +136,7 @@ fn apply_to_row(run_row: &mut CampaignRunRow, change: &CampaignChange) -> Result
     if let Some(explain) = &change.explain {
         run_row.set_explanation(explain)?;
     }
-    if let Some(act) = change.act {
+    if let Some(act) = change.act.clone() {
         run_row.push_operator_act(act);
     }
     run_row.ended_at = change.ended_at.or(run_row.ended_at);
@@ -146,7 +148,7 @@ async fn record_advance(
     tx: &mut Tx,
     ctx: &Ctx,
     id: CampaignId,
-    act: OperatorAct,
+    act: &OperatorAct,
 ) -> Result<(), StoreError> {
     let (OperatorActKind::Advanced, Some(wave)) = (act.kind, act.wave) else {
         return Ok(());

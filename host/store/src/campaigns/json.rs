@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sqlx::any::AnyRow;
 use tidegate_core::{
     Named as _,
-    campaign::{Approval, Hold, PluginUse, Rollback, Targets},
-    plugin::{ClassKey, OperatorAct},
+    campaign::{Approval, AwaitedGate, Hold, PluginUse, Rollback, Targets},
+    plugin::{ClassKey, Gate, OperatorAct},
     selector::{SelectorText, Syntax},
     time::Timestamp,
 };
-use tidegate_engine::ports::Advance;
+use tidegate_engine::{Role, ports::Advance};
 
 use crate::{
     rows::{RowError, RowExt as _, parse_value},
@@ -212,10 +212,40 @@ impl TryFrom<RollbackJson> for Rollback {
 }
 
 #[derive(Serialize, Deserialize)]
+pub(super) struct AwaitingJson {
+    pub(super) gate: String,
+    pub(super) before: Option<u32>,
+    pub(super) since: i64,
+}
+
+impl From<AwaitingJson> for AwaitedGate {
+    fn from(json: AwaitingJson) -> Self {
+        Self {
+            gate: Gate {
+                name: json.gate,
+                before: json.before,
+            },
+            since: Timestamp(json.since),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 pub(super) struct ActJson {
     at: i64,
     kind: String,
+    #[serde(default)]
+    gate: Option<String>,
     wave: Option<u32>,
+    #[serde(default)]
+    reason: Option<String>,
+    /// Acts of servers that did not store it required this role.
+    #[serde(default = "operator")]
+    role: String,
+}
+
+fn operator() -> String {
+    Role::Operator.as_str().to_owned()
 }
 
 impl From<OperatorAct> for ActJson {
@@ -223,7 +253,10 @@ impl From<OperatorAct> for ActJson {
         Self {
             at: act.at.0,
             kind: act.kind.as_str().to_owned(),
+            gate: act.gate,
             wave: act.wave,
+            reason: act.reason,
+            role: act.role,
         }
     }
 }
@@ -235,7 +268,10 @@ impl TryFrom<ActJson> for OperatorAct {
         Ok(Self {
             at: Timestamp(json.at),
             kind: parse_value("operator act", &json.kind)?,
+            gate: json.gate,
             wave: json.wave,
+            reason: json.reason,
+            role: json.role,
         })
     }
 }

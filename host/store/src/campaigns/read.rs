@@ -10,7 +10,9 @@ use tidegate_engine::ports::{
 };
 
 use super::{
-    json::{ApprovalJson, HoldJson, PluginJson, RollbackJson, TargetsJson, json_list},
+    json::{
+        ApprovalJson, AwaitingJson, HoldJson, PluginJson, RollbackJson, TargetsJson, json_list,
+    },
     waves::{sum_by_campaign, waves},
 };
 use crate::{
@@ -31,7 +33,7 @@ fn columns(dialect: Dialect) -> String {
         "c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.feed, c.allow_beta, c.strategy, \
          c.policies, c.priority, c.max_concurrent_updates, c.requires_approval, c.auto_rollback, \
          c.failure_threshold_percent, c.created_by, c.edited_by, c.editors, c.created_at, {options} AS options, \
-         f.name AS firmware_name, f.version AS firmware_version, r.status, r.generation, r.hold, r.approval, \
+         f.name AS firmware_name, f.version AS firmware_version, r.status, r.generation, r.hold, r.awaiting, r.approval, \
          r.rollback, r.explain, r.total_devices, k.awaiting_version, k.open_rollbacks, k.rolled_back, \
          k.rollback_failed, r.started_at, r.ended_at, \
          CAST(CASE WHEN k.dirty_since IS NULL AND r.lease_until IS NULL THEN 0 ELSE 1 END AS BIGINT) AS decision_due"
@@ -165,6 +167,9 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
         firmware_version: row.take("firmware_version")?,
         status: row.parse("status")?,
         hold: row.json_optional::<HoldJson>("hold")?.map(Into::into),
+        awaiting: row
+            .json_optional::<AwaitingJson>("awaiting")?
+            .map(Into::into),
         approval: row
             .json_optional::<ApprovalJson>("approval")?
             .map(Into::into),

@@ -1,14 +1,16 @@
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
     Named as _,
-    campaign::{Approval, CampaignStatus, Hold, Rollback},
+    campaign::{Approval, AwaitedGate, CampaignStatus, Hold, Rollback},
     id::{CampaignId, TenantId},
-    plugin::OperatorAct,
+    plugin::{Gate, OperatorAct},
     time::Timestamp,
 };
 use tidegate_engine::ports::{NewJournalEntry, PluginFailureState, StoreError};
 
-use super::json::{ActJson, ApprovalJson, HoldJson, MAX_OPERATOR_ACTS, RollbackJson, json_list};
+use super::json::{
+    ActJson, ApprovalJson, AwaitingJson, HoldJson, MAX_OPERATOR_ACTS, RollbackJson, json_list,
+};
 use crate::{
     database::Tx,
     error::{failed, internal},
@@ -32,10 +34,12 @@ pub(crate) struct CampaignRunRow {
     pub(crate) total_devices: u64,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) last_tick_at: Option<Timestamp>,
     journal_seq: i64,
     acts: Vec<OperatorAct>,
     /// JSON, as stored.
     hold: Option<String>,
+    awaiting: Option<String>,
     approval: Option<String>,
     rollback: Option<String>,
     explain: String,
@@ -69,7 +73,7 @@ impl CampaignRunRow {
         const READ: &str = "read campaign run";
         let sql = format!(
             "SELECT status, generation, fence, plugin_failures, plugin_timeouts, plugin_retry_at, wake_at, parallel, total_devices, started_at, ended_at, \
-             journal_seq, operator_acts, hold, approval, rollback, explain \
+             last_tick_at, journal_seq, operator_acts, hold, awaiting, approval, rollback, explain \
              FROM campaign_runs WHERE tenant_id = $1 AND campaign_id = $2{lock}"
         );
         let row = sqlx::query(AssertSqlSafe(sql))
@@ -100,9 +104,11 @@ impl CampaignRunRow {
                 total_devices: row.count("total_devices")?,
                 started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),
                 ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
+                last_tick_at: row.take::<Option<i64>>("last_tick_at")?.map(Timestamp),
                 journal_seq: row.take("journal_seq")?,
                 acts: json_list::<ActJson, _>(&row, "operator_acts")?,
                 hold: row.take("hold")?,
+                awaiting: row.take("awaiting")?,
                 approval: row.take("approval")?,
                 rollback: row.take("rollback")?,
                 explain: row.take("explain")?,
@@ -119,11 +125,15 @@ impl CampaignRunRow {
         self.acts
     }
 
-    /// Leaving `held` clears the hold and the plugin failures. Leaving a final status clears the end.
+    /// Leaving `held` clears the hold and the plugin failures. The end of the rollout clears the gate at which the
+    /// campaign waits. Leaving a final status clears the end.
     pub(crate) fn set_status(&mut self, status: CampaignStatus) {
         if self.status.ends_hold(status) {
             self.hold = None;
             self.plugin_failures = PluginFailureState::default();
+        }
+        if status.ends_rollout() {
+            self.awaiting = None;
         }
         if !status.is_final() {
             self.ended_at = None;
@@ -134,6 +144,31 @@ impl CampaignRunRow {
     pub(crate) fn set_hold(&mut self, hold: Hold) -> Result<(), StoreError> {
         self.hold = Some(to_json(&HoldJson::from(hold))?);
         Ok(())
+    }
+
+    /// Sets the gate at which the campaign waits. Waiting at the same gate goes on since it began.
+    pub(crate) fn set_awaiting(
+        &mut self,
+        gate: Option<Gate>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let awaiting = gate.map(|gate| {
+            let since = self.awaiting_since(&gate).unwrap_or(now);
+            to_json(&AwaitingJson {
+                gate: gate.name,
+                before: gate.before,
+                since: since.0,
+            })
+        });
+        self.awaiting = awaiting.transpose()?;
+        Ok(())
+    }
+
+    /// Since when the campaign waits at this gate. A text that cannot be read is replaced.
+    fn awaiting_since(&self, gate: &Gate) -> Option<Timestamp> {
+        let stored: AwaitingJson = serde_json::from_str(self.awaiting.as_ref()?).ok()?;
+        let stored = AwaitedGate::from(stored);
+        (stored.gate == *gate).then_some(stored.since)
     }
 
     pub(crate) fn set_approval(&mut self, approval: Approval) -> Result<(), StoreError> {
@@ -193,7 +228,8 @@ impl CampaignRunRow {
         sqlx::query(
             "UPDATE campaign_runs SET status = $3, generation = $4, plugin_failures = $5, wake_at = $6, parallel = $7, \
              total_devices = $8, started_at = $9, ended_at = $10, journal_seq = $11, operator_acts = $12, hold = $13, \
-             approval = $14, rollback = $15, explain = $16, plugin_timeouts = $17, plugin_retry_at = $18 \
+             approval = $14, rollback = $15, explain = $16, plugin_timeouts = $17, plugin_retry_at = $18, \
+             awaiting = $19, last_tick_at = $20 \
              WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(self.tenant.0)
@@ -214,6 +250,8 @@ impl CampaignRunRow {
         .bind(self.explain)
         .bind(i64::from(self.plugin_failures.timeouts))
         .bind(self.plugin_failures.retry_at.map(|at| at.0))
+        .bind(self.awaiting)
+        .bind(self.last_tick_at.map(|at| at.0))
         .execute(tx.conn())
         .await
         .map_err(failed("write campaign run"))?;

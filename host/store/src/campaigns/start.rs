@@ -45,7 +45,10 @@ pub(crate) async fn start(
     let started = OperatorAct {
         at: campaign_start.at,
         kind: OperatorActKind::Started,
+        gate: None,
         wave: None,
+        reason: None,
+        role: ctx.role.as_str().to_owned(),
     };
     run_row.set_status(CampaignStatus::InProgress);
     run_row.push_operator_act(started);

@@ -36,10 +36,21 @@ async fn created(store: &TestStore, version: &str) -> anyhow::Result<CampaignId>
     Ok(store.create_campaign(store.ours, campaign).await?)
 }
 
+fn operator_act(at: Timestamp, kind: OperatorActKind, wave: Option<u32>) -> OperatorAct {
+    OperatorAct {
+        at,
+        kind,
+        gate: None,
+        wave,
+        reason: None,
+        role: "operator".into(),
+    }
+}
+
 fn act(kind: OperatorActKind, second: i64, wave: Option<u32>) -> CampaignChange {
     let at = later(second);
     CampaignChange {
-        act: Some(OperatorAct { at, kind, wave }),
+        act: Some(operator_act(at, kind, wave)),
         ..CampaignChange::default()
     }
 }
@@ -239,7 +250,7 @@ on_both! {
         let run = fixture.read_run().await?;
         assert_eq!((run.campaign.status, run.campaign.total_devices), (CampaignStatus::InProgress, 5));
         assert_eq!((run.campaign.started_at, run.parallel), (Some(NOON), false));
-        assert_eq!(run.acts, [OperatorAct { at: NOON, kind: OperatorActKind::Started, wave: None }]);
+        assert_eq!(run.acts, [OperatorAct { role: "admin".into(), ..operator_act(NOON, OperatorActKind::Started, None) }]);
         let waves: Vec<_> = run.waves.iter().map(|w| (w.report.name.as_str(), w.report.size)).collect();
         assert_eq!(waves, [("wave 0", 2), ("wave 1", 3)]);
         for (device, wave, position) in [(0, 0, 0), (1, 0, 1), (4, 1, 2)] {

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     id::{CampaignId, TenantId},
+    measurement::Durations,
     time::Timestamp,
     wave::{Counts, Failure, WaveReport},
 };
@@ -164,6 +165,8 @@ fn from_row(row: &AnyRow, failures: Vec<Failure>) -> Result<Wave, RowError> {
         last_progress_at: time("last_progress_at")?,
         advanced_at: time("advanced_at")?,
         failures,
+        // Read for ticks only.
+        durations: Durations::default(),
     };
     Ok(Wave {
         report,

@@ -124,12 +124,18 @@ async fn every_migration_keeps_the_rows_of_a_filled_database_on_postgres() -> an
 }
 
 /// Columns that a migration rewrites or replaces, and tests of their own check: migration, table, column.
-const REWRITTEN: [(&str, &str, &str); 4] = [
+const REWRITTEN: [(&str, &str, &str); 7] = [
     ("plugin_names", "plugins", "name"),
     ("plugin_names", "plugin_revisions", "plugin"),
     ("plugin_names", "journal", "plugin"),
     ("revision_states", "plugin_revisions", "enabled"),
+    ("contract", "plugin_revisions", "metrics"),
+    ("contract", "plugin_revisions", "attributes"),
+    ("contract", "plugin_revisions", "contract"),
 ];
+
+/// Tables that a migration replaces, and tests of their own check: migration, table.
+const REPLACED: [(&str, &str); 1] = [("contract", "campaign_durations")];
 
 /// Applies the migrations one by one. Before each one, all tables get rows.
 async fn upgrade(url: &str) -> anyhow::Result<()> {
@@ -144,6 +150,7 @@ async fn upgrade(url: &str) -> anyhow::Result<()> {
         let is_kept = |table: &str, column: &Column| {
             !REWRITTEN.contains(&(name, table, column.name.as_str()))
         };
+        filled.retain(|(table, _)| !REPLACED.contains(&(name, table.as_str())));
         let mut before = BTreeMap::new();
         for (table, columns) in &mut filled {
             columns.retain(|column| is_kept(table, column));
@@ -284,6 +291,47 @@ async fn pin_revisions(url: &str) -> anyhow::Result<()> {
     assert_eq!(texts(pinned).await?, ["1", "2"]);
     let all = "SELECT digest FROM campaign_revisions";
     assert_eq!(texts(all).await?.len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn durations_and_plugins_are_those_of_the_first_draft_on_sqlite() -> anyhow::Result<()> {
+    on_empty_sqlite(draft_again).await
+}
+
+#[tokio::test]
+async fn durations_and_plugins_are_those_of_the_first_draft_on_postgres() -> anyhow::Result<()> {
+    on_empty_postgres(draft_again).await
+}
+
+/// Fills all tables before the migration `contract`.
+async fn draft_again(url: &str) -> anyhow::Result<()> {
+    let (pool, upgrade) = filled_before(url, "contract").await?;
+    let stored = "UPDATE plugin_revisions SET contract = '1.0.0' WHERE id = 1";
+    pool.execute(stored).await?;
+    let rows = async |sql: &'static str| -> anyhow::Result<Vec<String>> {
+        let rows = pool.fetch_all(sql).await?;
+        Ok(rows
+            .iter()
+            .map(|row| row.take(0))
+            .collect::<Result<_, _>>()?)
+    };
+    let before = rows(
+        "SELECT CAST(campaign_id AS TEXT) || ' ' || CAST(bucket AS TEXT) || ' ' || CAST(updates AS TEXT) \
+         FROM campaign_durations ORDER BY 1",
+    )
+    .await?;
+    assert_eq!(before.len(), 2);
+    upgrade.run(&pool).await?;
+    let after = rows(
+        "SELECT CAST(campaign_id AS TEXT) || ' ' || CAST(bucket AS TEXT) || ' ' || CAST(updates AS TEXT) \
+         FROM wave_durations WHERE wave = -1 ORDER BY 1",
+    )
+    .await?;
+    assert_eq!(after, before);
+    let contracts = rows("SELECT contract FROM plugin_revisions ORDER BY id").await?;
+    assert_eq!(contracts[0], "1.0.0-draft.1");
+    assert_ne!(contracts[1], "1.0.0-draft.1", "it is of another version");
     Ok(())
 }
 

@@ -15,8 +15,6 @@ pub(crate) fn new(name: &str, build: &[u8], created_at: i64) -> NewRevision {
             summary: "Goes on \0 slowly.".into(),
             config_schema: "{}".into(),
             state_schema: u32::MAX,
-            metrics: vec!["temperature".into()],
-            attributes: vec!["site".into(), "floor".into()],
         },
         size: 45_000,
         origin: Origin::Folder,

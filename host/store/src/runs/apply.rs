@@ -68,6 +68,10 @@ fn apply_to_row(run_row: &mut CampaignRunRow, applied: &TickOutcome) -> Result<(
     if let Some(explain) = &applied.explain {
         run_row.set_explanation(explain)?;
     }
+    if let Some(gate) = applied.awaiting.clone() {
+        run_row.set_awaiting(gate, applied.at)?;
+    }
+    run_row.last_tick_at = run_row.last_tick_at.max(Some(applied.at));
     run_row.wake_at = applied.wake_at;
     run_row.ended_at = applied.ended_at.or(run_row.ended_at);
     Ok(())

@@ -1,7 +1,9 @@
+use std::collections::HashMap;
+
 use sqlx::Row as _;
 use tidegate_core::{
     id::{CampaignId, TenantId},
-    plugin::Durations,
+    measurement::Durations,
 };
 use tidegate_engine::ports::{RollbackProgress, Run, RunRef, StoreError};
 
@@ -26,13 +28,19 @@ pub(crate) async fn run(database: &Database, run: RunRef) -> Result<Option<Run>,
     };
     let (strategy_state, policy_states) = states(&mut tx, tenant, id).await?;
     let (rollback_progress, scheduled_retries) = counters(&mut tx, tenant, id).await?;
+    let (durations, mut wave_durations) = wave_durations(&mut tx, tenant, id).await?;
+    let mut waves = waves(&mut tx, tenant, id).await?;
+    for (index, wave) in (0..).zip(&mut waves) {
+        wave.report.durations = wave_durations.remove(&index).unwrap_or_default();
+    }
     Ok(Some(Run {
         campaign,
-        waves: waves(&mut tx, tenant, id).await?,
+        waves,
+        last_tick_at: run_row.last_tick_at,
         parallel: run_row.parallel,
         plugin_failures: run_row.plugin_failures,
         acts: run_row.into_acts(),
-        durations: histogram(&mut tx, tenant, id).await?,
+        durations,
         strategy_state,
         policy_states,
         rollback_progress,
@@ -63,21 +71,39 @@ async fn states(
     ))
 }
 
-async fn histogram(tx: &mut Tx, tenant: TenantId, id: CampaignId) -> Result<Durations, StoreError> {
+/// The durations of all updates, and of those of each wave.
+async fn wave_durations(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+) -> Result<(Durations, HashMap<i64, Durations>), StoreError> {
     const READ: &str = "read durations";
     let rows = sqlx::query(
-        "SELECT bucket, updates FROM campaign_durations WHERE tenant_id = $1 AND campaign_id = $2 ORDER BY bucket",
+        "SELECT wave, bucket, updates FROM wave_durations WHERE tenant_id = $1 AND campaign_id = $2 ORDER BY bucket",
     )
     .bind(tenant.0)
     .bind(id.0)
     .fetch_all(tx.conn())
     .await
     .map_err(failed(READ))?;
-    let histogram: Result<Vec<_>, RowError> = rows
-        .iter()
-        .map(|row| Ok((row.take("bucket")?, row.count("updates")?)))
-        .collect();
-    Ok(durations(&histogram.map_err(row_error(READ))?))
+    let mut all: Vec<(i64, u64)> = Vec::new();
+    let mut by_wave: HashMap<i64, Vec<(i64, u64)>> = HashMap::new();
+    for row in &rows {
+        let read = || {
+            Ok::<_, RowError>((
+                row.take("wave")?,
+                row.take("bucket")?,
+                row.count("updates")?,
+            ))
+        };
+        let (wave, bucket, updates) = read().map_err(row_error(READ))?;
+        all.push((bucket, updates));
+        by_wave.entry(wave).or_default().push((bucket, updates));
+    }
+    let by_wave = by_wave
+        .into_iter()
+        .map(|(wave, histogram)| (wave, durations(&histogram)));
+    Ok((durations(&all), by_wave.collect()))
 }
 
 /// The progress of the rollback, and the number of scheduled retries.

@@ -3,8 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     Percent, PromotionCriteria,
-    rollout::OperatorAct,
-    testing::{NOW, counts, observation, wave},
+    testing::{NOW, counts, observation, operator_act, wave},
     types::{Attribute, HealthVerdict, RollBack, Scope},
 };
 
@@ -19,9 +18,9 @@ fn hold(_: WaveTransition<'_>) -> Gate {
 }
 
 fn levels(decision: &Decision) -> Vec<(u32, u64)> {
-    let admissions = decision.admissions.iter();
-    admissions
-        .map(|admission| (admission.wave, admission.devices))
+    let releases = decision.releases.iter();
+    releases
+        .map(|release| (release.wave, release.devices))
         .collect()
 }
 
@@ -58,7 +57,7 @@ fn a_device_that_waits_for_a_retry_does_not_count_against_a_limit() {
         let mut observation = observation("{}", vec![first]);
         observation.context.max_in_flight = campaign;
         observation.context.facts = vec![Attribute {
-            key: "waiting_retries".to_owned(),
+            key: "waiting-retries".to_owned(),
             value: "2".to_owned(),
         }];
         let decision = in_order(&observation, config, open).expect("a decision");
@@ -72,7 +71,7 @@ fn a_reached_limit_names_the_devices_that_wait_for_a_retry() {
     let mut observation = observation("{}", vec![first]);
     observation.context.max_in_flight = Some(3);
     observation.context.facts = vec![Attribute {
-        key: "waiting_retries".to_owned(),
+        key: "waiting-retries".to_owned(),
         value: "2".to_owned(),
     }];
     let decision = in_order(&observation, None, open).expect("a decision");
@@ -124,7 +123,7 @@ fn the_first_of_the_worst_verdicts_applies() {
         panic!("{:?}", decision.outcome)
     };
     assert_eq!(request.reason, "two");
-    assert_eq!(decision.admissions, []);
+    assert_eq!(decision.releases, []);
 }
 
 #[test]
@@ -141,11 +140,7 @@ fn a_resume_overrides_a_holding_gate_once() {
     assert_eq!(again, held);
 
     // An inconclusive policy keeps the wave closed and the state unchanged.
-    let resumed = OperatorAct {
-        at: NOW + 500,
-        kind: OperatorActKind::Resumed,
-        wave: None,
-    };
+    let resumed = operator_act(NOW + 500, OperatorActKind::Resumed);
     observation.operator.push(resumed);
     let unsure = observation
         .clone()
@@ -275,7 +270,10 @@ fn the_criteria_of_the_first_wave_apply_to_the_first_with_devices() {
     };
     let decision = in_order(&observation, None, |transition| criteria.gate(&transition));
     let decision = decision.expect("a decision");
-    assert_eq!(decision.outcome, Outcome::AwaitOperator(2));
+    let Outcome::AwaitOperator(gate) = &decision.outcome else {
+        panic!("{:?}", decision.outcome)
+    };
+    assert_eq!(gate.before, Some(2));
     assert_eq!(levels(&decision), []);
 }
 
@@ -284,7 +282,7 @@ fn a_campaign_that_ends_with_empty_waves_completes() {
     let done = wave("first", 1).with_counts(counts(0, 1, 0));
     let observation = observation("{}", vec![done, wave("empty", 0)]);
     let decision = in_order(&observation, None, hold).expect("a decision");
-    assert_eq!(decision.outcome, Outcome::Complete);
+    assert_eq!(decision.outcome, Outcome::Complete(None));
 }
 
 /// A minimal host that applies levels and ends devices.
@@ -298,8 +296,8 @@ impl Fleet {
         let mut observation = observation("{}", self.waves.clone());
         observation.context.max_in_flight = self.limit;
         let decision = in_order(&observation, None, open).expect("a decision");
-        for admission in &decision.admissions {
-            self.admit(admission);
+        for admission in &decision.releases {
+            self.release(admission);
         }
         let out: u64 = self.waves.iter().map(|wave| wave.counts.in_flight()).sum();
         assert!(self.limit.is_none_or(|limit| out <= limit), "{out} are out");
@@ -315,17 +313,17 @@ impl Fleet {
         decision
     }
 
-    fn admit(&mut self, admission: &Admission) {
-        let index = admission.wave as usize;
+    fn release(&mut self, release: &Release) {
+        let index = release.wave as usize;
         let before = self.waves[..index].iter();
         assert!(
             before.into_iter().all(|wave| wave.size == wave.released),
             "out of order"
         );
         let wave = &mut self.waves[index];
-        assert!(wave.released < admission.devices && admission.devices <= wave.size);
-        let more = admission.devices - wave.released;
-        wave.released = admission.devices;
+        assert!(wave.released < release.devices && release.devices <= wave.size);
+        let more = release.devices - wave.released;
+        wave.released = release.devices;
         wave.counts.pending -= more;
         wave.counts.in_progress += more;
     }
@@ -347,7 +345,7 @@ proptest! {
         let mut last = None;
         for (ending, failing) in ticks {
             let decision = fleet.tick(*ending, *failing);
-            if decision.outcome == Outcome::Complete {
+            if decision.outcome == Outcome::Complete(None) {
                 last = Some(decision);
                 break;
             }

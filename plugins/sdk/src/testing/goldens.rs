@@ -8,15 +8,26 @@ use std::{fs, path::Path};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{CompatibilityPolicy, HealthPolicy, Plugin, Strategy, plugin, policy, strategy};
+use crate::{
+    Assignment, CompatibilityPolicy, HealthPolicy, Plugin, Strategy, plugin, policy, strategy,
+};
 
 /// Runs the goldens of a strategy's crate; pass `env!("CARGO_MANIFEST_DIR")`. Panics if an output differs.
 pub fn strategy_goldens<S: Strategy>(crate_folder: &str) {
     run(crate_folder, |call, text| match call {
         "plan" => Some(run_call(text, strategy::plan::<S>)),
+        "decide" => Some(run_call(text, strategy::decide::<S>)),
+        _ => run_meta::<S>(call, text),
+    });
+}
+
+/// Runs the goldens of the crate of a strategy that assigns devices to waves.
+pub fn assignment_goldens<S: Assignment>(crate_folder: &str) {
+    run(crate_folder, |call, text| match call {
+        "plan" => Some(run_call(text, strategy::plan::<S>)),
         "assign" => Some(run_call(text, strategy::assign::<S>)),
         "decide" => Some(run_call(text, strategy::decide::<S>)),
-        _ => validate::<S>(call, text),
+        _ => run_meta::<S>(call, text),
     });
 }
 
@@ -24,7 +35,7 @@ pub fn strategy_goldens<S: Strategy>(crate_folder: &str) {
 pub fn compatibility_goldens<P: CompatibilityPolicy>(crate_folder: &str) {
     run(crate_folder, |call, text| match call {
         "check" => Some(run_call(text, policy::check::<P>)),
-        _ => validate::<P>(call, text),
+        _ => run_meta::<P>(call, text),
     });
 }
 
@@ -32,12 +43,19 @@ pub fn compatibility_goldens<P: CompatibilityPolicy>(crate_folder: &str) {
 pub fn health_goldens<P: HealthPolicy>(crate_folder: &str) {
     run(crate_folder, |call, text| match call {
         "evaluate" => Some(run_call(text, policy::evaluate::<P>)),
-        _ => validate::<P>(call, text),
+        _ => run_meta::<P>(call, text),
     });
 }
 
-fn validate<P: Plugin>(call: &str, text: &str) -> Option<GoldenResult> {
-    (call == "validate").then(|| run_call(text, |config: &String| plugin::validate::<P>(config)))
+/// The calls that every plugin has.
+fn run_meta<P: Plugin>(call: &str, text: &str) -> Option<GoldenResult> {
+    match call {
+        "validate" => Some(run_call(text, |config: &String| {
+            plugin::validate::<P>(config)
+        })),
+        "wants" => Some(run_call(text, |config: &String| plugin::wants::<P>(config))),
+        _ => None,
+    }
 }
 
 #[derive(Deserialize)]

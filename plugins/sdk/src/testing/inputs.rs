@@ -2,9 +2,11 @@
 
 use crate::{
     compatibility::CheckInput,
-    health::{Durations, HealthInput},
+    health::HealthInput,
     rollout::{Census, Observation, OperatorAct, OperatorActKind, PlanInput, PolicyVerdict},
-    types::{Context, Counts, DeviceClass, Firmware, HealthVerdict, WaveReport},
+    types::{
+        Context, Counts, DeviceClass, Durations, Firmware, HealthVerdict, Module, Page, WaveReport,
+    },
 };
 
 /// Time of the calls: 2026-01-01T00:00:00Z.
@@ -39,6 +41,13 @@ pub fn firmware() -> Firmware {
         security_update: false,
         tags: Vec::new(),
         metadata: Vec::new(),
+        size: 8_000_000,
+        modules: vec![Module {
+            part: "os".to_owned(),
+            name: "gateway".to_owned(),
+            version: "2.0.0".to_owned(),
+            size: 8_000_000,
+        }],
     }
 }
 
@@ -74,9 +83,22 @@ pub fn wave(name: &str, size: u64) -> WaveReport {
             ..Counts::zero()
         },
         opened_at: None,
-        moved_at: None,
+        last_progress_at: None,
         advanced_at: None,
         failures: Vec::new(),
+        durations: durations(0),
+        metrics: Vec::new(),
+        checks: Vec::new(),
+        extras: Vec::new(),
+    }
+}
+
+/// Updates that took a minute, and a few of them two.
+pub fn durations(count: u64) -> Durations {
+    Durations {
+        count,
+        p50: if count > 0 { 60_000 } else { 0 },
+        p95: if count > 0 { 120_000 } else { 0 },
     }
 }
 
@@ -91,8 +113,9 @@ impl WaveReport {
             ..counts
         };
         self.released = released;
+        self.durations = durations(counts.ended());
         self.opened_at = Some(NOW - 2 * HOUR);
-        self.moved_at = Some(NOW - HOUR);
+        self.last_progress_at = Some(NOW - HOUR);
         self
     }
 }
@@ -109,8 +132,22 @@ pub fn plan_input(config: &str, devices: u64) -> PlanInput {
             devices,
             groups: Vec::new(),
             classes: vec![DeviceClass { devices, ..class() }],
+            extras: Vec::new(),
         },
         config: config.to_owned(),
+    }
+}
+
+/// An act of an operator at this time.
+pub fn operator_act(at: u64, kind: OperatorActKind) -> OperatorAct {
+    OperatorAct {
+        at,
+        kind,
+        gate: None,
+        wave: None,
+        reason: None,
+        role: "operator".to_owned(),
+        extras: Vec::new(),
     }
 }
 
@@ -119,12 +156,11 @@ pub fn observation(config: &str, waves: Vec<WaveReport>) -> Observation {
     Observation {
         context: context(),
         firmware: firmware(),
-        operator: vec![OperatorAct {
-            at: NOW - 24 * HOUR,
-            kind: OperatorActKind::Started,
-            wave: None,
-        }],
+        operator: vec![operator_act(NOW - 24 * HOUR, OperatorActKind::Started)],
+        durations: durations(total(&waves).ended()),
         waves,
+        metrics: Vec::new(),
+        checks: Vec::new(),
         verdicts: Vec::new(),
         config: config.to_owned(),
         state: Vec::new(),
@@ -139,6 +175,7 @@ impl Observation {
             policy: policy.to_owned(),
             verdict,
             confidence: 10_000,
+            extras: Vec::new(),
         });
         self
     }
@@ -149,6 +186,10 @@ pub fn check_input(config: &str, classes: Vec<DeviceClass>) -> CheckInput {
     CheckInput {
         context: context(),
         firmware: firmware(),
+        page: Page {
+            number: 0,
+            total: 1,
+        },
         classes,
         config: config.to_owned(),
     }
@@ -156,23 +197,23 @@ pub fn check_input(config: &str, classes: Vec<DeviceClass>) -> CheckInput {
 
 /// Input of `evaluate` for these waves, without telemetry.
 pub fn health_input(config: &str, waves: Vec<WaveReport>) -> HealthInput {
-    let total = waves
-        .iter()
-        .fold(Counts::zero(), |sum, wave| sum.plus(wave.counts));
+    let total = total(&waves);
     HealthInput {
         context: context(),
         firmware: firmware(),
         total,
         failures: Vec::new(),
         waves,
-        durations: Durations {
-            count: total.ended(),
-            p50: 60_000,
-            p95: 120_000,
-        },
+        durations: durations(total.ended()),
         metrics: Vec::new(),
         checks: Vec::new(),
         config: config.to_owned(),
         state: Vec::new(),
     }
+}
+
+fn total(waves: &[WaveReport]) -> Counts {
+    waves
+        .iter()
+        .fold(Counts::zero(), |sum, wave| sum.plus(wave.counts))
 }

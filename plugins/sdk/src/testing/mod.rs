@@ -6,8 +6,9 @@ mod goldens;
 mod inputs;
 mod schema;
 
-pub use goldens::{compatibility_goldens, health_goldens, strategy_goldens};
+pub use goldens::{assignment_goldens, compatibility_goldens, health_goldens, strategy_goldens};
 pub use inputs::{
-    NOW, check_input, class, context, counts, firmware, health_input, observation, plan_input, wave,
+    NOW, check_input, class, context, counts, durations, firmware, health_input, observation,
+    operator_act, plan_input, wave,
 };
 pub use schema::{check_schema, check_schema_refuses};

@@ -14,8 +14,10 @@ where
 {
     let name = P::NAME;
     let in_alphabet = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_part = |part: &str| (1..=64).contains(&part.len()) && part.chars().all(in_alphabet);
+    let (vendor, own) = name.split_once('/').unwrap_or(("tidegate", name));
     assert!(
-        (1..=64).contains(&name.len()) && name.chars().all(in_alphabet),
+        is_part(vendor) && is_part(own),
         "`{name}` is not a valid plugin name"
     );
     let schema: Value = serde_json::from_str(P::SCHEMA).expect("a JSON schema");

@@ -2,7 +2,7 @@ use std::{hint::black_box, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use cpu_time::ThreadTime;
-use tidegate_core::plugin::{AssignInput, Members, PlannedWave};
+use tidegate_core::plugin::{AssignInput, Members, PageOf, PlannedWave};
 use tidegate_hostile::{Hooks, strategy_with};
 
 use super::SandboxFixture;
@@ -68,8 +68,8 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     ])
 }
 
-fn assign_natively(page: &AssignInput) -> Vec<u16> {
-    let wave = |place: &u32| ((u64::from(*place) * u64::from(WAVES)) >> 32) as u16;
+fn assign_natively(page: &AssignInput) -> Vec<u32> {
+    let wave = |place: &u32| ((u64::from(*place) * u64::from(WAVES)) >> 32) as u32;
     page.place.iter().map(wave).collect()
 }
 
@@ -84,6 +84,7 @@ fn page(rows: usize) -> AssignInput {
         waves: waves.collect(),
         groups: vec!["all".to_owned()],
         classes: Vec::new(),
+        page: PageOf::ONLY,
         group: vec![0; rows],
         class: vec![0; rows],
         place: (0..rows as u64)

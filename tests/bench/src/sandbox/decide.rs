@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use cpu_time::ThreadTime;
 use tidegate_core::{
+    measurement::Durations,
     plugin::{FirmwareFacts, Observation},
     time::Timestamp,
     wave::{Counts, WaveReport},
@@ -194,6 +195,7 @@ fn observation() -> Observation {
             last_progress_at: is_open.then_some(Timestamp(1_767_225_600_000 - 60_000)),
             advanced_at: None,
             failures: Vec::new(),
+            durations: Durations::default(),
         }
     });
     Observation {
@@ -206,6 +208,7 @@ fn observation() -> Observation {
         },
         operator: Vec::new(),
         waves: waves.collect(),
+        durations: Durations::default(),
         verdicts: Vec::new(),
         config: r#"{"canary_percentage":10,"steps":[20,30,40,50,60,70,80,90,100]}"#.to_owned(),
         state: Vec::new(),

@@ -99,12 +99,17 @@ impl Tick<'_> {
         let Some(run) = self.engine.store().run(self.run).await? else {
             return Ok(());
         };
+        // Plugins rely on a clock that never goes back.
+        let tick = Tick {
+            now: run.last_tick_at.map_or(self.now, |last| last.max(self.now)),
+            ..*self
+        };
         match run.campaign.status {
-            CampaignStatus::InProgress => self.roll_out(run).await,
-            CampaignStatus::RollingBack => self.roll_back(run).await,
-            CampaignStatus::RolledBack => self.continue_rollback(&run).await,
-            CampaignStatus::Cancelled => self.cancel(&run).await,
-            _ => self.idle(&run).await,
+            CampaignStatus::InProgress => tick.roll_out(run).await,
+            CampaignStatus::RollingBack => tick.roll_back(run).await,
+            CampaignStatus::RolledBack => tick.continue_rollback(&run).await,
+            CampaignStatus::Cancelled => tick.cancel(&run).await,
+            _ => tick.idle(&run).await,
         }
     }
 

@@ -13,7 +13,7 @@ use tidegate_core::{
 use crate::{campaigns::prepare::context, ports::Run};
 
 /// The fact that tells a strategy the number of devices whose retry is not offered yet. The SDK reads it.
-const WAITING_RETRIES: &str = "waiting_retries";
+const WAITING_RETRIES: &str = "waiting-retries";
 
 pub(super) fn health_input(
     run: &Run,
@@ -25,7 +25,7 @@ pub(super) fn health_input(
     let waves = reports(run);
     HealthInput {
         context: context(&run.campaign, now),
-        firmware: firmware.details.facts(),
+        firmware: firmware.facts(),
         total: waves
             .iter()
             .fold(Counts::default(), |total, wave| total.plus(&wave.counts)),
@@ -47,9 +47,10 @@ pub(super) fn observation(
 ) -> Observation {
     Observation {
         context: with_waiting_retries(context(&run.campaign, now), run.scheduled_retries),
-        firmware: firmware.details.facts(),
+        firmware: firmware.facts(),
         operator: run.acts.clone(),
         waves: reports(run),
+        durations: run.durations,
         verdicts,
         config: run.campaign.spec.strategy.config.clone(),
         state: run.strategy_state.clone(),

@@ -187,9 +187,16 @@ impl Tick<'_> {
     fn decision_outcome(&self, run: &Run, decision: Decision, levels: Vec<u64>) -> TickOutcome {
         let wake_at = decision.wake_after.map(|after| self.now.plus(after));
         let by = &run.campaign.spec.strategy.plugin.to_string();
+        let mut reason_to_complete = None;
         let outcome = match decision.outcome {
-            DecisionOutcome::Proceed | DecisionOutcome::AwaitOperator(_) => TickOutcome {
+            DecisionOutcome::Proceed => TickOutcome {
                 wake_at,
+                awaiting: Some(None),
+                ..self.unchanged(run)
+            },
+            DecisionOutcome::AwaitOperator(gate) => TickOutcome {
+                wake_at,
+                awaiting: Some(Some(gate)),
                 ..self.unchanged(run)
             },
             DecisionOutcome::Hold(reason) => self.hold(run, reason, by),
@@ -203,7 +210,10 @@ impl Tick<'_> {
                 );
                 self.hold(run, reason, by)
             }
-            DecisionOutcome::Complete => self.end(run, Transition::Complete),
+            DecisionOutcome::Complete(reason) => {
+                reason_to_complete = reason;
+                self.end(run, Transition::Complete)
+            }
             DecisionOutcome::Fail(reason) => {
                 let hold = Some(Hold {
                     reason,
@@ -223,6 +233,7 @@ impl Tick<'_> {
                 let wave = run.waves.get(*wave as usize)?;
                 advance_result(&wave.report.name, advance)
             })
+            .chain(reason_to_complete)
             .chain(decision.explain)
             .collect();
         TickOutcome {
@@ -329,7 +340,7 @@ impl Tick<'_> {
             return Ok(OfferCompatibility::default());
         };
         let (store, tenant) = (self.engine.store(), self.run.tenant);
-        let policies = Policies::load(store, tenant, policies).await?;
+        let policies = Policies::load(self.engine.plugins(), tenant, policies).await?;
         let classes = store.accepted_classes(self.run).await?;
         Ok(OfferCompatibility::of_campaign(
             policies.attributes,

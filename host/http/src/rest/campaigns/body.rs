@@ -82,6 +82,7 @@ pub(crate) struct CampaignBody {
     /// Risks that its creator has chosen, such as that no compatibility policy is used.
     warnings: Vec<String>,
     hold: Option<HoldBody>,
+    awaiting: Option<AwaitedGateBody>,
     rollback: Option<RollbackBody>,
     approved: bool,
     approved_by: Option<String>,
@@ -123,6 +124,17 @@ struct PluginUseBody {
 struct HoldBody {
     reason: String,
     by: String,
+    since: Time,
+}
+
+/// A gate at which the campaign waits for an operator to advance it.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = AwaitedGate)]
+struct AwaitedGateBody {
+    /// The gate's name.
+    gate: String,
+    /// The wave that opens behind it; null if the gate is inside a wave.
+    wave: Option<u32>,
     since: Time,
 }
 
@@ -222,6 +234,11 @@ impl CampaignBody {
                 reason: hold.reason,
                 by: hold.by,
                 since: hold.since.into(),
+            }),
+            awaiting: campaign.awaiting.map(|awaiting| AwaitedGateBody {
+                gate: awaiting.gate.name,
+                wave: awaiting.gate.before,
+                since: awaiting.since.into(),
             }),
             rollback: rollback.map(|rollback| RollbackBody {
                 scope: rollback.scope.as_str(),

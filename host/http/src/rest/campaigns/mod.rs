@@ -39,6 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(command::roll_back_campaign))
         .routes(routes!(waves::list_waves))
         .routes(routes!(advance::advance_campaign))
+        .routes(routes!(advance::advance_campaign_past_gate))
         .routes(routes!(updates::list_campaign_updates))
         .routes(routes!(journal::list_journal))
         .routes(routes!(replay::replay_decision))

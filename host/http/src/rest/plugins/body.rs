@@ -33,7 +33,8 @@ pub(super) struct RevisionBody {
     /// The plugin's own version.
     version: String,
     summary: String,
-    /// The version of the plugin contract that it was built for.
+    /// The version of the plugin contract that it was built for. One that is not among `plugin_contracts` of `/version`
+    /// cannot be run by this server.
     contract: String,
     /// `candidate`: uploaded, and not enabled yet. `enabled`: new campaigns may use it. `deprecated`: they have to name
     /// it. `disabled`: they cannot use it.
@@ -44,10 +45,6 @@ pub(super) struct RevisionBody {
     campaigns: u64,
     /// JSON Schema (2020-12) of its config.
     config_schema: Value,
-    /// Telemetry metrics that it reads.
-    metrics: Vec<String>,
-    /// Device attributes by which observations group devices.
-    attributes: Vec<String>,
     /// In bytes.
     size: u64,
     usage: UsageBody,
@@ -122,8 +119,6 @@ impl RevisionBody {
             is_chosen_default,
             campaigns,
             config_schema,
-            metrics: description.metrics,
-            attributes: description.attributes,
             size: stored.size,
             usage: UsageBody {
                 calls: usage.calls,

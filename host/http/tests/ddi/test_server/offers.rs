@@ -223,8 +223,6 @@ fn revision_of(strategy: &PluginUse) -> NewRevision {
             summary: String::new(),
             config_schema: "{}".to_owned(),
             state_schema: 1,
-            metrics: Vec::new(),
-            attributes: Vec::new(),
         },
         size: 1,
         origin: Origin::BuiltIn,

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use tidegate_core::{
     id::{Digest, TenantId},
     plugin::{
-        AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Observation,
-        Plan, PlanInput,
+        AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Interests,
+        Observation, Plan, PlanInput,
     },
     time::Timestamp,
 };
@@ -94,11 +94,15 @@ impl Sandbox for NoSandbox {
         }
     }
 
+    async fn wants(&self, _: TenantId, _: Digest, _: &str) -> Result<Interests, CallFailure> {
+        Err(no_sandbox_failure())
+    }
+
     async fn plan(&self, _: TenantId, _: Digest, _: PlanInput) -> Call<Plan> {
         failed_call()
     }
 
-    async fn assign(&self, _: TenantId, _: Digest, _: AssignInput) -> Call<Vec<u16>> {
+    async fn assign(&self, _: TenantId, _: Digest, _: AssignInput) -> Call<Vec<u32>> {
         failed_call()
     }
 
@@ -116,6 +120,10 @@ impl Sandbox for NoSandbox {
 
     async fn replay(&self, _: TenantId, _: Digest, _: &[u8]) -> Call<()> {
         failed_call()
+    }
+
+    fn contracts(&self) -> &'static [&'static str] {
+        &[]
     }
 
     fn record_json(&self, _: &[u8]) -> Result<String, CallFailure> {

@@ -86,12 +86,7 @@ enum Command {
     /// Roll devices back to their previous firmware
     Rollback(step::StepArgs),
     /// Open the next wave, whatever gate is closed; exit code 1 if it does not open
-    Advance {
-        /// Id of the campaign
-        id: i64,
-        /// Index of the wave
-        wave: u32,
-    },
+    Advance(step::AdvanceArgs),
     /// Watch a campaign until it ends; exit code 0 if it completed or was rolled back
     Watch {
         /// Id of the campaign
@@ -166,7 +161,7 @@ impl Campaign {
             Command::Resume { id } => step::take(&rest, id, "resume", &json!({})).await,
             Command::Cancel(step) => step.take(&rest, "cancel").await,
             Command::Rollback(step) => step.take(&rest, "rollback").await,
-            Command::Advance { id, wave } => step::advance(&rest, id, wave).await,
+            Command::Advance(advance) => advance.run(&rest).await,
             Command::Watch { id } => watch::watch(&rest, id).await,
             Command::Journal { id, part } => journal::list(&rest, id, &part).await,
             Command::Replay(replay) => replay.run(&rest).await,

@@ -5,7 +5,7 @@ use tidegate_core::visible_text::visible;
 
 use super::view;
 use crate::{
-    client::RestClient,
+    client::{RestClient, segment},
     command::{print_error, show},
 };
 
@@ -46,23 +46,50 @@ pub(super) fn print_warnings(campaign: &Value) {
     }
 }
 
-/// Advances a campaign past the gate before a wave, and prints what became of it.
-pub(super) async fn advance(rest: &RestClient, id: i64, wave: u32) -> Result<()> {
-    let path = format!("campaigns/{id}/waves/{wave}/advance");
-    let answer = rest.post(&path, &json!({})).await?;
-    show(rest, &answer, |campaign| {
-        let summary = view::summary(campaign);
-        match campaign["applied"].as_bool() {
-            Some(true) => format!("wave {wave} is open; {summary}"),
-            Some(false) => summary,
-            None => format!(
-                "the strategy has not decided yet; `tidegate campaign show {id}` shows the result; {summary}"
-            ),
+/// Which gate a campaign is advanced past.
+#[derive(Debug, Args)]
+pub(super) struct AdvanceArgs {
+    /// Id of the campaign
+    id: i64,
+    /// Index of the wave
+    #[arg(required_unless_present = "gate", conflicts_with = "gate")]
+    wave: Option<u32>,
+    /// Name of the gate at which the campaign waits, instead of a wave
+    #[arg(long, value_name = "NAME")]
+    gate: Option<String>,
+}
+
+impl AdvanceArgs {
+    /// Advances the campaign, and prints what became of it.
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
+        let id = self.id;
+        let (path, what) = match (&self.gate, self.wave) {
+            (Some(gate), _) => {
+                let name = segment(gate);
+                (format!("gates/{name}"), format!("gate '{}'", visible(gate)))
+            }
+            (None, wave) => {
+                let wave = wave.unwrap_or_default();
+                (format!("waves/{wave}"), format!("wave {wave}"))
+            }
+        };
+        let answer = rest
+            .post(&format!("campaigns/{id}/{path}/advance"), &json!({}))
+            .await?;
+        show(rest, &answer, |campaign| {
+            let summary = view::summary(campaign);
+            match campaign["applied"].as_bool() {
+                Some(true) => format!("{what} is open; {summary}"),
+                Some(false) => summary,
+                None => format!(
+                    "the strategy has not decided yet; `tidegate campaign show {id}` shows the result; {summary}"
+                ),
+            }
+        });
+        if answer["applied"] == false {
+            let reason = answer["reason"].as_str().unwrap_or_default();
+            bail!("{what} did not open: {}", visible(reason));
         }
-    });
-    if answer["applied"] == false {
-        let reason = answer["reason"].as_str().unwrap_or_default();
-        bail!("wave {wave} did not open: {}", visible(reason));
+        Ok(())
     }
-    Ok(())
 }

@@ -63,6 +63,7 @@ pub(super) fn details(campaign: &Value) -> String {
             ("status", "/status"),
             (because.as_str(), "/hold/reason"),
             (by.as_str(), "/hold/by"),
+            ("waits at gate", "/awaiting/gate"),
             ("rolled back because", "/rollback/reason"),
             ("rolled back by", "/rollback/by"),
             ("firmware", "/firmware/name"),

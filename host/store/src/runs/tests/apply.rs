@@ -7,7 +7,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{
     CampaignChange, EntryKind, Journal as _, NewJournalEntry, PluginFailureState, RecordedCall,
-    Runs as _,
+    Run, Runs as _,
 };
 
 use crate::{
@@ -113,7 +113,9 @@ on_both! {
         let mut applied = fixture.noop().await?;
         applied.wake_at = Some(later(7));
         assert!(store.apply(fixture.run, fence, applied).await?);
-        assert_eq!(fixture.read_run().await?, before);
+        let after = fixture.read_run().await?;
+        assert_eq!(after.last_tick_at, Some(NOON));
+        assert_eq!(Run { last_tick_at: None, ..after }, before);
         assert_eq!(store.due(later(7), 9).await?, [fixture.run]);
     }
 

@@ -44,7 +44,8 @@ struct CampaignDelta {
     dirty: bool,
     waves: BTreeMap<u32, WaveDelta>,
     failures: BTreeMap<(u32, String), i64>,
-    durations: BTreeMap<i64, i64>,
+    /// By wave and bucket.
+    durations: BTreeMap<(u32, i64), i64>,
 }
 
 #[derive(Debug, Default)]
@@ -255,14 +256,14 @@ impl CampaignCounters {
 
     async fn write_durations(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
         static SQL: SqlText = SqlText::new(|dialect| {
-            let columns =
-                ["campaign_id", "bucket", "updates"].map(|column| (column, ColumnType::Int));
+            let columns = ["campaign_id", "wave", "bucket", "updates"]
+                .map(|column| (column, ColumnType::Int));
             let from = dialect.json_rows("d", "$2", &columns);
             format!(
-                "INSERT INTO campaign_durations (tenant_id, campaign_id, bucket, updates) \
-                 SELECT $1, d.campaign_id, d.bucket, d.updates FROM {from} WHERE true \
-                 ON CONFLICT (tenant_id, campaign_id, bucket) \
-                 DO UPDATE SET updates = campaign_durations.updates + excluded.updates"
+                "INSERT INTO wave_durations (tenant_id, campaign_id, wave, bucket, updates) \
+                 SELECT $1, d.campaign_id, d.wave, d.bucket, d.updates FROM {from} WHERE true \
+                 ON CONFLICT (tenant_id, campaign_id, wave, bucket) \
+                 DO UPDATE SET updates = wave_durations.updates + excluded.updates"
             )
         });
 
@@ -273,8 +274,9 @@ impl CampaignCounters {
                 campaign
                     .durations
                     .iter()
-                    .map(|(bucket, updates)| DurationRow {
+                    .map(|((wave, bucket), updates)| DurationRow {
                         campaign_id: id.0,
+                        wave: *wave,
                         bucket: *bucket,
                         updates: *updates,
                     })
@@ -330,7 +332,7 @@ impl CampaignDelta {
         }
         if let Some(end) = update.state.completed_at {
             let took = end.since(update.state.timeout_starts_at(update.offered_at()));
-            *self.durations.entry(bucket(took)).or_default() += delta;
+            *self.durations.entry((wave, bucket(took))).or_default() += delta;
         }
     }
 
@@ -418,6 +420,7 @@ struct FailureRow<'a> {
 #[derive(Serialize)]
 struct DurationRow {
     campaign_id: i64,
+    wave: u32,
     bucket: i64,
     updates: i64,
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tidegate_core::plugin::Durations;
+use tidegate_core::measurement::Durations;
 
 /// Steps within each doubling: a percentile is at most an eighth too long.
 const STEPS: u32 = 8;

@@ -111,7 +111,7 @@ async fn check_counters(store: &TestStore) -> anyhow::Result<()> {
     }
     pairs.push((
         "durations".to_owned(),
-        "SELECT 'of all', CAST(COALESCE(SUM(updates), 0) AS BIGINT) FROM campaign_durations WHERE tenant_id = $1"
+        "SELECT 'of all', CAST(COALESCE(SUM(updates), 0) AS BIGINT) FROM wave_durations WHERE tenant_id = $1"
             .to_owned(),
         format!("SELECT 'of all', COUNT(*) {forward} AND completed_at IS NOT NULL"),
     ));
