@@ -138,12 +138,18 @@ impl Database {
     pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
         let begin = match self.dialect {
             Dialect::Sqlite => "BEGIN",
-            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Dialect::Postgres => pool::BEGIN_READ,
         };
-        let limit = self.limits.statement;
-        let mut tx = self.tx(&self.readers, TxKind::Read, limit).await?;
-        tx.begin(begin, self.begin_limit()).await?;
-        Ok(tx)
+        self.begin_read(begin).await
+    }
+
+    /// Like [`Self::read`], for statements that all find rows by their keys.
+    pub(crate) async fn read_by_key(&self) -> Result<Tx, StoreError> {
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Postgres => pool::begin_read_by_key(),
+        };
+        self.begin_read(begin).await
     }
 
     /// For changes. On SQLite, no other writer runs until it ends. On PostgreSQL, a row must be locked before it is
@@ -156,15 +162,22 @@ impl Database {
         self.begin_write(begin, self.limits.statement).await
     }
 
-    /// For the waiting reports or registrations of devices, which are not worth waiting for as long. All its statements
-    /// find rows by their keys.
-    pub(crate) async fn write_batch(&self, lock_wait: LockWait) -> Result<Tx, StoreError> {
+    /// For the waiting reports or registrations of devices, and for ticks, which are not worth waiting for as long. All
+    /// its statements find rows by their keys.
+    pub(crate) async fn write_by_key(&self, lock_wait: LockWait) -> Result<Tx, StoreError> {
         let begin = match self.dialect {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
-            Dialect::Postgres => pool::begin_batch(lock_wait),
+            Dialect::Postgres => pool::begin_write_by_key(lock_wait),
         };
         let tx = self.begin_write(begin, self.limits.batch_statement);
-        Ok(tx.await?.into_batch())
+        Ok(tx.await?.with_kept_plans())
+    }
+
+    async fn begin_read(&self, begin: &'static str) -> Result<Tx, StoreError> {
+        let limit = self.limits.statement;
+        let mut tx = self.tx(&self.readers, TxKind::Read, limit).await?;
+        tx.begin(begin, self.begin_limit()).await?;
+        Ok(tx)
     }
 
     async fn begin_write(&self, begin: &'static str, limit: Duration) -> Result<Tx, StoreError> {
@@ -301,7 +314,7 @@ impl Database {
 
     async fn run_probe(&self, statements: String) -> Result<(), StoreError> {
         const PROBE: &str = "try to write";
-        let mut tx = self.write_batch(LockWait::Normal).await?;
+        let mut tx = self.write_by_key(LockWait::Normal).await?;
         sqlx::raw_sql(AssertSqlSafe(statements))
             .execute(tx.conn())
             .await

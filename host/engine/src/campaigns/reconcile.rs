@@ -70,20 +70,23 @@ async fn due(engine: &Engine) -> Vec<RunRef> {
 
 async fn process_campaign(guard: TickGuard, permits: Arc<TenantShares>) {
     let (engine, run) = (&guard.engine, guard.run);
-    {
+    let is_requeued = {
         let _permit = permits.acquire(Some(run.tenant)).await;
         let _work = engine
             .health
             .register_job("campaign tick", MAX_TICK_DURATION);
         let processed = async {
-            if let Err(error) = tick(engine, run).await {
+            tick(engine, run).await.unwrap_or_else(|error| {
                 tracing::error!(error = %chain(&error), "campaign tick failed");
-            }
+                false
+            })
         };
-        processed.instrument(tick_span(run)).await;
+        processed.instrument(tick_span(run)).await
+    };
+    if !is_requeued {
+        // Coalesces a burst of feedback into one tick. Work that is left does not wait for it, only for its next permit.
+        sleep(engine.settings.tick_pause).await;
     }
-    // Coalesces a burst of feedback into one tick.
-    sleep(engine.settings.tick_pause).await;
 }
 
 fn tick_span(run: RunRef) -> Span {

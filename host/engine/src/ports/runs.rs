@@ -6,6 +6,7 @@ use std::{
 use async_trait::async_trait;
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus, Hold, Rollback},
+    firmware::Firmware,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     measurement::Durations,
     plugin::{ClassKey, Gate, OperatorAct, RollbackScope},
@@ -50,7 +51,8 @@ pub trait Runs: Send + Sync {
     async fn run(&self, run: RunRef) -> Result<Option<Run>, StoreError>;
 
     /// Applies a tick's outcome and journal in one transaction, if the campaign is still at this generation and under
-    /// this fence. Increments the generation. False: it is not, and nothing was changed.
+    /// this fence. Increments the generation. Releases the lease with it, if the outcome says so. False: it is not, and
+    /// nothing was changed.
     async fn apply(
         &self,
         run: RunRef,
@@ -73,9 +75,6 @@ pub trait Runs: Send + Sync {
         limit: u32,
         offer: &Offer,
     ) -> Result<OfferedBatch, StoreError>;
-
-    /// Whether [`Self::offer_skipped_updates`] has devices to check.
-    async fn has_skipped_devices_to_check(&self, run: RunRef) -> Result<bool, StoreError>;
 
     /// Checks up to `limit` skipped devices whose reason may no longer apply, and creates updates for those whose reason is
     /// gone. Does nothing under a lost fence, or if the campaign is not in progress.
@@ -169,6 +168,8 @@ pub struct Fence(pub i64);
 pub struct Run {
     /// The campaign.
     pub campaign: Campaign,
+    /// Its firmware.
+    pub firmware: Firmware,
     /// In the plan's order.
     pub waves: Vec<Wave>,
     /// Whether waves may be released in any order.
@@ -189,6 +190,8 @@ pub struct Run {
     pub rollback_progress: RollbackProgress,
     /// Retries of its waves that are not offered yet. Their devices are in flight.
     pub scheduled_retries: u64,
+    /// Whether [`Runs::offer_skipped_updates`] has devices to check.
+    pub has_skipped_devices_to_check: bool,
 }
 
 impl Run {
@@ -273,6 +276,8 @@ pub struct TickOutcome {
     pub plugin_failures: PluginFailureState,
     /// The plugin calls made.
     pub journal: Vec<NewJournalEntry>,
+    /// Whether the lease ends with the outcome, because nothing follows in this tick.
+    pub releases_lease: bool,
 }
 
 impl TickOutcome {
@@ -294,6 +299,7 @@ impl TickOutcome {
             policy_states: None,
             plugin_failures,
             journal: Vec::new(),
+            releases_lease: false,
         }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct CampaignRunRow {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
     pub(crate) last_tick_at: Option<Timestamp>,
+    /// Whether the lease ends when the row is written.
+    pub(crate) releases_lease: bool,
     journal_seq: i64,
     acts: Vec<OperatorAct>,
     /// JSON, as stored.
@@ -105,6 +107,7 @@ impl CampaignRunRow {
                 started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),
                 ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
                 last_tick_at: row.take::<Option<i64>>("last_tick_at")?.map(Timestamp),
+                releases_lease: false,
                 journal_seq: row.take("journal_seq")?,
                 acts: json_list::<ActJson, _>(&row, "operator_acts")?,
                 hold: row.take("hold")?,
@@ -229,7 +232,9 @@ impl CampaignRunRow {
             "UPDATE campaign_runs SET status = $3, generation = $4, plugin_failures = $5, wake_at = $6, parallel = $7, \
              total_devices = $8, started_at = $9, ended_at = $10, journal_seq = $11, operator_acts = $12, hold = $13, \
              approval = $14, rollback = $15, explain = $16, plugin_timeouts = $17, plugin_retry_at = $18, \
-             awaiting = $19, last_tick_at = $20 \
+             awaiting = $19, last_tick_at = $20, \
+             lease_owner = CASE WHEN $21 = 1 THEN NULL ELSE lease_owner END, \
+             lease_until = CASE WHEN $21 = 1 THEN NULL ELSE lease_until END \
              WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(self.tenant.0)
@@ -252,6 +257,7 @@ impl CampaignRunRow {
         .bind(self.plugin_failures.retry_at.map(|at| at.0))
         .bind(self.awaiting)
         .bind(self.last_tick_at.map(|at| at.0))
+        .bind(i64::from(self.releases_lease))
         .execute(tx.conn())
         .await
         .map_err(failed("write campaign run"))?;

@@ -366,19 +366,31 @@ const KEEP_INDEX_PLANS: [&str; 6] = [
     "jit = off",
 ];
 
+/// Begins a transaction of PostgreSQL that reads one snapshot.
+pub(super) const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Begins a transaction of PostgreSQL that reads rows of one snapshot, found by their keys. Its plans are kept: planning a
+/// statement takes several times as long as running it.
+pub(super) fn begin_read_by_key() -> &'static str {
+    static BEGIN: LazyLock<String> = LazyLock::new(|| with_kept_plans(BEGIN_READ));
+    &BEGIN
+}
+
 /// Begins a transaction of PostgreSQL that writes rows found by their keys. Its plans are kept: a check of a foreign key is
 /// a statement for each row, and planning it takes several times as long as running it.
-pub(super) fn begin_batch(lock_wait: LockWait) -> &'static str {
-    static BEGIN: LazyLock<String> = LazyLock::new(|| {
-        let settings = KEEP_INDEX_PLANS.map(|setting| format!("; SET LOCAL {setting}"));
-        format!("BEGIN{}", settings.concat())
-    });
+pub(super) fn begin_write_by_key(lock_wait: LockWait) -> &'static str {
+    static BEGIN: LazyLock<String> = LazyLock::new(|| with_kept_plans("BEGIN"));
     static BEGIN_SHORT: LazyLock<String> =
         LazyLock::new(|| format!("{}; SET LOCAL lock_timeout = '200ms'", *BEGIN));
     match lock_wait {
         LockWait::Normal => &BEGIN,
         LockWait::Short => &BEGIN_SHORT,
     }
+}
+
+fn with_kept_plans(begin: &str) -> String {
+    let settings = KEEP_INDEX_PLANS.map(|setting| format!("; SET LOCAL {setting}"));
+    format!("{begin}{}", settings.concat())
 }
 
 /// The settings of a PostgreSQL session of a pool.

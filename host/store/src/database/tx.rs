@@ -13,8 +13,8 @@ pub(crate) struct Tx {
     dialect: Dialect,
     server_name: Arc<str>,
     stopped_ms: i64,
-    /// Whether it is a batch, which keeps its plans from its beginning to its end.
-    is_batch: bool,
+    /// Whether it keeps its plans from its beginning to its end.
+    keeps_plans: bool,
 }
 
 pub(super) enum TxKind {
@@ -42,13 +42,13 @@ impl Tx {
             dialect,
             server_name,
             stopped_ms,
-            is_batch: false,
+            keeps_plans: false,
         }
     }
 
     /// Marks a transaction whose plans are kept since it began.
-    pub(super) fn into_batch(mut self) -> Self {
-        self.is_batch = true;
+    pub(super) fn with_kept_plans(mut self) -> Self {
+        self.keeps_plans = true;
         self
     }
 
@@ -90,14 +90,14 @@ impl Tx {
             .await
     }
 
-    /// Ends [`Self::keep_plans`]. A batch keeps its plans.
+    /// Ends [`Self::keep_plans`]. A transaction that goes by key keeps its plans.
     pub(crate) async fn plan_every_statement(&mut self) -> Result<(), StoreError> {
         self.set("SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on")
             .await
     }
 
     async fn set(&mut self, settings: &'static str) -> Result<(), StoreError> {
-        if self.dialect == Dialect::Sqlite || self.is_batch {
+        if self.dialect == Dialect::Sqlite || self.keeps_plans {
             return Ok(());
         }
         let connection = self.conn();

@@ -101,7 +101,7 @@ impl Batch for RegistrationBatch {
             });
         let json = to_json(&new.collect::<Vec<_>>())?;
 
-        let mut tx = self.database.write_batch(lock_wait).await?;
+        let mut tx = self.database.write_by_key(lock_wait).await?;
         let mut tenant_counters = TenantCounters::default();
         let inserted = insert(&mut tx, &json, &first_by_device, &mut tenant_counters).await?;
         if inserted < first_by_device.len() {

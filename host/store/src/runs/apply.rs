@@ -5,7 +5,7 @@ use super::lease::lock_if_fenced;
 use crate::{
     blob::pack_states,
     campaigns::{CampaignRunRow, lock_counters, write_advance},
-    database::{Database, Tx},
+    database::{Database, LockWait, Tx},
     error::failed,
     rows::{RowExt as _, row_error, to_i64},
     tenant_counters::TenantCounters,
@@ -19,7 +19,7 @@ pub(crate) async fn apply(
     fence: Fence,
     applied: TickOutcome,
 ) -> Result<bool, StoreError> {
-    let mut tx = database.write().await?;
+    let mut tx = database.write_by_key(LockWait::Normal).await?;
     let Some(mut run_row) = lock_if_fenced(&mut tx, run, fence).await? else {
         return Ok(false);
     };
@@ -49,6 +49,7 @@ pub(crate) async fn apply(
 fn is_change(run_row: &CampaignRunRow, applied: &TickOutcome) -> bool {
     let wakes_only = TickOutcome {
         wake_at: applied.wake_at,
+        releases_lease: applied.releases_lease,
         ..TickOutcome::unchanged(applied.generation, applied.at, run_row.plugin_failures)
     };
     *applied != wakes_only
@@ -74,6 +75,7 @@ fn apply_to_row(run_row: &mut CampaignRunRow, applied: &TickOutcome) -> Result<(
     run_row.last_tick_at = run_row.last_tick_at.max(Some(applied.at));
     run_row.wake_at = applied.wake_at;
     run_row.ended_at = applied.ended_at.or(run_row.ended_at);
+    run_row.releases_lease = applied.releases_lease;
     Ok(())
 }
 

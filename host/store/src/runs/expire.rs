@@ -84,7 +84,7 @@ async fn expire_each(
             break;
         }
         let update = due.id;
-        let tx = database.write_batch(LockWait::Short).await?;
+        let tx = database.write_by_key(LockWait::Short).await?;
         match end(tx, BTreeMap::from([(tenant, vec![due])]), now).await {
             Ok(ended) => affected.extend(ended),
             Err(error @ (StoreError::Internal { .. } | StoreError::Locked(_))) => {

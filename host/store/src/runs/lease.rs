@@ -3,7 +3,7 @@ use tidegate_engine::ports::{Fence, RunRef, StoreError};
 
 use crate::{
     campaigns::CampaignRunRow,
-    database::{Database, Tx},
+    database::{Database, LockWait, Tx},
     error::failed,
     rows::{RowExt as _, row_error},
 };
@@ -21,11 +21,13 @@ pub(crate) async fn lease(
     until: Timestamp,
 ) -> Result<Option<Fence>, StoreError> {
     const LEASE: &str = "acquire a campaign lease";
-    let mut tx = database.write().await?;
+    let mut tx = database.write_by_key(LockWait::Normal).await?;
     let row = sqlx::query(
         "UPDATE campaign_runs SET lease_owner = $3, lease_until = $5, fence = fence + 1, wake_at = $5 \
          WHERE tenant_id = $1 AND campaign_id = $2 \
-         AND (lease_until IS NULL OR lease_until <= $4) RETURNING fence",
+         AND (lease_until IS NULL OR lease_until <= $4) \
+         RETURNING fence, (SELECT k.dirty_since FROM campaign_counters k \
+         WHERE k.tenant_id = $1 AND k.campaign_id = $2) AS dirty_since",
     )
     .bind(run.tenant.0)
     .bind(run.campaign.0)
@@ -37,6 +39,15 @@ pub(crate) async fn lease(
     .map_err(failed(LEASE))?;
     let Some(row) = row else { return Ok(None) };
     let fence = row.take("fence").map_err(row_error(LEASE))?;
+    let dirty_since: Option<i64> = row.take("dirty_since").map_err(row_error(LEASE))?;
+    if dirty_since.is_some() {
+        clear_dirty_flag(&mut tx, run).await?;
+    }
+    tx.commit().await?;
+    Ok(Some(Fence(fence)))
+}
+
+async fn clear_dirty_flag(tx: &mut Tx, run: RunRef) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE campaign_counters SET dirty_since = NULL WHERE tenant_id = $1 AND campaign_id = $2",
     )
@@ -44,9 +55,8 @@ pub(crate) async fn lease(
     .bind(run.campaign.0)
     .execute(tx.conn())
     .await
-    .map_err(failed(LEASE))?;
-    tx.commit().await?;
-    Ok(Some(Fence(fence)))
+    .map_err(failed("clear the dirty flag of a campaign"))?;
+    Ok(())
 }
 
 /// Extends a lease. False if it was lost or released.
@@ -56,7 +66,7 @@ pub(crate) async fn renew(
     fence: Fence,
     until: Timestamp,
 ) -> Result<bool, StoreError> {
-    let mut tx = database.write().await?;
+    let mut tx = database.write_by_key(LockWait::Normal).await?;
     let renewed = sqlx::query(
         "UPDATE campaign_runs SET lease_until = $4 \
          WHERE tenant_id = $1 AND campaign_id = $2 AND fence = $3 AND lease_owner IS NOT NULL",
@@ -78,7 +88,7 @@ pub(crate) async fn release(
     run: RunRef,
     fence: Fence,
 ) -> Result<(), StoreError> {
-    let mut tx = database.write().await?;
+    let mut tx = database.write_by_key(LockWait::Normal).await?;
     sqlx::query(
         "UPDATE campaign_runs SET lease_owner = NULL, lease_until = NULL \
          WHERE tenant_id = $1 AND campaign_id = $2 AND fence = $3",

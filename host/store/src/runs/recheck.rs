@@ -20,15 +20,6 @@ use crate::{
 
 const READ: &str = "read devices to recheck";
 
-/// Whether skipped devices are to be rechecked; usually none is.
-pub(crate) async fn has_skipped_devices_to_check(
-    database: &Database,
-    run: RunRef,
-) -> Result<bool, StoreError> {
-    let ready = to_recheck(&mut database.read_single().await?, run, 1).await?;
-    Ok(!ready.is_empty())
-}
-
 /// Rechecks up to `limit` skipped devices and creates updates for those whose reason no longer applies. Does nothing
 /// under a lost fence, or if the campaign is not in progress.
 pub(crate) async fn offer_skipped_updates(
@@ -38,8 +29,9 @@ pub(crate) async fn offer_skipped_updates(
     limit: u32,
     offer: &Offer,
 ) -> Result<Vec<AffectedDevice>, StoreError> {
-    // Check without the write lock.
-    if !has_skipped_devices_to_check(database, run).await? {
+    // Check without the write lock: usually there are none.
+    let ready = to_recheck(&mut database.read_single().await?, run, 1).await?;
+    if ready.is_empty() {
         return Ok(Vec::new());
     }
     let mut tx = database.write().await?;

@@ -10,9 +10,12 @@ use tidegate_engine::ports::{
 };
 
 use super::SqlStore;
-use crate::runs::{
-    accepted_classes, apply, cancel, check, due, expire, lease, offer, recheck, retries, rollback,
-    run,
+use crate::{
+    database::LockWait,
+    runs::{
+        accepted_classes, apply, cancel, check, due, expire, lease, offer, recheck, retries,
+        rollback, run,
+    },
 };
 
 #[async_trait]
@@ -22,7 +25,7 @@ impl Runs for SqlStore {
     }
 
     async fn wake(&self, run: RunRef, at: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.database.write().await?;
+        let mut tx = self.database.write_by_key(LockWait::Normal).await?;
         due::wake(&mut tx, run, at).await?;
         tx.commit().await
     }
@@ -76,10 +79,6 @@ impl Runs for SqlStore {
         offer: &Offer,
     ) -> Result<OfferedBatch, StoreError> {
         offer::offer_updates(&self.database, run, fence, wave, limit, offer).await
-    }
-
-    async fn has_skipped_devices_to_check(&self, run: RunRef) -> Result<bool, StoreError> {
-        recheck::has_skipped_devices_to_check(&self.database, run).await
     }
 
     async fn offer_skipped_updates(

@@ -60,7 +60,7 @@ impl Batch for ReportBatch {
                 .or_default()
                 .push((index, report));
         }
-        let mut tx = self.database.write_batch(lock_wait).await?;
+        let mut tx = self.database.write_by_key(lock_wait).await?;
         let mut tenant_counters = TenantCounters::default();
         let mut outcomes: Vec<Option<RecordOutcome>> = items.iter().map(|_| None).collect();
         let mut views = HashMap::new();

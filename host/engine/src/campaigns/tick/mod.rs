@@ -25,10 +25,11 @@ const MAX_BATCHES: u32 = 20;
 const BACK_OFF: Duration = Duration::from_secs(2);
 
 /// Processes a campaign, unless another server holds its lease, or may hold it by a time that is not known yet. Called by
-/// the loop when a campaign is woken or due; tests call it directly.
-pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
+/// the loop when a campaign is woken or due; tests call it directly. True: work is left that need not wait for an event,
+/// and the campaign is woken for it.
+pub async fn tick(engine: &Engine, run: RunRef) -> Result<bool> {
     if !engine.clock.is_synchronized() {
-        return Ok(());
+        return Ok(false);
     }
     let now = engine.now();
     let until = now.plus(engine.settings.lease);
@@ -37,7 +38,7 @@ pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
         .lease(run, &engine.settings.server_name, now, until)
         .await?
     else {
-        return Ok(());
+        return Ok(false);
     };
     let tick = Tick {
         engine,
@@ -56,8 +57,10 @@ pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
         // wake-up time was applied. If this write fails too, the lease stays and expires.
         engine.store().wake(run, now.plus(BACK_OFF)).await?;
     }
-    engine.store().release(run, fence).await?;
-    result
+    if !matches!(result, Ok(TickEnd::Released)) {
+        engine.store().release(run, fence).await?;
+    }
+    Ok(result? == TickEnd::Requeued)
 }
 
 /// When the database becomes unavailable during a write, it is unknown whether the write happened: cached data about
@@ -66,6 +69,17 @@ pub(super) fn invalidate_if_unavailable(engine: &Engine, error: &Error) {
     if matches!(error, Error::Unavailable { .. }) {
         engine.caches.invalidate_all();
     }
+}
+
+/// How the processing of a campaign ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TickEnd {
+    /// The lease was released with the outcome.
+    Released,
+    /// The lease is to be released.
+    Leased,
+    /// The lease is to be released, and the campaign was woken for the rest of its work.
+    Requeued,
 }
 
 /// One tick under one lease.
@@ -95,9 +109,9 @@ impl Tick<'_> {
         }
     }
 
-    async fn process(&self) -> Result<()> {
+    async fn process(&self) -> Result<TickEnd> {
         let Some(run) = self.engine.store().run(self.run).await? else {
-            return Ok(());
+            return Ok(TickEnd::Leased);
         };
         // Plugins rely on a clock that never goes back.
         let tick = Tick {
@@ -114,7 +128,7 @@ impl Tick<'_> {
     }
 
     /// Cancels the open updates of a cancelled campaign.
-    async fn cancel(&self, run: &Run) -> Result<()> {
+    async fn cancel(&self, run: &Run) -> Result<TickEnd> {
         if self.cancel_updates().await? {
             return self.requeue().await;
         }
@@ -122,18 +136,30 @@ impl Tick<'_> {
     }
 
     /// Sleeps until an event wakes the campaign.
-    async fn idle(&self, run: &Run) -> Result<()> {
-        self.apply(TickOutcome {
+    async fn idle(&self, run: &Run) -> Result<TickEnd> {
+        let outcome = TickOutcome {
             wake_at: None,
             ..self.unchanged(run)
-        })
-        .await?;
-        Ok(())
+        };
+        self.apply_last(outcome).await
     }
 
     /// An outcome without any change.
     fn unchanged(&self, run: &Run) -> TickOutcome {
         TickOutcome::unchanged(run.campaign.generation, self.now, run.plugin_failures)
+    }
+
+    /// Applies an outcome after which nothing is left to do, and releases the lease in the same transaction.
+    async fn apply_last(&self, outcome: TickOutcome) -> Result<TickEnd> {
+        let outcome = TickOutcome {
+            releases_lease: true,
+            ..outcome
+        };
+        Ok(if self.apply(outcome).await? {
+            TickEnd::Released
+        } else {
+            TickEnd::Leased
+        })
     }
 
     /// Applies an outcome. If the campaign changed meanwhile the outcome is discarded, and the campaign is woken again.
@@ -181,10 +207,10 @@ impl Tick<'_> {
         }
     }
 
-    async fn requeue(&self) -> Result<()> {
+    async fn requeue(&self) -> Result<TickEnd> {
         self.engine.store().wake(self.run, self.now).await?;
         self.engine.signals.wake_campaign(self.run);
-        Ok(())
+        Ok(TickEnd::Requeued)
     }
 
     /// A journal of one entry for the server's own act.

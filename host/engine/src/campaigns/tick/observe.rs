@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use tidegate_core::{
     campaign::PluginUse,
-    firmware::Firmware,
     plugin::{Context, HealthInput, Observation, PolicyVerdict},
     time::Timestamp,
     wave::{Counts, Failure, WaveReport},
@@ -17,7 +16,6 @@ const WAITING_RETRIES: &str = "waiting-retries";
 
 pub(super) fn health_input(
     run: &Run,
-    firmware: &Firmware,
     policy: &PluginUse,
     state: Vec<u8>,
     now: Timestamp,
@@ -25,7 +23,7 @@ pub(super) fn health_input(
     let waves = reports(run);
     HealthInput {
         context: context(&run.campaign, now),
-        firmware: firmware.facts(),
+        firmware: run.firmware.facts(),
         total: waves
             .iter()
             .fold(Counts::default(), |total, wave| total.plus(&wave.counts)),
@@ -39,15 +37,10 @@ pub(super) fn health_input(
     }
 }
 
-pub(super) fn observation(
-    run: &Run,
-    firmware: &Firmware,
-    verdicts: Vec<PolicyVerdict>,
-    now: Timestamp,
-) -> Observation {
+pub(super) fn observation(run: &Run, verdicts: Vec<PolicyVerdict>, now: Timestamp) -> Observation {
     Observation {
         context: with_waiting_retries(context(&run.campaign, now), run.scheduled_retries),
-        firmware: firmware.facts(),
+        firmware: run.firmware.facts(),
         operator: run.acts.clone(),
         waves: reports(run),
         durations: run.durations,

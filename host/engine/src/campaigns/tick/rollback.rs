@@ -6,54 +6,50 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::{BATCH_SIZE, MAX_BATCHES, Tick};
+use super::{BATCH_SIZE, MAX_BATCHES, Tick, TickEnd};
 use crate::{
     Result,
-    campaigns::prepare::campaign_firmware,
     ports::{RollbackProgress, Run, TickOutcome},
 };
 
 impl Tick<'_> {
-    pub(super) async fn roll_back(&self, run: Run) -> Result<()> {
+    pub(super) async fn roll_back(&self, run: Run) -> Result<TickEnd> {
         if self.cancel_updates().await? || self.create_rollback_updates(&run).await? {
             return self.requeue().await;
         }
         // Reads the counters again after the changes above, so that the campaign does not end on stale ones.
         let Some(run) = self.engine.store().run(self.run).await? else {
-            return Ok(());
+            return Ok(TickEnd::Leased);
         };
         if run.campaign.status != CampaignStatus::RollingBack {
-            return Ok(());
+            return Ok(TickEnd::Leased);
         }
         let rollback_progress = run.rollback_progress;
-        if !is_finished(rollback_progress) {
-            self.apply(TickOutcome {
+        let outcome = if is_finished(rollback_progress) {
+            self.rolled_back(&run, rollback_progress)
+        } else {
+            TickOutcome {
                 explain: Some(vec![progress(rollback_progress)]),
                 ..self.unchanged(&run)
-            })
-            .await?;
-            return Ok(());
-        }
-        self.apply(self.rolled_back(&run, rollback_progress))
-            .await?;
-        Ok(())
+            }
+        };
+        self.apply_last(outcome).await
     }
 
     /// Rolls a campaign back again whose device turned out to run the firmware, or may run it, after the rollback.
-    pub(super) async fn continue_rollback(&self, run: &Run) -> Result<()> {
+    pub(super) async fn continue_rollback(&self, run: &Run) -> Result<TickEnd> {
         if is_finished(run.rollback_progress) {
             // A late report of a rollback update changes what is counted.
             let summary = vec![summary(run.rollback_progress)];
             if run.campaign.explain == summary {
                 return self.idle(run).await;
             }
-            self.apply(TickOutcome {
+            let outcome = TickOutcome {
                 explain: Some(summary),
                 wake_at: None,
                 ..self.unchanged(run)
-            })
-            .await?;
-            return Ok(());
+            };
+            return self.apply_last(outcome).await;
         }
         let explain = "devices that were silent when the campaign was rolled back turned out to have its firmware: they are \
                        rolled back too"
@@ -71,13 +67,12 @@ impl Tick<'_> {
 
     /// Creates rollback updates for the devices that need one. True: some may be left.
     async fn create_rollback_updates(&self, run: &Run) -> Result<bool> {
-        let firmware = campaign_firmware(self.engine.store(), &run.campaign).await?;
         let scope = run
             .campaign
             .rollback
             .as_ref()
             .map_or(RollbackScope::Everything, |rollback| rollback.scope);
-        let offer = self.offer(run, &firmware);
+        let offer = self.offer(run);
         for _ in 0..MAX_BATCHES {
             let batch = self
                 .engine

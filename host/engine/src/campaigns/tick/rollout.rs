@@ -4,7 +4,6 @@ use tidegate_core::{
     Named as _,
     campaign::{CampaignStatus, FAILURE_CEILING, Hold, ROLLBACK_WEIGHT, Rollback, Transition},
     checker::check_decision,
-    firmware::Firmware,
     plugin::{
         Decision, DecisionOutcome, HealthVerdict, PluginKind, PluginName, PolicyVerdict,
         RollbackRequest, RollbackScope,
@@ -12,22 +11,19 @@ use tidegate_core::{
     wave::ceiling_reached,
 };
 
-use super::{BATCH_SIZE, MAX_BATCHES, Tick, observe};
+use super::{BATCH_SIZE, MAX_BATCHES, Tick, TickEnd, observe};
 use crate::{
     Result,
-    campaigns::{
-        advance::advance_result, journal_entry::journal_entry, prepare::campaign_firmware,
-    },
+    campaigns::{advance::advance_result, journal_entry::journal_entry},
     compatibility::{Policies, compatibility_policies},
     ports::{
         Advance, CallFailure, EntryKind, NewJournalEntry, Offer, OfferCompatibility,
-        PluginFailureState, Run, TickOutcome,
+        PluginFailureState, Run, TickOutcome, Wave,
     },
 };
 
 impl Tick<'_> {
-    pub(super) async fn roll_out(&self, run: Run) -> Result<()> {
-        let firmware = campaign_firmware(self.engine.store(), &run.campaign).await?;
+    pub(super) async fn roll_out(&self, run: Run) -> Result<TickEnd> {
         let stopped = self.check_failure_ceiling(&run);
         let run = match stopped {
             None => self.offer_due_retries(run).await?,
@@ -35,21 +31,26 @@ impl Tick<'_> {
         };
         let outcome = match stopped.or_else(|| self.back_off(&run)) {
             Some(outcome) => outcome,
-            None => self.ask_strategy(&run, &firmware).await?,
+            None => self.ask_strategy(&run).await?,
         };
-        let is_in_progress = outcome.status.is_none();
-        let levels = outcome.levels.clone();
-        let is_rolling_back = outcome.status == Some(CampaignStatus::RollingBack);
-        if !self.apply(outcome).await? {
-            return Ok(());
-        }
-        if is_rolling_back {
-            return self.requeue().await;
-        }
-        if is_in_progress {
-            self.offer_updates(&run, levels.as_deref(), &firmware).await
-        } else {
-            Ok(())
+        match outcome.status {
+            None => {
+                let open = open_waves(&run, outcome.levels.as_deref());
+                if open.is_empty() && !run.has_skipped_devices_to_check {
+                    return self.apply_last(outcome).await;
+                }
+                if !self.apply(outcome).await? {
+                    return Ok(TickEnd::Leased);
+                }
+                self.offer_updates(&run, open).await
+            }
+            Some(CampaignStatus::RollingBack) => {
+                if !self.apply(outcome).await? {
+                    return Ok(TickEnd::Leased);
+                }
+                self.requeue().await
+            }
+            Some(_) => self.apply_last(outcome).await,
         }
     }
 
@@ -90,8 +91,8 @@ impl Tick<'_> {
         })
     }
 
-    async fn ask_strategy(&self, run: &Run, firmware: &Firmware) -> Result<TickOutcome> {
-        let policy_results = self.evaluate_policies(run, firmware).await;
+    async fn ask_strategy(&self, run: &Run) -> Result<TickOutcome> {
+        let policy_results = self.evaluate_policies(run).await;
         if let (true, Some((policy, rollback_request))) = (
             run.campaign.spec.auto_rollback,
             policy_results.rollback_request.clone(),
@@ -103,7 +104,7 @@ impl Tick<'_> {
                 ..turned
             });
         }
-        let observation = observe::observation(run, firmware, policy_results.verdicts, self.now);
+        let observation = observe::observation(run, policy_results.verdicts, self.now);
         let strategy = &run.campaign.spec.strategy;
         let check = |decision| {
             check_decision(&observation, run.parallel, &decision).map(|levels| (decision, levels))
@@ -140,7 +141,7 @@ impl Tick<'_> {
     }
 
     /// Calls the health policies. One that fails counts as inconclusive, which does not allow the campaign to proceed.
-    async fn evaluate_policies(&self, run: &Run, firmware: &Firmware) -> PolicyResults {
+    async fn evaluate_policies(&self, run: &Run) -> PolicyResults {
         let mut policy_results = PolicyResults::default();
         for (index, policy) in run.campaign.spec.policies.iter().enumerate() {
             let state = run.policy_states.get(index).cloned().unwrap_or_default();
@@ -148,7 +149,7 @@ impl Tick<'_> {
                 policy_results.states.push(state);
                 continue;
             }
-            let input = observe::health_input(run, firmware, policy, state.clone(), self.now);
+            let input = observe::health_input(run, policy, state.clone(), self.now);
             let plugins = self.engine.plugins();
             let call = plugins.evaluate(self.run.tenant, policy, input).await;
             let mut record = journal_entry(policy, EntryKind::Evaluate, self.now, &call);
@@ -236,8 +237,10 @@ impl Tick<'_> {
             .chain(reason_to_complete)
             .chain(decision.explain)
             .collect();
+        let is_raised = |(level, wave): (&u64, &Wave)| *level > wave.report.released;
+        let raises = levels.iter().zip(&run.waves).any(is_raised);
         TickOutcome {
-            levels: Some(levels),
+            levels: raises.then_some(levels),
             strategy_state: Some(decision.state),
             explain: Some(explain),
             advances,
@@ -284,30 +287,12 @@ impl Tick<'_> {
         }
     }
 
-    /// Creates updates for the released devices that have none yet, in order. `levels`: those of the applied decision,
-    /// if it changed them.
-    async fn offer_updates(
-        &self,
-        run: &Run,
-        levels: Option<&[u64]>,
-        firmware: &Firmware,
-    ) -> Result<()> {
-        let level = |index: usize| levels.and_then(|levels| levels.get(index).copied());
-        let waves = (0_u32..).zip(run.waves.iter().enumerate());
-        let open: Vec<u32> = waves
-            .filter(|(_, (index, wave))| {
-                let released = level(*index).unwrap_or_default();
-                released.max(wave.report.released) > wave.admitted
-            })
-            .map(|(number, _)| number)
-            .collect();
+    /// Creates updates for the released devices of these waves that have none yet, in order.
+    async fn offer_updates(&self, run: &Run, open: Vec<u32>) -> Result<TickEnd> {
         let store = self.engine.store();
-        if open.is_empty() && !store.has_skipped_devices_to_check(self.run).await? {
-            return Ok(());
-        }
         let offer = Offer {
             compatibility: self.accepted_classes(run).await?,
-            ..self.offer(run, firmware)
+            ..self.offer(run)
         };
         let (mut batches, mut offered_now) = (0, 0);
         let caches = &self.engine.caches;
@@ -330,7 +315,8 @@ impl Tick<'_> {
                 }
             }
         }
-        self.offer_skipped_updates(run, &offer, offered_now).await
+        self.offer_skipped_updates(run, &offer, offered_now).await?;
+        Ok(TickEnd::Leased)
     }
 
     /// What the compatibility of the campaign's updates is based on. Read once for all devices that a tick releases.
@@ -380,7 +366,7 @@ impl Tick<'_> {
     }
 
     /// An offer of the campaign, whatever the compatibility of its devices is based on.
-    pub(super) fn offer(&self, run: &Run, firmware: &Firmware) -> Offer {
+    pub(super) fn offer(&self, run: &Run) -> Offer {
         let spec = &run.campaign.spec;
         let is_rollback = run.campaign.status == CampaignStatus::RollingBack;
         let (weight, success_criteria, options) = if is_rollback {
@@ -398,7 +384,7 @@ impl Tick<'_> {
         };
         Offer {
             firmware: spec.firmware,
-            to_version: firmware.details.version.clone(),
+            to_version: run.firmware.details.version.clone(),
             weight,
             success_criteria,
             options,
@@ -406,6 +392,15 @@ impl Tick<'_> {
             now: self.now,
         }
     }
+}
+
+/// The waves with released devices that have no update yet. `levels`: those of the decision, if it changes them.
+fn open_waves(run: &Run, levels: Option<&[u64]>) -> Vec<u32> {
+    let levels = levels.unwrap_or_default().iter().copied();
+    let levels = levels.chain(std::iter::repeat(0));
+    let waves = (0_u32..).zip(&run.waves).zip(levels);
+    let open = waves.filter(|((_, wave), level)| *level.max(&wave.report.released) > wave.admitted);
+    open.map(|((number, _), _)| number).collect()
 }
 
 /// The advances that a decision with these levels took into account, with its answer.

@@ -108,7 +108,7 @@ async fn a_batch_keeps_its_plans_and_other_transactions_do_not() -> anyhow::Resu
         anyhow::Ok(mode)
     };
     for lock_wait in [LockWait::Normal, LockWait::Short] {
-        let batch = store.database.write_batch(lock_wait).await?;
+        let batch = store.database.write_by_key(lock_wait).await?;
         assert_eq!(planning(batch).await?, "force_generic_plan");
         let write = store.database.write().await?;
         assert_eq!(planning(write).await?, "force_custom_plan");
@@ -136,7 +136,7 @@ async fn a_transaction_keeps_its_plans_for_a_while() -> anyhow::Result<()> {
     assert_eq!(before, "force_custom_plan on");
     tx.commit().await?;
 
-    let mut batch = store.database.write_batch(LockWait::Normal).await?;
+    let mut batch = store.database.write_by_key(LockWait::Normal).await?;
     batch.keep_plans().await?;
     batch.plan_every_statement().await?;
     assert_eq!(planning(&mut batch).await?, "force_generic_plan off");

@@ -1,5 +1,5 @@
 use tidegate_core::update::{SuccessCriteria, UpdateOptions};
-use tidegate_engine::ports::{CampaignStart, Fence, NewCampaign, RunRef, Runs as _};
+use tidegate_engine::ports::{CampaignStart, Fence, NewCampaign, RunRef, Runs as _, TickOutcome};
 
 use crate::{
     test_fixture::{NOON, StoreFixture, TIMEOUT, later, spec},
@@ -63,6 +63,26 @@ on_both! {
         store.wake(fixture.run, later(300)).await?;
         assert_eq!(store.due(later(199), 10).await?, []);
         assert_eq!(store.due(later(200), 10).await?, [fixture.run]);
+    }
+
+    async fn an_outcome_releases_the_lease_if_nothing_follows(store) {
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        let fence = store.lease(fixture.run, "a", NOON, later(1000)).await?.expect("it is not leased");
+        let last = TickOutcome { releases_lease: true, ..fixture.noop().await? };
+        let stale = TickOutcome { generation: last.generation - 1, ..last.clone() };
+        assert!(!store.apply(fixture.run, fence, stale).await?);
+        assert_eq!(store.lease(fixture.run, "b", later(1), later(30)).await?, None, "nothing was applied");
+        store.wake(fixture.run, later(2)).await?;
+        let generation = last.generation;
+        assert!(store.apply(fixture.run, fence, last).await?);
+        let after = fixture.read_run().await?;
+        assert_eq!(after.campaign.generation, generation, "the release alone is no change");
+        assert!(after.campaign.decision_due, "it was woken meanwhile");
+        assert!(!store.renew_lease(fixture.run, fence, later(90)).await?);
+        assert_eq!(store.due(later(2), 10).await?, [fixture.run]);
+        let next = store.lease(fixture.run, "b", later(2), later(30)).await?.expect("it was released");
+        assert!(next.0 > fence.0);
+        assert_eq!(store.due(later(29), 10).await?, [], "acquiring the lease cleared the dirty flag");
     }
 
     async fn a_campaign_that_fails_every_tick_is_due_after_the_others(store) {
