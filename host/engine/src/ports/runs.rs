@@ -63,6 +63,16 @@ pub trait Runs: Send + Sync {
     /// The classes that the campaign's policies accepted when it started. They do not change.
     async fn accepted_classes(&self, run: RunRef) -> Result<Vec<ClassKey>, StoreError>;
 
+    /// Sorts the next `limit` released devices of this wave that have no update yet by their keys, so that the rows of a
+    /// batch of updates lie together. The same devices are released as before. Does nothing under a lost fence.
+    async fn sort_released(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        wave: u32,
+        limit: u32,
+    ) -> Result<(), StoreError>;
+
     /// Creates updates for the next `limit` released devices of this wave that have none yet. A device that already has
     /// the firmware and has not drifted gets an update that is completed immediately. A device with a
     /// [`tidegate_core::mode::skip_reason`], or one that a newer campaign on the same feed has, is skipped and counts

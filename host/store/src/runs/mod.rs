@@ -9,12 +9,14 @@ pub(crate) mod due;
 pub(crate) mod expire;
 mod installed_classes;
 pub(crate) mod lease;
+mod members;
 pub(crate) mod offer;
 pub(crate) mod recheck;
 pub(crate) mod retries;
 pub(crate) mod rollback;
 pub(crate) mod run;
 mod skipped;
+pub(crate) mod sort;
 mod superseded;
 
 #[cfg(test)]

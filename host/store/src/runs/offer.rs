@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use sqlx::Row as _;
 use tidegate_core::{
     campaign::CampaignStatus,
     id::DeviceKey,
@@ -11,18 +10,14 @@ use tidegate_engine::ports::{Fence, Offer, OfferedBatch, RunRef, StoreError};
 use super::{
     commit::commit,
     lease::lock_if_fenced,
+    members::{MemberRange, levels},
     skipped::{self, SkipRules, SkippedDevice},
 };
 use crate::{
-    blob::{MEMBERS_PER_CHUNK, unpack_keys},
-    database::{Database, Tx},
-    error::{failed, internal},
-    rows::{RowError, RowExt as _, row_error, to_i64},
+    database::{Database, LockWait},
     tenant_counters::TenantCounters,
     updates::unit_of_work::{DeviceRow, NewUpdate, UpdateUnitOfWork, completed_at_creation},
 };
-
-const OFFER: &str = "offer updates";
 
 /// Creates updates for the next `limit` released devices of a wave. Does nothing under a lost fence, or if the
 /// campaign is not in progress.
@@ -34,7 +29,7 @@ pub(crate) async fn offer_updates(
     limit: u32,
     offer: &Offer,
 ) -> Result<OfferedBatch, StoreError> {
-    let mut tx = database.write().await?;
+    let mut tx = database.write_by_key(LockWait::Normal).await?;
     let Some(run_row) = lock_if_fenced(&mut tx, run, fence).await? else {
         return Ok(OfferedBatch::default());
     };
@@ -48,7 +43,8 @@ pub(crate) async fn offer_updates(
             remaining: released.saturating_sub(admitted),
         });
     }
-    let members = members(&mut tx, run, wave, admitted, until).await?;
+    let range = MemberRange::read(&mut tx, run, wave, admitted..until).await?;
+    let members = range.devices();
     let devices: BTreeSet<DeviceKey> = members.iter().copied().collect();
     let mut work =
         UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &BTreeSet::new(), offer.now).await?;
@@ -57,7 +53,7 @@ pub(crate) async fn offer_updates(
     let attributes = offer.compatibility.attributes.iter().map(String::as_str);
     work.read_class_attributes(&mut tx, attributes).await?;
     let (mut new, mut skipped_devices) = (Vec::with_capacity(members.len()), Vec::new());
-    for key in &members {
+    for key in members {
         let Some(device) = work.device(*key) else {
             continue;
         };
@@ -74,7 +70,7 @@ pub(crate) async fn offer_updates(
     work.create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
     work.count_admitted(run.campaign, wave, until - admitted, skipped_count as u64);
-    let affected = commit(tx, run, work, tenant_counters, members).await?;
+    let affected = commit(tx, run, work, tenant_counters, members.iter().copied()).await?;
     Ok(OfferedBatch {
         affected,
         remaining: released - until,
@@ -109,54 +105,4 @@ pub(super) fn new_update(
         compatibility,
         authorship: None,
     }
-}
-
-/// The numbers of admitted and of released devices of a wave.
-async fn levels(tx: &mut Tx, run: RunRef, wave: u32) -> Result<Option<(u64, u64)>, StoreError> {
-    let row = sqlx::query(
-        "SELECT admitted, released FROM waves WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
-    )
-    .bind(run.tenant.0)
-    .bind(run.campaign.0)
-    .bind(i64::from(wave))
-    .fetch_optional(tx.conn())
-    .await
-    .map_err(failed(OFFER))?;
-    let Some(row) = row else { return Ok(None) };
-    let read = || Ok::<_, RowError>((row.count("admitted")?, row.count("released")?));
-    read().map(Some).map_err(row_error(OFFER))
-}
-
-/// The members of a wave in a range of positions.
-async fn members(
-    tx: &mut Tx,
-    run: RunRef,
-    wave: u32,
-    from: u64,
-    until: u64,
-) -> Result<Vec<DeviceKey>, StoreError> {
-    let per_chunk = MEMBERS_PER_CHUNK as u64;
-    let first = from / per_chunk;
-    let rows = sqlx::query(
-        "SELECT members FROM wave_members WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3 \
-         AND chunk >= $4 AND chunk <= $5 ORDER BY chunk",
-    )
-    .bind(run.tenant.0)
-    .bind(run.campaign.0)
-    .bind(i64::from(wave))
-    .bind(to_i64(first))
-    .bind(to_i64((until - 1) / per_chunk))
-    .fetch_all(tx.conn())
-    .await
-    .map_err(failed(OFFER))?;
-    let mut members = Vec::with_capacity(rows.len() * MEMBERS_PER_CHUNK);
-    for row in &rows {
-        let blob: &[u8] = row.try_get("members").map_err(failed(OFFER))?;
-        members.extend(unpack_keys(blob).map_err(|error| internal(OFFER)(Box::new(error)))?);
-    }
-    let offset = first * per_chunk;
-    members
-        .get((from - offset) as usize..(until - offset) as usize)
-        .map(<[DeviceKey]>::to_vec)
-        .ok_or_else(|| internal(OFFER)("a wave has fewer members than its size".into()))
 }

@@ -14,7 +14,7 @@ use crate::{
     database::LockWait,
     runs::{
         accepted_classes, apply, cancel, check, due, expire, lease, offer, recheck, retries,
-        rollback, run,
+        rollback, run, sort,
     },
 };
 
@@ -68,6 +68,16 @@ impl Runs for SqlStore {
 
     async fn accepted_classes(&self, run: RunRef) -> Result<Vec<ClassKey>, StoreError> {
         accepted_classes::accepted_classes(&self.database, run).await
+    }
+
+    async fn sort_released(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        wave: u32,
+        limit: u32,
+    ) -> Result<(), StoreError> {
+        sort::sort_released(&self.database, run, fence, wave, limit).await
     }
 
     async fn offer_updates(

@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// Maximum number of released devices that are sorted at once, in one transaction: 1 MiB of keys.
+const MAX_SORTED: u32 = 1 << 17;
+
 impl Tick<'_> {
     pub(super) async fn roll_out(&self, run: Run) -> Result<TickEnd> {
         let stopped = self.check_failure_ceiling(&run);
@@ -288,7 +291,7 @@ impl Tick<'_> {
     }
 
     /// Creates updates for the released devices of these waves that have none yet, in order.
-    async fn offer_updates(&self, run: &Run, open: Vec<u32>) -> Result<TickEnd> {
+    async fn offer_updates(&self, run: &Run, open: Vec<OpenWave>) -> Result<TickEnd> {
         let store = self.engine.store();
         let offer = Offer {
             compatibility: self.accepted_classes(run).await?,
@@ -296,7 +299,12 @@ impl Tick<'_> {
         };
         let (mut batches, mut offered_now) = (0, 0);
         let caches = &self.engine.caches;
-        for wave in open {
+        for OpenWave { wave, devices } in open {
+            if devices > BATCH_SIZE.into() {
+                store
+                    .sort_released(self.run, self.fence, wave, MAX_SORTED)
+                    .await?;
+            }
             loop {
                 if batches == MAX_BATCHES {
                     return self.requeue().await;
@@ -394,13 +402,25 @@ impl Tick<'_> {
     }
 }
 
+/// A wave with released devices that have no update yet.
+struct OpenWave {
+    wave: u32,
+    /// Their number.
+    devices: u64,
+}
+
 /// The waves with released devices that have no update yet. `levels`: those of the decision, if it changes them.
-fn open_waves(run: &Run, levels: Option<&[u64]>) -> Vec<u32> {
+fn open_waves(run: &Run, levels: Option<&[u64]>) -> Vec<OpenWave> {
     let levels = levels.unwrap_or_default().iter().copied();
     let levels = levels.chain(std::iter::repeat(0));
     let waves = (0_u32..).zip(&run.waves).zip(levels);
-    let open = waves.filter(|((_, wave), level)| *level.max(&wave.report.released) > wave.admitted);
-    open.map(|((number, _), _)| number).collect()
+    let open = waves.map(|((number, wave), level)| OpenWave {
+        wave: number,
+        devices: level
+            .max(wave.report.released)
+            .saturating_sub(wave.admitted),
+    });
+    open.filter(|wave| wave.devices > 0).collect()
 }
 
 /// The advances that a decision with these levels took into account, with its answer.

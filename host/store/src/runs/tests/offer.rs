@@ -4,7 +4,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    CampaignChange, Devices as _, NewCampaign, RunRef, Runs as _, Updates as _,
+    CampaignChange, Devices as _, NewCampaign, RunRef, Runs as _, TickOutcome, Updates as _,
 };
 
 use crate::{
@@ -49,6 +49,51 @@ on_both! {
         let rest = fixture.offer_updates(fence, 0, 1000).await?;
         let rest: Vec<_> = rest.affected.into_iter().map(|affected| affected.device).collect();
         assert_eq!(rest, fixture.devices[MEMBERS_PER_CHUNK - 10..]);
+    }
+
+    async fn released_devices_can_be_sorted_and_stay_the_same_devices(store) {
+        let size = MEMBERS_PER_CHUNK + 10;
+        let fixture = StoreFixture::new(store, &[size]).await?;
+        let campaign = NewCampaign {
+            spec: spec(fixture.new, SuccessCriteria::Reported),
+            created_by: "creator".into(),
+            created_at: NOON,
+        };
+        let id = store.create_campaign(store.ours, campaign).await?;
+        let mut start = fixture.campaign_start(&[size]);
+        start.waves[0].members.reverse();
+        let members = start.waves[0].members.clone();
+        assert!(store.start_campaign(store.ours, id, 0, start).await?);
+        let run = RunRef { tenant: store.ours, campaign: id };
+        let release = async |level: usize| {
+            let fence = store.lease(run, "us", NOON, NOON).await?.expect("it is not leased");
+            let levels = Some(vec![level as u64]);
+            let applied = TickOutcome { levels, ..fixture.noop_for(run).await? };
+            anyhow::ensure!(store.apply(run, fence, applied).await?);
+            anyhow::Ok(fence)
+        };
+        let offer = async |fence, limit| {
+            let offered = store.offer_updates(run, fence, 0, limit, &fixture.offer(NOON)).await?;
+            let devices = offered.affected.into_iter().map(|affected| affected.device);
+            anyhow::Ok(devices.collect::<Vec<_>>())
+        };
+
+        let lost = release(size - 3).await?;
+        let fence = release(size - 3).await?;
+        assert_eq!(offer(fence, 2).await?, members[..2]);
+        store.sort_released(run, lost, 0, 1000).await?;
+        assert_eq!(offer(fence, 2).await?, members[2..4], "the fence was lost");
+        // Across two chunks, but not up to the last released device.
+        store.sort_released(run, fence, 0, MEMBERS_PER_CHUNK as u32).await?;
+        let mut sorted = members[4..MEMBERS_PER_CHUNK + 4].to_vec();
+        sorted.sort_unstable();
+        assert_eq!(offer(fence, 1000).await?, sorted[..1000]);
+        store.sort_released(run, fence, 0, 2000).await?;
+        assert_eq!(offer(fence, 5000).await?, [&sorted[1000..], &members[MEMBERS_PER_CHUNK + 4..size - 3]].concat());
+        let rest = release(size).await?;
+        assert_eq!(offer(rest, 5000).await?, members[size - 3..], "they were not released");
+        store.sort_released(run, rest, 0, 1000).await?;
+        assert_eq!(offer(rest, 5000).await?, []);
     }
 
     async fn a_device_with_the_firmware_gets_a_completed_update(store) {
