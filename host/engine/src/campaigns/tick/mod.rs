@@ -1,6 +1,7 @@
 //! One tick of one campaign: observe, decide, check, apply, then offer updates or roll devices back as applied.
 
 mod observe;
+mod offers;
 mod plugin_failures;
 mod retries;
 mod rollback;

@@ -2,7 +2,7 @@
 
 use tidegate_core::{
     Named as _,
-    campaign::{CampaignStatus, FAILURE_CEILING, Hold, ROLLBACK_WEIGHT, Rollback, Transition},
+    campaign::{CampaignStatus, FAILURE_CEILING, Hold, Rollback, Transition},
     checker::check_decision,
     plugin::{
         Decision, DecisionOutcome, HealthVerdict, PluginKind, PluginName, PolicyVerdict,
@@ -11,19 +11,15 @@ use tidegate_core::{
     wave::ceiling_reached,
 };
 
-use super::{BATCH_SIZE, MAX_BATCHES, Tick, TickEnd, observe};
+use super::{Tick, TickEnd, observe, offers::open_waves};
 use crate::{
     Result,
     campaigns::{advance::advance_result, journal_entry::journal_entry},
-    compatibility::{Policies, compatibility_policies},
     ports::{
-        Advance, CallFailure, EntryKind, NewJournalEntry, Offer, OfferCompatibility,
-        PluginFailureState, Run, TickOutcome, Wave,
+        Advance, CallFailure, EntryKind, NewJournalEntry, PluginFailureState, Run, TickOutcome,
+        Wave,
     },
 };
-
-/// Maximum number of released devices that are sorted at once, in one transaction: 1 MiB of keys.
-const MAX_SORTED: u32 = 1 << 17;
 
 impl Tick<'_> {
     pub(super) async fn roll_out(&self, run: Run) -> Result<TickEnd> {
@@ -289,138 +285,6 @@ impl Tick<'_> {
             ..self.unchanged(run)
         }
     }
-
-    /// Creates updates for the released devices of these waves that have none yet, in order.
-    async fn offer_updates(&self, run: &Run, open: Vec<OpenWave>) -> Result<TickEnd> {
-        let store = self.engine.store();
-        let offer = Offer {
-            compatibility: self.accepted_classes(run).await?,
-            ..self.offer(run)
-        };
-        let (mut batches, mut offered_now) = (0, 0);
-        let caches = &self.engine.caches;
-        for OpenWave { wave, devices } in open {
-            if devices > BATCH_SIZE.into() {
-                store
-                    .sort_released(self.run, self.fence, wave, MAX_SORTED)
-                    .await?;
-            }
-            loop {
-                if batches == MAX_BATCHES {
-                    return self.requeue().await;
-                }
-                let before = caches.read_model.versions();
-                let offered = store
-                    .offer_updates(self.run, self.fence, wave, BATCH_SIZE, &offer)
-                    .await?;
-                let number = offered.affected.len();
-                batches += u32::from(number > 0);
-                offered_now += number as u64;
-                caches.publish_affected(&before, offered.affected);
-                self.notify_of_devices(number);
-                if offered.remaining == 0 || number == 0 {
-                    break;
-                }
-            }
-        }
-        self.offer_skipped_updates(run, &offer, offered_now).await?;
-        Ok(TickEnd::Leased)
-    }
-
-    /// What the compatibility of the campaign's updates is based on. Read once for all devices that a tick releases.
-    async fn accepted_classes(&self, run: &Run) -> Result<OfferCompatibility> {
-        let policies = compatibility_policies(&run.campaign);
-        let (false, Some(at)) = (policies.is_empty(), run.campaign.started_at) else {
-            return Ok(OfferCompatibility::default());
-        };
-        let (store, tenant) = (self.engine.store(), self.run.tenant);
-        let policies = Policies::load(self.engine.plugins(), tenant, policies).await?;
-        let classes = store.accepted_classes(self.run).await?;
-        Ok(OfferCompatibility::of_campaign(
-            policies.attributes,
-            classes,
-            at,
-        ))
-    }
-
-    /// Offers updates to skipped devices whose reason no longer applies, within the campaign's limit of devices in
-    /// flight. The others wait
-    /// until updates of the campaign end.
-    async fn offer_skipped_updates(
-        &self,
-        run: &Run,
-        offer: &Offer,
-        offered_now: u64,
-    ) -> Result<()> {
-        let in_flight: u64 = run
-            .waves
-            .iter()
-            .map(|wave| wave.report.counts.in_flight())
-            .sum();
-        let concurrent = in_flight.saturating_sub(run.scheduled_retries) + offered_now;
-        let limit = run.campaign.spec.max_concurrent_updates.unwrap_or(u64::MAX);
-        let capacity = limit.saturating_sub(concurrent);
-        let limit = u32::try_from(capacity).unwrap_or(u32::MAX).min(BATCH_SIZE);
-        if limit == 0 {
-            return Ok(());
-        }
-        let affected = self
-            .engine
-            .store()
-            .offer_skipped_updates(self.run, self.fence, limit, offer)
-            .await?;
-        self.invalidate(&affected);
-        Ok(())
-    }
-
-    /// An offer of the campaign, whatever the compatibility of its devices is based on.
-    pub(super) fn offer(&self, run: &Run) -> Offer {
-        let spec = &run.campaign.spec;
-        let is_rollback = run.campaign.status == CampaignStatus::RollingBack;
-        let (weight, success_criteria, options) = if is_rollback {
-            let (success_criteria, options) = (
-                spec.success_criteria.for_rollback(),
-                spec.options.for_rollback(),
-            );
-            (ROLLBACK_WEIGHT, success_criteria, options)
-        } else {
-            (
-                spec.priority.weight(),
-                spec.success_criteria,
-                spec.options.clone(),
-            )
-        };
-        Offer {
-            firmware: spec.firmware,
-            to_version: run.firmware.details.version.clone(),
-            weight,
-            success_criteria,
-            options,
-            compatibility: OfferCompatibility::default(),
-            now: self.now,
-        }
-    }
-}
-
-/// A wave with released devices that have no update yet.
-struct OpenWave {
-    wave: u32,
-    /// Their number.
-    devices: u64,
-}
-
-/// The waves with released devices that have no update yet. `levels`: those of the decision, if it changes them.
-fn open_waves(run: &Run, levels: Option<&[u64]>) -> Vec<OpenWave> {
-    let levels = levels.unwrap_or_default().iter().copied();
-    let levels = levels.chain(std::iter::repeat(0));
-    let waves = (0_u32..).zip(&run.waves).zip(levels);
-    let open = waves.map(|((number, wave), level)| OpenWave {
-        wave: number,
-        devices: level
-            .max(wave.report.released)
-            .saturating_sub(wave.admitted),
-    });
-    open.filter(|wave| wave.devices > 0).collect()
 }
 
 /// The advances that a decision with these levels took into account, with its answer.
