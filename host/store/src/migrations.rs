@@ -192,6 +192,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/0040_revision_states.sql"),
     ),
     (
+        42,
+        "budgets",
+        include_str!("../../../migrations/0042_budgets.sql"),
+    ),
+    (
         44,
         "contract",
         include_str!("../../../migrations/0044_contract.sql"),

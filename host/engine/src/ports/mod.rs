@@ -55,8 +55,8 @@ pub use plugins::{NewRevision, Plugins, PutRevisionError, Revision, Usage};
 pub use registry::{AttributeChange, ChangeError, DeviceChange, MAX_CHANGES, MAX_LABELS, Registry};
 pub use runs::{
     AcceptedClasses, AffectedDevice, CheckOutcome, CheckedUpdates, Fence, Offer,
-    OfferCompatibility, OfferedBatch, PluginFailureState, RollbackBatch, RollbackProgress, Run,
-    RunRef, Runs, TickOutcome, UpdateCheck, UpdateToCheck,
+    OfferCompatibility, OfferedBatch, PluginFailureState, RecentTicks, RollbackBatch,
+    RollbackProgress, Run, RunRef, Runs, TickOutcome, UpdateCheck, UpdateToCheck,
 };
 pub use sandbox::{
     Call, CallFailure, CallFailureClass, CallRecord, ComponentSource, Inspection, Rejection,

@@ -194,8 +194,10 @@ pub struct Run {
     pub strategy_state: Vec<u8>,
     /// State kept for each policy, in the order of the spec.
     pub policy_states: Vec<Vec<u8>>,
-    /// Consecutive plugin failures.
+    /// Failures of plugins.
     pub plugin_failures: PluginFailureState,
+    /// Ticks in a row that no event caused and that changed nothing; this one is counted, unless an event caused it.
+    pub unchanged_ticks: u32,
     /// Progress of a rollback.
     pub rollback_progress: RollbackProgress,
     /// Retries of its waves that are not offered yet. Their devices are in flight.
@@ -217,15 +219,38 @@ impl Run {
     }
 }
 
-/// Consecutive failures of a campaign's plugins.
+/// Failures of a campaign's plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PluginFailureState {
-    /// Failures that repeat with the same input.
+    /// Failures in a row that repeat with the same input.
     pub failures: u32,
-    /// Failures that load may have caused.
+    /// Failures in a row that load may have caused.
     pub timeouts: u32,
+    /// The last ticks that called plugins.
+    pub recent: RecentTicks,
     /// No plugin is called before this time.
     pub retry_at: Option<Timestamp>,
+}
+
+/// Which of the last ticks that called plugins had a failure that repeats with the same input: a bit for each, the
+/// latest in the lowest place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecentTicks(pub u32);
+
+impl RecentTicks {
+    /// The number of ticks that are remembered.
+    pub const COUNT: u32 = u32::BITS;
+
+    /// These ticks and a later one.
+    #[must_use]
+    pub fn then(self, has_failed: bool) -> Self {
+        Self(self.0 << 1 | u32::from(has_failed))
+    }
+
+    /// The number of ticks with a failure.
+    pub fn failures(self) -> u32 {
+        self.0.count_ones()
+    }
 }
 
 /// Progress of a campaign that ends or rolls back, as numbers of updates.
@@ -282,7 +307,7 @@ pub struct TickOutcome {
     pub strategy_state: Option<Vec<u8>>,
     /// New state of each policy, in the order of the spec.
     pub policy_states: Option<Vec<Vec<u8>>>,
-    /// Consecutive plugin failures.
+    /// Failures of plugins.
     pub plugin_failures: PluginFailureState,
     /// The plugin calls made.
     pub journal: Vec<NewJournalEntry>,

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tidegate_core::{
     campaign::CampaignStatus,
     feedback::Finished,
-    plugin::{Compatibility, DecisionOutcome, HealthVerdict},
+    plugin::{Compatibility, Decision, DecisionOutcome, HealthVerdict},
 };
 use tidegate_engine::{
     Engine, Error, Settings, campaigns,
@@ -183,6 +183,101 @@ async fn a_missed_deadline_is_retried_with_back_off_and_finally_holds() {
     assert_eq!(fixture.decisions(id).await, 10);
     let hold = fixture.campaign(id).await.hold.expect("a reason is stored");
     assert!(hold.reason.contains("10 times in a row"), "{}", hold.reason);
+}
+
+#[tokio::test]
+async fn a_plugin_that_fails_every_other_time_is_held() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
+        .await;
+    for failures in 1..=8 {
+        assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
+        fixture
+            .sandbox
+            .decides(|_| Ok(decision(&[], DecisionOutcome::Proceed)));
+        fixture.tick(id).await;
+        fixture
+            .sandbox
+            .decides(|_| Ok(decision(&[(2, 7)], DecisionOutcome::Proceed)));
+        fixture.tick(id).await;
+        fixture.clock.advance(Duration::from_secs(2));
+        assert_eq!(fixture.decisions(id).await, failures * 2);
+    }
+    let hold = fixture.campaign(id).await.hold.expect("a reason is stored");
+    assert!(
+        hold.reason.contains("failed in 8 of the last 32 ticks"),
+        "{}",
+        hold.reason
+    );
+    // Resuming it begins anew.
+    campaigns::resume(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+    )
+    .await
+    .expect("the campaign resumes");
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
+}
+
+#[tokio::test]
+async fn rare_failures_do_not_hold_a_campaign() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
+        .await;
+    // Seven of 35, so that there are seven in any 32 or fewer.
+    for tick in 0..70 {
+        let wave = if tick % 5 == 0 { 2 } else { 0 };
+        fixture
+            .sandbox
+            .decides(move |_| Ok(decision(&[(wave, 1)], DecisionOutcome::Proceed)));
+        fixture.tick(id).await;
+        fixture.clock.advance(Duration::from_secs(2));
+    }
+    assert_eq!(fixture.decisions(id).await, 70);
+    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
+}
+
+#[tokio::test]
+async fn a_strategy_that_asks_to_be_woken_at_once_waits_longer_while_nothing_changes() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture.sandbox.decides(|_| {
+        Ok(Decision {
+            wake_after: Some(Duration::ZERO),
+            ..decision(&[(0, 1)], DecisionOutcome::Proceed)
+        })
+    });
+    // The first decision opens a wave.
+    for expected in [1, 1, 2, 4, 8, 16, 32, 60, 60] {
+        fixture.tick(id).await;
+        assert_eq!(seconds_until_due(&fixture).await, expected);
+    }
+    fixture.report_result(id, Finished::Success).await;
+    assert_eq!(seconds_until_due(&fixture).await, 0, "an event");
+    for expected in [1, 1, 2] {
+        fixture.tick(id).await;
+        assert_eq!(seconds_until_due(&fixture).await, expected);
+    }
+}
+
+/// Advances the clock to the next wake-up.
+async fn seconds_until_due(fixture: &EngineFixture) -> u32 {
+    let store = fixture.engine.store();
+    for seconds in 0..100 {
+        let due = store.due(fixture.engine.now(), 10).await;
+        if !due.expect("the campaigns are read").is_empty() {
+            return seconds;
+        }
+        fixture.clock.advance(Duration::from_secs(1));
+    }
+    panic!("the campaign is not due within 100 seconds");
 }
 
 #[tokio::test]

@@ -141,6 +141,7 @@ fn apply_to_row(run_row: &mut CampaignRunRow, change: &CampaignChange) -> Result
     }
     run_row.ended_at = change.ended_at.or(run_row.ended_at);
     run_row.wake_at = change.wake_at.or(run_row.wake_at);
+    run_row.unchanged_ticks = 0;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use tidegate_core::{
     plugin::{Gate, OperatorAct},
     time::Timestamp,
 };
-use tidegate_engine::ports::{NewJournalEntry, PluginFailureState, StoreError};
+use tidegate_engine::ports::{NewJournalEntry, PluginFailureState, RecentTicks, StoreError};
 
 use super::json::{
     ActJson, ApprovalJson, AwaitingJson, HoldJson, MAX_OPERATOR_ACTS, RollbackJson, json_list,
@@ -29,6 +29,8 @@ pub(crate) struct CampaignRunRow {
     pub(crate) generation: i64,
     pub(crate) fence: i64,
     pub(crate) plugin_failures: PluginFailureState,
+    /// Ticks in a row that no event caused and that changed nothing.
+    pub(crate) unchanged_ticks: u32,
     pub(crate) wake_at: Option<Timestamp>,
     pub(crate) parallel: bool,
     pub(crate) total_devices: u64,
@@ -74,7 +76,8 @@ impl CampaignRunRow {
     ) -> Result<Option<Self>, StoreError> {
         const READ: &str = "read campaign run";
         let sql = format!(
-            "SELECT status, generation, fence, plugin_failures, plugin_timeouts, plugin_retry_at, wake_at, parallel, total_devices, started_at, ended_at, \
+            "SELECT status, generation, fence, plugin_failures, plugin_timeouts, plugin_recent_ticks, plugin_retry_at, \
+             unchanged_ticks, wake_at, parallel, total_devices, started_at, ended_at, \
              last_tick_at, journal_seq, operator_acts, hold, awaiting, approval, rollback, explain \
              FROM campaign_runs WHERE tenant_id = $1 AND campaign_id = $2{lock}"
         );
@@ -99,8 +102,10 @@ impl CampaignRunRow {
                 plugin_failures: PluginFailureState {
                     failures: counter("plugin_failures")?,
                     timeouts: counter("plugin_timeouts")?,
+                    recent: RecentTicks(counter("plugin_recent_ticks")?),
                     retry_at: row.take::<Option<i64>>("plugin_retry_at")?.map(Timestamp),
                 },
+                unchanged_ticks: counter("unchanged_ticks")?,
                 wake_at: row.take::<Option<i64>>("wake_at")?.map(Timestamp),
                 parallel: row.flag("parallel")?,
                 total_devices: row.count("total_devices")?,
@@ -234,7 +239,7 @@ impl CampaignRunRow {
              approval = $14, rollback = $15, explain = $16, plugin_timeouts = $17, plugin_retry_at = $18, \
              awaiting = $19, last_tick_at = $20, \
              lease_owner = CASE WHEN $21 = 1 THEN NULL ELSE lease_owner END, \
-             lease_until = CASE WHEN $21 = 1 THEN NULL ELSE lease_until END \
+             lease_until = CASE WHEN $21 = 1 THEN NULL ELSE lease_until END, plugin_recent_ticks = $22, unchanged_ticks = $23 \
              WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(self.tenant.0)
@@ -258,6 +263,8 @@ impl CampaignRunRow {
         .bind(self.awaiting)
         .bind(self.last_tick_at.map(|at| at.0))
         .bind(i64::from(self.releases_lease))
+        .bind(i64::from(self.plugin_failures.recent.0))
+        .bind(i64::from(self.unchanged_ticks))
         .execute(tx.conn())
         .await
         .map_err(failed("write campaign run"))?;

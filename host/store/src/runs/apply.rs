@@ -76,6 +76,9 @@ fn apply_to_row(run_row: &mut CampaignRunRow, applied: &TickOutcome) -> Result<(
     run_row.wake_at = applied.wake_at;
     run_row.ended_at = applied.ended_at.or(run_row.ended_at);
     run_row.releases_lease = applied.releases_lease;
+    if applied.status.is_some() || applied.levels.is_some() {
+        run_row.unchanged_ticks = 0;
+    }
     Ok(())
 }
 

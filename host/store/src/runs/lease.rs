@@ -11,7 +11,7 @@ use crate::{
 /// Acquires the lease of a campaign until `until`. Returns none if another server has it, or if the campaign does not
 /// exist.
 ///
-/// Acquiring the lease clears the dirty flag; later events set it again. If the server stops, or fails before it
+/// Acquiring the lease clears the dirty flag; later events set it again. Without the flag, no event causes the tick. If the server stops, or fails before it
 /// decides on the next wake-up, the campaign is due again when the lease expires.
 pub(crate) async fn lease(
     database: &Database,
@@ -23,7 +23,9 @@ pub(crate) async fn lease(
     const LEASE: &str = "acquire a campaign lease";
     let mut tx = database.write_by_key(LockWait::Normal).await?;
     let row = sqlx::query(
-        "UPDATE campaign_runs SET lease_owner = $3, lease_until = $5, fence = fence + 1, wake_at = $5 \
+        "UPDATE campaign_runs SET lease_owner = $3, lease_until = $5, fence = fence + 1, wake_at = $5, \
+         unchanged_ticks = CASE WHEN EXISTS (SELECT 1 FROM campaign_counters k \
+         WHERE k.tenant_id = $1 AND k.campaign_id = $2 AND k.dirty_since IS NOT NULL) THEN 0 ELSE unchanged_ticks + 1 END \
          WHERE tenant_id = $1 AND campaign_id = $2 \
          AND (lease_until IS NULL OR lease_until <= $4) \
          RETURNING fence, (SELECT k.dirty_since FROM campaign_counters k \

@@ -6,6 +6,7 @@ mod plugin_failures;
 mod retries;
 mod rollback;
 mod rollout;
+mod wake_up;
 
 use std::{convert::Infallible, time::Duration};
 

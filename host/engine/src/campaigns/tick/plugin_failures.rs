@@ -5,10 +5,13 @@ use std::time::Duration;
 use tidegate_core::plugin::PluginName;
 
 use super::{BACK_OFF, Tick};
-use crate::ports::{CallFailure, Run, TickOutcome};
+use crate::ports::{CallFailure, PluginFailureState, RecentTicks, Run, TickOutcome};
 
 /// Consecutive repeatable failures of a plugin after which its campaign is held.
 const FAILURES_BEFORE_HOLD: u32 = 3;
+/// Such failures in the last [`RecentTicks::COUNT`] ticks after which its campaign is held, although others were between
+/// them.
+const RECENT_FAILURES_BEFORE_HOLD: u32 = 8;
 /// Consecutive missed deadlines after which a campaign is held: after a quarter of an hour load is not the cause.
 const TIMEOUTS_BEFORE_HOLD: u32 = 10;
 /// Maximum back-off.
@@ -32,8 +35,10 @@ impl Tick<'_> {
         failure: &CallFailure,
     ) -> TickOutcome {
         let mut plugin_failures = run.plugin_failures;
-        let (count, limit) = if failure.is_deterministic() {
-            plugin_failures.failures += 1;
+        let is_deterministic = failure.is_deterministic();
+        plugin_failures.recent = plugin_failures.recent.then(is_deterministic);
+        let (count, limit) = if is_deterministic {
+            plugin_failures.failures = plugin_failures.failures.saturating_add(1);
             (plugin_failures.failures, FAILURES_BEFORE_HOLD)
         } else {
             plugin_failures.timeouts = plugin_failures.timeouts.saturating_add(1);
@@ -42,15 +47,28 @@ impl Tick<'_> {
         // A failure of the server is not the plugin's fault, and must not leave every campaign to be resumed by an
         // operator.
         let is_to_blame = !matches!(failure, CallFailure::Host(_));
-        if is_to_blame && count >= limit {
-            let reason = format!("the plugin {plugin} failed {count} times in a row: {failure}");
+        let recent = plugin_failures.recent.failures();
+        let times = if count >= limit {
+            Some(format!("{count} times in a row"))
+        } else if is_deterministic && recent >= RECENT_FAILURES_BEFORE_HOLD {
+            Some(format!(
+                "in {recent} of the last {} ticks",
+                RecentTicks::COUNT
+            ))
+        } else {
+            None
+        };
+        if let (true, Some(times)) = (is_to_blame, times) {
+            let reason = format!("the plugin {plugin} failed {times}: {failure}");
             return TickOutcome {
                 plugin_failures,
                 ..self.hold(run, reason, &plugin.to_string())
             };
         }
         let retry_at = self.now.plus(back_off_after(
-            plugin_failures.failures + plugin_failures.timeouts,
+            plugin_failures
+                .failures
+                .saturating_add(plugin_failures.timeouts),
         ));
         plugin_failures.retry_at = Some(retry_at);
         let explain = if is_to_blame {
@@ -85,6 +103,14 @@ impl Tick<'_> {
             plugin_failures: failed.plugin_failures,
             ..outcome
         }
+    }
+}
+
+/// The state after a tick whose strategy answered, and no policy failed.
+pub(super) fn after_success(before: PluginFailureState) -> PluginFailureState {
+    PluginFailureState {
+        recent: before.recent.then(false),
+        ..PluginFailureState::default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! A campaign in progress: the failure ceiling, the policies' verdicts, the strategy's decision.
 
+use std::time::Duration;
+
 use tidegate_core::{
     Named as _,
     campaign::{CampaignStatus, FAILURE_CEILING, Hold, Rollback, Transition},
@@ -11,14 +13,14 @@ use tidegate_core::{
     wave::ceiling_reached,
 };
 
-use super::{Tick, TickEnd, observe, offers::open_waves};
+use super::{
+    Tick, TickEnd, observe, offers::open_waves, plugin_failures::after_success,
+    wake_up::min_wake_after,
+};
 use crate::{
     Result,
     campaigns::{advance::advance_result, journal_entry::journal_entry},
-    ports::{
-        Advance, CallFailure, EntryKind, NewJournalEntry, PluginFailureState, Run, TickOutcome,
-        Wave,
-    },
+    ports::{Advance, CallFailure, EntryKind, NewJournalEntry, Run, TickOutcome, Wave},
 };
 
 impl Tick<'_> {
@@ -113,13 +115,15 @@ impl Tick<'_> {
             .decide(self.run.tenant, strategy, observation.clone(), check)
             .await;
         let mut record = journal_entry(strategy, EntryKind::Decide, self.now, &call);
+        let policies = policy_results.journal.iter();
+        let cost = policies.map(|entry| entry.duration).sum::<Duration>() + record.duration;
         let outcome = match call.outcome {
             Ok((decision, levels)) => {
                 decision.outcome.as_str().clone_into(&mut record.outcome);
                 record.explain.clone_from(&decision.explain);
                 let outcome = TickOutcome {
-                    plugin_failures: PluginFailureState::default(),
-                    ..self.decision_outcome(run, decision, levels)
+                    plugin_failures: after_success(run.plugin_failures),
+                    ..self.decision_outcome(run, decision, levels, cost)
                 };
                 match policy_results.failure {
                     Some((policy, failure)) if outcome.status.is_none() => {
@@ -184,8 +188,17 @@ impl Tick<'_> {
         policy_results
     }
 
-    fn decision_outcome(&self, run: &Run, decision: Decision, levels: Vec<u64>) -> TickOutcome {
-        let wake_at = decision.wake_after.map(|after| self.now.plus(after));
+    /// `cost`: how long the plugin calls of this tick took.
+    fn decision_outcome(
+        &self,
+        run: &Run,
+        decision: Decision,
+        levels: Vec<u64>,
+        cost: Duration,
+    ) -> TickOutcome {
+        let least = min_wake_after(cost, run.unchanged_ticks);
+        let wake_at = decision.wake_after;
+        let wake_at = wake_at.map(|after| self.now.plus(after.max(least)));
         let by = &run.campaign.spec.strategy.plugin.to_string();
         let mut reason_to_complete = None;
         let outcome = match decision.outcome {

@@ -6,8 +6,8 @@ use tidegate_core::{
     plugin::PluginName,
 };
 use tidegate_engine::ports::{
-    CampaignChange, EntryKind, Journal as _, NewJournalEntry, PluginFailureState, RecordedCall,
-    Run, Runs as _,
+    CampaignChange, EntryKind, Journal as _, NewJournalEntry, PluginFailureState, RecentTicks,
+    RecordedCall, Run, Runs as _,
 };
 
 use crate::{
@@ -46,7 +46,7 @@ on_both! {
         applied.wake_at = Some(later(60));
         applied.strategy_state = Some(vec![1, 2, 0]);
         applied.policy_states = Some(vec![vec![], vec![7]]);
-        let plugin_failures = PluginFailureState { failures: 2, timeouts: 1, retry_at: Some(later(4)) };
+        let plugin_failures = PluginFailureState { failures: 2, timeouts: 1, recent: RecentTicks(u32::MAX - 1), retry_at: Some(later(4)) };
         applied.plugin_failures = plugin_failures;
         applied.journal = vec![entry("proceed"), entry("hold")];
         assert!(store.apply(fixture.run, fence, applied.clone()).await?);
@@ -125,7 +125,7 @@ on_both! {
         let mut applied = fixture.noop().await?;
         applied.status = Some(CampaignStatus::Held);
         applied.hold = Some(Hold { reason: "warm".into(), by: "canary".into(), since: NOON });
-        applied.plugin_failures = PluginFailureState { failures: 3, timeouts: 9, retry_at: Some(later(1)) };
+        applied.plugin_failures = PluginFailureState { failures: 3, timeouts: 9, recent: RecentTicks(7), retry_at: Some(later(1)) };
         assert!(store.apply(fixture.run, fence, applied).await?);
         let change = CampaignChange {
             status: Some(CampaignStatus::InProgress),

@@ -85,6 +85,26 @@ on_both! {
         assert_eq!(store.due(later(29), 10).await?, [], "acquiring the lease cleared the dirty flag");
     }
 
+    async fn ticks_without_an_event_that_change_nothing_are_counted(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        let unchanged_ticks = async || anyhow::Ok(fixture.read_run().await?.unchanged_ticks);
+        fixture.lease().await?;
+        let before = unchanged_ticks().await?;
+        let fence = fixture.lease().await?;
+        assert_eq!(unchanged_ticks().await?, before + 1);
+        assert!(store.apply(fixture.run, fence, fixture.noop().await?).await?);
+        assert_eq!(unchanged_ticks().await?, before + 1);
+
+        store.wake(fixture.run, NOON).await?;
+        fixture.lease().await?;
+        assert_eq!(unchanged_ticks().await?, 0, "an event");
+        let fence = fixture.lease().await?;
+        assert_eq!(unchanged_ticks().await?, 1);
+        let raised = TickOutcome { levels: Some(vec![1]), ..fixture.noop().await? };
+        assert!(store.apply(fixture.run, fence, raised).await?);
+        assert_eq!(unchanged_ticks().await?, 0, "a wave was released");
+    }
+
     async fn a_campaign_that_fails_every_tick_is_due_after_the_others(store) {
         let fixture = StoreFixture::new(store, &[1]).await?;
         let failing = fixture.run;
