@@ -18,6 +18,7 @@ use wasmtime::{
 };
 
 use crate::{
+    engine::FUEL_COSTS,
     failure::{CallStage, classify, describe},
     guest::Guest,
     limits::{Budget, SandboxLimits},
@@ -47,6 +48,7 @@ struct PluginInner {
 /// The result of running a guest function, and its cost.
 pub(crate) struct RunResult<T> {
     pub(crate) outcome: Result<T, CallFailure>,
+    /// The whole budget for an interrupted call, which used an unknown part of it.
     pub(crate) fuel: u64,
     pub(crate) peak_memory: u64,
     pub(crate) duration: Duration,
@@ -183,6 +185,7 @@ impl Plugin {
                     input: record::compress(&json),
                     input_digest: Some(Digest::of(&json)),
                     output: Vec::new(),
+                    fuel_costs: FUEL_COSTS,
                 };
                 self.call_recorded(input, record)
             }
@@ -290,7 +293,11 @@ impl Plugin {
                 function.call(&mut store, params)
             })
             .map_err(|error| classify(&error, stage, store.data(), budget));
-        let remaining = store.get_fuel().unwrap_or(0);
+        // A running function keeps its fuel in a register, which an interruption loses.
+        let remaining = match outcome {
+            Err(CallFailure::Deadline(_)) => 0,
+            _ => store.get_fuel().unwrap_or(0),
+        };
         let guest = store.into_data();
         RunResult {
             outcome,

@@ -4,6 +4,7 @@ use tidegate_core::{Named as _, id::Digest};
 use tidegate_engine::ports::{Call, CallFailure, CallRecord};
 
 use crate::{
+    engine::FUEL_COSTS,
     plugin::{Plugin, failed, map_output},
     record::{self, RawRecordedInput, RecordedInput},
     since_1_0::{
@@ -71,6 +72,7 @@ impl Plugin {
             input_digest: Some(Digest::of(json.as_bytes())),
             input: input.to_vec(),
             output: Vec::new(),
+            fuel_costs: FUEL_COSTS,
         };
         match call {
             CallName::Plan => replay_input::<PlanInput>(self, &json, record),

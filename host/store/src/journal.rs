@@ -40,7 +40,7 @@ pub(crate) async fn journal(
     .await
     .map_err(failed("count journal entries"))?;
     let rows = sqlx::query(
-        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, duration_ns, outcome, explain, applied \
+        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied \
          FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 ORDER BY seq LIMIT $4 OFFSET $5",
     )
     .bind(tenant.0)
@@ -65,7 +65,7 @@ pub(crate) async fn recorded_call(
     seq: i64,
 ) -> Result<Option<RecordedCall>, StoreError> {
     let row = sqlx::query(
-        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, duration_ns, outcome, explain, applied, \
+        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied, \
          input, output FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3",
     )
     .bind(tenant.0)
@@ -96,8 +96,9 @@ pub(crate) async fn append(
     for (seq, entry) in (last + 1..).zip(entries) {
         sqlx::query(
             "INSERT INTO journal (tenant_id, campaign_id, seq, kind, at, plugin, revision, input_digest, fuel, \
-             duration_ns, outcome, explain, applied, input, output) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             duration_ns, outcome, explain, applied, input, output, fuel_costs) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+
         )
         .bind(tenant.0)
         .bind(campaign.0)
@@ -114,6 +115,7 @@ pub(crate) async fn append(
         .bind(i64::from(entry.applied))
         .bind(entry.input.clone())
         .bind(entry.output.clone())
+        .bind(i64::from(entry.fuel_costs))
         .execute(tx.conn())
         .await
         .map_err(failed("write journal"))?;
@@ -138,6 +140,7 @@ fn from_row(row: &AnyRow) -> Result<JournalEntry, RowError> {
         revision: digest("revision")?,
         input_digest: digest("input_digest")?,
         fuel: row.count("fuel")?,
+        fuel_costs: u32::try_from(row.count("fuel_costs")?).unwrap_or(u32::MAX),
         duration: Duration::from_nanos(row.count("duration_ns")?),
         outcome: row.take("outcome")?,
         explain: row.json("explain")?,

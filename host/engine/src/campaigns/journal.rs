@@ -28,8 +28,10 @@ pub async fn journal(
 /// Result of replaying a recorded call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
-    /// Whether the output is identical; for the recorded revision also the fuel.
+    /// Whether the output is identical, and the fuel if it is compared.
     pub same: bool,
+    /// Whether the fuel is compared: not with another revision, nor if the server counted it by other costs then.
+    pub compares_fuel: bool,
     /// The new output, or the class and text of the failure, as JSON.
     pub decision: String,
     /// The recorded output, or the class of the recorded failure, as JSON.
@@ -69,13 +71,15 @@ pub async fn replay(
             recorded_call.output.is_empty() && failure.as_str() == recorded_call.entry.outcome
         }
     };
-    let same_fuel = call.fuel == recorded_call.entry.fuel;
+    let entry = &recorded_call.entry;
+    let compares_fuel = asked == recorded_revision && call.record.fuel_costs == entry.fuel_costs;
     Ok(Replay {
-        same: same_answer && (same_fuel || asked != recorded_revision),
+        same: same_answer && (!compares_fuel || call.fuel == entry.fuel),
+        compares_fuel,
         decision,
         recorded,
         fuel: call.fuel,
-        recorded_fuel: recorded_call.entry.fuel,
+        recorded_fuel: entry.fuel,
     })
 }
 

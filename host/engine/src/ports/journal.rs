@@ -50,6 +50,8 @@ pub struct NewJournalEntry {
     pub output: Vec<u8>,
     /// Units of fuel consumed.
     pub fuel: u64,
+    /// The version of the costs by which they were counted; 0 for the server's own acts.
+    pub fuel_costs: u32,
     /// Wall time.
     pub duration: Duration,
     /// The result, as one word.
@@ -89,6 +91,7 @@ pub struct JournalEntry {
     pub revision: Option<Digest>,
     pub input_digest: Option<Digest>,
     pub fuel: u64,
+    pub fuel_costs: u32,
     pub duration: Duration,
     pub outcome: String,
     pub explain: Vec<String>,

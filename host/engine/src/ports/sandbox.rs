@@ -143,6 +143,8 @@ pub struct CallRecord {
     pub input_digest: Option<Digest>,
     /// The output; empty if there is none.
     pub output: Vec<u8>,
+    /// The version of the costs by which its fuel was counted.
+    pub fuel_costs: u32,
 }
 
 /// Why a call has no output. Its name is the class of the failure in the journal and in metrics; the text is for display

@@ -14,6 +14,7 @@ mod latest;
 mod names;
 mod plugin_usage;
 mod recheck;
+mod replay;
 mod reporting_clock;
 mod retries;
 mod rollback;

@@ -46,6 +46,8 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) interests: Mutex<HashMap<Digest, Interests>>,
     /// The revisions whose calls were replayed.
     pub(crate) replayed: Mutex<Vec<Digest>>,
+    /// The output of a replay, its fuel and the version of its costs.
+    pub(crate) replay: Mutex<(Vec<u8>, u64, u32)>,
 }
 
 impl ScriptedSandbox {
@@ -64,6 +66,7 @@ impl ScriptedSandbox {
             slow_checks: Mutex::default(),
             interests: Mutex::default(),
             replayed: Mutex::default(),
+            replay: Mutex::new((b"()".to_vec(), 1000, 1)),
         }
     }
 
@@ -136,6 +139,7 @@ fn call<Q: std::fmt::Debug, A: std::fmt::Debug>(
         output: outcome
             .as_ref()
             .map_or(Vec::new(), |respond| format!("{respond:?}").into_bytes()),
+        fuel_costs: 1,
     };
     Call {
         outcome,
@@ -217,7 +221,18 @@ impl Sandbox for ScriptedSandbox {
 
     async fn replay(&self, _: TenantId, revision: Digest, input: &[u8]) -> Call<()> {
         self.replayed.lock().push(revision);
-        call(&Mutex::new(Box::new(|_: &Vec<u8>| Ok(()))), &input.to_vec())
+        let (output, fuel, fuel_costs) = self.replay.lock().clone();
+        let call = call(&Mutex::new(Box::new(|_: &Vec<u8>| Ok(()))), &input.to_vec());
+        let record = CallRecord {
+            output,
+            fuel_costs,
+            ..call.record
+        };
+        Call {
+            fuel,
+            record,
+            ..call
+        }
     }
 
     fn contracts(&self) -> &'static [&'static str] {

@@ -30,7 +30,8 @@ async fn the_journal_can_be_replayed() {
     assert_eq!(
         replayed,
         json!({
-            "same": true, "decision": {"waves": 2}, "recorded": {"waves": 2}, "fuel": 7, "recorded_fuel": 7,
+            "same": true, "fuel_compared": true, "decision": {"waves": 2}, "recorded": {"waves": 2}, "fuel": 7,
+            "recorded_fuel": 7,
         })
     );
     server

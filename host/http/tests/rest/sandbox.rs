@@ -151,6 +151,7 @@ fn call_result<T>(outcome: Result<T, CallFailure>) -> Call<T> {
             input: b"question".to_vec(),
             input_digest: Some(Digest::of(b"question")),
             output: b"answer".to_vec(),
+            fuel_costs: 2,
         },
     }
 }

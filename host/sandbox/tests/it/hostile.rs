@@ -53,6 +53,59 @@ async fn loops_end_by_fuel() -> Result<()> {
     Ok(())
 }
 
+/// Loops of instructions that take many times as long as an addition.
+const EXPENSIVE_LOOPS: [(&str, &str); 7] = [
+    (
+        "i32.div_u",
+        "(local.set $m (i32.sub (i32.const -1) (i32.div_u (local.get $m) (local.get $d))))",
+    ),
+    (
+        "i64.div_s",
+        "(local.set $n (i64.sub (i64.const -1) (i64.div_s (local.get $n) (i64.extend_i32_s (local.get $d)))))",
+    ),
+    (
+        "i64.rem_u",
+        "(local.set $n (i64.sub (i64.const -1) (i64.rem_u (local.get $n) (i64.extend_i32_s (local.get $d)))))",
+    ),
+    (
+        "f64.div",
+        "(local.set $x (f64.add (f64.const 1.5) (f64.div (f64.const 1e5) (local.get $x))))",
+    ),
+    (
+        "f64.sqrt",
+        "(local.set $x (f64.add (f64.const 1.5) (f64.sqrt (local.get $x))))",
+    ),
+    (
+        "f32x4.div",
+        "(local.set $v (f32x4.div (f32x4.splat (f32.const 1e5)) (local.get $v)))",
+    ),
+    ("f64x2.sqrt", "(local.set $v (f64x2.sqrt (local.get $v)))"),
+];
+
+#[tokio::test]
+async fn expensive_instructions_end_by_fuel() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    for (instruction, body) in EXPENSIVE_LOOPS {
+        // A parameter, which the compiler does not know.
+        let function = format!(
+            "(func $expensive (param $d i32) (local $m i32) (local $n i64) (local $x f64) (local $v v128)
+                (local.set $x (f64.const 3)) (local.set $v (f32x4.splat (f32.const 3)))
+                (loop $again {body} (br $again)))"
+        );
+        let hooks = Hooks::default().decide("(call $expensive (i32.const 3)) unreachable");
+        let call = fixture
+            .decide(strategy_with(&hooks.extra(&function))?)
+            .await;
+        assert_eq!(
+            call.outcome,
+            Err(CallFailure::OutOfFuel(50_000_000)),
+            "{instruction}: {:?}",
+            call.duration
+        );
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_deadline_ends_calls_with_too_much_fuel() -> Result<()> {
     let fixture = SandboxFixture::with(|config| {
@@ -60,7 +113,12 @@ async fn the_deadline_ends_calls_with_too_much_fuel() -> Result<()> {
         config.limits.deadline = std::time::Duration::from_millis(20);
     })?;
     for hostile in [HostilePlugin::EndlessLoop, HostilePlugin::LoopInStart] {
-        let failed = decide(&fixture, hostile).await?;
+        let call = fixture.decide(hostile.component()?).await;
+        assert_eq!(
+            call.fuel, 1_000_000_000,
+            "an interrupted call is accounted: {hostile:?}"
+        );
+        let failed = failure(call)?;
         assert_eq!(failed.as_str(), "deadline", "{hostile:?}");
         assert!(!failed.is_deterministic());
     }

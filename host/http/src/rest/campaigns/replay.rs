@@ -35,8 +35,11 @@ impl Query for ReplayQuery {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Replayed)]
 pub(crate) struct ReplayResult {
-    /// Whether the output is identical, bit for bit; with the recorded revision, the fuel too.
+    /// Whether the output is identical, bit for bit, and the fuel too if it is compared.
     same: bool,
+    /// Whether the fuel is compared: not with another revision, nor if the server counted fuel by other costs when it
+    /// recorded the call.
+    fuel_compared: bool,
     /// The output of the replay.
     decision: Value,
     /// The recorded output.
@@ -75,6 +78,7 @@ pub(crate) async fn replay_decision(
     .await?;
     Ok(Json(ReplayResult {
         same: replay.same,
+        fuel_compared: replay.compares_fuel,
         decision: json(&replay.decision)?,
         recorded: json(&replay.recorded)?,
         fuel: replay.fuel,

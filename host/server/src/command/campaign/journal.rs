@@ -56,7 +56,12 @@ impl Replay {
             .filter(|answer| answer["same"] != true)
             .count();
         let count = answers.len();
-        let columns = [("SEQ", "/seq"), ("SAME", "/same"), ("FUEL", "/fuel")];
+        let columns = [
+            ("SEQ", "/seq"),
+            ("SAME", "/same"),
+            ("FUEL", "/fuel"),
+            ("FUEL COMPARED", "/fuel_compared"),
+        ];
         let answers = Value::Array(answers);
         show(rest, &answers, |answers| {
             table::list(answers.as_array().map_or(&[][..], Vec::as_slice), &columns)

@@ -25,6 +25,7 @@ fn entry(outcome: &str) -> NewJournalEntry {
         input: vec![0, 1, 255],
         output: outcome.into(),
         fuel: u64::from(u32::MAX) * 3,
+        fuel_costs: 2,
         duration: Duration::from_nanos(1_234_567),
         outcome: outcome.into(),
         explain: vec!["because \"of\" it".into()],
@@ -103,6 +104,7 @@ on_both! {
         let written = entry("hold");
         assert_eq!((input, output), (written.input, written.output));
         assert_eq!((stored.fuel, stored.duration, stored.explain), (written.fuel, written.duration, written.explain));
+        assert_eq!(stored.fuel_costs, written.fuel_costs);
         assert_eq!((stored.revision, stored.input_digest), (written.revision, written.input_digest));
     }
 
