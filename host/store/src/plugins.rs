@@ -24,8 +24,11 @@ use crate::{
     sql::SqlText,
 };
 
+mod deletion;
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub(crate) use deletion::delete_revision;
 
 /// The columns of a revision `r` of a plugin `p`.
 const COLUMNS: &str = "r.plugin, p.kind, r.digest, r.contract, r.version, r.summary, \
@@ -223,80 +226,6 @@ pub(crate) async fn choose_default_revision(
     audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
     Ok(true)
-}
-
-pub(crate) async fn delete_revision(
-    database: &Database,
-    ctx: &Ctx,
-    plugin: &PluginName,
-    digest: Digest,
-) -> Result<bool, StoreError> {
-    const DELETE: &str = "delete a plugin revision";
-    let (tenant, name, text) = (ctx.tenant.0, plugin.to_string(), digest.to_string());
-    let mut tx = database.write().await?;
-    let Some(state) = lock_revision(&mut tx, ctx.tenant, plugin, digest).await? else {
-        return Ok(false);
-    };
-    if let Some(user) = user_of(&mut tx, ctx.tenant, &text).await? {
-        return Err(StoreError::Conflict(format!(
-            "the revision {digest} is {user}"
-        )));
-    }
-    sqlx::query("DELETE FROM plugin_revisions WHERE tenant_id = $1 AND digest = $2")
-        .bind(tenant)
-        .bind(text)
-        .execute(tx.conn())
-        .await
-        .map_err(failed(DELETE))?;
-    sqlx::query(
-        "DELETE FROM plugins WHERE tenant_id = $1 AND name = $2 AND NOT EXISTS \
-         (SELECT 1 FROM plugin_revisions WHERE tenant_id = $1 AND plugin = $2)",
-    )
-    .bind(tenant)
-    .bind(name)
-    .execute(tx.conn())
-    .await
-    .map_err(failed(DELETE))?;
-    let before = json!({ "plugin": plugin.to_string(), "state": state.as_str() });
-    let entry = AuditEntry::new("plugin.delete", digest, before, Value::Null);
-    audit::record(&mut tx, ctx, entry).await?;
-    tx.commit().await?;
-    Ok(true)
-}
-
-/// What keeps a revision from being deleted, in words. Its row is locked, so that no campaign is pinned to it meanwhile.
-async fn user_of(
-    tx: &mut Tx,
-    tenant: TenantId,
-    digest: &str,
-) -> Result<Option<&'static str>, StoreError> {
-    let users = [
-        (
-            "the default that an administrator chose: choose another one first",
-            "SELECT 1 FROM plugins WHERE tenant_id = $1 AND default_revision = $2",
-        ),
-        (
-            "pinned by a campaign, whose journal is replayed with it",
-            "SELECT 1 FROM campaign_revisions WHERE tenant_id = $1 AND digest = $2 LIMIT 1",
-        ),
-        (
-            "named by an open update of a device, which may be checked again with it",
-            "SELECT 1 FROM updates WHERE tenant_id = $1 AND completed_at IS NULL \
-             AND compatibility LIKE '%\"' || $2 || '\"%' LIMIT 1",
-        ),
-    ];
-    for (user, sql) in users {
-        let row = sqlx::query(sql)
-            .bind(tenant.0)
-            .bind(digest)
-            .fetch_optional(tx.conn())
-            .await
-            .map_err(failed("read what uses a plugin revision"))?;
-        if row.is_some() {
-            return Ok(Some(user));
-        }
-    }
-    Ok(None)
 }
 
 /// Locks a revision and returns its state.

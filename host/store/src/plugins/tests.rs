@@ -1,8 +1,15 @@
-use tidegate_core::plugin::Origin;
-use tidegate_engine::ports::Plugins as _;
+use tidegate_core::{
+    plugin::Origin,
+    update::{ChosenPolicy, UpdatePolicies},
+};
+use tidegate_engine::ports::{OfferResult, Plugins as _};
 
 use super::*;
-use crate::{test_fixture::StoreFixture, testing::on_both};
+use crate::{
+    test_fixture::{NOON, StoreFixture},
+    testing::on_both,
+    updates::chosen_policies::keep_policies,
+};
 
 pub(crate) fn new(name: &str, build: &[u8], created_at: i64) -> NewRevision {
     NewRevision {
@@ -129,28 +136,85 @@ on_both! {
         let policy = new("acme/fits", b"fits", 5);
         store.put_revision(store.ours, policy.clone()).await?;
         fixture.release(&[1]).await?;
-        let compatibility = format!(r#"{{"policies":{{"chosen":[{{"revision":"{}"}}]}}}}"#, policy.digest);
-        let set = async |completed: Option<i64>| -> anyhow::Result<()> {
+        let chosen = |revision: Digest, config: &str| {
+            let policy = json!({ "plugin": "acme/fits", "revision": revision.to_string(), "config": config });
+            json!({ "policies": { "chosen": [policy] }, "accepted": null }).to_string()
+        };
+        let set = async |compatibility: String, completed: Option<i64>| -> anyhow::Result<()> {
             let mut tx = store.database.write().await?;
             sqlx::query("UPDATE updates SET compatibility = $2, completed_at = $3 WHERE tenant_id = $1")
                 .bind(store.ours.0)
-                .bind(compatibility.clone())
+                .bind(compatibility)
                 .bind(completed)
                 .execute(tx.conn())
                 .await?;
             Ok(tx.commit().await?)
         };
-        set(None).await?;
+        set(chosen(policy.digest, "{}"), None).await?;
         let delete = async || store.delete_revision(store.ours, &policy.description.name, policy.digest).await;
         let refused = delete().await;
         assert!(matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("update")), "{refused:?}");
-        set(Some(9)).await?;
+        set(chosen(policy.digest, "{}"), Some(9)).await?;
+        assert!(delete().await?);
+        store.put_revision(store.ours, policy.clone()).await?;
+        // A digest in a config names no revision.
+        set(chosen(pinned, &format!(r#"["{}"]"#, policy.digest)), None).await?;
         assert!(!store.delete_revision(store.theirs, &policy.description.name, policy.digest).await?);
         assert!(delete().await?);
         assert!(!delete().await?);
         // The kind of a plugin without revisions is forgotten.
         let health = NewRevision { kind: PluginKind::Health, ..policy.clone() };
         store.put_revision(store.ours, health).await?;
+    }
+
+    /// The policies of an update are resolved before the transaction that creates it.
+    async fn an_update_is_not_created_with_a_deleted_policy(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        let policy = new("acme/fits", b"fits", 5);
+        let chosen = ChosenPolicy {
+            plugin: policy.description.name.clone(),
+            revision: policy.digest,
+            config: "{}".into(),
+        };
+        let mut offer = fixture.offer(NOON);
+        offer.compatibility.policies = Some(UpdatePolicies::Chosen(vec![chosen.clone(), chosen]));
+        let create = async || store.create_updates(store.ours, &fixture.devices, &offer, false).await;
+        let refused = create().await;
+        assert!(matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("deleted")), "{refused:?}");
+        store.put_revision(store.ours, policy.clone()).await?;
+        let created = create().await?;
+        assert!(matches!(created[..], [OfferResult::Created(..)]), "{created:?}");
+        let refused = store.delete_revision(store.ours, &policy.description.name, policy.digest).await;
+        assert!(matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("update")), "{refused:?}");
+    }
+
+    async fn a_deletion_waits_for_an_update_that_is_being_created(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let policy = new("acme/fits", b"fits", 5);
+        let name = &policy.description.name;
+        store.put_revision(store.ours, policy.clone()).await?;
+        let chosen = json!({ "plugin": name.to_string(), "revision": policy.digest.to_string(), "config": "{}" });
+        let compatibility = json!({ "policies": { "chosen": [chosen] }, "accepted": null }).to_string();
+        let policies = UpdatePolicies::Chosen(vec![ChosenPolicy {
+            plugin: name.clone(),
+            revision: policy.digest,
+            config: "{}".into(),
+        }]);
+        let mut tx = store.database.write().await?;
+        keep_policies(&mut tx, store.ours, Some(&policies)).await?;
+        let create = async {
+            sqlx::query("UPDATE updates SET compatibility = $2 WHERE tenant_id = $1")
+                .bind(store.ours.0)
+                .bind(compatibility)
+                .execute(tx.conn())
+                .await?;
+            anyhow::Ok(tx.commit().await?)
+        };
+        let delete = store.delete_revision(store.ours, name, policy.digest);
+        let (refused, created) = tokio::join!(delete, create);
+        created?;
+        assert!(matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("update")), "{refused:?}");
     }
 
     async fn a_plugin_keeps_its_kind(store) {

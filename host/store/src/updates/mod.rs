@@ -4,6 +4,7 @@ pub(crate) mod approvals;
 mod attributes;
 mod authorship;
 pub(crate) mod auto_confirm;
+pub(crate) mod chosen_policies;
 pub(crate) mod class_attributes;
 pub(crate) mod compatibility;
 mod deadlines;

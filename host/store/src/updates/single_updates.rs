@@ -17,6 +17,7 @@ use tidegate_engine::{
 
 use super::{
     approvals,
+    chosen_policies::keep_policies,
     unit_of_work::{NewUpdate, UpdateUnitOfWork, notify_affected_devices},
 };
 use crate::{
@@ -43,6 +44,7 @@ pub(crate) async fn create(
     };
     let mut tx = database.write().await?;
     lock_firmware(&mut tx, tenant, offer.firmware).await?;
+    keep_policies(&mut tx, tenant, offer.compatibility.policies.as_ref()).await?;
     let keys: BTreeSet<DeviceKey> = devices.iter().copied().collect();
     let mut work =
         UpdateUnitOfWork::open(&mut tx, tenant, &keys, &BTreeSet::new(), offer.now).await?;
