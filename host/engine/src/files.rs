@@ -15,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
 use tidegate_core::time::Timestamp;
 use tokio::time::timeout;
 
@@ -76,6 +78,19 @@ impl Files {
             holder: format!("{}/{number}", self.server_name),
             until: self.now().plus(LEASE_DURATION),
         }
+    }
+
+    /// Stores a file again to which rows refer, if it is missing from the store or damaged. Returns whether it was.
+    pub(crate) async fn restore(&self, sha256: [u8; 32], content: Bytes) -> Result<bool> {
+        let size = content.len() as u64;
+        if let Ok(true) = self.artifacts.is_intact(sha256, size).await {
+            return Ok(false);
+        }
+        let lease = self.lease();
+        let body = stream::iter([Ok(content)]).boxed();
+        lease.store_file(body, size).await?;
+        lease.release().await;
+        Ok(true)
     }
 
     /// Finishes the deletions of crashed servers.

@@ -19,7 +19,7 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Engine, chain,
-    ports::{CallFailure, Observer, Stats},
+    ports::{CallFailure, Observer, PluginFiles, Stats},
     tenants,
 };
 
@@ -37,6 +37,7 @@ pub struct Metrics {
     plugin_calls: IntCounterVec,
     plugin_fuel: IntCounterVec,
     plugin_seconds: HistogramVec,
+    plugin_files: IntGaugeVec,
     last_seen_seconds: Histogram,
     clock_offset: Gauge,
     fleet: FleetGauges,
@@ -158,6 +159,12 @@ impl Metrics {
                 &registry,
                 HistogramVec::new(plugin_seconds, &["vendor", "name", "call"])?,
             )?,
+            plugin_files: register_gauges(
+                &registry,
+                "tidegate_plugin_files",
+                "Components in the folder of plugins by state.",
+                "state",
+            )?,
             last_seen_seconds: register(
                 &registry,
                 Histogram::with_opts(seconds(
@@ -225,6 +232,17 @@ impl Metrics {
 impl Observer for Metrics {
     fn clock_measured(&self, offset_ms: i64) {
         self.clock_offset.set(offset_ms as f64 / 1000.0);
+    }
+
+    fn plugin_folder_scanned(&self, files: PluginFiles) {
+        for (state, count) in [
+            ("installed", files.installed),
+            ("refused", files.refused),
+            ("waiting", files.waiting),
+        ] {
+            let gauge = self.plugin_files.with_label_values(&[state]);
+            gauge.set(count.try_into().unwrap_or(i64::MAX));
+        }
     }
 
     fn last_seen_written(&self, duration: Duration) {

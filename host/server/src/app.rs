@@ -129,7 +129,7 @@ impl App {
         let bootstrap = tenants::bootstrap(&context.engine)
             .await
             .context("create the default tenant")?;
-        install_built_ins(&context.engine, &folder).await?;
+        let are_built_ins_installed = install_built_ins(&context.engine, &folder).await?;
 
         let metrics = Arc::clone(&context.metrics);
         let state = AppState::new(Arc::clone(&context.engine), context.metrics, http);
@@ -140,10 +140,14 @@ impl App {
         let kept = context.engine.keep_reporting_clock().await;
         kept.context("record a heartbeat")?;
         let mut loops = spawn_loops(&context.engine, &context.store);
-        loops.spawn(plugins::install_folder_loop(
-            Arc::clone(&context.engine),
-            folder,
-        ));
+        if !are_built_ins_installed {
+            let engine = Arc::clone(&context.engine);
+            loops.spawn(plugins::install_built_ins_loop(engine, folder));
+        }
+        if let Some(folder) = config.plugins {
+            let engine = Arc::clone(&context.engine);
+            loops.spawn(plugins::watch_folder_loop(engine, folder));
+        }
         if let Some(tls) = tls.clone() {
             loops.spawn(reload_tls_loop(Arc::clone(&context.engine), tls));
         }
@@ -291,9 +295,9 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     Ok(settings)
 }
 
-/// Installs the built-in plugins of the folder before the server serves. All other components are installed while it
-/// serves, so that none of them delays the start.
-async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<()> {
+/// Installs the built-in plugins before the server serves. All other plugins are installed while it serves, so that none
+/// of them delays the start. Returns false if one has to be installed later.
+async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<bool> {
     if engine.plugins().built_ins().is_empty() {
         tracing::warn!(
             "this server was built without plugins: without the default policies it offers no update that names no \
@@ -303,22 +307,32 @@ async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<()> {
     match plugins::install_built_ins(engine, folder).await {
         Ok(installed) => {
             tracing::info!(installed, folder = %folder.display(), "built-in plugins installed");
+            Ok(true)
         }
-        // The loop that installs the folder retries them.
         Err(error @ Error::Unavailable { .. }) => {
             tracing::warn!(error = %chain(&error), folder = %folder.display(), "built-in plugins not installed; retrying");
+            Ok(false)
         }
-        Err(error) => return Err(error).context(install_context(folder)),
+        Err(error) => Err(error).context(install_context(folder)),
     }
-    Ok(())
 }
 
-/// Installs the components of the folder for every tenant.
-pub(crate) async fn install_components(engine: &Engine, folder: &Path) -> Result<()> {
-    let installed = plugins::install_folder(engine, folder)
+/// Installs the built-in plugins, and those of the configured folder, for every tenant.
+pub(crate) async fn install_plugins(
+    engine: &Engine,
+    config: &Config,
+    components: &Path,
+) -> Result<()> {
+    let installed = plugins::install_built_ins(engine, components)
         .await
-        .with_context(|| install_context(folder))?;
-    tracing::info!(installed, folder = %folder.display(), "components installed");
+        .with_context(|| install_context(components))?;
+    tracing::info!(installed, folder = %components.display(), "built-in plugins installed");
+    if let Some(folder) = &config.plugins {
+        let installed = plugins::install_folder(engine, folder)
+            .await
+            .with_context(|| install_context(folder))?;
+        tracing::info!(installed, folder = %folder.display(), "components installed");
+    }
     Ok(())
 }
 
@@ -326,7 +340,7 @@ fn install_context(folder: &Path) -> String {
     format!("install the components in {}", folder.display())
 }
 
-/// The folder of components: the configured one, else the first that exists.
+/// The folder of the built-in plugins: the configured one, else the first that exists.
 pub(crate) fn components_folder(config: &Config) -> Result<PathBuf> {
     if let Some(folder) = &config.components {
         return Ok(folder.clone());

@@ -60,8 +60,8 @@ pub(crate) async fn put_revision(
     {
         return Err(PutRevisionError::OtherBytes(other));
     }
+    let state = RevisionState::at_first(revision.origin);
     if insert(&mut tx, ctx.tenant, &revision).await? {
-        let state = RevisionState::at_first(revision.origin);
         let after = json!({
             "plugin": revision.description.name.to_string(),
             "version": revision.description.version,
@@ -72,6 +72,20 @@ pub(crate) async fn put_revision(
         audit::record(&mut tx, ctx, entry).await?;
         if revision.kind == PluginKind::Compatibility {
             mark_dirty(&mut tx, ctx.tenant).await?;
+        }
+    } else if state == RevisionState::Enabled {
+        let (plugin, digest) = (&revision.description.name, revision.digest);
+        let before = lock_revision(&mut tx, ctx.tenant, plugin, digest).await?;
+        if before == Some(RevisionState::Candidate) {
+            set_state(
+                &mut tx,
+                ctx,
+                plugin,
+                digest,
+                RevisionState::Candidate,
+                state,
+            )
+            .await?;
         }
     }
     Ok(tx.commit().await?)
@@ -158,6 +172,20 @@ pub(crate) async fn change_revision_state(
     if before == state {
         return Ok(false);
     }
+    set_state(&mut tx, ctx, plugin, digest, before, state).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Changes the state of a revision, which is locked and has another one.
+async fn set_state(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    plugin: &PluginName,
+    digest: Digest,
+    before: RevisionState,
+    state: RevisionState,
+) -> Result<(), StoreError> {
     sqlx::query("UPDATE plugin_revisions SET state = $3 WHERE tenant_id = $1 AND digest = $2")
         .bind(ctx.tenant.0)
         .bind(digest.to_string())
@@ -173,12 +201,11 @@ pub(crate) async fn change_revision_state(
     let fields =
         |state: RevisionState| json!({ "plugin": plugin.to_string(), "state": state.as_str() });
     let entry = AuditEntry::of_difference(action, digest, fields(before), fields(state));
-    audit::record(&mut tx, ctx, entry).await?;
+    audit::record(tx, ctx, entry).await?;
     if state == RevisionState::Enabled {
-        mark_dirty(&mut tx, ctx.tenant).await?;
+        mark_dirty(tx, ctx.tenant).await?;
     }
-    tx.commit().await?;
-    Ok(true)
+    Ok(())
 }
 
 pub(crate) async fn choose_default_revision(

@@ -1,231 +1,163 @@
 use std::{
-    io,
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use bytes::Bytes;
-use tidegate_core::{
-    id::{Digest, TenantId},
-    plugin::Origin,
+use tidegate_core::id::TenantId;
+use tokio::time::sleep;
+
+use super::{
+    component_files::{self, FileStamp},
+    installation::{ComponentOutcome, Installation},
 };
-use tokio::{
-    fs::File,
-    io::AsyncReadExt as _,
-    time::{sleep, timeout},
-};
-use tracing::Instrument as _;
+use crate::{Engine, Error, Result, chain, ports::PluginFiles};
 
-use super::upload::{reserved_name, store_component};
-use crate::{Actor, Engine, Error, Publisher, Result, chain, health::task_span, ports::Inspection};
+/// Time between two scans of the folder.
+const SCAN_PERIOD: Duration = Duration::from_secs(2);
+/// Maximum time between two scans while the folder cannot be read, or a component cannot be installed.
+const MAX_RETRY_DELAY: Duration = Duration::from_mins(1);
 
-/// Maximum size of a component that is read: the largest limit that an operator can set, and a byte to exceed it.
-const MAX_BYTES: u64 = (32 << 20) + 1;
-/// Maximum time to read a component, which may be on a disk that hangs.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum time to inspect a component. Each step of the inspection has a limit of its own; this one holds for what they
-/// overlook.
-const INSPECTION_TIMEOUT: Duration = Duration::from_mins(3);
-/// First delay before the installation is retried; it doubles each time.
-const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Maximum delay before the installation is retried.
-const MAX_RETRY_DELAY: Duration = Duration::from_mins(5);
-
-/// Installs the components of a folder (`*.wasm`) for every tenant, after a tenant was created. Revisions that a tenant has
-/// already are not inspected again. A component that is rejected or cannot be read is logged and skipped. Returns the
-/// number of installed revisions, or the error of one that could not be installed now, after all others are installed.
+/// Installs the components of a folder (`*.wasm`) once, for every tenant, after a tenant was created. Revisions that a
+/// tenant has already are not inspected again. A component that is rejected or cannot be read is logged and skipped.
+/// Returns the number of installed revisions, or the error of one that could not be installed now, after all others are
+/// installed.
 pub async fn install_folder(engine: &Engine, folder: &Path) -> Result<usize> {
     let mut installation = Installation::begin(engine).await?;
-    for path in components(folder).await? {
-        match read(&path).await {
-            Ok(component) => installation.install(&path, component.into()).await,
-            Err(error) => {
-                tracing::error!(path = %path.display(), error = %chain(&error), "component cannot be read");
-            }
-        }
+    for path in list(folder).await? {
+        installation.install_file(&path).await;
     }
     installation.finish()
 }
 
-/// Installs those components of the folder that are built-in plugins. Devices get no updates without them, so the server
-/// installs them before it serves. Each is read from the file with its name only.
-pub async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<usize> {
-    let paths = components(folder).await?;
-    let mut installation = Installation::begin(engine).await?;
-    for path in paths {
-        let name = path
-            .file_stem()
-            .and_then(|name| name.to_str()?.parse().ok());
-        let Some(digest) = name.and_then(|name| engine.plugins.built_ins().digest(&name)) else {
-            continue;
-        };
-        // What cannot be read, or is another component, is reported when the whole folder is installed.
-        if let Ok(component) = read(&path).await
-            && Digest::of(&component) == digest
-        {
-            installation.install(&path, component.into()).await;
-        }
-    }
-    installation.finish()
-}
-
-/// Installs the components of the folder while the server runs, and retries those that cannot be installed now. Ends when
-/// each is installed or rejected.
-pub async fn install_folder_loop(engine: Arc<Engine>, folder: PathBuf) {
-    let mut delay = MIN_RETRY_DELAY;
+/// Watches the folder of plugins while the server runs, and installs what is put into it.
+pub async fn watch_folder_loop(engine: Arc<Engine>, folder: PathBuf) {
+    // An inspection has time limits of its own.
+    let heartbeat = engine
+        .health()
+        .register_loop("folder of plugins", Duration::MAX);
+    let mut folder = PluginFolder::new(folder);
+    let mut delay = SCAN_PERIOD;
     loop {
-        let span = task_span("installation of components");
-        let installing = install_folder(&engine, &folder).instrument(span);
-        match installing.await {
-            Ok(installed) => {
-                tracing::info!(installed, folder = %folder.display(), "components installed");
-                return;
-            }
+        match heartbeat.run(folder.scan(&engine)).await {
+            Ok(()) => delay = SCAN_PERIOD,
             Err(error) => {
-                tracing::warn!(error = %chain(&error), folder = %folder.display(), retry_in = ?delay,
+                delay = (delay * 2).min(MAX_RETRY_DELAY);
+                tracing::warn!(error = %chain(&error), folder = %folder.path.display(), retry_in = ?delay,
                     "components not installed; retrying");
             }
         }
         sleep(delay).await;
-        delay = (delay * 2).min(MAX_RETRY_DELAY);
     }
 }
 
-/// Reads a component. Opening another kind of file can hang: a pipe waits for its writer.
-async fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let reading = async {
-        if !tokio::fs::metadata(path).await?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut component = Vec::new();
-        let file = File::open(path).await?;
-        file.take(MAX_BYTES).read_to_end(&mut component).await?;
-        Ok(component)
-    };
-    timeout(READ_TIMEOUT, reading).await?
+/// The folder of plugins, as the last scan found it.
+pub struct PluginFolder {
+    path: PathBuf,
+    files: BTreeMap<PathBuf, PluginFile>,
+    /// The tenants that have its plugins.
+    tenants: Vec<TenantId>,
 }
 
-/// Installs components for all tenants.
-struct Installation<'a> {
-    engine: &'a Engine,
-    /// The tenants, each with the revisions that it has.
-    tenants: Vec<(TenantId, Vec<Digest>)>,
-    installed: usize,
-    /// Why a component could not be installed now.
-    unavailable: Option<Error>,
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct PluginFile {
+    stamp: Option<FileStamp>,
+    state: FileState,
 }
 
-impl<'a> Installation<'a> {
-    async fn begin(engine: &'a Engine) -> Result<Self> {
-        let mut tenants = Vec::new();
-        for tenant in engine.store().tenants().await? {
-            let revisions = engine.store().revisions(tenant.id).await?;
-            let installed_digests: Vec<Digest> = revisions
-                .iter()
-                .map(|revision| revision.stored.digest)
-                .collect();
-            tenants.push((tenant.id, installed_digests));
-        }
-        Ok(Self {
-            engine,
-            tenants,
-            installed: 0,
-            unavailable: None,
-        })
-    }
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FileState {
+    /// It is new or has changed: it may still be written.
+    Changed,
+    /// It was unchanged at two scans.
+    Stable,
+    /// The outcome of its installation.
+    Done(ComponentOutcome),
+}
 
-    fn finish(self) -> Result<usize> {
-        match self.unavailable {
-            Some(error) => Err(error),
-            None => Ok(self.installed),
+impl PluginFolder {
+    /// A folder that was not scanned yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            files: BTreeMap::new(),
+            tenants: Vec::new(),
         }
     }
 
-    async fn install(&mut self, path: &Path, component: Bytes) {
-        let engine = self.engine;
-        let digest = Digest::of(&component);
-        let missing = self
-            .tenants
-            .iter()
-            .filter(|(_, installed_digests)| !installed_digests.contains(&digest));
-        let missing: Vec<TenantId> = missing.map(|(tenant, _)| *tenant).collect();
-        if missing.is_empty() {
-            return;
+    /// Installs the components that are new or have changed, and were unchanged at two scans. For a new tenant all are
+    /// installed. A file that was removed removes nothing: campaigns may use its plugin. The error is that of a component
+    /// that could not be installed now, after all others are installed; the next scan retries it.
+    pub async fn scan(&mut self, engine: &Engine) -> Result<()> {
+        let mut files = BTreeMap::new();
+        for path in list(&self.path).await? {
+            let stamp = component_files::stamp(&path).await;
+            let state = match self.files.get(&path) {
+                Some(file) if file.stamp == stamp => match file.state {
+                    FileState::Changed | FileState::Done(ComponentOutcome::Unavailable) => {
+                        FileState::Stable
+                    }
+                    state => state,
+                },
+                _ => FileState::Changed,
+            };
+            files.insert(path, PluginFile { stamp, state });
         }
-        let inspection = match inspect(engine, &component).await {
-            Ok(inspection) => inspection,
-            Err(error @ Error::Unavailable { .. }) => {
-                tracing::warn!(path = %path.display(), error = %chain(&error), "component not inspected");
-                self.unavailable = Some(error);
-                return;
-            }
-            Err(error) => {
-                tracing::error!(path = %path.display(), error = %chain(&error), "component rejected");
-                return;
-            }
-        };
-        let plugin = &inspection.description.name;
-        if !engine.plugins.built_ins().allow(plugin, digest) {
-            let (path, reason) = (path.display(), reserved_name(plugin));
-            tracing::error!(%path, reason, "component not installed");
-            return;
-        }
-        let origin = if plugin.is_built_in() {
-            Origin::BuiltIn
-        } else {
-            Origin::Folder
-        };
-        for tenant in missing {
-            let ctx = engine.trusted_ctx::<Publisher>(tenant, Actor::server());
-            match store_component(
-                &ctx,
-                engine.store(),
-                &engine.files,
-                component.clone(),
-                inspection.clone(),
-                origin,
-            )
-            .await
-            {
-                Ok(()) => self.installed += 1,
-                // The database or the file is not ready, whatever the component is.
-                Err(error @ Error::Unavailable { .. }) => {
-                    self.unavailable = Some(error);
-                    return;
-                }
-                Err(error) => {
-                    let path = path.display();
-                    tracing::error!(error = %chain(&error), %path, %tenant, "component not installed");
+        self.files = files;
+        let tenants = engine.store().tenants().await?;
+        let tenants: Vec<_> = tenants.iter().map(|tenant| tenant.id).collect();
+        if tenants != self.tenants {
+            for file in self.files.values_mut() {
+                if matches!(file.state, FileState::Done(_)) {
+                    file.state = FileState::Stable;
                 }
             }
         }
+        let installed = self.install_stable(engine).await;
+        self.report(engine);
+        self.tenants = tenants;
+        installed
     }
-}
 
-async fn inspect(engine: &Engine, component: &Bytes) -> Result<Inspection> {
-    let inspecting = engine.plugins.inspect(None, component);
-    timeout(INSPECTION_TIMEOUT, inspecting).await.map_err(|_| {
-        Error::unavailable(format!(
-            "the inspection took longer than {INSPECTION_TIMEOUT:?}"
-        ))
-    })?
-}
-
-/// The components of a folder, ordered by name, so that every server installs them in the same order.
-async fn components(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |error| Error::internal("read components folder", error);
-    let mut entries = tokio::fs::read_dir(folder).await.map_err(failed)?;
-    let mut paths = Vec::new();
-    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-        let path = entry.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "wasm")
-        {
-            paths.push(path);
+    async fn install_stable(&mut self, engine: &Engine) -> Result<()> {
+        let is_stable = |file: &PluginFile| file.state == FileState::Stable;
+        if !self.files.values().any(is_stable) {
+            return Ok(());
         }
+        let mut installation = Installation::begin(engine).await?;
+        for (path, file) in &mut self.files {
+            if file.state == FileState::Stable {
+                let outcome = installation.install_file(path).await;
+                let was_changed = component_files::stamp(path).await != file.stamp;
+                file.state = if was_changed {
+                    FileState::Changed
+                } else {
+                    FileState::Done(outcome)
+                };
+            }
+        }
+        let installed = installation.finish()?;
+        tracing::info!(installed, folder = %self.path.display(), "components installed");
+        Ok(())
     }
-    paths.sort_unstable();
-    Ok(paths)
+
+    fn report(&self, engine: &Engine) {
+        let mut files = PluginFiles::default();
+        for file in self.files.values() {
+            match file.state {
+                FileState::Done(ComponentOutcome::Installed) => files.installed += 1,
+                FileState::Done(ComponentOutcome::Refused) => files.refused += 1,
+                FileState::Changed
+                | FileState::Stable
+                | FileState::Done(ComponentOutcome::Unavailable) => files.waiting += 1,
+            }
+        }
+        engine.ports.observer.plugin_folder_scanned(files);
+    }
+}
+
+async fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let paths = component_files::list(folder).await;
+    paths.map_err(|error| Error::internal("read components folder", error))
 }

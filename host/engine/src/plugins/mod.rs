@@ -2,11 +2,14 @@
 
 mod change_state;
 mod choice;
+mod component_files;
 mod default;
 mod delete;
 mod find_revision;
 mod flush_usage;
 mod folder;
+mod install_built_ins;
+mod installation;
 mod read;
 mod upload;
 mod validate;
@@ -19,7 +22,8 @@ pub use delete::delete;
 pub use find_revision::default_of;
 pub(crate) use find_revision::find_revision;
 pub use flush_usage::flush_usage;
-pub use folder::{install_built_ins, install_folder, install_folder_loop};
+pub use folder::{PluginFolder, install_folder, watch_folder_loop};
+pub use install_built_ins::{install_built_ins, install_built_ins_loop};
 pub use read::{default_revision, get, list, revision};
 pub use upload::upload;
 pub use validate::validate;

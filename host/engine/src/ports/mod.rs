@@ -49,7 +49,7 @@ pub use keyed_requests::{
 };
 pub use latest::LatestDevices;
 pub use logs::{Log, Logs};
-pub use observer::{NoopObserver, Observer};
+pub use observer::{NoopObserver, Observer, PluginFiles};
 pub use page::{Page, PageRequest};
 pub use plugins::{NewRevision, Plugins, PutRevisionError, Revision, Usage};
 pub use registry::{AttributeChange, ChangeError, DeviceChange, MAX_CHANGES, MAX_LABELS, Registry};

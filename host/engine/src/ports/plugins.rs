@@ -13,7 +13,8 @@ use super::StoreError;
 /// Plugins and their revisions.
 #[async_trait]
 pub trait Plugins: Send + Sync {
-    /// Stores a verified revision with the first state of its origin. Idempotent.
+    /// Stores a verified revision with the first state of its origin. A candidate that comes from another origin as an
+    /// enabled revision becomes enabled; otherwise one that exists does not change.
     async fn put_revision(&self, ctx: &Ctx, revision: NewRevision) -> Result<(), PutRevisionError>;
 
     /// Records that an upload was rejected: its digest and the reason are all that stays.

@@ -9,7 +9,7 @@ use crate::{
 const MAX_NAME: usize = 64;
 
 /// Creates a tenant. Its name is stored in upper case, because the device API ignores case.
-/// [`crate::plugins::install_folder`] installs the built-in plugins for it.
+/// [`crate::plugins::install_built_ins`] installs the built-in plugins for it.
 pub async fn create(ctx: &ServerCtx, store: &dyn Store, name: &str) -> Result<Tenant> {
     let name = normalize_name(name)?;
     Ok(store.create_tenant(ctx, &name).await?)

@@ -22,7 +22,7 @@ const AREAS: [&str; 10] = [
 ];
 
 /// Functions that have no context.
-const WITHOUT_CONTEXT: [&str; 25] = [
+const WITHOUT_CONTEXT: [&str; 26] = [
     // They find out who the actor or the device is.
     "devices/authenticate.rs: authenticate",
     "devices/authorities.rs: authorities",
@@ -31,9 +31,10 @@ const WITHOUT_CONTEXT: [&str; 25] = [
     "tenants/authenticate.rs: by_name",
     "tenants/credential.rs: ended_credentials",
     // The server itself, or its operator, acts before or across tenants.
-    "plugins/folder.rs: install_built_ins",
     "plugins/folder.rs: install_folder",
-    "plugins/folder.rs: install_folder_loop",
+    "plugins/folder.rs: watch_folder_loop",
+    "plugins/install_built_ins.rs: install_built_ins",
+    "plugins/install_built_ins.rs: install_built_ins_loop",
     "tenants/bootstrap.rs: bootstrap",
     "tenants/stats.rs: stats_of_all",
     // Loops and their steps.
@@ -55,7 +56,7 @@ const WITHOUT_CONTEXT: [&str; 25] = [
 
 /// Functions that get the whole engine: authentication of devices, loops with their steps, and the start of the server.
 /// Use cases of devices get it too.
-const WITH_ENGINE: [&str; 16] = [
+const WITH_ENGINE: [&str; 17] = [
     "campaigns/deadlines.rs: expire_batch",
     "campaigns/deadlines.rs: expire_updates_loop",
     "campaigns/recheck.rs: recheck_updates",
@@ -68,9 +69,10 @@ const WITH_ENGINE: [&str; 16] = [
     "devices/last_seen.rs: flush_last_seen_loop",
     "latest/update_loop.rs: process_dirty_tenants",
     "latest/update_loop.rs: run_latest_loop",
-    "plugins/folder.rs: install_built_ins",
     "plugins/folder.rs: install_folder",
-    "plugins/folder.rs: install_folder_loop",
+    "plugins/folder.rs: watch_folder_loop",
+    "plugins/install_built_ins.rs: install_built_ins",
+    "plugins/install_built_ins.rs: install_built_ins_loop",
     "tenants/bootstrap.rs: bootstrap",
 ];
 

@@ -1,14 +1,15 @@
 //! Plugins: upload, list, enable, validate configs.
 
-use std::{
-    os::unix::fs::symlink,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{os::unix::fs::symlink, sync::atomic::Ordering};
 
 use serde_json::{Value, json};
 use tidegate_captured_log::CapturedLog;
 use tidegate_core::id::Digest;
-use tidegate_engine::{Error, plugins, ports::Artifacts as _};
+use tidegate_engine::{
+    Error,
+    plugins::{self, PluginFolder},
+    ports::Artifacts as _,
+};
 
 use crate::test_server::TestServer;
 
@@ -381,11 +382,166 @@ async fn a_component_that_cannot_be_inspected_now_is_installed_later() {
         .sandbox
         .failing_inspections
         .store(1, Ordering::SeqCst);
-    let path = folder.path().to_owned();
-    plugins::install_folder_loop(Arc::clone(engine), path).await;
-    assert_eq!(log.events("components not installed; retrying").len(), 1);
+    let mut watched = PluginFolder::new(folder.path().to_owned());
+    watched.scan(engine).await.expect("scanned");
+    let failed = watched.scan(engine).await;
+    assert!(
+        matches!(failed, Err(Error::Unavailable { .. })),
+        "{failed:?}"
+    );
+    assert_eq!(plugin_files(&server).await, [1, 0, 1]);
+    watched.scan(engine).await.expect("installed");
     assert_eq!(log.events("components installed").len(), 1);
+    assert_eq!(plugin_files(&server).await, [2, 0, 0]);
     server.get("/api/v1/plugins/acme/canary").await.expect(200);
+}
+
+/// The files in the folder of plugins by the metrics: installed, refused, waiting.
+async fn plugin_files(server: &TestServer) -> [u64; 3] {
+    let metrics = server.get("/metrics").await;
+    let text = String::from_utf8_lossy(&metrics.bytes).into_owned();
+    ["installed", "refused", "waiting"].map(|state| {
+        let name = format!("tidegate_plugin_files{{state=\"{state}\"}} ");
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(&name)?.parse().ok());
+        value.expect("a gauge")
+    })
+}
+
+#[tokio::test]
+async fn what_is_put_into_the_folder_of_plugins_is_installed_once_it_stops_changing() {
+    let server = TestServer::new().await;
+    let engine = &server.state.engine;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.path().join(name), bytes).expect("a file");
+    };
+    let mut watched = PluginFolder::new(folder.path().to_owned());
+    let mut scan = async || {
+        watched.scan(engine).await.expect("scanned");
+        plugin_files(&server).await
+    };
+    let plugin = "/api/v1/plugins/acme/canary";
+    assert_eq!(scan().await, [0, 0, 0]);
+
+    // While it is written it is not read.
+    let log = CapturedLog::start();
+    for written in [&COMPONENT[..3], &COMPONENT[..10], COMPONENT] {
+        write("canary.wasm", written);
+        assert_eq!(scan().await, [0, 0, 1]);
+    }
+    server.get(plugin).await.expect_problem(404);
+    assert_eq!(scan().await, [1, 0, 0]);
+    assert_eq!(log.events("component rejected").len(), 0);
+    let shown = server.get(plugin).await.expect(200);
+    assert_eq!(shown["default_revision"], Digest::of(COMPONENT).to_string());
+    assert_eq!(shown["revisions"][0]["origin"], "folder");
+
+    // Other bytes with the same version are reported, once.
+    write("canary.wasm", b"plugin acme/canary strategy 1.0.0 other");
+    for expected in [[0, 0, 1], [0, 1, 0], [0, 1, 0]] {
+        assert_eq!(scan().await, expected);
+    }
+    assert_eq!(log.events("component not installed").len(), 1);
+    let next: &[u8] = b"plugin acme/canary strategy 1.1.0";
+    write("canary.wasm", next);
+    scan().await;
+    assert_eq!(scan().await, [1, 0, 0]);
+    let shown = server.get(plugin).await.expect(200);
+    assert_eq!(shown["default_revision"], Digest::of(next).to_string());
+
+    // A new tenant gets it, and what is removed stays installed.
+    let ctx = server.server_ctx();
+    let tenant = tidegate_engine::tenants::create(&ctx, engine.store(), "other").await;
+    let tenant = tenant.expect("a tenant").id;
+    assert_eq!(scan().await, [1, 0, 0]);
+    let has_it = async || {
+        let revisions = engine.store().revisions(tenant).await.expect("revisions");
+        revisions.len() == 1 && revisions[0].stored.digest == Digest::of(next)
+    };
+    assert!(has_it().await);
+    std::fs::remove_file(folder.path().join("canary.wasm")).expect("removed");
+    assert_eq!(scan().await, [0, 0, 0]);
+    assert!(has_it().await);
+    assert_eq!(server.get(plugin).await.expect(200), shown);
+}
+
+#[tokio::test]
+async fn a_folder_of_plugins_that_cannot_be_read_is_an_error_until_it_can() {
+    let server = TestServer::new().await;
+    let engine = &server.state.engine;
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    let folder = parent.path().join("plugins");
+    let mut watched = PluginFolder::new(folder.clone());
+    assert!(watched.scan(engine).await.is_err());
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("canary.wasm"), COMPONENT).expect("a file");
+    for _ in 0..2 {
+        watched.scan(engine).await.expect("scanned");
+    }
+    server.get("/api/v1/plugins/acme/canary").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_candidate_that_is_put_into_the_folder_is_enabled() {
+    for server in TestServer::on_both_databases(|_| {}).await {
+        let engine = &server.state.engine;
+        let component: &[u8] = b"plugin acme/fits compatibility";
+        let parts = [("component", None, component)];
+        let uploaded = server.upload("/api/v1/plugins", &parts).await.expect(201);
+        assert_eq!(uploaded["state"], "candidate");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("fits.wasm"), component).expect("a file");
+        let installed = plugins::install_folder(engine, folder.path()).await;
+        assert_eq!(installed.expect("installed"), 1);
+        let plugin = "/api/v1/plugins/acme/fits";
+        let shown = server.get(plugin).await.expect(200);
+        let revision = &shown["revisions"][0];
+        assert_eq!(revision["state"], "enabled");
+        assert_eq!(shown["default_revision"], uploaded["revision"]);
+        assert_eq!(revision["created_by"], uploaded["created_by"]);
+
+        // What an administrator disabled stays so.
+        let digest = uploaded["revision"].as_str().expect("a digest");
+        let disable = format!("{plugin}/revisions/{digest}/disable");
+        server.post(&disable, &json!({})).await.expect(200);
+        let installed = plugins::install_folder(engine, folder.path()).await;
+        assert_eq!(installed.expect("installed"), 0);
+        let shown = server.get(plugin).await.expect(200);
+        assert_eq!(shown["revisions"][0]["state"], "disabled");
+    }
+}
+
+#[tokio::test]
+async fn a_component_that_is_missing_from_storage_is_put_back_from_its_folder() {
+    let server = TestServer::new().await;
+    let engine = &server.state.engine;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let policy: &[u8] = b"plugin hardware compatibility";
+    for (name, component) in [("canary.wasm", COMPONENT), ("hardware.wasm", policy)] {
+        std::fs::write(folder.path().join(name), component).expect("a file");
+    }
+    let installed = plugins::install_folder(engine, folder.path()).await;
+    assert_eq!(installed.expect("installed"), 1, "hardware is there");
+    let is_stored = async |component: &[u8]| {
+        let digest = Digest::of(component).0;
+        let stored = server.artifacts.is_intact(digest, component.len() as u64);
+        stored.await.unwrap_or(false)
+    };
+    for component in [COMPONENT, policy] {
+        let digest = Digest::of(component).0;
+        server.artifacts.delete(digest).await.expect("deleted");
+        assert!(!is_stored(component).await);
+    }
+    let log = CapturedLog::start();
+    let restored = plugins::install_built_ins(engine, folder.path()).await;
+    assert_eq!(restored.expect("restored"), 0);
+    assert!(is_stored(policy).await && !is_stored(COMPONENT).await);
+    let restored = plugins::install_folder(engine, folder.path()).await;
+    assert_eq!(restored.expect("restored"), 0);
+    assert!(is_stored(COMPONENT).await);
+    let reported = log.events("component was missing from storage or damaged; stored again");
+    assert_eq!(reported.len(), 2);
 }
 
 /// The server awaits them before it serves, whatever else is in the folder.
@@ -410,6 +566,22 @@ async fn built_in_plugins_are_installed_before_all_others() {
     let log = CapturedLog::start();
     let installed = plugins::install_built_ins(engine, folder.path()).await;
     assert_eq!(installed.expect("installed"), 1);
+    let refused = log.events("component not installed");
+    let text = |at: usize, name: &str| refused[at][name].as_str().unwrap_or_default().to_owned();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(text(0, "path").ends_with("canary.wasm"), "{refused:?}");
+    assert!(text(0, "reason").contains("`--plugins`"), "{refused:?}");
+    assert!(
+        text(1, "path").ends_with("version-path.wasm"),
+        "{refused:?}"
+    );
+    assert!(text(1, "reason").contains("reserved"), "{refused:?}");
+    server
+        .get("/api/v1/plugins/acme/canary")
+        .await
+        .expect_problem(404);
+
+    let log = CapturedLog::start();
     let all = plugins::install_folder(engine, folder.path()).await;
     assert_eq!(all.expect("installed"), 2, "the canary for two tenants");
     let refused = log.events("component not installed");

@@ -22,6 +22,9 @@ pub(super) struct ConfigArgs {
     /// in a built checkout, or else /usr/share/tidegate/components]
     #[arg(long, value_name = "DIR")]
     components: Option<PathBuf>,
+    /// Folder of other plugins, which are installed while the server runs
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
 }
 
 /// Flags of `serve` that override the configuration.
@@ -46,6 +49,9 @@ impl ConfigArgs {
         }
         if let Some(components) = &self.components {
             config.components = Some(components.clone());
+        }
+        if let Some(plugins) = &self.plugins {
+            config.plugins = Some(plugins.clone());
         }
         Ok(config)
     }

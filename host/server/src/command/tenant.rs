@@ -3,7 +3,7 @@ use clap::Subcommand;
 use tidegate_engine::{Actor, tenants};
 
 use super::{config_args::ConfigArgs, print};
-use crate::app::{components_folder, install_components};
+use crate::app::{components_folder, install_plugins};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Tenant {
@@ -30,7 +30,7 @@ impl Tenant {
                 let folder = components_folder(&config)?;
                 let ctx = context.engine.server_ctx(Actor::command_line())?;
                 let tenant = tenants::create(&ctx, context.engine.store(), &name).await?;
-                let installed = install_components(&context.engine, &folder).await;
+                let installed = install_plugins(&context.engine, &config, &folder).await;
                 context.store.close().await;
                 print(format_args!(
                     "tenant {} is created; create a key for it with `tidegate key create`",

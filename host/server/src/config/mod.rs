@@ -56,6 +56,8 @@ pub struct Config {
     pub allow_dev_on_network: bool,
     /// Folder of the built-in components; `None`: next to the program.
     pub components: Option<PathBuf>,
+    /// Folder of other plugins, which is watched; `None`: there is none.
+    pub plugins: Option<PathBuf>,
     /// The database.
     pub database: Database,
     /// Polling and attributes of devices.
@@ -220,6 +222,7 @@ impl Default for Config {
             dev: false,
             allow_dev_on_network: false,
             components: None,
+            plugins: None,
             database: Database::default(),
             devices: Devices::default(),
             ddi: Ddi::default(),

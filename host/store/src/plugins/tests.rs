@@ -95,6 +95,21 @@ on_both! {
         let refused = store.put_revision(store.ours, vendors(b"two", "1.0.0")).await;
         assert!(matches!(&refused, Err(PutRevisionError::OtherBytes(digest)) if *digest == first.digest), "{refused:?}");
         store.put_revision(store.theirs, vendors(b"two", "1.0.0")).await?;
+
+        // The operator of the server puts it into the folder of plugins: that enables it, and nothing else does.
+        let state = async || -> anyhow::Result<_> {
+            let stored = store.revision(store.ours, &plugin("acme/rings"), first.digest).await?;
+            Ok(stored.expect("it is stored").state)
+        };
+        store.put_revision(store.ours, first.clone()).await?;
+        assert_eq!(state().await?, RevisionState::Candidate);
+        let in_folder = NewRevision { origin: Origin::Folder, ..first.clone() };
+        store.put_revision(store.ours, in_folder.clone()).await?;
+        assert_eq!(state().await?, RevisionState::Enabled);
+        let name = plugin("acme/rings");
+        store.change_revision_state(store.ours, &name, first.digest, RevisionState::Disabled).await?;
+        store.put_revision(store.ours, in_folder).await?;
+        assert_eq!(state().await?, RevisionState::Disabled);
         store.put_revision(store.ours, vendors(b"two", "1.0.1")).await?;
         assert_eq!(store.revisions(store.ours).await?.len(), 2);
     }

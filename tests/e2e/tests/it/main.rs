@@ -19,6 +19,7 @@ mod hostile;
 mod idempotency;
 mod locked_rows;
 mod log_output;
+mod plugin_folder;
 mod readme;
 mod refusals;
 mod registry;

@@ -1,4 +1,4 @@
-//! A server starts whatever is in its folder of components, and stops whatever hangs.
+//! A server starts whatever is in its folders of components, and stops whatever hangs.
 
 use std::{
     fs::{self, File},
@@ -62,7 +62,9 @@ async fn a_server_in_a_built_checkout_finds_its_components(storage: ServerStorag
 async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage) -> Result<()> {
     // What it remembers of components is of this test only.
     fs::remove_file(storage.dir().join("compiled"))?;
-    let folder = storage.dir().join("components");
+    let built_ins = storage.dir().join("components");
+    let folder = storage.dir().join("plugins");
+    fs::create_dir(&built_ins)?;
     fs::create_dir(&folder)?;
     let component = |name: &str, mut schema: Value, example: Value| -> Result<()> {
         schema["examples"] = json!([example]);
@@ -83,17 +85,21 @@ async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage)
     fs::write(folder.join("noise.wasm"), "no component")?;
     fs::copy(
         components()?.join("canary.wasm"),
-        folder.join("canary.wasm"),
+        built_ins.join("canary.wasm"),
     )?;
     // A custom section at the end makes it another component.
     let hardware = fs::read(components()?.join("hardware.wasm"))?;
     let other = [&hardware[..], b"\x00\x06\x05other"].concat();
-    fs::write(folder.join("hardware.wasm"), other)?;
-    fs::write(
-        folder.join("vendor.wasm"),
-        HostilePlugin::Honest.component()?,
-    )?;
-    let settings = [("TIDEGATE_COMPONENTS", folder.into_os_string())];
+    fs::write(folder.join("hardware.wasm"), &other)?;
+    fs::write(built_ins.join("version-path.wasm"), &other)?;
+    make_pipe(&built_ins.join("latest.wasm"))?;
+    let vendors = HostilePlugin::Honest.component()?;
+    fs::write(folder.join("vendor.wasm"), &vendors)?;
+    fs::write(built_ins.join("misplaced.wasm"), &vendors)?;
+    let settings = [
+        ("TIDEGATE_COMPONENTS", built_ins.into_os_string()),
+        ("TIDEGATE_PLUGINS", folder.into_os_string()),
+    ];
     let reported = [
         ("exponential.wasm", "more than 64 levels deep"),
         ("slow.wasm", "takes too long to check"),
@@ -102,6 +108,8 @@ async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage)
         ("lost.wasm", "No such file"),
         ("noise.wasm", "not a WebAssembly component"),
         ("hardware.wasm", "is reserved for a built-in plugin"),
+        ("version-path.wasm", "is reserved for a built-in plugin"),
+        ("latest.wasm", "not a regular file"),
     ];
 
     let log = storage.dir().join("log");
@@ -139,6 +147,11 @@ async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage)
             "{name} is not reported"
         );
     }
+    let misplaced = written
+        .lines()
+        .find(|line| line.contains("misplaced.wasm"))
+        .context("misplaced.wasm is not reported")?;
+    ensure!(misplaced.contains("WARN") && misplaced.contains("`--plugins`"));
     let listening = written.find("listening").context("it does not listen")?;
     let rejected = written.find("slow.wasm");
     ensure!(rejected > Some(listening), "the start waited for others");
@@ -172,7 +185,7 @@ async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage)
     Ok(())
 }
 
-/// Waits until all components of the folder were installed or rejected.
+/// Waits until all components of the folder of plugins were installed or rejected.
 async fn wait_for_components(log: &Path) -> Result<()> {
     wait_until("the components are installed", async || {
         let written = fs::read_to_string(log)?;
@@ -380,7 +393,7 @@ fn make_pipe(path: &Path) -> Result<()> {
 }
 
 /// A client with the role of an administrator, of a server in development mode.
-async fn authenticated(rest: &RestClient) -> Result<RestClient> {
+pub(crate) async fn authenticated(rest: &RestClient) -> Result<RestClient> {
     let request = json!({ "tenant": "default", "user_id": "jo", "role": "admin" });
     let token = rest.post("auth/dev-token", &request).await?;
     let token = token.expect_status(200)?.json()?;
