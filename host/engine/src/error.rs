@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tidegate_core::{campaign::InvalidTransition, plugin::FieldError};
 
 use crate::ports::{CallFailure, StoreError};
@@ -57,8 +59,12 @@ pub enum Error {
     /// A rate or count limit is exceeded.
     #[error("{message}")]
     TooMany {
+        /// Stable code for programs.
+        code: &'static str,
         /// The limit.
         message: String,
+        /// When a retry may help; `None`: at any time.
+        retry_after: Option<Duration>,
     },
     /// Temporarily unavailable; a retry may help.
     #[error("{message}")]

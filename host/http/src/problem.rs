@@ -240,7 +240,15 @@ impl From<Error> for Problem {
             }
             Error::Forbidden { code, .. } => Self::new(StatusCode::FORBIDDEN, code, detail),
             Error::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
-            Error::TooMany { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail),
+            Error::TooMany {
+                code, retry_after, ..
+            } => {
+                let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+                Self {
+                    retry_after,
+                    ..problem
+                }
+            }
             Error::Unavailable { .. } => {
                 tracing::warn!(error = %chain(&error), "service unavailable");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)

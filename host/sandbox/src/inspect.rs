@@ -43,6 +43,7 @@ pub(crate) fn rejected_step(step: &str, failure: &CallFailure) -> Rejection {
     match to_rejection(failure) {
         Rejection::Invalid(reason) => Rejection::Invalid(format!("{step}: {reason}")),
         Rejection::Unavailable(reason) => Rejection::Unavailable(format!("{step}: {reason}")),
+        queue_full @ Rejection::QueueFull(_) => queue_full,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Remembers which components of the server's folder were rejected, so that the next start does not inspect them again.
+//! Remembers which components were rejected, so that they are not inspected again, not after a restart either.
 
 use std::{
     fs, io,
@@ -16,6 +16,8 @@ use crate::{
 };
 
 const EXTENSION: &str = ".rejected";
+/// Maximum number of remembered rejections.
+const MAX_REMEMBERED: usize = 1000;
 
 /// A folder with a file for each rejected component, which contains the reason. A rejection holds for this program and
 /// these limits; others inspect the component again.
@@ -54,9 +56,25 @@ impl Rejections {
     /// Remembers why a component was rejected.
     pub(crate) fn remember(&self, component: Digest, reason: &str) {
         let written = write_atomically(&self.folder, &self.path(component), &[reason.as_bytes()]);
-        if let Err(error) = written {
+        if let Err(error) = written.and_then(|()| self.forget_oldest()) {
             tracing::warn!(%component, error = %chain(&error), "rejection of a component not stored; it will be inspected again");
         }
+    }
+
+    fn forget_oldest(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().ends_with(EXTENSION) {
+                files.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        files.sort_unstable();
+        let surplus = files.len().saturating_sub(MAX_REMEMBERED);
+        files
+            .iter()
+            .take(surplus)
+            .try_for_each(|(_, path)| fs::remove_file(path))
     }
 
     fn path(&self, component: Digest) -> PathBuf {

@@ -27,7 +27,7 @@ use crate::{
     call_permits::{CallClass, CallPermits, interactive_permits},
     child_process::ChildCommand,
     code::{CodeCache, CodeKey},
-    compile::Compiler,
+    compile::{CompilePurpose, Compiler},
     component::world_of,
     engine,
     failure::describe,
@@ -198,23 +198,27 @@ impl WasmSandbox {
         }
         let kind = world_of(&component, self.limits.component_bytes)
             .map_err(|error| CallFailure::Link(error.to_string()))?;
-        match self.compile(tenant, digest, kind, component).await {
+        let purpose = CompilePurpose::Call;
+        let compiled = self.compile(purpose, tenant, digest, kind, component).await;
+        match compiled {
             Ok(code) => Ok((code, kind)),
             Err(Rejection::Invalid(why)) => Err(CallFailure::Link(why)),
-            Err(Rejection::Unavailable(why)) => Err(CallFailure::Host(why)),
+            Err(error) => Err(CallFailure::Host(error.to_string())),
         }
     }
 
     /// Compiles a component and caches its code.
     async fn compile(
         &self,
+        purpose: CompilePurpose,
         tenant: Option<TenantId>,
         digest: Digest,
         kind: PluginKind,
         component: Bytes,
     ) -> Result<Vec<u8>, Rejection> {
         let recheck = async { self.load_cached(digest).await.map(|(code, _)| code) };
-        let code = self.compiler.compile(tenant, component, recheck).await?;
+        let compiled = self.compiler.compile(purpose, tenant, component, recheck);
+        let code = compiled.await?;
         let cache = Arc::clone(&self.cache);
         let stored = tokio::task::spawn_blocking(move || {
             let marked_code = [&[kind_marker(kind)], code.as_slice()].concat();
@@ -300,7 +304,14 @@ impl WasmSandbox {
         let plugin = if let Some(plugin) = self.plugin_cache.get(&digest) {
             plugin
         } else {
-            let code = self.compile(tenant, digest, kind, component).await?;
+            let code = match self.load_cached(digest).await {
+                Some((code, _)) => code,
+                None => {
+                    let purpose = CompilePurpose::Inspection;
+                    let compiled = self.compile(purpose, tenant, digest, kind, component);
+                    compiled.await?
+                }
+            };
             self.load(digest, kind, code)
                 .await
                 .map_err(|failure| inspect::to_rejection(&failure))?
@@ -387,19 +398,15 @@ impl Sandbox for WasmSandbox {
         let kind = world_of(&component, self.limits.component_bytes)
             .map_err(|error| Rejection::Invalid(error.to_string()))?;
         let digest = Digest::of(&component);
-        // A user who uploads a component again asks for another inspection; a restart of the server does not.
-        let rejections = tenant.is_none().then(|| self.rejections.clone());
-        if let Some(rejections) = rejections.clone()
-            && let Some(reason) = on_blocking_thread(move || rejections.reason(digest)).await?
-        {
+        // Another inspection would come to the same end, and take the compiler from others.
+        let rejections = self.rejections.clone();
+        if let Some(reason) = on_blocking_thread(move || rejections.reason(digest)).await? {
             return Err(Rejection::Invalid(reason));
         }
         let inspected = self.inspect_component(tenant, digest, kind, component);
         let inspected = inspected.await;
-        if let Some(rejections) = rejections
-            && let Err(Rejection::Invalid(reason)) = &inspected
-        {
-            let reason = reason.clone();
+        if let Err(Rejection::Invalid(reason)) = &inspected {
+            let (rejections, reason) = (self.rejections.clone(), reason.clone());
             on_blocking_thread(move || rejections.remember(digest, &reason)).await?;
         }
         let description = inspected?;

@@ -94,7 +94,9 @@ impl From<RecordError> for Error {
             RecordError::Refused(refusal) => Self::conflict("update_refused", refusal.to_string()),
             RecordError::AlreadyActive => Self::conflict("auto_confirm_active", error.to_string()),
             RecordError::TooMany(_) | RecordError::FeedbackQuota(_) => Self::TooMany {
+                code: "too_many",
                 message: error.to_string(),
+                retry_after: None,
             },
             RecordError::Store(error) => error.into(),
         }

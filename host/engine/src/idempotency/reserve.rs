@@ -108,7 +108,11 @@ fn quota_exceeded() -> Error {
         QUOTA.requests,
         QUOTA.bytes >> 20
     );
-    Error::TooMany { message }
+    Error::TooMany {
+        code: "too_many",
+        message,
+        retry_after: None,
+    }
 }
 
 #[cfg(test)]

@@ -88,6 +88,11 @@ impl PluginCalls {
                 message: "the server cannot inspect the plugin now; retry later".to_owned(),
                 source: Some(cause.into()),
             },
+            Rejection::QueueFull(retry_after) => Error::TooMany {
+                code: "compile_queue_full",
+                message: "too many components wait for their inspection; retry later".to_owned(),
+                retry_after: Some(retry_after),
+            },
         })
     }
 

@@ -105,6 +105,9 @@ pub enum Rejection {
     /// The server could not verify it; a retry may help.
     #[error("{0}")]
     Unavailable(String),
+    /// Too many components wait for their inspection; a retry after this time may help.
+    #[error("too many components wait for their inspection")]
+    QueueFull(Duration),
 }
 
 /// Result of validating a config.

@@ -180,7 +180,7 @@ impl From<Error> for DdiError {
                 ..
             } => Self::InvalidAttributes(message),
             Error::Invalid { message, .. } => Self::ConstraintViolation(message),
-            Error::TooMany { message } => Self::QuotaExceeded(message),
+            Error::TooMany { message, .. } => Self::QuotaExceeded(message),
             Error::TooLarge { .. } => Self::TooLarge,
             Error::Forbidden { .. } => Self::Unauthenticated,
             Error::Conflict { .. } => Self::Gone,

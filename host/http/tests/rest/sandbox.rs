@@ -2,7 +2,7 @@
 //! its key `canaries` is the number of waves of one device before the last wave.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -24,6 +24,8 @@ use tidegate_engine::ports::{
 pub(crate) struct ScriptedSandbox {
     /// How many inspections cannot be made.
     pub(crate) failing_inspections: AtomicU32,
+    /// Too many components wait for their inspection.
+    pub(crate) is_queue_full: AtomicBool,
 }
 
 #[async_trait]
@@ -33,6 +35,9 @@ impl Sandbox for ScriptedSandbox {
         _: Option<TenantId>,
         component: Bytes,
     ) -> Result<Inspection, Rejection> {
+        if self.is_queue_full.load(Ordering::SeqCst) {
+            return Err(Rejection::QueueFull(Duration::from_secs(20)));
+        }
         let one_less = |left: u32| left.checked_sub(1);
         let order = Ordering::Relaxed;
         if self

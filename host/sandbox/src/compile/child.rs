@@ -5,7 +5,9 @@ use std::{
     process::ExitCode,
 };
 
-use super::{CPU_SECONDS_VAR, EXIT_INVALID_COMPONENT, MAGIC, MEMORY_BYTES_VAR};
+use rustix::process::nice;
+
+use super::{CPU_SECONDS_VAR, EXIT_INVALID_COMPONENT, MAGIC, MEMORY_BYTES_VAR, NICENESS_VAR};
 use crate::{
     child_process::{limit_cpu, limit_memory, number_from_env},
     code::CodeKey,
@@ -70,6 +72,10 @@ fn compile() -> Result<(), CompileError> {
 }
 
 fn limit_resources() -> io::Result<()> {
+    // Before the compiler starts threads, which inherit it.
+    if let Some(niceness) = number_from_env(NICENESS_VAR) {
+        nice(i32::try_from(niceness).unwrap_or(19))?;
+    }
     let cpu = number_from_env(CPU_SECONDS_VAR).unwrap_or(DEFAULT_CPU_SECONDS);
     limit_cpu(cpu, Some(cpu.saturating_add(1)))?;
     limit_memory(number_from_env(MEMORY_BYTES_VAR).unwrap_or(DEFAULT_MEMORY_BYTES))

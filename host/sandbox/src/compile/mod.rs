@@ -6,9 +6,11 @@
 
 mod child;
 mod parent;
+mod queue;
 
 pub(crate) use child::compile_child;
 pub(crate) use parent::Compiler;
+pub(crate) use queue::CompilePurpose;
 
 use std::time::Duration;
 
@@ -16,8 +18,10 @@ use std::time::Duration;
 const CPU_SECONDS_VAR: &str = "COMPILE_CPU_SECONDS";
 /// Environment variable of the child: its address space limit in bytes.
 const MEMORY_BYTES_VAR: &str = "COMPILE_MEMORY_BYTES";
-/// Wall time after which the child is killed.
-const WALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// Environment variable of the child: how much it yields to others, from 0 to 19 (`nice`).
+const NICENESS_VAR: &str = "COMPILE_NICENESS";
+/// Wall time after which the child is killed. Long, because on a busy machine it gets little CPU time.
+const WALL_TIMEOUT: Duration = Duration::from_mins(2);
 /// First bytes of the child's standard output. The code's key and the code follow.
 const MAGIC: &[u8; 16] = b"tidegate-code-1\n";
 /// Maximum size of the code. A component of 32 MiB compiles to less.

@@ -4,7 +4,7 @@ use std::{process::ExitStatus, time::Duration};
 
 use bytes::Bytes;
 use tidegate_core::{id::TenantId, visible_text::visible};
-use tidegate_engine::{TenantShares, ports::Rejection};
+use tidegate_engine::ports::Rejection;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::Child,
@@ -13,7 +13,8 @@ use tokio::{
 
 use super::{
     CPU_SECONDS_VAR, EXIT_INVALID_COMPONENT, MAGIC, MAX_CODE_BYTES, MAX_MESSAGE_BYTES,
-    MEMORY_BYTES_VAR, WALL_TIMEOUT,
+    MEMORY_BYTES_VAR, NICENESS_VAR, WALL_TIMEOUT,
+    queue::{CompilePurpose, CompileQueue, QueueFull},
 };
 use crate::{
     child_process::{ChildCommand, ChildRole, ProcessEnd},
@@ -22,13 +23,13 @@ use crate::{
     limits::{MAX_REASON_BYTES, truncate},
 };
 
-/// Compiles components in child processes, one at a time. Tenants take turns.
+/// Compiles components in child processes: one for calls and one for inspections at a time.
 pub(crate) struct Compiler {
     command: ChildCommand,
     cpu: Duration,
     memory_bytes: u64,
     key: CodeKey,
-    turns: TenantShares,
+    queue: CompileQueue,
 }
 
 impl Compiler {
@@ -39,7 +40,7 @@ impl Compiler {
             cpu: limits.compile_cpu,
             memory_bytes: limits.compile_memory_bytes,
             key,
-            turns: TenantShares::new(1, 1),
+            queue: CompileQueue::new(),
         }
     }
 
@@ -47,15 +48,18 @@ impl Compiler {
     /// the previous caller may have compiled the same component.
     pub(crate) async fn compile(
         &self,
+        purpose: CompilePurpose,
         tenant: Option<TenantId>,
         component: Bytes,
         recheck: impl Future<Output = Option<Vec<u8>>>,
     ) -> Result<Vec<u8>, Rejection> {
-        let _turn = self.turns.acquire(tenant).await;
+        let turn = self.queue.turn(purpose, tenant).await;
+        // At the latest then the component that is being compiled makes room.
+        let _turn = turn.map_err(|QueueFull| Rejection::QueueFull(self.cpu))?;
         if let Some(code) = recheck.await {
             return Ok(code);
         }
-        let mut child = self.start().map_err(|error| {
+        let mut child = self.start(purpose).map_err(|error| {
             Rejection::Unavailable(format!("cannot start the compiler process: {error}"))
         })?;
         let Ok(exchanged) = timeout(WALL_TIMEOUT, exchange(&mut child, component)).await else {
@@ -73,14 +77,20 @@ impl Compiler {
         self.interpret(child_output)
     }
 
-    fn start(&self) -> std::io::Result<Child> {
+    fn start(&self, purpose: CompilePurpose) -> std::io::Result<Child> {
         // Each thread takes address space, and one plugin needs few threads.
-        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // An inspection leaves half of the machine to devices, and yields all of it; a campaign waits for the other.
+        let (threads, niceness) = match purpose {
+            CompilePurpose::Inspection => (cores / 2, 19),
+            CompilePurpose::Call => (cores, 10),
+        };
         self.command
             .command(ChildRole::CompileComponent)
             .env(CPU_SECONDS_VAR, self.cpu.as_secs().to_string())
             .env(MEMORY_BYTES_VAR, self.memory_bytes.to_string())
-            .env("RAYON_NUM_THREADS", threads.to_string())
+            .env(NICENESS_VAR, niceness.to_string())
+            .env("RAYON_NUM_THREADS", threads.clamp(1, 4).to_string())
             .spawn()
     }
 
