@@ -14,6 +14,7 @@ use std::{
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::{TryRng as _, rngs::SysRng};
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 use sha2::{Digest as _, Sha256};
 use tidegate_core::id::Digest;
 use tidegate_engine::chain;
@@ -59,16 +60,18 @@ impl Hasher for Sha256Hasher {
     }
 }
 
-/// A folder of code to which only this server can add.
+/// A folder of code to which only this server can add. The time of a file's last change is that of its last use.
 pub(crate) struct CodeCache {
     folder: PathBuf,
     key: CodeKey,
+    /// Maximum size of all code, in bytes.
+    max_bytes: u64,
     secret: [u8; SECRET_BYTES],
 }
 
 impl CodeCache {
     /// Opens the folder. Creates the folder and its secret if they do not exist.
-    pub(crate) fn open(folder: &Path, key: CodeKey) -> io::Result<Self> {
+    pub(crate) fn open(folder: &Path, key: CodeKey, max_bytes: u64) -> io::Result<Self> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -77,6 +80,7 @@ impl CodeCache {
             secret: load_or_create_secret(folder)?,
             folder: folder.to_owned(),
             key,
+            max_bytes,
         };
         match cache.sweep() {
             Ok(0) => {}
@@ -124,13 +128,49 @@ impl CodeCache {
             tracing::warn!(path = %path.display(), "compiled code is damaged or not authentic; it is compiled again");
             return None;
         }
+        if let Err(error) = record_use(file.get_ref()) {
+            tracing::debug!(path = %path.display(), error = %chain(&error), "cannot record the use of compiled code");
+        }
         Some(bytes.split_off(MAC_BYTES))
     }
 
-    /// Stores the code of a component. Readers see the complete file or none.
+    /// Stores the code of a component, and deletes what was used least recently if all together is too large. Readers see
+    /// the complete file or none.
     pub(crate) fn write(&self, component: Digest, code: &[u8]) -> io::Result<()> {
+        let size = (MAC_BYTES + code.len()) as u64;
+        if size > self.max_bytes {
+            let message = format!(
+                "its {size} bytes are more than the {} of the cache (the server's setting `sandbox.code_cache_bytes`)",
+                self.max_bytes
+            );
+            return Err(io::Error::other(message));
+        }
+        self.make_room(size)?;
         let mac = self.mac(component, code).finalize().into_bytes();
         write_atomically(&self.folder, &self.path(component), &[&mac, code])
+    }
+
+    /// Deletes the code that was used least recently until this much can be added.
+    fn make_room(&self, size: u64) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().ends_with(CODE) {
+                let metadata = entry.metadata()?;
+                files.push((metadata.modified()?, metadata.len(), entry.path()));
+            }
+        }
+        files.sort_unstable();
+        let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+        for (_, bytes, path) in files {
+            if total.saturating_add(size) <= self.max_bytes {
+                break;
+            }
+            fs::remove_file(&path)?;
+            total -= bytes;
+            tracing::info!(path = %path.display(), "least recently used compiled code deleted");
+        }
+        Ok(())
     }
 
     fn path(&self, component: Digest) -> PathBuf {
@@ -152,6 +192,16 @@ impl CodeCache {
         mac.update(code);
         mac
     }
+}
+
+/// Marks a file as used now.
+fn record_use(file: &fs::File) -> io::Result<()> {
+    let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let times = Timestamps {
+        last_access: time(UTIME_OMIT),
+        last_modification: time(UTIME_NOW),
+    };
+    Ok(futimens(file, &times)?)
 }
 
 /// Removes the files of a folder that are unusable, by their name and entry. Returns their number.

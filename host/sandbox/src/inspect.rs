@@ -5,6 +5,9 @@ use tidegate_engine::ports::{CallFailure, Rejection};
 
 use crate::{limits::MAX_REASON_BYTES, plugin::Plugin, trial};
 
+/// Maximum size of a version.
+const MAX_VERSION_BYTES: usize = 128;
+
 /// Links the plugin and reads its description.
 pub(crate) fn describe(plugin: &Plugin) -> Result<Description, Rejection> {
     plugin
@@ -81,14 +84,15 @@ pub(crate) fn to_rejection(failure: &CallFailure) -> Rejection {
 }
 
 fn check_description(description: &Description) -> Result<(), String> {
+    if description.version.len() > MAX_VERSION_BYTES {
+        return Err(format!(
+            "the version is longer than {MAX_VERSION_BYTES} bytes"
+        ));
+    }
     if let Err(error) = semver::Version::parse(&description.version) {
         return Err(format!(
             "the version `{}` is not a semantic version: {error}",
-            description
-                .version
-                .escape_debug()
-                .take(128)
-                .collect::<String>()
+            description.version.escape_debug()
         ));
     }
     if description.summary.len() > MAX_REASON_BYTES {
@@ -130,6 +134,14 @@ mod tests {
                 "{version}"
             );
         }
+        let version = |length: usize| format!("1.0.0-{}", "a".repeat(length - 6));
+        assert_eq!(
+            check_changed(|d| d.version = version(MAX_VERSION_BYTES)),
+            Ok(())
+        );
+        let longer = check_changed(|d| d.version = version(MAX_VERSION_BYTES + 1));
+        let reason = "the version is longer than 128 bytes".to_owned();
+        assert_eq!(longer, Err(reason));
         assert!(check_changed(|d| d.summary = "a\0".to_owned()).is_err());
     }
 }

@@ -21,6 +21,7 @@ mod guest;
 mod inspect;
 mod limits;
 mod plugin;
+mod plugin_cache;
 mod record;
 mod rejections;
 mod replay;

@@ -4,7 +4,6 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use quick_cache::sync::Cache;
 use tidegate_core::{
     Named as _,
     id::{Digest, TenantId},
@@ -35,6 +34,7 @@ use crate::{
     inspect,
     limits::{InvalidLimit, SandboxLimits},
     plugin::{Plugin, failed},
+    plugin_cache::PluginCache,
     record,
     rejections::Rejections,
     schema::{SchemaChecker, parse_config},
@@ -56,6 +56,10 @@ pub struct SandboxConfig {
     pub child_command: ChildCommand,
     /// Maximum number of loaded plugins.
     pub max_loaded_plugins: usize,
+    /// Maximum size of the code of loaded plugins, in bytes.
+    pub max_loaded_code_bytes: u64,
+    /// Maximum size of the compiled code in the folder, in bytes. What was used least recently is deleted.
+    pub code_cache_bytes: u64,
 }
 
 impl SandboxConfig {
@@ -66,6 +70,8 @@ impl SandboxConfig {
             code_folder: code_folder.into(),
             child_command: ChildCommand::default(),
             max_loaded_plugins: 64,
+            max_loaded_code_bytes: 512 << 20,
+            code_cache_bytes: 1 << 30,
         }
     }
 }
@@ -94,7 +100,7 @@ pub struct WasmSandbox {
     compiler: Compiler,
     schemas: SchemaChecker,
     source: Arc<dyn ComponentSource>,
-    plugin_cache: Cache<Digest, Plugin>,
+    plugin_cache: PluginCache,
     /// By plugin and digest of the config. The plugin's answer is always the same.
     wants_cache: Cache<(Digest, Digest), Interests>,
     permits: CallPermits,
@@ -119,7 +125,8 @@ impl WasmSandbox {
         .map_err(engine_error)?;
         let mut linker = Linker::new(&engine);
         link_log(&mut linker, contract::LOG).map_err(engine_error)?;
-        let cache = CodeCache::open(&config.code_folder, key).map_err(|error| {
+        let opened = CodeCache::open(&config.code_folder, key, config.code_cache_bytes);
+        let cache = opened.map_err(|error| {
             let folder = config.code_folder.display();
             OpenError::Io(format!("open the folder of compiled code {folder}"), error)
         })?;
@@ -134,7 +141,7 @@ impl WasmSandbox {
             ),
             cache: Arc::new(cache),
             rejections: Rejections::open(&config.code_folder, &limits),
-            plugin_cache: Cache::new(config.max_loaded_plugins.max(1)),
+            plugin_cache: PluginCache::new(config.max_loaded_plugins, config.max_loaded_code_bytes),
             wants_cache: Cache::new(MAX_CACHED_WANTS),
             permits: CallPermits::new(limits.calls_at_once),
             limits,
@@ -156,15 +163,16 @@ impl WasmSandbox {
         tenant: Option<TenantId>,
         digest: Digest,
     ) -> Result<Plugin, CallFailure> {
-        if let Some(plugin) = self.plugin_cache.get(&digest) {
+        if let Some(plugin) = self.plugin_cache.get(digest) {
             return Ok(plugin);
         }
         let (code, kind) = match self.load_cached(digest).await {
             Some(found) => found,
             None => self.rebuild(tenant, digest).await?,
         };
+        let code_bytes = code.len() as u64;
         let plugin = self.load(digest, kind, code).await?;
-        self.plugin_cache.insert(digest, plugin.clone());
+        self.plugin_cache.insert(digest, plugin.clone(), code_bytes);
         Ok(plugin)
     }
 
@@ -301,7 +309,7 @@ impl WasmSandbox {
         kind: PluginKind,
         component: Bytes,
     ) -> Result<Description, Rejection> {
-        let plugin = if let Some(plugin) = self.plugin_cache.get(&digest) {
+        let plugin = if let Some(plugin) = self.plugin_cache.get(digest) {
             plugin
         } else {
             let code = match self.load_cached(digest).await {

@@ -101,6 +101,56 @@ async fn unusable_code_is_removed_at_the_next_start() -> Result<()> {
     Ok(())
 }
 
+/// What is needed again is compiled again.
+#[tokio::test]
+async fn the_code_that_was_used_least_recently_is_deleted_when_the_cache_is_full() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let honest = HostilePlugin::Honest.component()?;
+    let variant = |name: &[u8; 5]| {
+        // A custom section makes it another component with the same code.
+        let component = [&honest[..], b"\x00\x06\x05", name].concat();
+        fixture.components.put(component)
+    };
+    let [first, second, third] = [b"first", b"other", b"third"].map(variant);
+    assert!(is_callable(&fixture, first).await);
+    let size = fs::metadata(code_file(&fixture)?)?.len();
+
+    // Two fit.
+    let small = fixture.reopen_with(|config| config.code_cache_bytes = 2 * size + size / 2)?;
+    assert!(is_callable(&small, second).await);
+    let name = |digest: Digest| hex::encode(digest.0);
+    let path = |digest: Digest| -> Result<PathBuf> {
+        let found = files(&small.code_folder(), "code")?.into_iter();
+        let mut found = found.filter(|path| path.to_string_lossy().contains(&name(digest)));
+        found.next().context("it is not cached")
+    };
+    let long_ago = UNIX_EPOCH + Duration::from_hours(1);
+    for (digest, hours) in [(first, 0), (second, 1)] {
+        let file = fs::File::options().write(true).open(path(digest)?)?;
+        file.set_modified(long_ago + Duration::from_hours(hours))?;
+    }
+    // Its use makes the second one the oldest.
+    assert!(is_callable(&small, first).await);
+    assert!(is_callable(&small, third).await);
+    assert!(path(first).is_ok() && path(second).is_err() && path(third).is_ok());
+    let again = fixture.reopen_with(|config| config.code_cache_bytes = 2 * size + size / 2)?;
+    assert!(is_callable(&again, second).await);
+    assert!(path(second).is_ok());
+
+    // Code that is larger than the cache is not cached, and neither is one that is larger than all that is loaded.
+    let tiny = fixture.reopen_with(|config| {
+        config.code_cache_bytes = size / 2;
+        config.max_loaded_code_bytes = 1;
+    })?;
+    for _ in 0..2 {
+        let log = CapturedLog::start();
+        assert!(is_callable(&tiny, variant(b"large")).await);
+        let warnings = log.events("cannot cache compiled code; it will be compiled again");
+        assert_eq!(warnings.len(), 1);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_lost_or_damaged_file_is_recompiled() -> Result<()> {
     let fixture = SandboxFixture::new()?;

@@ -59,10 +59,13 @@ impl AppContext {
             tick_period: environment.tick_period,
             ..Settings::default()
         };
+        let sandbox = SandboxConfig::new(config.data_dir.join("compiled"));
+        let code_cache_bytes = config.sandbox.code_cache_bytes;
         let sandbox = SandboxConfig {
             limits: config.sandbox.limits(),
             child_command: environment.child_command,
-            ..SandboxConfig::new(config.data_dir.join("compiled"))
+            code_cache_bytes: code_cache_bytes.unwrap_or(sandbox.code_cache_bytes),
+            ..sandbox
         };
         let source: Arc<dyn ComponentSource> = Arc::clone(&artifacts) as _;
         let ports = Ports {

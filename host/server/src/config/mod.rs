@@ -127,6 +127,8 @@ pub struct Artifacts {
 pub struct Sandbox {
     /// Maximum size of a component, in bytes.
     pub component_bytes: Option<u64>,
+    /// Maximum size of the compiled code that is kept on disk, in bytes.
+    pub code_cache_bytes: Option<u64>,
     /// CPU time to compile a component.
     pub compile_cpu: Option<ConfigDuration>,
     /// Memory of a call, in bytes.
@@ -408,8 +410,17 @@ fn socket_address<E: serde::de::Error>(text: &str) -> Result<SocketAddr, E> {
         .map_err(|_| E::invalid_value(Unexpected::Str(text), expected))
 }
 
+/// Enough for the built-in plugins.
+const MIN_CODE_CACHE_BYTES: u64 = 64 << 20;
+
 impl Sandbox {
     fn check(&self) -> Result<(), ConfigError> {
+        if let Some(bytes) = self.code_cache_bytes
+            && bytes < MIN_CODE_CACHE_BYTES
+        {
+            let why = format!("is {bytes}, and must be at least {MIN_CODE_CACHE_BYTES}");
+            return Err(ConfigError::new("sandbox.code_cache_bytes", why));
+        }
         let allowed = self.limits().validate();
         allowed
             .map_err(|error| ConfigError::new(format!("sandbox.{}", error.name()), error.reason()))

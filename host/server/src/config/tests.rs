@@ -45,6 +45,9 @@ fn the_example_file_lists_the_defaults() -> Result<()> {
         ..limits
     };
     assert_eq!(full.sandbox.limits(), cores_aside(SandboxLimits::default()));
+    let code_cache = tidegate_sandbox::SandboxConfig::new("code").code_cache_bytes;
+    assert_eq!(full.sandbox.code_cache_bytes, Some(code_cache));
+    assert!(full.plugins.is_some());
     Ok(())
 }
 
@@ -79,6 +82,15 @@ fn metrics_have_an_address_and_a_token_only_if_configured() -> Result<()> {
     assert!(access.has_own_address);
     assert_eq!(access.token.as_deref(), Some("0123456789abcdef"));
     assert_eq!(metrics.metrics.plugin_labels(), PluginLabels::All);
+    Ok(())
+}
+
+#[test]
+fn the_cache_of_compiled_code_has_room_for_the_built_in_plugins() -> Result<()> {
+    load("[sandbox]\ncode_cache_bytes = 67_108_864")?;
+    let error = error("[sandbox]\ncode_cache_bytes = 67_108_863");
+    assert!(error.contains("sandbox.code_cache_bytes"), "{error}");
+    assert!(error.contains("must be at least 67108864"), "{error}");
     Ok(())
 }
 
