@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use quick_cache::sync::Cache;
 use tidegate_core::{
     Named as _,
     id::{Digest, TenantId},

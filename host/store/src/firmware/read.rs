@@ -53,7 +53,9 @@ pub(crate) async fn campaign_firmware(
         .await
         .map_err(failed(READ))?;
     let mut loaded = load_modules(tx, tenant, &[row]).await?;
-    loaded.pop().ok_or_else(|| internal(READ)("the firmware has no row".into()))
+    loaded
+        .pop()
+        .ok_or_else(|| internal(READ)("the firmware has no row".into()))
 }
 
 /// Whether a campaign, an update or a device refers to this firmware.
