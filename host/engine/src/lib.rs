@@ -35,6 +35,7 @@ mod secret;
 mod settings;
 mod signals;
 mod tenant_shares;
+mod unattended;
 mod update_options;
 mod update_writer;
 

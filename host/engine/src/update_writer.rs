@@ -16,6 +16,7 @@ use crate::{
         CancelledUpdates, Clock, DeviceEvent, DeviceReport, Offer, OfferActor, OfferOverrides,
         OfferResult, RecordError, RecordedReport, ReportedLines, RunRef, Store, StoreError,
     },
+    unattended::run_to_end,
 };
 
 /// Maximum updates of an approval to which its decision is applied in one transaction.
@@ -23,8 +24,8 @@ const APPROVAL_BATCH: u32 = 1000;
 
 /// Writes reports and single updates of devices, then publishes them: it updates the read model and wakes campaigns.
 ///
-/// Each write runs in a task of its own, which completes even if the client disconnects: the store may have written it by
-/// then, and the read model has to be updated. Cheap to clone.
+/// Each write completes even if the client disconnects: the store may have written it by then, and the read model has to
+/// be updated. Cheap to clone.
 #[derive(Clone)]
 pub struct UpdateWriter {
     store: Arc<dyn Store>,
@@ -71,7 +72,7 @@ impl UpdateWriter {
         device_id: &str,
         report: DeviceReport,
     ) -> std::result::Result<RecordedReport, RecordError> {
-        // A disconnected client leaves its task behind. The permit limits these tasks while the store does not answer.
+        // A disconnected client leaves a task behind. The permit limits these tasks while the store does not answer.
         let permit = Arc::clone(&self.permits).try_acquire_owned();
         let permit = permit.map_err(|_| {
             let why = "too many reports wait for the database";
@@ -84,11 +85,10 @@ impl UpdateWriter {
             drop(permit);
             recorded
         };
-        let task = tokio::spawn(recording.in_current_span());
-        task.await.unwrap_or_else(|panic| {
+        run_to_end(recording).await.unwrap_or_else(|panicked| {
             self.caches.invalidate_device(tenant, device_id);
             let context = "record event";
-            let source = Box::new(panic);
+            let source = Box::new(panicked);
             Err(StoreError::Internal { context, source }.into())
         })
     }
@@ -227,6 +227,7 @@ impl UpdateWriter {
             tenant: update.tenant,
             device: update.device,
             by: None,
+            read_at: None,
             at: ctx.now,
             event: DeviceEvent::Log(lines),
         };
