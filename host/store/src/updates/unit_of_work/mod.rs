@@ -255,8 +255,8 @@ impl UpdateUnitOfWork {
                 attempt: new.attempt,
                 compatibility: new.compatibility,
             };
-            self.add_update(LoadedUpdate::created(update.clone(), tx.stopped_ms()));
-            self.apply_effects(&update, None, new.created_at, tenant_counters);
+            self.add_update(LoadedUpdate::created(update, tx.stopped_ms()));
+            self.apply_effects(*id, None, new.created_at, tenant_counters);
         }
         Ok(ids)
     }

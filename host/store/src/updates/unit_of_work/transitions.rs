@@ -2,12 +2,12 @@
 
 use tidegate_core::{
     device::DeviceState,
-    id::UpdateId,
+    id::{DeviceKey, UpdateId},
     time::Timestamp,
     update::{EventError, Update, UpdateEvent, UpdateState, UpdateStatus},
 };
 
-use super::UpdateUnitOfWork;
+use super::{LoadedUpdate, UpdateUnitOfWork};
 use crate::tenant_counters::TenantCounters;
 
 impl UpdateUnitOfWork {
@@ -77,20 +77,16 @@ impl UpdateUnitOfWork {
         if !is_fetch {
             loaded.revision = loaded.revision.wrapping_add(1);
         }
-        let next = loaded.next_retry(before, at);
-        let update = loaded.update.clone();
-        if let Some(next) = next {
-            self.pending_retries
-                .entry(update.device)
-                .or_default()
-                .push(next);
+        let (device, status) = (loaded.update.device, loaded.update.state.status);
+        if let Some(next) = loaded.next_retry(before, at) {
+            self.pending_retries.entry(device).or_default().push(next);
         }
         let cause = Some((before, event));
-        self.apply_effects(&update, cause, at, tenant_counters);
-        if update.state.status == UpdateStatus::Completed {
-            self.end_awaited(&update, at, tenant_counters);
+        self.apply_effects(id, cause, at, tenant_counters);
+        if status == UpdateStatus::Completed {
+            self.end_awaited(id, device, at, tenant_counters);
             // It changed the version of the device.
-            self.withdraw_offers(update.device, at, tenant_counters);
+            self.withdraw_offers(device, at, tenant_counters);
         }
         true
     }
@@ -98,14 +94,15 @@ impl UpdateUnitOfWork {
     /// A device that completes another update was brought to a known version: no report of its version is awaited.
     fn end_awaited(
         &mut self,
-        completed: &Update,
+        completed: UpdateId,
+        device: DeviceKey,
         at: Timestamp,
         tenant_counters: &mut TenantCounters,
     ) {
-        let others = self.updates_of(completed.device);
+        let others = self.updates_of(device);
         let awaited: Vec<UpdateId> = others
             .map(|loaded| &loaded.update)
-            .filter(|other| other.id != completed.id && other.state.awaits_version())
+            .filter(|other| other.id != completed && other.state.awaits_version())
             .map(|other| other.id)
             .collect();
         for id in awaited {
@@ -117,11 +114,14 @@ impl UpdateUnitOfWork {
     /// Applies the effects of a created update (no `cause`), or of a transition from a status by an event.
     pub(super) fn apply_effects(
         &mut self,
-        update: &Update,
+        id: UpdateId,
         cause: Option<(UpdateStatus, &UpdateEvent)>,
         at: Timestamp,
         tenant_counters: &mut TenantCounters,
     ) {
+        let Some(LoadedUpdate { update, .. }) = self.updates.get(&id) else {
+            return;
+        };
         let before = cause.map(|(before, _)| before);
         self.counters.count_update(update, before);
         let after = update.state.status;
