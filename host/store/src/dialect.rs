@@ -205,6 +205,7 @@ impl Dialect {
     ///
     /// `{{text}}` is a text that is compared by its bytes, independent of the database's locale. `{{id}}` is a
     /// generated key that is never reused, `{{id32}}` one that fits a signed 32-bit integer. `{{blob}}` is bytes.
+    /// `{{without_rowid}}`, after a table, makes its primary key the table itself where that is possible.
     pub(crate) fn migration(self, text: &str) -> String {
         let tokens = match self {
             Self::Sqlite => [
@@ -212,6 +213,7 @@ impl Dialect {
                 ("{{id32}}", "INTEGER PRIMARY KEY AUTOINCREMENT"),
                 ("{{text}}", "TEXT"),
                 ("{{blob}}", "BLOB"),
+                ("{{without_rowid}}", " WITHOUT ROWID"),
             ],
             Self::Postgres => [
                 (
@@ -224,6 +226,7 @@ impl Dialect {
                 ),
                 ("{{text}}", "TEXT COLLATE \"C\""),
                 ("{{blob}}", "BYTEA"),
+                ("{{without_rowid}}", ""),
             ],
         };
         tokens

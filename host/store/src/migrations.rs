@@ -192,6 +192,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/0040_revision_states.sql"),
     ),
     (
+        41,
+        "feedback_by_digest",
+        include_str!("../../../migrations/0041_feedback_by_digest.sql"),
+    ),
+    (
         42,
         "budgets",
         include_str!("../../../migrations/0042_budgets.sql"),
