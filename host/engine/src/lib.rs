@@ -29,6 +29,7 @@ mod last_seen_buffer;
 mod overdue;
 mod plugin_calls;
 mod reporting_clock;
+mod retrieval_buffer;
 mod role;
 mod rules;
 mod secret;

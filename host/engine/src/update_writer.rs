@@ -16,6 +16,7 @@ use crate::{
         CancelledUpdates, Clock, DeviceEvent, DeviceReport, Offer, OfferActor, OfferOverrides,
         OfferResult, RecordError, RecordedReport, ReportedLines, RunRef, Store, StoreError,
     },
+    retrieval_buffer::RetrievalBuffer,
     unattended::run_to_end,
 };
 
@@ -61,16 +62,21 @@ impl UpdateWriter {
         self.clock.now()
     }
 
+    pub(crate) fn retrievals(&self) -> &RetrievalBuffer {
+        &self.caches.retrievals
+    }
+
     /// True while so many reports wait for the store that no other is taken.
     pub(crate) fn is_full(&self) -> bool {
         self.permits.available_permits() == 0
     }
 
-    /// Records a report of the device of this id. A caller that stops waiting does not stop the recording.
+    /// Records a report of the device of this id, with the retrieval of the update if that is not recorded yet. A caller
+    /// that stops waiting does not stop the recording.
     pub(crate) async fn report(
         &self,
         device_id: &str,
-        report: DeviceReport,
+        mut report: DeviceReport,
     ) -> std::result::Result<RecordedReport, RecordError> {
         // A disconnected client leaves a task behind. The permit limits these tasks while the store does not answer.
         let permit = Arc::clone(&self.permits).try_acquire_owned();
@@ -79,6 +85,10 @@ impl UpdateWriter {
             StoreError::Unavailable(why.to_owned())
         })?;
         let tenant = report.tenant;
+        if let DeviceEvent::Update(update, _) = &report.event {
+            let retrieval = self.retrievals().take(tenant, *update);
+            report.read_at = retrieval.map(|retrieval| retrieval.at);
+        }
         let (writer, id) = (self.clone(), device_id.to_owned());
         let recording = async move {
             let recorded = writer.record_and_publish(&id, report).await;

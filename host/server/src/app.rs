@@ -242,6 +242,7 @@ impl RunningApp {
     }
 
     async fn flush(&self) -> Result<()> {
+        devices::flush_retrievals(self.engine.update_writer()).await;
         let last_seen = devices::flush_last_seen(&self.engine).await;
         let used = access::flush_gateway_uses(self.engine.store(), self.engine.caches()).await;
         let keys_used = tenants::flush_key_uses(self.engine.store(), self.engine.caches()).await;

@@ -392,6 +392,7 @@ impl<'a> StoreFixture<'a> {
             tenant: self.tenant,
             device,
             by: None,
+            read_at: None,
             at,
             event: DeviceEvent::Update(update, event),
         };
@@ -446,6 +447,7 @@ impl<'a> StoreFixture<'a> {
             tenant: self.tenant,
             device,
             by: None,
+            read_at: None,
             at,
             event: DeviceEvent::Attributes(attributes),
         };

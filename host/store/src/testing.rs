@@ -316,6 +316,7 @@ impl TestStore {
                 ctx: test_ctx(tenant),
                 reason: String::new(),
             }),
+            read_at: None,
             at,
             event,
         };

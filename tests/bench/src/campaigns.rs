@@ -187,6 +187,7 @@ impl EngineFixture {
                     tenant,
                     device: view.device,
                     by: None,
+                    read_at: None,
                     at: now,
                     event: DeviceEvent::Attributes(attributes),
                 };

@@ -15,7 +15,9 @@ use auth_cache::AuthCache;
 use firmware_cache::FirmwareCache;
 use read_model::{ReadModel, StripeVersions};
 
-use crate::{last_seen_buffer::LastSeenBuffer, ports::AffectedDevice};
+use crate::{
+    last_seen_buffer::LastSeenBuffer, ports::AffectedDevice, retrieval_buffer::RetrievalBuffer,
+};
 
 /// What the server keeps in memory to answer devices. Use cases that change such data drop it here.
 #[derive(Default)]
@@ -28,6 +30,8 @@ pub struct Caches {
     pub(crate) firmware: FirmwareCache,
     /// Last-seen times that are not written yet.
     pub(crate) last_seen: LastSeenBuffer,
+    /// Retrievals of updates that are not recorded yet.
+    pub(crate) retrievals: RetrievalBuffer,
 }
 
 impl Caches {

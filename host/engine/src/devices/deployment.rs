@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Caller, caller_view::caller_view, record::background_record};
+use super::{Caller, caller_view::caller_view, record::background_record, retrieval};
 use crate::{
     Engine, Error, Result,
     ports::{DeviceEvent, FeedbackRow, PollView, UpdateRow},
@@ -38,14 +38,13 @@ pub async fn deployment(
     let deployment = describe(caller, engine, row, history).await?;
     let state = &deployment.update.update.state;
     if state.awaits_retrieval() {
-        let event = DeviceEvent::Update(id, UpdateEvent::Retrieved);
-        let (writer, now) = (&engine.update_writer, engine.now());
-        let recording = background_record(writer, caller, view.device, event, now);
         if state.refusal.is_none() {
-            // Feedback implies the same, so the order of the two does not matter.
-            tokio::spawn(recording);
+            retrieval::record_soon(engine, caller, view.device, id);
         } else {
             // The next refusal ends the update only if this retrieval was recorded before.
+            let event = DeviceEvent::Update(id, UpdateEvent::Retrieved);
+            let (writer, now) = (&engine.update_writer, engine.now());
+            let recording = background_record(writer, caller, view.device, event, now);
             let recording = async {
                 recording.await;
                 Ok::<_, Error>(())

@@ -20,6 +20,7 @@ mod poll_view;
 mod polling;
 mod record;
 mod reports;
+mod retrieval;
 mod tenant;
 mod window;
 
@@ -38,4 +39,5 @@ pub use feedback::{record_cancel_feedback, record_confirmation_feedback, record_
 pub use last_seen::{flush_last_seen, flush_last_seen_loop};
 pub use poll::{PollResponse, poll};
 pub use reports::{report_attributes, report_installed, report_log};
+pub use retrieval::flush_retrievals;
 pub use tenant::tenant;

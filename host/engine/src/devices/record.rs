@@ -19,6 +19,7 @@ pub(super) async fn record(
         tenant: caller.tenant,
         device,
         by: None,
+        read_at: None,
         at,
         event,
     };
@@ -70,6 +71,7 @@ pub(super) fn background_record(
         tenant: caller.tenant,
         device,
         by: None,
+        read_at: None,
         at,
         event,
     };

@@ -39,6 +39,7 @@ pub async fn report_attributes(
         tenant: caller.tenant,
         device: view.device,
         by: None,
+        read_at: None,
         at,
         event: DeviceEvent::Attributes(attributes),
     };

@@ -193,6 +193,8 @@ pub struct DeviceReport {
     pub by: Option<ReportActor>,
     /// Time of the report.
     pub at: Timestamp,
+    /// When the device read the update of the event, if that is not recorded yet.
+    pub read_at: Option<Timestamp>,
     /// The content.
     pub event: DeviceEvent,
 }

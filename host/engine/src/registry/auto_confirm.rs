@@ -50,6 +50,7 @@ async fn record(
             ctx: ctx.clone(),
             reason: String::new(),
         }),
+        read_at: None,
         at: ctx.now,
         event,
     };

@@ -36,6 +36,7 @@ pub async fn cancel(
             ctx: (**ctx).clone(),
             reason: reason.to_owned(),
         }),
+        read_at: None,
         at: ctx.now,
         event: DeviceEvent::Update(id, event),
     };

@@ -394,6 +394,7 @@ impl EngineFixture {
             tenant: self.tenant(),
             device,
             by: None,
+            read_at: None,
             at: self.engine.now(),
             event,
         };

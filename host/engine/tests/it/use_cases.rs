@@ -40,6 +40,7 @@ const WITHOUT_CONTEXT: [&str; 26] = [
     // Loops and their steps.
     "devices/last_seen.rs: flush_last_seen",
     "devices/last_seen.rs: flush_last_seen_loop",
+    "devices/retrieval.rs: flush_retrievals",
     "access/gateways.rs: flush_gateway_uses",
     "tenants/keys.rs: flush_key_uses",
     "campaigns/deadlines.rs: expire_batch",

@@ -108,6 +108,7 @@ async fn nothing_is_offered_from_memory_while_other_servers_are_not_heard() -> a
         tenant: server.tenant,
         device: view.device,
         by: None,
+        read_at: None,
         at: server.engine.now(),
         event: DeviceEvent::Update(update, UpdateEvent::Feedback(done)),
     };

@@ -8,7 +8,7 @@ use tidegate_core::{
     Named as _,
     device::AutoConfirm,
     feedback::Execution,
-    id::{TenantId, UpdateId},
+    id::{CampaignId, TenantId, UpdateId},
     log::LogSource,
     time::Timestamp,
     update::{UpdateEvent, UpdateStatus},
@@ -134,12 +134,14 @@ async fn record(
     let mut attributes = DeviceAttributes::read(tx, tenant, reports).await?;
     let mut new_lines = NewLogLines::default();
     let mut cancellations = Vec::new();
+    let mut retrieved = BTreeSet::new();
     let mut unexplained_versions = BTreeMap::new();
     for (index, report) in reports {
         let outcome = match &report.event {
             DeviceEvent::Update(id, event) => {
+                let retrieval = record_retrieval(&mut work, report, *id, tenant_counters);
                 let before = status(&work, *id);
-                let outcome = record_event(
+                let mut outcome = record_event(
                     &mut work,
                     &mut history,
                     &mut new_lines,
@@ -152,6 +154,10 @@ async fn record(
                     let after = status(&work, *id);
                     let entry = cancellation(*id, event, before, after, &by.reason);
                     cancellations.push((&by.ctx, entry));
+                }
+                retrieved.extend(retrieval.is_some().then_some(*index));
+                if let Ok(effects) = &mut outcome {
+                    effects.updates.extend(retrieval);
                 }
                 outcome
             }
@@ -186,7 +192,7 @@ async fn record(
         });
     }
     rollback_backlog::reopen(tx, tenant, &mut work, &unexplained_versions).await?;
-    notify_other_servers(tx, tenant, &work, reports, outcomes).await?;
+    notify_other_servers(tx, tenant, &work, reports, outcomes, &retrieved).await?;
     history.write(tx, tenant).await?;
     attributes.write(tx, tenant).await?;
     new_lines.write(tx, tenant).await?;
@@ -220,6 +226,25 @@ fn cancellation(
         after["reason"] = reason.into();
     }
     AuditEntry::of_difference(action, id, before, after)
+}
+
+/// Records that the device read the update before the report. Returns the campaign of the update if that changed it.
+#[expect(clippy::option_option, reason = "an update may belong to no campaign")]
+fn record_retrieval(
+    work: &mut UpdateUnitOfWork,
+    report: &DeviceReport,
+    id: UpdateId,
+    tenant_counters: &mut TenantCounters,
+) -> Option<Option<CampaignId>> {
+    let read_at = report.read_at?;
+    let update = work.loaded(id).map(|loaded| &loaded.update)?;
+    let campaign = update.campaign.map(|(campaign, _)| campaign);
+    if update.device != report.device {
+        return None;
+    }
+    // No update refuses its retrieval.
+    let changed = work.apply_event(id, &UpdateEvent::Retrieved, read_at, tenant_counters);
+    changed.unwrap_or(false).then_some(campaign)
 }
 
 /// Records an event of an update. Its transition is computed once, before anything is changed.
@@ -330,10 +355,14 @@ async fn notify_other_servers(
     work: &UpdateUnitOfWork,
     reports: &[(usize, &DeviceReport)],
     outcomes: &[Option<RecordOutcome>],
+    retrieved: &BTreeSet<usize>,
 ) -> Result<(), StoreError> {
     let changed: BTreeSet<&str> = reports
         .iter()
         .filter(|(index, report)| {
+            if retrieved.contains(index) {
+                return true;
+            }
             let Some(Ok(effects)) = &outcomes[*index] else {
                 return false;
             };

@@ -579,6 +579,7 @@ async fn a_database_that_takes_reports_is_not_out() -> anyhow::Result<()> {
         tenant,
         device: fixture.devices[0],
         by: None,
+        read_at: None,
         at: later(1),
         event: DeviceEvent::Log(ReportedLines {
             update: None,

@@ -30,6 +30,7 @@ fn report(
         tenant: store.ours,
         device,
         by: None,
+        read_at: None,
         at: NOON,
         event: DeviceEvent::Attributes(attributes),
     }

@@ -42,6 +42,7 @@ on_both! {
                     tenant: store.ours,
                     device,
                     by: None,
+                    read_at: None,
                     at: later(2),
                     event: DeviceEvent::Update(update, event(execution, finished, "a message")),
                 }).collect();
@@ -104,6 +105,7 @@ on_both! {
             tenant: store.theirs,
             device: theirs,
             by: None,
+            read_at: None,
             at: NOON,
             event: DeviceEvent::Attributes(attributes),
         };
@@ -144,6 +146,7 @@ on_both! {
             tenant: store.ours,
             device,
             by: None,
+            read_at: None,
             at: later(1),
             event,
         };

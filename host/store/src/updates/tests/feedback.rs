@@ -57,6 +57,38 @@ on_both! {
         assert!(store.history(store.theirs, offered.update.id, 10).await?.is_empty());
     }
 
+    async fn a_retrieval_is_recorded_with_the_report_that_follows_it(store) {
+        let fixture = StoreFixture::new(store, &[3]).await?;
+        fixture.release(&[3]).await?;
+        let report = |key, update, event, read_at| {
+            let event = DeviceEvent::Update(update, event);
+            store.report(DeviceReport { tenant: store.ours, device: key, by: None, read_at, at: later(5), event })
+        };
+        // Progress alone changes no status, so the campaign learns of the retrieval.
+        let refused = UpdateEvent::Feedback(feedback(Execution::Rejected, Finished::Failure, "busy"));
+        for (index, event, status) in [
+            (0, proceeding("writing"), UpdateStatus::Installing),
+            (1, refused, UpdateStatus::Downloading),
+        ] {
+            let key = fixture.devices[index];
+            let update = fixture.latest_update(key).await?.update.id;
+            let recorded = report(key, update, event, Some(later(1))).await?;
+            assert!(recorded.changes_update && recorded.campaigns.contains(&fixture.campaign()));
+            let after = fixture.latest_update(key).await?.update.state;
+            assert_eq!((after.status, after.started_at), (status, Some(later(1))));
+        }
+
+        // A report that is refused refuses no retrieval, and another device retrieves nothing.
+        let (key, other) = (fixture.devices[2], fixture.devices[0]);
+        let update = fixture.latest_update(key).await?.update.id;
+        let cancelled = || UpdateEvent::CancelFeedback(feedback(Execution::Canceled, Finished::Success, ""));
+        for (device, status) in [(other, UpdateStatus::Offered), (key, UpdateStatus::Downloading)] {
+            assert!(report(device, update, cancelled(), Some(later(1))).await.is_err());
+            let after = fixture.latest_update(key).await?.update.state;
+            assert_eq!(after.status, status);
+        }
+    }
+
     async fn the_same_feedback_again_changes_nothing(store) {
         let fixture = StoreFixture::new(store, &[1]).await?;
         fixture.release(&[1]).await?;
@@ -154,6 +186,7 @@ on_both! {
                 tenant: store.theirs,
                 device: fixture.devices[0],
                 by: None,
+                read_at: None,
                 at: later(1),
                 event: DeviceEvent::Update(update, UpdateEvent::Retrieved),
             })

@@ -28,6 +28,7 @@ impl StoreFixture<'_> {
             tenant: self.tenant,
             device,
             by: None,
+            read_at: None,
             at: later(at),
             event: installed(version),
         };
@@ -104,6 +105,7 @@ on_both! {
             tenant: store.theirs,
             device: key,
             by: None,
+            read_at: None,
             at: later(1),
             event: installed("1.1.0"),
         };

@@ -253,7 +253,7 @@ on_both! {
             fixture.report_version(device, "1.1.0", later(20)).await?;
         }
         let firmware = ReportedFirmware { name: "edge".into(), version: "1.1.0".into() };
-        let report = DeviceReport { tenant: store.ours, device: installed, by: None, at: later(20), event: DeviceEvent::Installed(firmware) };
+        let report = DeviceReport { tenant: store.ours, device: installed, by: None, read_at: None, at: later(20), event: DeviceEvent::Installed(firmware) };
         store.report(report).await?;
         fixture.report_version(old, "0.9.0", later(20)).await?;
         assert_eq!(pending().await?, 3);
@@ -345,6 +345,7 @@ on_both! {
             tenant: store.ours,
             device: fixture.devices[0],
             by: None,
+            read_at: None,
             at: later(3700),
             event: DeviceEvent::Installed(firmware),
         };
@@ -425,6 +426,7 @@ on_both! {
             tenant: store.ours,
             device: fixture.devices[0],
             by: None,
+            read_at: None,
             at: later(60),
             event: DeviceEvent::Installed(firmware),
         };

@@ -28,6 +28,7 @@ fn report_of(
         tenant: fixture.tenant,
         device: fixture.devices[0],
         by: None,
+        read_at: None,
         at: later(2),
         event: DeviceEvent::Log(lines),
     }

@@ -111,6 +111,7 @@ fn report_values(
         tenant: store.ours,
         device,
         by: None,
+        read_at: None,
         at: later(at),
         event: DeviceEvent::Attributes(ReportedAttributes {
             mode: AttributeMode::Merge,

@@ -1,0 +1,43 @@
+use std::collections::{HashMap, hash_map::Entry};
+
+use parking_lot::Mutex;
+use tidegate_core::{
+    id::{DeviceKey, TenantId, UpdateId},
+    time::Timestamp,
+};
+
+/// Updates that their devices have read, and that this is not recorded of yet. A device that reads its update reports on it
+/// soon; both are recorded at once then.
+#[derive(Default)]
+pub(crate) struct RetrievalBuffer(Mutex<HashMap<(TenantId, UpdateId), Retrieval>>);
+
+/// A device has read its update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Retrieval {
+    pub(crate) device: DeviceKey,
+    pub(crate) device_id: String,
+    pub(crate) at: Timestamp,
+}
+
+impl RetrievalBuffer {
+    /// Buffers a retrieval of this update; the first one is kept. Returns whether it is the first.
+    pub(crate) fn insert(&self, tenant: TenantId, update: UpdateId, retrieval: Retrieval) -> bool {
+        match self.0.lock().entry((tenant, update)) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(retrieval);
+                true
+            }
+        }
+    }
+
+    /// Takes the retrieval of this update.
+    pub(crate) fn take(&self, tenant: TenantId, update: UpdateId) -> Option<Retrieval> {
+        self.0.lock().remove(&(tenant, update))
+    }
+
+    /// The updates with a buffered retrieval.
+    pub(crate) fn updates(&self) -> Vec<(TenantId, UpdateId)> {
+        self.0.lock().keys().copied().collect()
+    }
+}
