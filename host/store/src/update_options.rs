@@ -125,10 +125,8 @@ impl StoredOptions {
         let window = self.maintenance_window;
         let window = window.map(|text| maintenance_windows::from_text(&text, "maintenance_window"));
         let Name(name) = self.update_type;
-        let update_type = UpdateType::new(name, self.forced_at.map(Timestamp))
-            .ok_or_else(|| unknown_value("update_type", name.into()))?;
         let options = UpdateOptions {
-            update_type,
+            update_type: update_type(name, self.forced_at)?,
             confirmation: confirmation.transpose()?,
             timeouts: Timeouts {
                 update: millis(self.update_timeout_ms),
@@ -145,6 +143,15 @@ impl StoredOptions {
         };
         Ok((options, success_criteria))
     }
+}
+
+/// The update type of a row.
+pub(crate) fn update_type(
+    name: UpdateTypeName,
+    forced_at: Option<i64>,
+) -> Result<UpdateType, RowError> {
+    let update_type = UpdateType::new(name, forced_at.map(Timestamp));
+    update_type.ok_or_else(|| unknown_value("update_type", name.into()))
 }
 
 fn millis(duration: Duration) -> i64 {

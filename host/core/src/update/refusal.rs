@@ -53,10 +53,17 @@ impl Feedback {
     }
 }
 
+impl UpdateStatus {
+    /// True if the retrieval of an update has an effect.
+    pub fn awaits_retrieval(self, refusal: Option<Refusal>) -> bool {
+        self == Self::Offered || refusal == Some(Refusal::Refused)
+    }
+}
+
 impl UpdateState {
-    /// True if the retrieval of an update that was retrieved before has an effect.
+    /// As [`UpdateStatus::awaits_retrieval`].
     pub fn awaits_retrieval(&self) -> bool {
-        self.status == UpdateStatus::Offered || self.refusal == Some(Refusal::Refused)
+        self.status.awaits_retrieval(self.refusal)
     }
 
     /// True if this feedback ends the update as a repeated refusal.

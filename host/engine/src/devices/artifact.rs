@@ -196,16 +196,17 @@ async fn may_fetch(
         .open
         .as_ref()
         .filter(|open| open.status != UpdateStatus::Cancelling);
-    let open = open.map(|open| (open.id, FetchPermit::OpenUpdate(open.id, open.status)));
-    let installed = view.installed.map(|id| (id, FetchPermit::Installed));
-    for (update, permit) in open.into_iter().chain(installed) {
-        let offered = engine
+    if let Some(open) = open.filter(|open| open.firmware == firmware) {
+        return Ok(Some(FetchPermit::OpenUpdate(open.id, open.status)));
+    }
+    if let Some(update) = view.installed {
+        let installed = engine
             .caches
             .firmware
             .firmware_id_of_update(engine.store(), tenant, update)
             .await?;
-        if offered == Some(firmware) {
-            return Ok(Some(permit));
+        if installed == Some(firmware) {
+            return Ok(Some(FetchPermit::Installed));
         }
     }
     // A device may finish an update after one with a higher weight has arrived, and a device in its soak time may

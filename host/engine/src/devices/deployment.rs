@@ -1,21 +1,21 @@
 use std::sync::Arc;
 
-use super::{Caller, caller_view::caller_view, record::background_record, retrieval};
+use super::{Caller, caller_view::caller_view, record::background_record, retrieval, window};
 use crate::{
     Engine, Error, Result,
-    ports::{DeviceEvent, FeedbackRow, PollView, UpdateRow},
+    ports::{DeviceEvent, DeviceUpdate, FeedbackRow, PollView, UpdateRow},
 };
 use tidegate_core::{
     firmware::Firmware,
-    id::UpdateId,
-    update::{UpdateEvent, UpdateState, UpdateStatus},
+    id::{DeviceKey, UpdateId},
+    update::{UpdateEvent, UpdateStatus},
 };
 
-/// An update as its device sees it.
+/// An update with what its device needs to install it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
     /// The update.
-    pub update: UpdateRow,
+    pub update: Arc<DeviceUpdate>,
     /// Its firmware.
     pub firmware: Arc<Firmware>,
     /// Feedback with messages or a code, newest first by the device's own time.
@@ -24,21 +24,29 @@ pub struct Deployment {
 
 /// Describes an update to its device, with up to `history` feedback entries. An offered update becomes retrieved; an
 /// ended one is only described. An update is not found while it is scheduled, waits for confirmation or its window, or
-/// is cancelling, and after it was cancelled or rejected.
+/// is cancelling, and after it was cancelled or rejected. The update that polls show is described from memory.
 pub async fn deployment(
     caller: &Caller,
     engine: &Engine,
     id: UpdateId,
     history: u32,
 ) -> Result<Deployment> {
-    let (view, row) = own_update(engine, caller, id).await?;
-    if !is_visible(&row.update.state) || row.update.state.is_waiting_for_window(engine.now()) {
-        return Err(Error::not_found("update", id));
-    }
-    let deployment = describe(caller, engine, row, history).await?;
-    let state = &deployment.update.update.state;
-    if state.awaits_retrieval() {
-        if state.refusal.is_none() {
+    let view = own_view(engine, caller).await?;
+    let update = match view.open {
+        Some(shown) if shown.id == id => is_visible(shown.status).then_some(shown),
+        _ => {
+            let row = own_update(engine, caller, view.device, id).await?;
+            let is_visible =
+                is_visible(row.update.state.status) && !row.update.state.awaits_version();
+            is_visible.then(|| seen_by_device(&row))
+        }
+    };
+    let update = update.filter(|update| !window::is_hidden(update, engine.now()));
+    let update = update.ok_or_else(|| Error::not_found("update", id))?;
+    let deployment = describe(caller, engine, update, history).await?;
+    let update = &deployment.update;
+    if update.status.awaits_retrieval(update.refusal) {
+        if update.refusal.is_none() {
             retrieval::record_soon(engine, caller, view.device, id);
         } else {
             // The next refusal ends the update only if this retrieval was recorded before.
@@ -62,12 +70,13 @@ pub async fn installed_deployment(
     id: UpdateId,
     history: u32,
 ) -> Result<Deployment> {
-    let (_, row) = own_update(engine, caller, id).await?;
-    let state = &row.update.state;
-    if state.status.is_open() || !is_visible(state) {
+    let view = own_view(engine, caller).await?;
+    let row = own_update(engine, caller, view.device, id).await?;
+    let status = row.update.state.status;
+    if status.is_open() || !is_visible(status) {
         return Err(Error::not_found("installed update", id));
     }
-    describe(caller, engine, row, history).await
+    describe(caller, engine, seen_by_device(&row), history).await
 }
 
 /// Describes an update that waits for confirmation, as [`deployment`] does, without changing it.
@@ -77,16 +86,18 @@ pub async fn confirmation(
     id: UpdateId,
     history: u32,
 ) -> Result<Deployment> {
-    let (_, row) = own_update(engine, caller, id).await?;
+    let view = own_view(engine, caller).await?;
+    let row = own_update(engine, caller, view.device, id).await?;
     if row.update.state.status != UpdateStatus::WaitingConfirmation {
         return Err(Error::not_found("update to confirm", id));
     }
-    describe(caller, engine, row, history).await
+    describe(caller, engine, seen_by_device(&row), history).await
 }
 
 /// Checks that this update of the device is being cancelled or is cancelled.
 pub async fn check_cancel_action(caller: &Caller, engine: &Engine, id: UpdateId) -> Result<()> {
-    let (_, row) = own_update(engine, caller, id).await?;
+    let view = own_view(engine, caller).await?;
+    let row = own_update(engine, caller, view.device, id).await?;
     match row.update.state.status {
         UpdateStatus::Cancelling | UpdateStatus::Cancelled => Ok(()),
         _ if row.update.state.awaits_version() => Ok(()),
@@ -94,26 +105,21 @@ pub async fn check_cancel_action(caller: &Caller, engine: &Engine, id: UpdateId)
     }
 }
 
-/// Whether the device may read the update in this state.
-fn is_visible(state: &UpdateState) -> bool {
-    let is_hidden = matches!(
-        state.status,
+/// Whether the device may read an update of this status, unless its version is awaited.
+fn is_visible(status: UpdateStatus) -> bool {
+    !matches!(
+        status,
         UpdateStatus::WaitingApproval
             | UpdateStatus::Scheduled
             | UpdateStatus::WaitingConfirmation
             | UpdateStatus::Cancelling
             | UpdateStatus::Cancelled
             | UpdateStatus::Rejected
-    );
-    !is_hidden && !state.awaits_version()
+    )
 }
 
-/// The update of this id, if it belongs to this device.
-async fn own_update(
-    engine: &Engine,
-    caller: &Caller,
-    id: UpdateId,
-) -> Result<(PollView, UpdateRow)> {
+/// What polls of the device that requests this update show; notes it as seen now.
+async fn own_view(engine: &Engine, caller: &Caller) -> Result<PollView> {
     let Some(view) = caller_view(engine, caller).await? else {
         return Err(Error::not_found("device", &caller.device_id));
     };
@@ -121,29 +127,40 @@ async fn own_update(
         .caches
         .last_seen
         .record(caller.last_seen(view.device, engine.now()));
-    let row = caller
-        .wait
-        .bound(engine.store().update(caller.tenant, id))
-        .await?;
-    row.filter(|row| row.update.device == view.device)
-        .map(|row| (view, row))
+    Ok(view)
+}
+
+/// The update of this id, if it belongs to this device.
+async fn own_update(
+    engine: &Engine,
+    caller: &Caller,
+    device: DeviceKey,
+    id: UpdateId,
+) -> Result<UpdateRow> {
+    let reading = engine.store().update(caller.tenant, id);
+    let row = caller.wait.bound(reading).await?;
+    row.filter(|row| row.update.device == device)
         .ok_or_else(|| Error::not_found("update", id))
+}
+
+fn seen_by_device(row: &UpdateRow) -> Arc<DeviceUpdate> {
+    Arc::new(DeviceUpdate::new(&row.update, row.revision))
 }
 
 async fn describe(
     caller: &Caller,
     engine: &Engine,
-    update: UpdateRow,
+    update: Arc<DeviceUpdate>,
     history: u32,
 ) -> Result<Deployment> {
-    let (tenant, id) = (update.update.tenant, update.update.firmware);
+    let (tenant, id) = (caller.tenant, update.firmware);
     let reading = engine.caches.firmware.firmware(engine.store(), tenant, id);
     let firmware = caller.wait.bound(reading).await?;
     let firmware = firmware.ok_or_else(|| Error::not_found("firmware", id))?;
     let history = match history {
         0 => Vec::new(),
         limit => {
-            let reading = engine.store().messages(tenant, update.update.id, limit);
+            let reading = engine.store().messages(tenant, update.id, limit);
             caller.wait.bound(reading).await?
         }
     };

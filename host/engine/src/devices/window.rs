@@ -2,7 +2,7 @@
 
 use tidegate_core::{time::Timestamp, window::WindowState};
 
-use crate::ports::{OpenUpdate, PollView};
+use crate::ports::{DeviceUpdate, PollView};
 
 /// Hides an update that may not be fetched outside its window; also returns when the window opens, if the device waits
 /// for it.
@@ -18,8 +18,13 @@ pub(super) fn apply_window(mut view: PollView, now: Timestamp) -> (PollView, Opt
     (view, opens_at)
 }
 
+/// Whether the update may not be fetched, because its window is closed.
+pub(super) fn is_hidden(update: &DeviceUpdate, now: Timestamp) -> bool {
+    closed_window(update, now).is_some_and(|(may_prefetch, _)| !may_prefetch)
+}
+
 /// For an update whose window is closed: whether prefetching is allowed, and when the window opens.
-fn closed_window(open: &OpenUpdate, now: Timestamp) -> Option<(bool, Option<Timestamp>)> {
+fn closed_window(open: &DeviceUpdate, now: Timestamp) -> Option<(bool, Option<Timestamp>)> {
     let window = open.window.as_ref()?;
     if !open.status.waits_for_window() {
         return None;
@@ -35,8 +40,8 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use tidegate_core::{
-        id::{DeviceKey, UpdateId},
-        update::UpdateStatus,
+        id::{DeviceKey, FirmwareId, UpdateId},
+        update::{UpdateStatus, UpdateType},
         window::{MaintenanceWindow, WindowSpec},
     };
 
@@ -60,13 +65,15 @@ mod tests {
             old_token: None,
             wants_attributes: false,
             is_unseen: false,
-            open: Some(OpenUpdate {
+            open: Some(Arc::new(DeviceUpdate {
                 id: UpdateId(8),
                 status,
+                refusal: None,
                 revision: i32::MAX,
-                forced_at: None,
+                firmware: FirmwareId(9),
+                update_type: UpdateType::Forced,
                 window: Some(Arc::new(window.expect("a valid window"))),
-            }),
+            })),
             installed: None,
             polling_seconds: None,
         }

@@ -10,12 +10,12 @@ use strum::{EnumString, VariantNames};
 use tidegate_core::{
     campaign::Targets,
     device::{AutoConfirm, Device},
-    id::{DeviceKey, TenantId, UpdateId},
+    id::{DeviceKey, FirmwareId, TenantId, UpdateId},
     mode::DeviceMode,
     plugin::ClassKey,
     selector::Selector,
     time::Timestamp,
-    update::UpdateStatus,
+    update::{Refusal, Update, UpdateStatus, UpdateType},
     window::MaintenanceWindow,
 };
 
@@ -142,30 +142,48 @@ pub struct PollView {
     pub is_unseen: bool,
     /// The update that the device is shown: the open one with the highest weight, then the oldest. Updates that wait
     /// for their success criteria are left out.
-    pub open: Option<OpenUpdate>,
+    pub open: Option<Arc<DeviceUpdate>>,
     /// The device's last completed update.
     pub installed: Option<UpdateId>,
     /// Polling interval in seconds; `None`: as the tenant's settings say.
     pub polling_seconds: Option<u32>,
 }
 
-/// An open update as a poll shows it.
+/// An update as its device sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenUpdate {
+pub struct DeviceUpdate {
     /// DDI's action id.
     pub id: UpdateId,
     /// Status of the update.
     pub status: UpdateStatus,
+    /// How far the device is with refusing it.
+    pub refusal: Option<Refusal>,
     /// Incremented with every change of the update, except when the device merely reads it.
     pub revision: i32,
-    /// When a soft update becomes forced.
-    pub forced_at: Option<Timestamp>,
+    /// The firmware.
+    pub firmware: FirmwareId,
+    /// When and how the device downloads and installs it.
+    pub update_type: UpdateType,
     /// The maintenance window; `None`: the update may be installed at any time. Updates with equal windows share one
     /// value.
     pub window: Option<Arc<MaintenanceWindow>>,
 }
 
-impl OpenUpdate {
+impl DeviceUpdate {
+    /// What the device sees of an update of this revision.
+    pub fn new(update: &Update, revision: i32) -> Self {
+        let state = &update.state;
+        Self {
+            id: update.id,
+            status: state.status,
+            refusal: state.refusal,
+            revision,
+            firmware: update.firmware,
+            update_type: state.options.update_type,
+            window: state.options.window.clone(),
+        }
+    }
+
     /// DDI's `c` parameter: changes whenever the deployment document changes, including changes by time alone.
     pub fn content_revision(&self, now: Timestamp) -> i32 {
         let revision = match &self.window {
@@ -173,7 +191,7 @@ impl OpenUpdate {
             Some(window) => self.revision.wrapping_mul(2) | i32::from(window.is_open(now)),
             None => self.revision,
         };
-        match self.forced_at {
+        match self.update_type.forced_at() {
             Some(at) if now >= at => !revision,
             _ => revision,
         }

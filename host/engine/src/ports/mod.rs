@@ -38,7 +38,7 @@ pub use campaigns::{
 pub use clock::{Clock, Entropy};
 pub use clocks::{Beat, Clocks, Interruption};
 pub use devices::{
-    DeviceFilter, DeviceSort, Devices, LastSeenRecord, NewDevice, OpenUpdate, OverdueRule,
+    DeviceFilter, DeviceSort, DeviceUpdate, Devices, LastSeenRecord, NewDevice, OverdueRule,
     PollView, SelectedDevice,
 };
 pub use file_leases::FileLeases;

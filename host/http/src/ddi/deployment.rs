@@ -190,26 +190,22 @@ impl<'a> DeploymentBase<'a> {
     }
 
     fn without_body(deployment: &'a Deployment, history: u32) -> Self {
-        let update = &deployment.update.update;
+        let update = &deployment.update;
         Self {
             id: update.id.to_string(),
             deployment: None,
             confirmation: None,
-            action_history: ActionHistory::new(
-                &update.state,
-                &deployment.history,
-                history as usize,
-            ),
+            action_history: ActionHistory::new(update, &deployment.history, history as usize),
         }
     }
 }
 
 impl<'a> DeploymentBody<'a> {
     fn new(deployment: &'a Deployment, device: &DeviceAuth, now: Timestamp) -> Self {
-        let progress = &deployment.update.update.state;
-        let (update_type, window) = (progress.options.update_type, &progress.options.window);
+        let update = &deployment.update;
+        let update_type = update.update_type;
         // A closed update no longer waits for its window.
-        let window = window.as_ref().filter(|_| progress.status.is_open());
+        let window = update.window.as_ref().filter(|_| update.status.is_open());
         let is_open = window.map(|window| window.is_open(now));
         let install = match is_open {
             Some(false) => HandlingType::Skip,

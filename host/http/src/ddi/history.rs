@@ -1,8 +1,8 @@
 use std::{borrow::Cow, cmp::Reverse};
 
 use serde::Serialize;
-use tidegate_core::update::{UpdateState, UpdateStatus};
-use tidegate_engine::ports::FeedbackRow;
+use tidegate_core::update::UpdateStatus;
+use tidegate_engine::ports::{DeviceUpdate, FeedbackRow};
 
 /// The messages that the device sent about an update.
 #[derive(Serialize)]
@@ -13,13 +13,17 @@ pub(super) struct ActionHistory<'a> {
 
 impl<'a> ActionHistory<'a> {
     /// The newest messages first, by the device's own time. None if there are no messages.
-    pub(super) fn new(state: &UpdateState, rows: &'a [FeedbackRow], limit: usize) -> Option<Self> {
+    pub(super) fn new(
+        update: &DeviceUpdate,
+        rows: &'a [FeedbackRow],
+        limit: usize,
+    ) -> Option<Self> {
         let mut rows: Vec<_> = rows.iter().collect();
         rows.sort_by_key(|row| Reverse(row.feedback.device_time.unwrap_or(row.at)));
         let messages = rows.into_iter().flat_map(messages);
         let messages: Vec<_> = messages.take(limit).collect();
         (!messages.is_empty()).then_some(Self {
-            status: status_name(state),
+            status: status_name(update),
             messages,
         })
     }
@@ -35,14 +39,14 @@ fn messages(row: &FeedbackRow) -> impl Iterator<Item = Cow<'_, str>> {
 }
 
 /// hawkBit's name of the status.
-fn status_name(state: &UpdateState) -> &'static str {
-    match state.status {
+fn status_name(update: &DeviceUpdate) -> &'static str {
+    match update.status {
         UpdateStatus::WaitingApproval | UpdateStatus::Scheduled => "SCHEDULED",
         UpdateStatus::WaitingConfirmation => "WAIT_FOR_CONFIRMATION",
         UpdateStatus::Downloading => "RETRIEVED",
         UpdateStatus::Offered | UpdateStatus::Installing | UpdateStatus::Verifying => "RUNNING",
         UpdateStatus::Cancelling => "CANCELING",
-        UpdateStatus::Completed if !state.options.update_type.installs() => "DOWNLOADED",
+        UpdateStatus::Completed if !update.update_type.installs() => "DOWNLOADED",
         UpdateStatus::Completed => "FINISHED",
         UpdateStatus::Failed | UpdateStatus::TimedOut => "ERROR",
         UpdateStatus::Cancelled | UpdateStatus::Rejected => "CANCELED",
@@ -51,12 +55,11 @@ fn status_name(state: &UpdateState) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tidegate_core::{
         feedback::{Execution, Feedback, Finished},
+        id::{FirmwareId, UpdateId},
         time::Timestamp,
-        update::{SuccessCriteria, UpdateOptions, UpdateType},
+        update::UpdateType,
     };
 
     use super::*;
@@ -74,11 +77,15 @@ mod tests {
         }
     }
 
-    fn state(status: UpdateStatus) -> UpdateState {
-        let options = UpdateOptions::forced(Duration::from_mins(5));
-        UpdateState {
+    fn update(status: UpdateStatus) -> DeviceUpdate {
+        DeviceUpdate {
+            id: UpdateId(8),
             status,
-            ..UpdateState::offered(SuccessCriteria::Reported, options, Timestamp(0))
+            refusal: None,
+            revision: 3,
+            firmware: FirmwareId(9),
+            update_type: UpdateType::Forced,
+            window: None,
         }
     }
 
@@ -96,18 +103,18 @@ mod tests {
             (4, &["d", "c", code, "a1"]),
             (0, &[]),
         ] {
-            let history = ActionHistory::new(&state(UpdateStatus::Installing), &rows, limit);
+            let history = ActionHistory::new(&update(UpdateStatus::Installing), &rows, limit);
             let messages = history.map(|history| history.messages);
             assert_eq!(messages.as_deref().unwrap_or_default(), expected, "{limit}");
         }
-        assert!(ActionHistory::new(&state(UpdateStatus::Installing), &[], 100).is_none());
+        assert!(ActionHistory::new(&update(UpdateStatus::Installing), &[], 100).is_none());
     }
 
     #[test]
     fn a_download_only_update_is_downloaded() {
-        let mut done = state(UpdateStatus::Completed);
+        let mut done = update(UpdateStatus::Completed);
         assert_eq!(status_name(&done), "FINISHED");
-        done.options.update_type = UpdateType::DownloadOnly;
+        done.update_type = UpdateType::DownloadOnly;
         assert_eq!(status_name(&done), "DOWNLOADED");
     }
 }

@@ -119,9 +119,14 @@ impl Serialize for Sleep {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http::{HeaderMap, HeaderValue, Uri, header::HOST};
-    use tidegate_core::id::{DeviceKey, UpdateId};
-    use tidegate_engine::ports::{OpenUpdate, PollView};
+    use tidegate_core::{
+        id::{DeviceKey, FirmwareId, UpdateId},
+        update::UpdateType,
+    };
+    use tidegate_engine::ports::{DeviceUpdate, PollView};
 
     use super::*;
     use crate::client::Client;
@@ -153,13 +158,15 @@ mod tests {
             polling_seconds: None,
         };
         let open = |status| {
-            Some(OpenUpdate {
+            Some(Arc::new(DeviceUpdate {
                 id: UpdateId(8),
                 status,
+                refusal: None,
                 revision: 3,
-                forced_at: None,
+                firmware: FirmwareId(9),
+                update_type: UpdateType::Forced,
                 window: None,
-            })
+            }))
         };
         let config = r#"{"config":{"polling":{"sleep":"00:05:00"}}"#;
         let base = "http://h/t/controller/v1/d";
@@ -206,11 +213,13 @@ mod tests {
     #[test]
     fn a_link_changes_when_the_update_becomes_forced() {
         let at = |forced_at| {
-            let open = OpenUpdate {
+            let open = DeviceUpdate {
                 id: UpdateId(8),
                 status: UpdateStatus::Offered,
+                refusal: None,
                 revision: 3,
-                forced_at: Some(Timestamp(forced_at)),
+                firmware: FirmwareId(9),
+                update_type: UpdateType::TimeForced(Timestamp(forced_at)),
                 window: None,
             };
             poll_json(&PollView {
@@ -219,7 +228,7 @@ mod tests {
                 old_token: None,
                 wants_attributes: false,
                 is_unseen: false,
-                open: Some(open),
+                open: Some(Arc::new(open)),
                 installed: None,
                 polling_seconds: None,
             })

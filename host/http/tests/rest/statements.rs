@@ -117,6 +117,20 @@ async fn a_poll_after_an_offer_takes_no_statement() {
         let (shown, statements) = record_statements(poll()).await;
         assert!(shown.contains("deploymentBase"), "{shown}");
         assert!(statements.is_empty(), "{statements:#?}");
+
+        let (_, link) = shown.split_once("/deploymentBase/").expect("a link");
+        let (update, _) = link.split_once('?').expect("a revision");
+        let path = format!("/deploymentBase/{update}");
+        let (_, statements) = record_statements(device.send("GET", &path, &Value::Null)).await;
+        assert_eq!(count(&statements, "updates"), 0, "{statements:#?}");
+        // The retrieval is written with the feedback that follows it.
+        let path = format!("{path}/feedback");
+        let refused =
+            json!({"status": {"execution": "rejected", "result": {"finished": "failure"}}});
+        let (_, statements) = record_statements(device.send("POST", &path, &refused)).await;
+        assert_eq!(count(&statements, "UPDATE updates"), 1, "{statements:#?}");
+        let shown = server.get(&format!("/api/v1/updates/{update}")).await;
+        assert_eq!(shown.expect(200)["status"], "downloading");
     }
 }
 

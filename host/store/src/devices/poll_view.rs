@@ -1,15 +1,17 @@
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use strum::VariantArray as _;
 use tidegate_core::{
     device::DeviceState,
-    id::{DeviceKey, TenantId, UpdateId},
-    time::Timestamp,
+    id::{DeviceKey, FirmwareId, TenantId, UpdateId},
     update::UpdateStatus,
 };
-use tidegate_engine::ports::{OpenUpdate, PollView, StoreError};
+use tidegate_engine::ports::{DeviceUpdate, PollView, StoreError};
 
 use crate::{
     access::old_token,
@@ -20,13 +22,15 @@ use crate::{
     maintenance_windows,
     rows::{RowError, RowExt as _, row_error, to_json},
     sql::{SqlText, literals},
+    update_options::update_type,
 };
 
 /// The columns of a [`PollView`]: the device `d` and its visible update `u`.
 const COLUMNS: &str = "d.tenant_id, d.id, d.device_id, d.token_sha256, d.old_token_sha256, \
      d.old_token_until, d.wants_attributes, d.state, d.installed_update_id, d.polling_seconds, \
-     u.id AS open_id, u.status AS open_status, \
-     u.revision AS open_revision, u.forced_at AS open_forced_at, u.maintenance_window AS open_window";
+     u.id AS open_id, u.status AS open_status, u.refusal AS open_refusal, u.revision AS open_revision, \
+     u.firmware_id AS open_firmware_id, u.update_type AS open_type, u.forced_at AS open_forced_at, \
+     u.maintenance_window AS open_window";
 
 /// The update that a poll of device `d` shows: the open one with the highest weight, then the oldest. Updates that
 /// wait for verification or for their retry time are not shown.
@@ -118,26 +122,30 @@ pub(super) static POLL_VIEWS: SqlText = SqlText::new(|dialect| {
 
 fn view(row: &AnyRow) -> Result<PollView, RowError> {
     let state: DeviceState = row.parse("state")?;
-    let open = match row.take::<Option<i32>>("open_id")? {
-        None => None,
-        Some(id) => Some(OpenUpdate {
-            id: UpdateId(id),
-            status: row.parse("open_status")?,
-            revision: row.take("open_revision")?,
-            forced_at: row.take::<Option<i64>>("open_forced_at")?.map(Timestamp),
-            window: maintenance_windows::from_row(row, "open_window")?,
-        }),
-    };
+    let open = row.take::<Option<i32>>("open_id")?;
+    let open = open.map(|id| open_update(row, UpdateId(id))).transpose()?;
     Ok(PollView {
         device: DeviceKey(row.take("id")?),
         token_sha256: row.hex_optional("token_sha256")?,
         old_token: old_token(row)?,
         wants_attributes: row.flag("wants_attributes")?,
         is_unseen: state == DeviceState::Unknown,
-        open,
+        open: open.map(Arc::new),
         installed: row
             .take::<Option<i32>>("installed_update_id")?
             .map(UpdateId),
         polling_seconds: row.optional_u32("polling_seconds")?,
+    })
+}
+
+fn open_update(row: &AnyRow, id: UpdateId) -> Result<DeviceUpdate, RowError> {
+    Ok(DeviceUpdate {
+        id,
+        status: row.parse("open_status")?,
+        refusal: row.parse_optional("open_refusal")?,
+        revision: row.take("open_revision")?,
+        firmware: FirmwareId(row.take("open_firmware_id")?),
+        update_type: update_type(row.parse("open_type")?, row.take("open_forced_at")?)?,
+        window: maintenance_windows::from_row(row, "open_window")?,
     })
 }

@@ -9,6 +9,8 @@ pub(super) type RecordOutcome = Result<Effects, RecordError>;
 pub(super) struct Effects {
     /// The campaigns of the changed updates; none for an update without a campaign.
     pub(super) updates: Vec<Option<CampaignId>>,
+    /// Whether the device refused its update, which the update's status does not tell.
+    pub(super) changes_refusal: bool,
     /// As in [`RecordedReport`].
     pub(super) is_new_installation: bool,
 }
@@ -18,7 +20,7 @@ impl Effects {
     pub(super) fn of_update(changed: bool, campaign: Option<CampaignId>) -> Self {
         Self {
             updates: if changed { vec![campaign] } else { Vec::new() },
-            is_new_installation: false,
+            ..Self::default()
         }
     }
 }

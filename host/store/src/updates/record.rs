@@ -11,7 +11,7 @@ use tidegate_core::{
     id::{CampaignId, TenantId, UpdateId},
     log::LogSource,
     time::Timestamp,
-    update::{UpdateEvent, UpdateStatus},
+    update::{Refusal, UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::ports::{
     DeviceEvent, DeviceReport, RecordError, RecordedReport, ReportedLines, StoreError,
@@ -141,6 +141,7 @@ async fn record(
             DeviceEvent::Update(id, event) => {
                 let retrieval = record_retrieval(&mut work, report, *id, tenant_counters);
                 let before = status(&work, *id);
+                let refusal_before = refusal(&work, *id);
                 let mut outcome = record_event(
                     &mut work,
                     &mut history,
@@ -158,6 +159,7 @@ async fn record(
                 retrieved.extend(retrieval.is_some().then_some(*index));
                 if let Ok(effects) = &mut outcome {
                     effects.updates.extend(retrieval);
+                    effects.changes_refusal = refusal(&work, *id) != refusal_before;
                 }
                 outcome
             }
@@ -204,6 +206,10 @@ async fn record(
 
 fn status(work: &UpdateUnitOfWork, id: UpdateId) -> Option<UpdateStatus> {
     work.loaded(id).map(|loaded| loaded.update.state.status)
+}
+
+fn refusal(work: &UpdateUnitOfWork, id: UpdateId) -> Option<Refusal> {
+    work.loaded(id)?.update.state.refusal
 }
 
 /// An actor's event of an update, for the audit trail.
@@ -370,7 +376,7 @@ async fn notify_other_servers(
                 report.event,
                 DeviceEvent::Attributes(_) | DeviceEvent::Installed(_)
             );
-            changes_device || !effects.updates.is_empty()
+            changes_device || effects.changes_refusal || !effects.updates.is_empty()
         })
         .filter_map(|(_, report)| Some(work.device(report.device)?.device_id.as_str()))
         .collect();

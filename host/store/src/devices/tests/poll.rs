@@ -1,8 +1,11 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use tidegate_core::{id::UpdateId, update::UpdateStatus};
-use tidegate_engine::ports::{Devices as _, NewDevice, OpenUpdate, PollView};
+use tidegate_core::{
+    id::{FirmwareId, UpdateId},
+    update::{UpdateStatus, UpdateType},
+};
+use tidegate_engine::ports::{DeviceUpdate, Devices as _, NewDevice, PollView};
 
 use super::*;
 use crate::{
@@ -12,6 +15,16 @@ use crate::{
     sql::SqlText,
     testing::TestStore,
 };
+
+async fn firmware_of(store: &TestStore, update: i32) -> anyhow::Result<FirmwareId> {
+    let mut tx = store.database.read().await?;
+    let firmware =
+        sqlx::query_scalar("SELECT firmware_id FROM updates WHERE tenant_id = $1 AND id = $2")
+            .bind(store.ours.0)
+            .bind(update)
+            .fetch_one(tx.conn());
+    Ok(FirmwareId(firmware.await?))
+}
 
 on_both! {
     async fn a_poll_shows_the_heaviest_then_the_oldest_update(store) {
@@ -41,19 +54,27 @@ on_both! {
         insert_update(store, store.ours, key, 9000, "verifying").await?;
         assert_eq!(view().await?, Some(idle.clone()));
 
-        let shown = |id, status| {
-            let open = OpenUpdate { id: UpdateId(id), status, revision: 7, forced_at: None, window: None };
-            Some(PollView { open: Some(open), ..idle.clone() })
+        let shown = async |id, status| {
+            let open = DeviceUpdate {
+                id: UpdateId(id),
+                status,
+                refusal: None,
+                revision: 7,
+                firmware: firmware_of(store, id).await?,
+                update_type: UpdateType::Forced,
+                window: None,
+            };
+            anyhow::Ok(Some(PollView { open: Some(Arc::new(open)), ..idle.clone() }))
         };
         let oldest = insert_update(store, store.ours, key, 500, "offered").await?;
         insert_update(store, store.ours, key, 500, "offered").await?;
-        assert_eq!(view().await?, shown(oldest, UpdateStatus::Offered));
+        assert_eq!(view().await?, shown(oldest, UpdateStatus::Offered).await?);
         let heaviest = insert_update(store, store.ours, key, 800, "cancelling").await?;
-        assert_eq!(view().await?, shown(heaviest, UpdateStatus::Cancelling));
+        assert_eq!(view().await?, shown(heaviest, UpdateStatus::Cancelling).await?);
 
         // A row cannot refer to another tenant.
         assert!(insert_update(store, store.theirs, key, 9999, "offered").await.is_err());
-        assert_eq!(view().await?, shown(heaviest, UpdateStatus::Cancelling));
+        assert_eq!(view().await?, shown(heaviest, UpdateStatus::Cancelling).await?);
         assert_eq!(store.poll_view(store.theirs, "gate-1").await?, None);
         assert_eq!(store.poll_view(store.ours, "gate-1\0").await?, None);
     }

@@ -55,7 +55,7 @@ on_both! {
         let view = store.poll_view(store.ours, "d-0").await?.context("the device")?;
         let open = view.open.context("it is open")?;
         assert_eq!(open.status, UpdateStatus::WaitingConfirmation);
-        assert_eq!(open.forced_at, Some(later(9)));
+        assert_eq!(open.update_type.forced_at(), Some(later(9)));
         assert_eq!(open.content_revision(later(8)), 0);
         assert_ne!(open.content_revision(later(9)), 0);
         let counts = fixture.read_run().await?.waves[0].report.counts;

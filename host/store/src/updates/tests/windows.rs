@@ -40,7 +40,7 @@ on_both! {
         let mut shared = Vec::new();
         for device in ["d-0", "d-1"] {
             let view = store.poll_view(store.ours, device).await?.context("the device")?;
-            shared.push(view.open.context("it is open")?.window.context("it has one")?);
+            shared.push(view.open.context("it is open")?.window.clone().context("it has one")?);
         }
         assert!(Arc::ptr_eq(&shared[0], &shared[1]), "one shared value");
         assert_eq!(store.expire_updates(later(3 * HOUR), 9).await?.len(), 2);

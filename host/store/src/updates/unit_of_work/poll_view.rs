@@ -1,12 +1,12 @@
 //! What polls show of the updates of a transaction, by the same rule as `devices/poll_view.rs`.
 
-use std::{cmp::Reverse, collections::HashSet};
+use std::{cmp::Reverse, collections::HashSet, sync::Arc};
 
 use tidegate_core::{
     device::DeviceState,
     id::{DeviceKey, UpdateId},
 };
-use tidegate_engine::ports::{OpenUpdate, PollView};
+use tidegate_engine::ports::{DeviceUpdate, PollView};
 
 use super::{LoadedUpdate, UpdateUnitOfWork};
 
@@ -41,13 +41,8 @@ impl UpdateUnitOfWork {
             old_token: device.old_token.clone(),
             wants_attributes: device.wants_attributes,
             is_unseen: device.state == DeviceState::Unknown,
-            open: visible.map(|loaded| OpenUpdate {
-                id: loaded.update.id,
-                status: loaded.update.state.status,
-                revision: loaded.revision,
-                forced_at: loaded.update.state.options.update_type.forced_at(),
-                window: loaded.update.state.options.window.clone(),
-            }),
+            open: visible
+                .map(|loaded| Arc::new(DeviceUpdate::new(&loaded.update, loaded.revision))),
             installed: device.installed_update,
             polling_seconds: device.polling_seconds,
         })
