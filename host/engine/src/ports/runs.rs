@@ -6,7 +6,6 @@ use std::{
 use async_trait::async_trait;
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus, Hold, Rollback},
-    firmware::Firmware,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     measurement::Durations,
     plugin::{ClassKey, Gate, OperatorAct, RollbackScope},
@@ -178,8 +177,6 @@ pub struct Fence(pub i64);
 pub struct Run {
     /// The campaign.
     pub campaign: Campaign,
-    /// Its firmware.
-    pub firmware: Firmware,
     /// In the plan's order.
     pub waves: Vec<Wave>,
     /// Whether waves may be released in any order.

@@ -7,4 +7,4 @@ pub(crate) mod read;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use read::{campaign_firmware, id_by_version};
+pub(crate) use read::id_by_version;

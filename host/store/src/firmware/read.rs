@@ -12,7 +12,7 @@ use tidegate_engine::ports::StoreError;
 use crate::{
     database::{Database, Tx},
     dialect::storable,
-    error::{failed, internal},
+    error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
 };
 
@@ -36,26 +36,6 @@ pub(crate) async fn by_id(
         .await
         .map_err(failed("read a firmware"))?;
     Ok(load_modules(&mut tx, tenant, &rows).await?.pop())
-}
-
-/// The firmware of a campaign, which exists, deleted or not.
-pub(crate) async fn campaign_firmware(
-    tx: &mut Tx,
-    tenant: TenantId,
-    id: FirmwareId,
-) -> Result<Firmware, StoreError> {
-    const READ: &str = "read the firmware of a campaign";
-    let sql = format!("SELECT {COLUMNS} FROM firmware f WHERE f.tenant_id = $1 AND f.id = $2");
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(tenant.0)
-        .bind(id.0)
-        .fetch_one(tx.conn())
-        .await
-        .map_err(failed(READ))?;
-    let mut loaded = load_modules(tx, tenant, &[row]).await?;
-    loaded
-        .pop()
-        .ok_or_else(|| internal(READ)("the firmware has no row".into()))
 }
 
 /// Whether a campaign, an update or a device refers to this firmware.

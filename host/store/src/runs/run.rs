@@ -12,7 +12,6 @@ use crate::{
     campaigns::{CampaignRunRow, campaign, waves},
     database::{Database, Tx},
     error::{failed, internal},
-    firmware::campaign_firmware,
     rows::{RowError, RowExt as _, row_error},
     updates::unit_of_work::durations,
 };
@@ -27,7 +26,6 @@ pub(crate) async fn run(database: &Database, run: RunRef) -> Result<Option<Run>,
     let Some(run_row) = CampaignRunRow::read(&mut tx, tenant, id).await? else {
         return Ok(None);
     };
-    let firmware = campaign_firmware(&mut tx, tenant, campaign.spec.firmware).await?;
     let state = state(&mut tx, tenant, id).await?;
     let (durations, mut wave_durations) = wave_durations(&mut tx, tenant, id).await?;
     let mut waves = waves(&mut tx, tenant, id).await?;
@@ -36,7 +34,6 @@ pub(crate) async fn run(database: &Database, run: RunRef) -> Result<Option<Run>,
     }
     Ok(Some(Run {
         campaign,
-        firmware,
         waves,
         last_tick_at: run_row.last_tick_at,
         parallel: run_row.parallel,

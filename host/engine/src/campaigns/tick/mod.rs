@@ -8,9 +8,9 @@ mod rollback;
 mod rollout;
 mod wake_up;
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tidegate_core::{campaign::CampaignStatus, time::Timestamp};
+use tidegate_core::{campaign::CampaignStatus, firmware::Firmware, time::Timestamp};
 use tokio::time::sleep;
 
 use super::journal_entry::host_journal_entry;
@@ -42,7 +42,7 @@ pub async fn tick(engine: &Engine, run: RunRef) -> Result<bool> {
     else {
         return Ok(false);
     };
-    let tick = Tick {
+    let lease = Lease {
         engine,
         run,
         fence,
@@ -50,8 +50,8 @@ pub async fn tick(engine: &Engine, run: RunRef) -> Result<bool> {
     };
     // Polled concurrently: processing may wait for what renewing waits for.
     let result = tokio::select! {
-        result = tick.process() => result,
-        never = tick.renew_lease() => match never {},
+        result = lease.process() => result,
+        never = lease.renew() => match never {},
     };
     if let Err(error) = &result {
         invalidate_if_unavailable(engine, error);
@@ -84,12 +84,22 @@ enum TickEnd {
     Requeued,
 }
 
-/// One tick under one lease.
+/// A lease of a campaign for one tick.
+struct Lease<'a> {
+    engine: &'a Engine,
+    run: RunRef,
+    fence: Fence,
+    now: Timestamp,
+}
+
+/// One tick of a campaign that was read.
 struct Tick<'a> {
     engine: &'a Engine,
     run: RunRef,
     fence: Fence,
     now: Timestamp,
+    /// Firmware of the campaign. It never changes, so it is not read again for every tick.
+    firmware: Arc<Firmware>,
 }
 
 /// How often a lease is renewed: three times before it expires.
@@ -97,9 +107,9 @@ fn renewal_period(lease: Duration) -> Duration {
     lease * 3 / 10
 }
 
-impl Tick<'_> {
+impl Lease<'_> {
     /// Renews the lease for as long as this future is polled. A lost lease shows when the tick is applied.
-    async fn renew_lease(&self) -> Infallible {
+    async fn renew(&self) -> Infallible {
         let lease = self.engine.settings.lease;
         loop {
             sleep(renewal_period(lease)).await;
@@ -112,13 +122,19 @@ impl Tick<'_> {
     }
 
     async fn process(&self) -> Result<TickEnd> {
-        let Some(run) = self.engine.store().run(self.run).await? else {
+        let (engine, store) = (self.engine, self.engine.store());
+        let Some(run) = store.run(self.run).await? else {
             return Ok(TickEnd::Leased);
         };
-        // Plugins rely on a clock that never goes back.
+        let (tenant, id) = (self.run.tenant, run.campaign.spec.firmware);
+        let firmware = engine.caches.firmware.firmware(store, tenant, id).await?;
         let tick = Tick {
+            engine,
+            run: self.run,
+            fence: self.fence,
+            // Plugins rely on a clock that never goes back.
             now: run.last_tick_at.map_or(self.now, |last| last.max(self.now)),
-            ..*self
+            firmware: firmware.ok_or_else(|| Error::not_found("firmware", id))?,
         };
         match run.campaign.status {
             CampaignStatus::InProgress => tick.roll_out(run).await,
@@ -128,7 +144,9 @@ impl Tick<'_> {
             _ => tick.idle(&run).await,
         }
     }
+}
 
+impl Tick<'_> {
     /// Cancels the open updates of a cancelled campaign.
     async fn cancel(&self, run: &Run) -> Result<TickEnd> {
         if self.cancel_updates().await? {

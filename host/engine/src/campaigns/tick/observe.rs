@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tidegate_core::{
     campaign::PluginUse,
+    firmware::Firmware,
     plugin::{Context, HealthInput, Observation, PolicyVerdict},
     time::Timestamp,
     wave::{Counts, Failure, WaveReport},
@@ -16,6 +17,7 @@ const WAITING_RETRIES: &str = "waiting-retries";
 
 pub(super) fn health_input(
     run: &Run,
+    firmware: &Firmware,
     policy: &PluginUse,
     state: Vec<u8>,
     now: Timestamp,
@@ -23,7 +25,7 @@ pub(super) fn health_input(
     let waves = reports(run);
     HealthInput {
         context: context(&run.campaign, now),
-        firmware: run.firmware.facts(),
+        firmware: firmware.facts(),
         total: waves
             .iter()
             .fold(Counts::default(), |total, wave| total.plus(&wave.counts)),
@@ -37,10 +39,15 @@ pub(super) fn health_input(
     }
 }
 
-pub(super) fn observation(run: &Run, verdicts: Vec<PolicyVerdict>, now: Timestamp) -> Observation {
+pub(super) fn observation(
+    run: &Run,
+    firmware: &Firmware,
+    verdicts: Vec<PolicyVerdict>,
+    now: Timestamp,
+) -> Observation {
     Observation {
         context: with_waiting_retries(context(&run.campaign, now), run.scheduled_retries),
-        firmware: run.firmware.facts(),
+        firmware: firmware.facts(),
         operator: run.acts.clone(),
         waves: reports(run),
         durations: run.durations,

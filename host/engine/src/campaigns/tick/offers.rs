@@ -135,7 +135,7 @@ impl Tick<'_> {
         };
         Offer {
             firmware: spec.firmware,
-            to_version: run.firmware.details.version.clone(),
+            to_version: self.firmware.details.version.clone(),
             weight,
             success_criteria,
             options,

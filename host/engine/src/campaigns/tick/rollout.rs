@@ -105,7 +105,8 @@ impl Tick<'_> {
                 ..turned
             });
         }
-        let observation = observe::observation(run, policy_results.verdicts, self.now);
+        let observation =
+            observe::observation(run, &self.firmware, policy_results.verdicts, self.now);
         let strategy = &run.campaign.spec.strategy;
         let check = |decision| {
             check_decision(&observation, run.parallel, &decision).map(|levels| (decision, levels))
@@ -152,7 +153,7 @@ impl Tick<'_> {
                 policy_results.states.push(state);
                 continue;
             }
-            let input = observe::health_input(run, policy, state.clone(), self.now);
+            let input = observe::health_input(run, &self.firmware, policy, state.clone(), self.now);
             let plugins = self.engine.plugins();
             let call = plugins.evaluate(self.run.tenant, policy, input).await;
             let mut record = journal_entry(policy, EntryKind::Evaluate, self.now, &call);
