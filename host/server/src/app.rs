@@ -144,6 +144,8 @@ impl App {
             let engine = Arc::clone(&context.engine);
             loops.spawn(plugins::install_built_ins_loop(engine, folder));
         }
+        let engine = Arc::clone(&context.engine);
+        loops.spawn(campaigns::leave_unknown_contracts_loop(engine));
         if let Some(folder) = config.plugins {
             let engine = Arc::clone(&context.engine);
             loops.spawn(plugins::watch_folder_loop(engine, folder));

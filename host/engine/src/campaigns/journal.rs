@@ -4,7 +4,7 @@ use tidegate_core::{
     plugin::PluginName,
 };
 
-use super::get;
+use super::{get, prepare::UNKNOWN_CONTRACT};
 use crate::{
     Ctx, Error, PluginCalls, Result,
     ports::{
@@ -56,6 +56,16 @@ pub async fn replay(
     let recorded_call = recorded_call.ok_or_else(|| Error::not_found("journal entry", seq))?;
     let (plugin, recorded_revision) = replayable(&recorded_call)?;
     let asked = revision.unwrap_or(recorded_revision);
+    for digest in [recorded_revision, asked] {
+        let found = store.revision(ctx.tenant, plugin, digest).await?;
+        let contract = found.map(|found| found.stored.contract);
+        if let Some(contract) = contract
+            && !plugins.contracts().contains(&&*contract)
+        {
+            let message = plugins.unknown_contract(plugin, digest, &contract);
+            return Err(Error::conflict(UNKNOWN_CONTRACT, message));
+        }
+    }
     if asked != recorded_revision {
         require_same_plugin(ctx, store, plugin, asked).await?;
     }

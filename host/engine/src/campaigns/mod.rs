@@ -23,6 +23,7 @@ mod recheck;
 mod reconcile;
 mod start;
 mod tick;
+mod unknown_contracts;
 mod update_checks;
 
 pub use advance::{advance, advance_past, await_advance};
@@ -41,4 +42,5 @@ pub use recheck::recheck_updates;
 pub use reconcile::reconcile;
 pub use start::start;
 pub use tick::tick;
+pub use unknown_contracts::{leave_unknown_contracts, leave_unknown_contracts_loop};
 pub use update_checks::{check_updates, check_updates_loop};

@@ -31,6 +31,9 @@ use crate::{
     },
 };
 
+/// The code of the conflict when a plugin was built for a contract that this server does not speak.
+pub(super) const UNKNOWN_CONTRACT: &str = "unknown_contract";
+
 /// Maximum number of unknown devices that are named.
 const MAX_MISSING_NAMED: usize = 5;
 
@@ -191,6 +194,11 @@ impl Preparation<'_> {
             if !revision.state.may_be_named() {
                 let message = format!("the revision {digest} of {name} is disabled");
                 return Err(Error::conflict("revision_disabled", message));
+            }
+            let contract = &*revision.stored.contract;
+            if !self.plugins.contracts().contains(&contract) {
+                let message = self.plugins.unknown_contract(name, digest, contract);
+                return Err(Error::conflict(UNKNOWN_CONTRACT, message));
             }
             let wants = self.plugins.wants(tenant, plugin).await;
             for attribute in wants

@@ -57,6 +57,20 @@ impl PluginCalls {
         self.sandbox.contracts()
     }
 
+    /// Why a revision of this contract cannot be run.
+    pub(crate) fn unknown_contract(
+        &self,
+        plugin: &PluginName,
+        revision: Digest,
+        contract: &str,
+    ) -> String {
+        let spoken = self.contracts().join(" and ");
+        format!(
+            "The revision {revision} of {plugin} was built for version {contract} of the plugin contract; this server \
+             speaks {spoken}."
+        )
+    }
+
     /// The plugin usage of each tenant since the last call.
     pub(crate) fn take_usage(&self) -> HashMap<TenantId, Vec<(Digest, Usage)>> {
         self.usage.take()

@@ -64,6 +64,15 @@ impl PluginChoice {
             rules.reject(format!("{path}.revision"), message);
             return Ok(None);
         }
+        let contract = &*revision.stored.contract;
+        if !plugins.contracts().contains(&contract) {
+            let reason = plugins.unknown_contract(&plugin, digest, contract);
+            rules.reject(
+                format!("{path}.revision"),
+                format!("{reason} Build it again"),
+            );
+            return Ok(None);
+        }
         let config = &self.config;
         let errors = plugins.validate(tenant, &plugin, digest, config).await?;
         if !errors.is_empty() {

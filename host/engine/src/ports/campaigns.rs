@@ -1,6 +1,8 @@
 use async_trait::async_trait;
 use tidegate_core::{
-    campaign::{Approval, Campaign, CampaignSpec, CampaignStatus, Hold, Priority, Rollback},
+    campaign::{
+        Approval, Campaign, CampaignSpec, CampaignStatus, Hold, PluginUse, Priority, Rollback,
+    },
     id::{CampaignId, DeviceKey, TenantId},
     plugin::{ClassKey, OperatorAct},
     time::Timestamp,
@@ -67,6 +69,22 @@ pub trait Campaigns: Send + Sync {
         ctx: &Ctx,
         campaign: &Campaign,
         spec: CampaignSpec,
+    ) -> Result<bool, StoreError>;
+
+    /// The campaigns that can still call plugins and are pinned to a revision of another contract than these.
+    async fn campaigns_of_other_contracts(
+        &self,
+        tenant: TenantId,
+        contracts: &[&str],
+    ) -> Result<Vec<CampaignId>, StoreError>;
+
+    /// Pins a campaign to other revisions of its plugins, if it is still at the generation that was read. False: it is at
+    /// another one.
+    async fn repin_campaign(
+        &self,
+        ctx: &Ctx,
+        campaign: &Campaign,
+        repinning: Repinning,
     ) -> Result<bool, StoreError>;
 
     /// Deletes a campaign that has never started; one that has is a conflict. False: there is none.
@@ -171,6 +189,21 @@ impl CampaignChange {
         campaign.generation += 1;
         campaign
     }
+}
+
+/// The other revisions that a campaign is pinned to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repinning {
+    /// Its strategy.
+    pub strategy: PluginUse,
+    /// Its policies, in the order of the specification.
+    pub policies: Vec<PluginUse>,
+    /// State of the strategy; `None`: the one that it has.
+    pub strategy_state: Option<Vec<u8>>,
+    /// States of all policies; `None`: those that they have.
+    pub policy_states: Option<Vec<Vec<u8>>>,
+    /// What the journal says of it.
+    pub journal: NewJournalEntry,
 }
 
 /// What a campaign's start stores.

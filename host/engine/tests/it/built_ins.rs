@@ -120,3 +120,107 @@ async fn a_server_without_built_in_plugins_lets_nothing_pass() {
     let campaign = created.expect("it asks no policy");
     assert_eq!(campaigns::warnings(&campaign).len(), 1);
 }
+
+/// A server on the same database whose built-in strategy is this build of `canary`.
+fn server_with_canary(fixture: &EngineFixture, build: &[u8]) -> Engine {
+    let built_ins: BuiltIns = [("canary", Digest::of(build))].into_iter().collect();
+    let settings = Settings {
+        built_ins,
+        ..settings()
+    };
+    Engine::new(fixture.ports.clone(), settings)
+}
+
+/// The next server speaks another contract, and has a built-in `canary` of it.
+async fn server_of_another_contract(fixture: &EngineFixture) -> Engine {
+    *fixture.sandbox.contracts.lock() = &["2.0.0"];
+    let build = b"a later build";
+    fixture
+        .add_plugin_of("canary", PluginKind::Strategy, build, "2.0.0")
+        .await;
+    server_with_canary(fixture, build)
+}
+
+#[tokio::test]
+async fn campaigns_of_an_unknown_contract_move_to_built_in_plugins() {
+    let fixture = EngineFixture::new(1).await;
+    fixture.add_plugin("canary", PluginKind::Strategy).await;
+    let earlier = server_with_canary(&fixture, b"canary");
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.strategy.plugin = "canary".to_owned();
+    request.policies = Vec::new();
+    request.allow_incompatible = true;
+    let ctx = fixture.ctx();
+    let created = campaigns::create(&ctx, earlier.store(), earlier.plugins(), request).await;
+    let campaign = created.expect("a campaign");
+    let id = campaign.id;
+
+    let later = server_of_another_contract(&fixture).await;
+    assert!(
+        campaigns::leave_unknown_contracts(&later)
+            .await
+            .expect("it answers")
+    );
+    let moved = fixture.campaign(id).await;
+    assert_eq!(moved.spec.strategy.revision, Digest::of(b"a later build"));
+    assert_eq!(moved.generation, campaign.generation + 1);
+    assert_eq!(fixture.host_outcomes(id).await, ["repinned"]);
+    assert!(
+        campaigns::leave_unknown_contracts(&later)
+            .await
+            .expect("it answers")
+    );
+    assert_eq!(
+        fixture.campaign(id).await.generation,
+        moved.generation,
+        "nothing is left"
+    );
+    let read = campaigns::get(&ctx, later.store(), id).await;
+    assert_eq!(read.expect("a campaign").spec, moved.spec);
+}
+
+#[tokio::test]
+async fn campaigns_of_an_unknown_contract_that_cannot_move_are_held_and_not_replayed() {
+    let fixture = EngineFixture::new(3).await;
+    let firmware = fixture.add_firmware("1.1.0").await;
+    let running = fixture.create_and_start(campaign_request(firmware)).await;
+    fixture.tick(running).await;
+    let created = fixture.create(campaign_request(firmware)).await.id;
+
+    let later = server_of_another_contract(&fixture).await;
+    assert!(
+        campaigns::leave_unknown_contracts(&later)
+            .await
+            .expect("it answers")
+    );
+    let hold = fixture.campaign(running).await.hold.expect("it is held");
+    assert!(
+        hold.reason.contains("version 1.0.0 of the plugin contract"),
+        "{hold:?}"
+    );
+    assert!(hold.reason.contains("speaks 2.0.0"), "{hold:?}");
+
+    let ctx = fixture.ctx();
+    let (store, plugins) = (later.store(), later.plugins());
+    let journal = fixture.journal(running).await;
+    let decided = journal.iter().find(|entry| entry.plugin.is_some());
+    let seq = decided.expect("a call").seq;
+    let replayed = campaigns::replay(&ctx, store, plugins, running, seq, None).await;
+    assert_eq!(conflict(replayed), "unknown_contract");
+    let signals = later.signals();
+    let started = campaigns::start(&ctx, store, later.caches(), plugins, signals, created).await;
+    assert_eq!(conflict(started), "unknown_contract");
+    let refused = campaigns::create(&ctx, store, plugins, campaign_request(firmware)).await;
+    let Err(Error::Invalid { errors, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(errors[0].path, "strategy.revision");
+    assert!(errors[0].message.contains("speaks 2.0.0"), "{errors:?}");
+}
+
+fn conflict<T: std::fmt::Debug>(result: tidegate_engine::Result<T>) -> &'static str {
+    match result {
+        Err(Error::Conflict { code, .. }) => code,
+        other => panic!("{other:?}"),
+    }
+}

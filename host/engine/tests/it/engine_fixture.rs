@@ -146,6 +146,29 @@ impl EngineFixture {
         kind: PluginKind,
         attributes: &[&str],
     ) {
+        let build = digest_of(name, attributes);
+        let attributes = attributes.iter().map(|name| (*name).to_owned());
+        let interests = Interests {
+            attributes: attributes.collect(),
+            ..Interests::default()
+        };
+        self.sandbox.wants(build, interests);
+        self.put_revision(name, kind, build, "1.0.0").await;
+    }
+
+    /// A build of a plugin for a version of the contract.
+    pub(crate) async fn add_plugin_of(
+        &self,
+        name: &str,
+        kind: PluginKind,
+        build: &[u8],
+        contract: &str,
+    ) {
+        let build = Digest::of(build);
+        self.put_revision(name, kind, build, contract).await;
+    }
+
+    async fn put_revision(&self, name: &str, kind: PluginKind, digest: Digest, contract: &str) {
         let description = Description {
             name: name.parse().expect("a name"),
             version: "1.0.0".to_owned(),
@@ -153,17 +176,10 @@ impl EngineFixture {
             config_schema: "{}".to_owned(),
             state_schema: 1,
         };
-        let digest = digest_of(name, attributes);
-        let attributes = attributes.iter().map(|name| (*name).to_owned());
-        let interests = Interests {
-            attributes: attributes.collect(),
-            ..Interests::default()
-        };
-        self.sandbox.wants(digest, interests);
         let revision = NewRevision {
             digest,
             kind,
-            contract: "1.0.0".to_owned(),
+            contract: contract.to_owned(),
             description,
             size: 1,
             origin: Origin::Folder,

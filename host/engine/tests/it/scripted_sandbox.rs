@@ -42,6 +42,8 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) check_permits: Mutex<Option<Arc<Semaphore>>>,
     /// Each check of this tenant takes a permit.
     pub(crate) slow_checks: Mutex<Option<(TenantId, Arc<Semaphore>)>>,
+    /// The versions of the contract that it speaks.
+    pub(crate) contracts: Mutex<&'static [&'static str]>,
     /// What plugins want, by digest.
     pub(crate) interests: Mutex<HashMap<Digest, Interests>>,
     /// The revisions whose calls were replayed.
@@ -64,6 +66,7 @@ impl ScriptedSandbox {
             slow_decisions_begun: AtomicUsize::default(),
             check_permits: Mutex::default(),
             slow_checks: Mutex::default(),
+            contracts: Mutex::new(&["1.0.0"]),
             interests: Mutex::default(),
             replayed: Mutex::default(),
             replay: Mutex::new((b"()".to_vec(), 1000, 1)),
@@ -236,7 +239,7 @@ impl Sandbox for ScriptedSandbox {
     }
 
     fn contracts(&self) -> &'static [&'static str] {
-        &["1.0.0"]
+        *self.contracts.lock()
     }
 
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure> {

@@ -37,7 +37,7 @@ pub(crate) async fn create(
     let spec = campaign.spec;
     lock_firmware(&mut tx, tenant, spec.firmware).await?;
     let after = audit_fields(&spec)?;
-    let revisions = revisions(&spec);
+    let revisions = revisions(&spec.strategy, &spec.policies);
     let row = bind_spec(insert_sql(tx.dialect()), tenant, spec)?
         .bind(storable(&campaign.created_by).into_owned())
         .bind(campaign.created_at.0)
@@ -153,8 +153,8 @@ pub(super) fn bind_spec(
 }
 
 /// The revisions that a campaign uses, as text.
-pub(super) fn revisions(spec: &CampaignSpec) -> BTreeSet<String> {
-    let used = iter::once(&spec.strategy).chain(&spec.policies);
+pub(super) fn revisions(strategy: &PluginUse, policies: &[PluginUse]) -> BTreeSet<String> {
+    let used = iter::once(strategy).chain(policies);
     used.map(|used| used.revision.to_string()).collect()
 }
 

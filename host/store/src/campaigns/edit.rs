@@ -49,7 +49,7 @@ pub(crate) async fn edit(
     before["approved_by"] = approved_by.into();
     after["approved_by"] = Value::Null;
     let editor = storable(&ctx.actor.name);
-    let revisions = revisions(&spec);
+    let revisions = revisions(&spec.strategy, &spec.policies);
     bind_spec(update_sql(tx.dialect()), tenant, spec)?
         .bind(id.0)
         .bind(editor.clone().into_owned())

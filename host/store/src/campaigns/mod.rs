@@ -7,6 +7,7 @@ pub(crate) mod edit;
 pub(crate) mod json;
 pub(crate) mod membership;
 pub(crate) mod read;
+pub(crate) mod repin;
 mod run_row;
 pub(crate) mod start;
 pub(crate) mod waves;

@@ -2,9 +2,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_core::{
-    campaign::{Approval, CampaignSpec, CampaignStatus, Hold, Priority, Rollback},
+    campaign::{
+        Approval, Campaign, CampaignSpec, CampaignStatus, Hold, PluginUse, Priority, Rollback,
+    },
     device_fields::DEVICE_FIELDS,
-    id::{CampaignId, DeviceKey},
+    id::{CampaignId, DeviceKey, Digest},
     plugin::{ClassKey, OperatorAct, OperatorActKind, RollbackScope},
     selector::Syntax,
     time::Timestamp,
@@ -13,8 +15,9 @@ use tidegate_core::{
 use tidegate_engine::{
     Actor, ActorKind, Ctx,
     ports::{
-        Advance, CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, Firmwares as _,
-        Membership, NewCampaign, NewWave, PageRequest, Runs as _, StoreError, TickOutcome,
+        Advance, CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, EntryKind,
+        Firmwares as _, Journal as _, Membership, NewCampaign, NewJournalEntry, NewWave,
+        PageRequest, Repinning, Runs as _, StoreError, TickOutcome,
     },
 };
 
@@ -52,6 +55,24 @@ fn act(kind: OperatorActKind, second: i64, wave: Option<u32>) -> CampaignChange 
     CampaignChange {
         act: Some(operator_act(at, kind, wave)),
         ..CampaignChange::default()
+    }
+}
+
+fn journal_entry() -> NewJournalEntry {
+    NewJournalEntry {
+        kind: EntryKind::Host,
+        at: NOON,
+        plugin: None,
+        revision: None,
+        input_digest: None,
+        input: Vec::new(),
+        output: Vec::new(),
+        fuel: 0,
+        fuel_costs: 0,
+        duration: Duration::ZERO,
+        outcome: "repinned".into(),
+        explain: Vec::new(),
+        applied: true,
     }
 }
 
@@ -209,6 +230,45 @@ on_both! {
         let back = CampaignChange { status: Some(CampaignStatus::RollingBack), ..CampaignChange::default() };
         assert!(store.change_campaign(store.ours, id, 2, back).await?);
         assert_eq!(store.campaign(store.ours, id).await?.expect("it exists").ended_at, None);
+    }
+
+    async fn a_campaign_is_pinned_to_other_revisions_at_the_generation_that_was_read(store) {
+        let id = created(store, "1.0.0").await?;
+        let other = store.campaigns_of_other_contracts(store.ours, &["1.0.0"]).await?;
+        assert_eq!(other, [], "its plugins are of this contract");
+        assert_eq!(store.campaigns_of_other_contracts(store.ours, &["1.0.1"]).await?, [id]);
+        assert_eq!(store.campaigns_of_other_contracts(store.theirs, &["1.0.1"]).await?, []);
+
+        let campaign = store.campaign(store.ours, id).await?.expect("a campaign");
+        let moved = PluginUse { revision: Digest::of(b"hardware"), ..campaign.spec.strategy.clone() };
+        let repinning = |generation: i64| {
+            let read = Campaign { generation, ..campaign.clone() };
+            let repinning = Repinning {
+                strategy: moved.clone(),
+                policies: Vec::new(),
+                strategy_state: Some(vec![7]),
+                policy_states: None,
+                journal: journal_entry(),
+            };
+            (read, repinning)
+        };
+        let (read, stale) = repinning(9);
+        assert!(!store.repin_campaign(&test_ctx(store.ours), &read, stale).await?);
+        let (read, current) = repinning(0);
+        assert!(store.repin_campaign(&test_ctx(store.ours), &read, current).await?);
+        let after = store.campaign(store.ours, id).await?.expect("a campaign");
+        assert_eq!((after.spec.strategy, after.spec.policies), (moved, Vec::new()));
+        assert_eq!(after.generation, 1);
+        let row = store.last_audit_row().await?;
+        assert_eq!(row.action, "campaign.repin");
+        assert_eq!(row.after["revisions"], json!([Digest::of(b"hardware").to_string()]));
+        let all = PageRequest { limit: 9, offset: 0 };
+        let journal = store.journal(store.ours, id, 0, all).await?;
+        assert_eq!(journal.items[0].outcome, "repinned");
+
+        let end = CampaignChange { status: Some(CampaignStatus::Cancelled), ..CampaignChange::default() };
+        assert!(store.change_campaign(store.ours, id, 1, end).await?);
+        assert_eq!(store.campaigns_of_other_contracts(store.ours, &["1.0.1"]).await?, [], "it has ended");
     }
 
     async fn the_audit_trail_has_the_reason_of_a_rollback_and_the_hold_that_a_resume_ends(store) {

@@ -7,12 +7,14 @@ use tidegate_engine::{
     Ctx,
     ports::{
         CampaignChange, CampaignDetail, CampaignFilter, CampaignStart, CampaignSummary, Campaigns,
-        Membership, NewCampaign, Page, PageRequest, StoreError, Wave,
+        Membership, NewCampaign, Page, PageRequest, Repinning, StoreError, Wave,
     },
 };
 
 use super::SqlStore;
-use crate::campaigns::{campaign, change, create, delete, edit, membership, read, start, waves};
+use crate::campaigns::{
+    campaign, change, create, delete, edit, membership, read, repin, start, waves,
+};
 
 #[async_trait]
 impl Campaigns for SqlStore {
@@ -74,6 +76,23 @@ impl Campaigns for SqlStore {
         spec: CampaignSpec,
     ) -> Result<bool, StoreError> {
         edit::edit(&self.database, ctx, campaign, spec).await
+    }
+
+    async fn campaigns_of_other_contracts(
+        &self,
+        tenant: TenantId,
+        contracts: &[&str],
+    ) -> Result<Vec<CampaignId>, StoreError> {
+        repin::of_other_contracts(&self.database, tenant, contracts).await
+    }
+
+    async fn repin_campaign(
+        &self,
+        ctx: &Ctx,
+        campaign: &Campaign,
+        repinning: Repinning,
+    ) -> Result<bool, StoreError> {
+        repin::repin(&self.database, ctx, campaign, repinning).await
     }
 
     async fn delete_campaign(&self, ctx: &Ctx, id: CampaignId) -> Result<bool, StoreError> {

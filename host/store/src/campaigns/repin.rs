@@ -1,0 +1,119 @@
+use serde_json::json;
+use tidegate_core::{
+    campaign::Campaign,
+    id::{CampaignId, TenantId},
+};
+use tidegate_engine::{
+    Ctx,
+    ports::{Repinning, StoreError},
+};
+
+use super::{
+    create::{pin_revisions, revisions},
+    json::PluginJson,
+    run_row::CampaignRunRow,
+};
+use crate::{
+    audit::{self, AuditEntry},
+    blob::pack_states,
+    database::Database,
+    error::failed,
+    rows::{RowExt as _, row_error, to_json},
+    sql::SqlText,
+    tenant_counters::TenantCounters,
+};
+
+const REPIN: &str = "pin a campaign to other revisions";
+
+/// The campaigns that have not ended and are pinned to a revision of another contract than these.
+pub(crate) async fn of_other_contracts(
+    database: &Database,
+    tenant: TenantId,
+    contracts: &[&str],
+) -> Result<Vec<CampaignId>, StoreError> {
+    const READ: &str = "read the campaigns of other contracts";
+    static SQL: SqlText = SqlText::new(|dialect| {
+        let contracts = dialect.json_texts("$2");
+        format!(
+            "SELECT DISTINCT r.campaign_id FROM campaign_runs r \
+             JOIN campaign_revisions c ON c.tenant_id = r.tenant_id AND c.campaign_id = r.campaign_id \
+             JOIN plugin_revisions p ON p.tenant_id = c.tenant_id AND p.digest = c.digest \
+             WHERE r.tenant_id = $1 AND r.status IN ('created', 'in_progress', 'paused', 'held') \
+             AND p.contract NOT IN (SELECT value FROM {contracts}) ORDER BY r.campaign_id"
+        )
+    });
+    let mut tx = database.read().await?;
+    let rows = sqlx::query(SQL.of(tx.dialect()))
+        .bind(tenant.0)
+        .bind(to_json(&contracts)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    let ids = rows
+        .iter()
+        .map(|row| row.take("campaign_id").map(CampaignId));
+    ids.collect::<Result<_, _>>().map_err(row_error(READ))
+}
+
+/// Pins a campaign to other revisions of its plugins, if it is still at this generation; otherwise returns false.
+pub(crate) async fn repin(
+    database: &Database,
+    ctx: &Ctx,
+    campaign: &Campaign,
+    repinning: Repinning,
+) -> Result<bool, StoreError> {
+    let (tenant, id) = (ctx.tenant, campaign.id);
+    let mut tx = database.write().await?;
+    let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, id).await? else {
+        return Ok(false);
+    };
+    if run_row.generation != campaign.generation {
+        return Ok(false);
+    }
+    let before = revisions(&campaign.spec.strategy, &campaign.spec.policies);
+    let after = revisions(&repinning.strategy, &repinning.policies);
+    let policies = repinning.policies.into_iter().map(PluginJson::from);
+    sqlx::query(
+        "UPDATE campaigns SET strategy = $3, policies = $4 WHERE tenant_id = $1 AND id = $2",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .bind(to_json(&PluginJson::from(repinning.strategy))?)
+    .bind(to_json(&policies.collect::<Vec<_>>())?)
+    .execute(tx.conn())
+    .await
+    .map_err(failed(REPIN))?;
+    sqlx::query("DELETE FROM campaign_revisions WHERE tenant_id = $1 AND campaign_id = $2")
+        .bind(tenant.0)
+        .bind(id.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed(REPIN))?;
+    pin_revisions(&mut tx, tenant, id, &after).await?;
+    sqlx::query(
+        "UPDATE campaign_states SET strategy_state = COALESCE($3, strategy_state), \
+         policy_states = COALESCE($4, policy_states) WHERE tenant_id = $1 AND campaign_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .bind(repinning.strategy_state)
+    .bind(repinning.policy_states.as_deref().map(pack_states))
+    .execute(tx.conn())
+    .await
+    .map_err(failed(REPIN))?;
+    run_row.generation += 1;
+    run_row
+        .append_journal(&mut tx, &[repinning.journal])
+        .await?;
+    let mut tenant_counters = TenantCounters::default();
+    run_row.write(&mut tx, &mut tenant_counters).await?;
+    tenant_counters.write(&mut tx).await?;
+    let (before, after) = (
+        json!({ "revisions": before }),
+        json!({ "revisions": after }),
+    );
+    let entry = AuditEntry::new("campaign.repin", id, before, after);
+    audit::record(&mut tx, ctx, entry).await?;
+    tx.commit().await?;
+    Ok(true)
+}
