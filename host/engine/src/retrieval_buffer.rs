@@ -41,3 +41,26 @@ impl RetrievalBuffer {
         self.0.lock().keys().copied().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_retrieval_of_an_update_is_taken_once() {
+        let buffer = RetrievalBuffer::default();
+        let (tenant, update) = (TenantId(1), UpdateId(8));
+        let retrieval = |at| Retrieval {
+            device: DeviceKey(7),
+            device_id: "a".to_owned(),
+            at: Timestamp(at),
+        };
+        assert!(buffer.insert(tenant, update, retrieval(1)));
+        assert!(!buffer.insert(tenant, update, retrieval(2)));
+        assert_eq!(buffer.take(TenantId(2), update), None);
+        assert_eq!(buffer.updates(), [(tenant, update)]);
+        assert_eq!(buffer.take(tenant, update), Some(retrieval(1)));
+        assert_eq!(buffer.take(tenant, update), None);
+        assert!(buffer.insert(tenant, update, retrieval(3)));
+    }
+}

@@ -117,8 +117,11 @@ impl FeedbackWriter {
                 let DeviceEvent::Update(update, event) = &report.event else {
                     return None;
                 };
-                let state = &work.loaded(*update)?.update.state;
-                let (feedback, _) = feedback(event, state, report.at)?;
+                // The first feedback of an update repeats none.
+                let loaded = work
+                    .loaded(*update)
+                    .filter(|loaded| loaded.feedback_count > 0)?;
+                let (feedback, _) = feedback(event, &loaded.update.state, report.at)?;
                 // The digest selects the rows; they contain the cancellation request.
                 Some(FeedbackKey::of(*update, 0, &feedback))
             })
