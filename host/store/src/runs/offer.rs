@@ -14,7 +14,7 @@ use super::{
     skipped::{self, SkipRules, SkippedDevice},
 };
 use crate::{
-    database::{Database, LockWait},
+    database::Database,
     tenant_counters::TenantCounters,
     updates::unit_of_work::{DeviceRow, NewUpdate, UpdateUnitOfWork, completed_at_creation},
 };
@@ -29,7 +29,7 @@ pub(crate) async fn offer_updates(
     limit: u32,
     offer: &Offer,
 ) -> Result<OfferedBatch, StoreError> {
-    let mut tx = database.write_by_key(LockWait::Normal).await?;
+    let mut tx = database.write().await?;
     let Some(run_row) = lock_if_fenced(&mut tx, run, fence).await? else {
         return Ok(OfferedBatch::default());
     };
