@@ -202,6 +202,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/0042_budgets.sql"),
     ),
     (
+        43,
+        "plugin_rejections",
+        include_str!("../../../migrations/0043_plugin_rejections.sql"),
+    ),
+    (
         44,
         "contract",
         include_str!("../../../migrations/0044_contract.sql"),

@@ -25,10 +25,12 @@ use crate::{
 };
 
 mod deletion;
+mod rejections;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use deletion::delete_revision;
+pub(crate) use rejections::{list_rejections, record_rejection};
 
 /// The columns of a revision `r` of a plugin `p`.
 const COLUMNS: &str = "r.plugin, p.kind, r.digest, r.contract, r.version, r.summary, \
@@ -89,19 +91,6 @@ pub(crate) async fn put_revision(
         }
     }
     Ok(tx.commit().await?)
-}
-
-pub(crate) async fn record_rejection(
-    database: &Database,
-    ctx: &Ctx,
-    digest: Digest,
-    reason: &str,
-) -> Result<(), StoreError> {
-    let mut tx = database.write().await?;
-    let after = json!({ "reason": storable(reason) });
-    let entry = AuditEntry::new("plugin.reject", digest, Value::Null, after);
-    audit::record(&mut tx, ctx, entry).await?;
-    tx.commit().await
 }
 
 pub(crate) async fn revisions(

@@ -24,6 +24,6 @@ pub(crate) use find_revision::find_revision;
 pub use flush_usage::flush_usage;
 pub use folder::{PluginFolder, install_folder, watch_folder_loop};
 pub use install_built_ins::{install_built_ins, install_built_ins_loop};
-pub use read::{default_revision, get, list, revision};
+pub use read::{default_revision, get, list, rejections, revision};
 pub use upload::upload;
 pub use validate::validate;

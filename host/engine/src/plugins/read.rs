@@ -3,7 +3,7 @@ use tidegate_core::{id::Digest, plugin::PluginName};
 use super::find_revision;
 use crate::{
     Ctx, Error, PluginCalls, Result,
-    ports::{Revision, Store},
+    ports::{Page, PageRequest, RejectedUpload, Revision, Store},
 };
 
 /// All revisions of all plugins, ordered by plugin name, newest first.
@@ -29,6 +29,15 @@ pub async fn revision(
 ) -> Result<Revision> {
     let revision = store.revision(ctx.tenant, plugin, digest).await?;
     revision.ok_or_else(|| Error::not_found("plugin revision", digest))
+}
+
+/// A page of the uploads that were rejected, newest first.
+pub async fn rejections(
+    ctx: &Ctx,
+    store: &dyn Store,
+    page: PageRequest,
+) -> Result<Page<RejectedUpload>> {
+    Ok(store.list_rejections(ctx.tenant, page).await?)
 }
 
 /// The revision of a plugin that a campaign uses if it names none.

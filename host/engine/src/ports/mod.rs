@@ -51,7 +51,7 @@ pub use latest::LatestDevices;
 pub use logs::{Log, Logs};
 pub use observer::{NoopObserver, Observer, PluginFiles};
 pub use page::{Page, PageRequest};
-pub use plugins::{NewRevision, Plugins, PutRevisionError, Revision, Usage};
+pub use plugins::{NewRevision, Plugins, PutRevisionError, RejectedUpload, Revision, Usage};
 pub use registry::{AttributeChange, ChangeError, DeviceChange, MAX_CHANGES, MAX_LABELS, Registry};
 pub use runs::{
     AcceptedClasses, AffectedDevice, CheckOutcome, CheckedUpdates, Fence, Offer,

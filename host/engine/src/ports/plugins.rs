@@ -8,7 +8,7 @@ use tidegate_core::{
 
 use crate::Ctx;
 
-use super::StoreError;
+use super::{Page, PageRequest, StoreError};
 
 /// Plugins and their revisions.
 #[async_trait]
@@ -24,6 +24,13 @@ pub trait Plugins: Send + Sync {
         digest: Digest,
         reason: &str,
     ) -> Result<(), StoreError>;
+
+    /// A page of the rejected uploads, newest first.
+    async fn list_rejections(
+        &self,
+        tenant: TenantId,
+        page: PageRequest,
+    ) -> Result<Page<RejectedUpload>, StoreError>;
 
     /// All revisions, ordered by plugin name, then newest first.
     async fn revisions(&self, tenant: TenantId) -> Result<Vec<Revision>, StoreError>;
@@ -94,6 +101,19 @@ pub enum PutRevisionError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// An upload that was rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedUpload {
+    /// sha256 of the component, which is not stored.
+    pub digest: Digest,
+    /// Why it was rejected.
+    pub reason: String,
+    /// Name of the user who uploaded it.
+    pub by: String,
+    /// Time of the rejection.
+    pub at: Timestamp,
 }
 
 /// A revision to be stored.

@@ -246,6 +246,16 @@ async fn an_invalid_component_is_refused_and_not_stored() {
         .await;
     assert!(stored.expect("the artifact store").is_none());
 
+    let rejected = server.get("/api/v1/plugin-rejections").await.expect(200);
+    assert_eq!(rejected["total"], 1);
+    let rejection = &rejected["items"][0];
+    assert_eq!(
+        rejection["revision"],
+        Digest::of(b"no component").to_string()
+    );
+    assert_eq!(rejection["reason"], refused.expect(422)["detail"]);
+    assert_eq!(rejection["uploaded_by"], "admin");
+
     let large = [b'x'; 101];
     let refused = server
         .upload("/api/v1/plugins", &[("component", None, &large)])
@@ -350,6 +360,20 @@ async fn the_cause_of_a_failed_inspection_is_logged_and_not_returned() {
         logged[0].to_string().contains("out of processes"),
         "{logged:?}"
     );
+}
+
+#[tokio::test]
+async fn an_upload_beyond_the_queue_is_to_be_sent_again_later() {
+    let server = TestServer::new().await;
+    let parts = [("component", None, COMPONENT)];
+    server.sandbox.is_queue_full.store(true, Ordering::SeqCst);
+    let refused = server.upload("/api/v1/plugins", &parts).await;
+    assert_eq!(refused.expect_problem(429).0, "compile_queue_full");
+    assert_eq!(refused.headers["retry-after"], "20");
+    let rejected = server.get("/api/v1/plugin-rejections").await.expect(200);
+    assert_eq!(rejected["total"], 0);
+    server.sandbox.is_queue_full.store(false, Ordering::SeqCst);
+    server.upload("/api/v1/plugins", &parts).await.expect(201);
 }
 
 #[tokio::test]

@@ -294,6 +294,10 @@ impl<'a> FilledTenant<'a> {
             ] {
                 server.plugin(component.as_bytes()).await;
             }
+            let broken = format!("broken {n}");
+            let parts = [("component", None, broken.as_bytes())];
+            let rejected = server.upload("/api/v1/plugins", &parts).await;
+            rejected.expect_problem(422);
         }
         let device = TestDevice { server, token };
         let attributes: serde_json::Map<_, _> = (0..rows)

@@ -30,6 +30,8 @@ enum Command {
         /// Component file, `.wasm`
         file: PathBuf,
     },
+    /// List the uploads that were rejected, and why
+    Rejections,
     /// Allow new campaigns to use a revision
     Enable(RevisionArgs),
     /// Keep a revision only for new campaigns that name it
@@ -84,6 +86,10 @@ impl Plugin {
                 let upload = FileUpload::new().file("component", &file).await?;
                 let answer = rest.upload("plugins", upload).await?;
                 show(&rest, &answer, |answer| table::details(answer, &REVISION));
+            }
+            Command::Rejections => {
+                let answer = rest.get("plugin-rejections", &[]).await?;
+                show(&rest, &answer, |answer| listing(answer, &REJECTION));
             }
             Command::Enable(args) => change_state(&rest, &args, "enable").await?,
             Command::Deprecate(args) => change_state(&rest, &args, "deprecate").await?,
@@ -165,6 +171,13 @@ const COLUMNS: [table::Column<'_>; 8] = [
     ("DEFAULT", "/default_revision"),
     ("CALLS", "/revisions/0/usage/calls"),
     ("SUMMARY", "/revisions/0/summary"),
+];
+
+const REJECTION: [table::Column<'_>; 4] = [
+    ("REVISION", "/revision"),
+    ("AT", "/rejected_at"),
+    ("BY", "/uploaded_by"),
+    ("REASON", "/reason"),
 ];
 
 const DEFAULT: [table::Column<'_>; 2] = [("plugin", "/name"), ("default", "/default_revision")];

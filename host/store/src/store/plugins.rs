@@ -5,7 +5,10 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Ctx,
-    ports::{NewRevision, Plugins, PutRevisionError, Revision, StoreError, Usage},
+    ports::{
+        NewRevision, Page, PageRequest, Plugins, PutRevisionError, RejectedUpload, Revision,
+        StoreError, Usage,
+    },
 };
 
 use super::SqlStore;
@@ -24,6 +27,14 @@ impl Plugins for SqlStore {
         reason: &str,
     ) -> Result<(), StoreError> {
         plugins::record_rejection(&self.database, ctx, digest, reason).await
+    }
+
+    async fn list_rejections(
+        &self,
+        tenant: TenantId,
+        page: PageRequest,
+    ) -> Result<Page<RejectedUpload>, StoreError> {
+        plugins::list_rejections(&self.database, tenant, page).await
     }
 
     async fn revisions(&self, tenant: TenantId) -> Result<Vec<Revision>, StoreError> {

@@ -6,6 +6,7 @@ mod delete;
 mod get;
 mod list;
 mod path;
+mod rejections;
 mod state;
 mod upload;
 mod validate;
@@ -26,6 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(default::choose_default))
         .routes(routes!(default::reset_default))
         .routes(routes!(validate::validate_config))
+        .routes(routes!(rejections::list_plugin_rejections))
 }
 
 /// Uploads, which end after the component is compiled and validated.

@@ -26,8 +26,9 @@ pub(crate) struct PluginUpload {
 
 /// Uploads a component. It is compiled, run under limits and stored as a revision of the plugin that it describes, in the
 /// state `candidate`: an administrator enables it. A component that is not a valid plugin is 422 `plugin_rejected` with
-/// the reason; one with the vendor of the built-in plugins that is none of them is 409 `reserved_name`; one with the
-/// version of a stored revision, and other bytes, is 409 `version_exists`.
+/// the reason, which `/plugin-rejections` keeps; one with the vendor of the built-in plugins that is none of them is 409 `reserved_name`; one with the
+/// version of a stored revision, and other bytes, is 409 `version_exists`. 429 `compile_queue_full` while too many
+/// components wait for their inspection.
 #[utoipa::path(
     post, path = "/plugins", tag = "plugins",
     request_body(content = PluginUpload, content_type = "multipart/form-data"),
