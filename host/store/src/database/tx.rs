@@ -82,6 +82,16 @@ impl Tx {
         self.dialect
     }
 
+    /// Like [`Dialect::joined_key_in_json`]. A plan that is kept finds each row by the index without it, and with it compares
+    /// every row of the array with every row of the table that is in the array.
+    pub(crate) fn joined_key_in_json(&self, column: &str, json: &str) -> String {
+        if self.keeps_plans {
+            format!("{json} IS NOT NULL")
+        } else {
+            self.dialect.joined_key_in_json(column, json)
+        }
+    }
+
     /// Lets PostgreSQL keep the plans by which it checks foreign keys, instead of planning each check of each row anew,
     /// which takes four times as long as the check. They are point reads of unique indexes. Until
     /// [`Self::plan_every_statement`], or the end of the transaction.

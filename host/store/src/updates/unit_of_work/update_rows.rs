@@ -116,7 +116,7 @@ pub(crate) async fn update_rows(
     }
     for (written, rows) in by_changed {
         let columns = written_columns(&rows[0], written);
-        let sql = update_sql(tx.dialect(), table, &columns);
+        let sql = update_sql(tx, table, &columns);
         let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
         let rows: Vec<_> = rows.iter().map(|row| WrittenRow { row, written }).collect();
         sqlx::query(AssertSqlSafe(sql))
@@ -163,19 +163,15 @@ impl Serialize for WrittenRow<'_> {
 }
 
 /// Updates the rows of the tenant `$1` as in the JSON `$2`, whose ids are `$3`. `columns` begins with `id`.
-fn update_sql(
-    dialect: Dialect,
-    table: &'static str,
-    columns: &[(&'static str, ColumnType)],
-) -> String {
-    let from = dialect.json_rows("n", "$2", columns);
+fn update_sql(tx: &Tx, table: &'static str, columns: &[(&'static str, ColumnType)]) -> String {
+    let from = tx.dialect().json_rows("n", "$2", columns);
     let mut assignments = String::with_capacity(columns.len() * 48);
     for (column, _) in &columns[1..] {
         let comma = if assignments.is_empty() { "" } else { ", " };
         // Writing to a string does not fail.
         let _ = write!(assignments, "{comma}{column} = n.{column}");
     }
-    let which = dialect.joined_key_in_json(&format!("{table}.id"), "$3");
+    let which = tx.joined_key_in_json(&format!("{table}.id"), "$3");
     // The unary plus keeps SQLite from scanning all rows of the tenant.
     format!(
         "UPDATE {table} SET {assignments} FROM {from} \
