@@ -313,13 +313,12 @@ impl WasmSandbox {
         let plugin = if let Some(plugin) = self.plugin_cache.get(digest) {
             plugin
         } else {
-            let code = match self.load_cached(digest).await {
-                Some((code, _)) => code,
-                None => {
-                    let purpose = CompilePurpose::Inspection;
-                    let compiled = self.compile(purpose, tenant, digest, kind, component);
-                    compiled.await?
-                }
+            let code = if let Some((code, _)) = self.load_cached(digest).await {
+                code
+            } else {
+                let purpose = CompilePurpose::Inspection;
+                let compiled = self.compile(purpose, tenant, digest, kind, component);
+                compiled.await?
             };
             self.load(digest, kind, code)
                 .await

@@ -5,7 +5,6 @@
 #![expect(
     missing_docs,
     clippy::same_length_and_capacity,
-    clippy::unsafe_derive_deserialize,
     reason = "generated: the contract comments what a name leaves open, and its ABI is unsafe"
 )]
 

@@ -20,6 +20,9 @@ const MAX_RETRY_DELAY: Duration = Duration::from_mins(5);
 /// installs them before it serves. Each is read from the file with its name only; all other files are reported. Returns
 /// the number of installed revisions, or the error of one that could not be installed now, after all others are installed.
 pub async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<usize> {
+    if engine.plugins.built_ins().is_empty() {
+        return Ok(0);
+    }
     let paths = component_files::list(folder).await;
     let paths = paths.map_err(|error| Error::internal("read components folder", error))?;
     let mut installation = Installation::begin(engine).await?;

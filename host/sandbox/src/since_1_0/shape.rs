@@ -94,12 +94,13 @@ pub(super) fn check_plan(plan: &WavePlan) -> CheckResult {
 
 pub(super) fn check_decision(decision: &Decision) -> CheckResult {
     match &decision.outcome {
-        Outcome::Hold(text) | Outcome::Fail(text) => check_reason(text)?,
+        Outcome::Hold(text) | Outcome::Complete(Some(text)) | Outcome::Fail(text) => {
+            check_reason(text)?;
+        }
         Outcome::RollBack(back) => check_reason(&back.reason)?,
         Outcome::AwaitOperator(gate) => {
             check_text("the name of the gate", &gate.name, MAX_REASON_BYTES)?;
         }
-        Outcome::Complete(Some(text)) => check_reason(text)?,
         Outcome::Proceed | Outcome::Complete(None) => {}
     }
     check_state(&decision.state)?;

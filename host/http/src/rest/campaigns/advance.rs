@@ -65,17 +65,15 @@ pub(crate) async fn advance_campaign_past_gate(
 ) -> Result<(StatusCode, Json<AdvancedCampaignBody>)> {
     let id = parse_id("campaign", &campaign)?;
     let (store, signals) = (state.engine.store(), state.engine.signals());
-    match campaigns::advance_past(&ctx, store, signals, id, &gate).await? {
-        Some(wave) => decided(&ctx, &state, id, wave).await,
-        None => {
-            let body = AdvancedCampaignBody {
-                campaign: read_detail(&ctx, &state.engine, id).await?,
-                applied: None,
-                reason: None,
-            };
-            Ok((StatusCode::ACCEPTED, Json(body)))
-        }
+    if let Some(wave) = campaigns::advance_past(&ctx, store, signals, id, &gate).await? {
+        return decided(&ctx, &state, id, wave).await;
     }
+    let body = AdvancedCampaignBody {
+        campaign: read_detail(&ctx, &state.engine, id).await?,
+        applied: None,
+        reason: None,
+    };
+    Ok((StatusCode::ACCEPTED, Json(body)))
 }
 
 /// The response after the strategy's decision on a wave.
