@@ -83,16 +83,16 @@ async fn the_time_of_a_campaigns_calls_never_goes_back() {
 
 #[tokio::test]
 async fn policies_are_asked_about_a_thousand_classes_in_one_call() {
-    let fixture = EngineFixture::new(2_500).await;
-    for device in 0..2_500_u32 {
+    let fixture = EngineFixture::new(1_001).await;
+    for device in 0..1_001_u32 {
         let id = format!("device-{device:03}");
         let found = fixture.engine.store().device(fixture.tenant(), &id).await;
         let key = found.expect("the database answers").expect("a device").key;
         fixture.report_version(key, &format!("1.0.{device}")).await;
     }
     fixture.sandbox.checks(|input| {
-        let expected = if input.page.number < 2 { 1_000 } else { 500 };
-        assert_eq!((input.page.total, input.classes.len()), (3, expected));
+        let expected = if input.page.number == 0 { 1_000 } else { 1 };
+        assert_eq!((input.page.total, input.classes.len()), (2, expected));
         Ok(vec![Compatibility::Compatible; input.classes.len()])
     });
     let request = campaign_request(fixture.add_firmware("1.1.0").await);
@@ -101,5 +101,5 @@ async fn policies_are_asked_about_a_thousand_classes_in_one_call() {
     let checks = journal
         .iter()
         .filter(|entry| entry.kind == EntryKind::Check);
-    assert_eq!(checks.count(), 3);
+    assert_eq!(checks.count(), 2);
 }

@@ -22,7 +22,7 @@ const AREAS: [&str; 10] = [
 ];
 
 /// Functions that have no context.
-const WITHOUT_CONTEXT: [&str; 27] = [
+const WITHOUT_CONTEXT: [&str; 29] = [
     // They find out who the actor or the device is.
     "devices/authenticate.rs: authenticate",
     "devices/authorities.rs: authorities",
@@ -48,6 +48,8 @@ const WITHOUT_CONTEXT: [&str; 27] = [
     "campaigns/recheck.rs: recheck_updates",
     "campaigns/reconcile.rs: reconcile",
     "campaigns/tick/mod.rs: tick",
+    "campaigns/unknown_contracts.rs: leave_unknown_contracts",
+    "campaigns/unknown_contracts.rs: leave_unknown_contracts_loop",
     "campaigns/update_checks.rs: check_updates",
     "campaigns/update_checks.rs: check_updates_loop",
     "latest/update_loop.rs: process_dirty_tenants",
@@ -57,12 +59,14 @@ const WITHOUT_CONTEXT: [&str; 27] = [
 
 /// Functions that get the whole engine: authentication of devices, loops with their steps, and the start of the server.
 /// Use cases of devices get it too.
-const WITH_ENGINE: [&str; 17] = [
+const WITH_ENGINE: [&str; 19] = [
     "campaigns/deadlines.rs: expire_batch",
     "campaigns/deadlines.rs: expire_updates_loop",
     "campaigns/recheck.rs: recheck_updates",
     "campaigns/reconcile.rs: reconcile",
     "campaigns/tick/mod.rs: tick",
+    "campaigns/unknown_contracts.rs: leave_unknown_contracts",
+    "campaigns/unknown_contracts.rs: leave_unknown_contracts_loop",
     "campaigns/update_checks.rs: check_updates",
     "campaigns/update_checks.rs: check_updates_loop",
     "devices/authenticate.rs: authenticate",

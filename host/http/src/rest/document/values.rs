@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use strum::VariantNames as _;
-use tidegate_core::{device::MAX_ID_CHARS, selector::MAX_LENGTH};
+use tidegate_core::{checker::MAX_GATE_NAME, device::MAX_ID_CHARS, selector::MAX_LENGTH};
 use tidegate_engine::ports::DeviceSort;
 use utoipa::{
     Number,
@@ -75,6 +75,10 @@ fn describe_parameter(parameter: &mut Parameter) {
         (ParameterIn::Query, "sort") => object.pattern = Some(sort_pattern()),
         (ParameterIn::Path, "vendor" | "name") => {
             object.pattern = Some(PLUGIN_NAME_PART.to_owned());
+        }
+        (ParameterIn::Path, "gate") => {
+            object.min_length = Some(1);
+            object.max_length = Some(MAX_GATE_NAME);
         }
         (ParameterIn::Header, "If-Match") => object.pattern = Some(IF_MATCH.to_owned()),
         (ParameterIn::Header, "Last-Event-ID") if object.format.is_none() => {

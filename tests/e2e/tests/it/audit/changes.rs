@@ -329,7 +329,7 @@ pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
     body["target_filter"] = "device_id==edge-*".into();
     body["requires_approval"] = true.into();
     body["strategy"] = json!({ "plugin": "canary", "config": {
-        "canary_percentage": 25, "canary_duration_minutes": 0, "steps": [100], "require_approval": true,
+        "canary_percentage": 25, "canary_duration_minutes": 0, "steps": [50, 100], "require_approval": true,
     } });
     let create = Operation::post("campaigns", &[], body.clone());
     let change = Change::of("campaign.create").created();
@@ -407,8 +407,16 @@ pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
             .then_some(()))
     })
     .await?;
+    let waiting = operator.get(&format!("campaigns/{id}")).await?;
+    let waiting = waiting.expect_status(200)?.json()?;
+    let gate = waiting["awaiting"]["gate"].as_str().context("a gate")?;
+    let gate = gate.replace('%', "%25").replace(' ', "%20");
+    let operation = "campaigns/{campaign_id}/gates/{gate}/advance";
+    let advance = Operation::post(operation, &[&id, &gate], json!({}));
+    let change = Change::of("campaign.advance");
+    walk.succeeds(operator, change, &advance).await?;
     let operation = "campaigns/{campaign_id}/waves/{wave}/advance";
-    let advance = Operation::post(operation, &[&id, "1"], json!({}));
+    let advance = Operation::post(operation, &[&id, "2"], json!({}));
     let change = Change::of("campaign.advance");
     walk.succeeds(operator, change, &advance).await?;
     let reason = json!({ "reason": "it hums" });
