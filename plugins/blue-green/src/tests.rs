@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn goldens() {
-    strategy_goldens::<BlueGreen>(env!("CARGO_MANIFEST_DIR"));
+    strategy_goldens::<BlueGreen>(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"));
 }
 
 #[test]

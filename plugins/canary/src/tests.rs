@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn goldens() {
-    strategy_goldens::<Canary>(env!("CARGO_MANIFEST_DIR"));
+    strategy_goldens::<Canary>(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"));
 }
 
 #[test]

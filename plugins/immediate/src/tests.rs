@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn goldens() {
-    strategy_goldens::<Immediate>(env!("CARGO_MANIFEST_DIR"));
+    strategy_goldens::<Immediate>(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"));
 }
 
 #[test]

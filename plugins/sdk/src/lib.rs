@@ -46,31 +46,40 @@ mod counts;
 mod explain;
 mod export;
 mod gates;
+mod in_flight;
+mod levels;
 mod log;
+mod members;
 #[cfg(target_arch = "wasm32")]
 mod memory;
 mod ordered_waves;
 mod plugin;
 mod policy;
 mod state;
+mod stop;
 mod strategy;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod time;
 mod units;
 mod verdicts;
+mod zones;
 
 pub use export::PluginGuest;
 pub use gates::PromotionCriteria;
+pub use levels::{within_limits, within_limits_until_complete};
 pub use log::line;
 pub use ordered_waves::{Gate, WaveTransition, in_order};
 pub use plugin::Plugin;
 pub use policy::{CompatibilityPolicy, HealthPolicy};
 pub use state::{read as read_state, write as write_state};
 pub use strategy::{Assignment, Strategy, UNASSIGNED};
+pub use time::Time;
 pub use units::{
     Hours, Minutes, Percent, duration_text, milliseconds_left, percent_text, share_of,
 };
 pub use verdicts::WorstVerdict;
+pub use zones::Zone;
 
 pub use bindings::{
     assignment::exports::tidegate::plugin::assignment,
@@ -83,7 +92,7 @@ pub use bindings::{
 pub mod prelude {
     pub use crate::{
         Assignment, CompatibilityPolicy, Gate, HealthPolicy, Hours, Minutes, Percent, Plugin,
-        PromotionCriteria, Strategy, WaveTransition,
+        PromotionCriteria, Strategy, Time, WaveTransition,
         assignment::AssignInput,
         compatibility::{CheckInput, Needs, Verdict},
         health::{HealthAnswer, HealthInput},
@@ -94,6 +103,7 @@ pub mod prelude {
             Attribute, Context, Counts, DeviceClass, Failure, Firmware, HealthVerdict, RollBack,
             Scope, WaveReport,
         },
+        within_limits, within_limits_until_complete,
     };
 }
 

@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    WorstVerdict, read_state,
-    rollout::{self, Decision, Observation, OperatorActKind, Outcome, Release},
-    types::{Context, Counts, WaveReport},
+    WorstVerdict,
+    in_flight::InFlightLimit,
+    read_state,
+    rollout::{self, Decision, Observation, Outcome, Release},
+    stop::{complete, progress_text, stop},
+    types::{RollBack, Scope, WaveReport},
     write_state,
 };
 
@@ -31,6 +34,11 @@ pub enum Gate {
         /// Why it is held.
         reason: String,
     },
+    /// All devices that have the firmware, or are getting it, go back to what they had before.
+    RollBack {
+        /// Why they go back.
+        reason: String,
+    },
 }
 
 impl Gate {
@@ -38,9 +46,10 @@ impl Gate {
     fn reason(&self) -> Option<&str> {
         match self {
             Self::Open => None,
-            Self::Wait { reason, .. } | Self::Operator { reason } | Self::Hold { reason } => {
-                Some(reason)
-            }
+            Self::Wait { reason, .. }
+            | Self::Operator { reason }
+            | Self::Hold { reason }
+            | Self::RollBack { reason } => Some(reason),
         }
     }
 }
@@ -77,7 +86,7 @@ pub fn in_order(
     gate: impl Fn(WaveTransition<'_>) -> Gate,
 ) -> Result<Decision, String> {
     let worst = observation.worst_verdict();
-    if let Some(decision) = decide_without_gates(observation, worst) {
+    if let Some(decision) = stop(observation, worst).or_else(|| complete(observation)) {
         return Ok(decision);
     }
     let mut builder = DecisionBuilder::new(observation, at_once);
@@ -118,43 +127,6 @@ pub fn in_order(
     Ok(builder.decision)
 }
 
-/// Decides the cases that do not depend on single waves.
-fn decide_without_gates(observation: &Observation, worst: WorstVerdict<'_>) -> Option<Decision> {
-    let waves = observation.waves.iter();
-    let total = waves.fold(Counts::zero(), |sum, wave| sum.plus(wave.counts));
-    let has_ended = total.pending + total.in_flight() == 0;
-    let (outcome, sentence) = match worst {
-        WorstVerdict::RollBack { policy, request } => (
-            Outcome::RollBack(request.clone()),
-            format!("Policy {policy} requests a rollback: {}", request.reason),
-        ),
-        _ if has_ended && total.total() == 0 => (
-            Outcome::Complete(None),
-            "There is no device to update.".into(),
-        ),
-        _ if has_ended => (
-            Outcome::Complete(None),
-            format!(
-                "All devices have ended: {}.",
-                progress_text(&total, total.total())
-            ),
-        ),
-        WorstVerdict::Hold { policy, reason } => (
-            Outcome::Hold(reason.to_owned()),
-            format!("Policy {policy} holds the campaign: {reason}"),
-        ),
-        WorstVerdict::Healthy | WorstVerdict::Inconclusive { .. } => return None,
-    };
-    Some(Decision {
-        releases: Vec::new(),
-        outcome,
-        wake_after: None,
-        state: observation.state.clone(),
-        explain: vec![sentence],
-        extras: Vec::new(),
-    })
-}
-
 /// When a gate first held the campaign; cleared when the wave behind the gate opens.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct HoldState {
@@ -164,51 +136,23 @@ struct HoldState {
 impl HoldState {
     /// True if an operator has resumed the campaign since the gate held it.
     fn is_overridden(self, observation: &Observation) -> bool {
-        self.held_at.is_some_and(|held_at| {
-            observation
-                .operator
-                .iter()
-                .any(|act| act.kind == OperatorActKind::Resumed && act.at >= held_at)
-        })
+        self.held_at.is_some() && observation.resumed_since(self.held_at)
     }
 }
 
 /// Builds a decision.
 struct DecisionBuilder {
-    /// How many more devices may be released; `None`: unlimited.
-    remaining: Option<u64>,
-    /// The limit of outstanding devices, without those that wait for a retry.
-    limit: Option<u64>,
-    waiting_retries: u64,
+    limit: InFlightLimit,
     waves: usize,
     decision: Decision,
 }
 
 impl DecisionBuilder {
     fn new(observation: &Observation, at_once: Option<u64>) -> Self {
-        let waiting_retries = waiting_retries(&observation.context);
-        // The host has added them to its limit.
-        let campaign = observation.context.max_in_flight;
-        let campaign = campaign.map(|limit| limit.saturating_sub(waiting_retries));
-        let limit = match (campaign, at_once) {
-            (Some(campaign), Some(config)) => Some(campaign.min(config)),
-            (campaign, config) => campaign.or(config),
-        };
-        let out: u64 = observation.waves.iter().map(WaveReport::outstanding).sum();
-        let out = out.saturating_sub(waiting_retries);
         Self {
-            remaining: limit.map(|limit| limit.saturating_sub(out)),
-            limit,
-            waiting_retries,
+            limit: InFlightLimit::new(observation, at_once),
             waves: observation.waves.len(),
-            decision: Decision {
-                releases: Vec::new(),
-                outcome: Outcome::Proceed,
-                wake_after: None,
-                state: observation.state.clone(),
-                explain: Vec::new(),
-                extras: Vec::new(),
-            },
+            decision: Decision::new(Outcome::Proceed).with_state(observation.state.clone()),
         }
     }
 
@@ -256,6 +200,14 @@ impl DecisionBuilder {
                 self.decision.explain = vec![reason.clone()];
                 self.decision.outcome = Outcome::Hold(reason);
             }
+            Gate::RollBack { reason } => {
+                self.decision.releases.clear();
+                self.decision.explain = vec![reason.clone()];
+                self.decision.outcome = Outcome::RollBack(RollBack {
+                    scope: Scope::Everything,
+                    reason,
+                });
+            }
         }
         Ok(())
     }
@@ -265,7 +217,7 @@ impl DecisionBuilder {
             0 => self.explain(format!(
                 "Wave '{}' is next. {}",
                 wave.name,
-                self.limit_reached()
+                self.limit.reached_text()
             )),
             devices => {
                 self.decision.state = Vec::new();
@@ -291,7 +243,7 @@ impl DecisionBuilder {
         );
         if wave.released < wave.size {
             let level = match self.release(index, wave) {
-                0 => self.limit_reached(),
+                0 => self.limit.reached_text(),
                 more => format!("Releases {more} more, {} in total.", wave.released + more),
             };
             sentence = format!("{sentence} {level}");
@@ -302,11 +254,8 @@ impl DecisionBuilder {
     /// Raises a wave's level as far as the limit allows; returns the increase.
     fn release(&mut self, index: usize, wave: &WaveReport) -> u64 {
         let pending = wave.size.saturating_sub(wave.released);
-        let more = self
-            .remaining
-            .map_or(pending, |remaining| remaining.min(pending));
+        let more = self.limit.take(pending);
         if more > 0 {
-            self.remaining = self.remaining.map(|remaining| remaining - more);
             self.decision.releases.push(Release {
                 wave: index as u32,
                 devices: wave.released + more,
@@ -314,41 +263,6 @@ impl DecisionBuilder {
         }
         more
     }
-
-    fn limit_reached(&self) -> String {
-        let limit = self.limit.unwrap_or(u64::MAX);
-        match self.waiting_retries {
-            0 => format!("The limit of {limit} devices in flight is reached."),
-            waiting => format!(
-                "The limit of {limit} devices in flight is reached, not counting {waiting} that wait for a retry."
-            ),
-        }
-    }
-}
-
-/// Number of devices whose retry is not offered yet. They are in flight, and the host has raised `max-in-flight` by
-/// their number.
-fn waiting_retries(context: &Context) -> u64 {
-    let fact = context.fact("waiting-retries");
-    fact.and_then(|devices| devices.parse().ok()).unwrap_or(0)
-}
-
-/// Non-zero counters as text: `12 of 30 completed, 1 failed, 17 in flight`.
-fn progress_text(counts: &Counts, size: u64) -> String {
-    let mut parts = vec![format!("{} of {size} completed", counts.completed)];
-    for (devices, what) in [
-        (counts.failed, "failed"),
-        (counts.timed_out, "timed out"),
-        (counts.rejected, "rejected"),
-        (counts.cancelled, "cancelled"),
-        (counts.in_flight(), "in flight"),
-        (counts.pending, "pending"),
-    ] {
-        if devices > 0 {
-            parts.push(format!("{devices} {what}"));
-        }
-    }
-    parts.join(", ")
 }
 
 #[cfg(test)]

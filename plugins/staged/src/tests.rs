@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn goldens() {
-    strategy_goldens::<Staged>(env!("CARGO_MANIFEST_DIR"));
+    strategy_goldens::<Staged>(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"));
 }
 
 #[test]

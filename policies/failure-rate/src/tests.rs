@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn goldens() {
-    health_goldens::<FailureRate>(env!("CARGO_MANIFEST_DIR"));
+    health_goldens::<FailureRate>(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"));
 }
 
 #[test]

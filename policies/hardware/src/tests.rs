@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn goldens() {
-    compatibility_goldens::<Hardware>(env!("CARGO_MANIFEST_DIR"));
+    compatibility_goldens::<Hardware>(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn goldens() {
-    compatibility_goldens::<Latest>(env!("CARGO_MANIFEST_DIR"));
+    compatibility_goldens::<Latest>(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn goldens() {
-    health_goldens::<Timeout>(env!("CARGO_MANIFEST_DIR"));
+    health_goldens::<Timeout>(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"));
 }
 
 #[test]

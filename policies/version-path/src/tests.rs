@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn goldens() {
-    compatibility_goldens::<VersionPath>(env!("CARGO_MANIFEST_DIR"));
+    compatibility_goldens::<VersionPath>(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"));
 }
 
 #[test]

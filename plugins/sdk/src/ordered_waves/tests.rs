@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     Percent, PromotionCriteria,
+    rollout::OperatorActKind,
     testing::{NOW, counts, observation, operator_act, wave},
     types::{Attribute, HealthVerdict, RollBack, Scope},
 };

@@ -1,6 +1,6 @@
 //! Goldens: inputs with the expected outputs of a plugin, native and as a component.
 //!
-//! Each file `golden/*.json` holds one case `{"call", "input", "expect"}`: the name of the call, its input and its
+//! Each file `*.json` of a folder holds one case `{"call", "input", "expect"}`: the name of the call, its input and its
 //! output in the serde form of the contract's types (fields in snake case, cases in upper camel case, results as `Ok`
 //! and `Err`). With `BLESS=1` outputs are written instead of compared; review the changes before committing them.
 
@@ -12,18 +12,19 @@ use crate::{
     Assignment, CompatibilityPolicy, HealthPolicy, Plugin, Strategy, plugin, policy, strategy,
 };
 
-/// Runs the goldens of a strategy's crate; pass `env!("CARGO_MANIFEST_DIR")`. Panics if an output differs.
-pub fn strategy_goldens<S: Strategy>(crate_folder: &str) {
-    run(crate_folder, |call, text| match call {
+/// Runs the goldens of a strategy in a folder, usually `concat!(env!("CARGO_MANIFEST_DIR"), "/golden")`. Panics if an
+/// output differs.
+pub fn strategy_goldens<S: Strategy>(folder: &str) {
+    run(folder, |call, text| match call {
         "plan" => Some(run_call(text, strategy::plan::<S>)),
         "decide" => Some(run_call(text, strategy::decide::<S>)),
         _ => run_meta::<S>(call, text),
     });
 }
 
-/// Runs the goldens of the crate of a strategy that assigns devices to waves.
-pub fn assignment_goldens<S: Assignment>(crate_folder: &str) {
-    run(crate_folder, |call, text| match call {
+/// Runs the goldens of a strategy that assigns devices to waves.
+pub fn assignment_goldens<S: Assignment>(folder: &str) {
+    run(folder, |call, text| match call {
         "plan" => Some(run_call(text, strategy::plan::<S>)),
         "assign" => Some(run_call(text, strategy::assign::<S>)),
         "decide" => Some(run_call(text, strategy::decide::<S>)),
@@ -31,17 +32,17 @@ pub fn assignment_goldens<S: Assignment>(crate_folder: &str) {
     });
 }
 
-/// Runs the goldens of a compatibility policy's crate.
-pub fn compatibility_goldens<P: CompatibilityPolicy>(crate_folder: &str) {
-    run(crate_folder, |call, text| match call {
+/// Runs the goldens of a compatibility policy.
+pub fn compatibility_goldens<P: CompatibilityPolicy>(folder: &str) {
+    run(folder, |call, text| match call {
         "check" => Some(run_call(text, policy::check::<P>)),
         _ => run_meta::<P>(call, text),
     });
 }
 
-/// Runs the goldens of a health policy's crate.
-pub fn health_goldens<P: HealthPolicy>(crate_folder: &str) {
-    run(crate_folder, |call, text| match call {
+/// Runs the goldens of a health policy.
+pub fn health_goldens<P: HealthPolicy>(folder: &str) {
+    run(folder, |call, text| match call {
         "evaluate" => Some(run_call(text, policy::evaluate::<P>)),
         _ => run_meta::<P>(call, text),
     });
@@ -93,11 +94,11 @@ where
     GoldenResult { text, as_expected }
 }
 
-fn run(crate_folder: &str, run_call: impl Fn(&str, &str) -> Option<GoldenResult>) {
-    let folder = Path::new(crate_folder).join("golden");
+fn run(folder: &str, run_call: impl Fn(&str, &str) -> Option<GoldenResult>) {
+    let folder = Path::new(folder);
     let bless = std::env::var_os("BLESS").is_some();
-    let mut files: Vec<_> = fs::read_dir(&folder)
-        .expect("a folder `golden` in the crate")
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .expect("a folder with goldens")
         .map(|entry| entry.expect("a readable folder").path())
         .filter(|path| {
             path.extension()
