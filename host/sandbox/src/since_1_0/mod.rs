@@ -62,7 +62,7 @@ mod tests {
         let digest = Digest::of(CONTRACT).to_string();
         assert_eq!(
             digest,
-            "sha256:630c64f9e7476d152171773907396e670857b6236dc12da0b0994f0ad0a993ac"
+            "sha256:2164d9126becf7c607110d9d4bdaa6dfb776e36f4b47111c31faed5e23afdc3a"
         );
     }
 }
