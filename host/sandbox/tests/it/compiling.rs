@@ -26,7 +26,11 @@ async fn a_compile_bomb_is_refused_with_a_reason() -> Result<()> {
 
 #[tokio::test]
 async fn a_component_that_needs_too_much_memory_is_refused_with_a_reason() -> Result<()> {
-    let fixture = SandboxFixture::with(|config| config.limits.compile_memory_bytes = 256 << 20)?;
+    let fixture = SandboxFixture::with(|config| {
+        config.limits.compile_memory_bytes = 256 << 20;
+        // A debug build of the compiler, on one thread, needs that long to fill the memory.
+        config.limits.compile_cpu = Duration::from_mins(1);
+    })?;
     let why = fixture.refusal(many_functions(40_000)?).await?;
     assert!(
         why.starts_with("compiling it needed more than 256 MiB of memory"),
