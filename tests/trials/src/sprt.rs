@@ -11,6 +11,10 @@ pub struct Sprt;
 /// Config, see the schema.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names of the config, which say the unit"
+)]
 pub struct Config {
     acceptable_percentage: Percent,
     unacceptable_percentage: Percent,
