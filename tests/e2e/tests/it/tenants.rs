@@ -60,6 +60,7 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
             .replace("{firmware_id}", &firmware.to_string())
             .replace("{device_id}", "edge-0")
             .replace("{wave}", "0")
+            .replace("{gate}", "next")
             .replace("{seq}", "1")
             .replace("{update_id}", &update.to_string())
             .replace("{gateway_id}", &gateway)
