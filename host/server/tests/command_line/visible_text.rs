@@ -115,6 +115,7 @@ const COMMANDS: &[(&str, PrintedPart, i32)] = {
             0,
         ),
         ("plugin list|", Texts, 0),
+        ("plugin rejections|", Texts, 0),
         ("plugin show|a", Texts, 0),
         ("plugin upload|Cargo.toml", Texts, 0),
         ("plugin validate|a {}", Texts, 1),
