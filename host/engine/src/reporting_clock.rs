@@ -2,18 +2,10 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use tidegate_core::{reporting_clock::ReportingClock, time::Timestamp};
-
 use crate::{
     Engine, Result,
-    ports::{Beat, Clock as _, Interruption},
+    ports::{Beat, Clock as _, ClockAfterBeat, Interruption},
 };
-
-/// The clock after a heartbeat at the time `at`; [`ReportingClock::beat_at`] is another time if it was not recorded.
-struct ClockAfterBeat {
-    clock: ReportingClock,
-    at: Timestamp,
-}
 
 impl Engine {
     /// Records a heartbeat of the reporting clock if one is due. Must precede the deadlines of every round, because it
@@ -85,19 +77,18 @@ impl Engine {
             2 * self.settings.polling.interval
         };
         let beat = Beat {
-            at: self.now(),
             interruption,
             grace,
         };
-        let clock = self.store().record_beat(beat).await?;
-        if clock.runs_from == Some(beat.at.plus(grace)) {
+        let after = self.store().record_beat(&*self.ports.clock, beat).await?;
+        if after.clock.runs_from == Some(after.at.plus(grace)) {
             tracing::info!(
                 ?interruption,
                 grace_seconds = grace.as_secs(),
                 "devices could not report; deadlines of updates are extended"
             );
         }
-        Ok(ClockAfterBeat { clock, at: beat.at })
+        Ok(after)
     }
 
     /// Two polling intervals: the longest of the tenants, their overrides and single devices that are being updated. At most

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 use tidegate_core::{reporting_clock::ReportingClock, time::Timestamp};
-use tidegate_engine::ports::{Beat, Interruption, StoreError};
+use tidegate_engine::ports::{Beat, Clock, ClockAfterBeat, Interruption, StoreError};
 
 use crate::{
     database::{Database, Tx},
@@ -44,16 +44,20 @@ pub(crate) async fn longest_interval_of_updated_devices(
     Ok(seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs())))
 }
 
-/// Records a heartbeat. The one of a start is not recorded while another server may keep the clock.
+/// Records a heartbeat at the time when its row is locked. The one of a start is not recorded while another server may keep
+/// the clock.
 pub(crate) async fn record_beat(
     database: &Database,
+    time: &dyn Clock,
     beat: Beat,
-) -> Result<ReportingClock, StoreError> {
+) -> Result<ClockAfterBeat, StoreError> {
     let mut tx = database.write().await?;
     let lock = tx.dialect().for_update();
-    let before = match row(&mut tx, lock).await? {
-        Some(clock) if tx.dialect() == Dialect::Postgres && is_ambiguous(&clock, beat) => {
-            return Ok(clock);
+    let recorded = row(&mut tx, lock).await?;
+    let at = time.now();
+    let before = match recorded {
+        Some(clock) if tx.dialect() == Dialect::Postgres && is_ambiguous(&clock, beat, at) => {
+            return Ok(ClockAfterBeat { clock, at });
         }
         Some(clock) => clock,
         // Written by a version without heartbeats.
@@ -62,7 +66,7 @@ pub(crate) async fn record_beat(
             ..ReportingClock::default()
         },
     };
-    let clock = before.beat(beat.at, beat.interruption.is_some(), beat.grace);
+    let clock = before.beat(at, beat.interruption.is_some(), beat.grace);
     sqlx::query(
         "INSERT INTO reporting_clock (name, stopped_ms, beat_at, runs_from) VALUES ('updates', $1, $2, $3) \
          ON CONFLICT (name) DO UPDATE SET stopped_ms = excluded.stopped_ms, beat_at = excluded.beat_at, \
@@ -76,13 +80,13 @@ pub(crate) async fn record_beat(
     .map_err(failed("record a heartbeat"))?;
     tx.commit().await?;
     database.set_known_clock(clock);
-    Ok(clock)
+    Ok(ClockAfterBeat { clock, at })
 }
 
 /// Whether devices could report to another server of the database before this one started, which shows when the next
 /// heartbeat is due.
-fn is_ambiguous(clock: &ReportingClock, beat: Beat) -> bool {
-    beat.interruption == Some(Interruption::Start) && clock.may_be_kept_by_others(beat.at)
+fn is_ambiguous(clock: &ReportingClock, beat: Beat, at: Timestamp) -> bool {
+    beat.interruption == Some(Interruption::Start) && clock.may_be_kept_by_others(at)
 }
 
 async fn row(tx: &mut Tx, lock: &'static str) -> Result<Option<ReportingClock>, StoreError> {

@@ -78,6 +78,16 @@ impl TestStore {
         .await?)
     }
 
+    /// Waits until a transaction waits for another's lock. On PostgreSQL only.
+    pub(crate) async fn wait_for_lock(&self) -> anyhow::Result<()> {
+        const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let mut watcher = self.database.read_single().await?;
+        let waiting = || sqlx::query_scalar::<_, i64>(WAITING);
+        while waiting().fetch_one(watcher.conn()).await? == 0 {}
+        Ok(())
+    }
+
     async fn new(options: Options, folder: Option<TempDir>) -> anyhow::Result<Self> {
         let store = SqlStore::open(options).await?;
         Ok(Self {

@@ -36,7 +36,7 @@ pub use campaigns::{
     Campaigns, ClassVerdict, Membership, NewCampaign, NewWave, Repinning, Wave,
 };
 pub use clock::{Clock, Entropy};
-pub use clocks::{Beat, Clocks, Interruption};
+pub use clocks::{Beat, ClockAfterBeat, Clocks, Interruption};
 pub use devices::{
     DeviceFilter, DeviceSort, DeviceUpdate, Devices, LastSeenRecord, NewDevice, OverdueRule,
     PollView, SelectedDevice,

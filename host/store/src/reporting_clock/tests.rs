@@ -1,12 +1,16 @@
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tidegate_core::{
+    reporting_clock::ReportingClock,
     time::Timestamp,
     update::{SuccessCriteria, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    Beat, Clocks as _, DeviceChange, Devices as _, Interruption, LastSeenRecord, Runs as _,
+    Beat, Clock, Clocks as _, DeviceChange, Devices as _, Interruption, LastSeenRecord, Runs as _,
 };
 
 use crate::{
@@ -38,11 +42,67 @@ async fn beat(
     interruption: Option<Interruption>,
 ) -> anyhow::Result<()> {
     let beat = Beat {
-        at: later(at),
         interruption,
         grace: GRACE,
     };
-    store.record_beat(beat).await?;
+    store.record_beat(&FixedClock(later(at)), beat).await?;
+    Ok(())
+}
+
+struct FixedClock(Timestamp);
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}
+
+struct SharedClock(AtomicI64);
+
+impl SharedClock {
+    fn set(&self, seconds: i64) {
+        self.0.store(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SharedClock {
+    fn now(&self) -> Timestamp {
+        later(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Its server waits for the row while another one records a heartbeat: that is no jump of the time.
+#[tokio::test]
+async fn a_heartbeat_that_waits_for_another_does_not_set_the_time_back() -> anyhow::Result<()> {
+    let Some(store) = TestStore::on_postgres().await? else {
+        return Ok(());
+    };
+    beat(&store, 0, None).await?;
+    let clock = SharedClock(AtomicI64::new(10));
+    let beat = Beat {
+        interruption: None,
+        grace: GRACE,
+    };
+    let mut tx = store.database.write().await?;
+    sqlx::query("UPDATE reporting_clock SET beat_at = $1")
+        .bind(later(25).0)
+        .execute(tx.conn())
+        .await?;
+    let waiting = store.record_beat(&clock, beat);
+    let other = async {
+        store.wait_for_lock().await?;
+        clock.set(50);
+        tx.commit().await?;
+        anyhow::Ok(())
+    };
+    let (recorded, other) = futures::join!(waiting, other);
+    other?;
+    let recorded = recorded?;
+    let expected = ReportingClock {
+        beat_at: Some(later(50)),
+        ..ReportingClock::default()
+    };
+    assert_eq!((recorded.at, recorded.clock), (later(50), expected));
     Ok(())
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_core::reporting_clock::ReportingClock;
-use tidegate_engine::ports::{Beat, Clocks, StoreError};
+use tidegate_engine::ports::{Beat, Clock, ClockAfterBeat, Clocks, StoreError};
 
 use super::SqlStore;
 use crate::reporting_clock;
@@ -17,7 +17,11 @@ impl Clocks for SqlStore {
         reporting_clock::longest_interval_of_updated_devices(&self.database).await
     }
 
-    async fn record_beat(&self, beat: Beat) -> Result<ReportingClock, StoreError> {
-        reporting_clock::record_beat(&self.database, beat).await
+    async fn record_beat(
+        &self,
+        time: &dyn Clock,
+        beat: Beat,
+    ) -> Result<ClockAfterBeat, StoreError> {
+        reporting_clock::record_beat(&self.database, time, beat).await
     }
 }

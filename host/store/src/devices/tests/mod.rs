@@ -80,9 +80,6 @@ async fn insert_update(
 /// As batches of reports do: the two could wait for one another.
 #[tokio::test]
 async fn last_seen_times_lock_devices_in_the_order_of_tenants_and_keys() -> anyhow::Result<()> {
-    const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
-         WHERE datname = current_database() AND wait_event_type = 'Lock'";
-
     let Some(store) = TestStore::on_postgres().await? else {
         return Ok(());
     };
@@ -114,12 +111,7 @@ async fn last_seen_times_lock_devices_in_the_order_of_tenants_and_keys() -> anyh
                 .await
         };
         lock(&mut tx, ours).await?;
-        let mut watcher = store.database.read_single().await?;
-        while sqlx::query_scalar::<_, i64>(WAITING)
-            .fetch_one(watcher.conn())
-            .await?
-            == 0
-        {}
+        store.wait_for_lock().await?;
         lock(&mut tx, theirs).await?;
         tx.commit().await?;
         anyhow::Ok(())
