@@ -41,7 +41,7 @@ pub struct ClusterClock {
 
 impl ClusterClock {
     pub(crate) fn new(local: Arc<dyn Clock>) -> Self {
-        let is_synchronized = AtomicBool::new(!local.is_wall_clock());
+        let is_synchronized = AtomicBool::new(!local.follows_database());
         Self {
             local,
             offset: AtomicI64::new(0),
@@ -56,12 +56,12 @@ impl ClusterClock {
     }
 
     /// Measures the difference to the database's clock, and corrects this one. Without effect if the database has no
-    /// clock of its own, or if time is simulated.
+    /// clock of its own, or if this one does not follow it.
     pub async fn synchronize<D>(&self, database: &D, observer: &dyn Observer)
     where
         D: DatabaseHealth + Sync + ?Sized,
     {
-        if !self.local.is_wall_clock() {
+        if !self.local.follows_database() {
             return;
         }
         let before = self.local.now().0;

@@ -35,8 +35,7 @@ impl ManualClock {
         self.now.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// From now on it counts as real time, in which servers record heartbeats. For less than a minute: then they correct
-    /// it to the time of PostgreSQL.
+    /// From now on it counts as real time, in which servers record heartbeats.
     pub fn become_wall_clock(&self) {
         self.is_wall_clock.store(true, Ordering::SeqCst);
     }
@@ -49,6 +48,10 @@ impl Clock for ManualClock {
 
     fn is_wall_clock(&self) -> bool {
         self.is_wall_clock.load(Ordering::SeqCst)
+    }
+
+    fn follows_database(&self) -> bool {
+        false
     }
 }
 

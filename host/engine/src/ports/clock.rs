@@ -5,9 +5,14 @@ pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
 
-    /// Whether it shows the real time. A simulated one is not compared with the database's.
+    /// Whether it shows the real time. Servers record heartbeats by it.
     fn is_wall_clock(&self) -> bool {
         false
+    }
+
+    /// Whether it is corrected to the time of the database.
+    fn follows_database(&self) -> bool {
+        self.is_wall_clock()
     }
 }
 
