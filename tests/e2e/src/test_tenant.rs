@@ -261,15 +261,18 @@ impl TestTenant {
 
     /// Waits until a campaign has these counters: `{"in_progress_devices": 3, ...}`. Returns the campaign.
     pub async fn wait_for_counts(&self, id: i64, counts: Value) -> Result<Value> {
-        wait_until(&format!("campaign {id} shows {counts}"), async || {
+        let mut last = Value::Null;
+        let reached = wait_until(&format!("campaign {id} shows {counts}"), async || {
             let campaign = self.get_campaign(id).await?;
+            last.clone_from(&campaign);
             let is_equal = |(name, count): (&String, &Value)| campaign[name] == *count;
             let all = counts
                 .as_object()
                 .is_some_and(|counts| counts.iter().all(is_equal));
             Ok(all.then_some(campaign))
         })
-        .await
+        .await;
+        reached.with_context(|| format!("it is {last}"))
     }
 
     /// Opens the event stream of a campaign.
