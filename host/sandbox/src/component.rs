@@ -96,20 +96,23 @@ pub(crate) fn world_of(bytes: &[u8], max_bytes: u64) -> Result<PluginKind, Inval
 
 /// Whether a name is that of this interface, in any patch version: these differ in comments only.
 fn is_patch_of(name: &str, interface: &str) -> bool {
-    let minor = interface
-        .rsplit_once('.')
-        .map_or(interface, |(minor, _)| minor);
-    let patch = name
-        .strip_prefix(minor)
-        .and_then(|rest| rest.strip_prefix('.'));
+    match (name.split_once('@'), interface.split_once('@')) {
+        (Some((name, version)), Some((interface, _))) => name == interface && is_spoken(version),
+        _ => false,
+    }
+}
+
+/// Whether a version is a patch version of the contract that this server speaks.
+fn is_spoken(version: &str) -> bool {
+    let patch = version.strip_prefix(contract::MINOR);
+    let patch = patch.and_then(|rest| rest.strip_prefix('.'));
     patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The version in the name of an interface of the contract, if this server does not speak it.
 fn other_version(name: &str) -> Option<String> {
     let (_, version) = name.strip_prefix(contract::PACKAGE)?.split_once('@')?;
-    let is_spoken = is_patch_of(version, &format!("{}.0", contract::MINOR));
-    (!is_spoken).then(|| visible(truncate(version, 64)).into_owned())
+    (!is_spoken(version)).then(|| visible(truncate(version, 64)).into_owned())
 }
 
 /// The imports and the exported instances of the outermost component.
