@@ -179,31 +179,14 @@ async fn a_campaign_is_approved_by_another_user() {
 #[tokio::test]
 async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
-    campaigns::pause(
-        &fixture.ctx(),
-        fixture.engine.store(),
-        fixture.engine.signals(),
-        id,
-        "lunch",
-    )
-    .await
-    .expect("the campaign pauses");
+    let id = fixture.start_campaign().await;
+    fixture.pause(id, "lunch").await;
     fixture
         .sandbox
         .decides(|_| panic!("a paused campaign calls no plugin"));
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Paused);
-    campaigns::resume(
-        &fixture.ctx(),
-        fixture.engine.store(),
-        fixture.engine.signals(),
-        id,
-    )
-    .await
-    .expect("the campaign resumes");
+    fixture.resume(id).await;
 
     fixture.sandbox.decides(|observation| {
         let acts: Vec<OperatorActKind> = observation.operator.iter().map(|act| act.kind).collect();
@@ -234,9 +217,7 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
 #[tokio::test]
 async fn an_advance_waits_for_the_decision() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     advance(&fixture, id, 0).await.expect("the wave is next");
     fixture
         .sandbox
@@ -254,9 +235,7 @@ async fn an_advance_waits_for_the_decision() {
 #[tokio::test]
 async fn an_advance_counts_for_one_decision() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     assert_eq!(conflict(advance(&fixture, id, 1).await), "not_next");
     fixture
         .sandbox
@@ -290,9 +269,7 @@ async fn an_advance_counts_for_one_decision() {
 #[tokio::test]
 async fn a_campaign_is_advanced_past_the_gate_that_it_waits_at() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     let at_gates = [
         (await_operator("half of the first wave", None), None),
         (await_operator("second wave", Some(1)), Some(1)),
@@ -338,9 +315,7 @@ async fn a_campaign_is_advanced_past_the_gate_that_it_waits_at() {
 #[tokio::test]
 async fn a_campaign_waits_at_no_gate_after_its_end() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[], await_operator("start", Some(0)))));
@@ -355,9 +330,7 @@ async fn a_campaign_waits_at_no_gate_after_its_end() {
 #[tokio::test]
 async fn strategies_see_why_an_operator_paused() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     let (ctx, store, signals) = (
         fixture.ctx(),
         fixture.engine.store(),
@@ -418,9 +391,7 @@ fn conflict<T>(result: Result<T, Error>) -> &'static str {
 #[tokio::test]
 async fn another_tenant_sees_nothing() {
     let fixture = EngineFixture::new(1).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     let other = fixture
         .engine
         .store()

@@ -297,6 +297,26 @@ impl EngineFixture {
         id
     }
 
+    /// Starts a campaign on all devices with firmware 1.1.0.
+    pub(crate) async fn start_campaign(&self) -> CampaignId {
+        let firmware = self.add_firmware("1.1.0").await;
+        self.create_and_start(campaign_request(firmware)).await
+    }
+
+    pub(crate) async fn pause(&self, id: CampaignId, reason: &str) {
+        let (store, signals) = (self.engine.store(), self.engine.signals());
+        campaigns::pause(&self.ctx(), store, signals, id, reason)
+            .await
+            .expect("the campaign pauses");
+    }
+
+    pub(crate) async fn resume(&self, id: CampaignId) {
+        let (store, signals) = (self.engine.store(), self.engine.signals());
+        campaigns::resume(&self.ctx(), store, signals, id)
+            .await
+            .expect("the campaign resumes");
+    }
+
     pub(crate) async fn tick(&self, campaign: CampaignId) {
         let run = RunRef {
             tenant: self.tenant(),

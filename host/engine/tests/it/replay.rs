@@ -3,14 +3,12 @@ use tidegate_engine::{
     ports::{EntryKind, PageRequest},
 };
 
-use crate::engine_fixture::{EngineFixture, campaign_request};
+use crate::engine_fixture::EngineFixture;
 
 #[tokio::test]
 async fn fuel_is_compared_only_if_it_was_counted_by_the_same_costs() {
     let fixture = EngineFixture::new(1).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture.tick(id).await;
     let (ctx, store) = (fixture.ctx(), fixture.engine.store());
     let page = PageRequest {

@@ -58,15 +58,7 @@ async fn a_retry_is_explained_with_its_time_and_what_it_waits_for() {
         "{explanation}"
     );
 
-    campaigns::pause(
-        &fixture.ctx(),
-        fixture.engine.store(),
-        fixture.engine.signals(),
-        id,
-        "lunch",
-    )
-    .await
-    .expect("the campaign pauses");
+    fixture.pause(id, "lunch").await;
     let explanation = reasons(&fixture).await;
     assert!(
         explanation.contains("it waits until the campaign is resumed"),
@@ -86,14 +78,7 @@ async fn a_retry_is_explained_with_its_time_and_what_it_waits_for() {
         UpdateStatus::Scheduled
     );
 
-    campaigns::resume(
-        &fixture.ctx(),
-        fixture.engine.store(),
-        fixture.engine.signals(),
-        id,
-    )
-    .await
-    .expect("the campaign resumes");
+    fixture.resume(id).await;
     assert!(reasons(&fixture).await.contains("it is offered shortly"));
     fixture.clock.advance(Duration::from_mins(10));
     expire().await;

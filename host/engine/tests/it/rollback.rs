@@ -24,9 +24,7 @@ async fn half_rolled_out() -> (EngineFixture, CampaignId) {
         let sizes = sizes.to_vec();
         move |_: &_| Ok(decision(&sizes, DecisionOutcome::Proceed))
     };
-    let first = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let first = fixture.start_campaign().await;
     fixture
         .sandbox
         .decides(all_at_once(&[(0, 1), (1, 2), (2, 7)]));

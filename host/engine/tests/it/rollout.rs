@@ -19,9 +19,7 @@ use crate::{
 #[tokio::test]
 async fn a_campaign_goes_out_wave_by_wave_to_its_end() {
     let fixture = EngineFixture::new(10).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture.sandbox.decides(|observation| {
         let finished: Vec<bool> = observation
             .waves
@@ -54,9 +52,7 @@ async fn a_campaign_goes_out_wave_by_wave_to_its_end() {
 #[tokio::test]
 async fn the_lease_is_renewed_while_a_plugin_decides() {
     let fixture = EngineFixture::new(1).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     // Renewed every 30 ms of the real time, for 100 ms of the manual clock.
     let settings = Settings {
         lease: Duration::from_millis(100),
@@ -116,9 +112,7 @@ async fn no_more_devices_are_in_flight_than_the_campaign_allows() {
 #[tokio::test]
 async fn a_plugin_that_keeps_making_invalid_decisions_holds_its_campaign() {
     let fixture = EngineFixture::new(10).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(2, 7)], DecisionOutcome::Proceed)));
@@ -146,14 +140,7 @@ async fn a_plugin_that_keeps_making_invalid_decisions_holds_its_campaign() {
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
-    campaigns::resume(
-        &fixture.ctx(),
-        fixture.engine.store(),
-        fixture.engine.signals(),
-        id,
-    )
-    .await
-    .expect("the campaign resumes");
+    fixture.resume(id).await;
     fixture.tick(id).await;
     assert_eq!(fixture.updates(id).await.len(), 1);
     assert_eq!(fixture.campaign(id).await.hold, None);
@@ -162,9 +149,7 @@ async fn a_plugin_that_keeps_making_invalid_decisions_holds_its_campaign() {
 #[tokio::test]
 async fn a_missed_deadline_is_retried_with_back_off_and_finally_holds() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture
         .sandbox
         .decides(|_| Err(CallFailure::Deadline(Duration::from_millis(250))));
@@ -188,9 +173,7 @@ async fn a_missed_deadline_is_retried_with_back_off_and_finally_holds() {
 #[tokio::test]
 async fn a_plugin_that_fails_every_other_time_is_held() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     for failures in 1..=8 {
         assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
         fixture
@@ -211,14 +194,7 @@ async fn a_plugin_that_fails_every_other_time_is_held() {
         hold.reason
     );
     // Resuming it begins anew.
-    campaigns::resume(
-        &fixture.ctx(),
-        fixture.engine.store(),
-        fixture.engine.signals(),
-        id,
-    )
-    .await
-    .expect("the campaign resumes");
+    fixture.resume(id).await;
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
 }
@@ -226,9 +202,7 @@ async fn a_plugin_that_fails_every_other_time_is_held() {
 #[tokio::test]
 async fn rare_failures_do_not_hold_a_campaign() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     // Seven of 35, so that there are seven in any 32 or fewer.
     for tick in 0..70 {
         let wave = if tick % 5 == 0 { 2 } else { 0 };
@@ -245,9 +219,7 @@ async fn rare_failures_do_not_hold_a_campaign() {
 #[tokio::test]
 async fn a_strategy_that_asks_to_be_woken_at_once_waits_longer_while_nothing_changes() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture.sandbox.decides(|_| {
         Ok(Decision {
             wake_after: Some(Duration::ZERO),
@@ -283,9 +255,7 @@ async fn seconds_until_due(fixture: &EngineFixture) -> u32 {
 #[tokio::test]
 async fn one_answer_in_time_resets_the_timeouts() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     for _ in 0..12 {
         fixture
             .sandbox
@@ -304,9 +274,7 @@ async fn one_answer_in_time_resets_the_timeouts() {
 #[tokio::test]
 async fn a_host_failure_does_not_hold_the_campaign() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture
         .sandbox
         .decides(|_| Err(CallFailure::Host("the disk is away".to_owned())));
@@ -322,9 +290,7 @@ async fn a_host_failure_does_not_hold_the_campaign() {
 #[tokio::test]
 async fn a_decision_that_the_checker_refuses_counts_as_an_invalid_answer() {
     let fixture = EngineFixture::new(10).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(2, 7)], DecisionOutcome::Proceed)));
@@ -339,9 +305,7 @@ async fn a_decision_that_the_checker_refuses_counts_as_an_invalid_answer() {
 #[tokio::test]
 async fn a_policy_that_keeps_failing_holds_the_campaign_too() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture.sandbox.decides(|observation| {
         assert!(matches!(
             &observation.verdicts[0].verdict,
@@ -371,9 +335,7 @@ async fn a_policy_that_keeps_failing_holds_the_campaign_too() {
 #[tokio::test]
 async fn a_policy_that_says_hold_releases_no_device() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture
         .sandbox
         .evaluates(|_| Ok(health(HealthVerdict::Hold("too hot".to_owned()))));
@@ -420,14 +382,7 @@ async fn resuming_after_the_failure_ceiling_accepts_the_failures_so_far() {
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
 
-    campaigns::resume(
-        &fixture.ctx(),
-        fixture.engine.store(),
-        fixture.engine.signals(),
-        id,
-    )
-    .await
-    .expect("the campaign resumes");
+    fixture.resume(id).await;
     let explain = fixture.campaign(id).await.explain;
     assert!(explain[0].contains("accepted"), "{explain:?}");
     fixture
@@ -454,24 +409,9 @@ async fn resuming_a_pause_accepts_no_failures() {
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
     fixture.tick(id).await;
-    campaigns::pause(
-        &fixture.ctx(),
-        fixture.engine.store(),
-        fixture.engine.signals(),
-        id,
-        "lunch",
-    )
-    .await
-    .expect("the campaign pauses");
+    fixture.pause(id, "lunch").await;
     fixture.report_result(id, Finished::Failure).await;
-    campaigns::resume(
-        &fixture.ctx(),
-        fixture.engine.store(),
-        fixture.engine.signals(),
-        id,
-    )
-    .await
-    .expect("the campaign resumes");
+    fixture.resume(id).await;
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
 }
@@ -479,9 +419,7 @@ async fn resuming_a_pause_accepts_no_failures() {
 #[tokio::test]
 async fn an_update_without_feedback_times_out() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
@@ -571,9 +509,7 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
 #[tokio::test]
 async fn a_second_start_changes_nothing() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     let before = fixture.campaign(id).await;
     let error = campaigns::start(
         &fixture.ctx(),
@@ -601,9 +537,7 @@ async fn a_second_start_changes_nothing() {
 #[tokio::test]
 async fn every_plugin_call_is_in_the_journal() {
     let fixture = EngineFixture::new(3).await;
-    let id = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let id = fixture.start_campaign().await;
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));

@@ -66,9 +66,7 @@ async fn a_rollback_waits_for_no_window() {
     fixture
         .sandbox
         .decides(|_| Ok(decision(all, DecisionOutcome::Proceed)));
-    let first = fixture
-        .create_and_start(campaign_request(fixture.add_firmware("1.1.0").await))
-        .await;
+    let first = fixture.start_campaign().await;
     fixture.tick(first).await;
     fixture.report_result(first, Finished::Success).await;
     let request = from_two_to_three(campaign_request(fixture.add_firmware("1.2.0").await));
