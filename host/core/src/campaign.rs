@@ -4,6 +4,8 @@ mod retry_action;
 
 pub use retry_action::{RetryAction, retry_action};
 
+use std::iter;
+
 use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use crate::{
@@ -104,6 +106,23 @@ impl Campaign {
             self.ended_at = None;
         }
         self.status = status;
+    }
+
+    /// The gate at which it waits.
+    pub fn awaited_gate(&self) -> Option<&Gate> {
+        self.awaiting.as_ref().map(|awaiting| &awaiting.gate)
+    }
+}
+
+impl CampaignSpec {
+    /// The strategy and the policies.
+    pub fn plugins(&self) -> impl Iterator<Item = &PluginUse> {
+        iter::once(&self.strategy).chain(&self.policies)
+    }
+
+    /// The same, to be changed.
+    pub fn plugins_mut(&mut self) -> impl Iterator<Item = &mut PluginUse> {
+        iter::once(&mut self.strategy).chain(&mut self.policies)
     }
 }
 

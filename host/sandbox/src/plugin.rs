@@ -189,7 +189,7 @@ impl Plugin {
                 };
                 self.call_recorded(input, record)
             }
-            Err(error) => failed(CallFailure::Host(format!("write the input: {error}"))),
+            Err(error) => Call::failed(CallFailure::Host(format!("write the input: {error}"))),
         }
     }
 
@@ -202,7 +202,7 @@ impl Plugin {
         let budget = input.budget(&self.0.limits);
         let Some((_, function)) = self.0.calls.iter().find(|(call, _)| *call == I::CALL) else {
             let (call, interface) = (I::CALL.as_str(), I::CALL.interface());
-            return failed(CallFailure::Link(format!(
+            return Call::failed(CallFailure::Link(format!(
                 "it has no `{call}`: it does not export `{interface}`"
             )));
         };
@@ -339,28 +339,4 @@ impl Plugin {
 /// The plugin's own error.
 fn plugin_error(text: &str) -> CallFailure {
     CallFailure::PluginError(visible(truncate(text, MAX_REASON_BYTES)).into_owned())
-}
-
-/// A call that failed before it ran.
-pub(crate) fn failed<T>(failure: CallFailure) -> Call<T> {
-    Call {
-        outcome: Err(failure),
-        fuel: 0,
-        peak_memory: 0,
-        duration: Duration::ZERO,
-        log: Vec::new(),
-        record: CallRecord::default(),
-    }
-}
-
-/// Converts the output of a call.
-pub(crate) fn map_output<T, U>(call: Call<T>, into: impl FnOnce(T) -> U) -> Call<U> {
-    Call {
-        outcome: call.outcome.map(into),
-        fuel: call.fuel,
-        peak_memory: call.peak_memory,
-        duration: call.duration,
-        log: call.log,
-        record: call.record,
-    }
 }

@@ -5,7 +5,7 @@ use tidegate_engine::ports::{Call, CallFailure, CallRecord};
 
 use crate::{
     engine::FUEL_COSTS,
-    plugin::{Plugin, failed, map_output},
+    plugin::Plugin,
     record::{self, RawRecordedInput, RecordedInput},
     since_1_0::{
         AssignInput, CallInput, CallName, CheckInput, HealthInput, Observation, PlanInput,
@@ -57,14 +57,14 @@ impl Plugin {
         };
         let json = match record::decompress(input) {
             Ok(json) => json,
-            Err(error) => return failed(invalid_record(&error)),
+            Err(error) => return Call::failed(invalid_record(&error)),
         };
         let recorded: RawRecordedInput<'_> = match serde_json::from_str(&json) {
             Ok(recorded) => recorded,
-            Err(error) => return failed(invalid_record(&error)),
+            Err(error) => return Call::failed(invalid_record(&error)),
         };
         let Ok(call) = recorded.call.parse::<CallName>() else {
-            return failed(invalid_record(&InvalidCallInput::Call(
+            return Call::failed(invalid_record(&InvalidCallInput::Call(
                 recorded.call.to_owned(),
             )));
         };
@@ -86,11 +86,13 @@ impl Plugin {
 
 fn replay_input<Q: CallInput>(plugin: &Plugin, json: &str, record: CallRecord) -> Call<()> {
     match serde_json::from_str::<RecordedInput<'_, Q>>(json) {
-        Ok(recorded) => map_output(plugin.call_recorded(&recorded.input, record), drop),
-        Err(_) if Q::CALL == CallName::Assign => failed(CallFailure::Host(
+        Ok(recorded) => plugin
+            .call_recorded(&recorded.input, record)
+            .and_then(|_| Ok(())),
+        Err(_) if Q::CALL == CallName::Assign => Call::failed(CallFailure::Host(
             "cannot replay a long page of an assignment: only the digests of its columns are recorded"
                 .to_owned(),
         )),
-        Err(error) => failed(CallFailure::Host(format!("read the recorded input: {error}"))),
+        Err(error) => Call::failed(CallFailure::Host(format!("read the recorded input: {error}"))),
     }
 }

@@ -34,7 +34,7 @@ use crate::{
     guest::{Guest, link_log},
     inspect,
     limits::{InvalidLimit, SandboxLimits},
-    plugin::{Plugin, failed},
+    plugin::Plugin,
     plugin_cache::PluginCache,
     record,
     rejections::Rejections,
@@ -276,8 +276,8 @@ impl WasmSandbox {
                 Ok(plugin) => self
                     .run_blocking(class, move || call(&plugin))
                     .await
-                    .unwrap_or_else(failed),
-                Err(failure) => failed(failure),
+                    .unwrap_or_else(Call::failed),
+                Err(failure) => Call::failed(failure),
             }
         };
         let call = called.instrument(span.clone()).await;

@@ -34,11 +34,7 @@ pub async fn advance(
 ) -> Result<Campaign> {
     request(ctx, store, signals, id, |run| {
         check(run, wave)?;
-        let awaited = run
-            .campaign
-            .awaiting
-            .as_ref()
-            .map(|awaiting| &awaiting.gate);
+        let awaited = run.campaign.awaited_gate();
         let gate = awaited.filter(|gate| gate.before == Some(wave));
         Ok(OperatorAct {
             gate: gate.map(|gate| gate.name.clone()),
@@ -61,11 +57,7 @@ pub async fn advance_past(
     let mut wave = None;
     request(ctx, store, signals, id, |run| {
         check_in_progress(run)?;
-        let awaited = run
-            .campaign
-            .awaiting
-            .as_ref()
-            .map(|awaiting| &awaiting.gate);
+        let awaited = run.campaign.awaited_gate();
         let Some(awaited) = awaited.filter(|awaited| awaited.name == gate) else {
             let waits = match awaited {
                 Some(other) => format!("it waits at the gate '{}'", other.name),

@@ -4,12 +4,12 @@ use tidegate_core::{
     plugin::PluginName,
 };
 
-use super::{get, prepare::UNKNOWN_CONTRACT};
+use super::get;
 use crate::{
     Ctx, Error, PluginCalls, Result,
     ports::{
         CallFailure, CallFailureClass, EntryKind, JournalEntry, Page, PageRequest, RecordedCall,
-        Store,
+        Revision, Store,
     },
 };
 
@@ -56,18 +56,15 @@ pub async fn replay(
     let recorded_call = recorded_call.ok_or_else(|| Error::not_found("journal entry", seq))?;
     let (plugin, recorded_revision) = replayable(&recorded_call)?;
     let asked = revision.unwrap_or(recorded_revision);
-    for digest in [recorded_revision, asked] {
-        let found = store.revision(ctx.tenant, plugin, digest).await?;
-        let contract = found.map(|found| found.stored.contract);
-        if let Some(contract) = contract
-            && !plugins.contracts().contains(&&*contract)
-        {
-            let message = plugins.unknown_contract(plugin, digest, &contract);
-            return Err(Error::conflict(UNKNOWN_CONTRACT, message));
-        }
+    if let Some(recorded) = store
+        .revision(ctx.tenant, plugin, recorded_revision)
+        .await?
+    {
+        plugins.require_contract(&recorded.stored)?;
     }
     if asked != recorded_revision {
-        require_same_plugin(ctx, store, plugin, asked).await?;
+        let asked = revision_of_plugin(ctx, store, plugin, asked).await?;
+        plugins.require_contract(&asked.stored)?;
     }
     let input = &recorded_call.input;
     let call = plugins.replay(ctx.tenant, plugin, asked, input).await;
@@ -115,15 +112,14 @@ fn is_nondeterministic(outcome: &str) -> bool {
     class.is_ok_and(|class| !class.is_deterministic())
 }
 
-async fn require_same_plugin(
+async fn revision_of_plugin(
     ctx: &Ctx,
     store: &dyn Store,
     plugin: &PluginName,
     asked: Digest,
-) -> Result<()> {
-    let found = store.revision(ctx.tenant, plugin, asked).await?;
-    if found.is_some() {
-        return Ok(());
+) -> Result<Revision> {
+    if let Some(found) = store.revision(ctx.tenant, plugin, asked).await? {
+        return Ok(found);
     }
     let all = store.revisions(ctx.tenant).await?;
     let other = all.iter().find(|other| other.stored.digest == asked);

@@ -31,9 +31,6 @@ use crate::{
     },
 };
 
-/// The code of the conflict when a plugin was built for a contract that this server does not speak.
-pub(super) const UNKNOWN_CONTRACT: &str = "unknown_contract";
-
 /// Maximum number of unknown devices that are named.
 const MAX_MISSING_NAMED: usize = 5;
 
@@ -187,7 +184,7 @@ impl Preparation<'_> {
     async fn class_attributes(&self) -> Result<BTreeMap<String, Vec<PluginName>>> {
         let (tenant, spec) = (self.campaign.tenant, &self.campaign.spec);
         let mut attributes: BTreeMap<String, Vec<PluginName>> = BTreeMap::new();
-        for plugin in std::iter::once(&spec.strategy).chain(&spec.policies) {
+        for plugin in spec.plugins() {
             let (name, digest) = (&plugin.plugin, plugin.revision);
             let revision = self.store.revision(tenant, name, digest).await?;
             let revision = revision.ok_or_else(|| Error::not_found("plugin revision", digest))?;
@@ -195,11 +192,7 @@ impl Preparation<'_> {
                 let message = format!("the revision {digest} of {name} is disabled");
                 return Err(Error::conflict("revision_disabled", message));
             }
-            let contract = &*revision.stored.contract;
-            if !self.plugins.contracts().contains(&contract) {
-                let message = self.plugins.unknown_contract(name, digest, contract);
-                return Err(Error::conflict(UNKNOWN_CONTRACT, message));
-            }
+            self.plugins.require_contract(&revision.stored)?;
             let wants = self.plugins.wants(tenant, plugin).await;
             for attribute in wants
                 .map_err(|failure| plan_failed(plugin, &failure))?

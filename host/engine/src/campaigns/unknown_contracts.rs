@@ -10,10 +10,7 @@ use tidegate_core::{
 use tokio::time::sleep;
 
 use super::journal_entry::host_journal_entry;
-use crate::{
-    Actor, Ctx, Engine, Operator, Result, chain,
-    ports::{CampaignChange, Repinning},
-};
+use crate::{Actor, Ctx, Engine, Operator, Result, chain, ports::CampaignChange};
 
 /// Time between two attempts, while a built-in plugin is not installed yet.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -57,11 +54,14 @@ async fn leave(engine: &Engine, tenant: TenantId, id: CampaignId) -> Result<bool
     let Some(campaign) = store.campaign(tenant, id).await? else {
         return Ok(true);
     };
-    let mut replacements = Vec::new();
-    for used in std::iter::once(&campaign.spec.strategy).chain(&campaign.spec.policies) {
+    let (mut spec, mut moved) = (campaign.spec.clone(), Vec::new());
+    for used in spec.plugins_mut() {
         match replacement(engine, tenant, used).await? {
-            Replacement::NotNeeded => replacements.push(None),
-            Replacement::By(other) => replacements.push(Some(other)),
+            Replacement::NotNeeded => {}
+            Replacement::By(other) => {
+                moved.push(other.plugin.to_string());
+                *used = other;
+            }
             Replacement::NotInstalled => return Ok(false),
             Replacement::None(reason) => {
                 hold(engine, &ctx, campaign, reason).await?;
@@ -69,28 +69,13 @@ async fn leave(engine: &Engine, tenant: TenantId, id: CampaignId) -> Result<bool
             }
         }
     }
-    let moved: Vec<_> = replacements
-        .iter()
-        .flatten()
-        .map(|it| it.plugin.to_string())
-        .collect();
     let explain = format!(
         "moved to the built-in {} of this server: it cannot run plugins of the contract that the campaign began with",
         moved.join(", ")
     );
-    let mut uses = replacements.into_iter();
-    let mut take = |used: &PluginUse| uses.next().flatten().unwrap_or_else(|| used.clone());
-    let strategy = take(&campaign.spec.strategy);
-    let policies = campaign.spec.policies.iter().map(take).collect();
-    let repinning = Repinning {
-        strategy,
-        policies,
-        // A built-in plugin of a later server reads the state of an earlier one.
-        strategy_state: None,
-        policy_states: None,
-        journal: host_journal_entry(ctx.now, "repinned", explain),
-    };
-    if store.repin_campaign(&ctx, &campaign, repinning).await? {
+    // A built-in plugin of a later server reads the state of an earlier one.
+    let entry = host_journal_entry(ctx.now, "repinned", explain);
+    if store.repin_campaign(&ctx, &campaign, spec, entry).await? {
         tracing::info!(%tenant, campaign = %id, "campaign moved to this server's built-in plugins");
     }
     Ok(true)
@@ -109,18 +94,14 @@ enum Replacement {
 
 async fn replacement(engine: &Engine, tenant: TenantId, used: &PluginUse) -> Result<Replacement> {
     let (store, plugins) = (engine.store(), engine.plugins());
-    let (name, digest) = (&used.plugin, used.revision);
-    let contract = match store.revision(tenant, name, digest).await? {
-        Some(revision) => revision.stored.contract,
-        None => String::new(),
-    };
-    if plugins.contracts().contains(&&*contract) {
+    let name = &used.plugin;
+    let pinned = store.revision(tenant, name, used.revision).await?;
+    let Some(reason) = pinned.and_then(|it| plugins.unknown_contract(&it.stored)) else {
         return Ok(Replacement::NotNeeded);
-    }
+    };
     let Some(built_in) = plugins.built_ins().digest(name) else {
         return Ok(Replacement::None(format!(
-            "{} Create the campaign again with a revision that was built for it.",
-            plugins.unknown_contract(name, digest, &contract)
+            "{reason} Create the campaign again with a revision that was built for it."
         )));
     };
     let installed = store.revision(tenant, name, built_in).await?;

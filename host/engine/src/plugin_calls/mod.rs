@@ -22,7 +22,7 @@ use usage_log::UsageLog;
 use crate::{
     BuiltIns, Error, Result, chain,
     ports::{
-        Call, CallFailure, CallRecord, EntryKind, Inspection, Observer, Ports, Rejection, Sandbox,
+        Call, CallFailure, EntryKind, Inspection, NewRevision, Observer, Ports, Rejection, Sandbox,
         Store, Usage,
     },
 };
@@ -57,18 +57,26 @@ impl PluginCalls {
         self.sandbox.contracts()
     }
 
-    /// Why a revision of this contract cannot be run.
-    pub(crate) fn unknown_contract(
-        &self,
-        plugin: &PluginName,
-        revision: Digest,
-        contract: &str,
-    ) -> String {
+    /// Why this server cannot run a revision, if it was built for a contract that the server does not speak.
+    pub(crate) fn unknown_contract(&self, revision: &NewRevision) -> Option<String> {
+        let contract = &*revision.contract;
+        if self.contracts().contains(&contract) {
+            return None;
+        }
+        let (digest, plugin) = (revision.digest, &revision.description.name);
         let spoken = self.contracts().join(" and ");
-        format!(
-            "The revision {revision} of {plugin} was built for version {contract} of the plugin contract; this server \
+        Some(format!(
+            "The revision {digest} of {plugin} was built for version {contract} of the plugin contract; this server \
              speaks {spoken}."
-        )
+        ))
+    }
+
+    /// Refuses a revision that was built for a contract that this server does not speak.
+    pub(crate) fn require_contract(&self, revision: &NewRevision) -> Result<()> {
+        let reason = self.unknown_contract(revision);
+        reason.map_or(Ok(()), |reason| {
+            Err(Error::conflict("unknown_contract", reason))
+        })
     }
 
     /// The plugin usage of each tenant since the last call.
@@ -128,11 +136,15 @@ impl PluginCalls {
         strategy: &PluginUse,
         mut input: PlanInput,
     ) -> Call<Plan> {
-        if let Err(failure) = self.add_facts(tenant, strategy, &mut input.context).await {
-            return self.record(tenant, strategy, EntryKind::Plan, failed(failure));
-        }
-        let call = self.sandbox.plan(tenant, strategy.revision, input).await;
-        let call = check_output(call, |plan| check_plan(&plan).map(|()| plan));
+        let call = match self.add_facts(tenant, strategy, &mut input.context).await {
+            Ok(()) => self.sandbox.plan(tenant, strategy.revision, input).await,
+            Err(failure) => Call::failed(failure),
+        };
+        let call = call.and_then(|plan| {
+            check_plan(&plan)
+                .map(|()| plan)
+                .map_err(|violation| refused(&violation))
+        });
         self.record(tenant, strategy, EntryKind::Plan, call)
     }
 
@@ -144,11 +156,12 @@ impl PluginCalls {
         plan: &Plan,
         mut input: AssignInput,
     ) -> Call<Vec<u32>> {
-        if let Err(failure) = self.add_facts(tenant, strategy, &mut input.context).await {
-            return self.record(tenant, strategy, EntryKind::Assign, failed(failure));
-        }
-        let call = self.sandbox.assign(tenant, strategy.revision, input).await;
-        let call = check_output(call, |page| check_assignment(plan, &page).map(|()| page));
+        let call = match self.add_facts(tenant, strategy, &mut input.context).await {
+            Ok(()) => self.sandbox.assign(tenant, strategy.revision, input).await,
+            Err(failure) => Call::failed(failure),
+        };
+        let check = |page: Vec<u32>| check_assignment(plan, &page).map(|()| page);
+        let call = call.and_then(|page| check(page).map_err(|violation| refused(&violation)));
         self.record(tenant, strategy, EntryKind::Assign, call)
     }
 
@@ -161,14 +174,13 @@ impl PluginCalls {
         check: impl FnOnce(Decision) -> std::result::Result<T, Violation>,
     ) -> Call<T> {
         let context = &mut observation.context;
-        if let Err(failure) = self.add_facts(tenant, strategy, context).await {
-            return self.record(tenant, strategy, EntryKind::Decide, failed(failure));
-        }
-        let call = self
-            .sandbox
-            .decide(tenant, strategy.revision, observation)
-            .await;
-        let call = check_output(call, check);
+        let (sandbox, revision) = (&self.sandbox, strategy.revision);
+        let call = match self.add_facts(tenant, strategy, context).await {
+            Ok(()) => sandbox.decide(tenant, revision, observation).await,
+            Err(failure) => Call::failed(failure),
+        };
+        let call =
+            call.and_then(|decision| check(decision).map_err(|violation| refused(&violation)));
         self.record(tenant, strategy, EntryKind::Decide, call)
     }
 
@@ -179,10 +191,10 @@ impl PluginCalls {
         policy: &PluginUse,
         mut input: CheckInput,
     ) -> Call<Vec<Compatibility>> {
-        if let Err(failure) = self.add_facts(tenant, policy, &mut input.context).await {
-            return self.record(tenant, policy, EntryKind::Check, failed(failure));
-        }
-        let call = self.sandbox.check(tenant, policy.revision, input).await;
+        let call = match self.add_facts(tenant, policy, &mut input.context).await {
+            Ok(()) => self.sandbox.check(tenant, policy.revision, input).await,
+            Err(failure) => Call::failed(failure),
+        };
         self.record(tenant, policy, EntryKind::Check, call)
     }
 
@@ -193,10 +205,10 @@ impl PluginCalls {
         policy: &PluginUse,
         mut input: HealthInput,
     ) -> Call<HealthAnswer> {
-        if let Err(failure) = self.add_facts(tenant, policy, &mut input.context).await {
-            return self.record(tenant, policy, EntryKind::Evaluate, failed(failure));
-        }
-        let call = self.sandbox.evaluate(tenant, policy.revision, input).await;
+        let call = match self.add_facts(tenant, policy, &mut input.context).await {
+            Ok(()) => self.sandbox.evaluate(tenant, policy.revision, input).await,
+            Err(failure) => Call::failed(failure),
+        };
         self.record(tenant, policy, EntryKind::Evaluate, call)
     }
 
@@ -273,32 +285,7 @@ impl PluginCalls {
     }
 }
 
-/// A call that failed before it ran.
-fn failed<T>(failure: CallFailure) -> Call<T> {
-    Call {
-        outcome: Err(failure),
-        fuel: 0,
-        peak_memory: 0,
-        duration: Duration::ZERO,
-        log: Vec::new(),
-        record: CallRecord::default(),
-    }
-}
-
-/// Checks the output of a call. An output that the checker refuses turns into a failure.
-fn check_output<T, U>(
-    call: Call<T>,
-    check: impl FnOnce(T) -> std::result::Result<U, Violation>,
-) -> Call<U> {
-    let refused = |violation: Violation| CallFailure::InvalidAnswer(violation.to_string());
-    Call {
-        outcome: call
-            .outcome
-            .and_then(|answer| check(answer).map_err(refused)),
-        fuel: call.fuel,
-        peak_memory: call.peak_memory,
-        duration: call.duration,
-        log: call.log,
-        record: call.record,
-    }
+/// An output that the checker refuses.
+fn refused(violation: &Violation) -> CallFailure {
+    CallFailure::InvalidAnswer(violation.to_string())
 }

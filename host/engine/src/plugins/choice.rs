@@ -64,9 +64,7 @@ impl PluginChoice {
             rules.reject(format!("{path}.revision"), message);
             return Ok(None);
         }
-        let contract = &*revision.stored.contract;
-        if !plugins.contracts().contains(&contract) {
-            let reason = plugins.unknown_contract(&plugin, digest, contract);
+        if let Some(reason) = plugins.unknown_contract(&revision.stored) {
             rules.reject(
                 format!("{path}.revision"),
                 format!("{reason} Build it again"),

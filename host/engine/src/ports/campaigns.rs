@@ -1,8 +1,6 @@
 use async_trait::async_trait;
 use tidegate_core::{
-    campaign::{
-        Approval, Campaign, CampaignSpec, CampaignStatus, Hold, PluginUse, Priority, Rollback,
-    },
+    campaign::{Approval, Campaign, CampaignSpec, CampaignStatus, Hold, Priority, Rollback},
     id::{CampaignId, DeviceKey, TenantId},
     plugin::{ClassKey, OperatorAct},
     time::Timestamp,
@@ -78,13 +76,14 @@ pub trait Campaigns: Send + Sync {
         contracts: &[&str],
     ) -> Result<Vec<CampaignId>, StoreError>;
 
-    /// Pins a campaign to other revisions of its plugins, if it is still at the generation that was read. False: it is at
-    /// another one.
+    /// Pins a campaign to the plugins of this specification, if it is still at the generation that was read. The plugins
+    /// keep their states. False: it is at another one.
     async fn repin_campaign(
         &self,
         ctx: &Ctx,
         campaign: &Campaign,
-        repinning: Repinning,
+        spec: CampaignSpec,
+        journal: NewJournalEntry,
     ) -> Result<bool, StoreError>;
 
     /// Deletes a campaign that has never started; one that has is a conflict. False: there is none.
@@ -189,21 +188,6 @@ impl CampaignChange {
         campaign.generation += 1;
         campaign
     }
-}
-
-/// The other revisions that a campaign is pinned to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repinning {
-    /// Its strategy.
-    pub strategy: PluginUse,
-    /// Its policies, in the order of the specification.
-    pub policies: Vec<PluginUse>,
-    /// State of the strategy; `None`: the one that it has.
-    pub strategy_state: Option<Vec<u8>>,
-    /// States of all policies; `None`: those that they have.
-    pub policy_states: Option<Vec<Vec<u8>>>,
-    /// What the journal says of it.
-    pub journal: NewJournalEntry,
 }
 
 /// What a campaign's start stores.

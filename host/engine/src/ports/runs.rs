@@ -5,10 +5,10 @@ use std::{
 
 use async_trait::async_trait;
 use tidegate_core::{
-    campaign::{Campaign, CampaignStatus, Hold, Rollback},
+    campaign::{AwaitedGate, Campaign, CampaignStatus, Hold, Rollback},
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     measurement::Durations,
-    plugin::{ClassKey, Gate, OperatorAct, RollbackScope},
+    plugin::{ClassKey, OperatorAct, RollbackScope},
     time::Timestamp,
     update::{CompatibilityBasis, SuccessCriteria, UpdateOptions, UpdatePolicies},
 };
@@ -288,7 +288,7 @@ pub struct TickOutcome {
     /// Why the server holds the campaign.
     pub hold: Option<Hold>,
     /// The gate at which the strategy waits for an operator; `Some(None)`: at none.
-    pub awaiting: Option<Option<Gate>>,
+    pub awaiting: Option<Option<AwaitedGate>>,
     /// Scope and reason of the rollback.
     pub rollback: Option<Rollback>,
     /// Time of the next tick; `None`: only when an event wakes the campaign.

@@ -137,6 +137,32 @@ pub struct Call<T> {
     pub record: CallRecord,
 }
 
+impl<T> Call<T> {
+    /// A call that failed before it ran.
+    pub fn failed(failure: CallFailure) -> Self {
+        Self {
+            outcome: Err(failure),
+            fuel: 0,
+            peak_memory: 0,
+            duration: Duration::ZERO,
+            log: Vec::new(),
+            record: CallRecord::default(),
+        }
+    }
+
+    /// Checks or converts the output. The resource usage and the record stay.
+    pub fn and_then<U>(self, check: impl FnOnce(T) -> Result<U, CallFailure>) -> Call<U> {
+        Call {
+            outcome: self.outcome.and_then(check),
+            fuel: self.fuel,
+            peak_memory: self.peak_memory,
+            duration: self.duration,
+            log: self.log,
+            record: self.record,
+        }
+    }
+}
+
 /// Input and output of a call, compressed and canonical: equal inputs have equal bytes on every server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CallRecord {

@@ -31,12 +31,9 @@ pub(crate) async fn change(
 ) -> Result<bool, StoreError> {
     let (tenant, id) = (ctx.tenant, campaign.id);
     let mut tx = database.write().await?;
-    let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, id).await? else {
+    let Some(mut run_row) = CampaignRunRow::lock_as_read(&mut tx, tenant, campaign).await? else {
         return Ok(false);
     };
-    if run_row.generation != campaign.generation {
-        return Ok(false);
-    }
     run_row.generation += 1;
     apply_to_row(&mut run_row, &change)?;
     let mut tenant_counters = TenantCounters::default();

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, iter};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row as _, any::AnyArguments, query::Query};
@@ -37,7 +37,7 @@ pub(crate) async fn create(
     let spec = campaign.spec;
     lock_firmware(&mut tx, tenant, spec.firmware).await?;
     let after = audit_fields(&spec)?;
-    let revisions = revisions(&spec.strategy, &spec.policies);
+    let revisions = revisions(&spec);
     let row = bind_spec(insert_sql(tx.dialect()), tenant, spec)?
         .bind(storable(&campaign.created_by).into_owned())
         .bind(campaign.created_at.0)
@@ -153,13 +153,29 @@ pub(super) fn bind_spec(
 }
 
 /// The revisions that a campaign uses, as text.
-pub(super) fn revisions(strategy: &PluginUse, policies: &[PluginUse]) -> BTreeSet<String> {
-    let used = iter::once(strategy).chain(policies);
+pub(super) fn revisions(spec: &CampaignSpec) -> BTreeSet<String> {
+    let used = spec.plugins();
     used.map(|used| used.revision.to_string()).collect()
 }
 
+/// Pins a campaign to other revisions than before.
+pub(super) async fn replace_pinned_revisions(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+    revisions: &BTreeSet<String>,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM campaign_revisions WHERE tenant_id = $1 AND campaign_id = $2")
+        .bind(tenant.0)
+        .bind(id.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("release the plugin revisions of a campaign"))?;
+    pin_revisions(tx, tenant, id, revisions).await
+}
+
 /// Keeps revisions from being deleted as long as the campaign exists.
-pub(super) async fn pin_revisions(
+async fn pin_revisions(
     tx: &mut Tx,
     tenant: TenantId,
     id: CampaignId,

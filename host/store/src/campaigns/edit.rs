@@ -9,8 +9,8 @@ use tidegate_engine::{Ctx, ports::StoreError};
 
 use super::{
     create::{
-        OPTIONS_PARAMETER, SPEC_COLUMNS, audit_fields, bind_spec, lock_firmware, pin_revisions,
-        revisions,
+        OPTIONS_PARAMETER, SPEC_COLUMNS, audit_fields, bind_spec, lock_firmware,
+        replace_pinned_revisions, revisions,
     },
     run_row::CampaignRunRow,
 };
@@ -36,10 +36,10 @@ pub(crate) async fn edit(
 ) -> Result<bool, StoreError> {
     let (tenant, id) = (ctx.tenant, campaign.id);
     let mut tx = database.write().await?;
-    let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, id).await? else {
+    let Some(mut run_row) = CampaignRunRow::lock_as_read(&mut tx, tenant, campaign).await? else {
         return Ok(false);
     };
-    if run_row.generation != campaign.generation || run_row.started_at.is_some() {
+    if run_row.started_at.is_some() {
         return Ok(false);
     }
     lock_firmware(&mut tx, tenant, spec.firmware).await?;
@@ -49,7 +49,7 @@ pub(crate) async fn edit(
     before["approved_by"] = approved_by.into();
     after["approved_by"] = Value::Null;
     let editor = storable(&ctx.actor.name);
-    let revisions = revisions(&spec.strategy, &spec.policies);
+    let revisions = revisions(&spec);
     bind_spec(update_sql(tx.dialect()), tenant, spec)?
         .bind(id.0)
         .bind(editor.clone().into_owned())
@@ -57,13 +57,7 @@ pub(crate) async fn edit(
         .execute(tx.conn())
         .await
         .map_err(failed(EDIT))?;
-    sqlx::query("DELETE FROM campaign_revisions WHERE tenant_id = $1 AND campaign_id = $2")
-        .bind(tenant.0)
-        .bind(id.0)
-        .execute(tx.conn())
-        .await
-        .map_err(failed(EDIT))?;
-    pin_revisions(&mut tx, tenant, id, &revisions).await?;
+    replace_pinned_revisions(&mut tx, tenant, id, &revisions).await?;
     run_row.generation += 1;
     run_row.clear_approval();
     let mut tenant_counters = TenantCounters::default();

@@ -213,9 +213,19 @@ impl TryFrom<RollbackJson> for Rollback {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct AwaitingJson {
-    pub(super) gate: String,
-    pub(super) before: Option<u32>,
-    pub(super) since: i64,
+    gate: String,
+    before: Option<u32>,
+    since: i64,
+}
+
+impl From<AwaitedGate> for AwaitingJson {
+    fn from(awaiting: AwaitedGate) -> Self {
+        Self {
+            gate: awaiting.gate.name,
+            before: awaiting.gate.before,
+            since: awaiting.since.0,
+        }
+    }
 }
 
 impl From<AwaitingJson> for AwaitedGate {

@@ -1,29 +1,26 @@
 use serde_json::json;
 use tidegate_core::{
-    campaign::Campaign,
+    campaign::{Campaign, CampaignSpec},
     id::{CampaignId, TenantId},
 };
 use tidegate_engine::{
     Ctx,
-    ports::{Repinning, StoreError},
+    ports::{NewJournalEntry, StoreError},
 };
 
 use super::{
-    create::{pin_revisions, revisions},
+    create::{replace_pinned_revisions, revisions},
     json::PluginJson,
     run_row::CampaignRunRow,
 };
 use crate::{
     audit::{self, AuditEntry},
-    blob::pack_states,
     database::Database,
     error::failed,
     rows::{RowExt as _, row_error, to_json},
     sql::SqlText,
     tenant_counters::TenantCounters,
 };
-
-const REPIN: &str = "pin a campaign to other revisions";
 
 /// The campaigns that have not ended and are pinned to a revision of another contract than these.
 pub(crate) async fn of_other_contracts(
@@ -55,56 +52,34 @@ pub(crate) async fn of_other_contracts(
     ids.collect::<Result<_, _>>().map_err(row_error(READ))
 }
 
-/// Pins a campaign to other revisions of its plugins, if it is still at this generation; otherwise returns false.
+/// Pins a campaign to the plugins of this specification, if it is still at this generation; otherwise returns false.
 pub(crate) async fn repin(
     database: &Database,
     ctx: &Ctx,
     campaign: &Campaign,
-    repinning: Repinning,
+    spec: CampaignSpec,
+    journal: NewJournalEntry,
 ) -> Result<bool, StoreError> {
     let (tenant, id) = (ctx.tenant, campaign.id);
     let mut tx = database.write().await?;
-    let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, id).await? else {
+    let Some(mut run_row) = CampaignRunRow::lock_as_read(&mut tx, tenant, campaign).await? else {
         return Ok(false);
     };
-    if run_row.generation != campaign.generation {
-        return Ok(false);
-    }
-    let before = revisions(&campaign.spec.strategy, &campaign.spec.policies);
-    let after = revisions(&repinning.strategy, &repinning.policies);
-    let policies = repinning.policies.into_iter().map(PluginJson::from);
+    let (before, after) = (revisions(&campaign.spec), revisions(&spec));
+    replace_pinned_revisions(&mut tx, tenant, id, &after).await?;
+    let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
     sqlx::query(
         "UPDATE campaigns SET strategy = $3, policies = $4 WHERE tenant_id = $1 AND id = $2",
     )
     .bind(tenant.0)
     .bind(id.0)
-    .bind(to_json(&PluginJson::from(repinning.strategy))?)
-    .bind(to_json(&policies.collect::<Vec<_>>())?)
+    .bind(to_json(&PluginJson::from(spec.strategy))?)
+    .bind(to_json(&policies)?)
     .execute(tx.conn())
     .await
-    .map_err(failed(REPIN))?;
-    sqlx::query("DELETE FROM campaign_revisions WHERE tenant_id = $1 AND campaign_id = $2")
-        .bind(tenant.0)
-        .bind(id.0)
-        .execute(tx.conn())
-        .await
-        .map_err(failed(REPIN))?;
-    pin_revisions(&mut tx, tenant, id, &after).await?;
-    sqlx::query(
-        "UPDATE campaign_states SET strategy_state = COALESCE($3, strategy_state), \
-         policy_states = COALESCE($4, policy_states) WHERE tenant_id = $1 AND campaign_id = $2",
-    )
-    .bind(tenant.0)
-    .bind(id.0)
-    .bind(repinning.strategy_state)
-    .bind(repinning.policy_states.as_deref().map(pack_states))
-    .execute(tx.conn())
-    .await
-    .map_err(failed(REPIN))?;
+    .map_err(failed("pin a campaign to other revisions"))?;
     run_row.generation += 1;
-    run_row
-        .append_journal(&mut tx, &[repinning.journal])
-        .await?;
+    run_row.append_journal(&mut tx, &[journal]).await?;
     let mut tenant_counters = TenantCounters::default();
     run_row.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;

@@ -1,9 +1,9 @@
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
     Named as _,
-    campaign::{Approval, AwaitedGate, CampaignStatus, Hold, Rollback},
+    campaign::{Approval, AwaitedGate, Campaign, CampaignStatus, Hold, Rollback},
     id::{CampaignId, TenantId},
-    plugin::{Gate, OperatorAct},
+    plugin::OperatorAct,
     time::Timestamp,
 };
 use tidegate_engine::ports::{NewJournalEntry, PluginFailureState, RecentTicks, StoreError};
@@ -57,6 +57,16 @@ impl CampaignRunRow {
     ) -> Result<Option<Self>, StoreError> {
         let lock = tx.dialect().for_update();
         Self::select(tx, tenant, campaign, lock).await
+    }
+
+    /// Locks the row of a campaign that was read. `None`: it is at another generation now, or was deleted.
+    pub(crate) async fn lock_as_read(
+        tx: &mut Tx,
+        tenant: TenantId,
+        campaign: &Campaign,
+    ) -> Result<Option<Self>, StoreError> {
+        let row = Self::lock(tx, tenant, campaign.id).await?;
+        Ok(row.filter(|row| row.generation == campaign.generation))
     }
 
     /// Reads without a lock.
@@ -154,29 +164,10 @@ impl CampaignRunRow {
         Ok(())
     }
 
-    /// Sets the gate at which the campaign waits. Waiting at the same gate goes on since it began.
-    pub(crate) fn set_awaiting(
-        &mut self,
-        gate: Option<Gate>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let awaiting = gate.map(|gate| {
-            let since = self.awaiting_since(&gate).unwrap_or(now);
-            to_json(&AwaitingJson {
-                gate: gate.name,
-                before: gate.before,
-                since: since.0,
-            })
-        });
-        self.awaiting = awaiting.transpose()?;
+    pub(crate) fn set_awaiting(&mut self, awaiting: Option<AwaitedGate>) -> Result<(), StoreError> {
+        let json = awaiting.map(|awaiting| to_json(&AwaitingJson::from(awaiting)));
+        self.awaiting = json.transpose()?;
         Ok(())
-    }
-
-    /// Since when the campaign waits at this gate. A text that cannot be read is replaced.
-    fn awaiting_since(&self, gate: &Gate) -> Option<Timestamp> {
-        let stored: AwaitingJson = serde_json::from_str(self.awaiting.as_ref()?).ok()?;
-        let stored = AwaitedGate::from(stored);
-        (stored.gate == *gate).then_some(stored.since)
     }
 
     pub(crate) fn set_approval(&mut self, approval: Approval) -> Result<(), StoreError> {

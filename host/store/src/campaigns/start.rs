@@ -35,12 +35,9 @@ pub(crate) async fn start(
     let slots = slots(&campaign_start)?;
     let (tenant, id) = (ctx.tenant, campaign.id);
     let mut tx = database.write().await?;
-    let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, id).await? else {
+    let Some(mut run_row) = CampaignRunRow::lock_as_read(&mut tx, tenant, campaign).await? else {
         return Ok(false);
     };
-    if run_row.generation != campaign.generation {
-        return Ok(false);
-    }
     run_row.generation += 1;
     let started = OperatorAct {
         at: campaign_start.at,

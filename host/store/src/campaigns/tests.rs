@@ -17,7 +17,7 @@ use tidegate_engine::{
     ports::{
         Advance, CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, EntryKind,
         Firmwares as _, Journal as _, Membership, NewCampaign, NewJournalEntry, NewWave,
-        PageRequest, Repinning, Runs as _, StoreError, TickOutcome,
+        PageRequest, Runs as _, StoreError, TickOutcome,
     },
 };
 
@@ -241,21 +241,13 @@ on_both! {
 
         let campaign = store.campaign(store.ours, id).await?.expect("a campaign");
         let moved = PluginUse { revision: Digest::of(b"hardware"), ..campaign.spec.strategy.clone() };
-        let repinning = |generation: i64| {
+        let spec = CampaignSpec { strategy: moved.clone(), policies: Vec::new(), ..campaign.spec.clone() };
+        let repin = async |generation: i64| {
             let read = Campaign { generation, ..campaign.clone() };
-            let repinning = Repinning {
-                strategy: moved.clone(),
-                policies: Vec::new(),
-                strategy_state: Some(vec![7]),
-                policy_states: None,
-                journal: journal_entry(),
-            };
-            (read, repinning)
+            store.repin_campaign(&test_ctx(store.ours), &read, spec.clone(), journal_entry()).await
         };
-        let (read, stale) = repinning(9);
-        assert!(!store.repin_campaign(&test_ctx(store.ours), &read, stale).await?);
-        let (read, current) = repinning(0);
-        assert!(store.repin_campaign(&test_ctx(store.ours), &read, current).await?);
+        assert!(!repin(9).await?);
+        assert!(repin(0).await?);
         let after = store.campaign(store.ours, id).await?.expect("a campaign");
         assert_eq!((after.spec.strategy, after.spec.policies), (moved, Vec::new()));
         assert_eq!(after.generation, 1);

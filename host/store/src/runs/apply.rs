@@ -69,8 +69,8 @@ fn apply_to_row(run_row: &mut CampaignRunRow, applied: &TickOutcome) -> Result<(
     if let Some(explain) = &applied.explain {
         run_row.set_explanation(explain)?;
     }
-    if let Some(gate) = applied.awaiting.clone() {
-        run_row.set_awaiting(gate, applied.at)?;
+    if let Some(awaiting) = applied.awaiting.clone() {
+        run_row.set_awaiting(awaiting)?;
     }
     run_row.last_tick_at = run_row.last_tick_at.max(Some(applied.at));
     run_row.wake_at = applied.wake_at;

@@ -7,7 +7,7 @@ use tidegate_engine::{
     Ctx,
     ports::{
         CampaignChange, CampaignDetail, CampaignFilter, CampaignStart, CampaignSummary, Campaigns,
-        Membership, NewCampaign, Page, PageRequest, Repinning, StoreError, Wave,
+        Membership, NewCampaign, NewJournalEntry, Page, PageRequest, StoreError, Wave,
     },
 };
 
@@ -90,9 +90,10 @@ impl Campaigns for SqlStore {
         &self,
         ctx: &Ctx,
         campaign: &Campaign,
-        repinning: Repinning,
+        spec: CampaignSpec,
+        journal: NewJournalEntry,
     ) -> Result<bool, StoreError> {
-        repin::repin(&self.database, ctx, campaign, repinning).await
+        repin::repin(&self.database, ctx, campaign, spec, journal).await
     }
 
     async fn delete_campaign(&self, ctx: &Ctx, id: CampaignId) -> Result<bool, StoreError> {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tidegate_core::{
     Named as _,
-    campaign::{CampaignStatus, FAILURE_CEILING, Hold, Rollback, Transition},
+    campaign::{AwaitedGate, CampaignStatus, FAILURE_CEILING, Hold, Rollback, Transition},
     checker::check_decision,
     plugin::{
-        Decision, DecisionOutcome, HealthVerdict, PluginKind, PluginName, PolicyVerdict,
+        Decision, DecisionOutcome, Gate, HealthVerdict, PluginKind, PluginName, PolicyVerdict,
         RollbackRequest, RollbackScope,
     },
     wave::ceiling_reached,
@@ -210,7 +210,7 @@ impl Tick<'_> {
             },
             DecisionOutcome::AwaitOperator(gate) => TickOutcome {
                 wake_at,
-                awaiting: Some(Some(gate)),
+                awaiting: Some(Some(self.awaited(run, gate))),
                 ..self.unchanged(run)
             },
             DecisionOutcome::Hold(reason) => self.hold(run, reason, by),
@@ -258,6 +258,16 @@ impl Tick<'_> {
             explain: Some(explain),
             advances,
             ..outcome
+        }
+    }
+
+    /// Waiting at a gate at which the campaign waits already goes on since it began.
+    fn awaited(&self, run: &Run, gate: Gate) -> AwaitedGate {
+        let before = run.campaign.awaiting.as_ref();
+        let since = before.filter(|before| before.gate == gate);
+        AwaitedGate {
+            since: since.map_or(self.now, |before| before.since),
+            gate,
         }
     }
 

@@ -1,9 +1,6 @@
 //! Ports for tests: a manual clock, deterministic entropy, and a sandbox that refuses every call.
 
-use std::{
-    sync::atomic::{AtomicI64, AtomicU8, AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,7 +13,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    Call, CallFailure, CallRecord, Clock, Entropy, Inspection, Rejection, Sandbox, Validation,
+    Call, CallFailure, Clock, Entropy, Inspection, Rejection, Sandbox, Validation,
 };
 
 pub(crate) struct ManualClock {
@@ -67,14 +64,7 @@ impl Entropy for CountingEntropy {
 pub(super) struct NoSandbox;
 
 fn failed_call<T>() -> Call<T> {
-    Call {
-        outcome: Err(no_sandbox_failure()),
-        fuel: 0,
-        peak_memory: 0,
-        duration: Duration::ZERO,
-        log: Vec::new(),
-        record: CallRecord::default(),
-    }
+    Call::failed(no_sandbox_failure())
 }
 
 fn no_sandbox_failure() -> CallFailure {
