@@ -21,7 +21,7 @@ COPY host host
 FROM sources AS components
 RUN --mount=type=cache,id=tidegate-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=tidegate-components,target=/src/target,sharing=locked \
-    cargo --locked xtask components && cp -r target/components /components
+    cargo --locked xtask components --shipped && cp -r target/components /components
 
 # The server, which knows the plugins by their digests.
 FROM sources AS host

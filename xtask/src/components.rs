@@ -1,6 +1,7 @@
 //! Builds components from guests: compiled to Wasm, wrapped by wit-component, checked, and written
 //! only if their bytes changed, so that programs that watch or include them are not triggered.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -19,31 +20,45 @@ const PROFILE: &str = "guest";
 /// The list of the components with their digests, beside them.
 pub(crate) const LIST: &str = "SHA256SUMS";
 
-/// Builds all guests of the workspace into `target/components`. Returns that directory.
+/// Builds the plugins and policies of the workspace into `target/components`. Returns that directory.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("components");
     let toolchain = WasmToolchain::find(workspace)?;
-    let guests = build_into(workspace, &toolchain, &folder)?;
-    remove_stale(&folder, &guests)?;
-    write_list(&folder, &guests)?;
-    Ok(folder)
-}
-
-/// Builds all guests with one cargo call, and writes the components into `folder`.
-fn build_into(
-    workspace: &Workspace,
-    toolchain: &WasmToolchain,
-    folder: &Path,
-) -> Result<Vec<Guest>> {
-    let target = workspace.target.join("guests");
     let guests = guests::find(&workspace.metadata()?)?;
     if guests.is_empty() {
         bail!("no crate of the workspace has `[package.metadata.tidegate] world = ...`");
     }
+    build_into(workspace, &toolchain, "--lib", &guests, &folder)?;
+    write_list(&folder, &guests)?;
+    Ok(folder)
+}
+
+/// Builds the same, and the guests that are examples into directories in it. These are for tests only.
+pub(crate) fn build_with_examples(workspace: &Workspace) -> Result<()> {
+    let folder = build(workspace)?;
+    let toolchain = WasmToolchain::find(workspace)?;
+    for examples in guests::find_examples(&workspace.metadata()?)? {
+        let folder = folder.join(&examples.folder);
+        let guests = &examples.guests;
+        build_into(workspace, &toolchain, "--examples", guests, &folder)?;
+    }
+    Ok(())
+}
+
+/// Builds guests with one cargo call, and writes the components into `folder`, which has no others then.
+fn build_into(
+    workspace: &Workspace,
+    toolchain: &WasmToolchain,
+    targets: &str,
+    guests: &[Guest],
+    folder: &Path,
+) -> Result<()> {
+    let target = workspace.target.join("guests");
+    let packages: BTreeSet<_> = guests.iter().map(|guest| &guest.package).collect();
     let mut cargo = toolchain.cargo_build(workspace, &target);
-    cargo.args(["--lib", "--profile", PROFILE]);
-    for guest in &guests {
-        cargo.args(["--package", &guest.package]);
+    cargo.args([targets, "--profile", PROFILE]);
+    for package in packages {
+        cargo.args(["--package", package]);
     }
     shell::run(&mut cargo).context("build the guests")?;
 
@@ -51,7 +66,7 @@ fn build_into(
     let modules = target.join(TARGET).join(PROFILE);
     let mut written = 0;
     let mut failures = Vec::new();
-    for guest in &guests {
+    for guest in guests {
         let path = folder.join(format!("{}.wasm", guest.component));
         match encode(guest, &modules.join(&guest.module)) {
             Ok(component) => written += usize::from(write_if_changed(&path, &component)?),
@@ -66,7 +81,7 @@ fn build_into(
         guests.len(),
         folder.display()
     );
-    Ok(guests)
+    remove_stale(folder, guests)
 }
 
 fn encode(guest: &Guest, module: &Path) -> Result<Vec<u8>> {
@@ -84,6 +99,7 @@ fn encode(guest: &Guest, module: &Path) -> Result<Vec<u8>> {
 fn check_world(guest: &Guest, component: &[u8]) -> Result<()> {
     let interface = match guest.world.as_str() {
         "strategy" => "rollout",
+        "strategy-with-assign" => "assignment",
         "compatibility-policy" => "compatibility",
         "health-policy" => "health",
         _ => return Ok(()),

@@ -25,6 +25,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     fs::create_dir_all(&shipped).with_context(|| format!("create {}", shipped.display()))?;
     for entry in fs::read_dir(&built).with_context(|| format!("list {}", built.display()))? {
         let entry = entry?;
+        if !entry.file_type()?.is_file() {
+            continue;
+        }
         fs::copy(entry.path(), shipped.join(entry.file_name()))
             .with_context(|| format!("copy {}", entry.path().display()))?;
     }

@@ -148,9 +148,9 @@ fn stage<'a>(instructions: &'a [String], name: &str) -> &'a [String] {
 fn the_server_is_built_with_the_list_of_its_components() {
     let dockerfile = dockerfile();
     let plugins = stage(&dockerfile, "components").concat();
-    assert!(
-        plugins.contains("cargo --locked xtask components && cp -r target/components /components")
-    );
+    assert!(plugins.contains(
+        "cargo --locked xtask components --shipped && cp -r target/components /components"
+    ));
     let host = stage(&dockerfile, "host");
     let position = |part: &str| host.iter().position(|it| it.contains(part));
     let list = format!(

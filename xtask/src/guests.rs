@@ -5,6 +5,17 @@
 //! world = "strategy"      # or compatibility-policy, health-policy, or a world of a test
 //! component = "canary"    # the file's name; by default the name of the crate's directory
 //! ```
+//!
+//! A crate can have several guests as examples, `[[example]]` with `crate-type = ["cdylib"]`. Their components are written
+//! into a directory of their own, so that no server installs them:
+//!
+//! ```toml
+//! [package.metadata.tidegate]
+//! folder = "trials"       # in the directory of the components
+//!
+//! [package.metadata.tidegate.examples]
+//! rings = "strategy"      # the example, and its world
+//! ```
 
 use std::path::Path;
 
@@ -20,18 +31,23 @@ pub(crate) struct Guest {
     pub(crate) world: String,
     /// The component's file name without `.wasm`.
     pub(crate) component: String,
-    /// The file name of the core module that cargo builds.
+    /// The core module that cargo builds, relative to the directory of the profile.
     pub(crate) module: String,
+}
+
+/// The examples of a crate that are guests.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Examples {
+    /// The directory of their components, in that of all components.
+    pub(crate) folder: String,
+    /// Sorted by component name.
+    pub(crate) guests: Vec<Guest>,
 }
 
 /// The guests among the packages of `cargo metadata`, sorted by component name.
 pub(crate) fn find(metadata: &Value) -> Result<Vec<Guest>> {
-    let packages = metadata["packages"]
-        .as_array()
-        .context("cargo metadata has no packages")?;
     let mut guests = Vec::new();
-    for package in packages {
-        let name = package["name"].as_str().context("a package has no name")?;
+    for (name, package) in packages(metadata)? {
         guests.extend(guest(name, package).with_context(|| format!("read guest {name}"))?);
     }
     guests.sort_by(|left, right| left.component.cmp(&right.component));
@@ -46,6 +62,52 @@ pub(crate) fn find(metadata: &Value) -> Result<Vec<Guest>> {
         }
     }
     Ok(guests)
+}
+
+/// The crates with examples that are guests.
+pub(crate) fn find_examples(metadata: &Value) -> Result<Vec<Examples>> {
+    let mut found = Vec::new();
+    for (name, package) in packages(metadata)? {
+        let examples = examples(name, package);
+        found.extend(examples.with_context(|| format!("read the examples of {name}"))?);
+    }
+    Ok(found)
+}
+
+/// The packages by their names.
+fn packages(metadata: &Value) -> Result<Vec<(&str, &Value)>> {
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata has no packages")?;
+    let named = packages.iter().map(|package| {
+        let name = package["name"].as_str().context("a package has no name")?;
+        Ok((name, package))
+    });
+    named.collect()
+}
+
+fn examples(name: &str, package: &Value) -> Result<Option<Examples>> {
+    let ours = &package["metadata"]["tidegate"];
+    let Some(worlds) = ours["examples"].as_object() else {
+        return Ok(None);
+    };
+    let folder = ours["folder"]
+        .as_str()
+        .context("`examples` needs a `folder`")?;
+    let guests = worlds.iter().map(|(example, world)| {
+        Ok(Guest {
+            package: name.to_owned(),
+            world: world.as_str().context("a world is a text")?.to_owned(),
+            component: example.clone(),
+            module: format!("examples/{}.wasm", example.replace('-', "_")),
+        })
+    });
+    let mut guests: Vec<_> = guests.collect::<Result<_>>()?;
+    guests.sort_by(|left, right| left.component.cmp(&right.component));
+    Ok(Some(Examples {
+        folder: folder.to_owned(),
+        guests,
+    }))
 }
 
 fn guest(name: &str, package: &Value) -> Result<Option<Guest>> {
@@ -106,6 +168,39 @@ mod tests {
             module: "tidegate_canary.wasm".into(),
         };
         assert_eq!(find(&metadata).expect("the metadata is sound"), [expected]);
+    }
+
+    #[test]
+    fn examples_with_a_world_are_guests() {
+        let metadata = json!({"packages": [
+            {"name": "tidegate-core", "metadata": null, "targets": []},
+            {
+                "name": "tidegate-trials",
+                "metadata": {"tidegate": {
+                    "folder": "trials",
+                    "examples": {"sprt": "health-policy", "ab-test": "strategy"},
+                }},
+                "targets": [],
+            },
+        ]});
+        let guest = |component: &str, world: &str, module: &str| Guest {
+            package: "tidegate-trials".into(),
+            world: world.into(),
+            component: component.into(),
+            module: module.into(),
+        };
+        let expected = Examples {
+            folder: "trials".into(),
+            guests: vec![
+                guest("ab-test", "strategy", "examples/ab_test.wasm"),
+                guest("sprt", "health-policy", "examples/sprt.wasm"),
+            ],
+        };
+        assert_eq!(find(&metadata).expect("the metadata is sound"), []);
+        assert_eq!(
+            find_examples(&metadata).expect("the metadata is sound"),
+            [expected]
+        );
     }
 
     #[test]

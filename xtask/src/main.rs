@@ -77,7 +77,11 @@ enum Task {
         clients: bool,
     },
     /// Build every plugin and policy into target/components
-    Components,
+    Components {
+        /// Leave out the plugins that only tests use
+        #[arg(long)]
+        shipped: bool,
+    },
     /// Run a temporary PostgreSQL, for a command that gets its URL in the environment, or until
     /// Ctrl-C
     Postgres {
@@ -138,7 +142,8 @@ fn run(task: Task) -> Result<ExitCode> {
             skip,
             clients,
         } => suite::run(&workspace, &only, &skip, clients),
-        Task::Components => components::build(&workspace).map(drop),
+        Task::Components { shipped: true } => components::build(&workspace).map(drop),
+        Task::Components { shipped: false } => components::build_with_examples(&workspace),
         Task::Postgres { durable, command } => run_postgres(durable, &command),
         Task::Reproducible => reproducible::check(&workspace),
         Task::Fuzz {

@@ -97,11 +97,14 @@ fn different(one: &Path, other: &Path) -> Result<Vec<String>> {
     Ok(names.into_iter().collect())
 }
 
-/// The names of the files in a folder, sorted.
+/// The names of the files in a folder, sorted, without those in folders in it.
 fn components(folder: &Path) -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
-        names.insert(entry?.file_name().to_string_lossy().into_owned());
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            names.insert(entry.file_name().to_string_lossy().into_owned());
+        }
     }
     Ok(names)
 }

@@ -54,7 +54,7 @@ pub(super) const STEPS: &[Step] = &[
         name: "components",
         about: "plugins and policies to WebAssembly",
         needs: &[],
-        run: |run| components::build(run.workspace).map(drop),
+        run: |run| components::build_with_examples(run.workspace),
     },
     Step {
         name: "build",
