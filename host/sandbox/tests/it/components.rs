@@ -1,5 +1,5 @@
 //! The components that `cargo xtask components` builds: each is accepted, and reproduces its goldens through Wasm,
-//! deterministically.
+//! deterministically. Those of `tests/trials` are in a folder of their own.
 
 use std::{
     fs,
@@ -23,28 +23,45 @@ struct Golden {
     expect: Value,
 }
 
-/// The golden folders of plugins and policies, by the name of their component.
-fn guests() -> Result<Vec<(String, PathBuf)>> {
+/// A component, and the folder of its goldens.
+struct Guest {
+    name: String,
+    component: PathBuf,
+    goldens: PathBuf,
+}
+
+/// Plugins, policies and trials.
+fn guests() -> Result<Vec<Guest>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut guests = Vec::new();
-    for family in ["plugins", "policies"] {
+    for (family, goldens, components) in [
+        ("plugins", "golden", ""),
+        ("policies", "golden", ""),
+        ("tests/trials/golden", "", "trials"),
+    ] {
         for entry in fs::read_dir(root.join(family))? {
             let entry = entry?;
-            let goldens = entry.path().join("golden");
+            let goldens = entry.path().join(goldens);
             if goldens.is_dir() {
-                guests.push((entry.file_name().to_string_lossy().into_owned(), goldens));
+                let name = entry.file_name().to_string_lossy().into_owned();
+                guests.push(Guest {
+                    component: Path::new(components).join(&name),
+                    name,
+                    goldens,
+                });
             }
         }
     }
-    guests.sort();
+    guests.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(guests)
 }
 
 #[tokio::test]
 async fn goldens_through_wasm() -> Result<()> {
     let fixture = SandboxFixture::new()?;
-    for (name, folder) in guests()? {
-        let component = built_component(&name)?;
+    for guest in guests()? {
+        let name = guest.name;
+        let component = built_component(&guest.component)?;
         let initial_memory = initial_memory(&component)?;
         let inspection = fixture
             .upload(component)
@@ -52,7 +69,7 @@ async fn goldens_through_wasm() -> Result<()> {
             .with_context(|| name.clone())?;
         assert_eq!(inspection.description.name.name(), name);
         let plugin = fixture.sandbox.plugin(inspection.digest).await?;
-        for entry in fs::read_dir(folder)? {
+        for entry in fs::read_dir(guest.goldens)? {
             let path = entry?.path();
             if path
                 .extension()
@@ -95,6 +112,22 @@ fn check(
             .map(|error| json!({"path": error.path, "message": error.message}))
             .collect();
         ensure!(json!(errors) == golden.expect, "the output is {errors:?}");
+        return Ok(());
+    }
+    if golden.call == "wants" {
+        let config: String = serde_json::from_str(golden.input.get())?;
+        let wants = plugin.wants(&config)?;
+        let expected = &golden.expect["Ok"];
+        for (kind, names) in [
+            ("attributes", wants.attributes),
+            ("metrics", wants.metrics),
+            ("facts", wants.facts),
+        ] {
+            ensure!(
+                json!(names) == expected[kind],
+                "it wants the {kind} {names:?}"
+            );
+        }
         return Ok(());
     }
     let input = encode_input(&golden.call, golden.input.get())?;

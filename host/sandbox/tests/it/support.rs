@@ -194,8 +194,8 @@ fn firmware() -> FirmwareFacts {
     }
 }
 
-/// A component that `cargo xtask components` builds, by the name of its package.
-pub(crate) fn built_component(name: &str) -> Result<Vec<u8>> {
+/// A component that `cargo xtask components` builds, by its path in their folder without `.wasm`.
+pub(crate) fn built_component(name: impl AsRef<Path>) -> Result<Vec<u8>> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("components");
     let path = target.join(name).with_extension("wasm");
     std::fs::read(&path).with_context(|| {
