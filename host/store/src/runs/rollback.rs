@@ -64,6 +64,8 @@ pub(crate) async fn roll_back(
     let (mut new, mut pinned) = (Vec::new(), Vec::new());
     for (id, device) in &pending {
         let action = match (work.loaded(*id), work.device(*device)) {
+            // A late success has opened it since it was read.
+            (Some(loaded), _) if !loaded.is_in_rollback_backlog() => continue,
             (Some(loaded), Some(device)) => {
                 decide(&loaded.update, device, &work, &previous, (scope, since))
             }

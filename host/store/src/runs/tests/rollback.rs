@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use tidegate_core::{
     campaign::ROLLBACK_WEIGHT,
     device::DeviceState,
@@ -14,8 +16,10 @@ use tidegate_engine::ports::{
 };
 
 use crate::{
+    tenant_counters::TenantCounters,
     test_fixture::{StoreFixture, TIMEOUT, feedback, firmware, later},
-    testing::on_both,
+    testing::{TestStore, on_both},
+    updates::unit_of_work::UpdateUnitOfWork,
 };
 
 fn rollback_offer(fixture: &StoreFixture<'_>) -> Offer {
@@ -35,6 +39,61 @@ async fn report_all_installed(fixture: &StoreFixture<'_>, device: DeviceKey) -> 
     report.progress = Some((4, 4));
     let recorded = fixture.record_event(device, UpdateEvent::Feedback(report), later(5));
     recorded.await??;
+    Ok(())
+}
+
+/// The late success is recorded between the two statements of the rollback that read the update and lock its device.
+#[tokio::test]
+async fn an_update_that_a_late_success_opens_meanwhile_stays_in_the_backlog_for_later()
+-> anyhow::Result<()> {
+    let Some(store) = TestStore::on_postgres().await? else {
+        return Ok(());
+    };
+    let fixture =
+        StoreFixture::with_success_criteria(&store, &[1], SuccessCriteria::Attested).await?;
+    fixture.release(&[1]).await?;
+    let device = fixture.devices[0];
+    assert_eq!(store.expire_updates(later(3600), 10).await?.len(), 1);
+    let id = fixture.latest_update(device).await?.update.id;
+    let fence = fixture.start_rollback().await?;
+
+    let mut tx = store.database.write().await?;
+    let (devices, updates) = (BTreeSet::from([device]), BTreeSet::from([id]));
+    let mut work =
+        UpdateUnitOfWork::open(&mut tx, store.ours, &devices, &updates, later(3610)).await?;
+    let offer = rollback_offer(&fixture);
+    let everything = RollbackScope::Everything;
+    let rolling_back = store.create_rollback_updates(fixture.run, fence, everything, 10, &offer);
+    let reporting = async {
+        store.wait_for_lock().await?;
+        let success = feedback(Execution::Closed, Finished::Success, "late");
+        let mut counters = TenantCounters::default();
+        let applied = work.apply_event(
+            id,
+            &UpdateEvent::LateSuccess(success),
+            later(3610),
+            &mut counters,
+        );
+        assert!(applied.is_ok_and(|changed| changed));
+        work.write(&mut tx, &mut counters).await?;
+        counters.write(&mut tx).await?;
+        tx.commit().await?;
+        anyhow::Ok(())
+    };
+    let (rolled_back, reported) = futures::join!(rolling_back, reporting);
+    reported?;
+    assert!(rolled_back?.affected.is_empty());
+    let progress = fixture.read_run().await?.rollback_progress;
+    assert_eq!((progress.open_updates, progress.rollback_pending), (1, 0));
+    assert_eq!(fixture.status_of(device).await?, UpdateStatus::Verifying);
+
+    fixture.report_version(device, "1.1.0", later(3620)).await?;
+    let rolled_back = store.create_rollback_updates(fixture.run, fence, everything, 10, &offer);
+    assert_eq!(
+        rolled_back.await?.affected.len(),
+        1,
+        "it is rolled back now"
+    );
     Ok(())
 }
 

@@ -80,6 +80,11 @@ impl LoadedUpdate {
         .with_stored_columns(stopped_ms)
     }
 
+    /// Whether it has ended and no rollback has processed it.
+    pub(crate) fn is_in_rollback_backlog(&self) -> bool {
+        !self.update.state.status.is_open() && self.rollback_processed_at.is_none()
+    }
+
     fn with_stored_columns(mut self, stopped_ms: i64) -> Self {
         let columns = self.columns(stopped_ms).into_iter();
         self.stored = columns

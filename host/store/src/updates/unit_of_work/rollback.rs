@@ -12,7 +12,7 @@ use tidegate_core::{
 use super::UpdateUnitOfWork;
 
 impl UpdateUnitOfWork {
-    /// Marks an ended update as processed by a rollback.
+    /// Marks an ended update as processed by a rollback. Without effect if it is in no backlog.
     pub(crate) fn mark_rollback_processed(
         &mut self,
         campaign: CampaignId,
@@ -22,7 +22,7 @@ impl UpdateUnitOfWork {
         let now = self.now;
         let action = RollbackActionName::from(action);
         if let Some(loaded) = self.loaded_mut(id)
-            && loaded.rollback_processed_at.is_none()
+            && loaded.is_in_rollback_backlog()
         {
             loaded.rollback_processed_at = Some(now);
             loaded.rollback_action = Some(action);
