@@ -28,7 +28,8 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     if guests.is_empty() {
         bail!("no crate of the workspace has `[package.metadata.tidegate] world = ...`");
     }
-    build_into(workspace, &toolchain, "--lib", &guests, &folder)?;
+    build_into(workspace, &toolchain, Target::Libraries, &guests, &folder)?;
+    remove_stale(&folder, &guests)?;
     write_list(&folder, &guests)?;
     Ok(folder)
 }
@@ -40,23 +41,76 @@ pub(crate) fn build_with_examples(workspace: &Workspace) -> Result<()> {
     for examples in guests::find_examples(&workspace.metadata()?)? {
         let folder = folder.join(&examples.folder);
         let guests = &examples.guests;
-        build_into(workspace, &toolchain, "--examples", guests, &folder)?;
+        build_into(workspace, &toolchain, Target::Examples, guests, &folder)?;
+        remove_stale(&folder, guests)?;
     }
     Ok(())
 }
 
-/// Builds guests with one cargo call, and writes the components into `folder`, which has no others then.
+/// Builds the components with these names alone, those of examples too. The list of the built-in ones stays as it is.
+pub(crate) fn build_named(workspace: &Workspace, names: &[String]) -> Result<()> {
+    let folder = workspace.target.join("components");
+    let toolchain = WasmToolchain::find(workspace)?;
+    let metadata = workspace.metadata()?;
+    let mut unknown: BTreeSet<_> = names.iter().map(String::as_str).collect();
+    let mut select = |guests: Vec<Guest>| -> Vec<Guest> {
+        let is_selected = |guest: &Guest| names.contains(&guest.component);
+        let selected: Vec<_> = guests.into_iter().filter(is_selected).collect();
+        for guest in &selected {
+            unknown.remove(guest.component.as_str());
+        }
+        selected
+    };
+    let libraries = select(guests::find(&metadata)?);
+    let mut builds = vec![(Target::Libraries, libraries, folder.clone())];
+    for examples in guests::find_examples(&metadata)? {
+        let folder = folder.join(&examples.folder);
+        builds.push((Target::Examples, select(examples.guests), folder));
+    }
+    if let Some(unknown) = unknown.first() {
+        bail!("no plugin of the workspace builds {unknown}.wasm");
+    }
+    for (target, guests, folder) in builds {
+        if !guests.is_empty() {
+            build_into(workspace, &toolchain, target, &guests, &folder)?;
+        }
+    }
+    Ok(())
+}
+
+/// What cargo builds guests from.
+#[derive(Clone, Copy)]
+enum Target {
+    Libraries,
+    Examples,
+}
+
+impl Target {
+    /// The arguments for cargo.
+    fn args(self, guests: &[Guest]) -> Vec<String> {
+        match self {
+            Self::Libraries => vec!["--lib".to_owned()],
+            Self::Examples => guests
+                .iter()
+                .flat_map(|guest| ["--example".to_owned(), guest.component.clone()])
+                .collect(),
+        }
+    }
+}
+
+/// Builds guests with one cargo call, and writes the components into `folder`.
 fn build_into(
     workspace: &Workspace,
     toolchain: &WasmToolchain,
-    targets: &str,
+    built_from: Target,
     guests: &[Guest],
     folder: &Path,
 ) -> Result<()> {
     let target = workspace.target.join("guests");
     let packages: BTreeSet<_> = guests.iter().map(|guest| &guest.package).collect();
     let mut cargo = toolchain.cargo_build(workspace, &target);
-    cargo.args([targets, "--profile", PROFILE]);
+    cargo.args(built_from.args(guests));
+    cargo.args(["--profile", PROFILE]);
     for package in packages {
         cargo.args(["--package", package]);
     }
@@ -81,7 +135,7 @@ fn build_into(
         guests.len(),
         folder.display()
     );
-    remove_stale(folder, guests)
+    Ok(())
 }
 
 fn encode(guest: &Guest, module: &Path) -> Result<Vec<u8>> {

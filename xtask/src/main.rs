@@ -76,10 +76,12 @@ enum Task {
         #[arg(long)]
         clients: bool,
     },
-    /// Build every plugin and policy into target/components
+    /// Build every plugin and policy, or only some, into target/components
     Components {
+        /// Build only these: the names of their files without `.wasm`
+        names: Vec<String>,
         /// Leave out the plugins that only tests use
-        #[arg(long)]
+        #[arg(long, conflicts_with = "names")]
         shipped: bool,
     },
     /// Run a temporary PostgreSQL, for a command that gets its URL in the environment, or until
@@ -142,8 +144,11 @@ fn run(task: Task) -> Result<ExitCode> {
             skip,
             clients,
         } => suite::run(&workspace, &only, &skip, clients),
-        Task::Components { shipped: true } => components::build(&workspace).map(drop),
-        Task::Components { shipped: false } => components::build_with_examples(&workspace),
+        Task::Components { names, .. } if !names.is_empty() => {
+            components::build_named(&workspace, &names)
+        }
+        Task::Components { shipped: true, .. } => components::build(&workspace).map(drop),
+        Task::Components { shipped: false, .. } => components::build_with_examples(&workspace),
         Task::Postgres { durable, command } => run_postgres(durable, &command),
         Task::Reproducible => reproducible::check(&workspace),
         Task::Fuzz {
