@@ -1,5 +1,7 @@
 //! Plugins that try out what the contract can express: each is a module, with its schema in `schema/` and its goldens
 //! in `golden/`. They show how to write a strategy; a server does not install them.
+//!
+//! `examples/` has a component for each.
 
 pub mod ab_test;
 pub mod after_campaign;
