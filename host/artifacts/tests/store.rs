@@ -1,13 +1,16 @@
 //! `ArtifactStore` in a folder and in memory.
 
-use std::{io, path::Path};
+use std::{io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use rustix::fs::{Advice, fadvise};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::id::Digest;
-use tidegate_engine::ports::{Artifacts, ByteStream, ComponentSource, FileContent, PutError};
+use tidegate_engine::{
+    plugins::RestoredComponents,
+    ports::{Artifacts, ByteStream, ComponentSource, FileContent, PutError},
+};
 use tidegate_faults::SmallDisk;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
@@ -298,5 +301,34 @@ async fn a_file_that_is_not_published_leaves_nothing_behind() -> TestResult {
     while !files(folder.path()).is_empty() {
         tokio::task::yield_now().await;
     }
+    Ok(())
+}
+
+/// A component whose file is missing or damaged is stored again from a folder of plugins that has the same one.
+#[tokio::test]
+async fn a_component_is_restored_from_the_folders_of_plugins() -> TestResult {
+    let root = tempfile::tempdir()?;
+    let folder = tempfile::tempdir()?;
+    let component: &[u8] = b"a component";
+    std::fs::write(folder.path().join("other.wasm"), b"another component")?;
+    std::fs::write(folder.path().join("renamed.wasm"), component)?;
+    let store = Arc::new(ArtifactStore::open_folder(root.path()).await?);
+    let folders = vec![root.path().join("absent"), folder.path().to_owned()];
+    let source = RestoredComponents::new(Arc::clone(&store) as _, Arc::clone(&store) as _, folders);
+    let digest = Digest::of(component);
+    let stored = async || ComponentSource::component(&*store, digest).await;
+    assert_eq!(stored().await?, None);
+    assert_eq!(source.component(digest).await?.as_deref(), Some(component));
+    assert_eq!(stored().await?.as_deref(), Some(component));
+
+    let digits = hex::encode(digest.0);
+    let damaged = root.path().join("sha256").join(&digits[..2]).join(&digits);
+    std::fs::write(&damaged, b"a componenT")?;
+    assert_eq!(source.component(digest).await?.as_deref(), Some(component));
+    assert_eq!(std::fs::read(&damaged)?, component);
+
+    std::fs::remove_file(damaged)?;
+    std::fs::remove_file(folder.path().join("renamed.wasm"))?;
+    assert_eq!(source.component(digest).await?, None);
     Ok(())
 }

@@ -216,6 +216,7 @@ impl From<CallFailure> for Error {
                 message: "the server could not run the plugin; retry later".to_owned(),
                 source: Some(failure.into()),
             },
+            CallFailure::InvalidRecord(_) => Self::internal("read recorded call", failure),
             _ => Self::invalid("plugin_failed", "", failure.to_string()),
         }
     }

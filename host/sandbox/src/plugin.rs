@@ -202,9 +202,13 @@ impl Plugin {
         let budget = input.budget(&self.0.limits);
         let Some((_, function)) = self.0.calls.iter().find(|(call, _)| *call == I::CALL) else {
             let (call, interface) = (I::CALL.as_str(), I::CALL.interface());
-            return Call::failed(CallFailure::Link(format!(
+            let failure = CallFailure::Link(format!(
                 "it has no `{call}`: it does not export `{interface}`"
-            )));
+            ));
+            return Call {
+                record,
+                ..Call::failed(failure)
+            };
         };
         let run: RunResult<(Result<I::Output, String>,)> = self.run(function, (input,), &budget);
         let outcome = run.outcome.and_then(|(output,)| {

@@ -52,9 +52,8 @@ pub fn encode_input(call: &str, input: &str) -> Result<Vec<u8>, InvalidCallInput
 impl Plugin {
     /// Repeats a call with a recorded input. The new record has the same input and the new output.
     pub fn replay(&self, input: &[u8]) -> Call<()> {
-        let invalid_record = |error: &dyn std::fmt::Display| {
-            CallFailure::Host(format!("read the recorded input: {error}"))
-        };
+        let invalid_record =
+            |error: &dyn std::fmt::Display| CallFailure::InvalidRecord(error.to_string());
         let json = match record::decompress(input) {
             Ok(json) => json,
             Err(error) => return Call::failed(invalid_record(&error)),
@@ -89,10 +88,10 @@ fn replay_input<Q: CallInput>(plugin: &Plugin, json: &str, record: CallRecord) -
         Ok(recorded) => plugin
             .call_recorded(&recorded.input, record)
             .and_then(|_| Ok(())),
-        Err(_) if Q::CALL == CallName::Assign => Call::failed(CallFailure::Host(
-            "cannot replay a long page of an assignment: only the digests of its columns are recorded"
+        Err(_) if Q::CALL == CallName::Assign => Call::failed(CallFailure::InvalidRecord(
+            "an earlier version of the server recorded the columns of a long page as digests only"
                 .to_owned(),
         )),
-        Err(error) => Call::failed(CallFailure::Host(format!("read the recorded input: {error}"))),
+        Err(error) => Call::failed(CallFailure::InvalidRecord(error.to_string())),
     }
 }

@@ -199,7 +199,7 @@ impl WasmSandbox {
             .map_err(|error| {
                 CallFailure::Host(format!("read the component {digest}: {}", chain(&error)))
             })?
-            .ok_or_else(|| CallFailure::Host(format!("component {digest} not found")))?;
+            .ok_or_else(|| CallFailure::Host(not_stored(digest)))?;
         if Digest::of(&component) != digest {
             return Err(CallFailure::Host(format!(
                 "the stored component {digest} is corrupt: its digest differs"
@@ -519,8 +519,15 @@ impl Sandbox for WasmSandbox {
     }
 
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure> {
-        record::decompress(record).map_err(|error| CallFailure::Host(error.to_string()))
+        record::decompress(record).map_err(|error| CallFailure::InvalidRecord(error.to_string()))
     }
+}
+
+/// Why a component cannot be loaded that is neither stored nor in a folder of plugins.
+fn not_stored(digest: Digest) -> String {
+    format!(
+        "the component {digest} is not stored: put its file into the directory of plugins (`--plugins`), or upload it again"
+    )
 }
 
 /// Runs a function that reads or writes files.

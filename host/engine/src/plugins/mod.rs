@@ -11,6 +11,7 @@ mod folder;
 mod install_built_ins;
 mod installation;
 mod read;
+mod restored_components;
 mod upload;
 mod validate;
 
@@ -25,5 +26,6 @@ pub use flush_usage::flush_usage;
 pub use folder::{PluginFolder, install_folder, watch_folder_loop};
 pub use install_built_ins::{install_built_ins, install_built_ins_loop};
 pub use read::{default_revision, get, list, rejections, revision};
+pub use restored_components::RestoredComponents;
 pub use upload::upload;
 pub use validate::validate;

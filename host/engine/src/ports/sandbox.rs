@@ -220,6 +220,9 @@ pub enum CallFailure {
     /// The server failed, not the plugin.
     #[error("the server could not run the plugin: {0}")]
     Host(String),
+    /// The record of a call that should be replayed cannot be read.
+    #[error("the record of the call cannot be read: {0}")]
+    InvalidRecord(String),
 }
 
 impl CallFailure {

@@ -29,7 +29,8 @@ fn names_are_stable() {
         ),
         (
             CallFailure::VARIANTS,
-            "plugin-error trap out-of-fuel deadline out-of-memory answer-too-large invalid-answer link host",
+            "plugin-error trap out-of-fuel deadline out-of-memory answer-too-large invalid-answer link host \
+             invalid-record",
         ),
     ] {
         assert_eq!(actual.join(" "), expected);

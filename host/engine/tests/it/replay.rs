@@ -1,9 +1,13 @@
+use std::time::Duration;
+
+use tidegate_core::{id::CampaignId, plugin::DecisionOutcome};
 use tidegate_engine::{
-    campaigns,
-    ports::{EntryKind, PageRequest},
+    Error, Result,
+    campaigns::{self, Replay},
+    ports::{CallFailure, EntryKind, PageRequest},
 };
 
-use crate::engine_fixture::EngineFixture;
+use crate::{engine_fixture::EngineFixture, scripted_sandbox::decision};
 
 #[tokio::test]
 async fn fuel_is_compared_only_if_it_was_counted_by_the_same_costs() {
@@ -31,7 +35,101 @@ async fn fuel_is_compared_only_if_it_was_counted_by_the_same_costs() {
         let plugins = fixture.engine.plugins();
         let replay = campaigns::replay(&ctx, store, plugins, id, seq, None).await;
         let replay = replay.expect("a replay");
-        assert_eq!((replay.same, replay.compares_fuel), (same, compares_fuel));
+        assert_eq!(
+            (replay.is_same(), replay.compares_fuel),
+            (same, compares_fuel)
+        );
         assert_eq!((replay.fuel, replay.recorded_fuel), (fuel, 1000));
     }
+}
+
+/// Replays the first decision of a campaign that has one, with its original revision.
+async fn replay_decision(fixture: &EngineFixture, id: CampaignId) -> Result<Replay> {
+    let journal = fixture.journal(id).await;
+    let decided = journal.iter().find(|entry| entry.kind == EntryKind::Decide);
+    let (ctx, seq) = (fixture.ctx(), decided.expect("a decision").seq);
+    let (store, plugins) = (fixture.engine.store(), fixture.engine.plugins());
+    campaigns::replay(&ctx, store, plugins, id, seq, None).await
+}
+
+#[tokio::test]
+async fn a_failure_is_compared_by_its_kind() {
+    let fixture = EngineFixture::new(1).await;
+    let trap = |text: &str| CallFailure::Trap(text.to_owned());
+    fixture
+        .sandbox
+        .decides(|_| Err(CallFailure::Trap("then".to_owned())));
+    let id = fixture.start_campaign().await;
+    fixture.tick(id).await;
+    for (failure, same, decision) in [
+        (
+            Some(trap("now")),
+            true,
+            r#"{"failure":"trap","message":"the plugin trapped: now"}"#,
+        ),
+        (
+            Some(CallFailure::OutOfFuel(9)),
+            false,
+            r#"{"failure":"out-of-fuel","message":"the plugin ran out of fuel (9 units)"}"#,
+        ),
+        (None, false, r#""()""#),
+    ] {
+        *fixture.sandbox.replay_failure.lock() = failure;
+        let replay = replay_decision(&fixture, id).await.expect("a replay");
+        assert_eq!((replay.is_same(), &*replay.decision), (same, decision));
+        assert_eq!(
+            replay.recorded,
+            r#"{"failure":"trap","message":"the plugin trapped: then"}"#
+        );
+    }
+}
+
+/// It has an output, and the replay repeats it.
+#[tokio::test]
+async fn a_refused_answer_is_compared_as_an_answer() {
+    let fixture = EngineFixture::new(1).await;
+    let refused = || decision(&[(7, 1)], DecisionOutcome::Proceed);
+    fixture.sandbox.decides(move |_| Ok(refused()));
+    let id = fixture.start_campaign().await;
+    fixture.tick(id).await;
+    let journal = fixture.journal(id).await;
+    let decided = journal.iter().find(|entry| entry.kind == EntryKind::Decide);
+    assert_eq!(decided.expect("a decision").outcome, "invalid-answer");
+    for (output, same) in [(format!("{:?}", refused()), true), ("()".to_owned(), false)] {
+        *fixture.sandbox.replay.lock() = (output.into_bytes(), 1000, 1);
+        let replay = replay_decision(&fixture, id).await.expect("a replay");
+        assert_eq!(replay.is_same(), same);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_run_the_plugin_compares_nothing() {
+    let fixture = EngineFixture::new(1).await;
+    let id = fixture.start_campaign().await;
+    fixture.tick(id).await;
+    for (failure, words) in [
+        (
+            CallFailure::Host("it is not stored".to_owned()),
+            "it is not stored; retry later",
+        ),
+        (
+            CallFailure::Deadline(Duration::from_millis(250)),
+            "the server is busy",
+        ),
+    ] {
+        *fixture.sandbox.replay_failure.lock() = Some(failure);
+        match replay_decision(&fixture, id).await {
+            Err(Error::Unavailable { message, .. }) => {
+                assert!(message.contains(words), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    *fixture.sandbox.replay_failure.lock() = Some(CallFailure::InvalidRecord("cut".to_owned()));
+    let refused = replay_decision(&fixture, id).await;
+    let Err(Error::Conflict { code, message, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(code, "not_replayable");
+    assert!(message.contains("cut"), "{message}");
 }

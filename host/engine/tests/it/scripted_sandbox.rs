@@ -50,6 +50,8 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) replayed: Mutex<Vec<Digest>>,
     /// The output of a replay, its fuel and the version of its costs.
     pub(crate) replay: Mutex<(Vec<u8>, u64, u32)>,
+    /// Why a replay fails; it has no output then.
+    pub(crate) replay_failure: Mutex<Option<CallFailure>>,
 }
 
 impl ScriptedSandbox {
@@ -70,6 +72,7 @@ impl ScriptedSandbox {
             interests: Mutex::default(),
             replayed: Mutex::default(),
             replay: Mutex::new((b"()".to_vec(), 1000, 1)),
+            replay_failure: Mutex::default(),
         }
     }
 
@@ -225,7 +228,15 @@ impl Sandbox for ScriptedSandbox {
     async fn replay(&self, _: TenantId, revision: Digest, input: &[u8]) -> Call<()> {
         self.replayed.lock().push(revision);
         let (output, fuel, fuel_costs) = self.replay.lock().clone();
-        let call = call(&Mutex::new(Box::new(|_: &Vec<u8>| Ok(()))), &input.to_vec());
+        let failure = self.replay_failure.lock().clone();
+        let output = if failure.is_some() {
+            Vec::new()
+        } else {
+            output
+        };
+        let outcome = failure.map_or(Ok(()), Err);
+        let respond = move |_: &Vec<u8>| outcome.clone();
+        let call = call(&Mutex::new(Box::new(respond)), &input.to_vec());
         let record = CallRecord {
             output,
             fuel_costs,

@@ -4,14 +4,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use tidegate_core::{Named as _, plugin as core};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use super::{AssignInput, CallName, CheckInput, HealthInput, Observation, PlanInput};
 use super::{
+    AssignInput, CallName, CheckInput, HealthInput, Observation, PlanInput,
     bindings::exports::tidegate::plugin::{
         compatibility::Verdict,
         health::HealthAnswer,
         rollout::{Decision, WavePlan},
     },
-    columns, shape,
+    shape,
 };
 use crate::{
     limits::{Budget, SandboxLimits},
@@ -80,14 +80,6 @@ impl CallInput for AssignInput {
     fn accept(&self, output: Vec<u32>) -> Result<Vec<u32>, String> {
         shape::check_count("rows", self.place.len(), output.len())?;
         Ok(output)
-    }
-
-    fn record(&self) -> serde_json::Result<Vec<u8>> {
-        columns::record_input(self)
-    }
-
-    fn record_output(&self, output: Result<&Vec<u32>, &str>) -> serde_json::Result<Vec<u8>> {
-        columns::record_output(output)
     }
 }
 

@@ -5,7 +5,6 @@
 mod bindings;
 mod call;
 mod call_name;
-mod columns;
 mod input;
 mod output;
 mod shape;

@@ -196,8 +196,8 @@ async fn an_invalid_input_is_refused() -> Result<()> {
     }).to_string())?;
     for (bytes, class) in [
         (of_another_world.as_slice(), "link"),
-        (b"noise", "host"),
-        (b"", "host"),
+        (b"noise", "invalid-record"),
+        (b"", "invalid-record"),
     ] {
         let call = fixture.sandbox.replay(TENANT, digest, bytes).await;
         assert_eq!(call.outcome.map_err(|failure| failure.as_str()), Err(class));

@@ -6,6 +6,7 @@ mod compiling;
 mod components;
 mod hostile;
 mod polyglot;
+mod replay;
 mod schemas;
 mod spans;
 mod support;

@@ -1,17 +1,18 @@
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::{device::AttributeNames, polling::PollInterval};
 use tidegate_engine::{
     Engine, Ports, Settings,
+    plugins::RestoredComponents,
     ports::{Artifacts, ComponentSource, Entropy},
 };
 use tidegate_http::Metrics;
 use tidegate_sandbox::{SandboxConfig, WasmSandbox};
 use tidegate_store::{Options, SqlStore};
 
-use super::{Environment, data_folder, private_files};
+use super::{Environment, components_folder, data_folder, private_files};
 use crate::config::Config;
 
 /// The engine with its adapters, without a listener or loops.
@@ -67,7 +68,12 @@ impl AppContext {
             code_cache_bytes: code_cache_bytes.unwrap_or(sandbox.code_cache_bytes),
             ..sandbox
         };
-        let source: Arc<dyn ComponentSource> = Arc::clone(&artifacts) as _;
+        let source = RestoredComponents::new(
+            Arc::clone(&artifacts) as _,
+            Arc::clone(&artifacts) as _,
+            plugin_folders(config),
+        );
+        let source: Arc<dyn ComponentSource> = Arc::new(source);
         let ports = Ports {
             store: Arc::clone(&store) as _,
             artifacts: artifacts as Arc<dyn Artifacts>,
@@ -106,6 +112,15 @@ async fn open_store(
     })
     .await
     .context("open the database")
+}
+
+/// The folders that have components besides the store: that of the built-in plugins and the configured one.
+fn plugin_folders(config: &Config) -> Vec<PathBuf> {
+    let built_ins = components_folder(config).ok();
+    built_ins
+        .into_iter()
+        .chain(config.plugins.clone())
+        .collect()
 }
 
 fn attribute_names(config: &Config) -> AttributeNames {

@@ -227,6 +227,14 @@ async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Resu
             failed.len() == 3 && failed.iter().all(|entry| entry["applied"] == false),
             "{failed:?}"
         );
+        // A failure is replayed as an answer is.
+        for entry in &failed {
+            let path = format!("campaigns/{id}/journal/{}/replay", entry["seq"]);
+            let replayed = tenant.viewer.post(&path, &json!({})).await?;
+            let replayed = replayed.expect_status(200)?.json()?;
+            ensure!(replayed["same"] == true, "{entry}: {replayed}");
+            ensure!(replayed["decision"] == replayed["recorded"], "{replayed}");
+        }
 
         // Resuming such a campaign holds it again.
         tenant.send_command(id, "resume").await?;

@@ -35,14 +35,14 @@ impl Query for ReplayQuery {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Replayed)]
 pub(crate) struct ReplayResult {
-    /// Whether the output is identical, bit for bit, and the fuel too if it is compared.
+    /// Whether the output is identical, bit for bit, or both calls failed in the same way; and the fuel, if it is compared.
     same: bool,
     /// Whether the fuel is compared: not with another revision, nor if the server counted fuel by other costs when it
     /// recorded the call.
     fuel_compared: bool,
-    /// The output of the replay.
+    /// The output of the replay, or `failure` (its kind) and `message`.
     decision: Value,
-    /// The recorded output.
+    /// The recorded output, or `failure` and `message`.
     recorded: Value,
     /// Fuel used by the replay.
     fuel: u64,
@@ -50,7 +50,8 @@ pub(crate) struct ReplayResult {
     recorded_fuel: u64,
 }
 
-/// Repeats a recorded plugin call. The output has no effect.
+/// Repeats a recorded plugin call. The output has no effect. 409 if the entry has no answer to compare with; 503 if the
+/// server cannot run the plugin now.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/journal/{seq}/replay", tag = "campaigns",
     params(("campaign_id" = i64, Path), ("seq" = i64, Path), ReplayQuery),
@@ -77,7 +78,7 @@ pub(crate) async fn replay_decision(
     )
     .await?;
     Ok(Json(ReplayResult {
-        same: replay.same,
+        same: replay.is_same(),
         fuel_compared: replay.compares_fuel,
         decision: json(&replay.decision)?,
         recorded: json(&replay.recorded)?,

@@ -1,0 +1,90 @@
+//! Replays of calls that failed, from their records only.
+
+use anyhow::Result;
+use tidegate_core::Named as _;
+use tidegate_engine::ports::{Call, Sandbox as _};
+use tidegate_hostile::{Hooks, HostilePlugin, strategy_with};
+
+use crate::support::{SandboxFixture, TENANT, failure, observation, plan_input};
+
+/// Replays a call. The record, the failure and the fuel must be the same.
+async fn assert_same<T: std::fmt::Debug>(
+    fixture: &SandboxFixture,
+    component: Vec<u8>,
+    call: Call<T>,
+) -> Result<()> {
+    let digest = fixture.components.put(component);
+    let input = &call.record.input;
+    let replayed = fixture.sandbox.replay(TENANT, digest, input).await;
+    assert_eq!(replayed.record, call.record);
+    assert_eq!(replayed.fuel, call.fuel);
+    assert_eq!(replayed.outcome, call.outcome.map(drop));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failure_is_repeated() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    for (hostile, class) in [
+        (HostilePlugin::Trap, "trap"),
+        (HostilePlugin::Panic, "trap"),
+        (HostilePlugin::DeepRecursion, "trap"),
+        (HostilePlugin::EndlessLoop, "out-of-fuel"),
+        (HostilePlugin::LoopInStart, "out-of-fuel"),
+        (HostilePlugin::LogFlood, "out-of-fuel"),
+        (HostilePlugin::MemoryBomb, "out-of-memory"),
+        (HostilePlugin::ManyMemories, "out-of-memory"),
+        (HostilePlugin::HugeAnswer, "answer-too-large"),
+        (HostilePlugin::WildPointer, "invalid-answer"),
+        (HostilePlugin::BadText, "invalid-answer"),
+    ] {
+        let component = hostile.component()?;
+        let call = fixture.decide(component.clone()).await;
+        let failed = call.outcome.as_ref().map(drop);
+        assert_eq!(failed.map_err(|failure| failure.as_str()), Err(class));
+        assert!(call.record.output.is_empty(), "{hostile:?}");
+        assert_same(&fixture, component, call).await?;
+    }
+    Ok(())
+}
+
+/// What the plugin answered is in the record, also if it is an error, or is refused.
+#[tokio::test]
+async fn an_error_and_a_refused_answer_are_repeated() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let error = "(i32.store8 (i32.const 640) (i32.const 1)) (i32.store (i32.const 648) (i32.const 900))
+        (i32.store (i32.const 652) (i32.const 2)) (i32.store16 (i32.const 900) (i32.const 0x6f6e)) (i32.const 640)";
+    let component = strategy_with(&Hooks::default().decide(error))?;
+    let call = fixture.decide(component.clone()).await;
+    assert_eq!(
+        fixture.sandbox.record_json(&call.record.output)?,
+        r#"{"call":"decide","answer":{"Err":"no"}}"#
+    );
+    assert_same(&fixture, component, call).await?;
+
+    let component = HostilePlugin::ImpossibleShare.component()?;
+    let digest = fixture.components.put(component.clone());
+    let call = fixture.sandbox.plan(TENANT, digest, plan_input("{}")).await;
+    let answer = fixture.sandbox.record_json(&call.record.output)?;
+    assert!(answer.contains(r#"{"Share":65535}"#), "{answer}");
+    assert_same(&fixture, component, call).await
+}
+
+/// The server is the reason, and the failure says what to do.
+#[tokio::test]
+async fn a_component_that_is_not_stored_is_no_failure_of_the_plugin() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let component = HostilePlugin::Honest.component()?;
+    let digest = fixture.components.put(component);
+    let call = fixture
+        .sandbox
+        .decide(TENANT, digest, observation("{}"))
+        .await;
+    let without = SandboxFixture::new()?;
+    let input = &call.record.input;
+    let replayed = without.sandbox.replay(TENANT, digest, input).await;
+    let failed = failure(replayed)?;
+    assert_eq!(failed.as_str(), "host");
+    assert!(failed.to_string().contains("`--plugins`"), "{failed}");
+    Ok(())
+}
