@@ -5,7 +5,9 @@ use wasmtime::{
     WasmFeatures,
 };
 
-use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::limits::{
+    MAX_INSTANCES, MAX_MEMORIES, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_TABLES,
+};
 
 /// Bytes of a memory that stay resident between calls: more than a call of a Rust plugin touches.
 const KEEP_RESIDENT: usize = 2 << 20;
@@ -44,8 +46,9 @@ pub(crate) fn compiler() -> wasmtime::Result<Engine> {
     Engine::new(&shared_config())
 }
 
-/// The engine that runs plugins: its limits are concurrent calls, and bytes per memory.
-pub(crate) fn runner(calls_at_once: usize, memory_bytes: u64) -> wasmtime::Result<Engine> {
+/// The engine that runs plugins. Its limit is the number of concurrent calls; each call has its own limit of memory, which
+/// may be that of an earlier setting.
+pub(crate) fn runner(calls_at_once: usize) -> wasmtime::Result<Engine> {
     let calls = u32::try_from(calls_at_once)?;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
@@ -58,7 +61,7 @@ pub(crate) fn runner(calls_at_once: usize, memory_bytes: u64) -> wasmtime::Resul
         .max_memories_per_module(MAX_MEMORIES)
         .max_tables_per_module(MAX_TABLES)
         .table_elements(MAX_TABLE_ELEMENTS)
-        .max_memory_size(usize::try_from(memory_bytes)?)
+        .max_memory_size(usize::try_from(MAX_MEMORY_BYTES)?)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(64 << 10)
         .pagemap_scan(Enabled::Auto);

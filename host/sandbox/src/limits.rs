@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tidegate_engine::ports::CallLimits;
+
 /// Core instances per call. Python needs 26.
 pub(crate) const MAX_INSTANCES: u32 = 64;
 /// Linear memories per call.
@@ -10,6 +12,8 @@ pub(crate) const MAX_MEMORIES: u32 = 16;
 pub(crate) const MAX_TABLES: u32 = 64;
 /// Elements per table.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 20_000;
+/// Maximum memory per call that an operator can allow, in bytes.
+pub(crate) const MAX_MEMORY_BYTES: u64 = 256 << 20;
 /// Bytes of log lines per call.
 pub(crate) const MAX_LOG_BYTES: usize = 16 << 10;
 /// Bytes of a config.
@@ -140,7 +144,7 @@ impl SandboxLimits {
                 "memory_bytes",
                 self.memory_bytes.into(),
                 64 << 10,
-                256 << 20,
+                MAX_MEMORY_BYTES.into(),
             ),
             ("fuel", self.fuel.into(), 1, 1_000_000_000),
             ("fuel_per_class", self.fuel_per_class.into(), 0, 10_000_000),
@@ -239,6 +243,27 @@ pub(crate) struct Budget {
     pub(crate) deadline: Duration,
     pub(crate) memory_bytes: u64,
     pub(crate) answer_bytes: u64,
+}
+
+impl Budget {
+    /// The limits that can change the answer of a call.
+    pub(crate) fn call_limits(self) -> CallLimits {
+        CallLimits {
+            fuel: self.fuel,
+            memory_bytes: self.memory_bytes,
+            answer_bytes: self.answer_bytes,
+        }
+    }
+
+    /// With the limits of a recorded call. The deadline depends on the machine, not on the call.
+    pub(crate) fn with_call_limits(self, limits: CallLimits) -> Self {
+        Self {
+            fuel: limits.fuel,
+            memory_bytes: limits.memory_bytes,
+            answer_bytes: limits.answer_bytes,
+            ..self
+        }
+    }
 }
 
 #[cfg(test)]

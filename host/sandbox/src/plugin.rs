@@ -186,6 +186,7 @@ impl Plugin {
                     input_digest: Some(Digest::of(&json)),
                     output: Vec::new(),
                     fuel_costs: FUEL_COSTS,
+                    limits: None,
                 };
                 self.call_recorded(input, record)
             }
@@ -193,13 +194,17 @@ impl Plugin {
         }
     }
 
-    /// Calls the plugin with an input that is already recorded, and adds the output to the record.
+    /// Calls the plugin with an input that is already recorded, under the limits of the record or, without them, under
+    /// today's. Adds the limits and the output to the record.
     pub(crate) fn call_recorded<I: CallInput>(
         &self,
         input: &I,
         mut record: CallRecord,
     ) -> Call<I::Answer> {
-        let budget = input.budget(&self.0.limits);
+        let today = input.budget(&self.0.limits);
+        let recorded = record.limits;
+        let budget = recorded.map_or(today, |recorded| today.with_call_limits(recorded));
+        record.limits = Some(budget.call_limits());
         let Some((_, function)) = self.0.calls.iter().find(|(call, _)| *call == I::CALL) else {
             let (call, interface) = (I::CALL.as_str(), I::CALL.interface());
             let failure = CallFailure::Link(format!(

@@ -1,7 +1,7 @@
 //! Replays recorded calls, and encodes inputs given as JSON.
 
 use tidegate_core::{Named as _, id::Digest};
-use tidegate_engine::ports::{Call, CallFailure, CallRecord};
+use tidegate_engine::ports::{Call, CallFailure, CallLimits, CallRecord};
 
 use crate::{
     engine::FUEL_COSTS,
@@ -50,8 +50,13 @@ pub fn encode_input(call: &str, input: &str) -> Result<Vec<u8>, InvalidCallInput
 }
 
 impl Plugin {
-    /// Repeats a call with a recorded input. The new record has the same input and the new output.
+    /// Repeats a call with a recorded input, under today's limits. The new record has the same input and the new output.
     pub fn replay(&self, input: &[u8]) -> Call<()> {
+        self.replay_within(input, None)
+    }
+
+    /// As [`Self::replay`], under the limits of the recorded call.
+    pub(crate) fn replay_within(&self, input: &[u8], limits: Option<CallLimits>) -> Call<()> {
         let invalid_record =
             |error: &dyn std::fmt::Display| CallFailure::InvalidRecord(error.to_string());
         let json = match record::decompress(input) {
@@ -72,6 +77,7 @@ impl Plugin {
             input: input.to_vec(),
             output: Vec::new(),
             fuel_costs: FUEL_COSTS,
+            limits,
         };
         match call {
             CallName::Plan => replay_input::<PlanInput>(self, &json, record),

@@ -15,7 +15,9 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     chain,
-    ports::{Call, CallFailure, ComponentSource, Inspection, Rejection, Sandbox, Validation},
+    ports::{
+        Call, CallFailure, CallLimits, ComponentSource, Inspection, Rejection, Sandbox, Validation,
+    },
 };
 use tracing::{Instrument as _, Span, field::Empty};
 use wasmtime::{
@@ -119,11 +121,8 @@ impl WasmSandbox {
         limits.validate()?;
         // Only the compiling engine can compute the key of its code.
         let key = CodeKey::for_engine(&engine::compiler().map_err(engine_error)?);
-        let engine = engine::runner(
-            CallPermits::total(limits.calls_at_once),
-            limits.memory_bytes,
-        )
-        .map_err(engine_error)?;
+        let engine =
+            engine::runner(CallPermits::total(limits.calls_at_once)).map_err(engine_error)?;
         let mut linker = Linker::new(&engine);
         link_log(&mut linker, contract::LOG).map_err(engine_error)?;
         let opened = CodeCache::open(&config.code_folder, key, config.code_cache_bytes);
@@ -503,13 +502,19 @@ impl Sandbox for WasmSandbox {
             .await
     }
 
-    async fn replay(&self, tenant: TenantId, plugin: Digest, input: &[u8]) -> Call<()> {
+    async fn replay(
+        &self,
+        tenant: TenantId,
+        plugin: Digest,
+        input: &[u8],
+        limits: Option<CallLimits>,
+    ) -> Call<()> {
         let input = input.to_vec();
         self.call(
             CallClass::Interactive(Some(tenant)),
             "replay",
             plugin,
-            move |plugin| plugin.replay(&input),
+            move |plugin| plugin.replay_within(&input, limits),
         )
         .await
     }

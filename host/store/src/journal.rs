@@ -10,7 +10,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    JournalEntry, NewJournalEntry, Page, PageRequest, RecordedCall, StoreError,
+    CallLimits, JournalEntry, NewJournalEntry, Page, PageRequest, RecordedCall, StoreError,
 };
 
 use crate::{
@@ -40,7 +40,8 @@ pub(crate) async fn journal(
     .await
     .map_err(failed("count journal entries"))?;
     let rows = sqlx::query(
-        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied \
+        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied, \
+         fuel_limit, memory_limit, answer_limit \
          FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 ORDER BY seq LIMIT $4 OFFSET $5",
     )
     .bind(tenant.0)
@@ -66,7 +67,8 @@ pub(crate) async fn recorded_call(
 ) -> Result<Option<RecordedCall>, StoreError> {
     let row = sqlx::query(
         "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied, \
-         input, output FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3",
+         fuel_limit, memory_limit, answer_limit, input, output \
+         FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3",
     )
     .bind(tenant.0)
     .bind(campaign.0)
@@ -96,9 +98,9 @@ pub(crate) async fn append(
     for (seq, entry) in (last + 1..).zip(entries) {
         sqlx::query(
             "INSERT INTO journal (tenant_id, campaign_id, seq, kind, at, plugin, revision, input_digest, fuel, \
-             duration_ns, outcome, explain, applied, input, output, fuel_costs) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-
+             duration_ns, outcome, explain, applied, input, output, fuel_costs, fuel_limit, memory_limit, \
+             answer_limit) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         )
         .bind(tenant.0)
         .bind(campaign.0)
@@ -116,6 +118,9 @@ pub(crate) async fn append(
         .bind(entry.input.clone())
         .bind(entry.output.clone())
         .bind(i64::from(entry.fuel_costs))
+        .bind(entry.limits.map(|limits| to_i64(limits.fuel)))
+        .bind(entry.limits.map(|limits| to_i64(limits.memory_bytes)))
+        .bind(entry.limits.map(|limits| to_i64(limits.answer_bytes)))
         .execute(tx.conn())
         .await
         .map_err(failed("write journal"))?;
@@ -130,6 +135,19 @@ fn plugin_name(row: &AnyRow) -> Result<Option<PluginName>, RowError> {
     name.transpose()
 }
 
+/// All three, or none.
+fn limits(row: &AnyRow) -> Result<Option<CallLimits>, RowError> {
+    let fuel: Option<i64> = row.take("fuel_limit")?;
+    if fuel.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(CallLimits {
+        fuel: row.count("fuel_limit")?,
+        memory_bytes: row.count("memory_limit")?,
+        answer_bytes: row.count("answer_limit")?,
+    }))
+}
+
 fn from_row(row: &AnyRow) -> Result<JournalEntry, RowError> {
     let digest = |column| row.parse_optional::<Digest>(column);
     Ok(JournalEntry {
@@ -141,6 +159,7 @@ fn from_row(row: &AnyRow) -> Result<JournalEntry, RowError> {
         input_digest: digest("input_digest")?,
         fuel: row.count("fuel")?,
         fuel_costs: u32::try_from(row.count("fuel_costs")?).unwrap_or(u32::MAX),
+        limits: limits(row)?,
         duration: Duration::from_nanos(row.count("duration_ns")?),
         outcome: row.take("outcome")?,
         explain: row.json("explain")?,

@@ -211,6 +211,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "contract",
         include_str!("../../../migrations/0044_contract.sql"),
     ),
+    (
+        45,
+        "call_limits",
+        include_str!("../../../migrations/0045_call_limits.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -19,6 +19,9 @@ pub struct Replay {
     pub same_answer: bool,
     /// Whether the fuel is compared: not with another revision, nor if the server counted it by other costs then.
     pub compares_fuel: bool,
+    /// Whether the call was repeated under the limits with which it was recorded. Entries of earlier versions have none:
+    /// their calls are repeated under today's.
+    pub has_recorded_limits: bool,
     /// The new output, or the class and text of the failure, as JSON.
     pub decision: String,
     /// The recorded output, or the class and text of the recorded failure, as JSON.
@@ -165,8 +168,9 @@ impl<'a> Replayer<'a> {
         }
         let asked = self.asked.as_ref().map(|asked| asked.stored.digest);
         let revision = asked.unwrap_or(recorded_revision);
-        let (tenant, input) = (self.ctx.tenant, &recorded.input);
-        let call = self.plugins.replay(tenant, plugin, revision, input).await;
+        let (tenant, input, limits) = (self.ctx.tenant, &recorded.input, entry.limits);
+        let call = self.plugins.replay(tenant, plugin, revision, input, limits);
+        let call = call.await;
         if let Some(reason) = not_repeated(&call, entry) {
             return Ok(Err(reason));
         }
@@ -177,6 +181,7 @@ impl<'a> Replayer<'a> {
         Ok(Ok(Replay {
             same_answer: decision.is_same(&recorded_answer),
             compares_fuel,
+            has_recorded_limits: limits.is_some(),
             decision: decision.into_json(),
             recorded: recorded_answer.into_json(),
             fuel: call.fuel,

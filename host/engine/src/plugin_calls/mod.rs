@@ -22,8 +22,8 @@ use usage_log::UsageLog;
 use crate::{
     BuiltIns, Error, Result, chain,
     ports::{
-        Call, CallFailure, EntryKind, Inspection, NewRevision, Observer, Ports, Rejection, Sandbox,
-        Store, Usage,
+        Call, CallFailure, CallLimits, EntryKind, Inspection, NewRevision, Observer, Ports,
+        Rejection, Sandbox, Store, Usage,
     },
 };
 
@@ -229,15 +229,17 @@ impl PluginCalls {
         Ok(validation.outcome?)
     }
 
-    /// Repeats a recorded call.
+    /// Repeats a recorded call under the recorded limits; `None`: under today's.
     pub(crate) async fn replay(
         &self,
         tenant: TenantId,
         plugin: &PluginName,
         revision: Digest,
         input: &[u8],
+        limits: Option<CallLimits>,
     ) -> Call<()> {
-        let call = self.sandbox.replay(tenant, revision, input).await;
+        let sandbox = &self.sandbox;
+        let call = sandbox.replay(tenant, revision, input, limits).await;
         let failure = call.outcome.as_ref().err();
         self.count(plugin, "replay", failure, call.fuel, call.duration);
         call

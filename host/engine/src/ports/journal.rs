@@ -8,7 +8,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::{Page, PageRequest, StoreError};
+use super::{CallLimits, Page, PageRequest, StoreError};
 
 /// The record of every decision and its inputs.
 #[async_trait]
@@ -52,6 +52,8 @@ pub struct NewJournalEntry {
     pub fuel: u64,
     /// The version of the costs by which they were counted; 0 for the server's own acts.
     pub fuel_costs: u32,
+    /// The limits of the call; `None` for the server's own acts, and for entries of earlier versions.
+    pub limits: Option<CallLimits>,
     /// Wall time.
     pub duration: Duration,
     /// The result, as one word.
@@ -92,6 +94,7 @@ pub struct JournalEntry {
     pub input_digest: Option<Digest>,
     pub fuel: u64,
     pub fuel_costs: u32,
+    pub limits: Option<CallLimits>,
     pub duration: Duration,
     pub outcome: String,
     pub explain: Vec<String>,

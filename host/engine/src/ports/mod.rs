@@ -59,8 +59,8 @@ pub use runs::{
     RollbackProgress, Run, RunRef, Runs, TickOutcome, UpdateCheck, UpdateToCheck,
 };
 pub use sandbox::{
-    Call, CallFailure, CallFailureClass, CallRecord, ComponentSource, Inspection, Rejection,
-    Sandbox, Validation,
+    Call, CallFailure, CallFailureClass, CallLimits, CallRecord, ComponentSource, Inspection,
+    Rejection, Sandbox, Validation,
 };
 pub use single_updates::{
     ApprovalSummary, CancelledUpdates, OfferAction, OfferActor, OfferOverrides, OfferResult,

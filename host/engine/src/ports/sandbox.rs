@@ -66,8 +66,14 @@ pub trait Sandbox: Send + Sync {
         input: HealthInput,
     ) -> Call<HealthAnswer>;
 
-    /// Repeats a recorded call with the same or with another revision.
-    async fn replay(&self, tenant: TenantId, plugin: Digest, input: &[u8]) -> Call<()>;
+    /// Repeats a recorded call with the same or with another revision, under the recorded limits. `None`: under today's.
+    async fn replay(
+        &self,
+        tenant: TenantId,
+        plugin: Digest,
+        input: &[u8],
+        limits: Option<CallLimits>,
+    ) -> Call<()>;
 
     /// The versions of the contract that plugins may be built for.
     fn contracts(&self) -> &'static [&'static str];
@@ -174,6 +180,19 @@ pub struct CallRecord {
     pub output: Vec<u8>,
     /// The version of the costs by which its fuel was counted.
     pub fuel_costs: u32,
+    /// The limits under which it was made. `None`: the plugin was not called.
+    pub limits: Option<CallLimits>,
+}
+
+/// The limits of a call that can change its answer. The deadline cannot: a call that misses it has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Units of fuel.
+    pub fuel: u64,
+    /// Memory in bytes, summed over all memories.
+    pub memory_bytes: u64,
+    /// Size of the output in bytes.
+    pub answer_bytes: u64,
 }
 
 /// Why a call has no output. Its name is the class of the failure in the journal and in metrics; the text is for display

@@ -7,7 +7,10 @@ use tidegate_engine::{
     ports::{CallFailure, EntryKind, PageRequest},
 };
 
-use crate::{engine_fixture::EngineFixture, scripted_sandbox::decision};
+use crate::{
+    engine_fixture::EngineFixture,
+    scripted_sandbox::{CALL_LIMITS, decision},
+};
 
 #[tokio::test]
 async fn fuel_is_compared_only_if_it_was_counted_by_the_same_costs() {
@@ -95,11 +98,14 @@ async fn a_refused_answer_is_compared_as_an_answer() {
     let journal = fixture.journal(id).await;
     let decided = journal.iter().find(|entry| entry.kind == EntryKind::Decide);
     assert_eq!(decided.expect("a decision").outcome, "invalid-answer");
+    assert_eq!(decided.and_then(|entry| entry.limits), Some(CALL_LIMITS));
     for (output, same) in [(format!("{:?}", refused()), true), ("()".to_owned(), false)] {
         *fixture.sandbox.replay.lock() = (output.into_bytes(), 1000, 1);
         let replay = replay_decision(&fixture, id).await.expect("a replay");
-        assert_eq!(replay.is_same(), same);
+        assert_eq!((replay.is_same(), replay.has_recorded_limits), (same, true));
     }
+    let replayed_under = fixture.sandbox.replay_limits.lock().clone();
+    assert_eq!(replayed_under, [Some(CALL_LIMITS); 2]);
 }
 
 #[tokio::test]

@@ -20,9 +20,16 @@ use tidegate_core::{
     },
 };
 use tidegate_engine::ports::{
-    Call, CallFailure, CallRecord, Inspection, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallLimits, CallRecord, Inspection, Rejection, Sandbox, Validation,
 };
 use tokio::sync::Semaphore;
+
+/// The limits under which all calls are recorded.
+pub(crate) const CALL_LIMITS: CallLimits = CallLimits {
+    fuel: 9000,
+    memory_bytes: 64 << 10,
+    answer_bytes: 512,
+};
 
 type Response<Q, A> = Box<dyn FnMut(&Q) -> Result<A, CallFailure> + Send>;
 
@@ -50,6 +57,8 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) replayed: Mutex<Vec<Digest>>,
     /// The output of a replay, its fuel and the version of its costs.
     pub(crate) replay: Mutex<(Vec<u8>, u64, u32)>,
+    /// The limits under which calls were replayed.
+    pub(crate) replay_limits: Mutex<Vec<Option<CallLimits>>>,
     /// Why a replay fails; it has no output then.
     pub(crate) replay_failure: Mutex<Option<CallFailure>>,
 }
@@ -72,6 +81,7 @@ impl ScriptedSandbox {
             interests: Mutex::default(),
             replayed: Mutex::default(),
             replay: Mutex::new((b"()".to_vec(), 1000, 1)),
+            replay_limits: Mutex::default(),
             replay_failure: Mutex::default(),
         }
     }
@@ -146,6 +156,7 @@ fn call<Q: std::fmt::Debug, A: std::fmt::Debug>(
             .as_ref()
             .map_or(Vec::new(), |respond| format!("{respond:?}").into_bytes()),
         fuel_costs: 1,
+        limits: Some(CALL_LIMITS),
     };
     Call {
         outcome,
@@ -225,8 +236,15 @@ impl Sandbox for ScriptedSandbox {
         call(&self.evaluate, &input)
     }
 
-    async fn replay(&self, _: TenantId, revision: Digest, input: &[u8]) -> Call<()> {
+    async fn replay(
+        &self,
+        _: TenantId,
+        revision: Digest,
+        input: &[u8],
+        limits: Option<CallLimits>,
+    ) -> Call<()> {
         self.replayed.lock().push(revision);
+        self.replay_limits.lock().push(limits);
         let (output, fuel, fuel_costs) = self.replay.lock().clone();
         let failure = self.replay_failure.lock().clone();
         let output = if failure.is_some() {

@@ -23,6 +23,10 @@ async fn the_journal_can_be_replayed() {
         (&entry["fuel"], &entry["duration_us"]),
         (&json!(7), &json!(3))
     );
+    assert_eq!(
+        entry["limits"],
+        json!({"fuel": 50, "memory_bytes": 65_536, "answer_bytes": 1024})
+    );
     let replayed = server
         .post(&format!("{path}/journal/1/replay"), &json!({}))
         .await
@@ -30,7 +34,7 @@ async fn the_journal_can_be_replayed() {
     assert_eq!(
         replayed,
         json!({
-            "same": true, "fuel_compared": true, "decision": {"waves": 2}, "recorded": {"waves": 2}, "fuel": 7,
+            "same": true, "fuel_compared": true, "limits_recorded": true, "decision": {"waves": 2}, "recorded": {"waves": 2}, "fuel": 7,
             "recorded_fuel": 7,
         })
     );

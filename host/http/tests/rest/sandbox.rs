@@ -17,7 +17,7 @@ use tidegate_core::{
     },
 };
 use tidegate_engine::ports::{
-    Call, CallFailure, CallRecord, Inspection, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallLimits, CallRecord, Inspection, Rejection, Sandbox, Validation,
 };
 
 #[derive(Default)]
@@ -128,7 +128,7 @@ impl Sandbox for ScriptedSandbox {
         call_result(Err(unexpected_call()))
     }
 
-    async fn replay(&self, _: TenantId, _: Digest, _: &[u8]) -> Call<()> {
+    async fn replay(&self, _: TenantId, _: Digest, _: &[u8], _: Option<CallLimits>) -> Call<()> {
         call_result(Ok(()))
     }
 
@@ -157,6 +157,11 @@ fn call_result<T>(outcome: Result<T, CallFailure>) -> Call<T> {
             input_digest: Some(Digest::of(b"question")),
             output: b"answer".to_vec(),
             fuel_costs: 2,
+            limits: Some(CallLimits {
+                fuel: 50,
+                memory_bytes: 65_536,
+                answer_bytes: 1024,
+            }),
         },
     }
 }

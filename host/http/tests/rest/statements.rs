@@ -398,6 +398,7 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
         output: Vec::new(),
         fuel: 0,
         fuel_costs: 0,
+        limits: None,
         duration: Duration::ZERO,
         outcome: "test".to_owned(),
         explain: Vec::new(),

@@ -42,7 +42,7 @@ async fn pages_of_any_length_are_replayed() -> Result<()> {
         let digest = fixture.components.put(strategy_assigning(rows)?);
         let call = fixture.sandbox.assign(TENANT, digest, page(rows)).await;
         let input = &call.record.input;
-        let replayed = fixture.sandbox.replay(TENANT, digest, input).await;
+        let replayed = fixture.sandbox.replay(TENANT, digest, input, None).await;
         assert_eq!(replayed.record, call.record);
         assert_eq!(replayed.fuel, call.fuel);
         assert_eq!(call.outcome?, vec![0; rows]);
@@ -69,7 +69,7 @@ async fn columns_that_were_recorded_as_digests_cannot_be_replayed() -> Result<()
         r#""place":{"rows":5000,"digest":"sha256:2164d9126becf7c607110d9d4bdaa6dfb776e36f4b47111c31faed5e23afdc3a"}"#,
     );
     let input = deflate_stored(json.as_bytes());
-    let replayed = failure(fixture.sandbox.replay(TENANT, digest, &input).await)?;
+    let replayed = failure(fixture.sandbox.replay(TENANT, digest, &input, None).await)?;
     assert_eq!(replayed.as_str(), "invalid-record");
     assert!(replayed.to_string().contains("as digests"), "{replayed}");
     Ok(())

@@ -174,7 +174,7 @@ async fn a_replay_is_the_same_bit_for_bit() -> Result<()> {
     let after = fixture.reopen_without_components()?;
     let replayed = after
         .sandbox
-        .replay(TENANT, digest, &call.record.input)
+        .replay(TENANT, digest, &call.record.input, None)
         .await;
     assert_eq!(replayed.record, call.record);
     assert_eq!(replayed.fuel, call.fuel);
@@ -199,7 +199,7 @@ async fn an_invalid_input_is_refused() -> Result<()> {
         (b"noise", "invalid-record"),
         (b"", "invalid-record"),
     ] {
-        let call = fixture.sandbox.replay(TENANT, digest, bytes).await;
+        let call = fixture.sandbox.replay(TENANT, digest, bytes, None).await;
         assert_eq!(call.outcome.map_err(|failure| failure.as_str()), Err(class));
     }
     Ok(())

@@ -142,7 +142,7 @@ async fn decisions_do_not_wait_for_interactive_calls() -> Result<()> {
     let input = decided.record.input;
     // Load the plugin, so that the calls wait only for permits.
     fixture.sandbox.plugin(endless).await?;
-    let replay = || fixture.sandbox.replay(TENANT, endless, &input);
+    let replay = || fixture.sandbox.replay(TENANT, endless, &input, None);
     let interactive = async { tokio::join!(replay(), replay(), replay()) };
     tokio::select! {
         biased;
@@ -169,11 +169,11 @@ async fn calls_of_a_tenant_delay_no_other_tenant() -> Result<()> {
     let input = decided.record.input;
     // Load the plugin, so that the calls wait only for permits.
     sandbox.plugin(endless).await?;
-    let replay = || sandbox.replay(TENANT, endless, &input);
+    let replay = || sandbox.replay(TENANT, endless, &input, None);
     let plan = || sandbox.plan(TENANT, endless, plan_input("{}"));
     let long_calls = async { tokio::join!(replay(), replay(), replay(), plan(), plan(), plan()) };
     let short_calls = async {
-        let replayed = sandbox.replay(OTHER_TENANT, honest, &input).await;
+        let replayed = sandbox.replay(OTHER_TENANT, honest, &input, None).await;
         let planned = sandbox.plan(OTHER_TENANT, honest, plan_input("{}")).await;
         let validated = sandbox.validate(OTHER_TENANT, honest, "{}").await;
         let inspected = fixture.upload_as(OTHER_TENANT, HostilePlugin::Honest.component()?);

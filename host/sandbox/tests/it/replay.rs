@@ -15,7 +15,9 @@ async fn assert_same<T: std::fmt::Debug>(
 ) -> Result<()> {
     let digest = fixture.components.put(component);
     let input = &call.record.input;
-    let replayed = fixture.sandbox.replay(TENANT, digest, input).await;
+    let limits = call.record.limits;
+    let replayed = fixture.sandbox.replay(TENANT, digest, input, limits);
+    let replayed = replayed.await;
     assert_eq!(replayed.record, call.record);
     assert_eq!(replayed.fuel, call.fuel);
     assert_eq!(replayed.outcome, call.outcome.map(drop));
@@ -70,6 +72,63 @@ async fn an_error_and_a_refused_answer_are_repeated() -> Result<()> {
     assert_same(&fixture, component, call).await
 }
 
+/// Limits of fuel, memory and output belong to the call: those of today change nothing.
+#[tokio::test]
+async fn a_call_is_repeated_under_its_own_limits() -> Result<()> {
+    let then = SandboxFixture::new()?;
+    let now = then.reopen_with(|config| {
+        config.limits.fuel = 1_000_000;
+        config.limits.memory_bytes = 1 << 20;
+        config.limits.answer_bytes = 1 << 10;
+    })?;
+    let later = then.reopen_with(|config| {
+        config.limits.fuel = 100_000_000;
+        config.limits.memory_bytes = 256 << 20;
+        config.limits.answer_bytes = 64 << 20;
+    })?;
+    for hostile in [
+        HostilePlugin::EndlessLoop,
+        HostilePlugin::MemoryBomb,
+        HostilePlugin::HugeAnswer,
+    ] {
+        let component = hostile.component()?;
+        let call = then.decide(component.clone()).await;
+        let recorded = call.record.limits.expect("limits");
+        assert_eq!(recorded.memory_bytes, 64 << 20);
+        let digest = then.components.put(component.clone());
+        for fixture in [&now, &later] {
+            assert_same(fixture, component.clone(), call.clone()).await?;
+            let input = &call.record.input;
+            let today = fixture.sandbox.replay(TENANT, digest, input, None).await;
+            assert_ne!(today.outcome, call.outcome.clone().map(drop), "{hostile:?}");
+            assert_ne!(today.record.limits, Some(recorded));
+        }
+    }
+    Ok(())
+}
+
+/// A guest that is content with the memory that it gets answers by how much that is.
+#[tokio::test]
+async fn a_guest_that_probes_its_memory_sees_the_recorded_limit() -> Result<()> {
+    // `explain` has one text, of as many bytes as there are pages of 1 MiB.
+    let probe = "(loop $more (br_if $more (i32.ne (memory.grow $memory (i32.const 16)) (i32.const -1))))
+        (i32.store (i32.const 900) (i32.const 1024))
+        (i32.store (i32.const 904) (i32.div_u (memory.size $memory) (i32.const 16)))
+        (memory.fill (i32.const 1024) (i32.const 120) (i32.div_u (memory.size $memory) (i32.const 16)))
+        (i32.store (i32.const 704) (i32.const 900)) (i32.store (i32.const 708) (i32.const 1)) (i32.const 640)";
+    let component = strategy_with(&Hooks::default().decide(probe))?;
+    let then = SandboxFixture::with(|config| config.limits.memory_bytes = 8 << 20)?;
+    let call = then.decide(component.clone()).await;
+    let explain = call.outcome.clone()?.explain;
+    for memory_bytes in [4 << 20, 256 << 20] {
+        let now = then.reopen_with(|config| config.limits.memory_bytes = memory_bytes)?;
+        assert_same(&now, component.clone(), call.clone()).await?;
+        let today = now.decide(component.clone()).await;
+        assert_ne!(today.outcome?.explain, explain);
+    }
+    Ok(())
+}
+
 /// The server is the reason, and the failure says what to do.
 #[tokio::test]
 async fn a_component_that_is_not_stored_is_no_failure_of_the_plugin() -> Result<()> {
@@ -82,7 +141,7 @@ async fn a_component_that_is_not_stored_is_no_failure_of_the_plugin() -> Result<
         .await;
     let without = SandboxFixture::new()?;
     let input = &call.record.input;
-    let replayed = without.sandbox.replay(TENANT, digest, input).await;
+    let replayed = without.sandbox.replay(TENANT, digest, input, None).await;
     let failed = failure(replayed)?;
     assert_eq!(failed.as_str(), "host");
     assert!(failed.to_string().contains("`--plugins`"), "{failed}");

@@ -69,6 +69,7 @@ fn journal_entry() -> NewJournalEntry {
         output: Vec::new(),
         fuel: 0,
         fuel_costs: 0,
+        limits: None,
         duration: Duration::ZERO,
         outcome: "repinned".into(),
         explain: Vec::new(),

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_core::Named as _;
 use tidegate_engine::{
     Ctx, campaigns,
-    ports::{JournalEntry, PageRequest},
+    ports::{CallLimits, JournalEntry, PageRequest},
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -50,12 +50,37 @@ pub(crate) struct EntryBody {
     revision: Option<String>,
     observation_digest: Option<String>,
     fuel: u64,
+    /// The limits of the call, under which it is replayed. Null for actions of the server itself, and in entries of earlier
+    /// versions.
+    limits: Option<LimitsBody>,
     duration_us: u64,
     /// The result, as one word.
     outcome: String,
     explain: Vec<String>,
     /// Whether the decision was applied.
     applied: bool,
+}
+
+/// Limits of a call that can change its answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CallLimits)]
+pub(crate) struct LimitsBody {
+    /// Units of fuel.
+    fuel: u64,
+    /// Memory in bytes.
+    memory_bytes: u64,
+    /// Size of the output in bytes.
+    answer_bytes: u64,
+}
+
+impl From<CallLimits> for LimitsBody {
+    fn from(limits: CallLimits) -> Self {
+        Self {
+            fuel: limits.fuel,
+            memory_bytes: limits.memory_bytes,
+            answer_bytes: limits.answer_bytes,
+        }
+    }
 }
 
 /// Lists a campaign's journal, oldest first.
@@ -89,6 +114,7 @@ impl From<JournalEntry> for EntryBody {
             revision: entry.revision.map(|revision| revision.to_string()),
             observation_digest: entry.input_digest.map(|digest| digest.to_string()),
             fuel: entry.fuel,
+            limits: entry.limits.map(LimitsBody::from),
             duration_us: u64::try_from(entry.duration.as_micros()).unwrap_or(u64::MAX),
             outcome: entry.outcome,
             explain: entry.explain,

@@ -40,6 +40,9 @@ pub(crate) struct ReplayResult {
     /// Whether the fuel is compared: not with another revision, nor if the server counted fuel by other costs when it
     /// recorded the call.
     fuel_compared: bool,
+    /// Whether the call was repeated under the limits of fuel, memory and output that it was recorded with. False if an
+    /// earlier version of the server recorded it: it is repeated under today's limits then.
+    limits_recorded: bool,
     /// The output of the replay, or `failure` (its kind) and `message`.
     decision: Value,
     /// The recorded output, or `failure` and `message`.
@@ -80,6 +83,7 @@ pub(crate) async fn replay_decision(
     Ok(Json(ReplayResult {
         same: replay.is_same(),
         fuel_compared: replay.compares_fuel,
+        limits_recorded: replay.has_recorded_limits,
         decision: json(&replay.decision)?,
         recorded: json(&replay.recorded)?,
         fuel: replay.fuel,

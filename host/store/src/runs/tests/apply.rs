@@ -6,8 +6,8 @@ use tidegate_core::{
     plugin::PluginName,
 };
 use tidegate_engine::ports::{
-    CampaignChange, EntryKind, Journal as _, NewJournalEntry, PluginFailureState, RecentTicks,
-    RecordedCall, Run, Runs as _,
+    CallLimits, CampaignChange, EntryKind, Journal as _, NewJournalEntry, PluginFailureState,
+    RecentTicks, RecordedCall, Run, Runs as _,
 };
 
 use crate::{
@@ -26,6 +26,11 @@ fn entry(outcome: &str) -> NewJournalEntry {
         output: outcome.into(),
         fuel: u64::from(u32::MAX) * 3,
         fuel_costs: 2,
+        limits: Some(CallLimits {
+            fuel: 10_000_000_000,
+            memory_bytes: 64 << 20,
+            answer_bytes: 1 << 20,
+        }),
         duration: Duration::from_nanos(1_234_567),
         outcome: outcome.into(),
         explain: vec!["because \"of\" it".into()],
@@ -104,7 +109,7 @@ on_both! {
         let written = entry("hold");
         assert_eq!((input, output), (written.input, written.output));
         assert_eq!((stored.fuel, stored.duration, stored.explain), (written.fuel, written.duration, written.explain));
-        assert_eq!(stored.fuel_costs, written.fuel_costs);
+        assert_eq!((stored.fuel_costs, stored.limits), (written.fuel_costs, written.limits));
         assert_eq!((stored.revision, stored.input_digest), (written.revision, written.input_digest));
     }
 
