@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::{Row as _, any::AnyRow};
+use sqlx::{
+    Any, Row as _,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 use tidegate_core::{
     Named as _,
     id::{CampaignId, Digest, TenantId},
@@ -65,17 +69,38 @@ pub(crate) async fn recorded_call(
     campaign: CampaignId,
     seq: i64,
 ) -> Result<Option<RecordedCall>, StoreError> {
-    let row = sqlx::query(
+    let query = sqlx::query(
         "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied, \
          fuel_limit, memory_limit, answer_limit, input, output \
          FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3",
-    )
-    .bind(tenant.0)
-    .bind(campaign.0)
-    .bind(seq)
-    .fetch_optional(database.read_single().await?.conn())
-    .await
-    .map_err(failed(READ))?;
+    );
+    let query = query.bind(tenant.0).bind(campaign.0).bind(seq);
+    read_call(database, query).await
+}
+
+pub(crate) async fn next_recorded_call(
+    database: &Database,
+    tenant: TenantId,
+    campaign: CampaignId,
+    after: i64,
+) -> Result<Option<RecordedCall>, StoreError> {
+    let query = sqlx::query(
+        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied, \
+         fuel_limit, memory_limit, answer_limit, input, output \
+         FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 ORDER BY seq LIMIT 1",
+    );
+    let query = query.bind(tenant.0).bind(campaign.0).bind(after);
+    read_call(database, query).await
+}
+
+async fn read_call(
+    database: &Database,
+    query: Query<'_, Any, AnyArguments>,
+) -> Result<Option<RecordedCall>, StoreError> {
+    let row = query
+        .fetch_optional(database.read_single().await?.conn())
+        .await
+        .map_err(failed(READ))?;
     let Some(row) = row else { return Ok(None) };
     let read = || {
         Ok(RecordedCall {

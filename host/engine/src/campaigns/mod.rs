@@ -22,6 +22,7 @@ mod read;
 mod recheck;
 mod reconcile;
 mod replay;
+mod replay_journal;
 mod start;
 mod tick;
 mod unknown_contracts;
@@ -42,6 +43,7 @@ pub use read::{detail, get, last_progress_at, list, updates, warnings, waves, wa
 pub use recheck::recheck_updates;
 pub use reconcile::reconcile;
 pub use replay::{NotCompared, Replay, replay};
+pub use replay_journal::{JournalReplay, replay_journal};
 pub use start::start;
 pub use tick::tick;
 pub use unknown_contracts::{leave_unknown_contracts, leave_unknown_contracts_loop};

@@ -67,31 +67,33 @@ pub enum NotCompared {
     #[error("{0}")]
     UnknownContract(String),
     /// The revision to replay with is one of another plugin.
-    #[error("the revision {revision} belongs to the plugin {plugin}, and this entry to {recorded}")]
-    OtherPlugin {
-        /// The revision to replay with.
-        revision: Digest,
-        /// Its plugin.
-        plugin: PluginName,
-        /// The plugin of the recorded call.
-        recorded: PluginName,
-    },
+    #[error("{0}")]
+    OtherPlugin(String),
     /// The server cannot run the plugin now.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl NotCompared {
+    /// Stable code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ServerAction | Self::NoAnswer | Self::NoInput | Self::InvalidRecord(_) => {
+                "not_replayable"
+            }
+            Self::UnknownContract(_) => "unknown_contract",
+            Self::OtherPlugin(_) => "other_plugin",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
 }
 
 impl From<NotCompared> for Error {
     fn from(reason: NotCompared) -> Self {
         let message = reason.to_string();
         match reason {
-            NotCompared::ServerAction
-            | NotCompared::NoAnswer
-            | NotCompared::NoInput
-            | NotCompared::InvalidRecord(_) => Self::conflict("not_replayable", message),
-            NotCompared::UnknownContract(_) => Self::conflict("unknown_contract", message),
-            NotCompared::OtherPlugin { .. } => Self::conflict("other_plugin", message),
             NotCompared::Unavailable(_) => Self::unavailable(message),
+            _ => Self::conflict(reason.code(), message),
         }
     }
 }
@@ -191,11 +193,11 @@ impl<'a> Replayer<'a> {
 
     fn other_plugin(&self, recorded: &PluginName) -> Option<NotCompared> {
         let asked = &self.asked.as_ref()?.stored;
-        let plugin = &asked.description.name;
-        (plugin != recorded).then(|| NotCompared::OtherPlugin {
-            revision: asked.digest,
-            plugin: plugin.clone(),
-            recorded: recorded.clone(),
+        let (revision, plugin) = (asked.digest, &asked.description.name);
+        (plugin != recorded).then(|| {
+            NotCompared::OtherPlugin(format!(
+                "the revision {revision} belongs to the plugin {plugin}, and this entry to {recorded}"
+            ))
         })
     }
 

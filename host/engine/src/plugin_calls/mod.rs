@@ -20,7 +20,7 @@ use tidegate_core::{
 use usage_log::UsageLog;
 
 use crate::{
-    BuiltIns, Error, Result, chain,
+    BuiltIns, Error, Result, TenantPermit, TenantShares, chain,
     ports::{
         Call, CallFailure, CallLimits, EntryKind, Inspection, NewRevision, Observer, Ports,
         Rejection, Sandbox, Store, Usage,
@@ -34,7 +34,12 @@ pub struct PluginCalls {
     observer: Arc<dyn Observer>,
     built_ins: BuiltIns,
     usage: UsageLog,
+    /// Replays of journals.
+    replays: TenantShares,
 }
+
+/// Maximum number of journals that are replayed at a time; a tenant can have half of them.
+const MAX_JOURNAL_REPLAYS: usize = 2;
 
 impl PluginCalls {
     pub(crate) fn new(ports: &Ports, built_ins: BuiltIns) -> Self {
@@ -44,6 +49,7 @@ impl PluginCalls {
             observer: Arc::clone(&ports.observer),
             built_ins,
             usage: UsageLog::default(),
+            replays: TenantShares::halves(MAX_JOURNAL_REPLAYS),
         }
     }
 
@@ -243,6 +249,11 @@ impl PluginCalls {
         let failure = call.outcome.as_ref().err();
         self.count(plugin, "replay", failure, call.fuel, call.duration);
         call
+    }
+
+    /// Waits for the tenant's turn to replay a part of a journal.
+    pub(crate) async fn replay_turn(&self, tenant: TenantId) -> TenantPermit {
+        self.replays.acquire(Some(tenant)).await
     }
 
     /// A recorded input or output as readable JSON text.

@@ -29,6 +29,14 @@ pub trait Journal: Send + Sync {
         campaign: CampaignId,
         seq: i64,
     ) -> Result<Option<RecordedCall>, StoreError>;
+
+    /// The first entry after the one with sequence number `after`, with the recorded input and output.
+    async fn next_recorded_call(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        after: i64,
+    ) -> Result<Option<RecordedCall>, StoreError>;
 }
 
 /// An entry to be stored. Its `seq` follows the campaign's last one.

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use tidegate_core::{id::CampaignId, plugin::DecisionOutcome};
+use tidegate_core::{
+    id::{CampaignId, Digest},
+    plugin::DecisionOutcome,
+};
 use tidegate_engine::{
     Error, Result,
     campaigns::{self, Replay},
@@ -138,4 +141,94 @@ async fn a_server_that_cannot_run_the_plugin_compares_nothing() {
     };
     assert_eq!(code, "not_replayable");
     assert!(message.contains("cut"), "{message}");
+}
+
+/// A campaign with three decisions in its journal, after its plan and its check.
+async fn with_three_decisions(fixture: &EngineFixture) -> CampaignId {
+    let id = fixture.start_campaign().await;
+    for _ in 0..3 {
+        fixture.tick(id).await;
+    }
+    id
+}
+
+#[tokio::test]
+async fn a_journal_is_replayed_in_parts() {
+    let fixture = EngineFixture::new(1).await;
+    let id = with_three_decisions(&fixture).await;
+    let journal = fixture.journal(id).await;
+    let (ctx, store) = (fixture.ctx(), fixture.engine.store());
+    let plugins = fixture.engine.plugins();
+    // The replays of all calls have the same answer: that of a decision.
+    let recorded = store
+        .recorded_call(ctx.tenant, id, journal.len() as i64)
+        .await;
+    let recorded = recorded.expect("a database").expect("the last entry");
+    *fixture.sandbox.replay.lock() = (recorded.output, 1000, 1);
+    let (mut after, mut parts) = (0, Vec::new());
+    loop {
+        let part = campaigns::replay_journal(&ctx, store, plugins, id, (after, 2), None).await;
+        let part = part.expect("a part");
+        let next = part.next_after;
+        parts.push(part);
+        match next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert!(parts.iter().all(|part| part.entries <= 2));
+    let entries: u64 = parts.iter().map(|part| part.entries).sum();
+    assert_eq!(entries, journal.len() as u64);
+    let decisions = journal
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Decide);
+    let same: u64 = parts.iter().map(campaigns::JournalReplay::same).sum();
+    assert_eq!(same, decisions.count() as u64);
+    let different = parts.iter().flat_map(|part| &part.different);
+    for (entry, replay) in different {
+        assert_ne!(entry.kind, EntryKind::Decide);
+        assert_ne!(replay.decision, replay.recorded);
+    }
+    assert!(parts.iter().all(|part| part.not_compared.is_empty()));
+}
+
+#[tokio::test]
+async fn what_cannot_be_compared_has_a_reason() {
+    let fixture = EngineFixture::new(1).await;
+    fixture
+        .sandbox
+        .decides(|_| Err(CallFailure::Deadline(Duration::from_millis(250))));
+    let id = fixture.start_campaign().await;
+    fixture.tick(id).await;
+    let (ctx, store) = (fixture.ctx(), fixture.engine.store());
+    let plugins = fixture.engine.plugins();
+    let codes = async |revision| {
+        let all = campaigns::replay_journal(&ctx, store, plugins, id, (0, 500), revision).await;
+        let all = all.expect("the whole journal");
+        assert_eq!(all.next_after, None);
+        let codes = all.not_compared.iter();
+        codes
+            .map(|(entry, reason)| (entry.kind, reason.code()))
+            .collect::<Vec<_>>()
+    };
+    let of_decision = (EntryKind::Decide, "not_replayable");
+    assert_eq!(codes(None).await, [of_decision]);
+    *fixture.sandbox.replay_failure.lock() = Some(CallFailure::Host("it is full".to_owned()));
+    assert!(
+        codes(None)
+            .await
+            .contains(&(EntryKind::Plan, "unavailable"))
+    );
+    let of_strategy = fixture.campaign(id).await.spec.strategy.revision;
+    *fixture.sandbox.replay_failure.lock() = None;
+    let codes_of_strategy = codes(Some(of_strategy)).await;
+    assert!(codes_of_strategy.contains(&(EntryKind::Check, "other_plugin")));
+    assert!(!codes_of_strategy.contains(&(EntryKind::Plan, "other_plugin")));
+
+    let unknown = Digest::of(b"unknown");
+    let refused = campaigns::replay_journal(&ctx, store, plugins, id, (0, 1), Some(unknown)).await;
+    assert!(
+        matches!(refused, Err(Error::NotFound { .. })),
+        "{refused:?}"
+    );
 }

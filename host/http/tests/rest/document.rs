@@ -15,7 +15,7 @@ use crate::test_server::{TestServer, request};
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 
 /// Operations that change nothing although they are not `GET`.
-const READING: [&str; 2] = ["validate_config", "replay_decision"];
+const READING: [&str; 3] = ["validate_config", "replay_decision", "replay_journal"];
 
 /// `GET` operations that require the role admin.
 const FOR_ADMINS: [&str; 2] = ["list_keys", "get_key"];

@@ -83,6 +83,53 @@ async fn the_journal_can_be_replayed() {
 }
 
 #[tokio::test]
+async fn a_whole_journal_is_replayed() {
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let path =
+        server.campaign(json!({"target_groups": [], "target_devices": ["pi-0", "pi-1", "absent"]}));
+    let path = path.await;
+    let start = format!("{path}/start");
+    server.post(&start, &json!({})).await.expect(200);
+    let journal = server.get(&format!("{path}/journal")).await.expect(200);
+    let entries = journal["total"].as_u64().expect("a number");
+    let replay = format!("{path}/journal/replay");
+    let all = server.post(&replay, &json!({})).await.expect(200);
+    assert_eq!(
+        (
+            &all["entries"],
+            &all["same"],
+            &all["different"],
+            &all["next_after"]
+        ),
+        (
+            &json!(entries),
+            &json!(entries - 1),
+            &json!([]),
+            &json!(null)
+        )
+    );
+    let reason = "an action of the server is not a plugin call: it cannot be replayed";
+    assert_eq!(
+        all["not_compared"],
+        json!([{"seq": 1, "kind": "host", "code": "not_replayable", "reason": reason}])
+    );
+    let part = format!("{replay}?limit=1&after=1");
+    let part = server.post(&part, &json!({})).await.expect(200);
+    assert_eq!(
+        (&part["entries"], &part["next_after"]),
+        (&json!(1), &json!(2))
+    );
+
+    let invalid = format!("{replay}?limit=0&revision=x");
+    let invalid = server.post(&invalid, &json!({})).await;
+    let invalid = invalid.expect_problem(422).1;
+    assert_eq!(invalid, ["limit", "revision"]);
+    let unknown = format!("{replay}?revision=sha256:{}", "0".repeat(64));
+    server.post(&unknown, &json!({})).await.expect_problem(404);
+}
+
+#[tokio::test]
 async fn the_journal_lists_unknown_target_devices() {
     let server = TestServer::new().await;
     server.fleet(2).await;

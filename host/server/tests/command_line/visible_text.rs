@@ -50,8 +50,8 @@ const COMMANDS: &[(&str, PrintedPart, i32)] = {
         ("campaign journal|1", Texts, 0),
         ("campaign list|", Texts, 0),
         ("campaign pause|1", Texts, 0),
-        // Its results are numbers and words of this program.
-        ("campaign replay|1 7", TextsInJson, 0),
+        ("campaign replay|1", Texts, 1),
+        ("campaign replay|1 --entry 7", TextsInJson, 0),
         ("campaign resume|1", Texts, 0),
         ("campaign rollback|1", Texts, 0),
         ("campaign set|1 --name a", Texts, 0),
@@ -146,7 +146,15 @@ fn answer() -> Value {
     for member in ["device", "gateway"] {
         answer[member] = named.clone();
     }
-    for list in ["items", "waves", "revisions", "errors", "lines"] {
+    for list in [
+        "items",
+        "waves",
+        "revisions",
+        "errors",
+        "lines",
+        "different",
+        "not_compared",
+    ] {
         answer[list] = json!([named]);
     }
     answer

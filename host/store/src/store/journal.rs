@@ -25,4 +25,13 @@ impl Journal for SqlStore {
     ) -> Result<Option<RecordedCall>, StoreError> {
         journal::recorded_call(&self.database, tenant, campaign, seq).await
     }
+
+    async fn next_recorded_call(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        after: i64,
+    ) -> Result<Option<RecordedCall>, StoreError> {
+        journal::next_recorded_call(&self.database, tenant, campaign, after).await
+    }
 }

@@ -14,6 +14,7 @@ mod journal;
 mod list;
 mod merged;
 mod replay;
+mod replay_journal;
 mod short_form;
 mod updates;
 mod waves;
@@ -43,6 +44,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(updates::list_campaign_updates))
         .routes(routes!(journal::list_journal))
         .routes(routes!(replay::replay_decision))
+        .routes(routes!(replay_journal::replay_journal))
 }
 
 /// Event streams, which stay open.

@@ -2,7 +2,10 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_core::id::{Digest, InvalidDigest};
-use tidegate_engine::{Ctx, Error, campaigns};
+use tidegate_engine::{
+    Ctx, Error,
+    campaigns::{self, Replay},
+};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -25,11 +28,15 @@ impl Query for ReplayQuery {
     type Params = Option<Digest>;
 
     fn check(self) -> Result<Option<Digest>> {
-        let revision = self.revision.map(|text| text.parse()).transpose();
-        revision.map_err(|error: InvalidDigest| {
-            Problem::field("wrong_type", "revision", error.to_string())
-        })
+        parse_revision(self.revision)
     }
+}
+
+/// The digest of a revision in a query.
+pub(super) fn parse_revision(revision: Option<String>) -> Result<Option<Digest>> {
+    let revision = revision.map(|text| text.parse()).transpose();
+    revision
+        .map_err(|error: InvalidDigest| Problem::field("wrong_type", "revision", error.to_string()))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,15 +87,21 @@ pub(crate) async fn replay_decision(
         revision,
     )
     .await?;
-    Ok(Json(ReplayResult {
-        same: replay.is_same(),
-        fuel_compared: replay.compares_fuel,
-        limits_recorded: replay.has_recorded_limits,
-        decision: json(&replay.decision)?,
-        recorded: json(&replay.recorded)?,
-        fuel: replay.fuel,
-        recorded_fuel: replay.recorded_fuel,
-    }))
+    Ok(Json(ReplayResult::new(&replay)?))
+}
+
+impl ReplayResult {
+    pub(super) fn new(replay: &Replay) -> Result<Self> {
+        Ok(Self {
+            same: replay.is_same(),
+            fuel_compared: replay.compares_fuel,
+            limits_recorded: replay.has_recorded_limits,
+            decision: json(&replay.decision)?,
+            recorded: json(&replay.recorded)?,
+            fuel: replay.fuel,
+            recorded_fuel: replay.recorded_fuel,
+        })
+    }
 }
 
 fn json(text: &str) -> Result<Value, Error> {

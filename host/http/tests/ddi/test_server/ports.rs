@@ -13,7 +13,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    Call, CallFailure, Clock, Entropy, Inspection, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallLimits, Clock, Entropy, Inspection, Rejection, Sandbox, Validation,
 };
 
 pub(crate) struct ManualClock {
@@ -108,12 +108,16 @@ impl Sandbox for NoSandbox {
         failed_call()
     }
 
-    async fn replay(&self, _: TenantId, _: Digest, _: &[u8]) -> Call<()> {
+    async fn replay(&self, _: TenantId, _: Digest, _: &[u8], _: Option<CallLimits>) -> Call<()> {
         failed_call()
     }
 
     fn contracts(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    fn golden(&self, _: &[u8], _: Option<&[u8]>) -> Result<String, CallFailure> {
+        Err(no_sandbox_failure())
     }
 
     fn record_json(&self, _: &[u8]) -> Result<String, CallFailure> {

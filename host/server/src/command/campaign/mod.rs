@@ -1,5 +1,6 @@
 mod create;
 mod journal;
+mod replay;
 mod step;
 mod view;
 mod watch;
@@ -99,8 +100,8 @@ enum Command {
         #[command(flatten)]
         part: PageArgs,
     },
-    /// Replay recorded decisions; exit code 0 if all results are identical
-    Replay(journal::Replay),
+    /// Replay recorded decisions; exit code 1 if a result differs
+    Replay(replay::Replay),
 }
 
 impl Campaign {

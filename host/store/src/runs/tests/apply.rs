@@ -104,6 +104,13 @@ on_both! {
         assert_eq!((later.items, later.total), (all.items[2..].to_vec(), 1));
         assert_eq!(store.journal(theirs, id, 0, ALL).await?.total, 0);
         assert_eq!(store.recorded_call(theirs, id, 1).await?, None);
+        let mut next = Vec::new();
+        while let Some(call) = store.next_recorded_call(ours, id, next.len() as i64).await? {
+            assert_eq!(store.recorded_call(ours, id, call.entry.seq).await?.as_ref(), Some(&call));
+            next.push(call.entry);
+        }
+        assert_eq!(next, all.items);
+        assert_eq!(store.next_recorded_call(theirs, id, 0).await?, None);
         let RecordedCall { entry: stored, input, output } =
             store.recorded_call(ours, id, 2).await?.expect("the second entry");
         let written = entry("hold");

@@ -50,6 +50,15 @@ async fn every_entry_replays_identically(tenant: TestTenant) -> Result<()> {
         ensure!(replayed["fuel"] == entry["fuel"], "{entry}: {replayed}");
     }
 
+    let all = json!({});
+    let path = format!("campaigns/{id}/journal/replay?limit=500");
+    let whole = tenant.viewer.post(&path, &all).await?;
+    let whole = whole.expect_status(200)?.json()?;
+    ensure!(
+        whole["entries"] == journal.len() && whole["same"] == journal.len(),
+        "{whole}"
+    );
+
     // A revision of another plugin is not accepted.
     let decided = journal
         .iter()

@@ -1,0 +1,160 @@
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::{
+    client::RestClient,
+    command::{repeat_while_busy, show},
+};
+
+/// Replay recorded decisions.
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// Id of the campaign
+    id: i64,
+    /// Only this journal entry
+    #[arg(long, value_name = "SEQ", conflicts_with = "all")]
+    entry: Option<i64>,
+    /// All entries of the journal, which is the default
+    #[arg(long)]
+    all: bool,
+    /// Replay the calls of a plugin with another of its revisions: `sha256:...`
+    #[arg(long, value_name = "DIGEST")]
+    revision: Option<String>,
+}
+
+impl Replay {
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
+        match self.entry {
+            Some(seq) => self.replay_entry(rest, seq).await,
+            None => self.replay_all(rest).await,
+        }
+    }
+
+    async fn replay_entry(&self, rest: &RestClient, seq: i64) -> Result<()> {
+        let path = format!("campaigns/{}/journal/{seq}/replay", self.id);
+        let answer = self.post(rest, &path, &[]).await?;
+        let is_same = answer["same"] == true;
+        show(rest, &answer, |answer| {
+            if is_same {
+                return format!("entry {seq} is the same");
+            }
+            difference(&json!({"seq": seq, "replay": answer})).join("\n")
+        });
+        if !is_same {
+            bail!("the decision differs");
+        }
+        Ok(())
+    }
+
+    async fn replay_all(&self, rest: &RestClient) -> Result<()> {
+        let replay = self.journal_replay(rest).await?;
+        show(rest, &replay, report);
+        let unavailable = not_compared(&replay).filter(|entry| entry["code"] == "unavailable");
+        match (count(&replay, "different"), unavailable.count()) {
+            (0, 0) => Ok(()),
+            (0, unavailable) => {
+                bail!("{unavailable} decisions could not be replayed now; try again")
+            }
+            (different, _) => bail!("{different} of {} decisions differ", replay["entries"]),
+        }
+    }
+
+    /// All entries, in parts.
+    async fn journal_replay(&self, rest: &RestClient) -> Result<Value> {
+        let path = format!("campaigns/{}/journal/replay", self.id);
+        let (mut entries, mut same) = (0, 0);
+        let (mut different, mut not_compared) = (Vec::new(), Vec::new());
+        let mut after = 0;
+        loop {
+            let query = [("limit", 500), ("after", after)];
+            let mut part = repeat_while_busy(async || self.post(rest, &path, &query).await).await?;
+            entries += part["entries"].as_u64().unwrap_or_default();
+            same += part["same"].as_u64().unwrap_or_default();
+            for (name, all) in [
+                ("different", &mut different),
+                ("not_compared", &mut not_compared),
+            ] {
+                if let Value::Array(items) = part[name].take() {
+                    all.extend(items);
+                }
+            }
+            match part["next_after"].as_i64() {
+                Some(next) if next > after => after = next,
+                _ => break,
+            }
+        }
+        Ok(json!({
+            "entries": entries, "same": same, "different": different, "not_compared": not_compared,
+        }))
+    }
+
+    async fn post(&self, rest: &RestClient, path: &str, query: &[(&str, i64)]) -> Result<Value> {
+        let query = query.iter().map(|(name, value)| format!("{name}={value}"));
+        let revision = self.revision.iter();
+        let revision = revision.map(|digest| format!("revision={digest}"));
+        let query: Vec<_> = query.chain(revision).collect();
+        let path = match &query[..] {
+            [] => path.to_owned(),
+            query => format!("{path}?{}", query.join("&")),
+        };
+        rest.post(&path, &json!({})).await
+    }
+}
+
+fn not_compared(replay: &Value) -> impl Iterator<Item = &Value> {
+    replay["not_compared"].as_array().into_iter().flatten()
+}
+
+fn count(replay: &Value, list: &str) -> usize {
+    replay[list].as_array().map_or(0, Vec::len)
+}
+
+/// Each entry that differs, and how many entries there are of each kind.
+fn report(replay: &Value) -> String {
+    let different = replay["different"].as_array().into_iter().flatten();
+    let mut lines: Vec<String> = different.flat_map(difference).collect();
+    let mut reasons = BTreeMap::<&str, (usize, &Value)>::new();
+    for entry in not_compared(replay) {
+        let reason = entry["reason"].as_str().unwrap_or_default();
+        reasons.entry(reason).or_insert((0, &entry["seq"])).0 += 1;
+    }
+    lines.push(format!(
+        "entries: {}, same: {}, different: {}, not compared: {}",
+        replay["entries"],
+        replay["same"],
+        count(replay, "different"),
+        count(replay, "not_compared")
+    ));
+    for (reason, (entries, first)) in reasons {
+        lines.push(format!(
+            "  {entries} not compared, the first is {first}: {reason}"
+        ));
+    }
+    lines.join("\n")
+}
+
+fn difference(entry: &Value) -> Vec<String> {
+    let replay = &entry["replay"];
+    let text = |name: &str| entry[name].as_str().map(|text| format!(" {text}"));
+    let mut lines = vec![format!(
+        "entry {}:{}{}",
+        entry["seq"],
+        text("kind").unwrap_or_default(),
+        text("plugin").unwrap_or_default()
+    )];
+    if replay["decision"] != replay["recorded"] {
+        lines.push(format!("  recorded: {}", replay["recorded"]));
+        lines.push(format!("  replayed: {}", replay["decision"]));
+    }
+    if replay["fuel_compared"] == true && replay["fuel"] != replay["recorded_fuel"] {
+        let (fuel, recorded) = (&replay["fuel"], &replay["recorded_fuel"]);
+        lines.push(format!("  fuel: recorded {recorded}, replayed {fuel}"));
+    }
+    if replay["limits_recorded"] == false {
+        lines.push("  its limits are not recorded: it was replayed under today's".to_owned());
+    }
+    lines
+}
