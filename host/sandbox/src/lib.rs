@@ -22,6 +22,7 @@ mod inspect;
 mod limits;
 mod plugin;
 mod plugin_cache;
+mod question;
 mod record;
 mod rejections;
 mod replay;

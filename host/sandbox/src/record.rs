@@ -31,6 +31,8 @@ pub(crate) enum InvalidRecord {
     TooLarge,
     #[error("parse the record: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("the contract has no call `{0}`")]
+    Call(String),
 }
 
 /// The recorded form of a call's input.
@@ -45,6 +47,13 @@ pub(crate) struct RecordedInput<'a, T> {
 pub(crate) struct RecordedOutput<'a, T> {
     pub(crate) call: &'a str,
     pub(crate) answer: Result<T, &'a str>,
+}
+
+/// A recorded output that is not parsed yet.
+#[derive(Deserialize)]
+pub(crate) struct RawRecordedOutput<'a> {
+    #[serde(borrow)]
+    pub(crate) answer: &'a RawValue,
 }
 
 /// A recorded input that is not parsed yet.

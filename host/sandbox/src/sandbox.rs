@@ -38,7 +38,7 @@ use crate::{
     limits::{InvalidLimit, SandboxLimits},
     plugin::Plugin,
     plugin_cache::PluginCache,
-    record,
+    question, record,
     rejections::Rejections,
     schema::{SchemaChecker, parse_config},
     since_1_0 as contract,
@@ -525,6 +525,11 @@ impl Sandbox for WasmSandbox {
 
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure> {
         record::decompress(record).map_err(|error| CallFailure::InvalidRecord(error.to_string()))
+    }
+
+    fn golden(&self, input: &[u8], output: Option<&[u8]>) -> Result<String, CallFailure> {
+        question::golden(input, output)
+            .map_err(|error| CallFailure::InvalidRecord(error.to_string()))
     }
 }
 

@@ -289,7 +289,7 @@ fn replayable(recorded: &RecordedCall) -> std::result::Result<(&PluginName, Dige
 }
 
 /// The class of a recorded failure.
-fn recorded_failure(entry: &JournalEntry) -> Option<CallFailureClass> {
+pub(super) fn recorded_failure(entry: &JournalEntry) -> Option<CallFailureClass> {
     entry.outcome.parse().ok()
 }
 

@@ -261,6 +261,15 @@ impl PluginCalls {
         Ok(self.sandbox.record_json(record)?)
     }
 
+    /// A recorded input, and the output that is expected of it, as a golden.
+    pub(crate) fn golden(
+        &self,
+        input: &[u8],
+        output: Option<&[u8]>,
+    ) -> std::result::Result<String, CallFailure> {
+        self.sandbox.golden(input, output)
+    }
+
     fn record<T>(
         &self,
         tenant: TenantId,

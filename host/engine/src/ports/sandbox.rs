@@ -80,6 +80,9 @@ pub trait Sandbox: Send + Sync {
 
     /// A recorded input or output as readable JSON text.
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure>;
+
+    /// A recorded input, and the output that is expected of it, as a golden: JSON text with `call`, `input` and `expect`.
+    fn golden(&self, input: &[u8], output: Option<&[u8]>) -> Result<String, CallFailure>;
 }
 
 /// Components by digest. Used when the cache of compiled code misses.

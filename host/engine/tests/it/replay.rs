@@ -232,3 +232,33 @@ async fn what_cannot_be_compared_has_a_reason() {
         "{refused:?}"
     );
 }
+
+#[tokio::test]
+async fn a_question_expects_the_answer_unless_the_call_failed() {
+    let fixture = EngineFixture::new(1).await;
+    let id = fixture.start_campaign().await;
+    fixture.tick(id).await;
+    fixture
+        .sandbox
+        .decides(|_| Err(CallFailure::Trap("a bug".to_owned())));
+    fixture.tick(id).await;
+    let (ctx, store) = (fixture.ctx(), fixture.engine.store());
+    let plugins = fixture.engine.plugins();
+    let decisions = fixture.journal(id).await.into_iter();
+    let decisions = decisions.filter(|entry| entry.kind == EntryKind::Decide);
+    let mut questions = Vec::new();
+    for entry in decisions {
+        let question = campaigns::question(&ctx, store, plugins, id, entry.seq).await;
+        questions.push(question.expect("a question"));
+    }
+    let [answered, failed] = &questions[..] else {
+        panic!("{questions:?}");
+    };
+    assert!(answered.contains("-> Some(\"Decision {"), "{answered}");
+    assert!(
+        failed.starts_with("Observation {") && failed.ends_with("-> None"),
+        "{failed}"
+    );
+    let absent = campaigns::question(&ctx, store, plugins, id, 99).await;
+    assert!(matches!(absent, Err(Error::NotFound { .. })), "{absent:?}");
+}

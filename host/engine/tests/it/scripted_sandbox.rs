@@ -271,6 +271,11 @@ impl Sandbox for ScriptedSandbox {
         *self.contracts.lock()
     }
 
+    fn golden(&self, input: &[u8], output: Option<&[u8]>) -> Result<String, CallFailure> {
+        let text = |record: &[u8]| String::from_utf8_lossy(record).into_owned();
+        Ok(format!("{} -> {:?}", text(input), output.map(text)))
+    }
+
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure> {
         Ok(format!("{:?}", String::from_utf8_lossy(record)))
     }

@@ -38,6 +38,13 @@ async fn the_journal_can_be_replayed() {
             "recorded_fuel": 7,
         })
     );
+    let question = server.get(&format!("{path}/journal/1/question")).await;
+    assert_eq!(
+        question.expect(200),
+        json!({"call": "plan", "input": "question", "expect": "answer"})
+    );
+    let absent = server.get(&format!("{path}/journal/99/question")).await;
+    absent.expect_problem(404);
     server
         .post(&format!("{path}/journal/99/replay"), &json!({}))
         .await
@@ -114,6 +121,8 @@ async fn a_whole_journal_is_replayed() {
         all["not_compared"],
         json!([{"seq": 1, "kind": "host", "code": "not_replayable", "reason": reason}])
     );
+    let question = server.get(&format!("{path}/journal/1/question")).await;
+    assert_eq!(question.expect_problem(409).0, "not_replayable");
     let part = format!("{replay}?limit=1&after=1");
     let part = server.post(&part, &json!({})).await.expect(200);
     assert_eq!(

@@ -136,6 +136,14 @@ impl Sandbox for ScriptedSandbox {
         &["1.0.0"]
     }
 
+    fn golden(&self, input: &[u8], output: Option<&[u8]>) -> Result<String, CallFailure> {
+        let text = |record: &[u8]| String::from_utf8_lossy(record).into_owned();
+        let golden = serde_json::json!({
+            "call": "plan", "input": text(input), "expect": output.map(text),
+        });
+        Ok(golden.to_string())
+    }
+
     fn record_json(&self, _: &[u8]) -> Result<String, CallFailure> {
         Ok(r#"{"waves": 2}"#.to_owned())
     }

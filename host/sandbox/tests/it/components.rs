@@ -13,7 +13,7 @@ use tidegate_core::{Named as _, id::Digest};
 use tidegate_engine::ports::Sandbox as _;
 use tidegate_sandbox::{Plugin, encode_input};
 
-use crate::support::{SandboxFixture, TENANT, built_component};
+use crate::support::{SandboxFixture, TENANT, built_component, observation, plan_input};
 
 /// A golden. `expect` is the output in the serde form of the contract's types, with results as `Ok` and `Err`.
 #[derive(Deserialize)]
@@ -161,6 +161,36 @@ fn check(
     Ok(())
 }
 
+/// A question that is exported from a journal is a golden.
+#[tokio::test]
+async fn a_recorded_question_is_a_golden() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let component = built_component("canary")?;
+    let initial_memory = initial_memory(&component)?;
+    let digest = fixture.upload(component).await?.digest;
+    let plugin = fixture.sandbox.plugin(digest).await?;
+    let config = r#"{"canary_percentage": 10}"#;
+    let sandbox = &fixture.sandbox;
+    let planned = sandbox.plan(TENANT, digest, plan_input(config)).await;
+    let decided = sandbox.decide(TENANT, digest, observation(config)).await;
+    for record in [planned.record, decided.record] {
+        let output = Some(&record.output[..]);
+        let golden = sandbox.golden(&record.input, output)?;
+        check(
+            &fixture,
+            &plugin,
+            &serde_json::from_str(&golden)?,
+            initial_memory,
+        )?;
+        let question = sandbox.golden(&record.input, None)?;
+        let question: Value = serde_json::from_str(&question)?;
+        let fields: Vec<_> = question.as_object().context("an object")?.keys().collect();
+        assert_eq!(fields, ["call", "input"]);
+    }
+    assert!(sandbox.golden(b"noise", None).is_err());
+    Ok(())
+}
+
 /// The record of a call is enough to replay it, in another process and with compiled code only.
 #[tokio::test]
 async fn a_replay_is_the_same_bit_for_bit() -> Result<()> {
@@ -169,7 +199,7 @@ async fn a_replay_is_the_same_bit_for_bit() -> Result<()> {
     let config = r#"{"canary_percentage": 10}"#;
     let call = fixture
         .sandbox
-        .decide(TENANT, digest, crate::support::observation(config))
+        .decide(TENANT, digest, observation(config))
         .await;
     let after = fixture.reopen_without_components()?;
     let replayed = after

@@ -50,6 +50,8 @@ const COMMANDS: &[(&str, PrintedPart, i32)] = {
         ("campaign journal|1", Texts, 0),
         ("campaign list|", Texts, 0),
         ("campaign pause|1", Texts, 0),
+        // JSON, whatever is asked for.
+        ("campaign question|1 7", TextsInJson, 0),
         ("campaign replay|1", Texts, 1),
         ("campaign replay|1 --entry 7", TextsInJson, 0),
         ("campaign resume|1", Texts, 0),
@@ -138,7 +140,7 @@ fn answer() -> Value {
         "campaign_id": 1, "firmware_id": 1, "update_id": 7, "gateway_id": 1, "authority_id": 1, "seq": 7, "same": true,
         "applied": true, "approved": true, "status": "completed", "name": HARMFUL, "device_id": HARMFUL,
         "plugin": HARMFUL, "campaign_name": HARMFUL, "firmware_name": HARMFUL, "summary": HARMFUL, "subject": HARMFUL,
-        "key": HARMFUL, "field": HARMFUL, "message": HARMFUL, "reason": HARMFUL, "text": HARMFUL, "token": HARMFUL,
+        "key": HARMFUL, "field": HARMFUL, "message": HARMFUL, "reason": HARMFUL, "text": HARMFUL, "token": HARMFUL, "call": HARMFUL, "input": [HARMFUL],
         "explain": [HARMFUL], "reasons": [HARMFUL], "attributes": { HARMFUL: HARMFUL }, "warnings": [HARMFUL],
         "hold": { "reason": HARMFUL, "by": HARMFUL }, "firmware": { "name": HARMFUL, "version": HARMFUL },
     });

@@ -13,6 +13,7 @@ mod get;
 mod journal;
 mod list;
 mod merged;
+mod question;
 mod replay;
 mod replay_journal;
 mod short_form;
@@ -43,6 +44,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(advance::advance_campaign_past_gate))
         .routes(routes!(updates::list_campaign_updates))
         .routes(routes!(journal::list_journal))
+        .routes(routes!(question::get_question))
         .routes(routes!(replay::replay_decision))
         .routes(routes!(replay_journal::replay_journal))
 }

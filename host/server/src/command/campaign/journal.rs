@@ -1,8 +1,11 @@
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidegate_core::visible_text::visible_json;
 
 use crate::{
     client::{RestClient, table},
-    command::{PageArgs, listing, show},
+    command::{PageArgs, listing, print, show},
 };
 
 /// Lists a page of a campaign's journal.
@@ -12,6 +15,24 @@ pub(super) async fn list(rest: &RestClient, id: i64, part: &PageArgs) -> Result<
         .await?;
     show(rest, &answer, |answer| listing(answer, &COLUMNS));
     Ok(())
+}
+
+/// Prints the question of an entry as a golden, also without `--json`: it is for a file.
+pub(super) async fn question(rest: &RestClient, id: i64, seq: i64) -> Result<()> {
+    let path = format!("campaigns/{id}/journal/{seq}/question");
+    let question = rest.get(&path, &[]).await?;
+    let question: Question = serde_json::from_value(question).context("read the question")?;
+    print(visible_json(&serde_json::to_string_pretty(&question)?));
+    Ok(())
+}
+
+/// The fields of a golden, in the order in which goldens are written.
+#[derive(Serialize, Deserialize)]
+struct Question {
+    call: String,
+    input: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expect: Option<Value>,
 }
 
 const COLUMNS: [table::Column<'_>; 7] = [

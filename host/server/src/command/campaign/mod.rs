@@ -100,6 +100,13 @@ enum Command {
         #[command(flatten)]
         part: PageArgs,
     },
+    /// Print the question of a journal entry as a golden of its plugin, with the recorded answer
+    Question {
+        /// Id of the campaign
+        id: i64,
+        /// Journal entry
+        entry: i64,
+    },
     /// Replay recorded decisions; exit code 1 if a result differs
     Replay(replay::Replay),
 }
@@ -165,6 +172,7 @@ impl Campaign {
             Command::Advance(advance) => advance.run(&rest).await,
             Command::Watch { id } => watch::watch(&rest, id).await,
             Command::Journal { id, part } => journal::list(&rest, id, &part).await,
+            Command::Question { id, entry } => journal::question(&rest, id, entry).await,
             Command::Replay(replay) => replay.run(&rest).await,
         }
     }

@@ -50,6 +50,18 @@ async fn every_entry_replays_identically(tenant: TestTenant) -> Result<()> {
         ensure!(replayed["fuel"] == entry["fuel"], "{entry}: {replayed}");
     }
 
+    for entry in &journal {
+        let question = question(&tenant, id, entry).await?;
+        let replayed = replay(&tenant, id, entry).await?;
+        ensure!(
+            question["call"] == entry["kind"]
+                && question["expect"] == replayed["recorded"]["answer"],
+            "{entry}: {question}"
+        );
+        // The sandbox reads it as it reads a golden.
+        let call = question["call"].as_str().unwrap_or_default();
+        tidegate_sandbox::encode_input(call, &question["input"].to_string())?;
+    }
     let all = json!({});
     let path = format!("campaigns/{id}/journal/replay?limit=500");
     let whole = tenant.viewer.post(&path, &all).await?;
@@ -101,4 +113,9 @@ async fn replay(tenant: &TestTenant, id: i64, entry: &Value) -> Result<Value> {
         .await?
         .expect_status(200)?
         .json()?)
+}
+
+async fn question(tenant: &TestTenant, id: i64, entry: &Value) -> Result<Value> {
+    let path = format!("campaigns/{id}/journal/{}/question", entry["seq"]);
+    Ok(tenant.viewer.get(&path).await?.expect_status(200)?.json()?)
 }

@@ -1,0 +1,54 @@
+//! The question of a recorded call as a golden: `{"call", "input", "expect"}`.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tidegate_core::Named as _;
+
+use crate::{
+    record::{self, InvalidRecord, RawRecordedInput, RawRecordedOutput, RecordedInput},
+    since_1_0::{
+        AssignInput, CallInput, CallName, CheckInput, HealthInput, Observation, PlanInput,
+    },
+};
+
+/// The fields of a golden, in the order in which goldens are written.
+#[derive(Serialize)]
+struct Golden<'a, Q> {
+    call: &'a str,
+    input: Q,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expect: Option<&'a RawValue>,
+}
+
+/// Converts a recorded input, and the output that is expected of it, to a golden. The record has the contract's types in
+/// the same serde form as goldens; that it has them is checked here.
+pub(crate) fn golden(input: &[u8], output: Option<&[u8]>) -> Result<String, InvalidRecord> {
+    let input = record::decompress(input)?;
+    let output = output.map(record::decompress).transpose()?;
+    let output = output.as_deref().map(serde_json::from_str);
+    let output: Option<RawRecordedOutput<'_>> = output.transpose()?;
+    let expect = output.map(|output| output.answer);
+    let recorded: RawRecordedInput<'_> = serde_json::from_str(&input)?;
+    let Ok(call) = recorded.call.parse::<CallName>() else {
+        return Err(InvalidRecord::Call(recorded.call.to_owned()));
+    };
+    Ok(match call {
+        CallName::Plan => to_json::<PlanInput>(&input, expect)?,
+        CallName::Assign => to_json::<AssignInput>(&input, expect)?,
+        CallName::Decide => to_json::<Observation>(&input, expect)?,
+        CallName::Check => to_json::<CheckInput>(&input, expect)?,
+        CallName::Evaluate => to_json::<HealthInput>(&input, expect)?,
+    })
+}
+
+fn to_json<Q: CallInput>(
+    input: &str,
+    expect: Option<&RawValue>,
+) -> Result<String, serde_json::Error> {
+    let recorded: RecordedInput<'_, Q> = serde_json::from_str(input)?;
+    serde_json::to_string(&Golden {
+        call: Q::CALL.as_str(),
+        input: recorded.input,
+        expect,
+    })
+}
