@@ -45,7 +45,7 @@ pub(crate) async fn journal(
     .map_err(failed("count journal entries"))?;
     let rows = sqlx::query(
         "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied, \
-         fuel_limit, memory_limit, answer_limit \
+         fuel_limit, memory_limit, answer_limit, log \
          FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 ORDER BY seq LIMIT $4 OFFSET $5",
     )
     .bind(tenant.0)
@@ -71,7 +71,7 @@ pub(crate) async fn recorded_call(
 ) -> Result<Option<RecordedCall>, StoreError> {
     let query = sqlx::query(
         "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied, \
-         fuel_limit, memory_limit, answer_limit, input, output \
+         fuel_limit, memory_limit, answer_limit, log, input, output \
          FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3",
     );
     let query = query.bind(tenant.0).bind(campaign.0).bind(seq);
@@ -86,7 +86,7 @@ pub(crate) async fn next_recorded_call(
 ) -> Result<Option<RecordedCall>, StoreError> {
     let query = sqlx::query(
         "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied, \
-         fuel_limit, memory_limit, answer_limit, input, output \
+         fuel_limit, memory_limit, answer_limit, log, input, output \
          FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 ORDER BY seq LIMIT 1",
     );
     let query = query.bind(tenant.0).bind(campaign.0).bind(after);
@@ -124,8 +124,8 @@ pub(crate) async fn append(
         sqlx::query(
             "INSERT INTO journal (tenant_id, campaign_id, seq, kind, at, plugin, revision, input_digest, fuel, \
              duration_ns, outcome, explain, applied, input, output, fuel_costs, fuel_limit, memory_limit, \
-             answer_limit) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+             answer_limit, log) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         )
         .bind(tenant.0)
         .bind(campaign.0)
@@ -146,6 +146,7 @@ pub(crate) async fn append(
         .bind(entry.limits.map(|limits| to_i64(limits.fuel)))
         .bind(entry.limits.map(|limits| to_i64(limits.memory_bytes)))
         .bind(entry.limits.map(|limits| to_i64(limits.answer_bytes)))
+        .bind(log_json(&entry.log)?)
         .execute(tx.conn())
         .await
         .map_err(failed("write journal"))?;
@@ -158,6 +159,11 @@ fn plugin_name(row: &AnyRow) -> Result<Option<PluginName>, RowError> {
     let text: &str = row.take("plugin")?;
     let name = (!text.is_empty()).then(|| parse_value("plugin", text));
     name.transpose()
+}
+
+/// Null without lines, which most calls have none of.
+fn log_json(log: &[String]) -> Result<Option<String>, StoreError> {
+    (!log.is_empty()).then(|| to_json(&log)).transpose()
 }
 
 /// All three, or none.
@@ -188,6 +194,7 @@ fn from_row(row: &AnyRow) -> Result<JournalEntry, RowError> {
         duration: Duration::from_nanos(row.count("duration_ns")?),
         outcome: row.take("outcome")?,
         explain: row.json("explain")?,
+        log: row.json_optional("log")?.unwrap_or_default(),
         applied: row.flag("applied")?,
     })
 }

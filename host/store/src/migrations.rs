@@ -216,6 +216,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "call_limits",
         include_str!("../../../migrations/0045_call_limits.sql"),
     ),
+    (
+        46,
+        "journal_log",
+        include_str!("../../../migrations/0046_journal_log.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -66,13 +66,16 @@ impl RestoredComponents {
 #[async_trait]
 impl ComponentSource for RestoredComponents {
     async fn component(&self, digest: Digest) -> io::Result<Option<Bytes>> {
-        let stored = self.stored.component(digest).await?;
-        let is_intact = |component: &Bytes| Digest::of(component) == digest;
-        if stored.as_ref().is_some_and(is_intact) {
-            return Ok(stored);
+        let stored = self.stored.component(digest).await;
+        let is_needed = match &stored {
+            Ok(component) => component.is_none(),
+            Err(error) => error.kind() == io::ErrorKind::InvalidData,
+        };
+        if !is_needed {
+            return stored;
         }
         let Some((path, component)) = self.find(digest).await else {
-            return Ok(stored);
+            return stored;
         };
         let path = path.display();
         match self.store_again(component.clone()).await {

@@ -68,6 +68,8 @@ pub struct NewJournalEntry {
     pub outcome: String,
     /// Explanation in sentences.
     pub explain: Vec<String>,
+    /// The first log lines of the call.
+    pub log: Vec<String>,
     /// Whether the result was applied.
     pub applied: bool,
 }
@@ -106,6 +108,7 @@ pub struct JournalEntry {
     pub duration: Duration,
     pub outcome: String,
     pub explain: Vec<String>,
+    pub log: Vec<String>,
     pub applied: bool,
 }
 

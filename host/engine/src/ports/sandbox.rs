@@ -88,7 +88,7 @@ pub trait Sandbox: Send + Sync {
 /// Components by digest. Used when the cache of compiled code misses.
 #[async_trait]
 pub trait ComponentSource: Send + Sync {
-    /// The component whose sha256 is `digest`. `None`: it does not exist.
+    /// The component whose sha256 is `digest`. `None`: it does not exist. `InvalidData`: the stored one is damaged.
     async fn component(&self, digest: Digest) -> std::io::Result<Option<Bytes>>;
 }
 

@@ -23,6 +23,7 @@ async fn the_journal_can_be_replayed() {
         (&entry["fuel"], &entry["duration_us"]),
         (&json!(7), &json!(3))
     );
+    assert_eq!(entry["log"], json!(["noted"]));
     assert_eq!(
         entry["limits"],
         json!({"fuel": 50, "memory_bytes": 65_536, "answer_bytes": 1024})

@@ -368,6 +368,7 @@ impl<'a> FilledTenant<'a> {
             .replace("{firmware_id}", &self.firmware.to_string())
             .replace("{update_id}", &self.update.to_string())
             .replace("{device_id}", "pi-0")
+            .replace("{seq}", "1")
             .replace(
                 "{key_id}",
                 &tenants::key_id(&fingerprint(&self.server.admin)),
@@ -402,6 +403,7 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
         duration: Duration::ZERO,
         outcome: "test".to_owned(),
         explain: Vec::new(),
+        log: Vec::new(),
         applied: true,
     };
     let journal = (0..rows).map(|_| entry.clone()).collect();

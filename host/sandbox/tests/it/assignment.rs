@@ -45,7 +45,7 @@ async fn pages_of_any_length_are_replayed() -> Result<()> {
         let replayed = fixture.sandbox.replay(TENANT, digest, input, None).await;
         assert_eq!(replayed.record, call.record);
         assert_eq!(replayed.fuel, call.fuel);
-        assert_eq!(call.outcome?, vec![0; rows]);
+        assert_eq!(call.outcome?.len(), rows);
 
         let mut other = page(rows);
         other.place[rows - 1] = 8;

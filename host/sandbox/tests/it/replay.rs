@@ -1,7 +1,7 @@
 //! Replays of calls that failed, from their records only.
 
 use anyhow::Result;
-use tidegate_core::Named as _;
+use tidegate_core::Named;
 use tidegate_engine::ports::{Call, Sandbox as _};
 use tidegate_hostile::{Hooks, HostilePlugin, strategy_with};
 
@@ -43,7 +43,7 @@ async fn a_failure_is_repeated() -> Result<()> {
         let component = hostile.component()?;
         let call = fixture.decide(component.clone()).await;
         let failed = call.outcome.as_ref().map(drop);
-        assert_eq!(failed.map_err(|failure| failure.as_str()), Err(class));
+        assert_eq!(failed.map_err(Named::as_str), Err(class));
         assert!(call.record.output.is_empty(), "{hostile:?}");
         assert_same(&fixture, component, call).await?;
     }

@@ -73,6 +73,7 @@ fn journal_entry() -> NewJournalEntry {
         duration: Duration::ZERO,
         outcome: "repinned".into(),
         explain: Vec::new(),
+        log: Vec::new(),
         applied: true,
     }
 }

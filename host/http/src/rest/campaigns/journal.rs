@@ -57,6 +57,8 @@ pub(crate) struct EntryBody {
     /// The result, as one word.
     outcome: String,
     explain: Vec<String>,
+    /// The first log lines of the plugin, 4 KiB at most.
+    log: Vec<String>,
     /// Whether the decision was applied.
     applied: bool,
 }
@@ -118,6 +120,7 @@ impl From<JournalEntry> for EntryBody {
             duration_us: u64::try_from(entry.duration.as_micros()).unwrap_or(u64::MAX),
             outcome: entry.outcome,
             explain: entry.explain,
+            log: entry.log,
             applied: entry.applied,
         }
     }

@@ -35,7 +35,7 @@ struct Question {
     expect: Option<Value>,
 }
 
-const COLUMNS: [table::Column<'_>; 7] = [
+const COLUMNS: [table::Column<'_>; 8] = [
     ("SEQ", "/seq"),
     ("AT", "/at"),
     ("KIND", "/kind"),
@@ -43,4 +43,5 @@ const COLUMNS: [table::Column<'_>; 7] = [
     ("OUTCOME", "/outcome"),
     ("FUEL", "/fuel"),
     ("EXPLAIN", "/explain"),
+    ("LOG", "/log"),
 ];

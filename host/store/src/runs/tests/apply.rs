@@ -34,6 +34,7 @@ fn entry(outcome: &str) -> NewJournalEntry {
         duration: Duration::from_nanos(1_234_567),
         outcome: outcome.into(),
         explain: vec!["because \"of\" it".into()],
+        log: vec!["\"line\"".into(), String::new()],
         applied: true,
     }
 }
@@ -93,6 +94,7 @@ on_both! {
         let mut host_entry = entry("");
         host_entry.kind = EntryKind::Host;
         (host_entry.revision, host_entry.input_digest, host_entry.output) = (None, None, Vec::new());
+        host_entry.log = Vec::new();
         applied.journal = vec![host_entry];
         assert!(store.apply(fixture.run, fence, applied).await?);
 
@@ -100,6 +102,7 @@ on_both! {
         let all = store.journal(ours, id, 0, ALL).await?;
         let seqs: Vec<_> = all.items.iter().map(|entry| entry.seq).collect();
         assert_eq!((seqs, all.total), (vec![1, 2, 3], 3));
+        assert!(all.items[2].log.is_empty());
         let later = store.journal(ours, id, 2, ALL).await?;
         assert_eq!((later.items, later.total), (all.items[2..].to_vec(), 1));
         assert_eq!(store.journal(theirs, id, 0, ALL).await?.total, 0);
@@ -115,7 +118,7 @@ on_both! {
             store.recorded_call(ours, id, 2).await?.expect("the second entry");
         let written = entry("hold");
         assert_eq!((input, output), (written.input, written.output));
-        assert_eq!((stored.fuel, stored.duration, stored.explain), (written.fuel, written.duration, written.explain));
+        assert_eq!((stored.fuel, stored.duration, stored.explain, stored.log), (written.fuel, written.duration, written.explain, written.log));
         assert_eq!((stored.fuel_costs, stored.limits), (written.fuel_costs, written.limits));
         assert_eq!((stored.revision, stored.input_digest), (written.revision, written.input_digest));
     }
