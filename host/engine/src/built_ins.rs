@@ -16,6 +16,17 @@ pub struct InvalidBuiltIns {
     text: String,
 }
 
+/// A component has the vendor of the built-in plugins and is none of them.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the name {plugin} is reserved for a built-in plugin, and this component is none of this server: name it \
+     `your-vendor/{name}` in its description, or build the server again with it",
+    name = .plugin.name()
+)]
+pub struct ReservedName {
+    plugin: PluginName,
+}
+
 impl BuiltIns {
     /// Reads a list in the format of `sha256sum`: each line has the digest of a component in hexadecimal digits, two
     /// spaces, and its file, `NAME.wasm`.
@@ -44,6 +55,15 @@ impl BuiltIns {
     /// The digest of the built-in plugin of this name.
     pub(crate) fn digest(&self, plugin: &PluginName) -> Option<Digest> {
         self.0.get(plugin).copied()
+    }
+
+    /// Refuses a component whose name is reserved for a built-in plugin.
+    pub fn check_name(&self, plugin: &PluginName, component: Digest) -> Result<(), ReservedName> {
+        if self.allow(plugin, component) {
+            return Ok(());
+        }
+        let plugin = plugin.clone();
+        Err(ReservedName { plugin })
     }
 
     /// True if new campaigns and updates may use the revision: the vendor of the built-in plugins is reserved for them.

@@ -54,7 +54,7 @@ pub mod tenants;
 pub mod updates;
 
 pub use authorize::{Admin, Approver, Authorized, Operator, Publisher, RequiredRole};
-pub use built_ins::{BuiltIns, InvalidBuiltIns};
+pub use built_ins::{BuiltIns, InvalidBuiltIns, ReservedName};
 pub use caches::Caches;
 pub use cluster_clock::ClusterClock;
 pub use ctx::{Actor, ActorKind, Ctx, ServerCtx};

@@ -7,10 +7,7 @@ use tidegate_core::{
 };
 use tokio::time::timeout;
 
-use super::{
-    component_files,
-    upload::{reserved_name, store_component},
-};
+use super::{component_files, upload::store_component};
 use crate::{Actor, Engine, Error, Publisher, Result, chain, ports::Inspection};
 
 /// Maximum time to inspect a component. Each step of the inspection has a limit of its own; this one holds for what they
@@ -105,9 +102,9 @@ impl<'a> Installation<'a> {
             }
         };
         let plugin = &inspection.description.name;
-        if !engine.plugins.built_ins().allow(plugin, digest) {
-            let (path, reason) = (path.display(), reserved_name(plugin));
-            tracing::error!(%path, reason, "component not installed");
+        if let Err(reason) = engine.plugins.built_ins().check_name(plugin, digest) {
+            let path = path.display();
+            tracing::error!(%path, %reason, "component not installed");
             return ComponentOutcome::Refused;
         }
         self.store(path, &missing, &component, &inspection).await

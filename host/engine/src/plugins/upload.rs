@@ -1,9 +1,6 @@
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use tidegate_core::{
-    id::Digest,
-    plugin::{Origin, PluginName},
-};
+use tidegate_core::{id::Digest, plugin::Origin};
 
 use crate::{
     Authorized, Ctx, Error, Files, PluginCalls, Publisher, Result,
@@ -28,9 +25,8 @@ pub async fn upload(
     let inspection = inspected?;
     let plugin = inspection.description.name.clone();
     let digest = inspection.digest;
-    if !plugins.built_ins().allow(&plugin, digest) {
-        return Err(Error::conflict("reserved_name", reserved_name(&plugin)));
-    }
+    let named = plugins.built_ins().check_name(&plugin, digest);
+    named.map_err(|error| Error::conflict("reserved_name", error.to_string()))?;
     let origin = if plugin.is_built_in() {
         Origin::BuiltIn
     } else {
@@ -79,13 +75,4 @@ pub(super) async fn store_component(
         PutRevisionError::OtherBytes(_) => Error::conflict("version_exists", error.to_string()),
         PutRevisionError::Store(error) => error.into(),
     })
-}
-
-/// Why a component that is not built in is refused under the vendor of the built-in plugins.
-pub(super) fn reserved_name(plugin: &PluginName) -> String {
-    format!(
-        "the name {plugin} is reserved for a built-in plugin, and this component is none of this server: name it \
-         `your-vendor/{}` in its description, or build the server again with it",
-        plugin.name()
-    )
 }
