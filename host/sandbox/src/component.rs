@@ -2,10 +2,14 @@
 
 use tidegate_core::{plugin::PluginKind, visible_text::visible};
 use wasmparser::{
-    Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, WasmFeatures,
+    BinaryReaderError, Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload,
+    WasmFeatures,
 };
 
 use crate::{limits::truncate, since_1_0 as contract};
+
+/// Bytes of a name that is shown.
+const MAX_NAME_BYTES: usize = 200;
 
 /// Why a file is not a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,11 +52,8 @@ pub(crate) fn world_of(bytes: &[u8], max_bytes: u64) -> Result<PluginKind, Inval
     if bytes.len() as u64 > max_bytes {
         return Err(InvalidComponent::TooLarge(bytes.len() as u64, max_bytes));
     }
-    if !bytes.starts_with(b"\0asm") {
-        let reason = "the magic number is missing";
-        return Err(InvalidComponent::Malformed(reason.to_owned()));
-    }
-    let interface = ComponentInterface::read(bytes)?;
+    check_magic_number(bytes)?;
+    let interface = OuterInterface::read(bytes)?;
     let names = interface.imports.iter().map(|(name, _)| *name);
     if let Some(version) = names
         .chain(interface.exports.iter().copied())
@@ -66,7 +67,7 @@ pub(crate) fn world_of(bytes: &[u8], max_bytes: u64) -> Result<PluginKind, Inval
             .any(|allowed| is_patch_of(name, allowed));
         if !(is_instance && is_allowed) {
             return Err(InvalidComponent::Import(
-                visible(truncate(name, 200)).into_owned(),
+                visible(truncate(name, MAX_NAME_BYTES)).into_owned(),
             ));
         }
     }
@@ -94,6 +95,14 @@ pub(crate) fn world_of(bytes: &[u8], max_bytes: u64) -> Result<PluginKind, Inval
     }
 }
 
+fn check_magic_number(bytes: &[u8]) -> Result<(), InvalidComponent> {
+    if bytes.starts_with(b"\0asm") {
+        return Ok(());
+    }
+    let reason = "the magic number is missing";
+    Err(InvalidComponent::Malformed(reason.to_owned()))
+}
+
 /// Whether a name is that of this interface, in any patch version: these differ in comments only.
 fn is_patch_of(name: &str, interface: &str) -> bool {
     match (name.split_once('@'), interface.split_once('@')) {
@@ -115,19 +124,63 @@ fn other_version(name: &str) -> Option<String> {
     (!is_spoken(version)).then(|| visible(truncate(version, 64)).into_owned())
 }
 
+/// The names of what a component imports and exports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentInterface {
+    /// Its imports.
+    pub imports: Vec<String>,
+    /// Its exported instances.
+    pub exports: Vec<String>,
+    /// The size of the memories that an instance starts with, in bytes.
+    pub initial_memory: u64,
+}
+
+impl ComponentInterface {
+    /// Reads the names in a component, whether it is a plugin or not. The error says why it is no component.
+    pub fn read(component: &[u8]) -> Result<Self, String> {
+        let read = || {
+            check_magic_number(component)?;
+            let outer = OuterInterface::read(component)?;
+            let shown = |name: &str| visible(truncate(name, MAX_NAME_BYTES)).into_owned();
+            Ok::<_, InvalidComponent>(Self {
+                imports: outer.imports.iter().map(|(name, _)| shown(name)).collect(),
+                exports: outer.exports.iter().map(|name| shown(name)).collect(),
+                initial_memory: initial_memory(component).map_err(malformed)?,
+            })
+        };
+        read().map_err(|error| error.to_string())
+    }
+}
+
+/// The size of all memories that the modules of a component define. A component of a plugin's toolchain instantiates each
+/// module once.
+fn initial_memory(component: &[u8]) -> Result<u64, BinaryReaderError> {
+    const PAGE_BYTES: u64 = 64 << 10;
+    let mut pages: u64 = 0;
+    for payload in Parser::new(0).parse_all(component) {
+        if let Payload::MemorySection(memories) = payload? {
+            for memory in memories {
+                pages = pages.saturating_add(memory?.initial);
+            }
+        }
+    }
+    Ok(pages.saturating_mul(PAGE_BYTES))
+}
+
+fn malformed(error: BinaryReaderError) -> InvalidComponent {
+    InvalidComponent::Malformed(visible(&error.to_string()).into_owned())
+}
+
 /// The imports and the exported instances of the outermost component.
 #[derive(Default)]
-struct ComponentInterface<'a> {
+struct OuterInterface<'a> {
     imports: Vec<(&'a str, bool)>,
     exports: Vec<&'a str>,
 }
 
-impl<'a> ComponentInterface<'a> {
+impl<'a> OuterInterface<'a> {
     /// Reads the outermost sections. Nested modules and components are skipped: the compiler checks them.
     fn read(mut bytes: &'a [u8]) -> Result<Self, InvalidComponent> {
-        let malformed = |error: wasmparser::BinaryReaderError| {
-            InvalidComponent::Malformed(visible(&error.to_string()).into_owned())
-        };
         let mut parser = Parser::new(0);
         parser.set_features(WasmFeatures::all());
         let mut interface = Self::default();

@@ -17,6 +17,7 @@ mod compile;
 mod component;
 mod engine;
 mod failure;
+mod golden;
 mod guest;
 mod inspect;
 mod limits;
@@ -34,8 +35,9 @@ mod ticker;
 mod trial;
 
 pub use child_process::ChildCommand;
+pub use component::ComponentInterface;
+pub use golden::{Golden, GoldenCall, GoldenOutput, GoldenRun, InvalidGolden, golden_files};
 pub use limits::{InvalidLimit, SandboxLimits};
 pub use plugin::Plugin;
-pub use replay::{InvalidCallInput, encode_input};
 pub use run_child::run_child;
 pub use sandbox::{OpenError, SandboxConfig, WasmSandbox};

@@ -19,6 +19,9 @@ pub(crate) const MAX_LOG_BYTES: usize = 16 << 10;
 /// Bytes of a config.
 pub(crate) const MAX_CONFIG_BYTES: usize = 256 << 10;
 
+/// Bytes of a config schema.
+pub(crate) const MAX_SCHEMA_BYTES: usize = 64 << 10;
+
 /// Bytes of a reason, and of other texts of one sentence.
 pub(crate) const MAX_REASON_BYTES: usize = 1 << 10;
 
@@ -120,6 +123,9 @@ impl InvalidLimit {
 }
 
 impl SandboxLimits {
+    /// Bytes of a config schema, which no setting changes.
+    pub const SCHEMA_BYTES: u64 = MAX_SCHEMA_BYTES as u64;
+
     /// Checks every limit against its range.
     pub fn validate(&self) -> Result<(), InvalidLimit> {
         let seconds = |duration: Duration| u128::from(duration.as_secs());

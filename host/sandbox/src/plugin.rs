@@ -13,7 +13,8 @@ use tidegate_engine::ports::{Call, CallFailure, CallRecord, Validation};
 use wasmtime::{
     Store,
     component::{
-        Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Linker, Lower,
+        Component, ComponentExportIndex, ComponentNamedList, ComponentType, InstancePre, Lift,
+        Linker, Lower,
     },
 };
 
@@ -24,7 +25,7 @@ use crate::{
     limits::{Budget, SandboxLimits},
     limits::{MAX_REASON_BYTES, truncate},
     record,
-    since_1_0::{self as contract, CallInput, CallName},
+    since_1_0::{self as contract, CallInput, CallName, meta},
     ticker::ticks,
 };
 
@@ -53,6 +54,33 @@ pub(crate) struct RunResult<T> {
     pub(crate) peak_memory: u64,
     pub(crate) duration: Duration,
     pub(crate) log: Vec<String>,
+}
+
+impl<T> RunResult<T> {
+    /// A call that failed before it ran.
+    fn failed(failure: CallFailure) -> Self {
+        Self {
+            outcome: Err(failure),
+            fuel: 0,
+            peak_memory: 0,
+            duration: Duration::ZERO,
+            log: Vec::new(),
+        }
+    }
+
+    /// Checks or converts the output. The cost and the log stay.
+    pub(crate) fn and_then<U>(
+        self,
+        check: impl FnOnce(T) -> Result<U, CallFailure>,
+    ) -> RunResult<U> {
+        RunResult {
+            outcome: self.outcome.and_then(check),
+            fuel: self.fuel,
+            peak_memory: self.peak_memory,
+            duration: self.duration,
+            log: self.log,
+        }
+    }
 }
 
 impl Plugin {
@@ -130,21 +158,16 @@ impl Plugin {
 
     /// Calls the plugin's `describe`.
     pub fn describe(&self) -> Result<core::Description, CallFailure> {
-        let run: RunResult<(Result<contract::meta::Description, String>,)> =
-            self.run(&self.0.describe, (), &self.0.limits.call_budget());
-        let (description,) = run.outcome?;
+        let description = self.run_describe().outcome?;
         let description = description.map_err(|text| plugin_error(&text))?;
-        contract::check_description(&description).map_err(CallFailure::InvalidAnswer)?;
         description.try_into().map_err(CallFailure::InvalidAnswer)
     }
 
     /// Calls the plugin's `validate`, which may rely on the config being valid by its schema.
     pub fn validate(&self, config: &str) -> Validation {
-        let run: RunResult<(Result<Vec<contract::meta::FieldError>, String>,)> =
-            self.run(&self.0.validate, (config,), &self.0.limits.call_budget());
-        let outcome = run.outcome.and_then(|(errors,)| {
+        let run = self.run_validate(config);
+        let outcome = run.outcome.and_then(|errors| {
             let errors = errors.map_err(|text| plugin_error(&text))?;
-            contract::check_field_errors(&errors).map_err(CallFailure::InvalidAnswer)?;
             Ok(errors.into_iter().map(Into::into).collect())
         });
         Validation {
@@ -155,12 +178,48 @@ impl Plugin {
 
     /// Calls the plugin's `wants`.
     pub fn wants(&self, config: &str) -> Result<core::Interests, CallFailure> {
-        let run: RunResult<(Result<contract::meta::Interests, String>,)> =
-            self.run(&self.0.wants, (config,), &self.0.limits.call_budget());
-        let (wants,) = run.outcome?;
-        let wants = wants.map_err(|text| plugin_error(&text))?;
-        contract::check_wants(&wants).map_err(CallFailure::InvalidAnswer)?;
-        Ok(wants.into())
+        let wants = self.run_wants(config).outcome?;
+        Ok(wants.map_err(|text| plugin_error(&text))?.into())
+    }
+
+    /// Runs `describe`. As in all outputs, the inner error is the plugin's own.
+    pub(crate) fn run_describe(&self) -> RunResult<Result<meta::Description, String>> {
+        self.run_meta(&self.0.describe, (), contract::check_description)
+    }
+
+    /// Runs `validate`.
+    pub(crate) fn run_validate(
+        &self,
+        config: &str,
+    ) -> RunResult<Result<Vec<meta::FieldError>, String>> {
+        let check = |errors: &Vec<_>| contract::check_field_errors(errors);
+        self.run_meta(&self.0.validate, (config,), check)
+    }
+
+    /// Runs `wants`.
+    pub(crate) fn run_wants(&self, config: &str) -> RunResult<Result<meta::Interests, String>> {
+        self.run_meta(&self.0.wants, (config,), contract::check_wants)
+    }
+
+    /// Runs a function that every plugin has, and checks its output.
+    fn run_meta<P, T>(
+        &self,
+        function: &ComponentExportIndex,
+        params: P,
+        check: impl FnOnce(&T) -> Result<(), String>,
+    ) -> RunResult<Result<T, String>>
+    where
+        P: ComponentNamedList + Lower,
+        T: ComponentType + Lift + 'static,
+    {
+        let run: RunResult<(Result<T, String>,)> =
+            self.run(function, params, &self.0.limits.call_budget());
+        run.and_then(|(output,)| {
+            if let Ok(output) = &output {
+                check(output).map_err(CallFailure::InvalidAnswer)?;
+            }
+            Ok(output.map_err(truncated_reason))
+        })
     }
 
     /// The text of the schema of its config, if it is known already.
@@ -205,19 +264,8 @@ impl Plugin {
         let recorded = record.limits;
         let budget = recorded.map_or(today, |recorded| today.with_call_limits(recorded));
         record.limits = Some(budget.call_limits());
-        let Some((_, function)) = self.0.calls.iter().find(|(call, _)| *call == I::CALL) else {
-            let (call, interface) = (I::CALL.as_str(), I::CALL.interface());
-            let failure = CallFailure::Link(format!(
-                "it has no `{call}`: it does not export `{interface}`"
-            ));
-            return Call {
-                record,
-                ..Call::failed(failure)
-            };
-        };
-        let run: RunResult<(Result<I::Output, String>,)> = self.run(function, (input,), &budget);
-        let outcome = run.outcome.and_then(|(output,)| {
-            let output = output.map_err(|text| truncate(&text, MAX_REASON_BYTES).to_owned());
+        let run = self.run_input(input, &budget);
+        let outcome = run.outcome.and_then(|output| {
             record.output = input
                 .record_output(output.as_ref().map_err(String::as_str))
                 .map(|json| record::compress(&json))
@@ -235,21 +283,41 @@ impl Plugin {
         }
     }
 
+    /// Runs the call of an input. Its output is not checked yet.
+    pub(crate) fn run_input<I: CallInput>(
+        &self,
+        input: &I,
+        budget: &Budget,
+    ) -> RunResult<Result<I::Output, String>> {
+        let Some((_, function)) = self.0.calls.iter().find(|(call, _)| *call == I::CALL) else {
+            let (call, interface) = (I::CALL.as_str(), I::CALL.interface());
+            return RunResult::failed(CallFailure::Link(format!(
+                "it has no `{call}`: it does not export `{interface}`"
+            )));
+        };
+        let run: RunResult<(Result<I::Output, String>,)> = self.run(function, (input,), budget);
+        run.and_then(|(output,)| Ok(output.map_err(truncated_reason)))
+    }
+
+    /// The calls of its world that it exports.
+    pub(crate) fn exported_calls(&self) -> impl Iterator<Item = CallName> {
+        self.0.calls.iter().map(|(call, _)| *call)
+    }
+
+    /// The limits of its calls.
+    pub(crate) fn limits(&self) -> &SandboxLimits {
+        &self.0.limits
+    }
+
     /// Creates an instance and checks the types of its world's exports, which only an instance reveals.
     pub(crate) fn check_types(&self) -> Result<(), CallFailure> {
         let budget = self.0.limits.call_budget();
-        self.check_function::<(), (Result<contract::meta::Description, String>,)>(
-            &self.0.describe,
-            &budget,
-        )?;
-        self.check_function::<(&str,), (Result<Vec<contract::meta::FieldError>, String>,)>(
+        self.check_function::<(), (Result<meta::Description, String>,)>(&self.0.describe, &budget)?;
+        self.check_function::<(&str,), (Result<Vec<meta::FieldError>, String>,)>(
             &self.0.validate,
             &budget,
         )?;
-        self.check_function::<(&str,), (Result<contract::meta::Interests, String>,)>(
-            &self.0.wants,
-            &budget,
-        )?;
+        self.check_function::<(&str,), (Result<meta::Interests, String>,)>(&self.0.wants, &budget)?;
         self.0
             .calls
             .iter()
@@ -345,7 +413,13 @@ impl Plugin {
     }
 }
 
-/// The plugin's own error.
-fn plugin_error(text: &str) -> CallFailure {
+/// The plugin's own error, as it is recorded.
+fn truncated_reason(mut text: String) -> String {
+    text.truncate(truncate(&text, MAX_REASON_BYTES).len());
+    text
+}
+
+/// The plugin's own error, as it is shown.
+pub(crate) fn plugin_error(text: &str) -> CallFailure {
     CallFailure::PluginError(visible(truncate(text, MAX_REASON_BYTES)).into_owned())
 }

@@ -1,53 +1,17 @@
-//! Replays recorded calls, and encodes inputs given as JSON.
+//! Replays recorded calls.
 
-use tidegate_core::{Named as _, id::Digest};
+use tidegate_core::{id::Digest, visible_text::visible};
 use tidegate_engine::ports::{Call, CallFailure, CallLimits, CallRecord};
 
 use crate::{
     engine::FUEL_COSTS,
+    limits::{MAX_REASON_BYTES, truncate},
     plugin::Plugin,
     record::{self, RawRecordedInput, RecordedInput},
     since_1_0::{
         AssignInput, CallInput, CallName, CheckInput, HealthInput, Observation, PlanInput,
     },
 };
-
-/// Why JSON is not an input of the contract.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidCallInput {
-    /// The contract has no such call.
-    #[error("unknown call `{0}`; the calls are plan, assign, decide, check and evaluate")]
-    Call(String),
-    /// The input does not match the call's type.
-    #[error("invalid input of `{call}`: {error}")]
-    Input {
-        /// Name of the call.
-        call: &'static str,
-        /// The error, with its position.
-        error: String,
-    },
-}
-
-/// Encodes an input for [`Plugin::replay`]. The JSON has fields in `snake_case` and cases in `CamelCase`.
-pub fn encode_input(call: &str, input: &str) -> Result<Vec<u8>, InvalidCallInput> {
-    fn encode<Q: CallInput>(input: &str) -> Result<Vec<u8>, InvalidCallInput> {
-        serde_json::from_str::<Q>(input)
-            .and_then(|input| input.record())
-            .map(|json| record::compress(&json))
-            .map_err(|error| InvalidCallInput::Input {
-                call: Q::CALL.as_str(),
-                error: error.to_string(),
-            })
-    }
-    match call.parse() {
-        Ok(CallName::Plan) => encode::<PlanInput>(input),
-        Ok(CallName::Assign) => encode::<AssignInput>(input),
-        Ok(CallName::Decide) => encode::<Observation>(input),
-        Ok(CallName::Check) => encode::<CheckInput>(input),
-        Ok(CallName::Evaluate) => encode::<HealthInput>(input),
-        Err(_) => Err(InvalidCallInput::Call(call.to_owned())),
-    }
-}
 
 impl Plugin {
     /// Repeats a call with a recorded input, under today's limits. The new record has the same input and the new output.
@@ -68,8 +32,9 @@ impl Plugin {
             Err(error) => return Call::failed(invalid_record(&error)),
         };
         let Ok(call) = recorded.call.parse::<CallName>() else {
-            return Call::failed(invalid_record(&InvalidCallInput::Call(
-                recorded.call.to_owned(),
+            return Call::failed(invalid_record(&format_args!(
+                "unknown call `{}`",
+                visible(truncate(recorded.call, MAX_REASON_BYTES))
             )));
         };
         let record = CallRecord {

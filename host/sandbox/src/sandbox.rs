@@ -157,6 +157,16 @@ impl WasmSandbox {
         self.plugin_for(None, digest).await
     }
 
+    /// A valid config of the plugin, JSON text: the one with which its upload is tried, built from the examples and defaults
+    /// of its schema. `None`: they give none.
+    pub async fn example_config(&self, plugin: &Plugin) -> Result<Option<String>, CallFailure> {
+        let described = plugin.clone();
+        let class = CallClass::Interactive(None);
+        let schema = self.run_blocking(class, move || described.schema());
+        let schema = schema.await??;
+        self.schemas.example(None, &schema).await
+    }
+
     /// Loads the plugin with this digest. If it must be compiled, a tenant waits for its turn.
     async fn plugin_for(
         &self,

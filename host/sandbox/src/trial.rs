@@ -1,18 +1,19 @@
-//! A small invented campaign for the trial calls of uploaded plugins.
+//! A small invented campaign for the trial calls of uploaded plugins, and for samples of goldens.
 
 use std::time::Duration;
 
 use tidegate_core::{
     measurement::Durations,
     plugin::{
-        Census, CheckInput, ClassKey, Context, DeviceClass, FirmwareFacts, GroupSize, HealthInput,
-        ModuleFacts, Observation, PageOf, PlanInput,
+        AssignInput, Census, CheckInput, ClassKey, Context, DeviceClass, FirmwareFacts, GroupSize,
+        HealthInput, Members, ModuleFacts, Observation, PageOf, PlanInput, PlannedWave,
     },
     time::Timestamp,
     wave::{Counts, WaveReport},
 };
 
 const DEVICES: u64 = 100;
+const GROUP: &str = "trial";
 
 pub(crate) fn plan(config: &str) -> PlanInput {
     PlanInput {
@@ -24,12 +25,38 @@ pub(crate) fn plan(config: &str) -> PlanInput {
         census: Census {
             devices: DEVICES,
             groups: vec![GroupSize {
-                name: "trial".to_owned(),
+                name: GROUP.to_owned(),
                 devices: DEVICES,
             }],
             classes: vec![class()],
         },
         config: config.to_owned(),
+    }
+}
+
+/// An assignment of all devices to two waves. Uploads are tried without it: its waves are not those of the plugin's plan.
+pub(crate) fn assign(config: &str) -> AssignInput {
+    let wave = |name: &str, members| PlannedWave {
+        name: name.to_owned(),
+        members,
+    };
+    let rows = DEVICES as u32;
+    AssignInput {
+        context: Context {
+            started_at: None,
+            ..context()
+        },
+        config: config.to_owned(),
+        waves: vec![
+            wave("trial", Members::Custom),
+            wave("rest", Members::Custom),
+        ],
+        groups: vec![GROUP.to_owned()],
+        classes: vec![class()],
+        page: PageOf::ONLY,
+        group: vec![0; rows as usize],
+        class: vec![0; rows as usize],
+        place: (0..rows).map(|row| row * (u32::MAX / rows)).collect(),
     }
 }
 

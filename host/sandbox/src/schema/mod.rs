@@ -9,13 +9,8 @@ use jsonschema::{Draft, PatternOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 use tidegate_core::plugin::FieldError;
 
-use crate::{
-    limits::MAX_CONFIG_BYTES,
-    limits::{MAX_REASON_BYTES, truncate},
-};
+use crate::limits::{MAX_CONFIG_BYTES, MAX_REASON_BYTES, MAX_SCHEMA_BYTES, truncate};
 
-/// Maximum size of a schema.
-const MAX_SCHEMA_BYTES: usize = 64 << 10;
 /// Maximum size of a compiled pattern.
 const MAX_PATTERN_BYTES: usize = 256 << 10;
 /// Maximum product of the schema's parts and the config's values, an estimate of the number of checks.

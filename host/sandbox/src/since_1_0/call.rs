@@ -25,7 +25,15 @@ pub(crate) trait CallInput:
     /// The call that takes this input.
     const CALL: CallName;
     /// The output of the call.
-    type Output: ComponentType + Lift + Serialize + Send + Sync + 'static;
+    type Output: ComponentType
+        + Lift
+        + Serialize
+        + DeserializeOwned
+        + PartialEq
+        + Clone
+        + Send
+        + Sync
+        + 'static;
     /// The output in the domain's types.
     type Answer;
 

@@ -7,21 +7,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
-use tidegate_core::{Named as _, id::Digest};
+use serde_json::Value;
+use tidegate_core::id::Digest;
 use tidegate_engine::ports::Sandbox as _;
-use tidegate_sandbox::{Plugin, encode_input};
+use tidegate_sandbox::{ComponentInterface, Golden, GoldenCall, Plugin, golden_files};
 
 use crate::support::{SandboxFixture, TENANT, built_component, observation, plan_input};
-
-/// A golden. `expect` is the output in the serde form of the contract's types, with results as `Ok` and `Err`.
-#[derive(Deserialize)]
-struct Golden {
-    call: String,
-    input: Box<RawValue>,
-    expect: Value,
-}
 
 /// A component, and the folder of its goldens.
 struct Guest {
@@ -62,84 +53,38 @@ async fn goldens_through_wasm() -> Result<()> {
     for guest in guests()? {
         let name = guest.name;
         let component = built_component(&guest.component)?;
-        let initial_memory = initial_memory(&component)?;
+        let interface = ComponentInterface::read(&component).map_err(anyhow::Error::msg)?;
         let inspection = fixture
             .upload(component)
             .await
             .with_context(|| name.clone())?;
         assert_eq!(inspection.description.name.name(), name);
         let plugin = fixture.sandbox.plugin(inspection.digest).await?;
-        for entry in fs::read_dir(guest.goldens)? {
-            let path = entry?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "json")
-            {
-                let golden = serde_json::from_str(&fs::read_to_string(&path)?)?;
-                check(&fixture, &plugin, &golden, initial_memory)
-                    .with_context(|| path.display().to_string())?;
-            }
+        for path in golden_files(&guest.goldens)? {
+            check(&fixture, &plugin, &path, interface.initial_memory)
+                .with_context(|| path.display().to_string())?;
         }
     }
     Ok(())
 }
 
-/// The initial memory of a component's instance, in bytes.
-fn initial_memory(component: &[u8]) -> Result<u64> {
-    let mut pages = 0;
-    for payload in wasmparser::Parser::new(0).parse_all(component) {
-        if let wasmparser::Payload::MemorySection(memories) = payload? {
-            for memory in memories {
-                pages += memory?.initial;
-            }
-        }
-    }
-    Ok(pages * (64 << 10))
-}
-
 fn check(
     fixture: &SandboxFixture,
     plugin: &Plugin,
-    golden: &Golden,
+    path: &Path,
     initial_memory: u64,
 ) -> Result<()> {
-    if golden.call == "validate" {
-        let config: String = serde_json::from_str(golden.input.get())?;
-        let errors: Vec<Value> = plugin
-            .validate(&config)
-            .outcome?
-            .into_iter()
-            .map(|error| json!({"path": error.path, "message": error.message}))
-            .collect();
-        ensure!(json!(errors) == golden.expect, "the output is {errors:?}");
-        return Ok(());
-    }
-    if golden.call == "wants" {
-        let config: String = serde_json::from_str(golden.input.get())?;
-        let wants = plugin.wants(&config)?;
-        let expected = &golden.expect["Ok"];
-        for (kind, names) in [
-            ("attributes", wants.attributes),
-            ("metrics", wants.metrics),
-            ("facts", wants.facts),
-        ] {
-            ensure!(
-                json!(names) == expected[kind],
-                "it wants the {kind} {names:?}"
-            );
-        }
-        return Ok(());
-    }
-    let input = encode_input(&golden.call, golden.input.get())?;
-    let first = plugin.replay(&input);
-    let second = plugin.replay(&input);
-    let record_json = fixture.sandbox.record_json(&first.record.output)?;
-    let answered: Value = serde_json::from_str(&record_json)?;
+    let text = fs::read_to_string(path)?;
+    let golden = Golden::parse(&text)?;
+    let [first, second] = [golden.run(plugin), golden.run(plugin)];
+    let output = first.outcome?;
+    ensure!(output.is_as_expected(), "{}", output.differences.join("\n"));
     ensure!(
-        answered["answer"] == golden.expect,
-        "the output is {record_json}"
+        output.golden == text,
+        "the SDK writes it as\n{}",
+        output.golden
     );
-    ensure!(first.record == second.record, "the second record differs");
+    ensure!(output == second.outcome?, "the second output differs");
     ensure!(
         first.fuel == second.fuel,
         "{} fuel, then {}",
@@ -153,9 +98,15 @@ fn check(
         "it grew its memory from {initial_memory} to {} bytes",
         first.peak_memory
     );
-    ensure!(first.record.input == input);
+    let Some(input) = golden.record() else {
+        return Ok(());
+    };
+    let [replay, again] = [plugin.replay(&input), plugin.replay(&input)];
+    ensure!(replay.fuel == first.fuel, "the replay has other fuel");
+    ensure!(replay.record == again.record, "the second record differs");
+    ensure!(replay.record.input == input);
     ensure!(
-        first.record.input_digest
+        replay.record.input_digest
             == Some(Digest::of(fixture.sandbox.record_json(&input)?.as_bytes()))
     );
     Ok(())
@@ -165,9 +116,7 @@ fn check(
 #[tokio::test]
 async fn a_recorded_question_is_a_golden() -> Result<()> {
     let fixture = SandboxFixture::new()?;
-    let component = built_component("canary")?;
-    let initial_memory = initial_memory(&component)?;
-    let digest = fixture.upload(component).await?.digest;
+    let digest = fixture.upload(built_component("canary")?).await?.digest;
     let plugin = fixture.sandbox.plugin(digest).await?;
     let config = r#"{"canary_percentage": 10}"#;
     let sandbox = &fixture.sandbox;
@@ -176,12 +125,8 @@ async fn a_recorded_question_is_a_golden() -> Result<()> {
     for record in [planned.record, decided.record] {
         let output = Some(&record.output[..]);
         let golden = sandbox.golden(&record.input, output)?;
-        check(
-            &fixture,
-            &plugin,
-            &serde_json::from_str(&golden)?,
-            initial_memory,
-        )?;
+        let output = Golden::parse(&golden)?.run(&plugin).outcome?;
+        ensure!(output.is_as_expected(), "{}", output.differences.join("\n"));
         let question = sandbox.golden(&record.input, None)?;
         let question: Value = serde_json::from_str(&question)?;
         let fields: Vec<_> = question.as_object().context("an object")?.keys().collect();
@@ -216,14 +161,8 @@ async fn a_replay_is_the_same_bit_for_bit() -> Result<()> {
 async fn an_invalid_input_is_refused() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let digest = fixture.upload(built_component("canary")?).await?.digest;
-    assert!(encode_input("guess", "{}").is_err());
-    assert!(encode_input("decide", "{}").is_err());
-    let of_another_world = encode_input("check", &json!({
-        "context": {"now": 0, "seed": 0, "failure_ceiling": 0, "update_timeout": 0, "auto_rollback": false, "facts": []},
-        "firmware": {"name": "", "version": "", "beta": false, "security_update": false, "tags": [], "metadata": [],
-            "size": 0, "modules": []},
-        "page": {"number": 0, "total": 1}, "classes": [], "config": "{}"
-    }).to_string())?;
+    let of_another_world = Golden::trial(GoldenCall::Check, "{}").record();
+    let of_another_world = of_another_world.context("`check` is recorded")?;
     for (bytes, class) in [
         (of_another_world.as_slice(), "link"),
         (b"noise", "invalid-record"),

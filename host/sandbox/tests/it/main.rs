@@ -4,6 +4,7 @@ mod assignment;
 mod cache;
 mod compiling;
 mod components;
+mod goldens;
 mod hostile;
 mod polyglot;
 mod replay;

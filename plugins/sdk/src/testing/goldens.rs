@@ -51,6 +51,7 @@ pub fn health_goldens<P: HealthPolicy>(folder: &str) {
 /// The calls that every plugin has.
 fn run_meta<P: Plugin>(call: &str, text: &str) -> Option<GoldenResult> {
     match call {
+        "describe" => Some(run_call(text, |(): &()| plugin::describe::<P>())),
         "validate" => Some(run_call(text, |config: &String| {
             plugin::validate::<P>(config)
         })),

@@ -81,7 +81,7 @@ fn frame_length(bytes: u64) -> std::io::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{limits::MAX_CONFIG_BYTES, schema::MAX_SCHEMA_BYTES};
+    use crate::limits::{MAX_CONFIG_BYTES, MAX_SCHEMA_BYTES};
 
     #[test]
     fn the_largest_request_fits_into_a_frame() {
