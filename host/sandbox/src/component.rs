@@ -145,7 +145,7 @@ impl ComponentInterface {
             Ok::<_, InvalidComponent>(Self {
                 imports: outer.imports.iter().map(|(name, _)| shown(name)).collect(),
                 exports: outer.exports.iter().map(|name| shown(name)).collect(),
-                initial_memory: initial_memory(component).map_err(malformed)?,
+                initial_memory: initial_memory(component).map_err(|error| malformed(&error))?,
             })
         };
         read().map_err(|error| error.to_string())
@@ -167,7 +167,7 @@ fn initial_memory(component: &[u8]) -> Result<u64, BinaryReaderError> {
     Ok(pages.saturating_mul(PAGE_BYTES))
 }
 
-fn malformed(error: BinaryReaderError) -> InvalidComponent {
+fn malformed(error: &BinaryReaderError) -> InvalidComponent {
     InvalidComponent::Malformed(visible(&error.to_string()).into_owned())
 }
 
@@ -185,8 +185,9 @@ impl<'a> OuterInterface<'a> {
         parser.set_features(WasmFeatures::all());
         let mut interface = Self::default();
         loop {
-            let Chunk::Parsed { consumed, payload } =
-                parser.parse(bytes, true).map_err(malformed)?
+            let Chunk::Parsed { consumed, payload } = parser
+                .parse(bytes, true)
+                .map_err(|error| malformed(&error))?
             else {
                 return Err(InvalidComponent::Malformed("it is truncated".to_owned()));
             };
@@ -210,14 +211,14 @@ impl<'a> OuterInterface<'a> {
                 }
                 Payload::ComponentImportSection(imports) => {
                     for import in imports {
-                        let import = import.map_err(malformed)?;
+                        let import = import.map_err(|error| malformed(&error))?;
                         let is_instance = matches!(import.ty, ComponentTypeRef::Instance(_));
                         interface.imports.push((import.name.name, is_instance));
                     }
                 }
                 Payload::ComponentExportSection(exports) => {
                     for export in exports {
-                        let export = export.map_err(malformed)?;
+                        let export = export.map_err(|error| malformed(&error))?;
                         if export.kind == ComponentExternalKind::Instance {
                             interface.exports.push(export.name.name);
                         }

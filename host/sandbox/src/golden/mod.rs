@@ -192,7 +192,7 @@ mod tests {
             ),
             (
                 "{\"call\": \"validate\", \"input\": \"{}\",\n\"expect\": [{\"path\": 1}]}",
-                "expected a string at line 2 column 20",
+                "expected a string at line 2 column 21",
             ),
         ] {
             let error = Golden::parse(text).expect_err(text);

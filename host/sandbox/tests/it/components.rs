@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use tidegate_core::id::Digest;
+use tidegate_core::{Named as _, id::Digest};
 use tidegate_engine::ports::Sandbox as _;
 use tidegate_sandbox::{ComponentInterface, Golden, GoldenCall, Plugin, golden_files};
 

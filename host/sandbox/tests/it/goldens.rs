@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use tidegate_core::Named as _;
+use tidegate_core::Named;
 use tidegate_hostile::HostilePlugin;
 use tidegate_sandbox::{Golden, GoldenCall, GoldenOutput, GoldenRun, Plugin, golden_files};
 
@@ -62,7 +62,7 @@ async fn every_call_of_its_world_has_an_output() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let plugin = load(&fixture, HostilePlugin::Honest.component()?).await?;
     let calls = plugin.calls();
-    let names: Vec<_> = calls.iter().map(|call| call.as_str()).collect();
+    let names: Vec<_> = calls.iter().map(Named::as_str).collect();
     assert_eq!(
         names,
         ["describe", "validate", "wants", "plan", "assign", "decide"]

@@ -2,6 +2,7 @@
 
 mod connection;
 mod event_stream;
+mod local_output;
 mod problem;
 pub(crate) mod table;
 mod upload;
@@ -23,6 +24,7 @@ use crate::http_client::{client_builder, read_body};
 
 pub(crate) use connection::ConnectionError;
 pub(crate) use event_stream::EventStream;
+pub(crate) use local_output::LocalOutput;
 pub(crate) use problem::Problem;
 pub(crate) use upload::Upload;
 
@@ -65,7 +67,7 @@ pub(crate) struct Remote {
         help_heading = HEADING
     )]
     pub(crate) key: Option<String>,
-    /// Print the server's JSON response
+    /// Print JSON: the server's response
     #[arg(long, global = true, help_heading = HEADING)]
     pub(crate) json: bool,
     /// Give up when the server sends nothing for so long, or when an answer takes five times as long

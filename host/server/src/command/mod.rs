@@ -34,7 +34,7 @@ use strum::VariantNames;
 
 use busy_server::repeat_while_busy;
 use flag_names::FlagNames;
-use output::{print, print_error, print_json, show, visible_value};
+use output::{print, print_error, print_json, print_json_text, show, show_value, visible_value};
 
 pub(crate) use output::fail;
 
@@ -77,7 +77,7 @@ enum Command {
     DeviceAuthority(authority::DeviceAuthority),
     /// List, show, approve, cancel and retry updates, and follow their logs
     Update(update::Update),
-    /// List, upload, enable, deprecate, disable and delete plugins, and validate configs
+    /// Manage plugins, and check, run, test and measure components without a server
     Plugin(plugin::Plugin),
     /// Show and change the tenant's settings
     Settings(settings::Settings),

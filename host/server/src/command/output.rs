@@ -21,12 +21,22 @@ pub(super) fn print_json(value: &Value) {
     print(visible_json(&value.to_string()));
 }
 
+/// Prints JSON text as it is.
+pub(super) fn print_json_text(json: &str) {
+    print(visible_json(json.trim_end()));
+}
+
 /// Prints a response: as JSON if requested, else as text by `human`.
 pub(super) fn show(rest: &RestClient, answer: &Value, human: impl FnOnce(&Value) -> String) {
-    if rest.wants_json() {
-        print(visible_json(&format!("{answer:#}")));
+    show_value(rest.wants_json(), answer, human);
+}
+
+/// Prints a result: as JSON, or as text by `human`.
+pub(super) fn show_value(as_json: bool, value: &Value, human: impl FnOnce(&Value) -> String) {
+    if as_json {
+        print_json_text(&format!("{value:#}"));
     } else {
-        print(human(&visible_value(answer)));
+        print(human(&visible_value(value)));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The program: its start, and the client commands against servers of all kinds.
 
+mod components;
 mod connection;
 mod output;
 mod start;

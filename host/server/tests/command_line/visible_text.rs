@@ -13,14 +13,20 @@ const HARMFUL: &str = "x\u{1b}[2J\u{7}\r\n2026 forged\u{7f}\u{9b}\u{202e}y";
 const VISIBLE: &str = r"x\u{1b}[2J\u{7}\r\n2026 forged\u{7f}\u{9b}\u{202e}y";
 const VISIBLE_JSON: &str = r"x\u001b[2J\u0007\r\n2026 forged\u007f\u009b\u202ey";
 
-/// Commands that ask no server: they print what the operator has typed, or is in the operator's own database.
-const LOCAL: [&str; 9] = [
+/// Commands that ask no server: they print what the operator has typed, or is in the operator's own database. Those of
+/// components have tests of their own.
+const LOCAL: [&str; 14] = [
     "gateway-token create",
     "gateway-token revoke",
     "key create",
     "key list",
     "key revoke",
     "key show",
+    "plugin bench",
+    "plugin check",
+    "plugin inspect",
+    "plugin run",
+    "plugin test",
     "serve",
     "tenant create",
     "tenant list",

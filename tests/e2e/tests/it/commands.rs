@@ -9,6 +9,7 @@ use tidegate_e2e::{
     Device, Execution, Feedback, Finished, FirmwareForm, RestClient, RestResponse as _,
     ServerProcess, ServerStorage, both_databases, close, output_of,
 };
+use tidegate_hostile::{HostilePlugin, forbidden_import};
 
 both_databases!(
     force_cancel_requires_a_cancelling_update,
@@ -18,6 +19,7 @@ both_databases!(
     a_slip_in_a_selector_is_named,
     a_campaign_is_edited_until_it_starts,
     updates_are_approved_by_another_user,
+    a_component_is_checked_without_a_server_as_at_an_upload,
 );
 
 async fn force_cancel_requires_a_cancelling_update(storage: ServerStorage) -> Result<()> {
@@ -350,6 +352,37 @@ async fn a_slip_in_a_selector_is_named(storage: ServerStorage) -> Result<()> {
     }
     let listed = server.run(&["device", "list", "--query", "pinned!=true"])?;
     ensure!(listed["total"] == 1, "{listed}");
+    Ok(())
+}
+
+async fn a_component_is_checked_without_a_server_as_at_an_upload(
+    storage: ServerStorage,
+) -> Result<()> {
+    let server = DevServer::new(&storage)?;
+    let folder = tempfile::tempdir()?;
+    for (component, rejected) in [
+        (HostilePlugin::Honest.component()?, false),
+        (forbidden_import()?, true),
+        (HostilePlugin::Panic.component()?, true),
+    ] {
+        let file = folder.path().join("component.wasm");
+        std::fs::write(&file, component)?;
+        let run = |command: &str| {
+            let mut program = server.plain_command()?;
+            program.args(["plugin", command]).arg(&file);
+            program.env("XDG_CACHE_HOME", folder.path());
+            let output = program.output()?;
+            let stderr = String::from_utf8(output.stderr)?;
+            anyhow::Ok((output.status.success(), stderr.trim_end().to_owned()))
+        };
+        let (uploaded, checked) = (run("upload")?, run("check")?);
+        ensure!(uploaded.0 != rejected && checked.0 != rejected);
+        // The upload adds the status and the code.
+        ensure!(
+            uploaded.1.starts_with(&checked.1),
+            "{uploaded:?} {checked:?}"
+        );
+    }
     Ok(())
 }
 

@@ -1,3 +1,5 @@
+//! Commands on the plugins of a server.
+
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -5,19 +7,13 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tidegate_core::{id::Digest, plugin::PluginName};
 
-use super::{listing, print, show};
-use crate::client::{Remote, RestClient, Upload as FileUpload, table};
-
-#[derive(Debug, Args)]
-pub(super) struct Plugin {
-    #[command(flatten)]
-    remote: Remote,
-    #[command(subcommand)]
-    command: Command,
-}
+use crate::{
+    client::{RestClient, Upload as FileUpload, table},
+    command::{listing, print, show},
+};
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// List plugins
     List,
     /// Show a plugin
@@ -57,7 +53,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct RevisionArgs {
+pub(super) struct RevisionArgs {
     /// Name of the plugin, `VENDOR/NAME`; without a vendor it is a built-in one
     name: PluginName,
     /// Its revision, `sha256:...`
@@ -70,31 +66,30 @@ impl RevisionArgs {
     }
 }
 
-impl Plugin {
-    pub(super) async fn run(self) -> Result<()> {
-        let rest = RestClient::new(self.remote)?;
-        match self.command {
-            Command::List => {
+impl Command {
+    pub(super) async fn run(self, rest: RestClient) -> Result<()> {
+        match self {
+            Self::List => {
                 let answer = rest.get("plugins", &[]).await?;
                 show(&rest, &answer, |answer| listing(answer, &COLUMNS));
             }
-            Command::Show { name } => {
+            Self::Show { name } => {
                 let answer = rest.get(&format!("plugins/{name}"), &[]).await?;
                 show(&rest, &answer, revisions);
             }
-            Command::Upload { file } => {
+            Self::Upload { file } => {
                 let upload = FileUpload::new().file("component", &file).await?;
                 let answer = rest.upload("plugins", upload).await?;
                 show(&rest, &answer, |answer| table::details(answer, &REVISION));
             }
-            Command::Rejections => {
+            Self::Rejections => {
                 let answer = rest.get("plugin-rejections", &[]).await?;
                 show(&rest, &answer, |answer| listing(answer, &REJECTION));
             }
-            Command::Enable(args) => change_state(&rest, &args, "enable").await?,
-            Command::Deprecate(args) => change_state(&rest, &args, "deprecate").await?,
-            Command::Disable(args) => change_state(&rest, &args, "disable").await?,
-            Command::Default { name, revision } => {
+            Self::Enable(args) => change_state(&rest, &args, "enable").await?,
+            Self::Deprecate(args) => change_state(&rest, &args, "deprecate").await?,
+            Self::Disable(args) => change_state(&rest, &args, "disable").await?,
+            Self::Default { name, revision } => {
                 if let Some(revision) = revision {
                     let path = format!("plugins/{name}/revisions/{revision}/default");
                     rest.post(&path, &json!({})).await?;
@@ -104,11 +99,11 @@ impl Plugin {
                 let answer = rest.get(&format!("plugins/{name}"), &[]).await?;
                 show(&rest, &answer, |answer| table::details(answer, &DEFAULT));
             }
-            Command::Delete(args) => {
+            Self::Delete(args) => {
                 rest.delete(&args.path()).await?;
                 print(format_args!("revision {} is deleted", args.revision));
             }
-            Command::Validate { name, config } => {
+            Self::Validate { name, config } => {
                 let body = json!({ "config": json_argument(&config)? });
                 let answer = rest
                     .post(&format!("plugins/{name}/validate"), &body)
@@ -146,7 +141,7 @@ fn revisions(plugin: &Value) -> String {
 }
 
 /// Parses JSON from the command line, or from the file that `@FILE` names.
-pub(super) fn json_argument(text: &str) -> Result<Value> {
+pub(in crate::command) fn json_argument(text: &str) -> Result<Value> {
     let read = match text.strip_prefix('@') {
         Some(file) => std::fs::read_to_string(file).with_context(|| format!("read {file}"))?,
         None => text.to_owned(),
