@@ -26,6 +26,8 @@ mod postgres;
 #[cfg(test)]
 mod prose;
 mod reproducible;
+#[cfg(test)]
+mod sdk_package;
 mod shell;
 mod suite;
 mod wasm_toolchain;

@@ -18,7 +18,7 @@ pub mod every {
                 export tidegate:plugin/meta@1.0.0;
             }
         ",
-        path: "../../wit/since-1.0",
+        path: "wit",
         with: { "tidegate:plugin/types@1.0.0": super::strategy::tidegate::plugin::types },
         generate_all,
         additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
@@ -37,7 +37,7 @@ pub mod strategy {
                 export tidegate:plugin/rollout@1.0.0;
             }
         ",
-        path: "../../wit/since-1.0",
+        path: "wit",
         generate_all,
         additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
         generate_unused_types: true,
@@ -55,7 +55,7 @@ pub mod assignment {
                 export tidegate:plugin/assignment@1.0.0;
             }
         ",
-        path: "../../wit/since-1.0",
+        path: "wit",
         with: {
             "tidegate:plugin/types@1.0.0": super::strategy::tidegate::plugin::types,
             "tidegate:plugin/rollout@1.0.0": super::strategy::exports::tidegate::plugin::rollout,
@@ -75,7 +75,7 @@ pub mod compatibility {
                 export tidegate:plugin/compatibility@1.0.0;
             }
         ",
-        path: "../../wit/since-1.0",
+        path: "wit",
         with: { "tidegate:plugin/types@1.0.0": super::strategy::tidegate::plugin::types },
         additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
         pub_export_macro: true,
@@ -92,7 +92,7 @@ pub mod health {
                 export tidegate:plugin/health@1.0.0;
             }
         ",
-        path: "../../wit/since-1.0",
+        path: "wit",
         with: { "tidegate:plugin/types@1.0.0": super::strategy::tidegate::plugin::types },
         additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
         pub_export_macro: true,

@@ -106,8 +106,3 @@ pub mod prelude {
         within_limits, within_limits_until_complete,
     };
 }
-
-/// Compiles the code in the guide for plugin authors as doctests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/writing-plugins.md")]
-struct WritingPlugins;

@@ -18,3 +18,8 @@ pub mod stepped_analysis;
 
 #[cfg(test)]
 mod tests;
+
+/// Compiles the code in the pages for plugin authors as doctests. The tutorial is run as it is written elsewhere.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/writing-plugins.md")]
+struct PluginReference;

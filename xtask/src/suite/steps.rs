@@ -69,6 +69,12 @@ pub(super) const STEPS: &[Step] = &[
         run: unit,
     },
     Step {
+        name: "package",
+        about: "the plugin SDK as a package for authors",
+        needs: &[],
+        run: package,
+    },
+    Step {
         name: "fuzz",
         about: "parsers, from their stored inputs",
         needs: &[],
@@ -118,6 +124,15 @@ fn docs(run: &mut SuiteRun) -> Result<()> {
 /// twice.
 fn build(run: &mut SuiteRun) -> Result<()> {
     shell::run(cargo(run).args(["build", "--workspace", "--all-targets"]))
+}
+
+/// Builds what a registry would get, without publishing it. With changes that are not committed, as in a working copy.
+fn package(run: &mut SuiteRun) -> Result<()> {
+    shell::run(
+        cargo(run)
+            .args(["publish", "--dry-run", "--allow-dirty"])
+            .args(["--package", "tidegate-plugin-sdk"]),
+    )
 }
 
 /// On the server that the environment names, else on a temporary one.
