@@ -3,6 +3,9 @@
 //! The list, `SHA256SUMS`, is next to the components that `cargo xtask components` builds. It is found in cargo's target
 //! folder, or is the file that the environment variable `TIDEGATE_BUILT_INS` names. Without it the server has no built-in
 //! plugins, and says so when it starts.
+//!
+//! It also has the server built again when the folders change that `tidegate plugin new` writes: a new file in one of them is
+//! not noticed by the macro that includes them.
 
 use std::{
     env, fs,
@@ -11,10 +14,15 @@ use std::{
 };
 
 const VARIABLE: &str = "TIDEGATE_BUILT_INS";
+/// The folders that are compiled in.
+const INCLUDED: [&str; 2] = ["templates/plugin", "../../plugins/sdk"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed={VARIABLE}");
+    for folder in INCLUDED {
+        println!("cargo::rerun-if-changed={folder}");
+    }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let named = env::var_os(VARIABLE).map(PathBuf::from);
     let is_named = named.is_some();

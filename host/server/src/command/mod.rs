@@ -77,7 +77,7 @@ enum Command {
     DeviceAuthority(authority::DeviceAuthority),
     /// List, show, approve, cancel and retry updates, and follow their logs
     Update(update::Update),
-    /// Manage plugins, and check, run, test and measure components without a server
+    /// Manage plugins; write, check, run, test and measure them without a server
     Plugin(plugin::Plugin),
     /// Show and change the tenant's settings
     Settings(settings::Settings),

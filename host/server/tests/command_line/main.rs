@@ -3,6 +3,7 @@
 mod components;
 mod connection;
 mod output;
+mod plugin_new;
 mod start;
 mod streams;
 mod visible_text;

@@ -1,10 +1,11 @@
-//! Commands on components in files, for authors of plugins. They need no server.
+//! Commands for authors of plugins, on projects and components in files. They need no server.
 
 mod bench;
 mod check;
 mod code_folder;
 mod component;
 mod inspect;
+mod new;
 mod run;
 mod test;
 mod trial_calls;
@@ -15,6 +16,8 @@ use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Write the project of a new plugin, with everything that its build needs
+    New(new::New),
     /// Show what a component is, without a server
     ///
     /// Shows its plugin, its interfaces, the schema of its config, and what trial calls use of their limits. A component
@@ -46,6 +49,7 @@ pub(super) enum Command {
 impl Command {
     pub(super) async fn run(self) -> Result<()> {
         match self {
+            Self::New(command) => command.run(),
             Self::Inspect(command) => command.run().await,
             Self::Check(command) => command.run().await,
             Self::Run(command) => command.run().await,
