@@ -21,5 +21,5 @@ mod tests;
 
 /// Compiles the code in the pages for plugin authors as doctests. The tutorial is run as it is written elsewhere.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/writing-plugins.md")]
+#[doc = include_str!("../../../docs/plugins/reference.md")]
 struct PluginReference;
