@@ -9,6 +9,7 @@ use tidegate_core::{
 use super::get;
 use crate::{
     Ctx, Error, PluginCalls, Result,
+    plugins::revision_by_digest,
     ports::{Call, CallFailure, CallFailureClass, JournalEntry, RecordedCall, Revision, Store},
 };
 
@@ -133,11 +134,7 @@ impl<'a> Replayer<'a> {
         revision: Option<Digest>,
     ) -> Result<Self> {
         let asked = match revision {
-            Some(digest) => {
-                let all = store.revisions(ctx.tenant).await?;
-                let asked = all.into_iter().find(|other| other.stored.digest == digest);
-                Some(asked.ok_or_else(|| Error::not_found("plugin revision", digest))?)
-            }
+            Some(digest) => Some(revision_by_digest(store, ctx.tenant, digest).await?),
             None => None,
         };
         if let Some(asked) = &asked {

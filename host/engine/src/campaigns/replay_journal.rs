@@ -26,7 +26,9 @@ pub struct JournalReplay {
     pub different: Vec<(JournalEntry, Replay)>,
     /// The entries that have no replay that can be compared, oldest first.
     pub not_compared: Vec<(JournalEntry, NotCompared)>,
-    /// The sequence number of the last entry, if others may follow.
+    /// The sequence number of the last entry.
+    pub last: i64,
+    /// The same, if others may follow.
     pub next_after: Option<i64>,
 }
 
@@ -52,18 +54,21 @@ pub async fn replay_journal(
     let mut replayer = Replayer::new(ctx, store, plugins, revision).await?;
     let _turn = plugins.replay_turn(ctx.tenant).await;
     let started = Instant::now();
-    let mut found = JournalReplay::default();
-    let (mut last, mut bytes) = (after, 0);
+    let mut found = JournalReplay {
+        last: after,
+        ..JournalReplay::default()
+    };
+    let mut bytes = 0;
     while found.entries < u64::from(limit)
         && bytes < MAX_DIFFERENT_BYTES
         && (found.entries == 0 || started.elapsed() < MAX_TIME)
     {
-        let Some(recorded) = store.next_recorded_call(ctx.tenant, id, last).await? else {
+        let Some(recorded) = store.next_recorded_call(ctx.tenant, id, found.last).await? else {
             return Ok(found);
         };
         let replay = replayer.replay(&recorded).await?;
         found.entries += 1;
-        last = recorded.entry.seq;
+        found.last = recorded.entry.seq;
         match replay {
             Ok(replay) if replay.is_same() => {}
             Ok(replay) => {
@@ -73,6 +78,6 @@ pub async fn replay_journal(
             Err(reason) => found.not_compared.push((recorded.entry, reason)),
         }
     }
-    found.next_after = Some(last);
+    found.next_after = Some(found.last);
     Ok(found)
 }

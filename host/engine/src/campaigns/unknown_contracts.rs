@@ -10,7 +10,10 @@ use tidegate_core::{
 use tokio::time::sleep;
 
 use super::journal_entry::host_journal_entry;
-use crate::{Actor, Ctx, Engine, Operator, Result, chain, ports::CampaignChange};
+use crate::{
+    Actor, Ctx, Engine, Operator, Result, chain,
+    ports::{CampaignChange, Repin},
+};
 
 /// Time between two attempts, while a built-in plugin is not installed yet.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -73,9 +76,13 @@ async fn leave(engine: &Engine, tenant: TenantId, id: CampaignId) -> Result<bool
         "moved to the built-in {} of this server: it cannot run plugins of the contract that the campaign began with",
         moved.join(", ")
     );
-    // A built-in plugin of a later server reads the state of an earlier one.
-    let entry = host_journal_entry(ctx.now, "repinned", explain);
-    if store.repin_campaign(&ctx, &campaign, spec, entry).await? {
+    let repin = Repin {
+        spec,
+        // A built-in plugin of a later server reads the state of an earlier one.
+        discards_state: None,
+        journal: host_journal_entry(ctx.now, "repinned", explain),
+    };
+    if store.repin_campaign(&ctx, &campaign, repin).await? {
         tracing::info!(%tenant, campaign = %id, "campaign moved to this server's built-in plugins");
     }
     Ok(true)

@@ -4,7 +4,7 @@ use tidegate_core::{
 };
 
 use crate::{
-    BuiltIns, Result,
+    BuiltIns, Error, Result,
     ports::{Revision, Store},
 };
 
@@ -21,6 +21,17 @@ pub(crate) async fn find_revision(
     }
     let revisions = store.revisions_of(tenant, plugin).await?;
     Ok(default_of(built_ins, plugin, &revisions).cloned())
+}
+
+/// The revision of this digest, of whatever plugin.
+pub(crate) async fn revision_by_digest(
+    store: &dyn Store,
+    tenant: TenantId,
+    digest: Digest,
+) -> Result<Revision> {
+    let all = store.revisions(tenant).await?;
+    let found = all.into_iter().find(|other| other.stored.digest == digest);
+    found.ok_or_else(|| Error::not_found("plugin revision", digest))
 }
 
 /// The revision that a campaign uses if it names none, among all revisions of a plugin, newest first: of a built-in plugin

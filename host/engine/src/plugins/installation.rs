@@ -102,9 +102,9 @@ impl<'a> Installation<'a> {
             }
         };
         let plugin = &inspection.description.name;
-        if let Err(reason) = engine.plugins.built_ins().check_name(plugin, digest) {
+        if let Err(error) = engine.plugins.built_ins().check_name(plugin, digest) {
             let path = path.display();
-            tracing::error!(%path, %reason, "component not installed");
+            tracing::error!(%path, error = %chain(&error), "component not installed");
             return ComponentOutcome::Refused;
         }
         self.store(path, &missing, &component, &inspection).await

@@ -21,7 +21,7 @@ pub use default::choose_default;
 use default::{invalid_state, require_own_default};
 pub use delete::delete;
 pub use find_revision::default_of;
-pub(crate) use find_revision::find_revision;
+pub(crate) use find_revision::{find_revision, revision_by_digest};
 pub use flush_usage::flush_usage;
 pub use folder::{PluginFolder, install_folder, watch_folder_loop};
 pub use install_built_ins::{install_built_ins, install_built_ins_loop};

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use tidegate_core::{
     campaign::{Approval, Campaign, CampaignSpec, CampaignStatus, Hold, Priority, Rollback},
     id::{CampaignId, DeviceKey, TenantId},
-    plugin::{ClassKey, OperatorAct},
+    plugin::{ClassKey, OperatorAct, PluginName},
     time::Timestamp,
     wave::{Counts, WaveReport},
 };
@@ -76,14 +76,12 @@ pub trait Campaigns: Send + Sync {
         contracts: &[&str],
     ) -> Result<Vec<CampaignId>, StoreError>;
 
-    /// Pins a campaign to the plugins of this specification, if it is still at the generation that was read. The plugins
-    /// keep their states. False: it is at another one.
+    /// Pins a campaign to other revisions, if it is still at the generation that was read. False: it is at another one.
     async fn repin_campaign(
         &self,
         ctx: &Ctx,
         campaign: &Campaign,
-        spec: CampaignSpec,
-        journal: NewJournalEntry,
+        repin: Repin,
     ) -> Result<bool, StoreError>;
 
     /// Deletes a campaign that has never started; one that has is a conflict. False: there is none.
@@ -296,4 +294,15 @@ pub enum Membership {
 pub struct CampaignFilter {
     /// Only campaigns with this status.
     pub status: Option<CampaignStatus>,
+}
+
+/// Other revisions of a campaign's plugins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repin {
+    /// The specification of the campaign with them.
+    pub spec: CampaignSpec,
+    /// The plugin whose state is emptied. The others keep theirs.
+    pub discards_state: Option<PluginName>,
+    /// Why.
+    pub journal: NewJournalEntry,
 }

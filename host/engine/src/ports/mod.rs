@@ -33,7 +33,7 @@ pub use access::{
 pub use artifacts::{Artifacts, ByteStream, FileContent, PutError, ReceivedFile};
 pub use campaigns::{
     Advance, CampaignChange, CampaignDetail, CampaignFilter, CampaignStart, CampaignSummary,
-    Campaigns, ClassVerdict, Membership, NewCampaign, NewWave, Wave,
+    Campaigns, ClassVerdict, Membership, NewCampaign, NewWave, Repin, Wave,
 };
 pub use clock::{Clock, Entropy};
 pub use clocks::{Beat, ClockAfterBeat, Clocks, Interruption};

@@ -153,7 +153,8 @@ impl EngineFixture {
             ..Interests::default()
         };
         self.sandbox.wants(build, interests);
-        self.put_revision(name, kind, build, "1.0.0").await;
+        let description = description(name);
+        self.put_revision(kind, build, "1.0.0", description).await;
     }
 
     /// A build of a plugin for a version of the contract.
@@ -165,17 +166,35 @@ impl EngineFixture {
         contract: &str,
     ) {
         let build = Digest::of(build);
-        self.put_revision(name, kind, build, contract).await;
+        let description = description(name);
+        self.put_revision(kind, build, contract, description).await;
     }
 
-    async fn put_revision(&self, name: &str, kind: PluginKind, digest: Digest, contract: &str) {
+    /// Another version of a plugin, with this schema of its state. Returns its revision.
+    pub(crate) async fn add_version(
+        &self,
+        name: &str,
+        kind: PluginKind,
+        version: &str,
+        state_schema: u32,
+    ) -> Digest {
+        let digest = Digest::of(format!("{name} {version}").as_bytes());
         let description = Description {
-            name: name.parse().expect("a name"),
-            version: "1.0.0".to_owned(),
-            summary: "scripted".to_owned(),
-            config_schema: "{}".to_owned(),
-            state_schema: 1,
+            version: version.to_owned(),
+            state_schema,
+            ..description(name)
         };
+        self.put_revision(kind, digest, "1.0.0", description).await;
+        digest
+    }
+
+    async fn put_revision(
+        &self,
+        kind: PluginKind,
+        digest: Digest,
+        contract: &str,
+        description: Description,
+    ) {
         let revision = NewRevision {
             digest,
             kind,
@@ -492,6 +511,16 @@ pub(crate) async fn explain(
 
 pub(crate) fn feedback(finished: Finished) -> Feedback {
     Feedback::new(Execution::Closed, finished)
+}
+
+fn description(name: &str) -> Description {
+    Description {
+        name: name.parse().expect("a name"),
+        version: "1.0.0".to_owned(),
+        summary: "scripted".to_owned(),
+        config_schema: "{}".to_owned(),
+        state_schema: 1,
+    }
 }
 
 pub(crate) fn campaign_request(firmware: FirmwareId) -> CampaignRequest {

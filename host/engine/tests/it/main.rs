@@ -11,6 +11,7 @@ mod garbage_collection;
 mod idempotency;
 mod late_success;
 mod latest;
+mod move_revision;
 mod names;
 mod plugin_usage;
 mod recheck;

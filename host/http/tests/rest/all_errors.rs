@@ -105,6 +105,12 @@ async fn a_wrong_type_an_unknown_field_and_a_broken_rule_are_reported_together()
         ),
         (
             "POST",
+            "/api/v1/campaigns/1/move",
+            json!({"revision": "latest", "replayed_until": "x", "discard_state": 1, "x": 1}),
+            vec!["/discard_state", "/replayed_until", "/revision", "/x"],
+        ),
+        (
+            "POST",
             "/api/v1/campaigns/1/approve",
             json!({"approved": "no", "approval_comment": "x".repeat(1001), "x": 1}),
             vec!["/approval_comment", "/approved", "/x"],

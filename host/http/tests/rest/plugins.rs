@@ -612,7 +612,7 @@ async fn built_in_plugins_are_installed_before_all_others() {
     assert_eq!(refused.len(), 1, "{refused:?}");
     let text = |name: &str| refused[0][name].as_str().unwrap_or_default().to_owned();
     assert!(text("path").ends_with("version-path.wasm"), "{refused:?}");
-    assert!(text("reason").contains("version-path"), "{refused:?}");
+    assert!(text("error").contains("version-path"), "{refused:?}");
 
     let absent = plugins::install_built_ins(engine, &folder.path().join("absent")).await;
     assert!(absent.is_err(), "{absent:?}");

@@ -55,6 +55,11 @@ const COMMANDS: &[(&str, PrintedPart, i32)] = {
         ("campaign delete|1", Nothing, 0),
         ("campaign journal|1", Texts, 0),
         ("campaign list|", Texts, 0),
+        (
+            "campaign move|1 --revision a --accept-differences",
+            Texts,
+            0,
+        ),
         ("campaign pause|1", Texts, 0),
         // JSON, whatever is asked for.
         ("campaign question|1 7", TextsInJson, 0),

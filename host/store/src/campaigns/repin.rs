@@ -1,11 +1,12 @@
 use serde_json::json;
 use tidegate_core::{
-    campaign::{Campaign, CampaignSpec},
+    campaign::Campaign,
     id::{CampaignId, TenantId},
+    plugin::PluginName,
 };
 use tidegate_engine::{
     Ctx,
-    ports::{NewJournalEntry, StoreError},
+    ports::{Repin, StoreError},
 };
 
 use super::{
@@ -15,8 +16,9 @@ use super::{
 };
 use crate::{
     audit::{self, AuditEntry},
-    database::Database,
-    error::failed,
+    blob::{pack_states, unpack_states},
+    database::{Database, Tx},
+    error::{failed, internal},
     rows::{RowExt as _, row_error, to_json},
     sql::SqlText,
     tenant_counters::TenantCounters,
@@ -52,21 +54,28 @@ pub(crate) async fn of_other_contracts(
     ids.collect::<Result<_, _>>().map_err(row_error(READ))
 }
 
-/// Pins a campaign to the plugins of this specification, if it is still at this generation; otherwise returns false.
+/// Pins a campaign to other revisions, if it is still at this generation; otherwise returns false.
 pub(crate) async fn repin(
     database: &Database,
     ctx: &Ctx,
     campaign: &Campaign,
-    spec: CampaignSpec,
-    journal: NewJournalEntry,
+    repin: Repin,
 ) -> Result<bool, StoreError> {
     let (tenant, id) = (ctx.tenant, campaign.id);
+    let Repin {
+        spec,
+        discards_state,
+        journal,
+    } = repin;
     let mut tx = database.write().await?;
     let Some(mut run_row) = CampaignRunRow::lock_as_read(&mut tx, tenant, campaign).await? else {
         return Ok(false);
     };
     let (before, after) = (revisions(&campaign.spec), revisions(&spec));
     replace_pinned_revisions(&mut tx, tenant, id, &after).await?;
+    if let Some(plugin) = discards_state {
+        discard_state(&mut tx, campaign, &plugin).await?;
+    }
     let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
     sqlx::query(
         "UPDATE campaigns SET strategy = $3, policies = $4 WHERE tenant_id = $1 AND id = $2",
@@ -91,4 +100,42 @@ pub(crate) async fn repin(
     audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Empties the state of a plugin of a campaign.
+async fn discard_state(
+    tx: &mut Tx,
+    campaign: &Campaign,
+    plugin: &PluginName,
+) -> Result<(), StoreError> {
+    const DISCARD: &str = "discard the state of a plugin";
+    let (tenant, id) = (campaign.tenant, campaign.id);
+    let packed: Vec<u8> = sqlx::query_scalar(
+        "SELECT policy_states FROM campaign_states WHERE tenant_id = $1 AND campaign_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(failed(DISCARD))?;
+    let mut states = unpack_states(&packed).map_err(|error| internal(DISCARD)(Box::new(error)))?;
+    for (state, used) in states.iter_mut().zip(&campaign.spec.policies) {
+        if used.plugin == *plugin {
+            state.clear();
+        }
+    }
+    let is_strategy = campaign.spec.strategy.plugin == *plugin;
+    let strategy = is_strategy.then(Vec::<u8>::new);
+    sqlx::query(
+        "UPDATE campaign_states SET strategy_state = COALESCE($3, strategy_state), policy_states = $4 \
+         WHERE tenant_id = $1 AND campaign_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .bind(strategy)
+    .bind(pack_states(&states))
+    .execute(tx.conn())
+    .await
+    .map_err(failed(DISCARD))?;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::Row as _;
 use tidegate_core::{
     campaign::{
         Approval, Campaign, CampaignSpec, CampaignStatus, Hold, PluginUse, Priority, Rollback,
@@ -17,11 +18,12 @@ use tidegate_engine::{
     ports::{
         Advance, CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, EntryKind,
         Firmwares as _, Journal as _, Membership, NewCampaign, NewJournalEntry, NewWave,
-        PageRequest, Runs as _, StoreError, TickOutcome,
+        PageRequest, Repin, Runs as _, StoreError, TickOutcome,
     },
 };
 
 use crate::{
+    blob::{pack_states, unpack_states},
     test_fixture::{NOON, StoreFixture, firmware, install_plugins, later, spec},
     testing::{TestStore, on_both, test_ctx},
 };
@@ -246,7 +248,8 @@ on_both! {
         let spec = CampaignSpec { strategy: moved.clone(), policies: Vec::new(), ..campaign.spec.clone() };
         let repin = async |generation: i64| {
             let read = Campaign { generation, ..campaign.clone() };
-            store.repin_campaign(&test_ctx(store.ours), &read, spec.clone(), journal_entry()).await
+            let repin = Repin { spec: spec.clone(), discards_state: None, journal: journal_entry() };
+            store.repin_campaign(&test_ctx(store.ours), &read, repin).await
         };
         assert!(!repin(9).await?);
         assert!(repin(0).await?);
@@ -263,6 +266,51 @@ on_both! {
         let end = CampaignChange { status: Some(CampaignStatus::Cancelled), ..CampaignChange::default() };
         assert!(store.change_campaign(store.ours, id, 1, end).await?);
         assert_eq!(store.campaigns_of_other_contracts(store.ours, &["1.0.1"]).await?, [], "it has ended");
+    }
+
+    async fn only_the_state_of_a_plugin_that_begins_anew_is_discarded(store) {
+        let id = created(store, "1.0.0").await?;
+        let campaign = store.campaign(store.ours, id).await?.expect("a campaign");
+        let (strategy, [first, ..]) = (&campaign.spec.strategy, &campaign.spec.policies[..]) else {
+            anyhow::bail!("it has policies");
+        };
+        let policies = vec![b"policy".to_vec(); campaign.spec.policies.len()];
+        let mut tx = store.database.write().await?;
+        sqlx::query("UPDATE campaign_states SET strategy_state = $3, policy_states = $4 WHERE tenant_id = $1 AND campaign_id = $2")
+            .bind(store.ours.0)
+            .bind(id.0)
+            .bind(b"strategy".to_vec())
+            .bind(pack_states(&policies))
+            .execute(tx.conn())
+            .await?;
+        tx.commit().await?;
+        let states = async || {
+            let mut tx = store.database.read_single().await?;
+            let row = sqlx::query("SELECT strategy_state, policy_states FROM campaign_states WHERE tenant_id = $1 AND campaign_id = $2")
+                .bind(store.ours.0)
+                .bind(id.0)
+                .fetch_one(tx.conn())
+                .await?;
+            let policies: Vec<u8> = row.try_get("policy_states")?;
+            anyhow::Ok((row.try_get::<Vec<u8>, _>("strategy_state")?, unpack_states(&policies)?))
+        };
+        let mut generation = 0;
+        let mut repin = async |plugin: Option<&PluginUse>| {
+            let read = Campaign { generation, ..campaign.clone() };
+            let discards_state = plugin.map(|used| used.plugin.clone());
+            let repin = Repin { spec: campaign.spec.clone(), discards_state, journal: journal_entry() };
+            generation += 1;
+            store.repin_campaign(&test_ctx(store.ours), &read, repin).await
+        };
+        assert!(repin(None).await?);
+        assert_eq!(states().await?, (b"strategy".to_vec(), policies.clone()));
+        assert!(repin(Some(first)).await?);
+        let (of_strategy, of_policies) = states().await?;
+        assert_eq!(of_strategy, b"strategy");
+        assert_eq!(of_policies[0], b"");
+        assert!(of_policies[1..].iter().all(|state| state == b"policy"));
+        assert!(repin(Some(strategy)).await?);
+        assert_eq!(states().await?, (Vec::new(), of_policies));
     }
 
     async fn the_audit_trail_has_the_reason_of_a_rollback_and_the_hold_that_a_resume_ends(store) {

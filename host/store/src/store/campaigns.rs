@@ -7,7 +7,7 @@ use tidegate_engine::{
     Ctx,
     ports::{
         CampaignChange, CampaignDetail, CampaignFilter, CampaignStart, CampaignSummary, Campaigns,
-        Membership, NewCampaign, NewJournalEntry, Page, PageRequest, StoreError, Wave,
+        Membership, NewCampaign, Page, PageRequest, Repin, StoreError, Wave,
     },
 };
 
@@ -90,10 +90,9 @@ impl Campaigns for SqlStore {
         &self,
         ctx: &Ctx,
         campaign: &Campaign,
-        spec: CampaignSpec,
-        journal: NewJournalEntry,
+        repin: Repin,
     ) -> Result<bool, StoreError> {
-        repin::repin(&self.database, ctx, campaign, spec, journal).await
+        repin::repin(&self.database, ctx, campaign, repin).await
     }
 
     async fn delete_campaign(&self, ctx: &Ctx, id: CampaignId) -> Result<bool, StoreError> {

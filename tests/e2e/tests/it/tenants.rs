@@ -157,6 +157,9 @@ fn valid_body(path: &str, firmware: i64) -> Value {
     match path {
         path if path.ends_with("/approve") => json!({ "approval_comment": "mine" }),
         path if path.ends_with("/update") => json!({ "firmware_id": firmware }),
+        path if path.ends_with("/move") => {
+            json!({ "revision": format!("sha256:{}", "0".repeat(64)) })
+        }
         path if path.ends_with("/{campaign_id}") => json!({ "priority": "high" }),
         _ => json!({}),
     }

@@ -13,6 +13,7 @@ mod get;
 mod journal;
 mod list;
 mod merged;
+mod move_revision;
 mod question;
 mod replay;
 mod replay_journal;
@@ -47,6 +48,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(question::get_question))
         .routes(routes!(replay::replay_decision))
         .routes(routes!(replay_journal::replay_journal))
+        .routes(routes!(move_revision::move_campaign))
 }
 
 /// Event streams, which stay open.

@@ -1,5 +1,6 @@
 mod create;
 mod journal;
+mod move_revision;
 mod replay;
 mod step;
 mod view;
@@ -88,6 +89,7 @@ enum Command {
     Rollback(step::StepArgs),
     /// Open the next wave, whatever gate is closed; exit code 1 if it does not open
     Advance(step::AdvanceArgs),
+    Move(move_revision::Move),
     /// Watch a campaign until it ends; exit code 0 if it completed or was rolled back
     Watch {
         /// Id of the campaign
@@ -174,6 +176,7 @@ impl Campaign {
             Command::Journal { id, part } => journal::list(&rest, id, &part).await,
             Command::Question { id, entry } => journal::question(&rest, id, entry).await,
             Command::Replay(replay) => replay.run(&rest).await,
+            Command::Move(moved) => moved.run(&rest).await,
         }
     }
 }

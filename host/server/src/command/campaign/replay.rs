@@ -35,7 +35,7 @@ impl Replay {
 
     async fn replay_entry(&self, rest: &RestClient, seq: i64) -> Result<()> {
         let path = format!("campaigns/{}/journal/{seq}/replay", self.id);
-        let answer = self.post(rest, &path, &[]).await?;
+        let answer = post(rest, &path, self.revision.as_deref(), &[]).await?;
         let is_same = answer["same"] == true;
         show(rest, &answer, |answer| {
             if is_same {
@@ -50,7 +50,7 @@ impl Replay {
     }
 
     async fn replay_all(&self, rest: &RestClient) -> Result<()> {
-        let replay = self.journal_replay(rest).await?;
+        let replay = replay_journal(rest, self.id, self.revision.as_deref()).await?;
         show(rest, &replay, report);
         let unavailable = not_compared(&replay).filter(|entry| entry["code"] == "unavailable");
         match (count(&replay, "different"), unavailable.count()) {
@@ -61,59 +61,69 @@ impl Replay {
             (different, _) => bail!("{different} of {} decisions differ", replay["entries"]),
         }
     }
+}
 
-    /// All entries, in parts.
-    async fn journal_replay(&self, rest: &RestClient) -> Result<Value> {
-        let path = format!("campaigns/{}/journal/replay", self.id);
-        let (mut entries, mut same) = (0, 0);
-        let (mut different, mut not_compared) = (Vec::new(), Vec::new());
-        let mut after = 0;
-        loop {
-            let query = [("limit", 500), ("after", after)];
-            let mut part = repeat_while_busy(async || self.post(rest, &path, &query).await).await?;
-            entries += part["entries"].as_u64().unwrap_or_default();
-            same += part["same"].as_u64().unwrap_or_default();
-            for (name, all) in [
-                ("different", &mut different),
-                ("not_compared", &mut not_compared),
-            ] {
-                if let Value::Array(items) = part[name].take() {
-                    all.extend(items);
-                }
-            }
-            match part["next_after"].as_i64() {
-                Some(next) if next > after => after = next,
-                _ => break,
+/// Replays all entries of a journal, in parts. `replayed_until` is the last entry that others follow.
+pub(super) async fn replay_journal(
+    rest: &RestClient,
+    id: i64,
+    revision: Option<&str>,
+) -> Result<Value> {
+    let path = format!("campaigns/{id}/journal/replay");
+    let (mut entries, mut same) = (0, 0);
+    let (mut different, mut not_compared) = (Vec::new(), Vec::new());
+    let mut after = 0;
+    loop {
+        let query = [("limit", 500), ("after", after)];
+        let mut part =
+            repeat_while_busy(async || post(rest, &path, revision, &query).await).await?;
+        entries += part["entries"].as_u64().unwrap_or_default();
+        same += part["same"].as_u64().unwrap_or_default();
+        for (name, all) in [
+            ("different", &mut different),
+            ("not_compared", &mut not_compared),
+        ] {
+            if let Value::Array(items) = part[name].take() {
+                all.extend(items);
             }
         }
-        Ok(json!({
-            "entries": entries, "same": same, "different": different, "not_compared": not_compared,
-        }))
+        match part["next_after"].as_i64() {
+            Some(next) if next > after => after = next,
+            _ => break,
+        }
     }
+    Ok(json!({
+        "entries": entries, "same": same, "different": different, "not_compared": not_compared,
+        "replayed_until": after,
+    }))
+}
 
-    async fn post(&self, rest: &RestClient, path: &str, query: &[(&str, i64)]) -> Result<Value> {
-        let query = query.iter().map(|(name, value)| format!("{name}={value}"));
-        let revision = self.revision.iter();
-        let revision = revision.map(|digest| format!("revision={digest}"));
-        let query: Vec<_> = query.chain(revision).collect();
-        let path = match &query[..] {
-            [] => path.to_owned(),
-            query => format!("{path}?{}", query.join("&")),
-        };
-        rest.post(&path, &json!({})).await
-    }
+async fn post(
+    rest: &RestClient,
+    path: &str,
+    revision: Option<&str>,
+    query: &[(&str, i64)],
+) -> Result<Value> {
+    let query = query.iter().map(|(name, value)| format!("{name}={value}"));
+    let revision = revision.map(|digest| format!("revision={digest}"));
+    let query: Vec<_> = query.chain(revision).collect();
+    let path = match &query[..] {
+        [] => path.to_owned(),
+        query => format!("{path}?{}", query.join("&")),
+    };
+    rest.post(&path, &json!({})).await
 }
 
 fn not_compared(replay: &Value) -> impl Iterator<Item = &Value> {
     replay["not_compared"].as_array().into_iter().flatten()
 }
 
-fn count(replay: &Value, list: &str) -> usize {
+pub(super) fn count(replay: &Value, list: &str) -> usize {
     replay[list].as_array().map_or(0, Vec::len)
 }
 
 /// Each entry that differs, and how many entries there are of each kind.
-fn report(replay: &Value) -> String {
+pub(super) fn report(replay: &Value) -> String {
     let different = replay["different"].as_array().into_iter().flatten();
     let mut lines: Vec<String> = different.flat_map(difference).collect();
     let mut reasons = BTreeMap::<&str, (usize, &Value)>::new();

@@ -14,6 +14,7 @@ use tidegate_e2e::{
 use tidegate_hostile::{HostilePlugin, core_module};
 
 use super::walk::{AuditWalk, Change, Operation};
+use crate::campaigns::move_revision::two_versions;
 
 pub(super) async fn firmware(walk: &mut AuditWalk<'_>) -> Result<i64> {
     let mut ids = Vec::new();
@@ -466,4 +467,21 @@ pub(super) async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result
         "{row:?}"
     );
     walk.changes_nothing(operator, &delete).await
+}
+
+/// A campaign that is moved to another revision of its strategy.
+pub(super) async fn moves(walk: &mut AuditWalk<'_>) -> Result<()> {
+    let tenant = walk.tenant;
+    tenant.create_devices("moved", 1).await?;
+    let firmware = tenant.upload_firmware("8.0.0").await?;
+    let [before, after] = two_versions(tenant).await?;
+    let strategy =
+        json!({ "plugin": "acme/hostile", "revision": before["revision"], "config": {} });
+    let id = tenant.start_campaign(firmware, json!({ "strategy": strategy }));
+    let id = id.await?.to_string();
+    let body = json!({ "revision": after["revision"] });
+    let send = Operation::post("campaigns/{campaign_id}/move", &[&id], body);
+    let change = Change::of("campaign.repin");
+    walk.succeeds(&tenant.admin, change, &send).await?;
+    walk.changes_nothing(&tenant.admin, &send).await
 }

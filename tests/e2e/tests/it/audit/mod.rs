@@ -12,7 +12,7 @@ use tidegate_e2e::{
 };
 
 use changes::{
-    approvals, campaigns, credentials, devices, firmware, plugins, unused_firmware, updates,
+    approvals, campaigns, credentials, devices, firmware, moves, plugins, unused_firmware, updates,
 };
 use walk::{AuditWalk, Change, Operation, rows};
 
@@ -31,6 +31,7 @@ async fn every_change_leaves_one_row(tenant: TestTenant) -> Result<()> {
     updates(&mut walk, firmware).await?;
     approvals(&mut walk, firmware).await?;
     campaigns(&mut walk, firmware).await?;
+    moves(&mut walk).await?;
 
     let unused = unused_firmware(&tenant).await?;
     let delete = Operation::delete("firmware/{firmware_id}", &[&unused]);

@@ -9,6 +9,7 @@ mod confirmation;
 mod events;
 mod explain;
 mod failure_ceiling;
+pub(crate) mod move_revision;
 mod priority;
 mod replay;
 mod retries;

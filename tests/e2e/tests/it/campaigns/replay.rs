@@ -58,9 +58,8 @@ async fn every_entry_replays_identically(tenant: TestTenant) -> Result<()> {
                 && question["expect"] == replayed["recorded"]["answer"],
             "{entry}: {question}"
         );
-        // The sandbox reads it as it reads a golden.
-        let call = question["call"].as_str().unwrap_or_default();
-        tidegate_sandbox::encode_input(call, &question["input"].to_string())?;
+        // The sandbox reads it as a golden.
+        tidegate_sandbox::Golden::parse(&question.to_string())?;
     }
     let all = json!({});
     let path = format!("campaigns/{id}/journal/replay?limit=500");

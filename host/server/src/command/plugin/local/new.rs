@@ -27,7 +27,7 @@ const HIDDEN: &str = "_";
 
 /// Write the project of a new plugin, with everything that its build needs
 #[derive(Debug, Args)]
-pub(super) struct New {
+pub(in crate::command::plugin) struct New {
     /// Name of the plugin, `VENDOR/NAME`: each of 1 to 64 characters of a-z, 0-9 and -
     name: PluginName,
     /// Folder of the project, which is created [default: NAME without its vendor]

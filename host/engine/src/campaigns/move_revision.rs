@@ -1,0 +1,213 @@
+use tidegate_core::{
+    campaign::{Campaign, CampaignSpec, CampaignStatus, PluginUse},
+    id::{CampaignId, Digest},
+    plugin::PluginName,
+};
+
+use super::{
+    commands::{MAX_ATTEMPTS, changed_meanwhile, invalid_status},
+    get,
+    journal_entry::host_journal_entry,
+    replay::NotCompared,
+    replay_journal::{JournalReplay, replay_journal},
+};
+use crate::{
+    Admin, Authorized, Ctx, Error, PluginCalls, Result, Signals,
+    plugins::{self, PluginChoice},
+    ports::{Repin, Revision, RunRef, Store},
+    rules::Rules,
+};
+
+/// The most entries that are replayed by the move itself.
+const MAX_ENTRIES: u32 = 500;
+
+/// To which revision of one of its plugins a campaign is moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevisionMove {
+    /// The revision.
+    pub revision: Digest,
+    /// Journal entries up to this sequence number were replayed with it already.
+    pub replayed_until: i64,
+    /// Whether it may decide otherwise than the plugin has decided so far.
+    pub accepts_differences: bool,
+    /// Whether the plugin begins with an empty state.
+    pub discards_state: bool,
+}
+
+/// Moves a running, paused or held campaign to another revision of one of its plugins. The rest of its journal is replayed
+/// with that revision first. The plugin keeps its state if both revisions have the same schema of it.
+pub async fn move_to_revision(
+    ctx: &Authorized<Admin>,
+    store: &dyn Store,
+    plugins: &PluginCalls,
+    signals: &Signals,
+    id: CampaignId,
+    request: RevisionMove,
+) -> Result<Campaign> {
+    get(ctx, store, id).await?;
+    let to = plugins::revision_by_digest(store, ctx.tenant, request.revision).await?;
+    let (mut replayed, mut differ) = (request.replayed_until, 0);
+    for _ in 0..MAX_ATTEMPTS {
+        let campaign = get(ctx, store, id).await?;
+        if !matches!(
+            campaign.status,
+            CampaignStatus::InProgress | CampaignStatus::Paused | CampaignStatus::Held
+        ) {
+            return Err(invalid_status("move", &campaign));
+        }
+        let Some(moved) = Move::of(ctx, store, plugins, &campaign, &to).await? else {
+            return Ok(campaign);
+        };
+        let discards_state = moved.discards_state(&to, request)?;
+        // After the first attempt these are the few that the campaign has written meanwhile.
+        let part = (replayed, MAX_ENTRIES);
+        let replay = replay_journal(ctx, store, plugins, id, part, Some(request.revision)).await?;
+        check_replay(&replay, request)?;
+        replayed = replay.last;
+        differ += replay.different.len();
+        let repin = Repin {
+            spec: moved.spec(&campaign),
+            discards_state: discards_state.then(|| moved.plugin().clone()),
+            journal: host_journal_entry(
+                ctx.now,
+                "repinned",
+                moved.explain(ctx, (differ, request.replayed_until), discards_state),
+            ),
+        };
+        if store.repin_campaign(ctx, &campaign, repin).await? {
+            signals.wake_campaign(RunRef {
+                tenant: ctx.tenant,
+                campaign: id,
+            });
+            return get(ctx, store, id).await;
+        }
+    }
+    Err(changed_meanwhile())
+}
+
+/// A plugin of a campaign before and after.
+struct Move {
+    before: Revision,
+    after: Vec<PluginUse>,
+}
+
+impl Move {
+    /// `None`: the campaign is at the revision.
+    async fn of(
+        ctx: &Ctx,
+        store: &dyn Store,
+        plugins: &PluginCalls,
+        campaign: &Campaign,
+        to: &Revision,
+    ) -> Result<Option<Self>> {
+        let (name, digest) = (&to.stored.description.name, to.stored.digest);
+        let (mut after, mut rules) = (Vec::new(), Rules::default());
+        let mut before = None;
+        for (n, used) in campaign.spec.plugins().enumerate() {
+            if used.plugin != *name || used.revision == digest {
+                after.push(used.clone());
+                continue;
+            }
+            before = Some(used.revision);
+            let choice = PluginChoice {
+                plugin: name.to_string(),
+                revision: Some(digest),
+                config: used.config.clone(),
+            };
+            let path = match n {
+                0 => "strategy".to_owned(),
+                n => format!("policies.{}", n - 1),
+            };
+            let resolved = choice.resolve(store, plugins, ctx.tenant, &path, &mut rules);
+            after.extend(resolved.await?);
+        }
+        rules.accept("the revision cannot take the place of the one that the campaign uses")?;
+        let Some(before) = before else {
+            let uses = campaign.spec.plugins().any(|used| used.plugin == *name);
+            return if uses { Ok(None) } else { Err(not_used(name)) };
+        };
+        let before = store.revision(ctx.tenant, name, before).await?;
+        let before = before.ok_or_else(|| Error::not_found("plugin revision", name))?;
+        Ok(Some(Self { before, after }))
+    }
+
+    fn plugin(&self) -> &PluginName {
+        &self.before.stored.description.name
+    }
+
+    /// Whether the plugin begins with an empty state.
+    fn discards_state(&self, to: &Revision, request: RevisionMove) -> Result<bool> {
+        let schema = |revision: &Revision| revision.stored.description.state_schema;
+        let (before, after) = (schema(&self.before), schema(to));
+        if before != after && !request.discards_state {
+            let message = format!(
+                "the plugin's state has the schema {before}, and the revision reads {after}: it can only begin with an empty \
+                 state, `discard_state`"
+            );
+            return Err(Error::conflict("other_state_schema", message));
+        }
+        Ok(request.discards_state)
+    }
+
+    /// The specification of the campaign with the revision.
+    fn spec(&self, campaign: &Campaign) -> CampaignSpec {
+        let mut spec = campaign.spec.clone();
+        for (used, after) in spec.plugins_mut().zip(&self.after) {
+            used.clone_from(after);
+        }
+        spec
+    }
+
+    fn explain(&self, ctx: &Ctx, (differ, from): (usize, i64), discards_state: bool) -> String {
+        let (plugin, actor) = (self.plugin(), &ctx.actor.name);
+        let version = self.after.iter().find(|used| used.plugin == *plugin);
+        let version = version.map_or("", |used| &used.version);
+        let state = if discards_state {
+            "begins with an empty state"
+        } else {
+            "keeps its state"
+        };
+        let differ = match differ {
+            0 => String::new(),
+            answers => format!("; {answers} answers after entry {from} differ"),
+        };
+        format!("moved by {actor} to {plugin} {version}, which {state}{differ}")
+    }
+}
+
+fn not_used(plugin: &PluginName) -> Error {
+    let message = format!("the campaign does not use the plugin {plugin}");
+    Error::conflict("other_plugin", message)
+}
+
+/// The move is refused while entries are left to replay, and if one differs and that is not accepted.
+fn check_replay(replay: &JournalReplay, request: RevisionMove) -> Result<()> {
+    let mut reasons = replay.not_compared.iter().map(|(_, reason)| reason);
+    if let Some(NotCompared::Unavailable(reason)) =
+        reasons.find(|reason| matches!(reason, NotCompared::Unavailable(_)))
+    {
+        return Err(Error::unavailable(reason.clone()));
+    }
+    if !replay.different.is_empty() && !request.accepts_differences {
+        let differ = replay
+            .different
+            .iter()
+            .map(|(entry, _)| entry.seq.to_string());
+        let differ: Vec<_> = differ.take(10).collect();
+        let message = format!(
+            "{} journal entries differ with this revision, among them {}: replay the journal to see how, and send \
+             `accept_differences` to move the campaign all the same",
+            replay.different.len(),
+            differ.join(", ")
+        );
+        return Err(Error::conflict("replay_differs", message));
+    }
+    if let Some(last) = replay.next_after {
+        let message = format!(
+            "the journal has entries after {last} that were not replayed with this revision: replay it in parts, and send the \
+             last `next_after` as `replayed_until`"
+        );
+        return Err(Error::conflict("not_replayed", message));
+    }
+    Ok(())
+}

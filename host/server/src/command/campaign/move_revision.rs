@@ -1,0 +1,48 @@
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    replay::{count, replay_journal, report},
+    step,
+};
+use crate::{
+    client::RestClient,
+    command::{print_error, visible_value},
+};
+
+/// Move a campaign to another revision of one of its plugins.
+#[derive(Debug, Args)]
+pub(super) struct Move {
+    /// Id of the campaign
+    id: i64,
+    /// The revision, `sha256:...`
+    #[arg(long, value_name = "DIGEST")]
+    revision: String,
+    /// Move it although the revision decides otherwise than the plugin has decided so far
+    #[arg(long)]
+    accept_differences: bool,
+    /// Let the plugin begin with an empty state
+    #[arg(long)]
+    discard_state: bool,
+}
+
+impl Move {
+    /// Replays the journal with the revision, shows what differs, and moves the campaign.
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
+        let replay = replay_journal(rest, self.id, Some(&self.revision)).await?;
+        print_error(report(&visible_value(&replay)));
+        if count(&replay, "different") > 0 && !self.accept_differences {
+            bail!(
+                "the campaign is not moved, because its decisions would have been others; `--accept-differences` moves it"
+            );
+        }
+        let body = json!({
+            "revision": self.revision,
+            "replayed_until": replay["replayed_until"],
+            "accept_differences": self.accept_differences,
+            "discard_state": self.discard_state,
+        });
+        step::take(rest, self.id, "move", &body).await
+    }
+}
