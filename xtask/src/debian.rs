@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -27,8 +27,14 @@ pub(crate) fn is_debian() -> bool {
 
 /// Whether a program is in the PATH.
 pub(crate) fn is_on_path(program: &str) -> bool {
+    find_on_path(Path::new(program)).is_some()
+}
+
+/// The file of a program in the PATH; an absolute path is that of the program.
+pub(crate) fn find_on_path(program: &Path) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    let mut candidates = env::split_paths(&path).map(|folder| folder.join(program));
+    candidates.find(|candidate| candidate.is_file())
 }
 
 /// Whether the process runs as root.

@@ -22,6 +22,7 @@ mod guests;
 mod import_circles;
 #[cfg(test)]
 mod module_tree;
+mod plugin_projects;
 mod postgres;
 #[cfg(test)]
 mod prose;
@@ -73,8 +74,9 @@ enum Task {
         /// Skip these steps (separated by commas)
         #[arg(long, value_delimiter = ',', value_name = "STEP")]
         skip: Vec<String>,
-        /// Also test third-party clients of devices, which needs root, and of the REST API; always
-        /// tested with CI=true. Debian installs what they need
+        /// Also test third-party clients of devices, which needs root, and of the REST API, and
+        /// plugins in other languages than Rust; always tested with CI=true. Debian installs what
+        /// they need
         #[arg(long)]
         clients: bool,
     },

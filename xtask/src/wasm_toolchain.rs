@@ -22,6 +22,9 @@ const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust";
+/// Builds the standard library without its default features, which are unwinding and backtraces: plugins have neither, and
+/// the parsers of debug information take longer to compile than `std` itself.
+const DEBIAN_BUILD_STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features="];
 
 /// The compilers for [`TARGET`]. Each has a standard library of its own, so the bytes of a
 /// component differ between them, but not otherwise.
@@ -105,11 +108,44 @@ impl WasmToolchain {
             .args(["build", "--target", TARGET, "--target-dir"])
             .arg(target);
         if matches!(self, Self::Debian { .. }) {
-            // Without its default features, which are unwinding and backtraces: plugins have neither, and the parsers of
-            // debug information take longer to compile than `std` itself.
-            command.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features="]);
+            command.args(DEBIAN_BUILD_STD);
         }
         command
+    }
+
+    /// A script that is the `cargo` of an author whose toolchain has [`TARGET`].
+    pub(crate) fn cargo_script(&self) -> Result<String> {
+        // The script is the first `cargo` in the PATH of what it runs.
+        let cargo = debian::find_on_path(&cargo_program()).context("cargo is not in the PATH")?;
+        let cargo = format!("exec '{}' \"$@\"\n", cargo.display());
+        if matches!(self, Self::Rustup { .. }) {
+            return Ok(format!("#!/bin/sh\n{cargo}"));
+        }
+        Ok(format!(
+            "#!/bin/sh\n\
+             case \" $* \" in *\" {TARGET} \"*)\n\
+             unset LD_LIBRARY_PATH\n\
+             export RUSTC_BOOTSTRAP=1 RUSTC={DEBIAN_RUSTC}\n\
+             exec {DEBIAN_CARGO} \"$@\" {}\n\
+             esac\n\
+             {cargo}",
+            DEBIAN_BUILD_STD.join(" ")
+        ))
+    }
+
+    /// The linker that makes components, and the one for modules that it starts. They are parts of
+    /// the default toolchain, whose own compiler finds them itself.
+    pub(crate) fn component_linkers(workspace: &Workspace) -> Result<[PathBuf; 2]> {
+        let sysroot = sysroot(workspace)?;
+        let linkers = ["wasm-component-ld", "rust-lld"];
+        let linkers = linkers.map(|name| bundled_program(&sysroot, name));
+        if let Some(missing) = linkers.iter().find(|linker| !linker.exists()) {
+            bail!(
+                "{} does not exist: use a toolchain that rustup installs",
+                missing.display()
+            );
+        }
+        Ok(linkers)
     }
 
     /// Compiler flags in cargo's encoding. Most of them remove this machine's directories from the
@@ -204,8 +240,7 @@ fn minor(version: &str) -> Option<u32> {
 
 /// A linker for Wasm: that of the default toolchain, else LLVM's from Debian.
 fn linker(sysroot: &Path) -> Result<PathBuf> {
-    let host = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    let bundled = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
+    let bundled = bundled_program(sysroot, "rust-lld");
     if bundled.exists() {
         return Ok(bundled);
     }
@@ -220,4 +255,14 @@ fn linker(sysroot: &Path) -> Result<PathBuf> {
         )?;
     }
     Ok(packaged)
+}
+
+/// Where a toolchain has the programs that its compiler starts.
+fn bundled_program(sysroot: &Path, name: &str) -> PathBuf {
+    let host = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    sysroot
+        .join("lib/rustlib")
+        .join(host)
+        .join("bin")
+        .join(name)
 }

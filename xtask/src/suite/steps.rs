@@ -8,7 +8,7 @@ use super::{SuiteRun, commits, deny, test_counts};
 use crate::demo::{self, Profile};
 use crate::fuzz::{self, FuzzOptions};
 use crate::postgres::{self, Cluster};
-use crate::{clients, components, reproducible, shell};
+use crate::{clients, components, plugin_projects, reproducible, shell};
 
 /// A step of continuous integration.
 pub(super) struct Step {
@@ -73,6 +73,12 @@ pub(super) const STEPS: &[Step] = &[
         about: "the plugin SDK as a package for authors",
         needs: &[],
         run: package,
+    },
+    Step {
+        name: "projects",
+        about: "the projects of `tidegate plugin new`, and the tutorial for plugin authors",
+        needs: &["components", "build"],
+        run: |run| plugin_projects::check(run.workspace, run.clients),
     },
     Step {
         name: "fuzz",

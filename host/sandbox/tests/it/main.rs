@@ -6,6 +6,7 @@ mod compiling;
 mod components;
 mod goldens;
 mod hostile;
+mod plugin_projects;
 mod polyglot;
 mod replay;
 mod schemas;

@@ -20,6 +20,7 @@ mod idempotency;
 mod locked_rows;
 mod log_output;
 mod plugin_folder;
+mod plugin_projects;
 mod readme;
 mod refusals;
 mod registry;

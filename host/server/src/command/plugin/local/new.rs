@@ -182,13 +182,16 @@ fn write_all(
     for entry in files.entries() {
         match entry {
             DirEntry::Dir(files) => write_all(files, base, folder, fill)?,
-            DirEntry::File(file) => {
-                let path = file.path().strip_prefix(base).context("another template")?;
+            DirEntry::File(template) => {
+                let path = template
+                    .path()
+                    .strip_prefix(base)
+                    .context("another template")?;
                 let path: PathBuf = path
                     .iter()
                     .map(|part| project_name(&part.to_string_lossy()))
                     .collect();
-                let text = file.contents_utf8().context("a template is not text")?;
+                let text = template.contents_utf8().context("a template is not text")?;
                 write_new(&folder.join(path), &fill(text))?;
             }
         }
