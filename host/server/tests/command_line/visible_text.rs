@@ -15,7 +15,7 @@ const VISIBLE_JSON: &str = r"x\u001b[2J\u0007\r\n2026 forged\u007f\u009b\u202ey"
 
 /// Commands that ask no server: they print what the operator has typed, or is in the operator's own database. Those of
 /// components have tests of their own.
-const LOCAL: [&str; 14] = [
+const LOCAL: [&str; 15] = [
     "gateway-token create",
     "gateway-token revoke",
     "key create",
@@ -25,6 +25,7 @@ const LOCAL: [&str; 14] = [
     "plugin bench",
     "plugin check",
     "plugin inspect",
+    "plugin new",
     "plugin run",
     "plugin test",
     "serve",
