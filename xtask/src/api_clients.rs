@@ -129,7 +129,7 @@ fn install_programs() -> Result<()> {
         .filter(|(program, _)| !debian::is_on_path(program))
         .map(|(_, package)| *package)
         .collect();
-    if !has_venv() {
+    if !debian::has_venv() {
         missing.push("python3-venv");
     }
     if missing.is_empty() {
@@ -139,10 +139,4 @@ fn install_programs() -> Result<()> {
         bail!("{} must be installed", missing.join(", "));
     }
     debian::install(&missing, "generators of clients of the REST API")
-}
-
-/// Whether Python can make virtual environments. Debian's `python3` alone cannot.
-fn has_venv() -> bool {
-    let mut python = Command::new("python3");
-    shell::output(python.args(["-c", "import ensurepip, venv"])).is_ok()
 }

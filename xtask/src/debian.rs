@@ -37,6 +37,12 @@ pub(crate) fn find_on_path(program: &Path) -> Option<PathBuf> {
     candidates.find(|candidate| candidate.is_file())
 }
 
+/// Whether Python can make virtual environments. Debian's `python3` alone cannot.
+pub(crate) fn has_venv() -> bool {
+    let mut python = Command::new("python3");
+    shell::output(python.args(["-c", "import ensurepip, venv"])).is_ok()
+}
+
 /// Whether the process runs as root.
 pub(crate) fn is_root() -> bool {
     shell::output(Command::new("id").arg("-u")).is_ok_and(|uid| uid == "0")

@@ -15,17 +15,20 @@ use crate::workspace::{self, Workspace};
 use crate::{debian, shell};
 
 /// The projects: (language, kind).
-const PROJECTS: [(&str, &str); 4] = [
+const PROJECTS: [(&str, &str); 5] = [
     ("rust", "strategy"),
     ("rust", "compatibility-policy"),
     ("rust", "health-policy"),
     ("javascript", "strategy"),
+    ("python", "strategy"),
 ];
 
 /// The programs that a language needs, with their Debian packages: (language, program, package).
-const PROGRAMS: [(&str, &str, &str); 2] = [
+const PROGRAMS: [(&str, &str, &str); 4] = [
     ("javascript", "node", "nodejs"),
     ("javascript", "npm", "npm"),
+    ("python", "make", "make"),
+    ("python", "python3", "python3"),
 ];
 
 /// Builds the projects and runs the tests of their components, and the tutorial. Other languages
@@ -151,11 +154,14 @@ fn build_commands(readme: &Path) -> Result<String> {
 }
 
 fn install_programs(language: &str) -> Result<()> {
-    let missing: Vec<_> = PROGRAMS
+    let mut missing: Vec<_> = PROGRAMS
         .iter()
         .filter(|(of, program, _)| *of == language && !debian::is_on_path(program))
         .map(|(_, _, package)| *package)
         .collect();
+    if language == "python" && !debian::has_venv() {
+        missing.push("python3-venv");
+    }
     install(&missing, &format!("a plugin in {language}"))
 }
 

@@ -46,6 +46,7 @@ fn every_template_is_complete() -> Result<()> {
         ("rust", "compatibility-policy", &RUST),
         ("rust", "health-policy", &RUST),
         ("javascript", "strategy", &JAVASCRIPT),
+        ("python", "strategy", &PYTHON),
     ] {
         let name = format!("acme/{language}-{kind}");
         let options = ["--language", language, "--kind", kind];
@@ -94,6 +95,7 @@ const RUST: [&str; 6] = [
     "sdk/Cargo.toml",
 ];
 const JAVASCRIPT: [&str; 2] = ["package.json", "src/strategy.js"];
+const PYTHON: [&str; 4] = ["requirements.txt", "Makefile", "app.py", "test_goldens.py"];
 
 #[test]
 fn the_name_is_that_of_the_plugin_and_of_its_package() -> Result<()> {
@@ -174,7 +176,7 @@ fn what_has_no_template_is_refused() -> Result<()> {
         folder.path(),
         &["acme/rings", "--language", "cobol"],
         2,
-        "possible values: rust, javascript",
+        "possible values: rust, javascript, python",
     )?;
     ensure!(files(folder.path())?.is_empty(), "it has written a file");
     Ok(())

@@ -46,6 +46,7 @@ pub(in crate::command::plugin) struct New {
 enum Language {
     Rust,
     JavaScript,
+    Python,
 }
 
 /// A kind of plugin, named as the world of the contract that it exports.
