@@ -41,14 +41,15 @@ pub(crate) fn classify(
     if stage == CallStage::Linking {
         return CallFailure::Link(describe(error));
     }
-    // The remaining errors come from lifting the result. They are plain strings or decoding errors, except for one
+    // The remaining errors come from lifting the result or a log line. They are plain strings or decoding errors, except for one
     // private type: the limit on the answer's bytes was exceeded.
     let malformed = error.is::<&'static str>()
         || error.is::<String>()
         || error.is::<Utf8Error>()
         || error.is::<DecodeUtf16Error>();
     if malformed {
-        CallFailure::InvalidAnswer(describe(error))
+        // Above the root cause is a backtrace, if the error came from a call of the log.
+        CallFailure::InvalidAnswer(visible_text(&error.root_cause().to_string()))
     } else {
         CallFailure::AnswerTooLarge(budget.answer_bytes)
     }
@@ -56,7 +57,11 @@ pub(crate) fn classify(
 
 /// The error with its causes, truncated and visible: it may have names from the component.
 pub(crate) fn describe(error: &wasmtime::Error) -> String {
-    visible(truncate(&format!("{error:#}"), MAX_REASON_BYTES)).into_owned()
+    visible_text(&format!("{error:#}"))
+}
+
+fn visible_text(text: &str) -> String {
+    visible(truncate(text, MAX_REASON_BYTES)).into_owned()
 }
 
 /// Describes a trap. A panic logs its message and then traps as unreachable, so the last log line is included.

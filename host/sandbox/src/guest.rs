@@ -6,7 +6,9 @@ use wasmtime::{
     component::{Linker, WasmStr},
 };
 
-use crate::limits::{MAX_INSTANCES, MAX_LOG_BYTES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::limits::{
+    MAX_INSTANCES, MAX_LOG_BYTES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES, truncate,
+};
 
 /// The data of a Wasmtime store.
 pub(crate) struct Guest {
@@ -115,9 +117,11 @@ pub(crate) fn link_log(linker: &mut Linker<Guest>, interface: &str) -> wasmtime:
         |mut store: StoreContextMut<'_, Guest>, (text,): (WasmStr,)| {
             let mut cost = LOG_LINE_FUEL;
             if !store.data().log.is_full() {
-                let text = text.to_str(&store)?.into_owned();
+                let text = text.to_str(&store)?;
                 cost += text.len() as u64;
-                store.data_mut().log.push(&text);
+                // No more of a long line is copied than is kept.
+                let line = truncate(&text, MAX_LOG_BYTES).to_owned();
+                store.data_mut().log.push(&line);
             }
             let remaining = store.get_fuel()?.saturating_sub(cost);
             store.set_fuel(remaining)

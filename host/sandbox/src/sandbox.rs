@@ -217,38 +217,40 @@ impl WasmSandbox {
         let kind = world_of(&component, self.limits.component_bytes)
             .map_err(|error| CallFailure::Link(error.to_string()))?;
         let purpose = CompilePurpose::Call;
-        let compiled = self.compile(purpose, tenant, digest, kind, component).await;
-        match compiled {
-            Ok(code) => Ok((code, kind)),
+        match self.compile(purpose, tenant, digest, component).await {
+            Ok(code) => {
+                self.store_code(digest, kind, code.clone()).await;
+                Ok((code, kind))
+            }
             Err(Rejection::Invalid(why)) => Err(CallFailure::Link(why)),
             Err(error) => Err(CallFailure::Host(error.to_string())),
         }
     }
 
-    /// Compiles a component and caches its code.
+    /// Compiles a component, unless its code was cached meanwhile.
     async fn compile(
         &self,
         purpose: CompilePurpose,
         tenant: Option<TenantId>,
         digest: Digest,
-        kind: PluginKind,
         component: Bytes,
     ) -> Result<Vec<u8>, Rejection> {
         let recheck = async { self.load_cached(digest).await.map(|(code, _)| code) };
         let compiled = self.compiler.compile(purpose, tenant, component, recheck);
-        let code = compiled.await?;
+        compiled.await
+    }
+
+    /// Adds code to the cache.
+    async fn store_code(&self, digest: Digest, kind: PluginKind, code: Vec<u8>) {
         let cache = Arc::clone(&self.cache);
         let stored = tokio::task::spawn_blocking(move || {
             let marked_code = [&[kind_marker(kind)], code.as_slice()].concat();
-            (cache.write(digest, &marked_code), code)
+            cache.write(digest, &marked_code)
         });
-        let (written, code) = stored.await.map_err(|error| {
-            Rejection::Unavailable(format!("cache compiled code: {}", chain(&error)))
-        })?;
-        if let Err(error) = written {
+        let written = stored.await.map_err(std::io::Error::other);
+        if let Err(error) = written.flatten() {
             tracing::warn!(%digest, error = %chain(&error), "cannot cache compiled code; it will be compiled again");
         }
-        Ok(code)
     }
 
     async fn load(
@@ -311,7 +313,8 @@ impl WasmSandbox {
         .map_err(|error| CallFailure::Host(format!("the call panicked: {}", chain(&error))))
     }
 
-    /// Compiles a component, makes trial calls and reads its description.
+    /// Compiles a component, makes trial calls and reads its description. The code of a component that is refused is not
+    /// cached: it would take the place of code that is called.
     async fn inspect_component(
         &self,
         tenant: Option<TenantId>,
@@ -319,6 +322,7 @@ impl WasmSandbox {
         kind: PluginKind,
         component: Bytes,
     ) -> Result<Description, Rejection> {
+        let mut new_code = None;
         let plugin = if let Some(plugin) = self.plugin_cache.get(digest) {
             plugin
         } else {
@@ -326,16 +330,24 @@ impl WasmSandbox {
                 code
             } else {
                 let purpose = CompilePurpose::Inspection;
-                let compiled = self.compile(purpose, tenant, digest, kind, component);
-                compiled.await?
+                let compiled = self.compile(purpose, tenant, digest, component).await?;
+                new_code = Some(compiled.clone());
+                compiled
             };
             self.load(digest, kind, code)
                 .await
                 .map_err(|failure| inspect::to_rejection(&failure))?
         };
-        self.try_plugin(tenant, plugin)
+        let tried = self
+            .try_plugin(tenant, plugin)
             .instrument(call_span("inspect", digest))
-            .await
+            .await;
+        if let Some(code) = new_code
+            && !matches!(tried, Err(Rejection::Invalid(_)))
+        {
+            self.store_code(digest, kind, code).await;
+        }
+        tried
     }
 
     /// Reads a plugin's description and makes trial calls.

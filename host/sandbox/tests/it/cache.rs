@@ -236,3 +236,38 @@ async fn a_missing_component_is_a_host_failure() -> Result<()> {
     assert_eq!(failure.as_str(), "host");
     Ok(())
 }
+
+/// As after the restart of a server with many plugins.
+#[tokio::test]
+async fn compiled_revisions_are_loaded_without_a_compiler() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let honest = HostilePlugin::Honest.component()?;
+    let mut digests = Vec::new();
+    for number in 0..20 {
+        // A custom section makes it another component with the same code.
+        let revision = [&honest[..], b"\x00\x06\x04load", &[number]].concat();
+        digests.push(fixture.upload(revision).await?.digest);
+    }
+    let restarted = fixture.reopen_with(|config| {
+        config.child_command.program = "/no/such/program".into();
+    })?;
+    for digest in digests {
+        assert!(is_callable(&restarted, digest).await);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rejected_component_takes_the_place_of_no_other() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let honest = fixture.upload(HostilePlugin::Honest.component()?).await?;
+    let size = fs::metadata(code_file(&fixture)?)?.len();
+    // One fits.
+    let small = fixture.reopen_with(|config| config.code_cache_bytes = size + size / 2)?;
+    let trapping = HostilePlugin::Trap.component()?;
+    small.refusal(trapping).await?;
+    let kept = code_file(&small)?;
+    let name = hex::encode(honest.digest.0);
+    assert!(kept.to_string_lossy().contains(&name), "{}", kept.display());
+    Ok(())
+}
