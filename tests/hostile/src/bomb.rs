@@ -36,5 +36,5 @@ pub fn compile_bomb(functions: u32, blocks: u32) -> Result<Vec<u8>> {
 /// A strategy with little code but so many functions that the compiler's memory for each of them adds up.
 pub fn many_functions(functions: u32) -> Result<Vec<u8>> {
     let functions = usize::try_from(functions)?;
-    strategy_with(&Hooks::default().extra(&"(func)\n".repeat(functions)))
+    strategy_with(&Hooks::default().extra("(func)\n".repeat(functions)))
 }

@@ -1,15 +1,18 @@
 //! Hostile plugins, for tests of the plugin sandbox and of the server.
 //!
 //! Each is a core module in WebAssembly text under `wat/`, wrapped by wit-component with the contract's own WIT, so
-//! that no guest toolchain is needed. They share `wat/base.wat`: an honest strategy, of which a hostile plugin
-//! replaces some functions.
+//! that no guest toolchain is needed. They share `wat/base.wat`: an honest plugin, of which a hostile one replaces some
+//! functions ([`Hooks`]). [`HostilePlugin`] has those that a campaign runs; the catalog ([`HostileKind`]) has all others,
+//! each with the step at which the host stops it.
 
 mod bomb;
 mod build;
+mod catalog;
 mod schemas;
 
 pub use bomb::{compile_bomb, many_functions};
-pub use build::{Hooks, strategy_with};
+pub use build::{Function, Hooks, World, strategy_with};
+pub use catalog::{HostileCase, HostileKind, Stage};
 pub use schemas::{DATA_KEYWORDS, doubling_schema, slow_config, slow_schema};
 
 use anyhow::{Context as _, Result};
@@ -92,7 +95,7 @@ impl HostilePlugin {
         strategy_with(&self.hooks()).with_context(|| format!("build {self:?}"))
     }
 
-    fn hooks(self) -> Hooks<'static> {
+    fn hooks(self) -> Hooks {
         let honest = Hooks::default();
         match self {
             Self::Honest => honest,
@@ -136,7 +139,12 @@ pub fn forbidden_import() -> Result<Vec<u8>> {
 
 /// A component whose `decide` takes a number where the contract has a record.
 pub fn wrong_signature() -> Result<Vec<u8>> {
-    build::wrong_signature()
+    Hooks::default()
+        .contract(
+            "decide: func(observation: observation)",
+            "decide: func(observation: u32)",
+        )
+        .component()
 }
 
 /// A core module that is not wrapped into a component.

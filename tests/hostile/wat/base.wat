@@ -1,12 +1,13 @@
-;; An honest strategy, in the layout that the canonical ABI gives the contract.
+;; The part of an honest plugin that all worlds share, in the layout that the canonical ABI gives the contract.
 ;;
 ;; Memory:    16  empty lists                   256  output of `describe`
-;;           336  output of `wants`             512  output of `plan` and `assign`
-;;           640  output of `decide`            800  the plan's one wave
+;;           336  output of `wants`             512  output of the world's calls, but `decide`
+;;           640  output of `decide`            800  the plan's one wave, the one verdict
 ;;          1024  strings                      8192  the config schema
-;;         65536  inputs from the host
+;;         65536  inputs from the host        131072  texts of hostile plugins
 (module
   (import "tidegate:plugin/log@1.0.0" "line" (func $line (param i32 i32)))
+  ;;IMPORTS
   (memory $memory (export "memory") 4)
   (global $free (mut i32) (i32.const 65536))
 
@@ -17,6 +18,7 @@
 
   ;; ok: name, version, summary, schema, state-schema, extras
   (func (export "tidegate:plugin/meta@1.0.0#describe") (result i32)
+    (local $at i32)
     (i32.store (i32.const 256) (i32.const 0))
     (i32.store (i32.const 260) (i32.const 8064))
     (i32.store (i32.const 264) (i32.const 12))
@@ -29,17 +31,21 @@
     (i32.store (i32.const 292) (i32.const 1))
     (i32.store (i32.const 296) (i32.const 16))
     (i32.store (i32.const 300) (i32.const 0))
-    (i32.const 256))
+    ;;DESCRIBE
+  )
 
   ;; ok: no errors
-  (func (export "tidegate:plugin/meta@1.0.0#validate") (param i32 i32) (result i32)
+  (func (export "tidegate:plugin/meta@1.0.0#validate") (param $input i32) (param i32) (result i32)
+    (local $at i32)
     (i32.store (i32.const 16) (i32.const 0))
     (i32.store (i32.const 20) (i32.const 16))
     (i32.store (i32.const 24) (i32.const 0))
-    (i32.const 16))
+    ;;VALIDATE
+  )
 
   ;; ok: no attributes, metrics, facts and extras
-  (func (export "tidegate:plugin/meta@1.0.0#wants") (param i32 i32) (result i32)
+  (func (export "tidegate:plugin/meta@1.0.0#wants") (param $input i32) (param i32) (result i32)
+    (local $at i32)
     (i32.store (i32.const 336) (i32.const 0))
     (i32.store (i32.const 340) (i32.const 16))
     (i32.store (i32.const 344) (i32.const 0))
@@ -49,55 +55,15 @@
     (i32.store (i32.const 360) (i32.const 0))
     (i32.store (i32.const 364) (i32.const 16))
     (i32.store (i32.const 368) (i32.const 0))
-    (i32.const 336))
-
-  ;; ok: one wave of the rest. A wave is a name, its members (case 4) and extras.
-  (func (export "tidegate:plugin/rollout@1.0.0#plan") (param $input i32) (result i32)
-    (i32.store (i32.const 512) (i32.const 0))
-    (i32.store (i32.const 516) (i32.const 800))
-    (i32.store (i32.const 520) (i32.const 1))
-    (i32.store (i32.const 524) (i32.const 0))
-    (i32.store (i32.const 528) (i32.const 16))
-    (i32.store (i32.const 532) (i32.const 0))
-    (i32.store (i32.const 824) (i32.const 16))
-    (i32.store (i32.const 828) (i32.const 0))
-    (i32.store (i32.const 800) (i32.const 1046))
-    (i32.store (i32.const 804) (i32.const 4))
-    (i32.store (i32.const 808) (i32.const 4))
-    ;;PLAN
+    ;;WANTS
   )
 
-  ;; err: the strategy has no custom waves.
-  (func (export "tidegate:plugin/assignment@1.0.0#assign") (param $input i32) (result i32)
-    (i32.store (i32.const 512) (i32.const 1))
-    (i32.store (i32.const 516) (i32.const 1046))
-    (i32.store (i32.const 520) (i32.const 4))
-    ;;ASSIGN
-  )
-
-  ;; ok: releases nothing, and completes with a reason: case 4.
-  (func (export "tidegate:plugin/rollout@1.0.0#decide") (param $input i32) (result i32)
-    (local $at i32)
-    (i64.store (i32.const 640) (i64.const 0))
-    (i32.store (i32.const 648) (i32.const 16))
-    (i32.store (i32.const 652) (i32.const 0))
-    (i32.store (i32.const 656) (i32.const 4))
-    (i32.store (i32.const 660) (i32.const 1))
-    (i32.store (i32.const 664) (i32.const 1036))
-    (i32.store (i32.const 668) (i32.const 10))
-    (i64.store (i32.const 680) (i64.const 0))
-    (i32.store (i32.const 696) (i32.const 16))
-    (i32.store (i32.const 700) (i32.const 0))
-    (i32.store (i32.const 704) (i32.const 16))
-    (i32.store (i32.const 708) (i32.const 0))
-    (i32.store (i32.const 712) (i32.const 16))
-    (i32.store (i32.const 716) (i32.const 0))
-    ;;DECIDE
-  )
+  ;;WORLD
 
   ;; Allocates memory and never frees it.
   (func (export "cabi_realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32) (result i32)
     (local $at i32)
+    ;;ALLOCATE
     (local.set $at
       (i32.and
         (i32.add (global.get $free) (i32.sub (local.get $align) (i32.const 1)))

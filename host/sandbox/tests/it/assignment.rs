@@ -1,38 +1,21 @@
 //! Calls of `assign` and their records.
 
 use anyhow::Result;
-use tidegate_core::{
-    Named as _,
-    plugin::{AssignInput, PageOf},
-};
+use tidegate_core::Named as _;
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
 use tidegate_hostile::{Hooks, strategy_with};
 
-use crate::support::{SandboxFixture, TENANT, context, failure};
+use crate::support::{SandboxFixture, TENANT, failure, page};
 
 /// A strategy whose `assign` returns this number of rows, all of wave 0.
 fn strategy_assigning(rows: usize) -> Result<Vec<u8>> {
-    strategy_with(&Hooks::default().assign(&format!(
+    strategy_with(&Hooks::default().assign(format!(
         "(drop (memory.grow $memory (i32.const 40)))
          (i32.store (i32.const 512) (i32.const 0))
          (i32.store (i32.const 516) (i32.const 1048576))
          (i32.store (i32.const 520) (i32.const {rows}))
          (i32.const 512)"
     )))
-}
-
-fn page(rows: usize) -> AssignInput {
-    AssignInput {
-        context: context(),
-        config: "{}".to_owned(),
-        waves: Vec::new(),
-        groups: Vec::new(),
-        classes: Vec::new(),
-        page: PageOf::ONLY,
-        group: vec![0; rows],
-        class: vec![0; rows],
-        place: vec![7; rows],
-    }
 }
 
 #[tokio::test]

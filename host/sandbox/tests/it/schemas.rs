@@ -70,7 +70,7 @@ async fn errors_of_a_config_show_the_control_characters_of_a_schema_as_escapes()
         "additionalProperties": false,
         "description": "An honest schema\nof two lines"
     });
-    let plugin = strategy_with(&Hooks::default().schema(&schema.to_string()))?;
+    let plugin = strategy_with(&Hooks::default().schema(schema.to_string()))?;
     let digest = fixture.upload(plugin).await?.digest;
     for (config, part) in [
         (json!({ "text": foreign }), "does not match"),
@@ -93,7 +93,7 @@ async fn errors_of_a_config_show_the_control_characters_of_a_schema_as_escapes()
 
     let invalid = json!({ "properties": { foreign: { "type": foreign } } }).to_string();
     let refused = fixture
-        .refusal(strategy_with(&Hooks::default().schema(&invalid))?)
+        .refusal(strategy_with(&Hooks::default().schema(invalid))?)
         .await?;
     assert!(!refused.contains(is_harmful), "{refused:?}");
     Ok(())
@@ -134,7 +134,7 @@ async fn a_schema_is_measured_whatever_its_properties_are_called() -> Result<()>
             }
             let hooks = schema.to_string();
             let why = fixture
-                .refusal(strategy_with(&Hooks::default().schema(&hooks))?)
+                .refusal(strategy_with(&Hooks::default().schema(hooks))?)
                 .await?;
             assert!(
                 why.contains("its config schema: it is nested more than 64 levels deep"),
@@ -147,7 +147,7 @@ async fn a_schema_is_measured_whatever_its_properties_are_called() -> Result<()>
         json!({"properties": {"default": {"type": "integer"}}, "examples": [{"default": 1}]});
     let schema = schema.to_string();
     let honest = fixture
-        .upload(strategy_with(&Hooks::default().schema(&schema))?)
+        .upload(strategy_with(&Hooks::default().schema(schema))?)
         .await?;
     for (config, errors) in [(r#"{"default": 1}"#, 0), (r#"{"default": "1"}"#, 1)] {
         let validated = fixture
@@ -162,7 +162,7 @@ async fn a_schema_is_measured_whatever_its_properties_are_called() -> Result<()>
 /// Uploads a plugin whose schema is slow to check, and an honest one.
 async fn upload_slow_and_honest(fixture: &SandboxFixture) -> Result<(Digest, Digest)> {
     let schema = slow_schema().to_string();
-    let slow = strategy_with(&Hooks::default().schema(&schema))?;
+    let slow = strategy_with(&Hooks::default().schema(schema))?;
     let slow = fixture.upload(slow).await?.digest;
     let honest = fixture.upload(HostilePlugin::Honest.component()?).await?;
     Ok((slow, honest.digest))
@@ -203,7 +203,7 @@ async fn a_schema_that_is_slow_with_its_own_example_is_refused() -> Result<()> {
     schema["examples"] = json!([{ "text": text }]);
     let schema = schema.to_string();
     let why = fixture
-        .refusal(strategy_with(&Hooks::default().schema(&schema))?)
+        .refusal(strategy_with(&Hooks::default().schema(schema))?)
         .await?;
     assert!(
         why.starts_with("reading its description: ") && why.contains("takes too long to check"),

@@ -10,8 +10,12 @@ use tempfile::TempDir;
 use tidegate_core::{
     id::{Digest, TenantId},
     measurement::Durations,
-    plugin::{Census, Context, FirmwareFacts, Observation, PlanInput},
+    plugin::{
+        AssignInput, Census, CheckInput, ClassKey, Context, DeviceClass, FirmwareFacts,
+        HealthInput, Observation, PageOf, PlanInput,
+    },
     time::Timestamp,
+    wave::Counts,
 };
 use tidegate_engine::ports::{
     Call, CallFailure, ComponentSource, Inspection, Rejection, Sandbox as _,
@@ -183,6 +187,56 @@ pub(crate) fn plan_input(config: &str) -> PlanInput {
             classes: Vec::new(),
         },
         config: config.to_owned(),
+    }
+}
+
+/// A page of this many rows for `assign`.
+pub(crate) fn page(rows: usize) -> AssignInput {
+    AssignInput {
+        context: context(),
+        config: "{}".to_owned(),
+        waves: Vec::new(),
+        groups: Vec::new(),
+        classes: Vec::new(),
+        page: PageOf::ONLY,
+        group: vec![0; rows],
+        class: vec![0; rows],
+        place: vec![7; rows],
+    }
+}
+
+/// One class for `check`.
+pub(crate) fn check_input() -> CheckInput {
+    CheckInput {
+        context: context(),
+        firmware: firmware(),
+        page: PageOf::ONLY,
+        classes: vec![DeviceClass {
+            key: ClassKey {
+                hardware_model: Some("edge".to_owned()),
+                hardware_revision: None,
+                version: Some("1.1.0".to_owned()),
+                attributes: Vec::new(),
+            },
+            devices: 300,
+        }],
+        config: "{}".to_owned(),
+    }
+}
+
+/// A campaign that has just started, for `evaluate`.
+pub(crate) fn health_input() -> HealthInput {
+    HealthInput {
+        context: context(),
+        firmware: firmware(),
+        total: Counts::default(),
+        failures: Vec::new(),
+        waves: Vec::new(),
+        durations: Durations::default(),
+        metrics: Vec::new(),
+        checks: Vec::new(),
+        config: "{}".to_owned(),
+        state: Vec::new(),
     }
 }
 

@@ -22,6 +22,7 @@ both_databases!(
     hostile_plugins_are_rejected_or_stopped,
     invalid_decisions_hold_a_running_campaign,
     failures_after_upload_hold_the_campaign,
+    alternating_failures_hold_the_campaign,
     expensive_schemas_harm_only_their_tenant,
 );
 
@@ -258,6 +259,56 @@ async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Resu
     Ok(())
 }
 
+/// A strategy that never fails three times in a row: it fails until ten seconds after its last decision, each of which
+/// releases one more device. Its state is the time and the number of devices.
+async fn alternating_failures_hold_the_campaign(tenant: IsolatedTenant) -> Result<()> {
+    tenant.create_devices("edge", 20).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    // In the input the time is at 0 and the state at 256.
+    let decide = "
+        (i64.store (i32.const 920) (i64.const 1))
+        (if (i32.load offset=260 (local.get $input))
+          (then
+            (local.set $at (i32.load offset=256 (local.get $input)))
+            (if (i64.lt_u (i64.load (local.get $input))
+                  (i64.add (i64.load (local.get $at)) (i64.const 10000)))
+              (then unreachable))
+            (i64.store (i32.const 920) (i64.add (i64.load offset=8 (local.get $at)) (i64.const 1)))))
+        (i64.store (i32.const 912) (i64.load (local.get $input)))
+        (i64.store (i32.const 936) (i64.load (i32.const 920)))
+        (i32.store (i32.const 648) (i32.const 928))
+        (i32.store (i32.const 652) (i32.const 1))
+        (i32.store (i32.const 656) (i32.const 0))
+        (i32.store (i32.const 680) (i32.const 1))
+        (i64.store (i32.const 688) (i64.const 1000))
+        (i32.store (i32.const 696) (i32.const 912))
+        (i32.store (i32.const 700) (i32.const 16))
+        (i32.const 640)";
+    let component = strategy_with(&Hooks::default().decide(decide))?;
+    let revision = upload(&tenant, component)
+        .await?
+        .expect_status(201)?
+        .json()?;
+    let strategy = json!({
+        "plugin": revision["plugin"], "revision": revision["revision"], "config": {},
+    });
+    let id = tenant
+        .start_campaign(firmware, json!({ "strategy": strategy }))
+        .await?;
+    let campaign = tenant
+        .wait_for_status_while(id, "held", async || {
+            tenant.advance(Duration::from_secs(5));
+            Ok(())
+        })
+        .await?;
+    let why = campaign["hold"]["reason"].as_str().unwrap_or_default();
+    ensure!(
+        why.contains("of the last") && why.contains("the plugin trapped"),
+        "{why}"
+    );
+    Ok(())
+}
+
 /// A config that takes too long to check is refused with the reason. Other tenants, and other plugins of the same tenant,
 /// go on meanwhile.
 async fn expensive_schemas_harm_only_their_tenant(tenant: IsolatedTenant) -> Result<()> {
@@ -267,7 +318,7 @@ async fn expensive_schemas_harm_only_their_tenant(tenant: IsolatedTenant) -> Res
                 schema["examples"] = json!([{ "default": 1, "examples": 1 }]);
             }
             let hooks = schema.to_string();
-            let component = strategy_with(&Hooks::default().schema(&hooks))?;
+            let component = strategy_with(&Hooks::default().schema(hooks))?;
             let refused = upload(&tenant, component)
                 .await?
                 .expect_problem(422, "plugin_rejected")?;
@@ -277,7 +328,7 @@ async fn expensive_schemas_harm_only_their_tenant(tenant: IsolatedTenant) -> Res
     }
 
     let schema = slow_schema().to_string();
-    let component = strategy_with(&Hooks::default().schema(&schema))?;
+    let component = strategy_with(&Hooks::default().schema(schema))?;
     let slow = upload(&tenant, component)
         .await?
         .expect_status(201)?

@@ -16,6 +16,7 @@ mod failover;
 mod file_fetches;
 mod firmware;
 mod hostile;
+mod hostile_uploads;
 mod idempotency;
 mod locked_rows;
 mod log_output;

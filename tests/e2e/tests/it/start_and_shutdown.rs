@@ -69,7 +69,7 @@ async fn a_component_in_the_folder_never_stops_the_start(storage: ServerStorage)
     let component = |name: &str, mut schema: Value, example: Value| -> Result<()> {
         schema["examples"] = json!([example]);
         let hooks = schema.to_string();
-        let component = strategy_with(&Hooks::default().schema(&hooks))?;
+        let component = strategy_with(&Hooks::default().schema(hooks))?;
         Ok(fs::write(folder.join(name), component)?)
     };
     component(
@@ -312,7 +312,7 @@ async fn shutdown_ends_within_its_grace_time_during_slow_config_checks(
 /// Uploads a plugin whose schema is slow to check with [`slow_config`]. Returns its name.
 async fn upload_slow_schema(rest: &RestClient) -> Result<String> {
     let schema = slow_schema().to_string();
-    let component = strategy_with(&Hooks::default().schema(&schema))?;
+    let component = strategy_with(&Hooks::default().schema(schema))?;
     let part = Part::bytes(component).file_name("slow.wasm");
     let form = Form::new().part("component", part);
     let request = rest.request(Method::POST, "plugins").multipart(form);

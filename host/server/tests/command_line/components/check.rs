@@ -94,7 +94,7 @@ fn the_limits_are_those_of_a_servers_configuration() -> Result<()> {
 #[test]
 fn notes_name_what_is_no_error() -> Result<()> {
     let workbench = Workbench::new()?;
-    let notes = |hooks: &Hooks<'_>| -> Result<String> {
+    let notes = |hooks: &Hooks| -> Result<String> {
         workbench.write("noted.wasm", strategy_with(hooks)?)?;
         let (code, accepted) = workbench.json(&["check", "noted.wasm"])?;
         assert_eq!(code, Some(0), "{accepted}");

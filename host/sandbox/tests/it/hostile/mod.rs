@@ -1,0 +1,8 @@
+//! Hostile plugins: every call ends, its failure class tells the cause, and the host is unharmed.
+
+mod catalog;
+mod determinism;
+mod isolation;
+mod lies;
+mod limits;
+mod mutations;

@@ -1,0 +1,45 @@
+;; ok: one wave of the rest. A wave is a name, its members (case 4) and extras.
+(func (export "tidegate:plugin/rollout@1.0.0#plan") (param $input i32) (result i32)
+  (local $at i32)
+  (i32.store (i32.const 512) (i32.const 0))
+  (i32.store (i32.const 516) (i32.const 800))
+  (i32.store (i32.const 520) (i32.const 1))
+  (i32.store (i32.const 524) (i32.const 0))
+  (i32.store (i32.const 528) (i32.const 16))
+  (i32.store (i32.const 532) (i32.const 0))
+  (i32.store (i32.const 824) (i32.const 16))
+  (i32.store (i32.const 828) (i32.const 0))
+  (i32.store (i32.const 800) (i32.const 1046))
+  (i32.store (i32.const 804) (i32.const 4))
+  (i32.store (i32.const 808) (i32.const 4))
+  ;;PLAN
+)
+
+;; err: the strategy has no custom waves.
+(func (export "tidegate:plugin/assignment@1.0.0#assign") (param $input i32) (result i32)
+  (local $at i32)
+  (i32.store (i32.const 512) (i32.const 1))
+  (i32.store (i32.const 516) (i32.const 1046))
+  (i32.store (i32.const 520) (i32.const 4))
+  ;;ASSIGN
+)
+
+;; ok: releases nothing, and completes with a reason: case 4.
+(func (export "tidegate:plugin/rollout@1.0.0#decide") (param $input i32) (result i32)
+  (local $at i32)
+  (i64.store (i32.const 640) (i64.const 0))
+  (i32.store (i32.const 648) (i32.const 16))
+  (i32.store (i32.const 652) (i32.const 0))
+  (i32.store (i32.const 656) (i32.const 4))
+  (i32.store (i32.const 660) (i32.const 1))
+  (i32.store (i32.const 664) (i32.const 1036))
+  (i32.store (i32.const 668) (i32.const 10))
+  (i64.store (i32.const 680) (i64.const 0))
+  (i32.store (i32.const 696) (i32.const 16))
+  (i32.store (i32.const 700) (i32.const 0))
+  (i32.store (i32.const 704) (i32.const 16))
+  (i32.store (i32.const 708) (i32.const 0))
+  (i32.store (i32.const 712) (i32.const 16))
+  (i32.store (i32.const 716) (i32.const 0))
+  ;;DECIDE
+)
