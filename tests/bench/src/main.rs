@@ -4,6 +4,7 @@
 //! that misses its floor is printed as missed; this is an error only with `--strict`.
 
 mod baseline;
+mod busy;
 mod campaign_start;
 mod campaigns;
 mod certificate;
@@ -79,7 +80,10 @@ enum FigureGroup {
     Decide,
     Assign,
     Validate,
+    BuiltIns,
+    Load,
     Poll,
+    Busy,
     Fleet,
     Storm,
     Lists,
@@ -148,6 +152,9 @@ impl Bench {
             FigureGroup::Decide => one_thread()?.block_on(sandbox::decide(self)),
             FigureGroup::Assign => one_thread()?.block_on(sandbox::assign(self)),
             FigureGroup::Validate => one_thread()?.block_on(sandbox::validate(self)),
+            FigureGroup::BuiltIns => one_thread()?.block_on(sandbox::built_ins(self)),
+            FigureGroup::Load => one_thread()?.block_on(sandbox::load(self)),
+            FigureGroup::Busy => one_thread()?.block_on(busy::measure(self)),
             FigureGroup::Poll => one_thread()?.block_on(poll::measure(self)),
             FigureGroup::Fleet => one_thread()?.block_on(fleet::measure(self)),
             FigureGroup::Storm => {

@@ -133,6 +133,37 @@ impl Tidegate {
         let made = success(&connection.read_response().await?, "firmware")?;
         made["firmware_id"].as_i64().context("no firmware_id")
     }
+
+    /// Uploads the component of a plugin.
+    pub(crate) async fn upload_plugin(&self, component: &[u8]) -> Result<PluginUpload> {
+        let before = "--x\r\ncontent-disposition: form-data; name=\"component\"; filename=\"plugin.wasm\"\r\n\
+                      content-type: application/wasm\r\n\r\n";
+        let form = [before.as_bytes(), component, b"\r\n--x--\r\n"].concat();
+        let fields = format!(
+            "{}content-type: multipart/form-data; boundary=x\r\ncontent-length: {}\r\n",
+            self.admin(),
+            form.len()
+        );
+        let path = "/api/v1/plugins";
+        let head = request("POST", path, self.addr(), &fields, b"");
+        let mut connection = Connection::open(self.addr()).await?;
+        connection.stream.write_all(&head).await?;
+        connection.stream.write_all(&form).await?;
+        let response = connection.read_response().await?;
+        if response.status == 422 {
+            return Ok(PluginUpload::Rejected);
+        }
+        Ok(PluginUpload::Accepted(success(&response, path)?))
+    }
+}
+
+/// The response to the upload of a plugin.
+#[derive(Debug)]
+pub(crate) enum PluginUpload {
+    /// The revision.
+    Accepted(Value),
+    /// It is no valid plugin.
+    Rejected,
 }
 
 /// The header line with the credentials of a device.

@@ -1,12 +1,6 @@
-use std::{
-    hint::black_box,
-    sync::Barrier,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::Barrier, thread};
 
-use anyhow::{Context as _, Result, ensure};
-use cpu_time::ThreadTime;
+use anyhow::{Context as _, Result};
 use tidegate_core::{
     measurement::Durations,
     plugin::{FirmwareFacts, Observation},
@@ -18,29 +12,32 @@ use tidegate_plugin_canary::Canary;
 use tidegate_plugin_sdk::{PluginGuest, rollout, rollout::Guest as _};
 use tidegate_sandbox::Plugin;
 
-use super::SandboxFixture;
+use super::{
+    SandboxFixture, built_in,
+    cost::{Cost, time_calls, time_natively},
+};
 use crate::{
     Bench,
-    report::{Figure, median, quantile},
+    report::{Figure, median},
 };
 
 pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
-    let component = bench.components.join("canary.wasm");
-    let component = std::fs::read(&component)
-        .with_context(|| format!("read {}: run `cargo xtask components`", component.display()))?;
-    let rig = SandboxFixture::new(bench, component).await?;
+    let rig = SandboxFixture::new(bench, built_in(bench, "canary")?).await?;
     let calls = bench.size(20_000, 3_000);
     let observation = observation();
     let first = rig.plugin.decide(observation.clone());
     first.outcome.clone().context("decide")?;
     let record_json = rig.sandbox.record_json(&first.record.input)?;
 
-    time_calls(&rig.plugin, &observation, calls / 10);
+    let decide = |observation| rig.plugin.decide(observation);
+    time_calls(&observation, calls / 10, decide);
     let (mut one_thread, mut native, mut two_threads) = (Vec::new(), Vec::new(), Vec::new());
     // Alternating, so that other load of the machine affects all of them.
     for _ in 0..bench.size(5, 3) {
-        one_thread.push(time_calls(&rig.plugin, &observation, calls));
-        native.push(decide_natively(&record_json, calls)?);
+        one_thread.push(time_calls(&observation, calls, decide));
+        let natively =
+            |observation: rollout::Observation| PluginGuest::<Canary>::decide(observation);
+        native.push(time_natively(&record_json, calls, natively)?);
         two_threads.extend(decide_on_two_threads(&rig.plugin, &observation, calls));
     }
     let middle = |rounds: &[Cost], of: fn(&Cost) -> f64| median(rounds.iter().map(of));
@@ -90,40 +87,11 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Medians, in microseconds.
-#[derive(Debug, Clone, Copy)]
-struct Cost {
-    /// CPU time of the thread for the whole call.
-    cpu: f64,
-    p99: f64,
-    wall: f64,
-    /// Duration of the call as the sandbox measures it, without the journal's record.
-    run: f64,
-}
-
-fn time_calls(plugin: &Plugin, observation: &Observation, calls: usize) -> Cost {
-    let (mut cpu, mut wall, mut run) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..calls {
-        let observation = observation.clone();
-        let (began, at) = (ThreadTime::now(), Instant::now());
-        let call = black_box(plugin.decide(observation));
-        cpu.push(microseconds(began.elapsed()));
-        wall.push(microseconds(at.elapsed()));
-        run.push(microseconds(call.duration));
-    }
-    Cost {
-        p99: quantile(cpu.iter().copied(), 0.99),
-        cpu: median(cpu),
-        wall: median(wall),
-        run: median(run),
-    }
-}
-
 fn decide_on_two_threads(plugin: &Plugin, observation: &Observation, calls: usize) -> Vec<Cost> {
     let start = Barrier::new(2);
     let one = || {
         start.wait();
-        time_calls(plugin, observation, calls)
+        time_calls(observation, calls, |observation| plugin.decide(observation))
     };
     thread::scope(|scope| {
         let threads = [scope.spawn(one), scope.spawn(one)];
@@ -134,34 +102,10 @@ fn decide_on_two_threads(plugin: &Plugin, observation: &Observation, calls: usiz
     })
 }
 
-/// The median of the same decision by the strategy's native code.
-fn decide_natively(record_json: &str, calls: usize) -> Result<f64> {
-    let asked: serde_json::Value = serde_json::from_str(record_json)?;
-    let observation: rollout::Observation = serde_json::from_value(asked["input"].clone())
-        .context("convert the recorded observation to the SDK's type")?;
-    ensure!(
-        observation.waves.len() == WAVES,
-        "the recorded observation has another number of waves"
-    );
-    let mut cpu = Vec::new();
-    for _ in 0..calls {
-        let observation = observation.clone();
-        let began = ThreadTime::now();
-        let decision = black_box(PluginGuest::<Canary>::decide(observation));
-        cpu.push(microseconds(began.elapsed()));
-        decision.map_err(anyhow::Error::msg)?;
-    }
-    Ok(median(cpu))
-}
-
-fn microseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
-}
-
 const WAVES: usize = 10;
 
 /// An observation in which the fourth of ten waves is in progress.
-fn observation() -> Observation {
+pub(super) fn observation() -> Observation {
     let waves = (0..WAVES as u64).map(|number| {
         let size = 10_000;
         let (completed, in_progress) = match number {

@@ -1,11 +1,16 @@
 //! Plugin calls through the sandbox, each with a store of its own.
 
 mod assign;
+mod built_ins;
+mod cost;
 mod decide;
+mod load;
 mod validate;
 
 pub(crate) use assign::measure as assign;
+pub(crate) use built_ins::measure as built_ins;
 pub(crate) use decide::measure as decide;
+pub(crate) use load::measure as load;
 pub(crate) use validate::measure as validate;
 
 use std::{io, sync::Arc, time::Duration};
@@ -43,11 +48,23 @@ struct SandboxFixture {
     plugin: Plugin,
 }
 
+/// Opens a sandbox on the folder of compiled code that all benchmarks share.
+fn open(bench: &Bench) -> Result<WasmSandbox> {
+    let mut config = SandboxConfig::new(std::path::absolute(bench.work.join("compiled"))?);
+    config.child_command = child_command()?;
+    Ok(WasmSandbox::open(config, Arc::new(NoComponents))?)
+}
+
+/// The component of a built-in plugin.
+fn built_in(bench: &Bench, name: &str) -> Result<Vec<u8>> {
+    let component = bench.components.join(name).with_extension("wasm");
+    std::fs::read(&component)
+        .with_context(|| format!("read {}: run `cargo xtask components`", component.display()))
+}
+
 impl SandboxFixture {
     async fn new(bench: &Bench, component: Vec<u8>) -> Result<Self> {
-        let mut config = SandboxConfig::new(std::path::absolute(bench.work.join("compiled"))?);
-        config.child_command = child_command()?;
-        let sandbox = WasmSandbox::open(config, Arc::new(NoComponents))?;
+        let sandbox = open(bench)?;
         let inspection = sandbox
             .inspect(None, component.into())
             .await

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use tidegate_core::id::TenantId;
 use tidegate_engine::ports::Sandbox as _;
 
-use super::SandboxFixture;
+use super::{SandboxFixture, built_in};
 use crate::{
     Bench,
     report::{Figure, median, quantile},
@@ -14,10 +14,7 @@ const CONFIG: &str = r#"{"canary_percentage":10,"steps":[20,30,40,50,60,70,80,90
 
 /// Checks of a valid config: against the schema in the child process, and by the plugin.
 pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
-    let component = bench.components.join("canary.wasm");
-    let component = std::fs::read(&component)
-        .with_context(|| format!("read {}: run `cargo xtask components`", component.display()))?;
-    let rig = SandboxFixture::new(bench, component).await?;
+    let rig = SandboxFixture::new(bench, built_in(bench, "canary")?).await?;
     let digest = rig.plugin.digest();
     let (mut checks, mut own) = (Vec::new(), Vec::new());
     let rounds = bench.size(5_000, 500);
