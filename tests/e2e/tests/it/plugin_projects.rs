@@ -19,8 +19,8 @@ use tokio::{process::Command, time::timeout};
 
 const TUTORIAL: &str = include_str!("../../../../docs/plugins/tutorial.md");
 
-/// The sections that are followed here, by how they begin.
-const SECTIONS: [&str; 5] = ["1. ", "2. ", "3. ", "5. ", "6. "];
+/// The sections that are followed, by how they begin.
+const SECTIONS: [&str; 6] = ["1. ", "2. ", "3. ", "4. ", "5. ", "6. "];
 /// The block that is for another terminal.
 const SERVE: &str = "tidegate serve --dev --data-dir server\n";
 /// The URL of its server.
