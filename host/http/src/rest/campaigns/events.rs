@@ -86,6 +86,8 @@ impl EventSource for CampaignEvents {
 
     async fn poll(&mut self) -> Result<EventBatch> {
         let (ctx, engine) = (&self.ctx, &self.engine);
+        // Before the journal: a campaign that is shown as ended has had its last decision.
+        let campaign = read_detail(ctx, engine, self.run.campaign).await?;
         let page = campaigns::journal(
             ctx,
             engine.store(),
@@ -105,7 +107,6 @@ impl EventSource for CampaignEvents {
             let next = NextPoll::Immediately;
             return Ok(EventBatch { events, next });
         }
-        let campaign = read_detail(ctx, engine, self.run.campaign).await?;
         if self.last_sent.as_ref() != Some(&campaign) {
             events.push(json_event("campaign", self.after.to_string(), &campaign)?);
             self.last_sent = Some(campaign);
