@@ -19,6 +19,9 @@ use tokio::{process::Command, time::timeout};
 
 const TUTORIAL: &str = include_str!("../../../../docs/plugins/tutorial.md");
 
+/// The variable with the folder that `cargo xtask test --only projects` prepares.
+const PROJECTS: &str = "TIDEGATE_TEST_PLUGIN_PROJECTS";
+
 /// The sections that are followed, by how they begin.
 const SECTIONS: [&str; 6] = ["1. ", "2. ", "3. ", "4. ", "5. ", "6. "];
 /// The block that is for another terminal.
@@ -31,7 +34,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(10);
 
 #[test]
 fn plugin_projects_follow_the_tutorial_word_by_word() -> Result<()> {
-    let Some(tools) = env::var_os("TIDEGATE_TEST_PLUGIN_PROJECTS") else {
+    let Some(tools) = env::var_os(PROJECTS) else {
         // Not `eprintln!`: its output is captured.
         let _ = writeln!(
             std::io::stderr(),
@@ -60,6 +63,8 @@ async fn follow_tutorial(tools: &Path) -> Result<()> {
     for variable in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
         shell.env_remove(variable);
     }
+    // The program would take it for a setting.
+    shell.env_remove(PROJECTS);
     let output = timeout(TIME_LIMIT, shell.output())
         .await
         .context("the tutorial takes too long")?
