@@ -23,7 +23,6 @@ mod inspect;
 mod limits;
 mod plugin;
 mod plugin_cache;
-mod question;
 mod record;
 mod rejections;
 mod replay;

@@ -33,12 +33,13 @@ use crate::{
     component::world_of,
     engine,
     failure::describe,
+    golden::recorded_golden,
     guest::{Guest, link_log},
     inspect,
     limits::{InvalidLimit, SandboxLimits},
     plugin::Plugin,
     plugin_cache::PluginCache,
-    question, record,
+    record,
     rejections::Rejections,
     schema::{SchemaChecker, parse_config},
     since_1_0 as contract,
@@ -550,7 +551,7 @@ impl Sandbox for WasmSandbox {
     }
 
     fn golden(&self, input: &[u8], output: Option<&[u8]>) -> Result<String, CallFailure> {
-        question::golden(input, output)
+        recorded_golden(input, output)
             .map_err(|error| CallFailure::InvalidRecord(error.to_string()))
     }
 }

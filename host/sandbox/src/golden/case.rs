@@ -9,14 +9,14 @@ use tidegate_engine::ports::CallFailure;
 use super::{difference::differences, input::GoldenInput};
 use crate::plugin::Plugin;
 
-/// The file of a golden.
+/// The fields of a golden, in the order in which goldens are written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Case<I, O> {
-    call: String,
-    input: I,
+    pub(super) call: String,
+    pub(super) input: I,
     #[serde(skip_serializing_if = "Option::is_none")]
-    expect: Option<O>,
+    pub(super) expect: Option<O>,
 }
 
 /// A call that was made with the input of a golden.

@@ -7,9 +7,11 @@ mod case;
 mod difference;
 mod folder;
 mod input;
+mod recorded;
 
 pub use case::{GoldenOutput, GoldenRun};
 pub use folder::golden_files;
+pub(crate) use recorded::recorded_golden;
 
 use serde::Deserialize;
 use strum::{EnumString, IntoStaticStr, VariantNames};

@@ -1,9 +1,9 @@
 //! The question of a recorded call as a golden: `{"call", "input", "expect"}`.
 
-use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_core::Named as _;
 
+use super::case::Case;
 use crate::{
     record::{self, InvalidRecord, RawRecordedInput, RawRecordedOutput, RecordedInput},
     since_1_0::{
@@ -11,18 +11,12 @@ use crate::{
     },
 };
 
-/// The fields of a golden, in the order in which goldens are written.
-#[derive(Serialize)]
-struct Golden<'a, Q> {
-    call: &'a str,
-    input: Q,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expect: Option<&'a RawValue>,
-}
-
 /// Converts a recorded input, and the output that is expected of it, to a golden. The record has the contract's types in
 /// the same serde form as goldens; that it has them is checked here.
-pub(crate) fn golden(input: &[u8], output: Option<&[u8]>) -> Result<String, InvalidRecord> {
+pub(crate) fn recorded_golden(
+    input: &[u8],
+    output: Option<&[u8]>,
+) -> Result<String, InvalidRecord> {
     let input = record::decompress(input)?;
     let output = output.map(record::decompress).transpose()?;
     let output = output.as_deref().map(serde_json::from_str);
@@ -46,8 +40,8 @@ fn to_json<Q: CallInput>(
     expect: Option<&RawValue>,
 ) -> Result<String, serde_json::Error> {
     let recorded: RecordedInput<'_, Q> = serde_json::from_str(input)?;
-    serde_json::to_string(&Golden {
-        call: Q::CALL.as_str(),
+    serde_json::to_string(&Case {
+        call: Q::CALL.as_str().to_owned(),
         input: recorded.input,
         expect,
     })
