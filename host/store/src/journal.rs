@@ -22,9 +22,13 @@ use crate::{
     dialect::storable,
     error::failed,
     rows::{RowError, RowExt as _, parse_value, row_error, to_i64, to_json},
+    sql::SqlText,
 };
 
 const READ: &str = "read journal";
+/// The columns that [`from_row`] reads.
+const ENTRY: &str = "seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, \
+     applied, fuel_limit, memory_limit, answer_limit, log";
 
 pub(crate) async fn journal(
     database: &Database,
@@ -33,6 +37,12 @@ pub(crate) async fn journal(
     after: i64,
     page: PageRequest,
 ) -> Result<Page<JournalEntry>, StoreError> {
+    static SQL: SqlText = SqlText::new(|_| {
+        format!(
+            "SELECT {ENTRY} FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 \
+             ORDER BY seq LIMIT $4 OFFSET $5"
+        )
+    });
     let mut tx = database.read().await?;
     let total: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3",
@@ -43,19 +53,15 @@ pub(crate) async fn journal(
     .fetch_one(tx.conn())
     .await
     .map_err(failed("count journal entries"))?;
-    let rows = sqlx::query(
-        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied, \
-         fuel_limit, memory_limit, answer_limit, log \
-         FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 ORDER BY seq LIMIT $4 OFFSET $5",
-    )
-    .bind(tenant.0)
-    .bind(campaign.0)
-    .bind(after)
-    .bind(i64::from(page.limit))
-    .bind(to_i64(page.offset))
-    .fetch_all(tx.conn())
-    .await
-    .map_err(failed(READ))?;
+    let rows = sqlx::query(SQL.of(tx.dialect()))
+        .bind(tenant.0)
+        .bind(campaign.0)
+        .bind(after)
+        .bind(i64::from(page.limit))
+        .bind(to_i64(page.offset))
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
     let items: Result<_, _> = rows.iter().map(from_row).collect();
     Ok(Page {
         items: items.map_err(row_error(READ))?,
@@ -69,11 +75,12 @@ pub(crate) async fn recorded_call(
     campaign: CampaignId,
     seq: i64,
 ) -> Result<Option<RecordedCall>, StoreError> {
-    let query = sqlx::query(
-        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied, \
-         fuel_limit, memory_limit, answer_limit, log, input, output \
-         FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3",
-    );
+    static SQL: SqlText = SqlText::new(|_| {
+        format!(
+            "SELECT {ENTRY}, input, output FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3"
+        )
+    });
+    let query = sqlx::query(SQL.of(database.dialect()));
     let query = query.bind(tenant.0).bind(campaign.0).bind(seq);
     read_call(database, query).await
 }
@@ -84,11 +91,13 @@ pub(crate) async fn next_recorded_call(
     campaign: CampaignId,
     after: i64,
 ) -> Result<Option<RecordedCall>, StoreError> {
-    let query = sqlx::query(
-        "SELECT seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, applied, \
-         fuel_limit, memory_limit, answer_limit, log, input, output \
-         FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 ORDER BY seq LIMIT 1",
-    );
+    static SQL: SqlText = SqlText::new(|_| {
+        format!(
+            "SELECT {ENTRY}, input, output FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 \
+             ORDER BY seq LIMIT 1"
+        )
+    });
+    let query = sqlx::query(SQL.of(database.dialect()));
     let query = query.bind(tenant.0).bind(campaign.0).bind(after);
     read_call(database, query).await
 }
