@@ -1,5 +1,5 @@
 use tidegate_core::{
-    campaign::{Campaign, CampaignSpec, CampaignStatus, PluginUse},
+    campaign::{Campaign, CampaignSpec, CampaignStatus},
     id::{CampaignId, Digest},
     plugin::PluginName,
 };
@@ -44,11 +44,10 @@ pub async fn move_to_revision(
     id: CampaignId,
     request: RevisionMove,
 ) -> Result<Campaign> {
-    get(ctx, store, id).await?;
+    let mut campaign = get(ctx, store, id).await?;
     let to = plugins::revision_by_digest(store, ctx.tenant, request.revision).await?;
     let (mut replayed, mut differ) = (request.replayed_until, 0);
     for _ in 0..MAX_ATTEMPTS {
-        let campaign = get(ctx, store, id).await?;
         if !matches!(
             campaign.status,
             CampaignStatus::InProgress | CampaignStatus::Paused | CampaignStatus::Held
@@ -58,21 +57,18 @@ pub async fn move_to_revision(
         let Some(moved) = Move::of(ctx, store, plugins, &campaign, &to).await? else {
             return Ok(campaign);
         };
-        let discards_state = moved.discards_state(&to, request)?;
+        moved.check_state_schema(&to, request)?;
         // After the first attempt these are the few that the campaign has written meanwhile.
         let part = (replayed, MAX_ENTRIES);
         let replay = replay_journal(ctx, store, plugins, id, part, Some(request.revision)).await?;
         check_replay(&replay, request)?;
         replayed = replay.last;
         differ += replay.different.len();
+        let plugin = &to.stored.description.name;
         let repin = Repin {
-            spec: moved.spec(&campaign),
-            discards_state: discards_state.then(|| moved.plugin().clone()),
-            journal: host_journal_entry(
-                ctx.now,
-                "repinned",
-                moved.explain(ctx, (differ, request.replayed_until), discards_state),
-            ),
+            spec: moved.spec,
+            discards_state: request.discards_state.then(|| plugin.clone()),
+            journal: host_journal_entry(ctx.now, "repinned", explain(ctx, &to, request, differ)),
         };
         if store.repin_campaign(ctx, &campaign, repin).await? {
             signals.wake_campaign(RunRef {
@@ -81,14 +77,17 @@ pub async fn move_to_revision(
             });
             return get(ctx, store, id).await;
         }
+        campaign = get(ctx, store, id).await?;
     }
     Err(changed_meanwhile())
 }
 
-/// A plugin of a campaign before and after.
+/// What a move changes.
 struct Move {
+    /// The revision that the campaign uses.
     before: Revision,
-    after: Vec<PluginUse>,
+    /// The specification of the campaign with the other one.
+    spec: CampaignSpec,
 }
 
 impl Move {
@@ -101,11 +100,10 @@ impl Move {
         to: &Revision,
     ) -> Result<Option<Self>> {
         let (name, digest) = (&to.stored.description.name, to.stored.digest);
-        let (mut after, mut rules) = (Vec::new(), Rules::default());
+        let (mut spec, mut rules) = (campaign.spec.clone(), Rules::default());
         let mut before = None;
-        for (n, used) in campaign.spec.plugins().enumerate() {
+        for (n, used) in spec.plugins_mut().enumerate() {
             if used.plugin != *name || used.revision == digest {
-                after.push(used.clone());
                 continue;
             }
             before = Some(used.revision);
@@ -119,7 +117,9 @@ impl Move {
                 n => format!("policies.{}", n - 1),
             };
             let resolved = choice.resolve(store, plugins, ctx.tenant, &path, &mut rules);
-            after.extend(resolved.await?);
+            if let Some(moved) = resolved.await? {
+                *used = moved;
+            }
         }
         rules.accept("the revision cannot take the place of the one that the campaign uses")?;
         let Some(before) = before else {
@@ -128,15 +128,11 @@ impl Move {
         };
         let before = store.revision(ctx.tenant, name, before).await?;
         let before = before.ok_or_else(|| Error::not_found("plugin revision", name))?;
-        Ok(Some(Self { before, after }))
+        Ok(Some(Self { before, spec }))
     }
 
-    fn plugin(&self) -> &PluginName {
-        &self.before.stored.description.name
-    }
-
-    /// Whether the plugin begins with an empty state.
-    fn discards_state(&self, to: &Revision, request: RevisionMove) -> Result<bool> {
+    /// A plugin whose revisions have different schemas of the state can only begin with an empty one.
+    fn check_state_schema(&self, to: &Revision, request: RevisionMove) -> Result<()> {
         let schema = |revision: &Revision| revision.stored.description.state_schema;
         let (before, after) = (schema(&self.before), schema(to));
         if before != after && !request.discards_state {
@@ -146,33 +142,24 @@ impl Move {
             );
             return Err(Error::conflict("other_state_schema", message));
         }
-        Ok(request.discards_state)
+        Ok(())
     }
+}
 
-    /// The specification of the campaign with the revision.
-    fn spec(&self, campaign: &Campaign) -> CampaignSpec {
-        let mut spec = campaign.spec.clone();
-        for (used, after) in spec.plugins_mut().zip(&self.after) {
-            used.clone_from(after);
-        }
-        spec
-    }
-
-    fn explain(&self, ctx: &Ctx, (differ, from): (usize, i64), discards_state: bool) -> String {
-        let (plugin, actor) = (self.plugin(), &ctx.actor.name);
-        let version = self.after.iter().find(|used| used.plugin == *plugin);
-        let version = version.map_or("", |used| &used.version);
-        let state = if discards_state {
-            "begins with an empty state"
-        } else {
-            "keeps its state"
-        };
-        let differ = match differ {
-            0 => String::new(),
-            answers => format!("; {answers} answers after entry {from} differ"),
-        };
-        format!("moved by {actor} to {plugin} {version}, which {state}{differ}")
-    }
+/// Why the revision changed, for the journal.
+fn explain(ctx: &Ctx, to: &Revision, request: RevisionMove, differ: usize) -> String {
+    let (actor, from) = (&ctx.actor.name, request.replayed_until);
+    let (plugin, version) = (&to.stored.description.name, &to.stored.description.version);
+    let state = if request.discards_state {
+        "begins with an empty state"
+    } else {
+        "keeps its state"
+    };
+    let differ = match differ {
+        0 => String::new(),
+        answers => format!("; {answers} answers after entry {from} differ"),
+    };
+    format!("moved by {actor} to {plugin} {version}, which {state}{differ}")
 }
 
 fn not_used(plugin: &PluginName) -> Error {
