@@ -156,12 +156,7 @@ async fn invalid_decisions_hold_a_running_campaign(tenant: IsolatedTenant) -> Re
                     .expect_status(200)?;
             }
         }
-        let campaign = tenant
-            .wait_for_status_while(id, "held", async || {
-                tenant.advance(Duration::from_secs(5));
-                Ok(())
-            })
-            .await?;
+        let campaign = wait_for_hold(&tenant, id).await?;
         let why = campaign["hold"]["reason"].as_str().unwrap_or_default();
         ensure!(
             why.contains(reason) && why.contains("3 times"),
@@ -191,24 +186,9 @@ async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Resu
         ),
     ] {
         let component = strategy_with(&Hooks::default().schema(schema).decide(decide))?;
-        let revision = upload(&tenant, component)
-            .await?
-            .expect_status(201)?
-            .json()?;
-        let strategy = json!({
-            "plugin": revision["plugin"],
-            "revision": revision["revision"],
-            "config": { "go": "xxxxxxx" },
-        });
-        let id = tenant
-            .start_campaign(firmware, json!({ "strategy": strategy }))
-            .await?;
-        let campaign = tenant
-            .wait_for_status_while(id, "held", async || {
-                tenant.advance(Duration::from_secs(5));
-                Ok(())
-            })
-            .await?;
+        let config = json!({ "go": "xxxxxxx" });
+        let id = start_with(&tenant, firmware, component, config).await?;
+        let campaign = wait_for_hold(&tenant, id).await?;
         let text = campaign["hold"]["reason"].as_str().unwrap_or_default();
         ensure!(
             text.contains(reason) && text.contains("3 times"),
@@ -239,12 +219,7 @@ async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Resu
 
         // Resuming such a campaign holds it again.
         tenant.send_command(id, "resume").await?;
-        tenant
-            .wait_for_status_while(id, "held", async || {
-                tenant.advance(Duration::from_secs(5));
-                Ok(())
-            })
-            .await?;
+        wait_for_hold(&tenant, id).await?;
         tenant.send_command(id, "cancel").await?;
     }
     let id = tenant.start_campaign(firmware, json!({})).await?;
@@ -257,6 +232,33 @@ async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Resu
         })
         .await?;
     Ok(())
+}
+
+/// Uploads a strategy and starts a campaign with it.
+async fn start_with(
+    tenant: &IsolatedTenant,
+    firmware: i64,
+    component: Vec<u8>,
+    config: Value,
+) -> Result<i64> {
+    let revision = upload(tenant, component).await?.expect_status(201)?;
+    let revision = revision.json()?;
+    let strategy = json!({
+        "plugin": revision["plugin"], "revision": revision["revision"], "config": config,
+    });
+    tenant
+        .start_campaign(firmware, json!({ "strategy": strategy }))
+        .await
+}
+
+/// Lets the server wait for its next attempts until it holds the campaign.
+async fn wait_for_hold(tenant: &IsolatedTenant, id: i64) -> Result<Value> {
+    tenant
+        .wait_for_status_while(id, "held", async || {
+            tenant.advance(Duration::from_secs(5));
+            Ok(())
+        })
+        .await
 }
 
 /// A strategy that never fails three times in a row: it fails until ten seconds after its last decision, each of which
@@ -285,22 +287,8 @@ async fn alternating_failures_hold_the_campaign(tenant: IsolatedTenant) -> Resul
         (i32.store (i32.const 700) (i32.const 16))
         (i32.const 640)";
     let component = strategy_with(&Hooks::default().decide(decide))?;
-    let revision = upload(&tenant, component)
-        .await?
-        .expect_status(201)?
-        .json()?;
-    let strategy = json!({
-        "plugin": revision["plugin"], "revision": revision["revision"], "config": {},
-    });
-    let id = tenant
-        .start_campaign(firmware, json!({ "strategy": strategy }))
-        .await?;
-    let campaign = tenant
-        .wait_for_status_while(id, "held", async || {
-            tenant.advance(Duration::from_secs(5));
-            Ok(())
-        })
-        .await?;
+    let id = start_with(&tenant, firmware, component, json!({})).await?;
+    let campaign = wait_for_hold(&tenant, id).await?;
     let why = campaign["hold"]["reason"].as_str().unwrap_or_default();
     ensure!(
         why.contains("of the last") && why.contains("the plugin trapped"),
