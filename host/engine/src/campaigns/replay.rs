@@ -108,11 +108,21 @@ pub async fn replay(
     seq: i64,
     revision: Option<Digest>,
 ) -> Result<Replay> {
-    get(ctx, store, id).await?;
-    let recorded = store.recorded_call(ctx.tenant, id, seq).await?;
-    let recorded = recorded.ok_or_else(|| Error::not_found("journal entry", seq))?;
+    let recorded = recorded_call(ctx, store, id, seq).await?;
     let mut replayer = Replayer::new(ctx, store, plugins, revision).await?;
     Ok(replayer.replay(&recorded).await??)
+}
+
+/// An entry of a campaign's journal with its input and output.
+pub(super) async fn recorded_call(
+    ctx: &Ctx,
+    store: &dyn Store,
+    id: CampaignId,
+    seq: i64,
+) -> Result<RecordedCall> {
+    get(ctx, store, id).await?;
+    let recorded = store.recorded_call(ctx.tenant, id, seq).await?;
+    recorded.ok_or_else(|| Error::not_found("journal entry", seq))
 }
 
 /// Repeats recorded calls of a tenant, all with their original revisions or all with another one.
