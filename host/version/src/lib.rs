@@ -9,16 +9,19 @@
 /// all others, as text.
 pub fn sort_key(version: &str) -> String {
     let (trimmed, numbers, pre_release) = split(version);
-    let Some(release) = release_key(numbers) else {
+    let mut key = String::with_capacity(RELEASE_KEY_BYTES + version.len() + 1);
+    if push_release(&mut key, numbers).is_none() {
         return format!("~{trimmed}");
-    };
-    match pre_release {
-        None => format!("{release}~"),
-        Some(pre) => format!(
-            "{release}-{}",
-            pre.split('.').map(part_key).collect::<Vec<_>>().join(" ")
-        ),
     }
+    let Some(pre_release) = pre_release else {
+        key.push('~');
+        return key;
+    };
+    for (index, part) in pre_release.split('.').enumerate() {
+        key.push(if index == 0 { '-' } else { ' ' });
+        push_part(&mut key, part);
+    }
+    key
 }
 
 /// True if [`sort_key`] orders the version by its numbers. All others sort after these, as text.
@@ -59,25 +62,48 @@ fn split(version: &str) -> (&str, &str, Option<&str>) {
 
 const PARTS: usize = 8;
 const DIGITS: usize = 10;
+const ZEROS: &str = "0000000000";
+const RELEASE_KEY_BYTES: usize = PARTS * (DIGITS + 1);
 
-fn release_key(numbers: &str) -> Option<String> {
-    let mut parts: Vec<String> = numbers.split('.').map(number_key).collect::<Option<_>>()?;
-    if parts.len() > PARTS {
-        return None;
+/// Appends the key of a release; `None` if it has none.
+fn push_release(key: &mut String, numbers: &str) -> Option<()> {
+    let mut parts = 0;
+    for part in numbers.split('.') {
+        if parts == PARTS {
+            return None;
+        }
+        if parts > 0 {
+            key.push('.');
+        }
+        push_number(key, part)?;
+        parts += 1;
     }
-    parts.resize(PARTS, "0".repeat(DIGITS));
-    Some(parts.join("."))
+    for _ in parts..PARTS {
+        key.push('.');
+        key.push_str(ZEROS);
+    }
+    Some(())
 }
 
-fn number_key(part: &str) -> Option<String> {
+/// Appends a number with leading zeros. Appends nothing and returns `None` if the part is none, or too large.
+fn push_number(key: &mut String, part: &str) -> Option<()> {
     let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let significant = part.trim_start_matches('0');
-    (digits && significant.len() <= DIGITS).then(|| format!("{significant:0>DIGITS$}"))
+    let zeros = DIGITS.checked_sub(significant.len()).filter(|_| digits)?;
+    key.push_str(&ZEROS[..zeros]);
+    key.push_str(significant);
+    Some(())
 }
 
-fn part_key(part: &str) -> String {
-    // A numeric part sorts before a text: '!' precedes '"'.
-    number_key(part).map_or_else(|| format!("\"{part}"), |number| format!("!{number}"))
+/// Appends a part of a pre-release. A numeric part sorts before a text: '!' precedes '"'.
+fn push_part(key: &mut String, part: &str) {
+    let start = key.len();
+    key.push('!');
+    if push_number(key, part).is_none() {
+        key.truncate(start);
+        key.push('"');
+        key.push_str(part);
+    }
 }
 
 #[cfg(test)]
