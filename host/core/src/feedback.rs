@@ -118,20 +118,20 @@ impl Feedback {
             messages,
             cut,
         } = self;
-        let progress = progress.map(|(n, of)| [n.to_be_bytes(), of.to_be_bytes()].concat());
-        let fields = [
-            device_time.map_or_else(Vec::new, |at| at.0.to_be_bytes().to_vec()),
-            execution.as_str().into(),
-            finished.as_str().into(),
-            progress.unwrap_or_default(),
-            code.map_or_else(Vec::new, |code| code.to_be_bytes().to_vec()),
-            vec![u8::from(*cut)],
-        ];
-        let mut bytes = Vec::new();
-        let messages = messages.iter().map(String::as_bytes);
-        for field in fields.iter().map(Vec::as_slice).chain(messages) {
+        let mut bytes = Vec::with_capacity(256);
+        let mut add = |field: &[u8]| {
             bytes.extend((field.len() as u64).to_be_bytes());
             bytes.extend(field);
+        };
+        add(device_time.map(|at| at.0.to_be_bytes()).as_slice().as_flattened());
+        add(execution.as_str().as_bytes());
+        add(finished.as_str().as_bytes());
+        let progress = progress.map(|(n, of)| [n.to_be_bytes(), of.to_be_bytes()]);
+        add(progress.as_slice().as_flattened().as_flattened());
+        add(code.map(i32::to_be_bytes).as_slice().as_flattened());
+        add(&[u8::from(*cut)]);
+        for message in messages {
+            add(message.as_bytes());
         }
         Digest::of(&bytes)
     }
