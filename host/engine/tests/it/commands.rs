@@ -313,6 +313,24 @@ async fn a_campaign_is_advanced_past_the_gate_that_it_waits_at() {
 }
 
 #[tokio::test]
+async fn a_campaign_that_its_strategy_holds_waits_at_no_gate() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture.start_campaign().await;
+    let outcomes = [
+        await_operator("start", Some(0)),
+        DecisionOutcome::Hold("too many failures".to_owned()),
+    ];
+    for outcome in outcomes {
+        let waits = matches!(outcome, DecisionOutcome::AwaitOperator(_));
+        fixture
+            .sandbox
+            .decides(move |_| Ok(decision(&[], outcome.clone())));
+        fixture.tick(id).await;
+        assert_eq!(fixture.campaign(id).await.awaiting.is_some(), waits);
+    }
+}
+
+#[tokio::test]
 async fn a_campaign_waits_at_no_gate_after_its_end() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture.start_campaign().await;

@@ -213,7 +213,7 @@ impl Tick<'_> {
                 awaiting: Some(Some(self.awaited(run, gate))),
                 ..self.unchanged(run)
             },
-            DecisionOutcome::Hold(reason) => self.hold(run, reason, by),
+            DecisionOutcome::Hold(reason) => self.decided_hold(run, reason, by),
             DecisionOutcome::RollBack(rollback_request) if run.campaign.spec.auto_rollback => {
                 self.start_rollback(run, rollback_request, by)
             }
@@ -222,7 +222,7 @@ impl Tick<'_> {
                     "{} (auto_rollback is off: roll back or resume)",
                     rollback_request.reason
                 );
-                self.hold(run, reason, by)
+                self.decided_hold(run, reason, by)
             }
             DecisionOutcome::Complete(reason) => {
                 reason_to_complete = reason;
@@ -268,6 +268,14 @@ impl Tick<'_> {
         AwaitedGate {
             since: since.map_or(self.now, |before| before.since),
             gate,
+        }
+    }
+
+    /// A strategy that holds waits at no gate.
+    fn decided_hold(&self, run: &Run, reason: String, by: &str) -> TickOutcome {
+        TickOutcome {
+            awaiting: Some(None),
+            ..self.hold(run, reason, by)
         }
     }
 
