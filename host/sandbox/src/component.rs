@@ -1,15 +1,28 @@
 //! Checks of a component's bytes before it is compiled: size, imports and world.
 
+use strum::VariantArray;
 use tidegate_core::{plugin::PluginKind, visible_text::visible};
 use wasmparser::{
     BinaryReaderError, Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload,
     WasmFeatures,
 };
 
-use crate::{limits::truncate, since_1_0 as contract};
+use crate::{
+    contract::Contract,
+    limits::truncate,
+    names::{ContractNames, contract_version},
+    versions::Versions,
+};
 
 /// Bytes of a name that is shown.
 const MAX_NAME_BYTES: usize = 200;
+
+/// What a plugin implements: a world of a version of the contract.
+#[derive(Clone, Copy)]
+pub(crate) struct World {
+    pub(crate) contract: &'static dyn Contract,
+    pub(crate) kind: PluginKind,
+}
 
 /// Why a file is not a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,73 +38,107 @@ pub(crate) enum InvalidComponent {
     )]
     CoreModule,
     #[error(
-        "it imports `{0}`; a plugin may only import `{log}`: no clock, no randomness, no files, no network",
-        log = contract::LOG
+        "it imports `{name}`; a plugin may only import `{log}`: no clock, no randomness, no files, no network"
     )]
-    Import(String),
-    #[error(
-        "it is built for version {0} of the contract; this server speaks {minor}",
-        minor = contract::MINOR
-    )]
-    Version(String),
+    Import { name: String, log: &'static str },
+    #[error("it is built for version {version} of the contract; this server speaks {spoken}")]
+    Version { version: String, spoken: String },
     #[error("it does not export `{0}`, which every plugin must export")]
     NoMeta(&'static str),
     #[error(
         "it exports none of `{r}`, `{c}` and `{h}`; it must implement one world of the contract",
-        r = contract::interface(PluginKind::Strategy),
-        c = contract::interface(PluginKind::Compatibility),
-        h = contract::interface(PluginKind::Health)
+        r = .0.rollout,
+        c = .0.compatibility,
+        h = .0.health
     )]
-    NoWorld,
+    NoWorld(&'static ContractNames),
     #[error("it exports both `{0}` and `{1}`; a plugin must implement only one world")]
     TwoWorlds(&'static str, &'static str),
 }
 
-/// Checks a component's size, imports and exports, and returns its world.
-pub(crate) fn world_of(bytes: &[u8], max_bytes: u64) -> Result<PluginKind, InvalidComponent> {
+/// Checks a component's size, imports and exports, and returns its world, of one of these versions of the contract.
+pub(crate) fn world_of(
+    bytes: &[u8],
+    max_bytes: u64,
+    versions: Versions,
+) -> Result<World, InvalidComponent> {
     if bytes.len() as u64 > max_bytes {
         return Err(InvalidComponent::TooLarge(bytes.len() as u64, max_bytes));
     }
     check_magic_number(bytes)?;
     let interface = OuterInterface::read(bytes)?;
-    let names = interface.imports.iter().map(|(name, _)| *name);
-    if let Some(version) = names
-        .chain(interface.exports.iter().copied())
-        .find_map(other_version)
-    {
-        return Err(InvalidComponent::Version(version));
+    check_versions(&interface, versions)?;
+    let contract = contract_of(&interface, versions);
+    let names = contract.names();
+    check_imports(&interface, names)?;
+    if !interface.exports(names, names.meta) {
+        return Err(InvalidComponent::NoMeta(names.meta));
     }
-    for (name, is_instance) in interface.imports {
-        let is_allowed = [contract::LOG, contract::TYPES]
-            .iter()
-            .any(|allowed| is_patch_of(name, allowed));
-        if !(is_instance && is_allowed) {
-            return Err(InvalidComponent::Import(
-                visible(truncate(name, MAX_NAME_BYTES)).into_owned(),
-            ));
-        }
-    }
-    let exports = |interface_name: &str| {
-        let mut names = interface.exports.iter();
-        names.any(|name| is_patch_of(name, interface_name))
-    };
-    if !exports(contract::META) {
-        return Err(InvalidComponent::NoMeta(contract::META));
-    }
-    let mut kinds = [
-        PluginKind::Strategy,
-        PluginKind::Compatibility,
-        PluginKind::Health,
-    ]
-    .into_iter()
-    .filter(|kind| exports(contract::interface(*kind)));
+    let mut kinds = <PluginKind as VariantArray>::VARIANTS
+        .iter()
+        .copied()
+        .filter(|kind| interface.exports(names, names.world(*kind)));
     match (kinds.next(), kinds.next()) {
-        (None, _) => Err(InvalidComponent::NoWorld),
-        (Some(kind), None) => Ok(kind),
+        (None, _) => Err(InvalidComponent::NoWorld(names)),
+        (Some(kind), None) => Ok(World { contract, kind }),
         (Some(first), Some(second)) => Err(InvalidComponent::TwoWorlds(
-            contract::interface(first),
-            contract::interface(second),
+            names.world(first),
+            names.world(second),
         )),
+    }
+}
+
+/// Checks that every interface of the contract is of a version that is spoken.
+fn check_versions(
+    interface: &OuterInterface<'_>,
+    versions: Versions,
+) -> Result<(), InvalidComponent> {
+    let imports = interface.imports.iter().map(|(name, _)| *name);
+    let mut names = imports.chain(interface.exports.iter().copied());
+    match names.find_map(|name| other_version(name, versions)) {
+        None => Ok(()),
+        Some(version) => Err(InvalidComponent::Version {
+            version,
+            spoken: versions.list(),
+        }),
+    }
+}
+
+/// The version in the name of an interface of the contract, if it is none of these.
+fn other_version(name: &str, versions: Versions) -> Option<String> {
+    let version = contract_version(name)?;
+    let mut spoken = versions.iter();
+    let is_spoken = spoken.any(|contract| contract.names().has_patch(version));
+    (!is_spoken).then(|| visible(truncate(version, 64)).into_owned())
+}
+
+/// The newest version whose `meta` is exported. Without it the component is no plugin, and is judged by the newest one.
+fn contract_of(interface: &OuterInterface<'_>, versions: Versions) -> &'static dyn Contract {
+    let is_exported = |contract: &&'static dyn Contract| {
+        let names = contract.names();
+        interface.exports(names, names.meta)
+    };
+    versions
+        .iter()
+        .rfind(is_exported)
+        .unwrap_or_else(|| versions.newest())
+}
+
+fn check_imports(
+    interface: &OuterInterface<'_>,
+    names: &ContractNames,
+) -> Result<(), InvalidComponent> {
+    let is_allowed = |name: &str| {
+        let mut allowed = names.types.iter().chain([&names.log]);
+        allowed.any(|allowed| names.is_patch_of(name, allowed))
+    };
+    let mut imports = interface.imports.iter();
+    match imports.find(|(name, is_instance)| !(*is_instance && is_allowed(name))) {
+        None => Ok(()),
+        Some((name, _)) => Err(InvalidComponent::Import {
+            name: visible(truncate(name, MAX_NAME_BYTES)).into_owned(),
+            log: names.log,
+        }),
     }
 }
 
@@ -101,27 +148,6 @@ fn check_magic_number(bytes: &[u8]) -> Result<(), InvalidComponent> {
     }
     let reason = "the magic number is missing";
     Err(InvalidComponent::Malformed(reason.to_owned()))
-}
-
-/// Whether a name is that of this interface, in any patch version: these differ in comments only.
-fn is_patch_of(name: &str, interface: &str) -> bool {
-    match (name.split_once('@'), interface.split_once('@')) {
-        (Some((name, version)), Some((interface, _))) => name == interface && is_spoken(version),
-        _ => false,
-    }
-}
-
-/// Whether a version is a patch version of the contract that this server speaks.
-fn is_spoken(version: &str) -> bool {
-    let patch = version.strip_prefix(contract::MINOR);
-    let patch = patch.and_then(|rest| rest.strip_prefix('.'));
-    patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// The version in the name of an interface of the contract, if this server does not speak it.
-fn other_version(name: &str) -> Option<String> {
-    let (_, version) = name.strip_prefix(contract::PACKAGE)?.split_once('@')?;
-    (!is_spoken(version)).then(|| visible(truncate(version, 64)).into_owned())
 }
 
 /// The names of what a component imports and exports.
@@ -179,6 +205,12 @@ struct OuterInterface<'a> {
 }
 
 impl<'a> OuterInterface<'a> {
+    /// Whether it exports an interface of the contract, in any patch version.
+    fn exports(&self, names: &ContractNames, interface: &str) -> bool {
+        let mut exports = self.exports.iter();
+        exports.any(|name| names.is_patch_of(name, interface))
+    }
+
     /// Reads the outermost sections. Nested modules and components are skipped: the compiler checks them.
     fn read(mut bytes: &'a [u8]) -> Result<Self, InvalidComponent> {
         let mut parser = Parser::new(0);
@@ -237,6 +269,7 @@ mod tests {
 
     #[test]
     fn any_patch_version_of_an_interface_is_the_interface() {
+        let names = Versions::SPOKEN.newest().names();
         for (name, is_same) in [
             ("tidegate:plugin/meta@1.0.0", true),
             ("tidegate:plugin/meta@1.0.17", true),
@@ -247,7 +280,7 @@ mod tests {
             ("tidegate:plugin/meta", false),
             ("tidegate:plugin/rollout@1.0.0", false),
         ] {
-            assert_eq!(is_patch_of(name, contract::META), is_same, "{name}");
+            assert_eq!(names.is_patch_of(name, names.meta), is_same, "{name}");
         }
     }
 
@@ -259,7 +292,8 @@ mod tests {
             ("tidegate:plugin/rollout@2.0.0", Some("2.0.0")),
             ("wasi:clocks/monotonic-clock@0.2.3", None),
         ] {
-            assert_eq!(other_version(name).as_deref(), version, "{name}");
+            let other = other_version(name, Versions::SPOKEN);
+            assert_eq!(other.as_deref(), version, "{name}");
         }
     }
 }

@@ -73,3 +73,14 @@ fn trap_message(trap: Trap, guest: &Guest) -> String {
         _ => trap.to_string(),
     }
 }
+
+/// The plugin's own error, as it is recorded.
+pub(crate) fn truncated_reason(mut text: String) -> String {
+    text.truncate(truncate(&text, MAX_REASON_BYTES).len());
+    text
+}
+
+/// The plugin's own error, as it is shown.
+pub(crate) fn plugin_error(text: &str) -> CallFailure {
+    CallFailure::PluginError(visible_text(text))
+}

@@ -5,6 +5,9 @@
 //! Each call has its own store and instance, metered fuel, a deadline, and limits on memory and output. Configs are
 //! checked against a plugin's schema in another separate process, because schemas are untrusted too.
 //!
+//! A plugin is built for a version of the contract. Each version is a module (`since_1_0`) that implements the traits of
+//! `contract`; `versions` lists them. No other module names a version's types.
+//!
 //! # Architecture invariant
 //!
 //! This is the only crate that depends on Wasmtime, and the only one with unsafe code: one expression, which loads code
@@ -15,12 +18,18 @@ mod child_process;
 mod code;
 mod compile;
 mod component;
+mod contract;
+#[cfg(feature = "draft-contract")]
+mod draft_1_1;
 mod engine;
 mod failure;
 mod golden;
 mod guest;
 mod inspect;
 mod limits;
+mod linked_component;
+mod loader;
+mod names;
 mod plugin;
 mod plugin_cache;
 mod record;
@@ -32,11 +41,14 @@ mod schema;
 mod since_1_0;
 mod ticker;
 mod trial;
+mod versions;
 
 pub use child_process::ChildCommand;
 pub use component::ComponentInterface;
-pub use golden::{Golden, GoldenCall, GoldenOutput, GoldenRun, InvalidGolden, golden_files};
+pub use contract::{GoldenOutput, GoldenRun};
+pub use golden::{Golden, InvalidGolden, golden_files};
 pub use limits::{InvalidLimit, SandboxLimits};
+pub use names::CallName;
 pub use plugin::Plugin;
 pub use run_child::run_child;
 pub use sandbox::{OpenError, SandboxConfig, WasmSandbox};

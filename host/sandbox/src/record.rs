@@ -31,13 +31,20 @@ pub(crate) enum InvalidRecord {
     TooLarge,
     #[error("parse the record: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("the contract has no call `{0}`")]
+    #[error("an earlier version of the server recorded the columns of a long page as digests only")]
+    Digests,
+    #[error("unknown call `{0}`")]
     Call(String),
+    #[error("it was recorded for version {0} of the contract; this server reads {1}")]
+    Version(String, String),
 }
 
 /// The recorded form of a call's input.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct RecordedInput<'a, T> {
+    /// The version of the contract; `None`: 1.0.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) contract: Option<&'a str>,
     pub(crate) call: &'a str,
     pub(crate) input: T,
 }

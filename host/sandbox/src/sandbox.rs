@@ -10,7 +10,7 @@ use tidegate_core::{
     id::{Digest, TenantId},
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, Description, FieldError, HealthAnswer,
-        HealthInput, Interests, Observation, Plan, PlanInput, PluginKind,
+        HealthInput, Interests, Observation, Plan, PlanInput,
     },
 };
 use tidegate_engine::{
@@ -20,30 +20,28 @@ use tidegate_engine::{
     },
 };
 use tracing::{Instrument as _, Span, field::Empty};
-use wasmtime::{
-    Engine,
-    component::{Component, Linker},
-};
+use wasmtime::component::Linker;
 
 use crate::{
     call_permits::{CallClass, CallPermits, interactive_permits},
     child_process::ChildCommand,
     code::{CodeCache, CodeKey},
-    compile::{CompilePurpose, Compiler},
-    component::world_of,
+    compile::Compiler,
+    component::{World, world_of},
     engine,
     failure::describe,
     golden::recorded_golden,
-    guest::{Guest, link_log},
+    guest::link_log,
     inspect,
     limits::{InvalidLimit, SandboxLimits},
+    loader::PluginLoader,
     plugin::Plugin,
     plugin_cache::PluginCache,
     record,
     rejections::Rejections,
     schema::{SchemaChecker, parse_config},
-    since_1_0 as contract,
     ticker::Ticker,
+    versions::Versions,
 };
 
 /// Number of plugins with configs whose `wants` are remembered.
@@ -64,6 +62,9 @@ pub struct SandboxConfig {
     pub max_loaded_code_bytes: u64,
     /// Maximum size of the compiled code in the folder, in bytes. What was used least recently is deleted.
     pub code_cache_bytes: u64,
+    /// Also speaks the draft of version 1.1 of the contract, which exists for tests.
+    #[cfg(feature = "draft-contract")]
+    pub speaks_draft: bool,
 }
 
 impl SandboxConfig {
@@ -76,7 +77,17 @@ impl SandboxConfig {
             max_loaded_plugins: 64,
             max_loaded_code_bytes: 512 << 20,
             code_cache_bytes: 1 << 30,
+            #[cfg(feature = "draft-contract")]
+            speaks_draft: false,
         }
+    }
+
+    fn versions(&self) -> Versions {
+        #[cfg(feature = "draft-contract")]
+        if self.speaks_draft {
+            return Versions::ALL;
+        }
+        Versions::SPOKEN
     }
 }
 
@@ -96,15 +107,9 @@ pub enum OpenError {
 
 /// Runs plugins on Wasmtime.
 pub struct WasmSandbox {
-    limits: SandboxLimits,
-    engine: Engine,
-    linker: Linker<Guest>,
-    cache: Arc<CodeCache>,
+    loader: PluginLoader,
     rejections: Rejections,
-    compiler: Compiler,
     schemas: SchemaChecker,
-    source: Arc<dyn ComponentSource>,
-    plugin_cache: PluginCache,
     /// By plugin and digest of the config. The plugin's answer is always the same.
     wants_cache: Cache<(Digest, Digest), Interests>,
     permits: CallPermits,
@@ -118,6 +123,7 @@ impl WasmSandbox {
         source: Arc<dyn ComponentSource>,
     ) -> Result<Self, OpenError> {
         let engine_error = |error: wasmtime::Error| OpenError::Engine(describe(&error));
+        let versions = config.versions();
         let limits = config.limits;
         limits.validate()?;
         // Only the compiling engine can compute the key of its code.
@@ -125,7 +131,9 @@ impl WasmSandbox {
         let engine =
             engine::runner(CallPermits::total(limits.calls_at_once)).map_err(engine_error)?;
         let mut linker = Linker::new(&engine);
-        link_log(&mut linker, contract::LOG).map_err(engine_error)?;
+        for contract in versions.iter() {
+            link_log(&mut linker, contract.names().log).map_err(engine_error)?;
+        }
         let opened = CodeCache::open(&config.code_folder, key, config.code_cache_bytes);
         let cache = opened.map_err(|error| {
             let folder = config.code_folder.display();
@@ -134,28 +142,31 @@ impl WasmSandbox {
         let ticker = Ticker::start(engine.clone())
             .map_err(|error| OpenError::Io("start the ticker thread".to_owned(), error))?;
         Ok(Self {
-            compiler: Compiler::new(config.child_command.clone(), &limits, key),
+            rejections: Rejections::open(&config.code_folder, &limits),
+            wants_cache: Cache::new(MAX_CACHED_WANTS),
+            permits: CallPermits::new(limits.calls_at_once),
             schemas: SchemaChecker::new(
-                config.child_command,
+                config.child_command.clone(),
                 &limits,
                 interactive_permits(limits.calls_at_once),
             ),
-            cache: Arc::new(cache),
-            rejections: Rejections::open(&config.code_folder, &limits),
-            plugin_cache: PluginCache::new(config.max_loaded_plugins, config.max_loaded_code_bytes),
-            wants_cache: Cache::new(MAX_CACHED_WANTS),
-            permits: CallPermits::new(limits.calls_at_once),
-            limits,
-            engine,
-            linker,
-            source,
+            loader: PluginLoader {
+                compiler: Compiler::new(config.child_command, &limits, key),
+                code: Arc::new(cache),
+                plugins: PluginCache::new(config.max_loaded_plugins, config.max_loaded_code_bytes),
+                limits,
+                versions,
+                engine,
+                linker,
+                source,
+            },
             _ticker: ticker,
         })
     }
 
     /// Loads the plugin with this digest, for callers that run its blocking calls on their own threads.
     pub async fn plugin(&self, digest: Digest) -> Result<Plugin, CallFailure> {
-        self.plugin_for(None, digest).await
+        self.loader.plugin(None, digest).await
     }
 
     /// A valid config of the plugin, JSON text: the one with which its upload is tried, built from the examples and defaults
@@ -168,112 +179,6 @@ impl WasmSandbox {
         self.schemas.example(None, &schema).await
     }
 
-    /// Loads the plugin with this digest. If it must be compiled, a tenant waits for its turn.
-    async fn plugin_for(
-        &self,
-        tenant: Option<TenantId>,
-        digest: Digest,
-    ) -> Result<Plugin, CallFailure> {
-        if let Some(plugin) = self.plugin_cache.get(digest) {
-            return Ok(plugin);
-        }
-        let (code, kind) = match self.load_cached(digest).await {
-            Some(found) => found,
-            None => self.rebuild(tenant, digest).await?,
-        };
-        let code_bytes = code.len() as u64;
-        let plugin = self.load(digest, kind, code).await?;
-        self.plugin_cache.insert(digest, plugin.clone(), code_bytes);
-        Ok(plugin)
-    }
-
-    /// Reads code from the cache, and the kind from its marker.
-    async fn load_cached(&self, digest: Digest) -> Option<(Vec<u8>, PluginKind)> {
-        let cache = Arc::clone(&self.cache);
-        let code = tokio::task::spawn_blocking(move || cache.read(digest))
-            .await
-            .ok()??;
-        split_kind_marker(code)
-    }
-
-    /// Recompiles code that is missing from the cache.
-    async fn rebuild(
-        &self,
-        tenant: Option<TenantId>,
-        digest: Digest,
-    ) -> Result<(Vec<u8>, PluginKind), CallFailure> {
-        let component = self
-            .source
-            .component(digest)
-            .await
-            .map_err(|error| {
-                CallFailure::Host(format!("read the component {digest}: {}", chain(&error)))
-            })?
-            .ok_or_else(|| CallFailure::Host(not_stored(digest)))?;
-        if Digest::of(&component) != digest {
-            return Err(CallFailure::Host(format!(
-                "the stored component {digest} is corrupt: its digest differs"
-            )));
-        }
-        let kind = world_of(&component, self.limits.component_bytes)
-            .map_err(|error| CallFailure::Link(error.to_string()))?;
-        let purpose = CompilePurpose::Call;
-        match self.compile(purpose, tenant, digest, component).await {
-            Ok(code) => {
-                self.store_code(digest, kind, code.clone()).await;
-                Ok((code, kind))
-            }
-            Err(Rejection::Invalid(why)) => Err(CallFailure::Link(why)),
-            Err(error) => Err(CallFailure::Host(error.to_string())),
-        }
-    }
-
-    /// Compiles a component, unless its code was cached meanwhile.
-    async fn compile(
-        &self,
-        purpose: CompilePurpose,
-        tenant: Option<TenantId>,
-        digest: Digest,
-        component: Bytes,
-    ) -> Result<Vec<u8>, Rejection> {
-        let recheck = async { self.load_cached(digest).await.map(|(code, _)| code) };
-        let compiled = self.compiler.compile(purpose, tenant, component, recheck);
-        compiled.await
-    }
-
-    /// Adds code to the cache.
-    async fn store_code(&self, digest: Digest, kind: PluginKind, code: Vec<u8>) {
-        let cache = Arc::clone(&self.cache);
-        let stored = tokio::task::spawn_blocking(move || {
-            let marked_code = [&[kind_marker(kind)], code.as_slice()].concat();
-            cache.write(digest, &marked_code)
-        });
-        let written = stored.await.map_err(std::io::Error::other);
-        if let Err(error) = written.flatten() {
-            tracing::warn!(%digest, error = %chain(&error), "cannot cache compiled code; it will be compiled again");
-        }
-    }
-
-    async fn load(
-        &self,
-        digest: Digest,
-        kind: PluginKind,
-        code: Vec<u8>,
-    ) -> Result<Plugin, CallFailure> {
-        let (engine, linker, limits) = (
-            self.engine.clone(),
-            self.linker.clone(),
-            self.limits.clone(),
-        );
-        tokio::task::spawn_blocking(move || {
-            let component = deserialize_trusted(&engine, &code)
-                .map_err(|error| CallFailure::Link(describe(&error)))?;
-            Plugin::load(digest, kind, limits, &linker, &component)
-        })
-        .await
-        .map_err(|error| CallFailure::Host(format!("load compiled code: {}", chain(&error))))?
-    }
-
     /// Calls a plugin on a blocking thread, with a permit of the class.
     async fn call<T: Send + 'static>(
         &self,
@@ -284,7 +189,7 @@ impl WasmSandbox {
     ) -> Call<T> {
         let span = call_span(name, digest);
         let called = async {
-            match self.plugin_for(class.tenant(), digest).await {
+            match self.loader.plugin(class.tenant(), digest).await {
                 Ok(plugin) => self
                     .run_blocking(class, move || call(&plugin))
                     .await
@@ -320,25 +225,11 @@ impl WasmSandbox {
         &self,
         tenant: Option<TenantId>,
         digest: Digest,
-        kind: PluginKind,
+        world: World,
         component: Bytes,
     ) -> Result<Description, Rejection> {
-        let mut new_code = None;
-        let plugin = if let Some(plugin) = self.plugin_cache.get(digest) {
-            plugin
-        } else {
-            let code = if let Some((code, _)) = self.load_cached(digest).await {
-                code
-            } else {
-                let purpose = CompilePurpose::Inspection;
-                let compiled = self.compile(purpose, tenant, digest, component).await?;
-                new_code = Some(compiled.clone());
-                compiled
-            };
-            self.load(digest, kind, code)
-                .await
-                .map_err(|failure| inspect::to_rejection(&failure))?
-        };
+        let loaded = self.loader.inspected(tenant, digest, world, component);
+        let (plugin, new_code) = loaded.await?;
         let tried = self
             .try_plugin(tenant, plugin)
             .instrument(call_span("inspect", digest))
@@ -346,7 +237,7 @@ impl WasmSandbox {
         if let Some(code) = new_code
             && !matches!(tried, Err(Rejection::Invalid(_)))
         {
-            self.store_code(digest, kind, code).await;
+            self.loader.store_code(digest, world, code).await;
         }
         tried
     }
@@ -384,7 +275,7 @@ impl WasmSandbox {
         };
         let class = CallClass::Interactive(Some(tenant));
         let checked = async {
-            let plugin = self.plugin_for(Some(tenant), digest).await?;
+            let plugin = self.loader.plugin(Some(tenant), digest).await?;
             let errors = match parse_config(config) {
                 Ok(_) => self.schema_errors(class, &plugin, config).await?,
                 Err(error) => vec![error],
@@ -425,7 +316,10 @@ impl Sandbox for WasmSandbox {
         tenant: Option<TenantId>,
         component: Bytes,
     ) -> Result<Inspection, Rejection> {
-        let kind = world_of(&component, self.limits.component_bytes)
+        let PluginLoader {
+            limits, versions, ..
+        } = &self.loader;
+        let world = world_of(&component, limits.component_bytes, *versions)
             .map_err(|error| Rejection::Invalid(error.to_string()))?;
         let digest = Digest::of(&component);
         // Another inspection would come to the same end, and take the compiler from others.
@@ -433,7 +327,7 @@ impl Sandbox for WasmSandbox {
         if let Some(reason) = on_blocking_thread(move || rejections.reason(digest)).await? {
             return Err(Rejection::Invalid(reason));
         }
-        let inspected = self.inspect_component(tenant, digest, kind, component);
+        let inspected = self.inspect_component(tenant, digest, world, component);
         let inspected = inspected.await;
         if let Err(Rejection::Invalid(reason)) = &inspected {
             let (rejections, reason) = (self.rejections.clone(), reason.clone());
@@ -442,8 +336,8 @@ impl Sandbox for WasmSandbox {
         let description = inspected?;
         Ok(Inspection {
             digest,
-            kind,
-            contract: contract::VERSION.to_owned(),
+            kind: world.kind,
+            contract: world.contract.names().version.to_owned(),
             description,
         })
     }
@@ -468,7 +362,7 @@ impl Sandbox for WasmSandbox {
             return Ok(wants);
         }
         let class = CallClass::Planning(tenant);
-        let loaded = self.plugin_for(Some(tenant), plugin).await?;
+        let loaded = self.loader.plugin(Some(tenant), plugin).await?;
         let config = config.to_owned();
         let called = self.run_blocking(class, move || loaded.wants(&config));
         let wants = called.instrument(call_span("wants", plugin)).await??;
@@ -543,7 +437,7 @@ impl Sandbox for WasmSandbox {
     }
 
     fn contracts(&self) -> &'static [&'static str] {
-        &[contract::VERSION]
+        self.loader.versions.names
     }
 
     fn record_json(&self, record: &[u8]) -> Result<String, CallFailure> {
@@ -554,13 +448,6 @@ impl Sandbox for WasmSandbox {
         recorded_golden(input, output)
             .map_err(|error| CallFailure::InvalidRecord(error.to_string()))
     }
-}
-
-/// Why a component cannot be loaded that is neither stored nor in a folder of plugins.
-fn not_stored(digest: Digest) -> String {
-    format!(
-        "the component {digest} is not stored: put its file into the directory of plugins (`--plugins`), or upload it again"
-    )
 }
 
 /// Runs a function that reads or writes files.
@@ -580,37 +467,4 @@ fn call_span(call: &'static str, revision: Digest) -> Span {
 fn record_outcome(span: &Span, failure: Option<&CallFailure>, fuel: u64) {
     let outcome = failure.map_or("ok", CallFailure::as_str);
     tracing::record_all!(span, outcome, fuel);
-}
-
-/// Loads code that came from the compiler process or was authenticated by the cache.
-#[expect(
-    unsafe_code,
-    reason = "the code is as trusted as the server's own: see the safety comment"
-)]
-fn deserialize_trusted(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes are the output of a compiler process of this same build: either received directly, or read from
-    // the cache and authenticated by an HMAC whose secret only this server can read. They are in memory, so they cannot
-    // change after that check.
-    unsafe { Component::deserialize(engine, code) }
-}
-
-/// The first byte of cached code. It stores the kind, so that loading the code does not need the component.
-fn kind_marker(kind: PluginKind) -> u8 {
-    match kind {
-        PluginKind::Strategy => b's',
-        PluginKind::Compatibility => b'c',
-        PluginKind::Health => b'h',
-    }
-}
-
-fn split_kind_marker(mut marked_code: Vec<u8>) -> Option<(Vec<u8>, PluginKind)> {
-    let kinds = [
-        PluginKind::Strategy,
-        PluginKind::Compatibility,
-        PluginKind::Health,
-    ];
-    let first = *marked_code.first()?;
-    let kind = kinds.into_iter().find(|kind| kind_marker(*kind) == first)?;
-    marked_code.remove(0);
-    Some((marked_code, kind))
 }

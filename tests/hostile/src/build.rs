@@ -268,12 +268,17 @@ impl Hooks {
         encode(self.module()?, &self.contract, self.world)
     }
 
-    /// Builds the component for another version of the contract.
+    /// Builds the component for another version of the contract, such as `@1.0.9`, which is that of 1.0 in all else.
     pub(crate) fn component_for(&self, version: &str) -> Result<Vec<u8>> {
+        let contract = self.contract.replace(VERSION, version);
+        self.component_of(version, &contract)
+    }
+
+    /// Builds the component for another version of the contract, whose text this is.
+    pub fn component_of(&self, version: &str, contract: &str) -> Result<Vec<u8>> {
         let text = self.text().replace(VERSION, version);
         let module = wat::parse_str(text).context("parse the module")?;
-        let contract = self.contract.replace(VERSION, version);
-        encode(module, &contract, self.world)
+        encode(module, contract, self.world)
     }
 }
 

@@ -1,62 +1,23 @@
 //! Goldens: inputs of calls with the outputs that are expected of a plugin, and how they are run.
 //!
 //! A golden is a file `{"call", "input", "expect"}`: the name of the call, its input and its output in the serde form of
-//! the contract's types. `expect` may be missing. The SDK reads and writes the same files for native tests.
+//! the contract's types. `expect` may be missing. Goldens of a later version than 1.0 begin with its name, `contract`. The
+//! SDK reads and writes the same files for native tests.
 
-mod case;
-mod difference;
 mod folder;
-mod input;
-mod recorded;
 
-pub use case::{GoldenOutput, GoldenRun};
 pub use folder::golden_files;
-pub(crate) use recorded::recorded_golden;
 
 use serde::Deserialize;
-use strum::{EnumString, IntoStaticStr, VariantNames};
+use strum::VariantNames;
 
 use crate::{
+    contract::{AnyCase, GoldenRun},
+    names::CallName,
     plugin::Plugin,
-    since_1_0::{AssignInput, CallName, CheckInput, HealthInput, Observation, PlanInput},
-    trial,
+    record::{self, InvalidRecord, RawRecordedOutput},
+    versions::{Recorded, Versions},
 };
-use case::{AnyCase, Case};
-use input::{DescribeInput, GoldenInput, ValidateInput, WantsInput};
-
-/// The calls of all worlds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
-#[strum(serialize_all = "snake_case")]
-pub enum GoldenCall {
-    /// What the plugin reports of itself. The input is `null`.
-    Describe,
-    /// Rules of a config beyond its schema.
-    Validate,
-    /// What the plugin has to be shown.
-    Wants,
-    /// A strategy's waves.
-    Plan,
-    /// A strategy's devices of each wave.
-    Assign,
-    /// A strategy's decision.
-    Decide,
-    /// A compatibility policy's verdicts.
-    Check,
-    /// A health policy's verdict.
-    Evaluate,
-}
-
-impl From<CallName> for GoldenCall {
-    fn from(call: CallName) -> Self {
-        match call {
-            CallName::Plan => Self::Plan,
-            CallName::Assign => Self::Assign,
-            CallName::Decide => Self::Decide,
-            CallName::Check => Self::Check,
-            CallName::Evaluate => Self::Evaluate,
-        }
-    }
-}
 
 /// Why a text is not a golden.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +26,11 @@ pub enum InvalidGolden {
     #[error("not a golden")]
     Json(#[from] serde_json::Error),
     /// The contract has no such call.
-    #[error("`call` is `{0}`; the calls are {calls}", calls = GoldenCall::VARIANTS.join(", "))]
+    #[error("`call` is `{0}`; the calls are {calls}", calls = CallName::VARIANTS.join(", "))]
     UnknownCall(String),
+    /// The server does not speak the version of the contract.
+    #[error("`contract` is `{0}`; the versions are {known}", known = Versions::ALL.list())]
+    UnknownVersion(String),
 }
 
 /// A call with its input, and with the output that is expected of it unless that was left out.
@@ -76,47 +40,32 @@ impl Golden {
     /// Reads a golden.
     pub fn parse(text: &str) -> Result<Self, InvalidGolden> {
         #[derive(Deserialize)]
-        struct Call {
+        struct Head {
+            contract: Option<String>,
             call: String,
         }
-        fn case<I: GoldenInput>(text: &str) -> Result<Golden, InvalidGolden> {
-            Ok(Golden(Box::new(
-                serde_json::from_str::<Case<I, I::Output>>(text)?,
-            )))
-        }
-        let Call { call } = serde_json::from_str(text)?;
-        match call.parse() {
-            Ok(GoldenCall::Describe) => case::<DescribeInput>(text),
-            Ok(GoldenCall::Validate) => case::<ValidateInput>(text),
-            Ok(GoldenCall::Wants) => case::<WantsInput>(text),
-            Ok(GoldenCall::Plan) => case::<PlanInput>(text),
-            Ok(GoldenCall::Assign) => case::<AssignInput>(text),
-            Ok(GoldenCall::Decide) => case::<Observation>(text),
-            Ok(GoldenCall::Check) => case::<CheckInput>(text),
-            Ok(GoldenCall::Evaluate) => case::<HealthInput>(text),
-            Err(_) => Err(InvalidGolden::UnknownCall(call)),
-        }
+        let Head { contract, call } = serde_json::from_str(text)?;
+        let Some(version) = Versions::ALL.in_records(contract.as_deref()) else {
+            return Err(InvalidGolden::UnknownVersion(contract.unwrap_or_default()));
+        };
+        let Ok(call) = call.parse() else {
+            return Err(InvalidGolden::UnknownCall(call));
+        };
+        Ok(Self(version.types(call).golden(text)?))
     }
 
     /// The input with which uploads are tried: a small invented campaign with this config, JSON text.
-    pub fn trial(call: GoldenCall, config: &str) -> Self {
-        fn case<I: GoldenInput>(input: I) -> Golden {
-            Golden(Box::new(Case::new(input)))
-        }
-        match call {
-            GoldenCall::Describe => case(DescribeInput),
-            GoldenCall::Validate => case(ValidateInput(config.to_owned())),
-            GoldenCall::Wants => case(WantsInput(config.to_owned())),
-            GoldenCall::Plan => case(PlanInput::from(trial::plan(config))),
-            GoldenCall::Assign => case(AssignInput::from(trial::assign(config))),
-            GoldenCall::Decide => case(Observation::from(trial::observation(config))),
-            GoldenCall::Check => case(CheckInput::from(trial::check(config))),
-            GoldenCall::Evaluate => case(HealthInput::from(trial::health(config))),
-        }
+    pub fn trial(plugin: &Plugin, call: CallName, config: &str) -> Self {
+        let contract = plugin.contract();
+        Self(
+            contract
+                .types(call)
+                .trial(contract.names().in_records, config),
+        )
     }
 
-    /// The name of the call.
-    pub fn call(&self) -> &'static str {
+    /// The call.
+    pub fn call(&self) -> CallName {
         self.0.call()
     }
 
@@ -127,7 +76,7 @@ impl Golden {
 
     /// Makes the call, and compares its output with the expected one. Blocks the thread.
     pub fn run(&self, plugin: &Plugin) -> GoldenRun {
-        self.0.run(plugin)
+        self.0.run(plugin.component())
     }
 
     /// The input as a campaign's journal records it, for [`Plugin::replay`]. `None`: the journal has no such calls.
@@ -142,31 +91,39 @@ impl std::fmt::Debug for Golden {
     }
 }
 
-impl Plugin {
-    /// The calls that the plugin exports.
-    pub fn calls(&self) -> Vec<GoldenCall> {
-        let of_all_worlds = [
-            GoldenCall::Describe,
-            GoldenCall::Validate,
-            GoldenCall::Wants,
-        ];
-        let of_its_world = self.exported_calls().map(GoldenCall::from);
-        of_all_worlds.into_iter().chain(of_its_world).collect()
-    }
+/// Converts a recorded input, and the output that is expected of it, to a golden. The record has the contract's types in
+/// the same serde form as goldens; that the input has them is checked here.
+pub(crate) fn recorded_golden(
+    input: &[u8],
+    output: Option<&[u8]>,
+) -> Result<String, InvalidRecord> {
+    let recorded = Recorded::read(input)?;
+    let output = output.map(record::decompress).transpose()?;
+    let output = output.as_deref().map(serde_json::from_str);
+    let output: Option<RawRecordedOutput<'_>> = output.transpose()?;
+    let expect = output.map(|output| output.answer);
+    Ok(recorded.question.golden(expect)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray;
+
     use super::*;
 
     #[test]
     fn samples_are_goldens() -> Result<(), InvalidGolden> {
-        for call in GoldenCall::VARIANTS {
-            let sample = Golden::trial(call.parse().expect("a call"), r#"{"a": 1}"#).to_json();
-            let read = Golden::parse(&sample)?;
-            assert_eq!(read.call(), *call);
-            assert_eq!(read.to_json(), sample);
-            assert!(!sample.contains("\"expect\""), "{sample}");
+        for version in Versions::ALL.iter() {
+            for call in <CallName as VariantArray>::VARIANTS {
+                let contract = version.names().in_records;
+                let sample = version.types(*call).trial(contract, r#"{"a": 1}"#);
+                let sample = sample.to_json();
+                let read = Golden::parse(&sample)?;
+                assert_eq!(read.call(), *call);
+                assert_eq!(read.to_json(), sample);
+                assert!(!sample.contains("\"expect\""), "{sample}");
+                assert_eq!(sample.contains("\"contract\""), contract.is_some());
+            }
         }
         Ok(())
     }
@@ -183,6 +140,10 @@ mod tests {
                 r#"{"call": "guess"}"#,
                 "`call` is `guess`; the calls are describe, validate, wants, plan,",
             ),
+            (
+                r#"{"contract": "0.9", "call": "plan"}"#,
+                "`contract` is `0.9`; the versions are 1.0",
+            ),
             (r#"{"call": "validate"}"#, "missing field `input`"),
             (
                 "{\"call\": \"validate\",\n\"input\": {}}",
@@ -190,7 +151,7 @@ mod tests {
             ),
             (
                 "{\"call\": \"validate\", \"input\": \"{}\",\n\"expects\": []}",
-                "unknown field `expects`, expected one of `call`, `input`, `expect` at line 2 column 9",
+                "unknown field `expects`, expected one of `contract`, `call`, `input`, `expect` at line 2 column 9",
             ),
             (
                 "{\"call\": \"validate\", \"input\": \"{}\",\n\"expect\": [{\"path\": 1}]}",

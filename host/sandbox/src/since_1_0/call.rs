@@ -1,70 +1,25 @@
-//! The inputs of the calls, with their outputs, limits and records.
+//! The inputs of the calls, with their outputs and limits.
 
-use serde::{Serialize, de::DeserializeOwned};
-use tidegate_core::{Named as _, plugin as core};
-use wasmtime::component::{ComponentType, Lift, Lower};
+use tidegate_core::plugin as core;
 
 use super::{
-    AssignInput, CallName, CheckInput, HealthInput, Observation, PlanInput,
+    AssignInput, CheckInput, HealthInput, Observation, PlanInput,
     bindings::exports::tidegate::plugin::{
         compatibility::Verdict,
         health::HealthAnswer,
         rollout::{Decision, WavePlan},
     },
+    input::convert_all,
     shape,
 };
 use crate::{
+    contract::CallInput,
     limits::{Budget, SandboxLimits},
-    record::{RecordedInput, RecordedOutput},
 };
 
-/// The input of a call. Its type determines the call.
-pub(crate) trait CallInput:
-    ComponentType + Lower + Serialize + DeserializeOwned + Send + Sync + 'static
-{
-    /// The call that takes this input.
-    const CALL: CallName;
-    /// The output of the call.
-    type Output: ComponentType
-        + Lift
-        + Serialize
-        + DeserializeOwned
-        + PartialEq
-        + Clone
-        + Send
-        + Sync
-        + 'static;
-    /// The output in the domain's types.
-    type Answer;
-
-    /// The limits of the call.
-    fn budget(&self, limits: &SandboxLimits) -> Budget;
-
-    /// Checks the bounds of an output that do not depend on the campaign, and converts it. The checker applies the
-    /// campaign's rules.
-    fn accept(&self, output: Self::Output) -> Result<Self::Answer, String>;
-
-    /// Serializes the input for the record.
-    fn record(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(&RecordedInput {
-            call: Self::CALL.as_str(),
-            input: self,
-        })
-    }
-
-    /// Serializes the output for the record.
-    fn record_output(&self, output: Result<&Self::Output, &str>) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(&RecordedOutput {
-            call: Self::CALL.as_str(),
-            answer: output,
-        })
-    }
-}
-
 impl CallInput for PlanInput {
-    const CALL: CallName = CallName::Plan;
+    type Question = core::PlanInput;
     type Output = WavePlan;
-    type Answer = core::Plan;
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.planning_budget(self.census.devices)
@@ -74,12 +29,19 @@ impl CallInput for PlanInput {
         shape::check_plan(&output)?;
         Ok(output.into())
     }
+
+    fn question(&self) -> Result<core::PlanInput, String> {
+        Ok(self.clone().into())
+    }
+
+    fn output(answer: core::Plan) -> WavePlan {
+        answer.into()
+    }
 }
 
 impl CallInput for AssignInput {
-    const CALL: CallName = CallName::Assign;
+    type Question = core::AssignInput;
     type Output = Vec<u32>;
-    type Answer = Vec<u32>;
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.planning_budget(self.place.len() as u64)
@@ -89,27 +51,46 @@ impl CallInput for AssignInput {
         shape::check_count("rows", self.place.len(), output.len())?;
         Ok(output)
     }
+
+    fn question(&self) -> Result<core::AssignInput, String> {
+        Ok(self.clone().into())
+    }
+
+    fn output(answer: Vec<u32>) -> Vec<u32> {
+        answer
+    }
 }
 
 impl CallInput for Observation {
-    const CALL: CallName = CallName::Decide;
+    type Question = core::Observation;
     type Output = Decision;
-    type Answer = core::Decision;
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.call_budget()
     }
 
     fn accept(&self, output: Decision) -> Result<core::Decision, String> {
-        shape::check_decision(&output)?;
-        output.try_into()
+        accept_decision(output)
+    }
+
+    fn question(&self) -> Result<core::Observation, String> {
+        self.clone().try_into()
+    }
+
+    fn output(answer: core::Decision) -> Decision {
+        answer.into()
     }
 }
 
+/// Checks and converts a decision, which does not depend on the observation.
+pub(crate) fn accept_decision(decision: Decision) -> Result<core::Decision, String> {
+    shape::check_decision(&decision)?;
+    decision.try_into()
+}
+
 impl CallInput for CheckInput {
-    const CALL: CallName = CallName::Check;
+    type Question = core::CheckInput;
     type Output = Vec<Verdict>;
-    type Answer = Vec<core::Compatibility>;
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.check_budget(self.classes.len() as u64)
@@ -120,12 +101,19 @@ impl CallInput for CheckInput {
         shape::check_verdicts(&output)?;
         Ok(output.into_iter().map(Into::into).collect())
     }
+
+    fn question(&self) -> Result<core::CheckInput, String> {
+        Ok(self.clone().into())
+    }
+
+    fn output(answer: Vec<core::Compatibility>) -> Vec<Verdict> {
+        convert_all(answer)
+    }
 }
 
 impl CallInput for HealthInput {
-    const CALL: CallName = CallName::Evaluate;
+    type Question = core::HealthInput;
     type Output = HealthAnswer;
-    type Answer = core::HealthAnswer;
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.call_budget()
@@ -134,5 +122,13 @@ impl CallInput for HealthInput {
     fn accept(&self, output: HealthAnswer) -> Result<core::HealthAnswer, String> {
         shape::check_health(&output)?;
         output.try_into()
+    }
+
+    fn question(&self) -> Result<core::HealthInput, String> {
+        Ok(self.clone().into())
+    }
+
+    fn output(answer: core::HealthAnswer) -> HealthAnswer {
+        answer.into()
     }
 }

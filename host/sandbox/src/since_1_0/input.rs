@@ -203,20 +203,32 @@ impl From<core::PolicyVerdict> for rollout::PolicyVerdict {
     fn from(verdict: core::PolicyVerdict) -> Self {
         Self {
             policy: verdict.policy,
-            verdict: match verdict.verdict {
-                HealthVerdict::Healthy => types::HealthVerdict::Healthy,
-                HealthVerdict::Inconclusive(why) => types::HealthVerdict::Inconclusive(why),
-                HealthVerdict::Hold(why) => types::HealthVerdict::Hold(why),
-                HealthVerdict::RollBack(back) => types::HealthVerdict::RollBack(types::RollBack {
-                    scope: match back.scope {
-                        RollbackScope::Everything => types::Scope::Everything,
-                        RollbackScope::InFlight => types::Scope::InFlight,
-                    },
-                    reason: back.reason,
-                }),
-            },
+            verdict: verdict.verdict.into(),
             confidence: verdict.confidence,
             extras: Vec::new(),
+        }
+    }
+}
+
+impl From<HealthVerdict> for types::HealthVerdict {
+    fn from(verdict: HealthVerdict) -> Self {
+        match verdict {
+            HealthVerdict::Healthy => Self::Healthy,
+            HealthVerdict::Inconclusive(why) => Self::Inconclusive(why),
+            HealthVerdict::Hold(why) => Self::Hold(why),
+            HealthVerdict::RollBack(back) => Self::RollBack(back.into()),
+        }
+    }
+}
+
+impl From<core::RollbackRequest> for types::RollBack {
+    fn from(back: core::RollbackRequest) -> Self {
+        Self {
+            scope: match back.scope {
+                RollbackScope::Everything => types::Scope::Everything,
+                RollbackScope::InFlight => types::Scope::InFlight,
+            },
+            reason: back.reason,
         }
     }
 }
@@ -311,7 +323,7 @@ impl From<measurement::HealthCheck> for types::HealthCheck {
     }
 }
 
-fn convert_all<T, U: From<T>>(items: Vec<T>) -> Vec<U> {
+pub(super) fn convert_all<T, U: From<T>>(items: Vec<T>) -> Vec<U> {
     items.into_iter().map(U::from).collect()
 }
 
@@ -322,6 +334,6 @@ fn attributes(pairs: Vec<(String, String)>) -> Vec<types::Attribute> {
         .collect()
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+pub(super) fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,51 +1,56 @@
 //! Contract version 1.0: its names, its types, and their conversion from and to the domain's types.
 //!
-//! A later version gets a module of its own. This one must not change incompatibly: plugins are built against it.
+//! It must not change incompatibly: plugins are built against it. A later version gets a module of its own.
 
-mod bindings;
+mod answer;
+pub(crate) mod bindings;
 mod call;
-mod call_name;
 mod input;
+mod meta;
 mod output;
+mod recorded;
 mod shape;
 
+use bindings::exports::tidegate::plugin::meta::{Description, FieldError, Interests};
+#[cfg(feature = "draft-contract")]
+pub(crate) use bindings::exports::tidegate::plugin::rollout::{Decision, Release};
 pub(crate) use bindings::exports::tidegate::plugin::{
     assignment::AssignInput,
     compatibility::CheckInput,
     health::HealthInput,
-    meta,
     rollout::{Observation, PlanInput},
 };
-pub(crate) use call::CallInput;
-pub(crate) use call_name::CallName;
-pub(crate) use shape::{check_description, check_field_errors, check_wants};
+#[cfg(feature = "draft-contract")]
+pub(crate) use call::accept_decision;
 
-use tidegate_core::plugin::PluginKind;
+use crate::{contract::Version, names::ContractNames};
 
-/// The version that an inspection reports. A plugin that was built for an earlier draft has the same names, and other
-/// types.
-pub(crate) const VERSION: &str = "1.0.0-draft.2";
-/// The version in the names of interfaces, up to the patch level: a plugin may have any.
-pub(crate) const MINOR: &str = "1.0";
-/// The package of the contract, in the names of interfaces.
-pub(crate) const PACKAGE: &str = "tidegate:plugin/";
-/// The only import with functions.
-pub(crate) const LOG: &str = "tidegate:plugin/log@1.0.0";
-/// An import with types only.
-pub(crate) const TYPES: &str = "tidegate:plugin/types@1.0.0";
-/// The export of every world.
-pub(crate) const META: &str = "tidegate:plugin/meta@1.0.0";
+/// Version 1.0.
+pub(crate) struct Since1_0;
 
-/// The export of strategies that assign devices to waves.
-pub(crate) const ASSIGNMENT: &str = "tidegate:plugin/assignment@1.0.0";
+impl Version for Since1_0 {
+    const NAMES: &'static ContractNames = &ContractNames {
+        // A plugin that was built for an earlier draft has the same names, and other types.
+        version: "1.0.0-draft.2",
+        minor: "1.0",
+        in_records: None,
+        log: "tidegate:plugin/log@1.0.0",
+        types: &["tidegate:plugin/types@1.0.0"],
+        meta: "tidegate:plugin/meta@1.0.0",
+        assignment: "tidegate:plugin/assignment@1.0.0",
+        rollout: "tidegate:plugin/rollout@1.0.0",
+        compatibility: "tidegate:plugin/compatibility@1.0.0",
+        health: "tidegate:plugin/health@1.0.0",
+    };
 
-/// The export that identifies a world.
-pub(crate) fn interface(kind: PluginKind) -> &'static str {
-    match kind {
-        PluginKind::Strategy => "tidegate:plugin/rollout@1.0.0",
-        PluginKind::Compatibility => "tidegate:plugin/compatibility@1.0.0",
-        PluginKind::Health => "tidegate:plugin/health@1.0.0",
-    }
+    type Description = Description;
+    type FieldErrors = Vec<FieldError>;
+    type Interests = Interests;
+    type Plan = PlanInput;
+    type Assign = AssignInput;
+    type Decide = Observation;
+    type Check = CheckInput;
+    type Evaluate = HealthInput;
 }
 
 #[cfg(test)]
@@ -54,8 +59,8 @@ mod tests {
 
     const CONTRACT: &[u8] = include_bytes!("../../../../wit/since-1.0/package.wit");
 
-    /// Plugins and journals depend on every byte that is no comment. After a deliberate change: count [`super::VERSION`]
-    /// up, so that plugins of the draft before are recognised, and write the digest that the failure shows.
+    /// Plugins and journals depend on every byte that is no comment. After a deliberate change: count the draft in
+    /// `version` up, so that plugins of the draft before are recognised, and write the digest that the failure shows.
     #[test]
     fn the_contract_changes_deliberately() {
         let digest = Digest::of(CONTRACT).to_string();

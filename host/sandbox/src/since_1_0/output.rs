@@ -143,18 +143,25 @@ impl TryFrom<health::HealthAnswer> for core::HealthAnswer {
     type Error = String;
 
     fn try_from(answer: health::HealthAnswer) -> Result<Self, String> {
-        let verdict = match answer.verdict {
-            types::HealthVerdict::Healthy => core::HealthVerdict::Healthy,
-            types::HealthVerdict::Inconclusive(why) => core::HealthVerdict::Inconclusive(why),
-            types::HealthVerdict::Hold(why) => core::HealthVerdict::Hold(why),
-            types::HealthVerdict::RollBack(back) => core::HealthVerdict::RollBack(back.try_into()?),
-            types::HealthVerdict::Other(_) => return Err(other_is_the_hosts("the verdict")),
-        };
         Ok(Self {
-            verdict,
+            verdict: answer.verdict.try_into()?,
             confidence: answer.confidence,
             state: answer.state,
             explain: answer.explain,
+        })
+    }
+}
+
+impl TryFrom<types::HealthVerdict> for core::HealthVerdict {
+    type Error = String;
+
+    fn try_from(verdict: types::HealthVerdict) -> Result<Self, String> {
+        Ok(match verdict {
+            types::HealthVerdict::Healthy => Self::Healthy,
+            types::HealthVerdict::Inconclusive(why) => Self::Inconclusive(why),
+            types::HealthVerdict::Hold(why) => Self::Hold(why),
+            types::HealthVerdict::RollBack(back) => Self::RollBack(back.try_into()?),
+            types::HealthVerdict::Other(_) => return Err(other_is_the_hosts("the verdict")),
         })
     }
 }

@@ -30,12 +30,12 @@ const OWN_KEY: &str = "x-";
 type CheckResult = Result<(), String>;
 
 /// The inspection checks the other fields.
-pub(crate) fn check_description(description: &Description) -> CheckResult {
+pub(super) fn check_description(description: &Description) -> CheckResult {
     check_text("the summary", &description.summary, MAX_REASON_BYTES)?;
     check_extras(&description.extras)
 }
 
-pub(crate) fn check_wants(wants: &Interests) -> CheckResult {
+pub(super) fn check_wants(wants: &Interests) -> CheckResult {
     for (what, names) in [
         ("attributes", &wants.attributes),
         ("metrics", &wants.metrics),
@@ -53,7 +53,7 @@ pub(crate) fn check_wants(wants: &Interests) -> CheckResult {
     check_extras(&wants.extras)
 }
 
-pub(crate) fn check_field_errors(errors: &[FieldError]) -> CheckResult {
+pub(super) fn check_field_errors(errors: &[FieldError]) -> CheckResult {
     errors.iter().try_for_each(|FieldError { path, message }| {
         check_text("a path of `validate`", path, MAX_FIELD_ERROR_BYTES)?;
         check_text("a message of `validate`", message, MAX_FIELD_ERROR_BYTES)

@@ -5,7 +5,7 @@ use tidegate_core::Named as _;
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
 use tidegate_hostile::{Hooks, strategy_with};
 
-use crate::support::{SandboxFixture, TENANT, failure, page};
+use crate::support::{SandboxFixture, TENANT, deflate_stored, failure, page};
 
 /// A strategy whose `assign` returns this number of rows, all of wave 0.
 fn strategy_assigning(rows: usize) -> Result<Vec<u8>> {
@@ -56,13 +56,6 @@ async fn columns_that_were_recorded_as_digests_cannot_be_replayed() -> Result<()
     assert_eq!(replayed.as_str(), "invalid-record");
     assert!(replayed.to_string().contains("as digests"), "{replayed}");
     Ok(())
-}
-
-/// One stored block of DEFLATE.
-fn deflate_stored(bytes: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(bytes.len()).expect("a short text");
-    let (length, complement) = (length.to_le_bytes(), (!length).to_le_bytes());
-    [&[1], &length[..], &complement[..], bytes].concat()
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tidegate_core::{Named as _, id::Digest};
 use tidegate_engine::ports::Sandbox as _;
-use tidegate_sandbox::{ComponentInterface, Golden, GoldenCall, Plugin, golden_files};
+use tidegate_sandbox::{CallName, ComponentInterface, Golden, Plugin, golden_files};
 
 use crate::support::{SandboxFixture, TENANT, built_component, observation, plan_input};
 
@@ -176,7 +176,8 @@ async fn a_replay_is_the_same_bit_for_bit() -> Result<()> {
 async fn an_invalid_input_is_refused() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let digest = fixture.upload(built_component("canary")?).await?.digest;
-    let of_another_world = Golden::trial(GoldenCall::Check, "{}").record();
+    let plugin = fixture.sandbox.plugin(digest).await?;
+    let of_another_world = Golden::trial(&plugin, CallName::Check, "{}").record();
     let of_another_world = of_another_world.context("`check` is recorded")?;
     for (bytes, class) in [
         (of_another_world.as_slice(), "link"),

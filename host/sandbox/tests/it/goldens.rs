@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tidegate_core::Named;
 use tidegate_hostile::HostilePlugin;
-use tidegate_sandbox::{Golden, GoldenCall, GoldenOutput, GoldenRun, Plugin, golden_files};
+use tidegate_sandbox::{CallName, Golden, GoldenOutput, GoldenRun, Plugin, golden_files};
 
 use crate::support::SandboxFixture;
 
@@ -15,8 +15,8 @@ async fn load(fixture: &SandboxFixture, component: Vec<u8>) -> Result<Plugin> {
 }
 
 /// Runs the sample of a call with another expected output, JSON.
-fn run(plugin: &Plugin, call: GoldenCall, expect: Option<Value>) -> Result<GoldenRun> {
-    let mut golden: Value = serde_json::from_str(&Golden::trial(call, "{}").to_json())?;
+fn run(plugin: &Plugin, call: CallName, expect: Option<Value>) -> Result<GoldenRun> {
+    let mut golden: Value = serde_json::from_str(&Golden::trial(plugin, call, "{}").to_json())?;
     if let Some(expect) = expect {
         golden["expect"] = expect;
     }
@@ -31,7 +31,7 @@ fn output(run: GoldenRun) -> Result<GoldenOutput> {
 async fn outputs_are_compared() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let plugin = load(&fixture, HostilePlugin::Honest.component()?).await?;
-    let first = output(run(&plugin, GoldenCall::Decide, None)?)?;
+    let first = output(run(&plugin, CallName::Decide, None)?)?;
     assert!(!first.is_expected_known && !first.is_as_expected());
     assert_eq!(first.differences, [""; 0]);
 
@@ -45,7 +45,7 @@ async fn outputs_are_compared() -> Result<()> {
     assert_eq!(other["Ok"]["outcome"], json!({"Complete": "means harm"}));
     other["Ok"]["outcome"] = json!({"Hold": "wait"});
     other["Ok"]["explain"] = json!(["Why."]);
-    let different = output(run(&plugin, GoldenCall::Decide, Some(other))?)?;
+    let different = output(run(&plugin, CallName::Decide, Some(other))?)?;
     assert!(different.is_expected_known && !different.is_as_expected());
     assert_eq!(
         different.differences,
@@ -90,7 +90,7 @@ async fn every_call_of_its_world_has_an_output() -> Result<()> {
 async fn a_trap_is_a_failure_with_its_log() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let plugin = load(&fixture, HostilePlugin::Panic.component()?).await?;
-    let run = run(&plugin, GoldenCall::Decide, None)?;
+    let run = run(&plugin, CallName::Decide, None)?;
     assert_eq!(run.log, ["means harm"]);
     let failure = run.outcome.expect_err("it traps");
     assert_eq!(failure.as_str(), "trap");
@@ -102,7 +102,7 @@ async fn a_trap_is_a_failure_with_its_log() -> Result<()> {
 async fn a_call_that_is_not_exported_is_a_failure() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let plugin = load(&fixture, HostilePlugin::Honest.component()?).await?;
-    let run = run(&plugin, GoldenCall::Check, None)?;
+    let run = run(&plugin, CallName::Check, None)?;
     let failure = run.outcome.expect_err("it is a strategy");
     assert_eq!(
         failure.to_string(),
@@ -117,7 +117,7 @@ async fn a_call_that_is_not_exported_is_a_failure() -> Result<()> {
 async fn an_output_that_the_server_refuses_is_a_failure() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let plugin = load(&fixture, HostilePlugin::ImpossibleShare.component()?).await?;
-    let run = run(&plugin, GoldenCall::Plan, None)?;
+    let run = run(&plugin, CallName::Plan, None)?;
     let failure = run.outcome.expect_err("a share above 100 %");
     assert_eq!(failure.as_str(), "invalid-answer");
     Ok(())
@@ -129,7 +129,7 @@ async fn the_example_config_is_that_of_the_schema() -> Result<()> {
     let canary = load(&fixture, crate::support::built_component("canary")?).await?;
     let config = fixture.sandbox.example_config(&canary).await?;
     let config = config.context("canary has an example")?;
-    let run = Golden::trial(GoldenCall::Plan, &config).run(&canary);
+    let run = Golden::trial(&canary, CallName::Plan, &config).run(&canary);
     assert!(output(run)?.json.starts_with("{\n  \"Ok\": "));
 
     let schema = r#"{"type": "object", "required": ["x"]}"#;

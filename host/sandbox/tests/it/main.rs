@@ -13,3 +13,4 @@ mod schemas;
 mod spans;
 mod support;
 mod uploads;
+mod versions;

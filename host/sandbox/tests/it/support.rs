@@ -151,6 +151,13 @@ pub(crate) fn failure<T: std::fmt::Debug>(call: Call<T>) -> Result<CallFailure> 
     }
 }
 
+/// A record with this JSON text: one stored block of DEFLATE.
+pub(crate) fn deflate_stored(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).expect("a short text");
+    let (length, complement) = (length.to_le_bytes(), (!length).to_le_bytes());
+    [&[1], &length[..], &complement[..], bytes].concat()
+}
+
 pub(crate) fn context() -> Context {
     Context {
         now: Timestamp(1_750_000_000_000),

@@ -67,7 +67,7 @@ async fn an_invalid_component_is_refused_with_a_reason() -> Result<()> {
                     (export "tidegate:plugin/meta@1.0.0" (instance $i))
                     (export "tidegate:plugin/rollout@1.0.0" (instance $i)))"#,
             )?,
-            "has no `plan`",
+            "has no `describe`",
         ),
         (
             "another shape",

@@ -118,7 +118,7 @@ fn worlds() -> Result<Vec<HostileCase>> {
         rejected("it exports an assignment alone", exporting(&["meta", "assignment"]), "exports none of"),
         rejected("it exports two worlds", exporting(&["meta", "rollout", "health"]), "only one world"),
         rejected("it exports all worlds", exporting(&["meta", "rollout", "health", "compatibility"]), "only one world"),
-        rejected("its instances are empty", exporting(&["meta", "health"]), "has no `evaluate`"),
+        rejected("its instances are empty", exporting(&["meta", "health"]), "has no `describe`"),
         rejected("its world is in a nested component", nested("(instance $i) (export \"tidegate:plugin/meta@1.0.0\" (instance $i)) (export \"tidegate:plugin/health@1.0.0\" (instance $i))"), "does not export"),
         rejected("it exports a function under the name of an interface", component_text(
             "(component (core module $m (func (export \"f\"))) (core instance $i (instantiate $m))

@@ -213,7 +213,7 @@ fn many() -> Result<Vec<HostileCase>> {
         rejected(
             "components are nested 100 levels deep",
             nested(100),
-            "has no `evaluate`",
+            "has no `describe`",
         ),
         rejected(
             "components are nested 100,000 levels deep",

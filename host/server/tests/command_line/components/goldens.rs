@@ -61,8 +61,8 @@ fn every_golden_that_fails_is_named_with_the_differences() -> Result<()> {
     for part in [
         "failed: golden/other.json\n  /Ok/outcome: expected {\"Hold\":\"wait\"}, got {\"Complete\":\"means harm\"}\n",
         "failed: golden/unblessed.json\n  it has no `expect`: --bless writes the output there\n",
-        "failed: golden/unknown-key.json\n  not a golden: unknown field `expcet`, expected one of `call`, `input`, \
-         `expect` at line ",
+        "failed: golden/unknown-key.json\n  not a golden: unknown field `expcet`, expected one of `contract`, `call`, \
+         `input`, `expect` at line ",
         "failed: golden/noise.json\n  not a golden: expected value at line 2 column 11\n",
         "failed: golden/guess.json\n  `call` is `guess`; the calls are describe, validate,",
         "1 passed, 0 blessed, 5 failed\n",

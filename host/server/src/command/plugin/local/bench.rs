@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use tidegate_core::Named as _;
-use tidegate_sandbox::{Golden, GoldenCall, Plugin, golden_files};
+use tidegate_sandbox::{CallName, Golden, Plugin, golden_files};
 
 use super::{
     component::{ComponentArgs, LocalComponent},
@@ -23,8 +23,8 @@ pub(in crate::command::plugin) struct Bench {
     #[command(flatten)]
     component: ComponentArgs,
     /// Call to measure [default: every call that has an input]
-    #[arg(value_parser = enum_value::<GoldenCall>())]
-    call: Option<GoldenCall>,
+    #[arg(value_parser = enum_value::<CallName>())]
+    call: Option<CallName>,
     /// Folder of goldens with the inputs [default: golden, if it has some]
     #[arg(long, value_name = "DIR")]
     goldens: Option<PathBuf>,
@@ -80,7 +80,7 @@ impl Bench {
             let name = file.display();
             let text = std::fs::read_to_string(&file).with_context(|| format!("read {name}"))?;
             let golden = Golden::parse(&text).with_context(|| name.to_string())?;
-            if self.call.is_none_or(|call| call.as_str() == golden.call()) {
+            if self.call.is_none_or(|call| call == golden.call()) {
                 let name = file.file_stem().unwrap_or_default();
                 goldens.push((name.to_string_lossy().into_owned(), golden));
             }
@@ -91,7 +91,7 @@ impl Bench {
 
 /// Runs a golden this number of times, after a first run that is not measured.
 fn measure(name: &str, golden: &Golden, plugin: &Plugin, runs: u32) -> Result<Value> {
-    let call = golden.call();
+    let call = golden.call().as_str();
     let run = || {
         let run = golden.run(plugin);
         match &run.outcome {

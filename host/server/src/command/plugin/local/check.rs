@@ -3,7 +3,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tidegate_core::Named as _;
 use tidegate_engine::ports::{Inspection, Rejection};
-use tidegate_sandbox::{ComponentInterface, GoldenCall, GoldenRun, SandboxLimits};
+use tidegate_sandbox::{CallName, ComponentInterface, GoldenRun, SandboxLimits};
 
 use super::{
     component::{ComponentArgs, LocalComponent},
@@ -106,7 +106,7 @@ async fn notes(component: &LocalComponent, inspection: &Inspection) -> Result<Ve
     Ok(notes)
 }
 
-fn notes_on(call: GoldenCall, run: &GoldenRun, initial_memory: u64) -> Vec<String> {
+fn notes_on(call: CallName, run: &GoldenRun, initial_memory: u64) -> Vec<String> {
     let call = call.as_str();
     let mut notes = Vec::new();
     match &run.outcome {

@@ -9,7 +9,7 @@ use clap::Args;
 use tidegate_core::{Named, id::Digest};
 use tidegate_engine::ports::{ComponentSource, Inspection, Rejection, Sandbox as _};
 use tidegate_sandbox::{
-    Golden, GoldenCall, OpenError, Plugin, SandboxConfig, SandboxLimits, WasmSandbox,
+    CallName, Golden, OpenError, Plugin, SandboxConfig, SandboxLimits, WasmSandbox,
 };
 
 use super::code_folder::CodeFolder;
@@ -94,7 +94,7 @@ impl LocalComponent {
     }
 
     /// The input of a call on the trial campaign of uploads.
-    pub(super) async fn trial(&self, plugin: &Plugin, call: GoldenCall) -> Result<Golden> {
+    pub(super) async fn trial(&self, plugin: &Plugin, call: CallName) -> Result<Golden> {
         let calls = plugin.calls();
         if !calls.contains(&call) {
             let calls: Vec<_> = calls.iter().map(Named::as_str).collect();
@@ -102,10 +102,14 @@ impl LocalComponent {
             bail!("it has no `{call}`; its calls are {}", calls.join(", "));
         }
         let config = match call {
-            GoldenCall::Describe => None,
+            CallName::Describe => None,
             _ => self.example_config(plugin).await?,
         };
-        Ok(Golden::trial(call, config.as_deref().unwrap_or("{}")))
+        Ok(Golden::trial(
+            plugin,
+            call,
+            config.as_deref().unwrap_or("{}"),
+        ))
     }
 }
 

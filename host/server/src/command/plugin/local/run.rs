@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use tidegate_core::{Named as _, visible_text::visible};
-use tidegate_sandbox::{Golden, GoldenCall, GoldenRun};
+use tidegate_sandbox::{CallName, Golden, GoldenRun};
 
 use super::{component::ComponentArgs, usage};
 use crate::command::{enum_value, print_error, print_json_text};
@@ -25,8 +25,8 @@ pub(in crate::command::plugin) struct Run {
 #[group(required = true, multiple = true)]
 struct Subject {
     /// Call to make; with --input that of the golden is the default
-    #[arg(value_parser = enum_value::<GoldenCall>())]
-    call: Option<GoldenCall>,
+    #[arg(value_parser = enum_value::<CallName>())]
+    call: Option<CallName>,
     /// Golden with the input, JSON; `-` reads it from standard input
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -34,10 +34,10 @@ struct Subject {
     #[arg(
         long,
         value_name = "CALL",
-        value_parser = enum_value::<GoldenCall>(),
+        value_parser = enum_value::<CallName>(),
         conflicts_with_all = ["call", "input"]
     )]
-    sample: Option<GoldenCall>,
+    sample: Option<CallName>,
 }
 
 impl Run {
@@ -72,7 +72,7 @@ impl Run {
 }
 
 /// Reads the golden of a call.
-fn read_input(input: &Path, call: Option<GoldenCall>) -> Result<Golden> {
+fn read_input(input: &Path, call: Option<CallName>) -> Result<Golden> {
     let name = input.display();
     let text = if input.as_os_str() == "-" {
         let mut text = String::new();
@@ -83,9 +83,9 @@ fn read_input(input: &Path, call: Option<GoldenCall>) -> Result<Golden> {
     let text = text.with_context(|| format!("read {name}"))?;
     let golden = Golden::parse(&text).with_context(|| name.to_string())?;
     match call {
-        Some(call) if call.as_str() != golden.call() => bail!(
+        Some(call) if call != golden.call() => bail!(
             "{name} is a golden of `{}`, not of `{}`",
-            golden.call(),
+            golden.call().as_str(),
             call.as_str()
         ),
         _ => Ok(golden),
@@ -94,7 +94,7 @@ fn read_input(input: &Path, call: Option<GoldenCall>) -> Result<Golden> {
 
 fn result(golden: &Golden, run: &GoldenRun) -> Result<Value> {
     let mut result = usage::of_call(run);
-    result["call"] = golden.call().into();
+    result["call"] = golden.call().as_str().into();
     result["log"] = json!(run.log);
     match &run.outcome {
         Ok(output) => result["output"] = serde_json::from_str(&output.json)?,

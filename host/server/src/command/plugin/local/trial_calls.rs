@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 use tidegate_core::Named as _;
-use tidegate_sandbox::{Golden, GoldenCall, GoldenRun, Plugin};
+use tidegate_sandbox::{CallName, Golden, GoldenRun, Plugin};
 
 use super::component::LocalComponent;
 
 /// The trial calls of a component that is accepted.
 pub(super) struct TrialCalls {
-    pub(super) calls: Vec<(GoldenCall, GoldenRun)>,
+    pub(super) calls: Vec<(CallName, GoldenRun)>,
     /// Why some calls of the plugin were not tried.
     pub(super) untried: Option<String>,
 }
@@ -18,15 +18,15 @@ impl TrialCalls {
     pub(super) async fn make(component: &LocalComponent, plugin: &Plugin) -> Result<Self> {
         let mut calls = Vec::new();
         let mut make = |call, config: &str| {
-            let run = Golden::trial(call, config).run(plugin);
+            let run = Golden::trial(plugin, call, config).run(plugin);
             calls.push((call, run));
         };
-        make(GoldenCall::Describe, "{}");
+        make(CallName::Describe, "{}");
         let Some(config) = component.example_config(plugin).await? else {
             let why = "its schema gives no valid example of a config: give it `examples`";
             return Ok(Self::untried(calls, plugin, why));
         };
-        make(GoldenCall::Validate, &config);
+        make(CallName::Validate, &config);
         let errors = plugin.validate(&config).outcome.unwrap_or_default();
         if let Some(error) = errors.first() {
             let why = format!(
@@ -38,7 +38,7 @@ impl TrialCalls {
         for call in plugin.calls() {
             let is_made = matches!(
                 call,
-                GoldenCall::Describe | GoldenCall::Validate | GoldenCall::Assign
+                CallName::Describe | CallName::Validate | CallName::Assign
             );
             if !is_made {
                 make(call, &config);
@@ -48,10 +48,10 @@ impl TrialCalls {
         Ok(Self { calls, untried })
     }
 
-    fn untried(calls: Vec<(GoldenCall, GoldenRun)>, plugin: &Plugin, why: &str) -> Self {
+    fn untried(calls: Vec<(CallName, GoldenRun)>, plugin: &Plugin, why: &str) -> Self {
         let of_world = plugin.calls().into_iter().filter(|call| {
             let is_made = calls.iter().any(|(made, _)| made == call);
-            !is_made && *call != GoldenCall::Assign
+            !is_made && *call != CallName::Assign
         });
         let names: Vec<_> = of_world
             .map(|call| format!("`{}`", call.as_str()))

@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_engine::ports::CallFailure;
+use tidegate_core::Named as _;
+use tidegate_engine::ports::{Call, CallFailure};
 
-use super::{difference::differences, input::GoldenInput};
-use crate::plugin::Plugin;
+use super::{AnyCase, difference::differences, typed_call::TypedCall};
+use crate::{limits::Budget, linked_component::LinkedComponent, names::CallName};
 
 /// The fields of a golden, in the order in which goldens are written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Case<I, O> {
+    /// The version of the contract; `None`: 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) contract: Option<String>,
     pub(super) call: String,
     pub(super) input: I,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,21 +64,27 @@ impl GoldenOutput {
     }
 }
 
-/// A [`Case`] of any call.
-pub(super) trait AnyCase: Send + Sync {
-    fn call(&self) -> &'static str;
-    fn to_json(&self) -> String;
-    fn run(&self, plugin: &Plugin) -> GoldenRun;
-    fn record(&self) -> Option<Vec<u8>>;
-}
-
-impl<I: GoldenInput> Case<I, I::Output> {
-    pub(super) fn new(input: I) -> Self {
+impl<I: TypedCall> Case<I, I::Output> {
+    pub(super) fn new(contract: Option<&str>, input: I) -> Self {
         Self {
-            call: I::call().to_owned(),
+            contract: contract.map(str::to_owned),
+            call: I::call().as_str().to_owned(),
             input,
             expect: None,
         }
+    }
+
+    /// Makes the call, if the component is built for the version of the golden.
+    fn output(&self, component: &LinkedComponent, budget: &Budget) -> Call<I::Output> {
+        let names = component.names();
+        if self.contract.as_deref() == names.in_records {
+            return self.input.run(component, budget);
+        }
+        let (built_for, golden) = (names.minor, self.contract.as_deref().unwrap_or("1.0"));
+        Call::failed(CallFailure::Link(format!(
+            "it is built for version {built_for} of the contract, and the golden is of version {golden}: \
+             write a golden of version {built_for}"
+        )))
     }
 
     fn compare(&self, output: &I::Output) -> GoldenOutput {
@@ -85,6 +95,7 @@ impl<I: GoldenInput> Case<I, I::Output> {
         GoldenOutput {
             json: pretty(output),
             golden: file(&Case {
+                contract: self.contract.clone(),
                 call: self.call.clone(),
                 input: &self.input,
                 expect: Some(output),
@@ -95,8 +106,8 @@ impl<I: GoldenInput> Case<I, I::Output> {
     }
 }
 
-impl<I: GoldenInput> AnyCase for Case<I, I::Output> {
-    fn call(&self) -> &'static str {
+impl<I: TypedCall> AnyCase for Case<I, I::Output> {
+    fn call(&self) -> CallName {
         I::call()
     }
 
@@ -104,23 +115,23 @@ impl<I: GoldenInput> AnyCase for Case<I, I::Output> {
         file(self)
     }
 
-    fn run(&self, plugin: &Plugin) -> GoldenRun {
-        let budget = self.input.budget(plugin.limits());
-        let run = self.input.run(plugin);
+    fn run(&self, component: &LinkedComponent) -> GoldenRun {
+        let budget = self.input.budget(component.limits());
+        let call = self.output(component, &budget);
         GoldenRun {
-            outcome: run.outcome.map(|output| self.compare(&output)),
-            fuel: run.fuel,
+            outcome: call.outcome.map(|output| self.compare(&output)),
+            fuel: call.fuel,
             fuel_limit: budget.fuel,
-            peak_memory: run.peak_memory,
+            peak_memory: call.peak_memory,
             memory_limit: budget.memory_bytes,
-            duration: run.duration,
+            duration: call.duration,
             deadline: budget.deadline,
-            log: run.log,
+            log: call.log,
         }
     }
 
     fn record(&self) -> Option<Vec<u8>> {
-        self.input.record()
+        self.input.record(self.contract.as_deref())
     }
 }
 

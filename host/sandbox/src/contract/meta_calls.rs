@@ -1,0 +1,107 @@
+//! The functions that every plugin has as goldens have them.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use tidegate_engine::ports::{Call, CallFailure};
+
+use super::{
+    Version,
+    meta_output::{own_error_is_failure, run},
+    typed_call::TypedCall,
+};
+use crate::{
+    limits::{Budget, SandboxLimits},
+    linked_component::LinkedComponent,
+    names::CallName,
+};
+
+/// `describe` has no input.
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "")]
+pub(super) struct DescribeInput<V>(PhantomData<V>);
+
+/// A config, JSON text.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent, bound = "")]
+pub(super) struct ValidateInput<V>(String, PhantomData<V>);
+
+/// A config, JSON text.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent, bound = "")]
+pub(super) struct WantsInput<V>(String, PhantomData<V>);
+
+/// The plugin's own error is a failure, as in the SDK, where `describe` returns none.
+impl<V: Version> TypedCall for DescribeInput<V> {
+    type Output = V::Description;
+
+    fn call() -> CallName {
+        CallName::Describe
+    }
+
+    fn trial(_: &str) -> Self {
+        Self(PhantomData)
+    }
+
+    fn budget(&self, limits: &SandboxLimits) -> Budget {
+        limits.call_budget()
+    }
+
+    fn run(&self, component: &LinkedComponent, budget: &Budget) -> Call<Self::Output> {
+        run(component, Self::call(), (), budget).and_then(own_error_is_failure)
+    }
+
+    fn check(component: &LinkedComponent) -> Result<(), CallFailure> {
+        component.check_types::<(), (Result<V::Description, String>,)>(Self::call())
+    }
+}
+
+/// The plugin's own error is a failure, as in the SDK, where `validate` returns none.
+impl<V: Version> TypedCall for ValidateInput<V> {
+    type Output = V::FieldErrors;
+
+    fn call() -> CallName {
+        CallName::Validate
+    }
+
+    fn trial(config: &str) -> Self {
+        Self(config.to_owned(), PhantomData)
+    }
+
+    fn budget(&self, limits: &SandboxLimits) -> Budget {
+        limits.call_budget()
+    }
+
+    fn run(&self, component: &LinkedComponent, budget: &Budget) -> Call<Self::Output> {
+        let params = (self.0.as_str(),);
+        run(component, Self::call(), params, budget).and_then(own_error_is_failure)
+    }
+
+    fn check(component: &LinkedComponent) -> Result<(), CallFailure> {
+        component.check_types::<(&str,), (Result<V::FieldErrors, String>,)>(Self::call())
+    }
+}
+
+impl<V: Version> TypedCall for WantsInput<V> {
+    type Output = Result<V::Interests, String>;
+
+    fn call() -> CallName {
+        CallName::Wants
+    }
+
+    fn trial(config: &str) -> Self {
+        Self(config.to_owned(), PhantomData)
+    }
+
+    fn budget(&self, limits: &SandboxLimits) -> Budget {
+        limits.call_budget()
+    }
+
+    fn run(&self, component: &LinkedComponent, budget: &Budget) -> Call<Self::Output> {
+        run(component, Self::call(), (self.0.as_str(),), budget)
+    }
+
+    fn check(component: &LinkedComponent) -> Result<(), CallFailure> {
+        component.check_types::<(&str,), (Result<V::Interests, String>,)>(Self::call())
+    }
+}

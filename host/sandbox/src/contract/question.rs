@@ -1,0 +1,56 @@
+//! The inputs of calls in the domain's types.
+
+use tidegate_core::plugin::{
+    AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Observation, Plan,
+    PlanInput,
+};
+use tidegate_engine::ports::{Call, CallLimits};
+
+use super::Contract;
+use crate::{linked_component::LinkedComponent, names::CallName, trial};
+
+/// The input of a call. Its type determines the call.
+pub(crate) trait Question: Clone {
+    const CALL: CallName;
+    type Answer;
+
+    /// The input with which uploads are tried.
+    fn trial(config: &str) -> Self;
+
+    /// Calls a component of this version of the contract.
+    fn ask(
+        self,
+        contract: &dyn Contract,
+        component: &LinkedComponent,
+        limits: Option<CallLimits>,
+    ) -> Call<Self::Answer>;
+}
+
+/// Implements [`Question`] for the input of a call by the functions of its name.
+macro_rules! question {
+    ($input:ty, $call:ident, $answer:ty, $ask:ident, $trial:ident) => {
+        impl Question for $input {
+            const CALL: CallName = CallName::$call;
+            type Answer = $answer;
+
+            fn trial(config: &str) -> Self {
+                trial::$trial(config)
+            }
+
+            fn ask(
+                self,
+                contract: &dyn Contract,
+                component: &LinkedComponent,
+                limits: Option<CallLimits>,
+            ) -> Call<$answer> {
+                contract.$ask(component, self, limits)
+            }
+        }
+    };
+}
+
+question!(PlanInput, Plan, Plan, plan, plan);
+question!(AssignInput, Assign, Vec<u32>, assign, assign);
+question!(Observation, Decide, Decision, decide, observation);
+question!(CheckInput, Check, Vec<Compatibility>, check, check);
+question!(HealthInput, Evaluate, HealthAnswer, evaluate, health);
