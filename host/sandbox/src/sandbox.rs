@@ -81,14 +81,6 @@ impl SandboxConfig {
             speaks_draft: false,
         }
     }
-
-    fn versions(&self) -> Versions {
-        #[cfg(feature = "draft-contract")]
-        if self.speaks_draft {
-            return Versions::ALL;
-        }
-        Versions::SPOKEN
-    }
 }
 
 /// Why a sandbox cannot be opened.
@@ -123,7 +115,14 @@ impl WasmSandbox {
         source: Arc<dyn ComponentSource>,
     ) -> Result<Self, OpenError> {
         let engine_error = |error: wasmtime::Error| OpenError::Engine(describe(&error));
-        let versions = config.versions();
+        #[cfg(feature = "draft-contract")]
+        let versions = if config.speaks_draft {
+            Versions::ALL
+        } else {
+            Versions::SPOKEN
+        };
+        #[cfg(not(feature = "draft-contract"))]
+        let versions = Versions::SPOKEN;
         let limits = config.limits;
         limits.validate()?;
         // Only the compiling engine can compute the key of its code.
