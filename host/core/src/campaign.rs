@@ -21,6 +21,8 @@ use crate::{
 pub const MAX_WAVES: usize = 500;
 /// Name of the actor that holds or rolls back a campaign when too many devices of a wave fail.
 pub const FAILURE_CEILING: &str = "the failure ceiling";
+/// Name of the actor that holds a campaign whose journal has the maximum size.
+pub const JOURNAL_BOUND: &str = "the bound of the journal";
 /// Maximum policies of a campaign.
 pub const MAX_POLICIES: usize = 16;
 
@@ -71,6 +73,8 @@ pub struct Campaign {
     pub rollback: Option<Rollback>,
     /// Explanation of the last applied decision: sentences for operators.
     pub explain: Vec<String>,
+    /// The size of its journal in bytes.
+    pub journal_bytes: u64,
     /// Incremented by every applied change; a decision is applied only to the generation that it was made on.
     pub generation: i64,
 }

@@ -1,7 +1,7 @@
 //! Replays recorded calls.
 
 use tidegate_core::id::Digest;
-use tidegate_engine::ports::{Call, CallFailure, CallLimits, CallRecord};
+use tidegate_engine::ports::{Call, CallFailure, CallLimits, CallRecord, Record};
 
 use crate::{engine::FUEL_COSTS, plugin::Plugin, versions::Recorded};
 
@@ -19,8 +19,8 @@ impl Plugin {
         };
         let record = CallRecord {
             input_digest: Some(Digest::of(recorded.json.as_bytes())),
-            input: input.to_vec(),
-            output: Vec::new(),
+            input: Record::whole(input.to_vec()),
+            output: Record::default(),
             fuel_costs: FUEL_COSTS,
             limits,
         };

@@ -1,27 +1,30 @@
 //! The journal: every plugin call with its input and output.
 
+mod append;
+mod remove;
+
+pub(crate) use append::{JournalExtent, append};
+pub(crate) use remove::remove;
+
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use sqlx::{
-    Any, Row as _,
-    any::{AnyArguments, AnyRow},
-    query::Query,
-};
+use sqlx::any::AnyRow;
 use tidegate_core::{
-    Named as _,
     id::{CampaignId, Digest, TenantId},
     plugin::PluginName,
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    CallLimits, JournalEntry, NewJournalEntry, Page, PageRequest, RecordedCall, StoreError,
+    CallLimits, JournalEntry, Page, PageRequest, RecordedCall, StoreError,
 };
 
 use crate::{
     database::{Database, Tx},
-    dialect::storable,
     error::failed,
-    rows::{RowError, RowExt as _, parse_value, row_error, to_i64, to_json},
+    rows::{RowError, RowExt as _, parse_value, row_error, to_i64, unknown_value},
     sql::SqlText,
 };
 
@@ -40,33 +43,55 @@ pub(crate) async fn journal(
     static SQL: SqlText = SqlText::new(|_| {
         format!(
             "SELECT {ENTRY} FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 \
-             ORDER BY seq LIMIT $4 OFFSET $5"
+             ORDER BY seq LIMIT $4"
         )
     });
     let mut tx = database.read().await?;
-    let total: i64 = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3",
-    )
-    .bind(tenant.0)
-    .bind(campaign.0)
-    .bind(after)
-    .fetch_one(tx.conn())
-    .await
-    .map_err(failed("count journal entries"))?;
+    let (removed, last) = first_and_last(&mut tx, tenant, campaign).await?;
+    let after = after.clamp(removed, last);
     let rows = sqlx::query(SQL.of(tx.dialect()))
         .bind(tenant.0)
         .bind(campaign.0)
-        .bind(after)
+        // No number is left out.
+        .bind(after.saturating_add(to_i64(page.offset)))
         .bind(i64::from(page.limit))
-        .bind(to_i64(page.offset))
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
     let items: Result<_, _> = rows.iter().map(from_row).collect();
     Ok(Page {
         items: items.map_err(row_error(READ))?,
-        total: total.unsigned_abs(),
+        total: (last - after).unsigned_abs(),
     })
+}
+
+pub(crate) async fn last_removed_entry(
+    database: &Database,
+    tenant: TenantId,
+    campaign: CampaignId,
+) -> Result<i64, StoreError> {
+    let mut tx = database.read_single().await?;
+    let (removed, _) = first_and_last(&mut tx, tenant, campaign).await?;
+    Ok(removed)
+}
+
+/// The `seq` of the entry before the first one that is left, and of the last one.
+async fn first_and_last(
+    tx: &mut Tx,
+    tenant: TenantId,
+    campaign: CampaignId,
+) -> Result<(i64, i64), StoreError> {
+    let row = sqlx::query(
+        "SELECT journal_removed, journal_seq FROM campaign_runs WHERE tenant_id = $1 AND campaign_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(campaign.0)
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let Some(row) = row else { return Ok((0, 0)) };
+    let read = || Ok((row.take("journal_removed")?, row.take("journal_seq")?));
+    read().map_err(row_error(READ))
 }
 
 pub(crate) async fn recorded_call(
@@ -75,14 +100,8 @@ pub(crate) async fn recorded_call(
     campaign: CampaignId,
     seq: i64,
 ) -> Result<Option<RecordedCall>, StoreError> {
-    static SQL: SqlText = SqlText::new(|_| {
-        format!(
-            "SELECT {ENTRY}, input, output FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3"
-        )
-    });
-    let query = sqlx::query(SQL.of(database.dialect()));
-    let query = query.bind(tenant.0).bind(campaign.0).bind(seq);
-    read_call(database, query).await
+    let found = next_recorded_call(database, tenant, campaign, seq.saturating_sub(1)).await?;
+    Ok(found.filter(|found| found.entry.seq == seq))
 }
 
 pub(crate) async fn next_recorded_call(
@@ -93,74 +112,58 @@ pub(crate) async fn next_recorded_call(
 ) -> Result<Option<RecordedCall>, StoreError> {
     static SQL: SqlText = SqlText::new(|_| {
         format!(
-            "SELECT {ENTRY}, input, output FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 \
-             ORDER BY seq LIMIT 1"
+            "SELECT {ENTRY}, input, output, input_text, input_state, output_text, output_state, \
+             (SELECT c.content FROM journal_contents c WHERE c.tenant_id = $1 AND c.campaign_id = $2 \
+             AND c.digest = input_text) AS input_text_content, \
+             (SELECT c.content FROM journal_contents c WHERE c.tenant_id = $1 AND c.campaign_id = $2 \
+             AND c.digest = input_state) AS input_state_content, \
+             (SELECT c.content FROM journal_contents c WHERE c.tenant_id = $1 AND c.campaign_id = $2 \
+             AND c.digest = output_text) AS output_text_content, \
+             (SELECT c.content FROM journal_contents c WHERE c.tenant_id = $1 AND c.campaign_id = $2 \
+             AND c.digest = output_state) AS output_state_content \
+             FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 ORDER BY seq LIMIT 1"
         )
     });
-    let query = sqlx::query(SQL.of(database.dialect()));
-    let query = query.bind(tenant.0).bind(campaign.0).bind(after);
-    read_call(database, query).await
-}
-
-async fn read_call(
-    database: &Database,
-    query: Query<'_, Any, AnyArguments>,
-) -> Result<Option<RecordedCall>, StoreError> {
-    let row = query
-        .fetch_optional(database.read_single().await?.conn())
+    let mut tx = database.read_single().await?;
+    let row = sqlx::query(SQL.of(tx.dialect()))
+        .bind(tenant.0)
+        .bind(campaign.0)
+        .bind(after)
+        .fetch_optional(tx.conn())
         .await
         .map_err(failed(READ))?;
     let Some(row) = row else { return Ok(None) };
     let read = || {
+        let input = [
+            content(&row, "input_text", "input_text_content")?,
+            row.take("input")?,
+            content(&row, "input_state", "input_state_content")?,
+        ];
+        let output = [
+            content(&row, "output_text", "output_text_content")?,
+            row.take("output")?,
+            content(&row, "output_state", "output_state_content")?,
+        ];
         Ok(RecordedCall {
             entry: from_row(&row)?,
-            input: row.try_get("input")?,
-            output: row.try_get("output")?,
+            input: input.concat(),
+            output: output.concat(),
         })
     };
     read().map(Some).map_err(row_error(READ))
 }
 
-/// Appends entries after the campaign's last one. The caller has locked the campaign.
-pub(crate) async fn append(
-    tx: &mut Tx,
-    tenant: TenantId,
-    campaign: CampaignId,
-    last: i64,
-    entries: &[NewJournalEntry],
-) -> Result<(), StoreError> {
-    for (seq, entry) in (last + 1..).zip(entries) {
-        sqlx::query(
-            "INSERT INTO journal (tenant_id, campaign_id, seq, kind, at, plugin, revision, input_digest, fuel, \
-             duration_ns, outcome, explain, applied, input, output, fuel_costs, fuel_limit, memory_limit, \
-             answer_limit, log) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
-        )
-        .bind(tenant.0)
-        .bind(campaign.0)
-        .bind(seq)
-        .bind(entry.kind.as_str())
-        .bind(entry.at.0)
-        .bind(entry.plugin.as_ref().map(ToString::to_string).unwrap_or_default())
-        .bind(entry.revision.map(|digest| digest.to_string()))
-        .bind(entry.input_digest.map(|digest| digest.to_string()))
-        .bind(to_i64(entry.fuel))
-        .bind(i64::try_from(entry.duration.as_nanos()).unwrap_or(i64::MAX))
-        .bind(storable(&entry.outcome).into_owned())
-        .bind(to_json(&entry.explain)?)
-        .bind(i64::from(entry.applied))
-        .bind(entry.input.clone())
-        .bind(entry.output.clone())
-        .bind(i64::from(entry.fuel_costs))
-        .bind(entry.limits.map(|limits| to_i64(limits.fuel)))
-        .bind(entry.limits.map(|limits| to_i64(limits.memory_bytes)))
-        .bind(entry.limits.map(|limits| to_i64(limits.answer_bytes)))
-        .bind(log_json(&entry.log)?)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("write journal"))?;
-    }
-    Ok(())
+/// The bytes of a content by the column of its digest; empty if that is null.
+fn content<'r>(
+    row: &'r AnyRow,
+    digest: &'static str,
+    content: &'static str,
+) -> Result<&'r [u8], RowError> {
+    let Some(text) = row.take::<Option<&str>>(digest)? else {
+        return Ok(&[]);
+    };
+    let found: Option<&[u8]> = row.take(content)?;
+    found.ok_or_else(|| unknown_value(digest, text))
 }
 
 /// The plugin of an entry; the server's own acts have an empty text.
@@ -168,11 +171,6 @@ fn plugin_name(row: &AnyRow) -> Result<Option<PluginName>, RowError> {
     let text: &str = row.take("plugin")?;
     let name = (!text.is_empty()).then(|| parse_value("plugin", text));
     name.transpose()
-}
-
-/// Null without lines, which most calls have none of.
-fn log_json(log: &[String]) -> Result<Option<String>, StoreError> {
-    (!log.is_empty()).then(|| to_json(&log)).transpose()
 }
 
 /// All three, or none.

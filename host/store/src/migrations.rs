@@ -221,6 +221,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "journal_log",
         include_str!("../../../migrations/0046_journal_log.sql"),
     ),
+    (
+        47,
+        "journal_size",
+        include_str!("../../../migrations/0047_journal_size.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

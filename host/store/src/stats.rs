@@ -189,6 +189,7 @@ fn add(stats: &mut Stats, kind: CounterKind, key: String, n: u64) {
         CounterKind::CampaignsByStatus => stats.campaigns_by_status.push((key, n)),
         CounterKind::CompletedInHour => stats.completed_recently += n,
         CounterKind::FailedInHour => stats.failed_recently += n,
+        CounterKind::JournalBytes => stats.journal_bytes = n,
         CounterKind::LastChange => stats.last_change = i64::try_from(n).ok().map(Timestamp),
     }
 }

@@ -53,6 +53,8 @@ pub(crate) enum CounterKind {
     CompletedInHour,
     /// Failed or timed out, by hour.
     FailedInHour,
+    /// The size of the journals of all campaigns. No key.
+    JournalBytes,
     /// Not a count: the time of the last change, in milliseconds. No key.
     LastChange,
 }

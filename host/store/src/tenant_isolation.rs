@@ -51,6 +51,11 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
         "a loop processes all tenants",
     ),
     (
+        "runs/old_entries.rs",
+        "journal_since < $1",
+        "a loop processes all tenants",
+    ),
+    (
         "latest.rs",
         "WHERE changes > processed",
         "a loop processes all tenants",

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::{Named as _, campaign::PluginUse, time::Timestamp};
 
-use crate::ports::{Call, EntryKind, NewJournalEntry};
+use crate::ports::{Call, EntryKind, NewJournalEntry, Record};
 
 /// Maximum size of the log lines of an entry, in bytes. Those of a call may have more.
 const MAX_LOG_BYTES: usize = 4 << 10;
@@ -48,8 +48,8 @@ pub(super) fn host_journal_entry(at: Timestamp, outcome: &str, explain: String) 
         plugin: None,
         revision: None,
         input_digest: None,
-        input: Vec::new(),
-        output: Vec::new(),
+        input: Record::default(),
+        output: Record::default(),
         fuel: 0,
         fuel_costs: 0,
         limits: None,

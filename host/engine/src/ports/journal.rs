@@ -8,7 +8,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::{CallLimits, Page, PageRequest, StoreError};
+use super::{CallLimits, Page, PageRequest, Record, StoreError};
 
 /// The record of every decision and its inputs.
 #[async_trait]
@@ -37,6 +37,17 @@ pub trait Journal: Send + Sync {
         campaign: CampaignId,
         after: i64,
     ) -> Result<Option<RecordedCall>, StoreError>;
+
+    /// The number of the last entry of a campaign that was removed; 0: none was.
+    async fn last_removed_entry(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+    ) -> Result<i64, StoreError>;
+
+    /// Removes up to `limit` entries of before this time, oldest first, from one campaign of any tenant. Returns their
+    /// number; 0: none is left.
+    async fn remove_old_entries(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
 
 /// An entry to be stored. Its `seq` follows the campaign's last one.
@@ -53,9 +64,9 @@ pub struct NewJournalEntry {
     /// sha256 of the input.
     pub input_digest: Option<Digest>,
     /// Input as the sandbox recorded it.
-    pub input: Vec<u8>,
+    pub input: Record,
     /// Output as the sandbox recorded it.
-    pub output: Vec<u8>,
+    pub output: Record,
     /// Units of fuel consumed.
     pub fuel: u64,
     /// The version of the costs by which they were counted; 0 for the server's own acts.

@@ -60,7 +60,7 @@ pub use runs::{
 };
 pub use sandbox::{
     Call, CallFailure, CallFailureClass, CallLimits, CallRecord, ComponentSource, Inspection,
-    Rejection, Sandbox, Validation,
+    Record, Rejection, Sandbox, Validation,
 };
 pub use single_updates::{
     ApprovalSummary, CancelledUpdates, OfferAction, OfferActor, OfferOverrides, OfferResult,

@@ -1,6 +1,6 @@
 //! Execution of plugins.
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -176,11 +176,11 @@ impl<T> Call<T> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CallRecord {
     /// The input, with the name of the call.
-    pub input: Vec<u8>,
+    pub input: Record,
     /// sha256 of the input before compression.
     pub input_digest: Option<Digest>,
     /// The output; empty if there is none.
-    pub output: Vec<u8>,
+    pub output: Record,
     /// The version of the costs by which its fuel was counted.
     pub fuel_costs: u32,
     /// The limits under which it was made. `None`: the plugin was not called.
@@ -197,6 +197,55 @@ pub struct CallLimits {
     /// Size of the output in bytes.
     pub answer_bytes: u64,
 }
+
+/// A recorded input or output, which is what it dereferences to. Its end is the plugin's state, if that is large: a plugin
+/// that keeps its state has equal ones in many records, so that the journal can store them once.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    bytes: Vec<u8>,
+    /// Where the state begins; the length of the bytes if it is not apart.
+    state_at: usize,
+}
+
+impl Record {
+    /// A record without a state apart.
+    pub fn whole(bytes: Vec<u8>) -> Self {
+        let state_at = bytes.len();
+        Self { bytes, state_at }
+    }
+
+    /// A record with its state.
+    pub fn with_state(mut text: Vec<u8>, state: &[u8]) -> Self {
+        let state_at = text.len();
+        text.extend_from_slice(state);
+        Self {
+            bytes: text,
+            state_at,
+        }
+    }
+
+    /// What precedes the state, and the state; empty if it is not apart.
+    pub fn parts(&self) -> (&[u8], &[u8]) {
+        self.bytes.split_at(self.state_at)
+    }
+}
+
+impl Deref for Record {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Whether the bytes are equal: the state is apart in them or is not.
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Record {}
 
 /// Why a call has no output. Its name is the class of the failure in the journal and in metrics; the text is for display
 /// only.

@@ -61,6 +61,8 @@ pub struct Stats {
     pub completed_recently: u64,
     /// Updates that failed or timed out in the period.
     pub failed_recently: u64,
+    /// The size of the journals of its campaigns.
+    pub journal_bytes: u64,
     /// When an update of this tenant last changed.
     pub last_change: Option<Timestamp>,
 }

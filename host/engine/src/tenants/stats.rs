@@ -43,5 +43,5 @@ pub(crate) async fn delete_old_hours(store: &dyn Store, now: Timestamp) -> Resul
 }
 
 fn period_start(now: Timestamp) -> Timestamp {
-    Timestamp(now.0 - LAST_24_HOURS.as_millis() as i64)
+    now.minus(LAST_24_HOURS)
 }

@@ -20,7 +20,7 @@ use tidegate_core::{
     },
 };
 use tidegate_engine::ports::{
-    Call, CallFailure, CallLimits, CallRecord, Inspection, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallLimits, CallRecord, Inspection, Record, Rejection, Sandbox, Validation,
 };
 use tokio::sync::Semaphore;
 
@@ -150,11 +150,11 @@ fn call<Q: std::fmt::Debug, A: std::fmt::Debug>(
 ) -> Call<A> {
     let outcome = (respond.lock())(input);
     let record = CallRecord {
-        input: format!("{input:?}").into_bytes(),
+        input: Record::whole(format!("{input:?}").into_bytes()),
         input_digest: Some(Digest::of(format!("{input:?}").as_bytes())),
-        output: outcome
-            .as_ref()
-            .map_or(Vec::new(), |respond| format!("{respond:?}").into_bytes()),
+        output: outcome.as_ref().map_or(Record::default(), |respond| {
+            Record::whole(format!("{respond:?}").into_bytes())
+        }),
         fuel_costs: 1,
         limits: Some(CALL_LIMITS),
     };
@@ -256,7 +256,7 @@ impl Sandbox for ScriptedSandbox {
         let respond = move |_: &Vec<u8>| outcome.clone();
         let call = call(&Mutex::new(Box::new(respond)), &input.to_vec());
         let record = CallRecord {
-            output,
+            output: Record::whole(output),
             fuel_costs,
             ..call.record
         };

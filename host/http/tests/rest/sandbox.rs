@@ -17,7 +17,7 @@ use tidegate_core::{
     },
 };
 use tidegate_engine::ports::{
-    Call, CallFailure, CallLimits, CallRecord, Inspection, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallLimits, CallRecord, Inspection, Record, Rejection, Sandbox, Validation,
 };
 
 #[derive(Default)]
@@ -161,9 +161,9 @@ fn call_result<T>(outcome: Result<T, CallFailure>) -> Call<T> {
         duration: Duration::from_micros(3),
         log: vec!["noted".to_owned()],
         record: CallRecord {
-            input: b"question".to_vec(),
+            input: Record::whole(b"question".to_vec()),
             input_digest: Some(Digest::of(b"question")),
-            output: b"answer".to_vec(),
+            output: Record::whole(b"answer".to_vec()),
             fuel_costs: 2,
             limits: Some(CallLimits {
                 fuel: 50,

@@ -14,7 +14,7 @@ use tidegate_engine::{
     Role, fingerprint,
     ports::{
         Clock as _, EntryKind, Fence, NewJournalEntry, Offer, OfferCompatibility,
-        PluginFailureState, RunRef, TickOutcome,
+        PluginFailureState, Record, RunRef, TickOutcome,
     },
     tenants,
 };
@@ -395,8 +395,8 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
         plugin: None,
         revision: None,
         input_digest: None,
-        input: Vec::new(),
-        output: Vec::new(),
+        input: Record::default(),
+        output: Record::default(),
         fuel: 0,
         fuel_costs: 0,
         limits: None,

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 use tidegate_core::{Named as _, id::Digest};
-use tidegate_engine::ports::{Call, CallFailure, CallLimits, CallRecord};
+use tidegate_engine::ports::{Call, CallFailure, CallLimits, CallRecord, Record};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::question::Question;
@@ -73,7 +73,7 @@ pub(super) fn ask<I: CallInput>(
             let record = CallRecord {
                 input: record::compress(&json),
                 input_digest: Some(Digest::of(&json)),
-                output: Vec::new(),
+                output: Record::default(),
                 fuel_costs: FUEL_COSTS,
                 limits,
             };
@@ -127,7 +127,7 @@ pub(super) fn record_input<I: CallInput>(
 /// The record of an output, or of the plugin's own error.
 pub(super) fn record_output<I: CallInput>(
     output: Result<&I::Output, &str>,
-) -> Result<Vec<u8>, CallFailure> {
+) -> Result<Record, CallFailure> {
     let recorded = RecordedOutput {
         call: call_of::<I>().as_str(),
         answer: output,

@@ -48,7 +48,7 @@ impl<I: CallInput> TypedCall for I {
 
     fn record(&self, contract: Option<&str>) -> Option<Vec<u8>> {
         let json = record_input(self, contract).ok()?;
-        Some(record::compress(&json))
+        Some(record::compress(&json).to_vec())
     }
 
     fn recorded(json: &str) -> Result<Box<dyn RecordedQuestion>, InvalidRecord> {

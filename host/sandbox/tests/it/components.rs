@@ -119,7 +119,7 @@ fn check(
     let [replay, again] = [plugin.replay(&input), plugin.replay(&input)];
     ensure!(replay.fuel == first.fuel, "the replay has other fuel");
     ensure!(replay.record == again.record, "the second record differs");
-    ensure!(replay.record.input == input);
+    ensure!(replay.record.input[..] == input[..]);
     ensure!(
         replay.record.input_digest
             == Some(Digest::of(fixture.sandbox.record_json(&input)?.as_bytes()))

@@ -1,9 +1,10 @@
 //! Replays of calls that failed, from their records only.
 
 use anyhow::Result;
-use tidegate_core::Named;
+use tidegate_core::{Named, id::Digest, time::Timestamp};
 use tidegate_engine::ports::{Call, Sandbox as _};
 use tidegate_hostile::{Hooks, HostilePlugin, strategy_with};
+use tidegate_sandbox::Golden;
 
 use crate::support::{SandboxFixture, TENANT, failure, observation, plan_input};
 
@@ -70,6 +71,47 @@ async fn an_error_and_a_refused_answer_are_repeated() -> Result<()> {
     let answer = fixture.sandbox.record_json(&call.record.output)?;
     assert!(answer.contains(r#"{"Share":65535}"#), "{answer}");
     assert_same(&fixture, component, call).await
+}
+
+/// A state that the plugin keeps is the same part of all its records.
+#[tokio::test]
+async fn a_large_state_is_apart_and_the_call_is_repeated() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let mut random = 1_u32;
+    let state: Vec<u8> = (0..65_536)
+        .map(|_| {
+            random ^= random << 13;
+            random ^= random >> 17;
+            random ^= random << 5;
+            random as u8
+        })
+        .collect();
+    let keeps = "(i32.store (i32.const 696) (i32.const 131072)) (i32.store (i32.const 700) (i32.const 65536)) (i32.const 640)";
+    let component = strategy_with(&Hooks::default().decide(keeps).data(131_072, &state))?;
+    let digest = fixture.components.put(component.clone());
+    let mut call = fixture.decide(component.clone()).await;
+    let (input, first_output) = (call.record.input.clone(), call.record.output.clone());
+    assert!(input.parts().1.is_empty() && first_output.parts().1.len() > 60_000);
+    for now in [1, 2] {
+        let mut observation = observation("{}");
+        observation.context.now = Timestamp(now);
+        observation.state.clone_from(&state);
+        call = fixture.sandbox.decide(TENANT, digest, observation).await;
+        let (input, output) = (&call.record.input, &call.record.output);
+        assert_eq!(input.parts().1, first_output.parts().1);
+        assert_eq!(output.parts(), first_output.parts());
+        assert!(input.parts().0.len() < 1024);
+        let json = fixture.sandbox.record_json(input)?;
+        assert_eq!(call.record.input_digest, Some(Digest::of(json.as_bytes())));
+        assert!(json.contains(&format!("\"state\":{}", serde_json::to_string(&state)?)));
+        let golden = fixture.sandbox.golden(input, Some(output))?;
+        let plugin = fixture.sandbox.plugin(digest).await?;
+        let answer = Golden::parse(&golden)?.run(&plugin).outcome?;
+        assert!(answer.is_as_expected(), "{:?}", answer.differences);
+        assert_same(&fixture, component.clone(), call.clone()).await?;
+    }
+    assert_eq!(call.outcome?.state, state);
+    Ok(())
 }
 
 /// Limits of fuel, memory and output belong to the call: those of today change nothing.

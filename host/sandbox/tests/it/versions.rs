@@ -246,7 +246,7 @@ async fn goldens_are_of_the_version_of_their_plugin() -> Result<()> {
     let golden = sandbox.golden(&call.record.input, Some(&call.record.output))?;
     assert!(golden.starts_with(r#"{"contract":"1.1","call":"decide""#));
     let golden = Golden::parse(&golden)?;
-    assert_eq!(golden.record().as_ref(), Some(&call.record.input));
+    assert_eq!(golden.record().as_deref(), Some(&call.record.input[..]));
     let plugin = sandbox.plugin(both.draft_1_1).await?;
     assert!(golden.run(&plugin).outcome?.is_as_expected());
 

@@ -34,7 +34,7 @@ fn columns(dialect: Dialect) -> String {
          c.policies, c.priority, c.max_concurrent_updates, c.requires_approval, c.auto_rollback, \
          c.failure_threshold_percent, c.created_by, c.edited_by, c.editors, c.created_at, {options} AS options, \
          f.name AS firmware_name, f.version AS firmware_version, r.status, r.generation, r.hold, r.awaiting, r.approval, \
-         r.rollback, r.explain, r.total_devices, k.awaiting_version, k.open_rollbacks, k.rolled_back, \
+         r.rollback, r.explain, r.journal_bytes, r.total_devices, k.awaiting_version, k.open_rollbacks, k.rolled_back, \
          k.rollback_failed, r.started_at, r.ended_at, \
          CAST(CASE WHEN k.dirty_since IS NULL AND r.lease_until IS NULL THEN 0 ELSE 1 END AS BIGINT) AS decision_due"
     )
@@ -192,6 +192,7 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
             .map(TryInto::try_into)
             .transpose()?,
         explain: row.json("explain")?,
+        journal_bytes: row.count("journal_bytes")?,
         generation: row.take("generation")?,
     })
 }

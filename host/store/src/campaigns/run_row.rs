@@ -14,9 +14,9 @@ use super::json::{
 use crate::{
     database::Tx,
     error::{failed, internal},
-    journal,
+    journal::{self, JournalExtent},
     rows::{RowError, RowExt as _, row_error, to_i64, to_json},
-    tenant_counters::TenantCounters,
+    tenant_counters::{CounterKind, TenantCounters},
 };
 
 /// A row of `campaign_runs`, locked until the transaction ends: read, compared, changed and written back.
@@ -39,7 +39,8 @@ pub(crate) struct CampaignRunRow {
     pub(crate) last_tick_at: Option<Timestamp>,
     /// Whether the lease ends when the row is written.
     pub(crate) releases_lease: bool,
-    journal_seq: i64,
+    journal_bytes_before: u64,
+    journal: JournalExtent,
     acts: Vec<OperatorAct>,
     /// JSON, as stored.
     hold: Option<String>,
@@ -88,7 +89,8 @@ impl CampaignRunRow {
         let sql = format!(
             "SELECT status, generation, fence, plugin_failures, plugin_timeouts, plugin_recent_ticks, plugin_retry_at, \
              unchanged_ticks, wake_at, parallel, total_devices, started_at, ended_at, \
-             last_tick_at, journal_seq, operator_acts, hold, awaiting, approval, rollback, explain \
+             last_tick_at, journal_seq, journal_removed, journal_since, journal_bytes, operator_acts, hold, awaiting, approval, \
+             rollback, explain \
              FROM campaign_runs WHERE tenant_id = $1 AND campaign_id = $2{lock}"
         );
         let row = sqlx::query(AssertSqlSafe(sql))
@@ -100,6 +102,7 @@ impl CampaignRunRow {
         let Some(row) = row else { return Ok(None) };
         let read = || {
             let status: CampaignStatus = row.parse("status")?;
+            let journal = JournalExtent::from_row(&row)?;
             let counter =
                 |column| Ok::<_, RowError>(u32::try_from(row.count(column)?).unwrap_or(u32::MAX));
             Ok::<_, RowError>(Self {
@@ -123,7 +126,8 @@ impl CampaignRunRow {
                 ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
                 last_tick_at: row.take::<Option<i64>>("last_tick_at")?.map(Timestamp),
                 releases_lease: false,
-                journal_seq: row.take("journal_seq")?,
+                journal_bytes_before: journal.bytes,
+                journal,
                 acts: json_list::<ActJson, _>(&row, "operator_acts")?,
                 hold: row.take("hold")?,
                 awaiting: row.take("awaiting")?,
@@ -212,12 +216,22 @@ impl CampaignRunRow {
         tx: &mut Tx,
         entries: &[NewJournalEntry],
     ) -> Result<(), StoreError> {
-        journal::append(tx, self.tenant, self.campaign, self.journal_seq, entries).await?;
-        self.journal_seq += to_i64(entries.len() as u64);
-        Ok(())
+        let (tenant, campaign) = (self.tenant, self.campaign);
+        journal::append(tx, tenant, campaign, &mut self.journal, entries).await
     }
 
-    /// Writes the row and counts a changed status. The caller has incremented the generation if something changed.
+    /// Removes up to `limit` journal entries of before this time, and returns their number.
+    pub(crate) async fn remove_old_entries(
+        &mut self,
+        tx: &mut Tx,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let (tenant, campaign) = (self.tenant, self.campaign);
+        journal::remove(tx, tenant, campaign, &mut self.journal, before, limit).await
+    }
+
+    /// Writes the row, and counts a changed status and the bytes of the journal. The caller has incremented the generation if something changed.
     pub(crate) async fn write(
         self,
         tx: &mut Tx,
@@ -230,7 +244,8 @@ impl CampaignRunRow {
              approval = $14, rollback = $15, explain = $16, plugin_timeouts = $17, plugin_retry_at = $18, \
              awaiting = $19, last_tick_at = $20, \
              lease_owner = CASE WHEN $21 = 1 THEN NULL ELSE lease_owner END, \
-             lease_until = CASE WHEN $21 = 1 THEN NULL ELSE lease_until END, plugin_recent_ticks = $22, unchanged_ticks = $23 \
+             lease_until = CASE WHEN $21 = 1 THEN NULL ELSE lease_until END, plugin_recent_ticks = $22, unchanged_ticks = $23, \
+             journal_removed = $24, journal_since = $25, journal_bytes = $26 \
              WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(self.tenant.0)
@@ -243,7 +258,7 @@ impl CampaignRunRow {
         .bind(to_i64(self.total_devices))
         .bind(self.started_at.map(|at| at.0))
         .bind(self.ended_at.map(|at| at.0))
-        .bind(self.journal_seq)
+        .bind(self.journal.last)
         .bind(to_json(&acts)?)
         .bind(self.hold)
         .bind(self.approval)
@@ -256,9 +271,14 @@ impl CampaignRunRow {
         .bind(i64::from(self.releases_lease))
         .bind(i64::from(self.plugin_failures.recent.0))
         .bind(i64::from(self.unchanged_ticks))
+        .bind(self.journal.removed)
+        .bind(self.journal.since.map(|at| at.0))
+        .bind(to_i64(self.journal.bytes))
         .execute(tx.conn())
         .await
         .map_err(failed("write campaign run"))?;
+        let more_bytes = to_i64(self.journal.bytes) - to_i64(self.journal_bytes_before);
+        tenant_counters.add(self.tenant, CounterKind::JournalBytes, "", more_bytes);
         if self.status_before != self.status {
             tenant_counters.count_campaign(self.tenant, Some(self.status_before), self.status);
         }

@@ -18,7 +18,7 @@ use tidegate_engine::{
     ports::{
         Advance, CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, EntryKind,
         Firmwares as _, Journal as _, Membership, NewCampaign, NewJournalEntry, NewWave,
-        PageRequest, Repin, Runs as _, StoreError, TickOutcome,
+        PageRequest, Record, Repin, Runs as _, StoreError, TickOutcome,
     },
 };
 
@@ -67,8 +67,8 @@ fn journal_entry() -> NewJournalEntry {
         plugin: None,
         revision: None,
         input_digest: None,
-        input: Vec::new(),
-        output: Vec::new(),
+        input: Record::default(),
+        output: Record::default(),
         fuel: 0,
         fuel_costs: 0,
         limits: None,

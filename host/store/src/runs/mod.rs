@@ -11,6 +11,7 @@ mod installed_classes;
 pub(crate) mod lease;
 mod members;
 pub(crate) mod offer;
+pub(crate) mod old_entries;
 pub(crate) mod recheck;
 pub(crate) mod retries;
 pub(crate) mod rollback;

@@ -235,7 +235,7 @@ async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Resu
 }
 
 /// Uploads a strategy and starts a campaign with it.
-async fn start_with(
+pub(crate) async fn start_with(
     tenant: &IsolatedTenant,
     firmware: i64,
     component: Vec<u8>,

@@ -18,6 +18,7 @@ mod firmware;
 mod hostile;
 mod hostile_uploads;
 mod idempotency;
+mod journal_size;
 mod locked_rows;
 mod log_output;
 mod plugin_folder;

@@ -7,7 +7,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{
     CallLimits, CampaignChange, EntryKind, Journal as _, NewJournalEntry, PluginFailureState,
-    RecentTicks, RecordedCall, Run, Runs as _,
+    RecentTicks, Record, RecordedCall, Run, Runs as _,
 };
 
 use crate::{
@@ -22,8 +22,8 @@ fn entry(outcome: &str) -> NewJournalEntry {
         plugin: Some(PluginName::built_in("canary")),
         revision: Some(Digest::of(b"canary")),
         input_digest: Some(Digest::of(outcome.as_bytes())),
-        input: vec![0, 1, 255],
-        output: outcome.into(),
+        input: Record::whole(vec![0, 1, 255]),
+        output: Record::whole(outcome.into()),
         fuel: u64::from(u32::MAX) * 3,
         fuel_costs: 2,
         limits: Some(CallLimits {
@@ -93,7 +93,7 @@ on_both! {
         let mut applied = fixture.noop().await?;
         let mut host_entry = entry("");
         host_entry.kind = EntryKind::Host;
-        (host_entry.revision, host_entry.input_digest, host_entry.output) = (None, None, Vec::new());
+        (host_entry.revision, host_entry.input_digest, host_entry.output) = (None, None, Record::default());
         host_entry.log = Vec::new();
         applied.journal = vec![host_entry];
         assert!(store.apply(fixture.run, fence, applied).await?);
@@ -117,7 +117,7 @@ on_both! {
         let RecordedCall { entry: stored, input, output } =
             store.recorded_call(ours, id, 2).await?.expect("the second entry");
         let written = entry("hold");
-        assert_eq!((input, output), (written.input, written.output));
+        assert_eq!((&input[..], &output[..]), (&written.input[..], &written.output[..]));
         assert_eq!((stored.fuel, stored.duration, stored.explain, stored.log), (written.fuel, written.duration, written.explain, written.log));
         assert_eq!((stored.fuel_costs, stored.limits), (written.fuel_costs, written.limits));
         assert_eq!((stored.revision, stored.input_digest), (written.revision, written.input_digest));

@@ -131,6 +131,11 @@ async fn check_counters(store: &TestStore) -> anyhow::Result<()> {
             format!("SELECT {key}, COUNT(*) FROM {table} WHERE tenant_id = $1 GROUP BY {key}"),
         ));
     }
+    pairs.push((
+        "journal_bytes".to_owned(),
+        "SELECT kind, value FROM tenant_counters WHERE tenant_id = $1 AND kind = 'journal_bytes'".to_owned(),
+        "SELECT 'journal_bytes', CAST(SUM(journal_bytes) AS BIGINT) FROM campaign_runs WHERE tenant_id = $1".to_owned(),
+    ));
     for (kind, other, key) in [
         (
             "version",
