@@ -2,13 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use crate::{Engine, chain, idempotency, tenants};
+use crate::{Engine, campaigns, chain, idempotency, tenants};
 
 /// Time between two runs of the garbage collection.
 const GC_PERIOD: Duration = Duration::from_mins(10);
 
-/// The garbage collection loop: deletes files that crashed servers left behind, expired responses of keyed requests, and
-/// counters of hours that are not shown any more. Runs until it is dropped.
+/// The garbage collection loop: deletes files that crashed servers left behind, expired responses of keyed requests,
+/// counters of hours that are not shown any more, and old journal entries. Runs until it is dropped.
 pub async fn run_gc(engine: Arc<Engine>) {
     let heartbeat = engine
         .health
@@ -27,6 +27,11 @@ pub async fn run_gc(engine: Arc<Engine>) {
             }
             if let Err(error) = tenants::delete_old_hours(engine.store(), engine.now()).await {
                 tracing::warn!(error = %chain(&error), "cannot delete old counters; retrying");
+            }
+            let settings = engine.settings.journal;
+            let removed = campaigns::remove_old_entries(engine.store(), settings, engine.now());
+            if let Err(error) = removed.await {
+                tracing::warn!(error = %chain(&error), "cannot remove old journal entries; retrying");
             }
         };
         heartbeat.run(iteration).await;

@@ -68,7 +68,7 @@ pub use plugin_calls::PluginCalls;
 pub use ports::Ports;
 pub use role::Role;
 pub use secret::fingerprint;
-pub use settings::Settings;
+pub use settings::{JournalSettings, Settings};
 pub use signals::Signals;
 pub use tenant_shares::{TenantPermit, TenantShares};
 pub use update_writer::UpdateWriter;

@@ -25,6 +25,8 @@ pub struct Settings {
     pub device_wait: Duration,
     /// Maximum size of a firmware file, in bytes.
     pub max_artifact_bytes: u64,
+    /// Size of the journals.
+    pub journal: JournalSettings,
     /// Duration of leases: on a campaign, and on the execution of a keyed request. A lease is renewed several times in its
     /// duration; another server may take over when it is not.
     pub lease: Duration,
@@ -49,9 +51,28 @@ impl Default for Settings {
             waiting_reports: 10_000,
             device_wait: Duration::from_secs(5),
             max_artifact_bytes: 16 << 30,
+            journal: JournalSettings::default(),
             lease: Duration::from_secs(10),
             tick_pause: Duration::from_millis(250),
             tick_period: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Size of the journals of campaigns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalSettings {
+    /// Maximum size of the journal of a campaign, in bytes. A campaign that has reached it is held.
+    pub max_bytes_per_campaign: u64,
+    /// How long an entry is kept; `None`: as long as its campaign.
+    pub retention: Option<Duration>,
+}
+
+impl Default for JournalSettings {
+    fn default() -> Self {
+        Self {
+            max_bytes_per_campaign: 256 << 20,
+            retention: None,
         }
     }
 }

@@ -4,14 +4,14 @@ use std::iter;
 
 use futures::{StreamExt as _, stream};
 use tidegate_core::{
-    campaign::{Campaign, PluginUse, Targets},
+    campaign::{Campaign, CampaignStatus, PluginUse, Targets},
     id::TenantId,
     plugin::{ClassKey, Context, PluginKind},
     time::Timestamp,
     update::UpdatePolicies,
 };
 
-use super::{journal_entry::journal_entry, prepare};
+use super::{journal_entry::journal_entry, journal_size::full_journal, prepare};
 use crate::{
     Engine, Result, chain,
     compatibility::{
@@ -110,7 +110,12 @@ async fn check_and_record(engine: &Engine, group: &[UpdateToCheck]) -> Result<Ve
     let Some(first) = group.first() else {
         return Ok(Vec::new());
     };
-    let checked = check_group(engine, first, group).await?;
+    let Some(checked) = check_group(engine, first, group).await? else {
+        for update in group {
+            postpone(engine, update).await?;
+        }
+        return Ok(Vec::new());
+    };
     Ok(engine.store().record_checks(&checked, engine.now()).await?)
 }
 
@@ -120,18 +125,30 @@ fn is_alike(one: &UpdateToCheck, other: &UpdateToCheck) -> bool {
     key(one) == key(other) && one.basis.policies == other.basis.policies
 }
 
-/// Asks the policies about updates that are alike, one of which is `first`.
+/// Asks the policies about updates that are alike, one of which is `first`. `None`: the journal of their campaign is full.
 async fn check_group(
     engine: &Engine,
     first: &UpdateToCheck,
     group: &[UpdateToCheck],
-) -> Result<CheckedUpdates> {
+) -> Result<Option<CheckedUpdates>> {
     let (store, now) = (engine.store(), engine.now());
     let tenant = first.tenant;
     let campaign = match first.campaign {
         Some(id) => store.campaign(tenant, id).await?,
         None => None,
     };
+    // A rollback does not wait for its journal.
+    if let Some(campaign) = &campaign
+        && !matches!(
+            campaign.status,
+            CampaignStatus::RollingBack | CampaignStatus::RolledBack
+        )
+        && full_journal(engine.settings.journal, campaign).is_some()
+    {
+        let (campaign, updates) = (campaign.id, group.len());
+        tracing::warn!(%tenant, %campaign, updates, "cannot check devices again: the journal is full; retrying");
+        return Ok(None);
+    }
     let mut checked = CheckedUpdates {
         tenant,
         campaign: campaign.as_ref().map(|campaign| campaign.id),
@@ -140,7 +157,7 @@ async fn check_group(
         journal: Vec::new(),
     };
     let Some(firmware) = store.firmware(tenant, first.firmware).await? else {
-        return Ok(checked);
+        return Ok(Some(checked));
     };
     let policies = policies(engine, tenant, &first.basis.policies, campaign.as_ref()).await?;
     checked.attributes.clone_from(&policies.attributes);
@@ -199,7 +216,7 @@ async fn check_group(
             outcome,
         });
     }
-    Ok(checked)
+    Ok(Some(checked))
 }
 
 fn context(update: &UpdateToCheck, campaign: Option<&Campaign>, now: Timestamp) -> Context {

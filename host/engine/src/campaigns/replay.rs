@@ -122,7 +122,23 @@ pub(super) async fn recorded_call(
 ) -> Result<RecordedCall> {
     get(ctx, store, id).await?;
     let recorded = store.recorded_call(ctx.tenant, id, seq).await?;
-    recorded.ok_or_else(|| Error::not_found("journal entry", seq))
+    match recorded {
+        Some(recorded) => Ok(recorded),
+        None => Err(no_entry(ctx, store, id, seq).await?),
+    }
+}
+
+/// Why there is no entry of this number.
+async fn no_entry(ctx: &Ctx, store: &dyn Store, id: CampaignId, seq: i64) -> Result<Error> {
+    let removed = store.last_removed_entry(ctx.tenant, id).await?;
+    if !(1..=removed).contains(&seq) {
+        return Ok(Error::not_found("journal entry", seq));
+    }
+    let why = format_args!(
+        "{seq} any more: the entries up to {removed} are older than the server's setting `journal.retention_days`, and were \
+         removed"
+    );
+    Ok(Error::not_found("journal entry", why))
 }
 
 /// Repeats recorded calls of a tenant, all with their original revisions or all with another one.

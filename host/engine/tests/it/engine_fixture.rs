@@ -14,7 +14,8 @@ use tidegate_core::{
     wave::Counts,
 };
 use tidegate_engine::{
-    Actor, ActorKind, Authorized, Ctx, Engine, Operator, Ports, Role, ServerCtx, Settings,
+    Actor, ActorKind, Authorized, Ctx, Engine, JournalSettings, Operator, Ports, Role, ServerCtx,
+    Settings,
     campaigns::{self, CampaignRequest},
     plugins::PluginChoice,
     ports::{
@@ -105,6 +106,18 @@ impl EngineFixture {
         };
         fixture.fill(devices, attributes).await;
         fixture
+    }
+
+    /// The same server after a restart with other settings of journals.
+    pub(crate) fn restarted(self, journal: JournalSettings) -> Self {
+        let settings = Settings {
+            journal,
+            ..self.engine.settings().clone()
+        };
+        Self {
+            engine: Arc::new(Engine::new(self.ports.clone(), settings)),
+            ..self
+        }
     }
 
     /// Another tenant of the same server, with this many devices.

@@ -9,6 +9,7 @@ mod engine_fixture;
 mod error_logs;
 mod garbage_collection;
 mod idempotency;
+mod journal_size;
 mod late_success;
 mod latest;
 mod move_revision;

@@ -56,6 +56,7 @@ impl AppContext {
             attribute_names: names,
             waiting_reports: config.limits.waiting_reports,
             max_artifact_bytes: config.artifacts.max_bytes,
+            journal: config.journal.settings(),
             tick_pause: environment.tick_pause,
             tick_period: environment.tick_period,
             ..Settings::default()

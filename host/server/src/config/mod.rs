@@ -3,6 +3,7 @@
 mod config_duration;
 mod config_error;
 mod ddi;
+mod journal;
 mod metrics;
 mod network;
 mod service_variables;
@@ -34,6 +35,7 @@ use crate::secret::MIN_SECRET_BYTES;
 pub use config_duration::ConfigDuration;
 pub use config_error::ConfigError;
 pub use ddi::{Ddi, LinkNames};
+pub use journal::Journal;
 pub use metrics::Metrics;
 pub use network::{ClientAuthMode, Forwarded, Http, Limits as RequestLimits, Tls};
 pub use service_variables::service_variables;
@@ -68,6 +70,8 @@ pub struct Config {
     pub artifacts: Artifacts,
     /// Limits of plugins.
     pub sandbox: Sandbox,
+    /// Journals of campaigns.
+    pub journal: Journal,
     /// Logging.
     pub log: Log,
     /// The access log and the export of spans.
@@ -230,6 +234,7 @@ impl Default for Config {
             ddi: Ddi::default(),
             artifacts: Artifacts::default(),
             sandbox: Sandbox::default(),
+            journal: Journal::default(),
             log: Log {
                 format: LogFormat::Human,
                 level: "info".to_owned(),
@@ -328,6 +333,7 @@ impl Config {
         self.tls.settings()?;
         self.limits.check()?;
         self.sandbox.check()?;
+        self.journal.check()?;
         self.telemetry.check()?;
         self.metrics.check()?;
         if let Err(error) = EnvFilter::try_new(&self.log.level) {

@@ -2,6 +2,7 @@ use std::{fs, path::Path};
 
 use anyhow::Result;
 use tidegate_core::settings::DdiLinks;
+use tidegate_engine::JournalSettings;
 use tidegate_http::PluginLabels;
 
 use super::*;
@@ -82,6 +83,25 @@ fn metrics_have_an_address_and_a_token_only_if_configured() -> Result<()> {
     assert!(access.has_own_address);
     assert_eq!(access.token.as_deref(), Some("0123456789abcdef"));
     assert_eq!(metrics.metrics.plugin_labels(), PluginLabels::All);
+    Ok(())
+}
+
+#[test]
+fn journals_have_a_bound_and_a_time() -> Result<()> {
+    let settings = load("[journal]\nmax_bytes_per_campaign = 1_048_576\nretention_days = 30")?;
+    let settings = settings.journal.settings();
+    assert_eq!(settings.max_bytes_per_campaign, 1 << 20);
+    assert_eq!(settings.retention, Some(Duration::from_hours(720)));
+    assert_eq!(load("")?.journal.settings(), JournalSettings::default());
+    for (setting, reason) in [
+        ("max_bytes_per_campaign = 1_048_575", "at least 1048576"),
+        ("retention_days = 36_526", "at most 36525"),
+    ] {
+        let error = error(&format!("[journal]\n{setting}"));
+        let name = setting.split(' ').next().unwrap_or_default();
+        assert!(error.contains(&format!("journal.{name}")), "{error}");
+        assert!(error.contains(reason), "{error}");
+    }
     Ok(())
 }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tidegate_core::{
     Named as _,
-    campaign::{AwaitedGate, CampaignStatus, FAILURE_CEILING, Hold, Rollback, Transition},
+    campaign::{
+        AwaitedGate, CampaignStatus, FAILURE_CEILING, Hold, JOURNAL_BOUND, Rollback, Transition,
+    },
     checker::check_decision,
     plugin::{
         Decision, DecisionOutcome, Gate, HealthVerdict, PluginKind, PluginName, PolicyVerdict,
@@ -19,7 +21,9 @@ use super::{
 };
 use crate::{
     Result,
-    campaigns::{advance::advance_result, journal_entry::journal_entry},
+    campaigns::{
+        advance::advance_result, journal_entry::journal_entry, journal_size::full_journal,
+    },
     ports::{Advance, CallFailure, EntryKind, NewJournalEntry, Run, TickOutcome, Wave},
 };
 
@@ -30,7 +34,8 @@ impl Tick<'_> {
             None => self.offer_due_retries(run).await?,
             Some(_) => run,
         };
-        let outcome = match stopped.or_else(|| self.back_off(&run)) {
+        let stopped = stopped.or_else(|| self.back_off(&run));
+        let outcome = match stopped.or_else(|| self.check_journal_bound(&run)) {
             Some(outcome) => outcome,
             None => self.ask_strategy(&run).await?,
         };
@@ -89,6 +94,16 @@ impl Tick<'_> {
         Some(TickOutcome {
             journal: self.host_journal("failure_ceiling", &reason),
             ..outcome
+        })
+    }
+
+    /// The bound of the journal. It is checked before plugins are called, so that every decision is recorded; the entries of
+    /// the tick that reaches it are above.
+    fn check_journal_bound(&self, run: &Run) -> Option<TickOutcome> {
+        let reason = full_journal(self.engine.settings.journal, &run.campaign)?;
+        Some(TickOutcome {
+            journal: self.host_journal("journal_bound", &reason),
+            ..self.hold(run, reason, JOURNAL_BOUND)
         })
     }
 

@@ -21,6 +21,7 @@ use tidegate_core::{
     },
 };
 use tidegate_engine::{
+    JournalSettings,
     campaigns::{self, MembershipStatus},
     latest,
     ports::{CallFailure, DeviceChange, PageRequest, UpdateFilter, UpdateRow},

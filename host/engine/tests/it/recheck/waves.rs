@@ -67,6 +67,33 @@ async fn a_later_wave_skips_devices_that_changed_and_are_not_compatible_any_more
     );
 }
 
+/// What cannot be recorded is not decided.
+#[tokio::test]
+async fn a_changed_device_waits_while_the_journal_is_full() {
+    let fixture = EngineFixture::with_policies(2).await;
+    let id = first_wave_done(&fixture, options()).await;
+    let key = fixture.key(&waiting(&fixture, id, 2).await[0]).await;
+    fixture.report_without_calls(key, "hw_revision", "2").await;
+    fixture.release_all(id, &[(0, 1), (1, 1)]).await;
+    let entries = fixture.journal(id).await.len();
+    let full = JournalSettings {
+        max_bytes_per_campaign: 1,
+        ..JournalSettings::default()
+    };
+    let fixture = fixture.restarted(full);
+    let calls = fixture.calls.lock().len();
+    fixture.offer_due().await;
+    assert_eq!(fixture.newest(key).await.0, UpdateStatus::Scheduled);
+    assert_eq!(fixture.calls.lock().len(), calls);
+    assert_eq!(fixture.journal(id).await.len(), entries);
+
+    let fixture = fixture.restarted(JournalSettings::default());
+    fixture.clock.advance(Duration::from_mins(2));
+    fixture.offer_due().await;
+    let reason = "acme/fits: the revision is 2";
+    assert_eq!(fixture.newest(key).await, skipped(reason));
+}
+
 #[tokio::test]
 async fn a_later_wave_skips_a_device_that_changed_in_any_way() {
     for (attribute, value, reason) in CHANGES {
