@@ -87,6 +87,7 @@ struct FleetGauges {
     drifted: IntGauge,
     updates: IntGaugeVec,
     campaigns: IntGaugeVec,
+    journal_bytes: IntGauge,
     updated_pods: IntGauge,
     last_run: IntGauge,
     jobs_pending: IntGauge,
@@ -323,6 +324,10 @@ impl FleetGauges {
             )?,
             updates: gauge_vec("tidegate_updates", "Updates by status.", "status")?,
             campaigns: gauge_vec("tidegate_campaigns", "Campaigns by status.", "status")?,
+            journal_bytes: gauge(
+                "tidegate_journal_bytes",
+                "Size of the journals of all campaigns.",
+            )?,
             updated_pods: gauge("ota_updated_pods_total", "Completed updates.")?,
             last_run: gauge(
                 "ota_last_run_timestamp_seconds",
@@ -338,6 +343,9 @@ impl FleetGauges {
         let updates = sum_by_label(stats, |stats| &stats.updates_by_status);
         let drifted: u64 = stats.iter().map(|stats| stats.drifted_devices).sum();
         self.drifted.set(i64::try_from(drifted).unwrap_or(i64::MAX));
+        let journals: u64 = stats.iter().map(|stats| stats.journal_bytes).sum();
+        let journal_bytes = i64::try_from(journals).unwrap_or(i64::MAX);
+        self.journal_bytes.set(journal_bytes);
         set_gauges(
             &self.devices,
             &sum_by_label(stats, |stats| &stats.devices_by_state),

@@ -1,6 +1,7 @@
 //! The journal of a campaign.
 
 use serde_json::json;
+use tidegate_core::time::Timestamp;
 
 use crate::test_server::TestServer;
 
@@ -166,4 +167,39 @@ async fn the_journal_lists_unknown_target_devices() {
             )
         )
     );
+}
+
+#[tokio::test]
+async fn a_removed_entry_is_not_found_and_the_others_are() {
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let path = server.campaign(json!({})).await;
+    let start = format!("{path}/start");
+    server.post(&start, &json!({})).await.expect(200);
+    let journal = format!("{path}/journal");
+    let before = server.get(&journal).await.expect(200);
+    let bytes = server.get(&path).await.expect(200)["journal_bytes"].as_u64();
+    let store = server.state.engine.store();
+    let removed = store.remove_old_entries(Timestamp(i64::MAX), 1).await;
+    assert_eq!(removed.expect("a database"), 1);
+
+    let after = server.get(&journal).await.expect(200);
+    let items = before["items"].as_array().expect("items");
+    assert_eq!(after["items"], json!(items[1..]));
+    assert_eq!(after["total"], json!(items.len() - 1));
+    assert!(server.get(&path).await.expect(200)["journal_bytes"].as_u64() < bytes);
+    let question = server.get(&format!("{journal}/1/question")).await;
+    let replay = format!("{journal}/1/replay");
+    let replay = server.post(&replay, &json!({})).await;
+    for response in [question, replay] {
+        let detail = response.expect(404)["detail"].clone();
+        let words = "there is no journal entry 1 any more: the entries up to 1 are older than";
+        assert!(
+            detail.as_str().is_some_and(|text| text.starts_with(words)),
+            "{detail}"
+        );
+    }
+    let whole = format!("{journal}/replay");
+    let whole = server.post(&whole, &json!({})).await.expect(200);
+    assert_eq!(whole["entries"], json!(items.len() - 1));
 }

@@ -38,6 +38,12 @@ async fn requests_plugins_and_the_fleet_are_measured() {
         .expect_problem(404);
     server.get("/nothing/at/all").await.expect_problem(404);
 
+    let journal_bytes = server.get(&path).await.expect(200)["journal_bytes"].clone();
+    assert!(journal_bytes.as_u64() > Some(256), "{journal_bytes}");
+    let stats = server.get("/api/v1/stats").await.expect(200);
+    assert_eq!(stats["journal_bytes"], journal_bytes);
+    let journal_bytes = format!("tidegate_journal_bytes {journal_bytes}");
+
     let response = server.get("/metrics").await;
     assert_eq!(response.status, 200);
     let text = String::from_utf8(response.bytes).expect("text");
@@ -56,6 +62,7 @@ async fn requests_plugins_and_the_fleet_are_measured() {
         r#"tidegate_devices{state="unknown"} 2"#,
         r#"tidegate_campaigns{status="in_progress"} 1"#,
         r#"tidegate_campaigns{status="held"} 0"#,
+        &journal_bytes,
         "ota_updated_pods_total 0",
         "ota_last_run_timestamp_seconds ",
         "ota_jobs_pending 0",

@@ -19,6 +19,8 @@ pub(crate) struct StatsBody {
     updates: Figures,
     campaigns: Figures,
     last_24h: Last24Hours,
+    /// Size of the journals of all campaigns.
+    journal_bytes: u64,
     /// When an update last changed.
     last_change: Option<Time>,
 }
@@ -78,6 +80,7 @@ impl From<Stats> for StatsBody {
                 failed,
                 success_rate: percent(completed, completed + failed),
             },
+            journal_bytes: stats.journal_bytes,
             last_change: stats.last_change.map(Time::from),
         }
     }
