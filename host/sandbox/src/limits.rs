@@ -35,7 +35,8 @@ pub(crate) fn truncate(text: &str, bytes: usize) -> &str {
 pub struct SandboxLimits {
     /// Maximum size of a component, in bytes.
     pub component_bytes: u64,
-    /// CPU time to compile a component, in the child process; whole seconds.
+    /// CPU time to compile a component of up to 4 MiB, in the child process; whole seconds. A larger one has more in
+    /// proportion, up to a minute.
     pub compile_cpu: Duration,
     /// Address space of that process, in bytes.
     pub compile_memory_bytes: u64,
@@ -70,6 +71,10 @@ pub struct SandboxLimits {
 const MAX_PLANNING_FUEL: u64 = 10_000_000_000;
 /// Maximum size of an output, for any number of devices.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
+/// Maximum CPU time to compile a component, of any size, in seconds.
+const MAX_COMPILE_SECONDS: u64 = 60;
+/// Size of a component up to which `compile_cpu` is its CPU time, in bytes.
+const COMPILE_CPU_BYTES: u64 = 4 << 20;
 
 impl Default for SandboxLimits {
     fn default() -> Self {
@@ -132,7 +137,12 @@ impl SandboxLimits {
         let millis = |duration: Duration| duration.as_millis();
         for (name, value, min, max) in [
             ("component_bytes", self.component_bytes.into(), 1, 32 << 20),
-            ("compile_cpu", seconds(self.compile_cpu), 1, 60),
+            (
+                "compile_cpu",
+                seconds(self.compile_cpu),
+                1,
+                MAX_COMPILE_SECONDS.into(),
+            ),
             (
                 "compile_memory_bytes",
                 self.compile_memory_bytes.into(),
@@ -197,6 +207,14 @@ impl SandboxLimits {
             }
         }
         Ok(())
+    }
+
+    /// CPU time to compile a component of this size, whole seconds. An interpreter with its libraries is large, and no
+    /// harder to compile than small plugins of the same size together.
+    pub(crate) fn compile_cpu_of(&self, component_bytes: u64) -> Duration {
+        let seconds = self.compile_cpu.as_secs();
+        let scaled = seconds.saturating_mul(component_bytes) / COMPILE_CPU_BYTES;
+        Duration::from_secs(scaled.min(MAX_COMPILE_SECONDS).max(seconds))
     }
 
     /// The budget of a call that does not depend on the number of devices.
@@ -292,6 +310,20 @@ mod tests {
             changed(|l| l.compile_cpu = Duration::from_secs(61)),
             Err("compile_cpu")
         );
+    }
+
+    #[test]
+    fn the_time_to_compile_grows_with_the_component_up_to_the_ceiling() {
+        let limits = SandboxLimits::default();
+        let seconds = |limits: &SandboxLimits, mib: u64| limits.compile_cpu_of(mib << 20).as_secs();
+        for (mib, expected) in [(0, 20), (1, 20), (4, 20), (6, 30), (12, 60), (1 << 40, 60)] {
+            assert_eq!(seconds(&limits, mib), expected, "{mib} MiB");
+        }
+        let short = SandboxLimits {
+            compile_cpu: Duration::from_secs(1),
+            ..limits
+        };
+        assert_eq!(seconds(&short, 18), 4);
     }
 
     #[test]

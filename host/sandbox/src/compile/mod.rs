@@ -20,8 +20,10 @@ const CPU_SECONDS_VAR: &str = "COMPILE_CPU_SECONDS";
 const MEMORY_BYTES_VAR: &str = "COMPILE_MEMORY_BYTES";
 /// Environment variable of the child: how much it yields to others, from 0 to 19 (`nice`).
 const NICENESS_VAR: &str = "COMPILE_NICENESS";
-/// Wall time after which the child is killed. Long, because on a busy machine it gets little CPU time.
-const WALL_TIMEOUT: Duration = Duration::from_mins(2);
+/// Wall time after which the child is killed, at least. Long, because on a busy machine it gets little CPU time.
+const MIN_WALL_TIMEOUT: Duration = Duration::from_mins(2);
+/// The same in multiples of its CPU time limit, which a large component needs.
+const WALL_TIMEOUT_FACTOR: u32 = 6;
 /// First bytes of the child's standard output. The code's key and the code follow.
 const MAGIC: &[u8; 16] = b"tidegate-code-1\n";
 /// Maximum size of the code. A component of 32 MiB compiles to less.

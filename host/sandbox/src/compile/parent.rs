@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     CPU_SECONDS_VAR, EXIT_INVALID_COMPONENT, MAGIC, MAX_CODE_BYTES, MAX_MESSAGE_BYTES,
-    MEMORY_BYTES_VAR, NICENESS_VAR, WALL_TIMEOUT,
+    MEMORY_BYTES_VAR, MIN_WALL_TIMEOUT, NICENESS_VAR, WALL_TIMEOUT_FACTOR,
     queue::{CompilePurpose, CompileQueue, QueueFull},
 };
 use crate::{
@@ -26,8 +26,7 @@ use crate::{
 /// Compiles components in child processes: one for calls and one for inspections at a time.
 pub(crate) struct Compiler {
     command: ChildCommand,
-    cpu: Duration,
-    memory_bytes: u64,
+    limits: SandboxLimits,
     key: CodeKey,
     queue: CompileQueue,
 }
@@ -37,8 +36,7 @@ impl Compiler {
     pub(crate) fn new(command: ChildCommand, limits: &SandboxLimits, key: CodeKey) -> Self {
         Self {
             command,
-            cpu: limits.compile_cpu,
-            memory_bytes: limits.compile_memory_bytes,
+            limits: limits.clone(),
             key,
             queue: CompileQueue::new(),
         }
@@ -55,18 +53,20 @@ impl Compiler {
     ) -> Result<Vec<u8>, Rejection> {
         let turn = self.queue.turn(purpose, tenant).await;
         // At the latest then the component that is being compiled makes room.
-        let _turn = turn.map_err(|QueueFull| Rejection::QueueFull(self.cpu))?;
+        let _turn = turn.map_err(|QueueFull| Rejection::QueueFull(self.limits.compile_cpu))?;
         if let Some(code) = recheck.await {
             return Ok(code);
         }
-        let mut child = self.start(purpose).map_err(|error| {
+        let cpu = self.limits.compile_cpu_of(component.len() as u64);
+        let mut child = self.start(purpose, cpu).map_err(|error| {
             Rejection::Unavailable(format!("cannot start the compiler process: {error}"))
         })?;
-        let Ok(exchanged) = timeout(WALL_TIMEOUT, exchange(&mut child, component)).await else {
+        let wall = MIN_WALL_TIMEOUT.max(cpu * WALL_TIMEOUT_FACTOR);
+        let Ok(exchanged) = timeout(wall, exchange(&mut child, component)).await else {
             // The child is killed on drop. Its CPU time is limited too, so the machine is busy.
             return Err(Rejection::Unavailable(format!(
                 "compiling it took longer than {} s, because the machine is busy; try again",
-                WALL_TIMEOUT.as_secs()
+                wall.as_secs()
             )));
         };
         let child_output = exchanged.map_err(|error| {
@@ -74,10 +74,10 @@ impl Compiler {
                 "cannot communicate with the compiler process: {error}"
             ))
         })?;
-        self.interpret(child_output)
+        self.interpret(child_output, cpu)
     }
 
-    fn start(&self, purpose: CompilePurpose) -> std::io::Result<Child> {
+    fn start(&self, purpose: CompilePurpose, cpu: Duration) -> std::io::Result<Child> {
         // Each thread takes address space, and one plugin needs few threads.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // An inspection leaves half of the machine to devices, and yields all of it; a campaign waits for the other.
@@ -87,14 +87,17 @@ impl Compiler {
         };
         self.command
             .command(ChildRole::CompileComponent)
-            .env(CPU_SECONDS_VAR, self.cpu.as_secs().to_string())
-            .env(MEMORY_BYTES_VAR, self.memory_bytes.to_string())
+            .env(CPU_SECONDS_VAR, cpu.as_secs().to_string())
+            .env(
+                MEMORY_BYTES_VAR,
+                self.limits.compile_memory_bytes.to_string(),
+            )
             .env(NICENESS_VAR, niceness.to_string())
             .env("RAYON_NUM_THREADS", threads.clamp(1, 4).to_string())
             .spawn()
     }
 
-    fn interpret(&self, child_output: ChildOutput) -> Result<Vec<u8>, Rejection> {
+    fn interpret(&self, child_output: ChildOutput, cpu: Duration) -> Result<Vec<u8>, Rejection> {
         let ChildOutput {
             status,
             mut output,
@@ -102,7 +105,6 @@ impl Compiler {
         } = child_output;
         let message = String::from_utf8_lossy(&message);
         let message = visible(truncate(message.trim(), MAX_REASON_BYTES));
-        let cpu = self.cpu.as_secs();
         match ProcessEnd::from(status) {
             ProcessEnd::Code(0) => {}
             ProcessEnd::Code(code) if code == i32::from(EXIT_INVALID_COMPONENT) => {
@@ -119,13 +121,14 @@ impl Compiler {
             }
             ProcessEnd::OutOfTime => {
                 return Err(Rejection::Invalid(format!(
-                    "compiling it took more than {cpu} s of CPU time"
+                    "compiling it took more than {} s of CPU time",
+                    cpu.as_secs()
                 )));
             }
             ProcessEnd::OutOfMemory => {
                 return Err(Rejection::Invalid(format!(
                     "compiling it needed more than {} MiB of memory: {message}",
-                    self.memory_bytes >> 20
+                    self.limits.compile_memory_bytes >> 20
                 )));
             }
             ProcessEnd::Panicked => {

@@ -133,7 +133,7 @@ pub struct Sandbox {
     pub component_bytes: Option<u64>,
     /// Maximum size of the compiled code that is kept on disk, in bytes.
     pub code_cache_bytes: Option<u64>,
-    /// CPU time to compile a component.
+    /// CPU time to compile a component of up to 4 MiB; a larger one has more.
     pub compile_cpu: Option<ConfigDuration>,
     /// Memory of a call, in bytes.
     pub memory_bytes: Option<u64>,
