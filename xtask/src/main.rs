@@ -7,6 +7,8 @@
 
 mod api_clients;
 mod bench;
+#[cfg(test)]
+mod c_bindings;
 mod clients;
 mod components;
 mod debian;

@@ -45,6 +45,7 @@ fn every_template_is_complete() -> Result<()> {
         ("rust", "strategy", &RUST[..]),
         ("rust", "compatibility-policy", &RUST),
         ("rust", "health-policy", &RUST),
+        ("c", "strategy", &C),
         ("javascript", "strategy", &JAVASCRIPT),
         ("python", "strategy", &PYTHON),
     ] {
@@ -84,6 +85,30 @@ fn every_template_is_complete() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn python_names_the_setting_of_the_example_configuration() -> Result<()> {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tidegate.example.toml");
+    let example = fs::read_to_string(example)?;
+    let (_, about) = example.split_once("those of Python").context("Python")?;
+    let setting = about.lines().find_map(|line| line.strip_prefix("#   "));
+    let setting = setting.context("no setting")?.replace(" = ", "=");
+    let variable = setting.to_uppercase().replace('_', "");
+    let folder = TempDir::new()?;
+    new(
+        folder.path(),
+        &["acme/rings", "--language", "python"],
+        0,
+        "",
+    )?;
+    let readme = fs::read_to_string(folder.path().join("rings/README.md"))?;
+    let named = readme
+        .lines()
+        .find_map(|line| line.strip_prefix("export TIDEGATE_SANDBOX__"));
+    let named = named.context("no variable")?.replace('_', "");
+    ensure!(named.starts_with(&variable), "{named}, {variable}");
+    Ok(())
+}
+
 /// Files of every project.
 const EVERY_PROJECT: [&str; 2] = ["README.md", ".gitignore"];
 const RUST: [&str; 6] = [
@@ -93,6 +118,14 @@ const RUST: [&str; 6] = [
     "src/lib.rs",
     "src/tests.rs",
     "sdk/Cargo.toml",
+];
+const C: [&str; 6] = [
+    "Makefile",
+    "requirements.txt",
+    "schema.json",
+    "plugin.c",
+    "bindings/strategy.c",
+    "bindings/strategy.h",
 ];
 const JAVASCRIPT: [&str; 2] = ["package.json", "src/strategy.js"];
 const PYTHON: [&str; 4] = ["requirements.txt", "Makefile", "app.py", "test_goldens.py"];
@@ -176,7 +209,7 @@ fn what_has_no_template_is_refused() -> Result<()> {
         folder.path(),
         &["acme/rings", "--language", "cobol"],
         2,
-        "possible values: rust, javascript, python",
+        "possible values: rust, c, javascript, python",
     )?;
     ensure!(files(folder.path())?.is_empty(), "it has written a file");
     Ok(())

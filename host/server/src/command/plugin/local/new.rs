@@ -45,6 +45,7 @@ pub(in crate::command::plugin) struct New {
 #[strum(serialize_all = "lowercase")]
 enum Language {
     Rust,
+    C,
     JavaScript,
     Python,
 }
@@ -105,17 +106,21 @@ impl New {
     /// The names of the templates that make the project.
     fn templates(&self) -> Result<Vec<String>> {
         let Self { language, kind, .. } = self;
+        let mut templates = vec![language.to_string()];
         match (language, kind) {
-            (Language::Rust, kind) => Ok(vec!["rust".to_owned(), format!("rust-{kind}")]),
-            (language, Kind::Strategy) => {
-                Ok(vec![language.to_string(), "strategy-goldens".to_owned()])
-            }
+            (Language::Rust, kind) => templates.push(format!("rust-{kind}")),
+            (_, Kind::Strategy) => templates.push("strategy-goldens".to_owned()),
             (language, kind) => bail!(
                 "there is no template of a {} in {language}: use --language rust, or --kind strategy as an example of \
                  the language; wit/package.wit, which every project has, defines the world `{kind}`",
                 kind.words()
             ),
         }
+        // The others have it in their source.
+        if let (Language::Rust | Language::C, Kind::Strategy) = (language, kind) {
+            templates.push("strategy-schema".to_owned());
+        }
+        Ok(templates)
     }
 
     /// What replaces `{{key}}` in templates.
