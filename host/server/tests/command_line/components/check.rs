@@ -26,7 +26,21 @@ fn good_components_are_accepted() -> Result<()> {
     assert_eq!(code, Some(0), "{accepted}");
     assert_eq!(accepted["accepted"], true);
     assert_eq!(accepted["plugin"], "acme/hostile");
+    let unassigned = "`assign` was not tried, because the plan of the trial campaign has no wave with `custom` members";
+    assert_eq!(accepted["notes"], json!([unassigned]));
+
+    // Its `assign` is called with the waves of its own plan.
+    let assigning = built_component("trials/site-canaries")?;
+    workbench.write("assigning.wasm", assigning)?;
+    let (code, accepted) = workbench.json(&["check", "assigning.wasm"])?;
+    assert_eq!(code, Some(0), "{accepted}");
     assert_eq!(accepted["notes"], json!([]));
+    let (_, inspected) = workbench.json(&["inspect", "assigning.wasm"])?;
+    let calls = inspected["calls"].as_array().into_iter().flatten();
+    assert!(
+        calls.clone().any(|call| call["call"] == "assign"),
+        "{inspected}"
+    );
     Ok(())
 }
 
@@ -95,16 +109,32 @@ fn the_limits_are_those_of_a_servers_configuration() -> Result<()> {
 fn notes_name_what_is_no_error() -> Result<()> {
     let workbench = Workbench::new()?;
     let notes = |hooks: &Hooks| -> Result<String> {
-        workbench.write("noted.wasm", strategy_with(hooks)?)?;
-        let (code, accepted) = workbench.json(&["check", "noted.wasm"])?;
+        workbench.write("shown.wasm", strategy_with(hooks)?)?;
+        let (code, accepted) = workbench.json(&["check", "shown.wasm"])?;
         assert_eq!(code, Some(0), "{accepted}");
         Ok(accepted["notes"].to_string())
     };
     let unknown = notes(&Hooks::default().schema(r#"{"type": "object", "required": ["x"]}"#))?;
     assert!(
-        unknown.contains("`validate`, `wants`, `plan`, `decide` were not tried, because its schema gives no valid example"),
+        unknown.contains("`validate`, `wants`, `plan`, `assign`, `decide` were not tried, because its schema gives no valid example"),
         "{unknown}"
     );
+    // The one wave of its plan is custom: case 5.
+    let custom = "(i32.store (i32.const 808) (i32.const 5)) (i32.const 512)";
+    let custom = Hooks::default().plan(custom);
+    for (assign, note) in [
+        (
+            "unreachable",
+            "`assign`, which an upload does not try, failed for the trial campaign: the plugin trapped",
+        ),
+        (
+            "(i32.const 512)",
+            "`assign` returned an error for the trial campaign, which an upload allows: wave",
+        ),
+    ] {
+        let shown = notes(&custom.clone().assign(assign))?;
+        assert!(shown.contains(note), "{shown}");
+    }
     // Some 30 million units of fuel.
     let busy = "(loop $again
         (local.set $at (i32.add (local.get $at) (i32.const 1)))

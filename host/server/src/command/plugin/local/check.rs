@@ -3,7 +3,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tidegate_core::Named as _;
 use tidegate_engine::ports::{Inspection, Rejection};
-use tidegate_sandbox::{CallName, ComponentInterface, GoldenRun, SandboxLimits};
+use tidegate_sandbox::{ComponentInterface, CallName, GoldenRun, SandboxLimits};
 
 use super::{
     component::{ComponentArgs, LocalComponent},
@@ -107,6 +107,7 @@ async fn notes(component: &LocalComponent, inspection: &Inspection) -> Result<Ve
 }
 
 fn notes_on(call: CallName, run: &GoldenRun, initial_memory: u64) -> Vec<String> {
+    let is_of_upload = call != CallName::Assign;
     let call = call.as_str();
     let mut notes = Vec::new();
     match &run.outcome {
@@ -118,6 +119,9 @@ fn notes_on(call: CallName, run: &GoldenRun, initial_memory: u64) -> Vec<String>
                 ));
             }
         }
+        Err(failure) if !is_of_upload => notes.push(format!(
+            "`{call}`, which an upload does not try, failed for the trial campaign: {failure}"
+        )),
         // Accepted a moment ago: the machine may be busy.
         Err(failure) => notes.push(format!("`{call}` failed when it was repeated: {failure}")),
     }

@@ -1,12 +1,14 @@
-//! The trial calls of an upload, made again to measure them.
+//! The trial calls of an upload, made again to measure them, and a call of `assign`, which uploads do not try.
 
 use anyhow::Result;
+use serde_json::Value;
 use tidegate_core::Named as _;
-use tidegate_sandbox::{CallName, Golden, GoldenRun, Plugin};
+use tidegate_sandbox::{Golden, CallName, GoldenRun, Plugin};
 
 use super::component::LocalComponent;
 
 /// The trial calls of a component that is accepted.
+#[derive(Default)]
 pub(super) struct TrialCalls {
     pub(super) calls: Vec<(CallName, GoldenRun)>,
     /// Why some calls of the plugin were not tried.
@@ -14,52 +16,74 @@ pub(super) struct TrialCalls {
 }
 
 impl TrialCalls {
-    /// Makes the calls that an upload makes.
+    /// Makes the calls.
     pub(super) async fn make(component: &LocalComponent, plugin: &Plugin) -> Result<Self> {
-        let mut calls = Vec::new();
-        let mut make = |call, config: &str| {
-            let run = Golden::trial(plugin, call, config).run(plugin);
-            calls.push((call, run));
-        };
-        make(CallName::Describe, "{}");
+        let mut trial = Self::default();
+        trial.call(plugin, CallName::Describe, "{}");
         let Some(config) = component.example_config(plugin).await? else {
             let why = "its schema gives no valid example of a config: give it `examples`";
-            return Ok(Self::untried(calls, plugin, why));
+            return Ok(trial.stopped(plugin, why));
         };
-        make(CallName::Validate, &config);
+        trial.call(plugin, CallName::Validate, &config);
         let errors = plugin.validate(&config).outcome.unwrap_or_default();
         if let Some(error) = errors.first() {
             let why = format!(
                 "its `validate` refuses the example of its schema: {} {}",
                 error.path, error.message
             );
-            return Ok(Self::untried(calls, plugin, &why));
+            return Ok(trial.stopped(plugin, &why));
         }
         for call in plugin.calls() {
-            let is_made = matches!(
-                call,
-                CallName::Describe | CallName::Validate | CallName::Assign
-            );
-            if !is_made {
-                make(call, &config);
+            match call {
+                CallName::Describe | CallName::Validate => {}
+                CallName::Assign => trial.assign(plugin, &config)?,
+                call => trial.call(plugin, call, &config),
             }
         }
-        let untried = None;
-        Ok(Self { calls, untried })
+        Ok(trial)
     }
 
-    fn untried(calls: Vec<(CallName, GoldenRun)>, plugin: &Plugin, why: &str) -> Self {
-        let of_world = plugin.calls().into_iter().filter(|call| {
-            let is_made = calls.iter().any(|(made, _)| made == call);
-            !is_made && *call != CallName::Assign
-        });
-        let names: Vec<_> = of_world
-            .map(|call| format!("`{}`", call.as_str()))
-            .collect();
-        let untried = Some(format!(
-            "{} were not tried, because {why}",
-            names.join(", ")
-        ));
-        Self { calls, untried }
+    fn call(&mut self, plugin: &Plugin, call: CallName, config: &str) {
+        let run = Golden::trial(plugin, call, config).run(plugin);
+        self.calls.push((call, run));
+    }
+
+    /// Calls `assign` with the waves of the plugin's own plan. A server does so only if one of them is to be filled.
+    fn assign(&mut self, plugin: &Plugin, config: &str) -> Result<()> {
+        let Some(waves) = self.waves_to_fill() else {
+            self.untried = Some(
+                "`assign` was not tried, because the plan of the trial campaign has no wave with `custom` members"
+                    .to_owned(),
+            );
+            return Ok(());
+        };
+        let trial = Golden::trial(plugin, CallName::Assign, config).to_json();
+        let mut golden: Value = serde_json::from_str(&trial)?;
+        golden["input"]["waves"] = waves;
+        let run = Golden::parse(&golden.to_string())?.run(plugin);
+        self.calls.push((CallName::Assign, run));
+        Ok(())
+    }
+
+    /// The waves that `plan` returned, if one of them has members that `assign` gives it.
+    fn waves_to_fill(&self) -> Option<Value> {
+        let planned = self
+            .calls
+            .iter()
+            .find(|(call, _)| *call == CallName::Plan);
+        let output = planned?.1.outcome.as_ref().ok()?;
+        let mut plan: Value = serde_json::from_str(&output.json).ok()?;
+        let waves = plan.get_mut("Ok")?.get_mut("waves")?.take();
+        let is_custom = |wave: &Value| wave["members"] == "Custom";
+        waves.as_array()?.iter().any(is_custom).then_some(waves)
+    }
+
+    fn stopped(mut self, plugin: &Plugin, why: &str) -> Self {
+        let is_made = |call: &CallName| self.calls.iter().any(|(made, _)| made == call);
+        let untried = plugin.calls().into_iter().filter(|call| !is_made(call));
+        let names: Vec<_> = untried.map(|call| format!("`{}`", call.as_str())).collect();
+        let names = names.join(", ");
+        self.untried = Some(format!("{names} were not tried, because {why}"));
+        self
     }
 }
