@@ -7,7 +7,6 @@ mod components;
 mod goldens;
 mod hostile;
 mod plugin_projects;
-mod polyglot;
 mod replay;
 mod schemas;
 mod spans;

@@ -3,10 +3,19 @@
 use std::{env, fs, io::Write as _, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
-
+use tidegate_core::{
+    id::Digest,
+    measurement::Durations,
+    plugin::PluginKind,
+    wave::{Counts, WaveReport},
+};
+use tidegate_engine::ports::{CallFailure, Sandbox as _};
 use tidegate_sandbox::ComponentInterface;
 
-use crate::{components::check_goldens, support::SandboxFixture};
+use crate::{
+    components::check_goldens,
+    support::{SandboxFixture, TENANT, observation, plan_input},
+};
 
 #[tokio::test]
 async fn plugin_projects_pass_their_goldens() -> Result<()> {
@@ -43,14 +52,52 @@ async fn check_project(fixture: &SandboxFixture, name: &str, project: &Path) -> 
     let component = fs::read(project.join("component.wasm")).context("read component.wasm")?;
     // Interpreters grow their memory in every call.
     let interface = ComponentInterface::read(&component).map_err(anyhow::Error::msg)?;
-    let memory = name
-        .starts_with("rust-")
-        .then_some(interface.initial_memory);
+    let is_compiled = ["rust-", "c-"].iter().any(|it| name.starts_with(it));
+    let memory = is_compiled.then_some(interface.initial_memory);
     let inspection = fixture.upload(component).await?;
     let named = inspection.description.name.to_string();
     ensure!(named == format!("acme/{name}"), "it is named {named}");
     let plugin = fixture.sandbox.plugin(inspection.digest).await?;
     let goldens = check_goldens(fixture, &plugin, &project.join("golden"), memory)?;
     ensure!(goldens > 0, "it has no goldens");
+    if inspection.kind == PluginKind::Strategy {
+        check_strategy(fixture, inspection.digest).await?;
+    }
+    Ok(())
+}
+
+/// What the goldens of all languages cannot say alike: errors, and numbers of more than 32 bits.
+async fn check_strategy(fixture: &SandboxFixture, digest: Digest) -> Result<()> {
+    let sandbox = &fixture.sandbox;
+    let errors = sandbox.validate(TENANT, digest, r#"{"other": 1}"#).await;
+    let errors = errors.outcome?;
+    ensure!(errors.len() == 1, "the schema refuses it: {errors:?}");
+
+    let broken = sandbox.plan(TENANT, digest, plan_input("no JSON")).await;
+    let failure = broken.outcome.err().context("the config is invalid")?;
+    ensure!(matches!(failure, CallFailure::PluginError(_)), "{failure}");
+
+    let mut observed = observation("{}");
+    observed.context.max_in_flight = None;
+    let devices = 1 << 40;
+    observed.waves = vec![WaveReport {
+        name: "all".to_owned(),
+        size: devices,
+        released: 0,
+        counts: Counts {
+            pending: devices,
+            ..Counts::default()
+        },
+        opened_at: None,
+        last_progress_at: None,
+        advanced_at: None,
+        failures: Vec::new(),
+        durations: Durations::default(),
+    }];
+    let decision = sandbox.decide(TENANT, digest, observed).await.outcome?;
+    ensure!(
+        decision.releases.len() == 1 && decision.releases[0].devices == devices,
+        "{decision:?}"
+    );
     Ok(())
 }
