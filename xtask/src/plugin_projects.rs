@@ -4,7 +4,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,20 +15,44 @@ use crate::workspace::{self, Workspace};
 use crate::{debian, shell};
 
 /// The projects: (language, kind).
-const PROJECTS: [(&str, &str); 5] = [
+const PROJECTS: [(&str, &str); 6] = [
     ("rust", "strategy"),
     ("rust", "compatibility-policy"),
     ("rust", "health-policy"),
+    ("c", "strategy"),
     ("javascript", "strategy"),
     ("python", "strategy"),
 ];
 
-/// The programs that a language needs, with their Debian packages: (language, program, package).
-const PROGRAMS: [(&str, &str, &str); 4] = [
+/// The languages whose tools are installed into a virtual environment of Python.
+const WITH_VENV: [&str; 2] = ["c", "python"];
+
+/// The programs that a language needs, or other files, with their Debian packages: (language, file, package).
+const PROGRAMS: [(&str, &str, &str); 10] = [
+    ("c", "make", "make"),
+    ("c", "python3", "python3"),
+    ("c", "clang-22", "clang-22"),
+    ("c", "wasm-ld-22", "lld-22"),
+    ("c", "/usr/lib/wasm32-wasi/libc.a", "wasi-libc"),
+    (
+        "c",
+        "/usr/lib/llvm-22/lib/clang/22/lib/wasi/libclang_rt.builtins-wasm32.a",
+        "libclang-rt-22-dev-wasm32",
+    ),
     ("javascript", "node", "nodejs"),
     ("javascript", "npm", "npm"),
     ("python", "make", "make"),
     ("python", "python3", "python3"),
+];
+
+const TUTORIAL: &str = include_str!("../../docs/plugins/tutorial.md");
+
+/// What an author's shell does not have. The libraries are those of the cargo that started this program.
+const FOREIGN_VARIABLES: [&str; 4] = [
+    "CARGO_TARGET_DIR",
+    "RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "LD_LIBRARY_PATH",
 ];
 
 /// Builds the projects and runs the tests of their components, and the tutorial. Other languages
@@ -57,8 +81,9 @@ pub(crate) fn check(workspace: &Workspace, asked: bool) -> Result<()> {
 
 /// What an author has installed, and the folders of the builds:
 ///
-/// - `bin`: `tidegate`, `cargo` and the linkers for components,
+/// - `bin`: `tidegate`, the linkers for components and, if Debian's Rust builds them, its programs,
 /// - `projects`: the projects, each with its component,
+/// - `cache`: what `tidegate plugin` compiles,
 /// - `target`: cargo's products, which all projects share, and which are kept.
 struct AuthorTools {
     folder: PathBuf,
@@ -67,7 +92,7 @@ struct AuthorTools {
 impl AuthorTools {
     fn prepare(workspace: &Workspace) -> Result<Self> {
         let folder = workspace.target.join("plugin-projects");
-        for old in ["bin", "projects"].map(|name| folder.join(name)) {
+        for old in ["bin", "projects", "cache"].map(|name| folder.join(name)) {
             if old.exists() {
                 fs::remove_dir_all(&old).with_context(|| format!("remove {}", old.display()))?;
             }
@@ -80,10 +105,11 @@ impl AuthorTools {
             let name = program.file_name().context("a program without a name")?;
             tools.link(&name.to_string_lossy(), &program)?;
         }
-        let cargo = tools.folder.join("bin/cargo");
-        let script = WasmToolchain::find(workspace)?.cargo_script()?;
-        fs::write(&cargo, script).context("write the script for cargo")?;
-        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755))?;
+        for program in WasmToolchain::find(workspace)?.author_programs() {
+            let program = Path::new(program);
+            let name = program.file_name().context("a program without a name")?;
+            tools.link(&name.to_string_lossy(), program)?;
+        }
         Ok(tools)
     }
 
@@ -97,7 +123,7 @@ impl AuthorTools {
         Ok(env::join_paths(own.chain(env::split_paths(&path)))?)
     }
 
-    /// Writes a project and builds it by the commands below "Build" in its README.
+    /// Writes a project, builds it, and tries its component by the commands in its README.
     fn build_project(&self, workspace: &Workspace, language: &str, kind: &str) -> Result<()> {
         let name = format!("{language}-{kind}");
         println!("--- {name}");
@@ -117,17 +143,8 @@ impl AuthorTools {
             symlink(self.folder.join("target"), project.join("target"))
                 .context("share the products of cargo")?;
         }
-        let commands = build_commands(&project.join("README.md"))?;
-        let mut build = Command::new("bash");
-        build
-            .args(["-euxo", "pipefail", "-c", &commands])
-            .current_dir(&project)
-            .env("PATH", self.path()?)
-            .env("CARGO_HOME", &workspace.cargo_home);
-        for variable in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
-            build.env_remove(variable);
-        }
-        shell::run(&mut build).with_context(|| format!("build {name}"))?;
+        self.run(workspace, &project, "Build")?;
+        self.run(workspace, &project, "Check, test and run")?;
         let component = match language {
             "rust" => {
                 let crate_name = format!("acme_{name}").replace('-', "_");
@@ -139,18 +156,50 @@ impl AuthorTools {
             .with_context(|| format!("copy {component} of {name}"))
             .map(drop)
     }
+
+    /// Runs the commands of a section of a project's README.
+    fn run(&self, workspace: &Workspace, project: &Path, section: &str) -> Result<()> {
+        let commands = commands(&project.join("README.md"), section);
+        let mut commands = commands.with_context(|| format!("read the section {section}"))?;
+        if self.folder.join("bin/rustc").exists() {
+            commands.insert_str(0, debian_commands()?);
+        }
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-euxo", "pipefail", "-c", &commands])
+            .current_dir(project)
+            .env("PATH", self.path()?)
+            .env("CARGO_HOME", &workspace.cargo_home)
+            .env("XDG_CACHE_HOME", self.folder.join("cache"))
+            // Calls must not end by a deadline because the machine is busy.
+            .env("TIDEGATE_SANDBOX__DEADLINE", "2s")
+            .env("TIDEGATE_SANDBOX__PLANNING_DEADLINE", "30s");
+        for variable in FOREIGN_VARIABLES {
+            shell.env_remove(variable);
+        }
+        shell::run(&mut shell).with_context(|| format!("{section} of {}", project.display()))
+    }
 }
 
-fn build_commands(readme: &Path) -> Result<String> {
-    let text = fs::read_to_string(readme).context("read the README of a project")?;
-    let section = text
-        .split_once("\n## Build\n")
-        .context("no section Build")?
+/// The commands of the tutorial that prepare a terminal for Debian's Rust.
+fn debian_commands() -> Result<&'static str> {
+    let block = TUTORIAL
+        .split_once("```bash\n")
+        .context("no block of bash")?
         .1;
-    let section = section.split("\n## ").next().unwrap_or_default();
-    let block = section.split_once("```sh\n").context("no commands")?.1;
+    Ok(block.split_once("```").context("an open block")?.0)
+}
+
+/// The commands of a section, without those that name a file which an author has yet to write.
+fn commands(readme: &Path, section: &str) -> Result<String> {
+    let text = fs::read_to_string(readme).context("read the README of a project")?;
+    let begin = format!("\n## {section}\n");
+    let (_, text) = text.split_once(&begin).context("no such section")?;
+    let text = text.split("\n## ").next().unwrap_or_default();
+    let block = text.split_once("```sh\n").context("no commands")?.1;
     let block = block.split_once("```").context("an open block")?.0;
-    Ok(block.to_owned())
+    let lines = block.lines().filter(|line| !line.ends_with(" FILE"));
+    Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn install_programs(language: &str) -> Result<()> {
@@ -159,7 +208,7 @@ fn install_programs(language: &str) -> Result<()> {
         .filter(|(of, program, _)| *of == language && !debian::is_on_path(program))
         .map(|(_, _, package)| *package)
         .collect();
-    if language == "python" && !debian::has_venv() {
+    if WITH_VENV.contains(&language) && !debian::has_venv() {
         missing.push("python3-venv");
     }
     install(&missing, &format!("a plugin in {language}"))

@@ -113,24 +113,12 @@ impl WasmToolchain {
         command
     }
 
-    /// A script that is the `cargo` of an author whose toolchain has [`TARGET`].
-    pub(crate) fn cargo_script(&self) -> Result<String> {
-        // The script is the first `cargo` in the PATH of what it runs.
-        let cargo = debian::find_on_path(&cargo_program()).context("cargo is not in the PATH")?;
-        let cargo = format!("exec '{}' \"$@\"\n", cargo.display());
-        if matches!(self, Self::Rustup { .. }) {
-            return Ok(format!("#!/bin/sh\n{cargo}"));
+    /// The programs of an author with this toolchain, if they are not those in the PATH.
+    pub(crate) fn author_programs(&self) -> &'static [&'static str] {
+        match self {
+            Self::Rustup { .. } => &[],
+            Self::Debian { .. } => &[DEBIAN_CARGO, DEBIAN_RUSTC, "/usr/bin/rustdoc"],
         }
-        Ok(format!(
-            "#!/bin/sh\n\
-             case \" $* \" in *\" {TARGET} \"*)\n\
-             unset LD_LIBRARY_PATH\n\
-             export RUSTC_BOOTSTRAP=1 RUSTC={DEBIAN_RUSTC}\n\
-             exec {DEBIAN_CARGO} \"$@\" {}\n\
-             esac\n\
-             {cargo}",
-            DEBIAN_BUILD_STD.join(" ")
-        ))
     }
 
     /// The linker that makes components, and the one for modules that it starts. They are parts of

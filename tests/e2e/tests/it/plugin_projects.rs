@@ -29,6 +29,14 @@ const SERVE: &str = "tidegate serve --dev --data-dir server\n";
 /// The URL of its server.
 const URL: &str = "http://127.0.0.1:8080";
 
+/// What an author's shell does not have. The libraries are those of the cargo that started this program.
+const FOREIGN_VARIABLES: [&str; 4] = [
+    "CARGO_TARGET_DIR",
+    "RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "LD_LIBRARY_PATH",
+];
+
 /// Far more than the builds take.
 const TIME_LIMIT: Duration = Duration::from_mins(10);
 
@@ -59,8 +67,7 @@ async fn follow_tutorial(tools: &Path) -> Result<()> {
         .env("PATH", path_with(&tools.join("bin"))?)
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    // They would build something else than an author's shell does.
-    for variable in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+    for variable in FOREIGN_VARIABLES {
         shell.env_remove(variable);
     }
     // The program would take it for a setting.
@@ -92,9 +99,13 @@ fn script(folder: &Path, tools: &Path) -> Result<String> {
     let mut script = String::new();
     let mut files = 0;
     let mut serves = 0;
+    // An author uses Rust from rustup, or from Debian.
+    let has_debian_rust = tools.join("bin/rustc").exists();
     for step in steps()? {
         match step {
             Step::Commands(SERVE) => serves += 1,
+            Step::DebianCommands(commands) if has_debian_rust => script += commands,
+            Step::DebianCommands(_) => {}
             Step::Commands(commands) => {
                 script += commands;
                 if commands.starts_with("tidegate plugin new ") {
@@ -134,6 +145,8 @@ fn path_with(folder: &Path) -> Result<OsString> {
 /// What a reader of the tutorial does.
 enum Step<'a> {
     Commands(&'a str),
+    /// Prepares the terminal for Debian's Rust.
+    DebianCommands(&'a str),
     /// Writes a file of the project.
     File {
         path: &'a str,
@@ -153,11 +166,13 @@ fn steps() -> Result<Vec<Step<'static>>> {
         let mut parts = section.split("```");
         while let (Some(before), Some(block)) = (parts.next(), parts.next()) {
             let (language, text) = block.split_once('\n').context("an empty block")?;
-            steps.push(if language == "sh" {
-                Step::Commands(text)
-            } else {
-                let path = before.rsplit('`').nth(1).context("no name of a file")?;
-                Step::File { path, text }
+            steps.push(match language {
+                "sh" => Step::Commands(text),
+                "bash" => Step::DebianCommands(text),
+                _ => {
+                    let path = before.rsplit('`').nth(1).context("no name of a file")?;
+                    Step::File { path, text }
+                }
             });
         }
     }
