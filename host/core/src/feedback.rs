@@ -123,7 +123,10 @@ impl Feedback {
             bytes.extend((field.len() as u64).to_be_bytes());
             bytes.extend(field);
         };
-        add(device_time.map(|at| at.0.to_be_bytes()).as_slice().as_flattened());
+        add(device_time
+            .map(|at| at.0.to_be_bytes())
+            .as_slice()
+            .as_flattened());
         add(execution.as_str().as_bytes());
         add(finished.as_str().as_bytes());
         let progress = progress.map(|(n, of)| [n.to_be_bytes(), of.to_be_bytes()]);

@@ -1,12 +1,12 @@
 //! Wasmtime's engines: one compiles in the child process, the other one runs plugins.
 
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig,
-    WasmFeatures,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures,
 };
 
-use crate::limits::{
-    MAX_INSTANCES, MAX_MEMORIES, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_TABLES,
+use crate::{
+    fuel_costs::operator_costs,
+    limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_TABLES},
 };
 
 /// Bytes of a memory that stay resident between calls: more than a call of a Rust plugin touches.
@@ -85,49 +85,6 @@ fn shared_config() -> Config {
         .wasm_multi_memory(true)
         .wasm_features(DISABLED_FEATURES, false);
     config
-}
-
-/// The version of the costs. A change of them is a new version: a call that was recorded with another one is replayed
-/// without comparing its fuel.
-pub(crate) const FUEL_COSTS: u32 = 2;
-
-/// Units of an integer division: 15 to 40 cycles, and up to 90 on older processors.
-const INTEGER_DIVISION: u8 = 16;
-/// Units of a division or a square root of floats, for each of its lanes: 13 to 20 cycles.
-const FLOAT_DIVISION: u8 = 8;
-
-/// One unit of fuel per instruction and per byte moved, except for those that take many times as long as an addition:
-/// fuel must end a loop of them before the deadline does. Growing a memory or a table is the most expensive one.
-fn operator_costs() -> OperatorCost {
-    let mut costs = OperatorCost::new();
-    for cost in [
-        &mut costs.I32DivS,
-        &mut costs.I32DivU,
-        &mut costs.I32RemS,
-        &mut costs.I32RemU,
-        &mut costs.I64DivS,
-        &mut costs.I64DivU,
-        &mut costs.I64RemS,
-        &mut costs.I64RemU,
-    ] {
-        *cost = INTEGER_DIVISION;
-    }
-    for (cost, lanes) in [
-        (&mut costs.F32Div, 1),
-        (&mut costs.F32Sqrt, 1),
-        (&mut costs.F64Div, 1),
-        (&mut costs.F64Sqrt, 1),
-        (&mut costs.F32x4Div, 4),
-        (&mut costs.F32x4Sqrt, 4),
-        (&mut costs.F64x2Div, 2),
-        (&mut costs.F64x2Sqrt, 2),
-    ] {
-        *cost = FLOAT_DIVISION * lanes;
-    }
-    costs.MemoryGrow = u8::MAX;
-    costs.TableGrow = u8::MAX;
-    costs.variable.memory_grow_per_page = u8::MAX;
-    costs
 }
 
 #[cfg(test)]

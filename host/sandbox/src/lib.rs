@@ -23,6 +23,7 @@ mod contract;
 mod draft_1_1;
 mod engine;
 mod failure;
+mod fuel_costs;
 mod golden;
 mod guest;
 mod inspect;

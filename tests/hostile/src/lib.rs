@@ -8,11 +8,13 @@
 mod bomb;
 mod build;
 mod catalog;
+mod operators;
 mod schemas;
 
 pub use bomb::{compile_bomb, many_functions};
 pub use build::{Function, Hooks, World, strategy_with};
 pub use catalog::{HostileCase, HostileKind, Stage};
+pub use operators::{LoopEnd, OperatorLoop, loop_seed, loops_component, operator_loops};
 pub use schemas::{DATA_KEYWORDS, doubling_schema, slow_config, slow_schema};
 
 use anyhow::{Context as _, Result};

@@ -7,8 +7,8 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::question::Question;
 use crate::{
-    engine::FUEL_COSTS,
     failure::{plugin_error, truncated_reason},
+    fuel_costs::FUEL_COSTS,
     limits::{Budget, SandboxLimits},
     linked_component::LinkedComponent,
     names::CallName,

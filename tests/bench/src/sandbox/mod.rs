@@ -4,12 +4,14 @@ mod assign;
 mod built_ins;
 mod cost;
 mod decide;
+mod fuel;
 mod load;
 mod validate;
 
 pub(crate) use assign::measure as assign;
 pub(crate) use built_ins::measure as built_ins;
 pub(crate) use decide::measure as decide;
+pub(crate) use fuel::measure as fuel;
 pub(crate) use load::measure as load;
 pub(crate) use validate::measure as validate;
 
@@ -20,7 +22,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_core::{id::Digest, plugin::Context, time::Timestamp};
 use tidegate_engine::ports::{ComponentSource, Sandbox as _};
-use tidegate_sandbox::{ChildCommand, Plugin, SandboxConfig, WasmSandbox};
+use tidegate_sandbox::{ChildCommand, Plugin, SandboxConfig, SandboxLimits, WasmSandbox};
 
 use crate::Bench;
 
@@ -50,8 +52,13 @@ struct SandboxFixture {
 
 /// Opens a sandbox on the folder of compiled code that all benchmarks share.
 fn open(bench: &Bench) -> Result<WasmSandbox> {
+    open_with(bench, SandboxLimits::default())
+}
+
+fn open_with(bench: &Bench, limits: SandboxLimits) -> Result<WasmSandbox> {
     let mut config = SandboxConfig::new(std::path::absolute(bench.work.join("compiled"))?);
     config.child_command = child_command()?;
+    config.limits = limits;
     Ok(WasmSandbox::open(config, Arc::new(NoComponents))?)
 }
 
@@ -64,7 +71,11 @@ fn built_in(bench: &Bench, name: &str) -> Result<Vec<u8>> {
 
 impl SandboxFixture {
     async fn new(bench: &Bench, component: Vec<u8>) -> Result<Self> {
-        let sandbox = open(bench)?;
+        Self::with(bench, component, SandboxLimits::default()).await
+    }
+
+    async fn with(bench: &Bench, component: Vec<u8>, limits: SandboxLimits) -> Result<Self> {
+        let sandbox = open_with(bench, limits)?;
         let inspection = sandbox
             .inspect(None, component.into())
             .await

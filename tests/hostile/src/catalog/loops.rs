@@ -9,7 +9,7 @@ const ENDLESS: &str = "(loop $again (br $again)) unreachable";
 const OUT_OF_FUEL: &str = "the plugin ran out of fuel";
 
 /// Instructions that cost the host more than an addition, by name.
-const EXPENSIVE: [(&str, &str); 15] = [
+const EXPENSIVE: [(&str, &str); 22] = [
     (
         "i32.div_u",
         "(local.set $m (i32.sub (i32.const -1) (i32.div_u (local.get $m) (local.get $d))))",
@@ -63,6 +63,28 @@ const EXPENSIVE: [(&str, &str); 15] = [
         "table.copy",
         "(table.copy $many $many (i32.const 0) (i32.const 1) (i32.const 9999))",
     ),
+    (
+        "f64.mul of denormal numbers",
+        "(local.set $y (f64.mul (local.get $y) (local.get $z)))",
+    ),
+    (
+        "f64.div of denormal numbers",
+        "(local.set $y (f64.div (local.get $y) (local.get $z)))",
+    ),
+    (
+        "memory.fill of nothing",
+        "(memory.fill $memory (i32.const 131072) (i32.const 1) (local.get $none))",
+    ),
+    (
+        "memory.copy of nothing",
+        "(memory.copy $memory $memory (i32.const 131072) (i32.const 131073) (local.get $none))",
+    ),
+    (
+        "table.init",
+        "(table.init $many $elements (i32.const 0) (i32.const 0) (i32.const 1))",
+    ),
+    ("ref.func", "(drop (ref.func $nothing))"),
+    ("elem.drop", "(elem.drop $elements)"),
     (
         "call_indirect",
         "(call_indirect $many (type $nothing) (i32.const 0))",
@@ -142,7 +164,11 @@ pub(super) fn cases() -> Result<Vec<HostileCase>> {
         // Parameters and variables, which the compiler does not know.
         let function = format!(
             "(type $nothing (func)) (func $nothing) (table $many 10000 funcref) (elem (table $many) (i32.const 0) func $nothing)
+             (elem $elements func $nothing)
              (func $expensive (param $d i32) (local $m i32) (local $n i64) (local $x f64) (local $v v128)
+                (local $y f64) (local $z f64) (local $none i32)
+                (local.set $y (f64.const 1e-310)) (local.set $z (f64.convert_i32_s (i32.sub (local.get $d) (i32.const 2))))
+                (local.set $none (i32.sub (local.get $d) (i32.const 3)))
                 (local.set $x (f64.const 3)) (local.set $v (f32x4.splat (f32.const 3)))
                 (loop $again {body} (br $again)))"
         );

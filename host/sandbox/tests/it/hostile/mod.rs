@@ -6,3 +6,4 @@ mod isolation;
 mod lies;
 mod limits;
 mod mutations;
+mod operators;

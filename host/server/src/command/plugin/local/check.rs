@@ -3,7 +3,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tidegate_core::Named as _;
 use tidegate_engine::ports::{Inspection, Rejection};
-use tidegate_sandbox::{ComponentInterface, CallName, GoldenRun, SandboxLimits};
+use tidegate_sandbox::{CallName, ComponentInterface, GoldenRun, SandboxLimits};
 
 use super::{
     component::{ComponentArgs, LocalComponent},

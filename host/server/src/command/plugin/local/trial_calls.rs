@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 use tidegate_core::Named as _;
-use tidegate_sandbox::{Golden, CallName, GoldenRun, Plugin};
+use tidegate_sandbox::{CallName, Golden, GoldenRun, Plugin};
 
 use super::component::LocalComponent;
 
@@ -67,10 +67,7 @@ impl TrialCalls {
 
     /// The waves that `plan` returned, if one of them has members that `assign` gives it.
     fn waves_to_fill(&self) -> Option<Value> {
-        let planned = self
-            .calls
-            .iter()
-            .find(|(call, _)| *call == CallName::Plan);
+        let planned = self.calls.iter().find(|(call, _)| *call == CallName::Plan);
         let output = planned?.1.outcome.as_ref().ok()?;
         let mut plan: Value = serde_json::from_str(&output.json).ok()?;
         let waves = plan.get_mut("Ok")?.get_mut("waves")?.take();
