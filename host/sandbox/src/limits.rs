@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tidegate_engine::ports::CallLimits;
 
+use crate::fuel_costs::FUEL_COSTS;
+
 /// Core instances per call. Python needs 26.
 pub(crate) const MAX_INSTANCES: u32 = 64;
 /// Linear memories per call.
@@ -274,15 +276,21 @@ impl Budget {
     pub(crate) fn call_limits(self) -> CallLimits {
         CallLimits {
             fuel: self.fuel,
+            fuel_costs: FUEL_COSTS,
             memory_bytes: self.memory_bytes,
             answer_bytes: self.answer_bytes,
         }
     }
 
-    /// With the limits of a recorded call. The deadline depends on the machine, not on the call.
+    /// With the limits of a recorded call, but not its fuel if that was counted by other costs. The deadline depends on the
+    /// machine, not on the call.
     pub(crate) fn with_call_limits(self, limits: CallLimits) -> Self {
         Self {
-            fuel: limits.fuel,
+            fuel: if limits.fuel_costs == FUEL_COSTS {
+                limits.fuel
+            } else {
+                self.fuel
+            },
             memory_bytes: limits.memory_bytes,
             answer_bytes: limits.answer_bytes,
             ..self

@@ -123,8 +123,7 @@ fn bytes_of(list: &[u8]) -> Option<Vec<u8>> {
     };
     let numbers = list.split(|byte| *byte == b',');
     let bytes = numbers.map(|digits| match digits {
-        [_] => value(digits),
-        [b'1'..=b'9', _] | [b'1'..=b'9', _, _] => value(digits),
+        [_] | [b'1'..=b'9', _] | [b'1'..=b'9', _, _] => value(digits),
         _ => None,
     });
     bytes.collect()

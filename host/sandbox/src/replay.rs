@@ -3,7 +3,7 @@
 use tidegate_core::id::Digest;
 use tidegate_engine::ports::{Call, CallFailure, CallLimits, CallRecord, Record};
 
-use crate::{fuel_costs::FUEL_COSTS, plugin::Plugin, versions::Recorded};
+use crate::{plugin::Plugin, versions::Recorded};
 
 impl Plugin {
     /// Repeats a call with a recorded input, under today's limits. The new record has the same input and the new output.
@@ -21,7 +21,6 @@ impl Plugin {
             input_digest: Some(Digest::of(recorded.json.as_bytes())),
             input: Record::whole(input.to_vec()),
             output: Record::default(),
-            fuel_costs: FUEL_COSTS,
             limits,
         };
         let question = recorded.question;

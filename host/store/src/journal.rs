@@ -173,7 +173,7 @@ fn plugin_name(row: &AnyRow) -> Result<Option<PluginName>, RowError> {
     name.transpose()
 }
 
-/// All three, or none.
+/// All of them, or none.
 fn limits(row: &AnyRow) -> Result<Option<CallLimits>, RowError> {
     let fuel: Option<i64> = row.take("fuel_limit")?;
     if fuel.is_none() {
@@ -181,6 +181,7 @@ fn limits(row: &AnyRow) -> Result<Option<CallLimits>, RowError> {
     }
     Ok(Some(CallLimits {
         fuel: row.count("fuel_limit")?,
+        fuel_costs: u32::try_from(row.count("fuel_costs")?).unwrap_or(u32::MAX),
         memory_bytes: row.count("memory_limit")?,
         answer_bytes: row.count("answer_limit")?,
     }))
@@ -196,7 +197,6 @@ fn from_row(row: &AnyRow) -> Result<JournalEntry, RowError> {
         revision: digest("revision")?,
         input_digest: digest("input_digest")?,
         fuel: row.count("fuel")?,
-        fuel_costs: u32::try_from(row.count("fuel_costs")?).unwrap_or(u32::MAX),
         limits: limits(row)?,
         duration: Duration::from_nanos(row.count("duration_ns")?),
         outcome: row.take("outcome")?,

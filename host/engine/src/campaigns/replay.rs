@@ -10,7 +10,10 @@ use super::get;
 use crate::{
     Ctx, Error, PluginCalls, Result,
     plugins::revision_by_digest,
-    ports::{Call, CallFailure, CallFailureClass, JournalEntry, RecordedCall, Revision, Store},
+    ports::{
+        Call, CallFailure, CallFailureClass, CallLimits, JournalEntry, RecordedCall, Revision,
+        Store,
+    },
 };
 
 /// A recorded call and its repetition.
@@ -201,8 +204,9 @@ impl<'a> Replayer<'a> {
         }
         let decision = self.answer(&call)?;
         let recorded_answer = self.recorded_answer(recorded)?;
+        let costs = |limits: Option<CallLimits>| limits.map(|limits| limits.fuel_costs);
         let compares_fuel =
-            revision == recorded_revision && call.record.fuel_costs == entry.fuel_costs;
+            revision == recorded_revision && costs(call.record.limits) == costs(limits);
         Ok(Ok(Replay {
             same_answer: decision.is_same(&recorded_answer),
             compares_fuel,

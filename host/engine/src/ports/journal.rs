@@ -69,8 +69,6 @@ pub struct NewJournalEntry {
     pub output: Record,
     /// Units of fuel consumed.
     pub fuel: u64,
-    /// The version of the costs by which they were counted; 0 for the server's own acts.
-    pub fuel_costs: u32,
     /// The limits of the call; `None` for the server's own acts, and for entries of earlier versions.
     pub limits: Option<CallLimits>,
     /// Wall time.
@@ -114,7 +112,6 @@ pub struct JournalEntry {
     pub revision: Option<Digest>,
     pub input_digest: Option<Digest>,
     pub fuel: u64,
-    pub fuel_costs: u32,
     pub limits: Option<CallLimits>,
     pub duration: Duration,
     pub outcome: String,

@@ -181,8 +181,6 @@ pub struct CallRecord {
     pub input_digest: Option<Digest>,
     /// The output; empty if there is none.
     pub output: Record,
-    /// The version of the costs by which its fuel was counted.
-    pub fuel_costs: u32,
     /// The limits under which it was made. `None`: the plugin was not called.
     pub limits: Option<CallLimits>,
 }
@@ -192,6 +190,9 @@ pub struct CallRecord {
 pub struct CallLimits {
     /// Units of fuel.
     pub fuel: u64,
+    /// The version of the costs by which fuel is counted. A call is repeated with the fuel of today if that is counted by
+    /// another version.
+    pub fuel_costs: u32,
     /// Memory in bytes, summed over all memories.
     pub memory_bytes: u64,
     /// Size of the output in bytes.

@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 /// The limits under which all calls are recorded.
 pub(crate) const CALL_LIMITS: CallLimits = CallLimits {
     fuel: 9000,
+    fuel_costs: 1,
     memory_bytes: 64 << 10,
     answer_bytes: 512,
 };
@@ -155,7 +156,6 @@ fn call<Q: std::fmt::Debug, A: std::fmt::Debug>(
         output: outcome.as_ref().map_or(Record::default(), |respond| {
             Record::whole(format!("{respond:?}").into_bytes())
         }),
-        fuel_costs: 1,
         limits: Some(CALL_LIMITS),
     };
     Call {
@@ -257,7 +257,10 @@ impl Sandbox for ScriptedSandbox {
         let call = call(&Mutex::new(Box::new(respond)), &input.to_vec());
         let record = CallRecord {
             output: Record::whole(output),
-            fuel_costs,
+            limits: Some(CallLimits {
+                fuel_costs,
+                ..CALL_LIMITS
+            }),
             ..call.record
         };
         Call {

@@ -38,7 +38,8 @@ async fn requests_plugins_and_the_fleet_are_measured() {
         .expect_problem(404);
     server.get("/nothing/at/all").await.expect_problem(404);
 
-    let journal_bytes = server.get(&path).await.expect(200)["journal_bytes"].clone();
+    let stats = path.replace("/campaigns/", "/stats/campaigns/");
+    let journal_bytes = server.get(&stats).await.expect(200)["journal_bytes"].clone();
     assert!(journal_bytes.as_u64() > Some(256), "{journal_bytes}");
     let stats = server.get("/api/v1/stats").await.expect(200);
     assert_eq!(stats["journal_bytes"], journal_bytes);

@@ -164,9 +164,9 @@ fn call_result<T>(outcome: Result<T, CallFailure>) -> Call<T> {
             input: Record::whole(b"question".to_vec()),
             input_digest: Some(Digest::of(b"question")),
             output: Record::whole(b"answer".to_vec()),
-            fuel_costs: 2,
             limits: Some(CallLimits {
                 fuel: 50,
+                fuel_costs: 2,
                 memory_bytes: 65_536,
                 answer_bytes: 1024,
             }),

@@ -398,7 +398,6 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
         input: Record::default(),
         output: Record::default(),
         fuel: 0,
-        fuel_costs: 0,
         limits: None,
         duration: Duration::ZERO,
         outcome: "test".to_owned(),

@@ -8,7 +8,6 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 use super::question::Question;
 use crate::{
     failure::{plugin_error, truncated_reason},
-    fuel_costs::FUEL_COSTS,
     limits::{Budget, SandboxLimits},
     linked_component::LinkedComponent,
     names::CallName,
@@ -74,7 +73,6 @@ pub(super) fn ask<I: CallInput>(
                 input: record::compress(&json),
                 input_digest: Some(Digest::of(&json)),
                 output: Record::default(),
-                fuel_costs: FUEL_COSTS,
                 limits,
             };
             ask_recorded(component, input, record)

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tidegate_core::{Named, id::Digest, time::Timestamp};
-use tidegate_engine::ports::{Call, Sandbox as _};
+use tidegate_engine::ports::{Call, CallLimits, Sandbox as _};
 use tidegate_hostile::{Hooks, HostilePlugin, strategy_with};
 use tidegate_sandbox::Golden;
 
@@ -86,8 +86,8 @@ async fn a_large_state_is_apart_and_the_call_is_repeated() -> Result<()> {
             random as u8
         })
         .collect();
-    let keeps = "(i32.store (i32.const 696) (i32.const 131072)) (i32.store (i32.const 700) (i32.const 65536)) (i32.const 640)";
-    let component = strategy_with(&Hooks::default().decide(keeps).data(131_072, &state))?;
+    let keeps = "(i32.store (i32.const 696) (i32.const 196608)) (i32.store (i32.const 700) (i32.const 65536)) (i32.const 640)";
+    let component = strategy_with(&Hooks::default().decide(keeps).data(196_608, &state))?;
     let digest = fixture.components.put(component.clone());
     let mut call = fixture.decide(component.clone()).await;
     let (input, first_output) = (call.record.input.clone(), call.record.output.clone());
@@ -144,6 +144,15 @@ async fn a_call_is_repeated_under_its_own_limits() -> Result<()> {
             let today = fixture.sandbox.replay(TENANT, digest, input, None).await;
             assert_ne!(today.outcome, call.outcome.clone().map(drop), "{hostile:?}");
             assert_ne!(today.record.limits, Some(recorded));
+
+            // Fuel that was counted by other costs says nothing of today's.
+            let mut earlier = recorded;
+            earlier.fuel_costs -= 1;
+            let limits = Some(earlier);
+            let replayed = fixture.sandbox.replay(TENANT, digest, input, limits).await;
+            let replayed = replayed.record.limits.expect("limits");
+            let fuel = today.record.limits.expect("limits").fuel;
+            assert_eq!(replayed, CallLimits { fuel, ..recorded }, "{hostile:?}");
         }
     }
     Ok(())

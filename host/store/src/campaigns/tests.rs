@@ -70,7 +70,6 @@ fn journal_entry() -> NewJournalEntry {
         input: Record::default(),
         output: Record::default(),
         fuel: 0,
-        fuel_costs: 0,
         limits: None,
         duration: Duration::ZERO,
         outcome: "repinned".into(),

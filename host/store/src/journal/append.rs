@@ -84,7 +84,7 @@ pub(crate) async fn append(
         .bind(i64::from(entry.applied))
         .bind(input.inline)
         .bind(output.inline)
-        .bind(i64::from(entry.fuel_costs))
+        .bind(i64::from(entry.limits.map_or(0, |limits| limits.fuel_costs)))
         .bind(entry.limits.map(|limits| to_i64(limits.fuel)))
         .bind(entry.limits.map(|limits| to_i64(limits.memory_bytes)))
         .bind(entry.limits.map(|limits| to_i64(limits.answer_bytes)))

@@ -28,7 +28,6 @@ fn entry(at: Timestamp, input: Record, output: Record) -> NewJournalEntry {
         input,
         output,
         fuel: 3,
-        fuel_costs: 1,
         limits: None,
         duration: Duration::from_nanos(5),
         outcome: "proceed".into(),

@@ -84,8 +84,6 @@ pub(crate) struct CampaignBody {
     hold: Option<HoldBody>,
     awaiting: Option<AwaitedGateBody>,
     rollback: Option<RollbackBody>,
-    /// Size of its journal. When it reaches the server's setting `journal.max_bytes_per_campaign`, the campaign is held.
-    journal_bytes: u64,
     approved: bool,
     approved_by: Option<String>,
     approved_at: Option<Time>,
@@ -255,7 +253,6 @@ impl CampaignBody {
             actual_end: campaign.ended_at.map(Time::from),
             created_at: campaign.created_at.into(),
             created_by: campaign.created_by,
-            journal_bytes: campaign.journal_bytes,
             edited_by: campaign.edited_by,
         })
     }

@@ -31,6 +31,8 @@ pub(crate) struct CampaignStats {
     /// Failed or timed out updates among the same, in percent.
     failure_rate: f64,
     failures_by_code: BTreeMap<String, u64>,
+    /// Size of its journal. When it reaches the server's setting `journal.max_bytes_per_campaign`, the campaign is held.
+    journal_bytes: u64,
     /// When one of the counters last changed.
     last_change: Option<Time>,
 }
@@ -65,6 +67,7 @@ pub(crate) async fn show_campaign_stats(
         success_rate: percent(counts.completed, decided),
         failure_rate: percent(counts.unsuccessful(), decided),
         failures_by_code,
+        journal_bytes: campaign.journal_bytes,
         last_change: last_change.map(Time::from),
     }))
 }

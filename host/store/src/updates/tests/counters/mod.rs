@@ -134,7 +134,7 @@ async fn check_counters(store: &TestStore) -> anyhow::Result<()> {
     pairs.push((
         "journal_bytes".to_owned(),
         "SELECT kind, value FROM tenant_counters WHERE tenant_id = $1 AND kind = 'journal_bytes'".to_owned(),
-        "SELECT 'journal_bytes', CAST(SUM(journal_bytes) AS BIGINT) FROM campaign_runs WHERE tenant_id = $1".to_owned(),
+        "SELECT 'journal_bytes', CAST(COALESCE(SUM(journal_bytes), 0) AS BIGINT) FROM campaign_runs WHERE tenant_id = $1".to_owned(),
     ));
     for (kind, other, key) in [
         (
