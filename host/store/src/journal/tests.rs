@@ -254,11 +254,10 @@ on_both! {
 /// The length of a long journal: a month of a decision every 25 seconds.
 const ENTRIES: u64 = 100_000;
 
-/// Prints how long parts of a long journal took. A tenth of a second for each is a hundred times of what they need, and less
+/// Checks how long parts of a long journal took. A tenth of a second for each is a hundred times of what they need, and less
 /// than what reading all entries for each part takes.
 fn check_time(what: &str, started: Instant, parts: u64) {
     let elapsed = started.elapsed();
-    eprintln!("{what}: {elapsed:?}");
     assert!(
         elapsed < Duration::from_millis(100 * parts),
         "{what}: {elapsed:?}"

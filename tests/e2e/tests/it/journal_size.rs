@@ -38,15 +38,15 @@ async fn a_kept_state_is_stored_once_and_replayed(tenant: IsolatedTenant) -> Res
     let id = start_with(&tenant, firmware, strategy_with(&hooks)?, json!({})).await?;
     let is_decision = |entry: &Value| entry["kind"] == "decide";
     let journal = wait_until("ten decisions are made", async || {
-        tenant.advance(Duration::from_secs(3600));
+        tenant.advance(Duration::from_hours(1));
         let journal = tenant.journal(id).await?;
         let decisions = journal.iter().filter(|entry| is_decision(entry)).count();
         Ok((decisions >= 10).then_some(journal))
     })
     .await?;
-    let stats = tenant.viewer.get(&format!("stats/campaigns/{id}")).await?;
-    let stats = stats.expect_status(200)?.json()?;
-    let bytes = stats["journal_bytes"]
+    let shown = tenant.viewer.get(&format!("stats/campaigns/{id}")).await?;
+    let shown = shown.expect_status(200)?.json()?;
+    let bytes = shown["journal_bytes"]
         .as_u64()
         .context("a number of bytes")?;
     ensure!(
