@@ -13,7 +13,7 @@
 //! struct Config {}
 //!
 //! impl Plugin for AllAtOnce {
-//!     const NAME: &'static str = "all-at-once";
+//!     const NAME: &'static str = "acme/all-at-once";
 //!     const VERSION: &'static str = "1.0.0";
 //!     const SUMMARY: &'static str = "Offers the firmware to every device at once.";
 //!     const SCHEMA: &'static str = r#"{"type": "object", "additionalProperties": false}"#;
