@@ -74,7 +74,7 @@ pub struct Plan {
     pub waves: Vec<PlannedWave>,
     /// Allows waves to open in any order.
     pub parallel: bool,
-    /// Devices that match later join the last wave. Not supported.
+    /// Devices join the plan after the start. Not supported.
     pub dynamic: bool,
 }
 

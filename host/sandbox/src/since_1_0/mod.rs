@@ -66,7 +66,7 @@ mod tests {
         let digest = Digest::of(CONTRACT).to_string();
         assert_eq!(
             digest,
-            "sha256:2164d9126becf7c607110d9d4bdaa6dfb776e36f4b47111c31faed5e23afdc3a"
+            "sha256:0ce8f41946128ae62c3238d3e08ffefc3a3e9d4c2ebf8aa27b1c3471807419c8"
         );
     }
 }

@@ -416,7 +416,8 @@ typedef struct exports_tidegate_plugin_rollout_wave_plan_t {
   exports_tidegate_plugin_rollout_list_wave_t   waves;
   // Waves may open in any order; else each only after the one before it.
   bool   parallel;
-  // Devices that match later join the last wave.
+  // Reserved for plans that devices join after the start. The host does not support them yet: it refuses a plan in
+  // which this is true.
   bool   dynamic;
   exports_tidegate_plugin_rollout_list_attribute_t   extras;
 } exports_tidegate_plugin_rollout_wave_plan_t;
@@ -583,7 +584,8 @@ typedef struct {
 } exports_tidegate_plugin_rollout_result_decision_string_t;
 
 // Imported Functions from `tidegate:plugin/log@1.0.0`
-// Writes one line. The host keeps 16 KiB of lines for a call and drops what comes after.
+// Writes one line. The host keeps 16 KiB of lines for a call and drops what comes after. A line of more bytes than
+// the call's answer may have fails the call.
 extern void tidegate_plugin_log_line(strategy_string_t *text);
 
 // Exported Functions from `tidegate:plugin/meta@1.0.0`
