@@ -11,6 +11,8 @@ mod bench;
 mod c_bindings;
 mod clients;
 mod components;
+#[cfg(test)]
+mod contracts;
 mod debian;
 mod demo;
 #[cfg(test)]
