@@ -86,3 +86,18 @@ fn an_id_that_is_a_part_of_a_path_is_refused() -> Result<()> {
     }
     Ok(())
 }
+
+/// A golden of a later version of the contract than 1.0 has its name, without which it would be read as one of 1.0.
+#[test]
+fn a_question_is_the_whole_golden_that_the_server_sends() -> Result<()> {
+    let sent = r#"{"contract":"1.1","call":"decide","input":{"devices":15},"expect":{"Ok":1},"later":[true]}"#;
+    let url = server(move |_, _| ("application/json", sent.to_owned()))?;
+    let output = tidegate()
+        .args(["campaign", "question", "1", "7", "--url", &url])
+        .output()?;
+    check(&output, 0, "");
+    let printed = String::from_utf8(output.stdout)?;
+    let compact: String = printed.split_whitespace().collect();
+    assert_eq!(compact, sent);
+    Ok(())
+}

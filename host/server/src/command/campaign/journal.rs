@@ -1,6 +1,6 @@
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tidegate_core::visible_text::visible_json;
 
 use crate::{
@@ -29,10 +29,16 @@ pub(super) async fn question(rest: &RestClient, id: i64, seq: i64) -> Result<()>
 /// The fields of a golden, in the order in which goldens are written.
 #[derive(Serialize, Deserialize)]
 struct Question {
+    /// Left out for version 1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contract: Option<String>,
     call: String,
     input: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     expect: Option<Value>,
+    /// What a later server adds.
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 const COLUMNS: [table::Column<'_>; 8] = [
