@@ -33,6 +33,7 @@ pub(crate) fn try_calls(plugin: &Plugin, example: Option<&str>) -> Result<(), Re
     }
     plugin
         .wants(config)
+        .outcome
         .map_err(|failure| rejected_step("calling its `wants`", &failure))?;
     if example.is_some() {
         run_trial_calls(plugin, config)

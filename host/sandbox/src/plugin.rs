@@ -103,8 +103,8 @@ impl Plugin {
     }
 
     /// Calls the plugin's `wants`.
-    pub fn wants(&self, config: &str) -> Result<Interests, CallFailure> {
-        self.contract().wants(self.component(), config).outcome
+    pub fn wants(&self, config: &str) -> Call<Interests> {
+        self.contract().wants(self.component(), config)
     }
 
     /// The text of the schema of its config, if it is known already.

@@ -16,7 +16,8 @@ use tidegate_core::{
 use tidegate_engine::{
     chain,
     ports::{
-        Call, CallFailure, CallLimits, ComponentSource, Inspection, Rejection, Sandbox, Validation,
+        Call, CallFailure, CallLimits, CallQuota, ComponentSource, Inspection, Rejection, Sandbox,
+        Validation, Wants,
     },
 };
 use tracing::{Instrument as _, Span, field::Empty};
@@ -353,20 +354,25 @@ impl Sandbox for WasmSandbox {
     async fn wants(
         &self,
         tenant: TenantId,
+        quota: CallQuota,
         plugin: Digest,
         config: &str,
-    ) -> Result<Interests, CallFailure> {
+    ) -> Wants {
         let key = (plugin, Digest::of(config.as_bytes()));
-        if let Some(wants) = self.wants_cache.get(&key) {
-            return Ok(wants);
+        if let Some(interests) = self.wants_cache.get(&key) {
+            return Wants::Known(interests);
         }
-        let class = CallClass::Planning(tenant);
-        let loaded = self.loader.plugin(Some(tenant), plugin).await?;
+        let class = match quota {
+            CallQuota::Decisions => CallClass::Decisions(tenant),
+            CallQuota::Planning => CallClass::Planning(tenant),
+        };
         let config = config.to_owned();
-        let called = self.run_blocking(class, move || loaded.wants(&config));
-        let wants = called.instrument(call_span("wants", plugin)).await??;
-        self.wants_cache.insert(key, wants.clone());
-        Ok(wants)
+        let call = self.call(class, "wants", plugin, move |plugin| plugin.wants(&config));
+        let call = call.await;
+        if let Ok(interests) = &call.outcome {
+            self.wants_cache.insert(key, interests.clone());
+        }
+        Wants::Called(call)
     }
 
     async fn plan(&self, tenant: TenantId, plugin: Digest, input: PlanInput) -> Call<Plan> {

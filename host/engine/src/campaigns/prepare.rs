@@ -26,7 +26,7 @@ use crate::{
     },
     overdue::overdue,
     ports::{
-        CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, OverdueRule,
+        CallQuota, CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, OverdueRule,
         SelectedDevice, Store,
     },
 };
@@ -193,8 +193,9 @@ impl Preparation<'_> {
                 return Err(Error::conflict("revision_disabled", message));
             }
             self.plugins.require_contract(&revision.stored)?;
-            let wants = self.plugins.wants(tenant, plugin).await;
+            let wants = self.plugins.wants(tenant, CallQuota::Planning, plugin);
             for attribute in wants
+                .await
                 .map_err(|failure| plan_failed(plugin, &failure))?
                 .attributes
             {

@@ -5,7 +5,10 @@ use tidegate_core::{
     update::{ChosenPolicy, UpdatePolicies},
 };
 
-use crate::{PluginCalls, Result, ports::Store};
+use crate::{
+    PluginCalls, Result,
+    ports::{CallQuota, Store},
+};
 
 /// The policy that evaluates the hardware named in firmware and images.
 pub(crate) const HARDWARE: PluginName = PluginName::built_in("hardware");
@@ -95,7 +98,8 @@ async fn class_attributes(
 ) -> Result<Vec<String>> {
     let mut attributes = Vec::new();
     for plugin in uses {
-        attributes.extend(plugins.wants(tenant, plugin).await?.attributes);
+        let wants = plugins.wants(tenant, CallQuota::Planning, plugin);
+        attributes.extend(wants.await?.attributes);
     }
     attributes.sort_unstable();
     attributes.dedup();

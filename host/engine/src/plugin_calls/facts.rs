@@ -10,18 +10,22 @@ use tidegate_core::{
 };
 
 use super::PluginCalls;
-use crate::{chain, ports::CallFailure};
+use crate::{
+    chain,
+    ports::{CallFailure, CallQuota},
+};
 
 impl PluginCalls {
     /// Adds the facts that a plugin wants to the context of its call. Facts that this server does not know, and those
-    /// of campaigns and zones that do not exist, are left out.
+    /// of campaigns and zones that do not exist, are left out. `quota` is that of the call.
     pub(super) async fn add_facts(
         &self,
         tenant: TenantId,
+        quota: CallQuota,
         plugin: &PluginUse,
         context: &mut Context,
     ) -> Result<(), CallFailure> {
-        let wants = self.wants(tenant, plugin).await?;
+        let wants = self.wants(tenant, quota, plugin).await?;
         for key in wants.facts {
             if let Some(value) = self.fact(tenant, &key, context.now).await? {
                 context.facts.push((key, value));

@@ -22,8 +22,8 @@ use usage_log::UsageLog;
 use crate::{
     BuiltIns, Error, Result, TenantPermit, TenantShares, chain,
     ports::{
-        Call, CallFailure, CallLimits, EntryKind, Inspection, NewRevision, Observer, Ports,
-        Rejection, Sandbox, Store, Usage,
+        Call, CallFailure, CallLimits, CallQuota, EntryKind, Inspection, NewRevision, Observer,
+        Ports, Rejection, Sandbox, Store, Usage, Wants,
     },
 };
 
@@ -124,15 +124,18 @@ impl PluginCalls {
         })
     }
 
-    /// What a plugin has to be shown to work with its config.
+    /// What a plugin has to be shown to work with its config. Counted only if the plugin was called.
     pub(crate) async fn wants(
         &self,
         tenant: TenantId,
+        quota: CallQuota,
         plugin: &PluginUse,
     ) -> std::result::Result<Interests, CallFailure> {
-        self.sandbox
-            .wants(tenant, plugin.revision, &plugin.config)
-            .await
+        let (revision, config) = (plugin.revision, &plugin.config);
+        match self.sandbox.wants(tenant, quota, revision, config).await {
+            Wants::Known(interests) => Ok(interests),
+            Wants::Called(call) => self.record(tenant, plugin, "wants", call).outcome,
+        }
     }
 
     /// A strategy's waves.
@@ -142,7 +145,9 @@ impl PluginCalls {
         strategy: &PluginUse,
         mut input: PlanInput,
     ) -> Call<Plan> {
-        let call = match self.add_facts(tenant, strategy, &mut input.context).await {
+        let context = &mut input.context;
+        let facts = self.add_facts(tenant, CallQuota::Planning, strategy, context);
+        let call = match facts.await {
             Ok(()) => self.sandbox.plan(tenant, strategy.revision, input).await,
             Err(failure) => Call::failed(failure),
         };
@@ -151,7 +156,7 @@ impl PluginCalls {
                 .map(|()| plan)
                 .map_err(|violation| refused(&violation))
         });
-        self.record(tenant, strategy, EntryKind::Plan, call)
+        self.record(tenant, strategy, EntryKind::Plan.as_str(), call)
     }
 
     /// The wave of each row, by a strategy that planned these waves.
@@ -162,13 +167,15 @@ impl PluginCalls {
         plan: &Plan,
         mut input: AssignInput,
     ) -> Call<Vec<u32>> {
-        let call = match self.add_facts(tenant, strategy, &mut input.context).await {
+        let context = &mut input.context;
+        let facts = self.add_facts(tenant, CallQuota::Planning, strategy, context);
+        let call = match facts.await {
             Ok(()) => self.sandbox.assign(tenant, strategy.revision, input).await,
             Err(failure) => Call::failed(failure),
         };
         let check = |page: Vec<u32>| check_assignment(plan, &page).map(|()| page);
         let call = call.and_then(|page| check(page).map_err(|violation| refused(&violation)));
-        self.record(tenant, strategy, EntryKind::Assign, call)
+        self.record(tenant, strategy, EntryKind::Assign.as_str(), call)
     }
 
     /// A strategy's decision, as `check` accepts it.
@@ -181,13 +188,14 @@ impl PluginCalls {
     ) -> Call<T> {
         let context = &mut observation.context;
         let (sandbox, revision) = (&self.sandbox, strategy.revision);
-        let call = match self.add_facts(tenant, strategy, context).await {
+        let facts = self.add_facts(tenant, CallQuota::Decisions, strategy, context);
+        let call = match facts.await {
             Ok(()) => sandbox.decide(tenant, revision, observation).await,
             Err(failure) => Call::failed(failure),
         };
         let call =
             call.and_then(|decision| check(decision).map_err(|violation| refused(&violation)));
-        self.record(tenant, strategy, EntryKind::Decide, call)
+        self.record(tenant, strategy, EntryKind::Decide.as_str(), call)
     }
 
     /// A compatibility policy's verdict on each class.
@@ -197,11 +205,13 @@ impl PluginCalls {
         policy: &PluginUse,
         mut input: CheckInput,
     ) -> Call<Vec<Compatibility>> {
-        let call = match self.add_facts(tenant, policy, &mut input.context).await {
+        let context = &mut input.context;
+        let facts = self.add_facts(tenant, CallQuota::Planning, policy, context);
+        let call = match facts.await {
             Ok(()) => self.sandbox.check(tenant, policy.revision, input).await,
             Err(failure) => Call::failed(failure),
         };
-        self.record(tenant, policy, EntryKind::Check, call)
+        self.record(tenant, policy, EntryKind::Check.as_str(), call)
     }
 
     /// A health policy's verdict.
@@ -211,11 +221,13 @@ impl PluginCalls {
         policy: &PluginUse,
         mut input: HealthInput,
     ) -> Call<HealthAnswer> {
-        let call = match self.add_facts(tenant, policy, &mut input.context).await {
+        let context = &mut input.context;
+        let facts = self.add_facts(tenant, CallQuota::Decisions, policy, context);
+        let call = match facts.await {
             Ok(()) => self.sandbox.evaluate(tenant, policy.revision, input).await,
             Err(failure) => Call::failed(failure),
         };
-        self.record(tenant, policy, EntryKind::Evaluate, call)
+        self.record(tenant, policy, EntryKind::Evaluate.as_str(), call)
     }
 
     /// The invalid fields of a config, JSON text. Not part of a tenant's usage, and not counted if the plugin itself
@@ -274,7 +286,7 @@ impl PluginCalls {
         &self,
         tenant: TenantId,
         plugin: &PluginUse,
-        kind: EntryKind,
+        name: &'static str,
         call: Call<T>,
     ) -> Call<T> {
         let failure = call.outcome.as_ref().err();
@@ -285,10 +297,9 @@ impl PluginCalls {
             peak_memory: call.peak_memory,
         };
         self.usage.add(tenant, plugin.revision, usage);
-        let name = &plugin.plugin;
-        self.count(name, kind.as_str(), failure, call.fuel, call.duration);
+        self.count(&plugin.plugin, name, failure, call.fuel, call.duration);
         if let Some(failure) = failure {
-            tracing::warn!(plugin = %name, revision = %plugin.revision, call = kind.as_str(), class = failure.as_str(),
+            tracing::warn!(plugin = %plugin.plugin, revision = %plugin.revision, call = name, class = failure.as_str(),
                 fuel = call.fuel, peak_memory = call.peak_memory, error = %chain(failure), "plugin call failed");
         }
         call

@@ -59,8 +59,8 @@ pub use runs::{
     RollbackProgress, Run, RunRef, Runs, TickOutcome, UpdateCheck, UpdateToCheck,
 };
 pub use sandbox::{
-    Call, CallFailure, CallFailureClass, CallLimits, CallRecord, ComponentSource, Inspection,
-    Record, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallFailureClass, CallLimits, CallQuota, CallRecord, ComponentSource,
+    Inspection, Record, Rejection, Sandbox, Validation, Wants,
 };
 pub use single_updates::{
     ApprovalSummary, CancelledUpdates, OfferAction, OfferActor, OfferOverrides, OfferResult,

@@ -7,7 +7,7 @@ use super::CallFailure;
 /// Observes the engine for metrics. Implementations must not block; nothing depends on them.
 pub trait Observer: Send + Sync {
     /// A plugin was called. `call` is the name of the [`EntryKind`](super::EntryKind) for calls in the journal, otherwise
-    /// `validate` or `replay`.
+    /// `validate`, `wants` or `replay`.
     fn plugin_called(
         &self,
         plugin: &PluginName,

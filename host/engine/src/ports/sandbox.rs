@@ -28,13 +28,15 @@ pub trait Sandbox: Send + Sync {
     /// Validates a config, JSON text, against the plugin's schema and then with the plugin's own `validate`.
     async fn validate(&self, tenant: TenantId, plugin: Digest, config: &str) -> Validation;
 
-    /// What the plugin has to be shown to work with this config, JSON text.
+    /// What the plugin has to be shown to work with this config, JSON text. A call of the plugin takes a permit of the
+    /// quota.
     async fn wants(
         &self,
         tenant: TenantId,
+        quota: CallQuota,
         plugin: Digest,
         config: &str,
-    ) -> Result<Interests, CallFailure>;
+    ) -> Wants;
 
     /// A strategy's `plan`.
     async fn plan(&self, tenant: TenantId, plugin: Digest, input: PlanInput) -> Call<Plan>;
@@ -127,6 +129,24 @@ pub struct Validation {
     /// Fuel and time of the plugin's own `validate`. `None`: the plugin was not called, because the schema check failed
     /// or it could not be loaded.
     pub cost: Option<(u64, Duration)>,
+}
+
+/// The quota of a call that is made for a campaign. Each has permits of its own, so that decisions do not wait for plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallQuota {
+    /// `decide` and `evaluate`: short calls that advance a running campaign.
+    Decisions,
+    /// `plan`, `assign` and `check`: long calls.
+    Planning,
+}
+
+/// What a plugin wants. Its answer is always the same, so it is remembered.
+#[derive(Debug, Clone)]
+pub enum Wants {
+    /// It was known already.
+    Known(Interests),
+    /// The plugin was called.
+    Called(Call<Interests>),
 }
 
 /// One call of a plugin: its result and its resource usage.

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,7 +20,8 @@ use tidegate_core::{
     },
 };
 use tidegate_engine::ports::{
-    Call, CallFailure, CallLimits, CallRecord, Inspection, Record, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallLimits, CallQuota, CallRecord, Inspection, Record, Rejection, Sandbox,
+    Validation, Wants,
 };
 use tokio::sync::Semaphore;
 
@@ -54,6 +55,12 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) contracts: Mutex<&'static [&'static str]>,
     /// What plugins want, by digest.
     pub(crate) interests: Mutex<HashMap<Digest, Interests>>,
+    /// Whether plugins are called for what they want; otherwise it is known already.
+    pub(crate) calls_wants: AtomicBool,
+    /// Why `wants` fails.
+    pub(crate) wants_failure: Mutex<Option<CallFailure>>,
+    /// The quotas of the calls of `wants`.
+    pub(crate) wants_quotas: Mutex<Vec<CallQuota>>,
     /// The revisions whose calls were replayed.
     pub(crate) replayed: Mutex<Vec<Digest>>,
     /// The output of a replay, its fuel and the version of its costs.
@@ -80,6 +87,9 @@ impl ScriptedSandbox {
             slow_checks: Mutex::default(),
             contracts: Mutex::new(&["1.0.0"]),
             interests: Mutex::default(),
+            calls_wants: AtomicBool::default(),
+            wants_failure: Mutex::default(),
+            wants_quotas: Mutex::default(),
             replayed: Mutex::default(),
             replay: Mutex::new((b"()".to_vec(), 1000, 1)),
             replay_limits: Mutex::default(),
@@ -183,9 +193,17 @@ impl Sandbox for ScriptedSandbox {
         }
     }
 
-    async fn wants(&self, _: TenantId, plugin: Digest, _: &str) -> Result<Interests, CallFailure> {
+    async fn wants(&self, _: TenantId, quota: CallQuota, plugin: Digest, _: &str) -> Wants {
         let interests = self.interests.lock().get(&plugin).cloned();
-        Ok(interests.unwrap_or_default())
+        let interests = interests.unwrap_or_default();
+        if !self.calls_wants.load(Ordering::SeqCst) {
+            return Wants::Known(interests);
+        }
+        self.wants_quotas.lock().push(quota);
+        let failure = self.wants_failure.lock().clone();
+        let outcome = failure.map_or(Ok(interests), Err);
+        let respond = move |_: &Digest| outcome.clone();
+        Wants::Called(call(&Mutex::new(Box::new(respond)), &plugin))
     }
 
     async fn plan(&self, _: TenantId, _: Digest, input: PlanInput) -> Call<Plan> {

@@ -17,7 +17,8 @@ use tidegate_core::{
     },
 };
 use tidegate_engine::ports::{
-    Call, CallFailure, CallLimits, CallRecord, Inspection, Record, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallLimits, CallQuota, CallRecord, Inspection, Record, Rejection, Sandbox,
+    Validation, Wants,
 };
 
 #[derive(Default)]
@@ -86,8 +87,8 @@ impl Sandbox for ScriptedSandbox {
         }
     }
 
-    async fn wants(&self, _: TenantId, _: Digest, _: &str) -> Result<Interests, CallFailure> {
-        Ok(Interests::default())
+    async fn wants(&self, _: TenantId, _: CallQuota, _: Digest, _: &str) -> Wants {
+        Wants::Known(Interests::default())
     }
 
     async fn plan(&self, _: TenantId, _: Digest, input: PlanInput) -> Call<Plan> {

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use tidegate_core::{
     id::{Digest, TenantId},
     plugin::{
-        AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Interests,
-        Observation, Plan, PlanInput,
+        AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Observation,
+        Plan, PlanInput,
     },
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    Call, CallFailure, CallLimits, Clock, Entropy, Inspection, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallLimits, CallQuota, Clock, Entropy, Inspection, Rejection, Sandbox,
+    Validation, Wants,
 };
 
 pub(crate) struct ManualClock {
@@ -84,8 +85,8 @@ impl Sandbox for NoSandbox {
         }
     }
 
-    async fn wants(&self, _: TenantId, _: Digest, _: &str) -> Result<Interests, CallFailure> {
-        Err(no_sandbox_failure())
+    async fn wants(&self, _: TenantId, _: CallQuota, _: Digest, _: &str) -> Wants {
+        Wants::Called(failed_call())
     }
 
     async fn plan(&self, _: TenantId, _: Digest, _: PlanInput) -> Call<Plan> {

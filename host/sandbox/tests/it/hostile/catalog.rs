@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use tidegate_core::{Named as _, id::Digest};
-use tidegate_engine::ports::{Call, CallFailure, Rejection, Sandbox as _};
+use tidegate_engine::ports::{Call, CallFailure, CallQuota, Rejection, Sandbox as _, Wants};
 use tidegate_hostile::{Function, HostileCase, HostileKind, HostilePlugin, Stage};
 
 use crate::support::{
@@ -203,7 +203,13 @@ async fn call(fixture: &SandboxFixture, digest: Digest, function: Function) -> M
             Met::of(plugin.and_then(|plugin| plugin.describe()))
         }
         Function::Validate => Met::of(sandbox.validate(TENANT, digest, "{}").await.outcome),
-        Function::Wants => Met::of(sandbox.wants(TENANT, digest, "{}").await),
+        Function::Wants => {
+            let wants = sandbox.wants(TENANT, CallQuota::Decisions, digest, "{}");
+            match wants.await {
+                Wants::Known(interests) => Met::of(Ok(interests)),
+                Wants::Called(call) => Met::of(call.outcome),
+            }
+        }
         Function::Plan => Met::of(sandbox.plan(TENANT, digest, plan_input("{}")).await.outcome),
         Function::Assign => Met::of(sandbox.assign(TENANT, digest, page(8)).await.outcome),
         Function::Decide => {

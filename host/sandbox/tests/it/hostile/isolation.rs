@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tidegate_core::Named as _;
-use tidegate_engine::ports::Sandbox as _;
+use tidegate_engine::ports::{CallQuota, Sandbox as _, Wants};
 use tidegate_hostile::{Hooks, HostilePlugin, strategy_with};
 
 use crate::support::{OTHER_TENANT, SandboxFixture, TENANT, observation, plan_input};
@@ -31,6 +31,38 @@ async fn decisions_do_not_wait_for_interactive_calls() -> Result<()> {
         _ = interactive => anyhow::bail!("the decision waited for interactive calls"),
         call = fixture.sandbox.decide(TENANT, honest, observation("{}")) => assert!(call.outcome.is_ok()),
     }
+    Ok(())
+}
+
+/// A decision has to know what its plugin wants.
+#[tokio::test]
+async fn wants_for_a_decision_does_not_wait_for_plans() -> Result<()> {
+    let fixture = SandboxFixture::with(|config| {
+        config.limits.planning_fuel = 1_000_000_000;
+        config.limits.calls_at_once = 1;
+    })?;
+    let honest = fixture.components.put(HostilePlugin::Honest.component()?);
+    let hooks = Hooks::default().plan("(loop $more (br $more)) unreachable");
+    let endless = fixture.components.put(strategy_with(&hooks)?);
+    let sandbox = &fixture.sandbox;
+    // Load the plugins, so that the calls wait only for permits.
+    sandbox.plugin(honest).await?;
+    sandbox.plugin(endless).await?;
+    let wants = || sandbox.wants(TENANT, CallQuota::Decisions, honest, "{}");
+    let plan = || sandbox.plan(TENANT, endless, plan_input("{}"));
+    let plans = async { tokio::join!(plan(), plan(), plan()) };
+    tokio::select! {
+        biased;
+        _ = plans => anyhow::bail!("it waited for plans"),
+        wants = wants() => match wants {
+            Wants::Called(call) => {
+                assert!(call.fuel > 0);
+                drop(call.outcome?);
+            }
+            Wants::Known(_) => anyhow::bail!("the plugin was not called"),
+        },
+    }
+    assert!(matches!(wants().await, Wants::Known(_)), "it is remembered");
     Ok(())
 }
 
