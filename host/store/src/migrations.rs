@@ -226,6 +226,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "journal_size",
         include_str!("../../../migrations/0047_journal_size.sql"),
     ),
+    (
+        48,
+        "earlier_revisions",
+        include_str!("../../../migrations/0048_earlier_revisions.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

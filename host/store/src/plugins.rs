@@ -37,7 +37,8 @@ const COLUMNS: &str = "r.plugin, p.kind, r.digest, r.contract, r.version, r.summ
      r.config_schema, r.state_schema, r.size, r.origin, r.created_by, \
      r.created_at, r.state, r.calls, r.failures, r.fuel, r.peak_memory, \
      CASE WHEN p.default_revision = r.digest THEN 1 ELSE 0 END AS is_chosen_default, \
-     (SELECT COUNT(*) FROM campaign_revisions c WHERE c.tenant_id = r.tenant_id AND c.digest = r.digest) AS campaigns";
+     (SELECT COUNT(*) FROM campaign_revisions c WHERE c.tenant_id = r.tenant_id AND c.digest = r.digest \
+     AND c.is_current = 1) AS campaigns";
 
 /// The revisions of a tenant; conditions and an order may follow.
 fn select() -> String {

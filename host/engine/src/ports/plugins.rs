@@ -146,7 +146,7 @@ pub struct Revision {
     pub state: RevisionState,
     /// Whether an administrator chose it as the default.
     pub is_chosen_default: bool,
-    /// Number of campaigns that are pinned to it, ended ones too.
+    /// Number of campaigns that use it, ended ones too; not those that have moved to another one.
     pub campaigns: u64,
     /// Resource usage of its calls.
     pub usage: Usage,

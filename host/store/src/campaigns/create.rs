@@ -158,7 +158,7 @@ pub(super) fn revisions(spec: &CampaignSpec) -> BTreeSet<String> {
     used.map(|used| used.revision.to_string()).collect()
 }
 
-/// Pins a campaign to other revisions than before.
+/// Pins a campaign that has not started to other revisions than before.
 pub(super) async fn replace_pinned_revisions(
     tx: &mut Tx,
     tenant: TenantId,
@@ -174,6 +174,24 @@ pub(super) async fn replace_pinned_revisions(
     pin_revisions(tx, tenant, id, revisions).await
 }
 
+/// The same for any campaign: the revisions before stay pinned, because its journal is replayed with them.
+pub(super) async fn add_pinned_revisions(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+    revisions: &BTreeSet<String>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE campaign_revisions SET is_current = 0 WHERE tenant_id = $1 AND campaign_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .execute(tx.conn())
+    .await
+    .map_err(failed("leave the plugin revisions of a campaign"))?;
+    pin_revisions(tx, tenant, id, revisions).await
+}
+
 /// Keeps revisions from being deleted as long as the campaign exists.
 async fn pin_revisions(
     tx: &mut Tx,
@@ -186,7 +204,8 @@ async fn pin_revisions(
         format!(
             "INSERT INTO campaign_revisions (tenant_id, campaign_id, digest) \
              SELECT r.tenant_id, CAST($2 AS BIGINT), r.digest FROM plugin_revisions r WHERE r.tenant_id = $1 \
-             AND r.digest IN (SELECT value FROM {used})"
+             AND r.digest IN (SELECT value FROM {used}) \
+             ON CONFLICT (tenant_id, campaign_id, digest) DO UPDATE SET is_current = 1"
         )
     });
     let pinned = sqlx::query(SQL.of(tx.dialect()))

@@ -13,7 +13,9 @@ use crate::{
 
 /// The tables that have rows of a campaign before its start, and their column with its id. Those that refer to others
 /// come first.
-const TABLES: [(&str, &str); 5] = [
+const TABLES: [(&str, &str); 7] = [
+    ("journal", "campaign_id"),
+    ("journal_contents", "campaign_id"),
     ("campaign_revisions", "campaign_id"),
     ("campaign_states", "campaign_id"),
     ("campaign_counters", "campaign_id"),
@@ -49,7 +51,7 @@ pub(crate) async fn delete(
             .map_err(failed("delete a campaign"))?;
     }
     let mut tenant_counters = TenantCounters::default();
-    tenant_counters.uncount_campaign(tenant, run_row.status());
+    run_row.uncount(&mut tenant_counters);
     tenant_counters.write(&mut tx).await?;
     let mut before = audit_fields(&campaign.spec)?;
     before["status"] = campaign.status.as_str().into();

@@ -10,7 +10,7 @@ use tidegate_engine::{
 };
 
 use super::{
-    create::{replace_pinned_revisions, revisions},
+    create::{add_pinned_revisions, revisions},
     json::PluginJson,
     run_row::CampaignRunRow,
 };
@@ -24,7 +24,7 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
-/// The campaigns that have not ended and are pinned to a revision of another contract than these.
+/// The campaigns that have not ended and use a revision of another contract than these.
 pub(crate) async fn of_other_contracts(
     database: &Database,
     tenant: TenantId,
@@ -37,7 +37,7 @@ pub(crate) async fn of_other_contracts(
             "SELECT DISTINCT r.campaign_id FROM campaign_runs r \
              JOIN campaign_revisions c ON c.tenant_id = r.tenant_id AND c.campaign_id = r.campaign_id \
              JOIN plugin_revisions p ON p.tenant_id = c.tenant_id AND p.digest = c.digest \
-             WHERE r.tenant_id = $1 AND r.status IN ('created', 'in_progress', 'paused', 'held') \
+             WHERE r.tenant_id = $1 AND r.status IN ('created', 'in_progress', 'paused', 'held') AND c.is_current = 1 \
              AND p.contract NOT IN (SELECT value FROM {contracts}) ORDER BY r.campaign_id"
         )
     });
@@ -54,7 +54,7 @@ pub(crate) async fn of_other_contracts(
     ids.collect::<Result<_, _>>().map_err(row_error(READ))
 }
 
-/// Pins a campaign to other revisions, if it is still at this generation; otherwise returns false.
+/// Moves a campaign to other revisions, if it is still at this generation; otherwise returns false.
 pub(crate) async fn repin(
     database: &Database,
     ctx: &Ctx,
@@ -72,7 +72,7 @@ pub(crate) async fn repin(
         return Ok(false);
     };
     let (before, after) = (revisions(&campaign.spec), revisions(&spec));
-    replace_pinned_revisions(&mut tx, tenant, id, &after).await?;
+    add_pinned_revisions(&mut tx, tenant, id, &after).await?;
     if let Some(plugin) = discards_state {
         discard_state(&mut tx, campaign, &plugin).await?;
     }

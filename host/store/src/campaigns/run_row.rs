@@ -285,3 +285,10 @@ impl CampaignRunRow {
         Ok(())
     }
 }
+
+    /// Counts that the campaign is deleted as it was read, with its journal.
+    pub(crate) fn uncount(&self, tenant_counters: &mut TenantCounters) {
+        tenant_counters.uncount_campaign(self.tenant, self.status_before);
+        let bytes = to_i64(self.journal_bytes_before);
+        tenant_counters.add(self.tenant, CounterKind::JournalBytes, "", -bytes);
+    }

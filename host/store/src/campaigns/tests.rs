@@ -8,7 +8,7 @@ use tidegate_core::{
     },
     device_fields::DEVICE_FIELDS,
     id::{CampaignId, DeviceKey, Digest},
-    plugin::{ClassKey, OperatorAct, OperatorActKind, RollbackScope},
+    plugin::{ClassKey, OperatorAct, OperatorActKind, PluginName, RollbackScope},
     selector::Syntax,
     time::Timestamp,
     update::SuccessCriteria,
@@ -17,13 +17,15 @@ use tidegate_engine::{
     Actor, ActorKind, Ctx,
     ports::{
         Advance, CampaignChange, CampaignFilter, Campaigns as _, ClassVerdict, EntryKind,
-        Firmwares as _, Journal as _, Membership, NewCampaign, NewJournalEntry, NewWave,
-        PageRequest, Record, Repin, Runs as _, StoreError, TickOutcome,
+        Firmwares as _, Journal as _, Membership, NewCampaign, NewJournalEntry, NewRevision,
+        NewWave, PageRequest, Plugins as _, Record, Repin, Runs as _, Statistics as _, StoreError,
+        TickOutcome,
     },
 };
 
 use crate::{
     blob::{pack_states, unpack_states},
+    plugins::tests::new as revision,
     test_fixture::{NOON, StoreFixture, firmware, install_plugins, later, spec},
     testing::{TestStore, on_both, test_ctx},
 };
@@ -265,6 +267,58 @@ on_both! {
         let end = CampaignChange { status: Some(CampaignStatus::Cancelled), ..CampaignChange::default() };
         assert!(store.change_campaign(store.ours, id, 1, end).await?);
         assert_eq!(store.campaigns_of_other_contracts(store.ours, &["1.0.1"]).await?, [], "it has ended");
+    }
+
+    async fn a_campaign_that_moved_before_its_start_is_deleted_with_its_journal(store) {
+        let id = created(store, "1.0.0").await?;
+        let campaign = store.campaign(store.ours, id).await?.expect("a campaign");
+        let repin = Repin { spec: campaign.spec.clone(), discards_state: None, journal: journal_entry() };
+        assert!(store.repin_campaign(&test_ctx(store.ours), &campaign, repin).await?);
+        assert!(store.stats(store.ours, NOON, None).await?.journal_bytes > 0);
+        assert!(store.delete_campaign(store.ours, id).await?);
+        assert_eq!(store.stats(store.ours, NOON, None).await?.journal_bytes, 0);
+    }
+
+    async fn a_campaign_that_moved_keeps_what_its_journal_was_written_with(store) {
+        let id = created(store, "1.0.0").await?;
+        let later = NewRevision { contract: "2.0.0".into(), ..revision("canary", b"another build", 1) };
+        store.put_revision(store.ours, later.clone()).await?;
+        let (name, first) = (PluginName::built_in("canary"), Digest::of(b"canary"));
+        let move_to = async |revision: Digest| {
+            let campaign = store.campaign(store.ours, id).await?.expect("a campaign");
+            let mut spec = campaign.spec.clone();
+            spec.strategy.revision = revision;
+            let repin = Repin { spec, discards_state: None, journal: journal_entry() };
+            store.repin_campaign(&test_ctx(store.ours), &campaign, repin).await
+        };
+        let campaigns = async |revision: Digest| {
+            let found = store.revision(store.ours, &name, revision).await;
+            found.map(|found| found.expect("a revision").campaigns)
+        };
+        let of_other_contracts = async || store.campaigns_of_other_contracts(store.ours, &["2.0.0"]).await;
+        assert!(move_to(later.digest).await?);
+        assert_eq!((campaigns(first).await?, campaigns(later.digest).await?), (0, 1));
+        let refused = store.delete_revision(store.ours, &name, first).await;
+        assert!(matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("journal")), "{refused:?}");
+
+        // Its policies are still of the earlier contract.
+        assert_eq!(of_other_contracts().await?, [id]);
+        for policy in ["hardware", "failure-rate"] {
+            let digest = Digest::of(policy.as_bytes()).to_string();
+            let mut tx = store.database.write().await?;
+            sqlx::query("UPDATE plugin_revisions SET contract = '2.0.0' WHERE tenant_id = $1 AND digest = $2")
+                .bind(store.ours.0)
+                .bind(digest)
+                .execute(tx.conn())
+                .await?;
+            tx.commit().await?;
+        }
+        assert_eq!(of_other_contracts().await?, [], "what it used before does not matter");
+        assert!(move_to(first).await?);
+        assert_eq!(of_other_contracts().await?, [id]);
+        assert_eq!((campaigns(first).await?, campaigns(later.digest).await?), (1, 0));
+        assert!(store.delete_campaign(store.ours, id).await?);
+        assert!(store.delete_revision(store.ours, &name, first).await?);
     }
 
     async fn only_the_state_of_a_plugin_that_begins_anew_is_discarded(store) {

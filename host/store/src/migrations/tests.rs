@@ -138,7 +138,10 @@ const REWRITTEN: [(&str, &str, &str); 7] = [
 const REPLACED: [(&str, &str); 1] = [("contract", "campaign_durations")];
 
 /// Tables that get rows from a migration: migration, table.
-const GAINED: [(&str, &str); 1] = [("journal_size", "tenant_counters")];
+const GAINED: [(&str, &str); 2] = [
+    ("journal_size", "tenant_counters"),
+    ("earlier_revisions", "campaign_revisions"),
+];
 
 /// Applies the migrations one by one. Before each one, all tables get rows.
 async fn upgrade(url: &str) -> anyhow::Result<()> {
@@ -295,6 +298,38 @@ async fn pin_revisions(url: &str) -> anyhow::Result<()> {
     assert_eq!(texts(pinned).await?, ["1", "2"]);
     let all = "SELECT digest FROM campaign_revisions";
     assert_eq!(texts(all).await?.len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn campaigns_pin_what_their_journals_name_on_sqlite() -> anyhow::Result<()> {
+    on_empty_sqlite(pin_earlier_revisions).await
+}
+
+#[tokio::test]
+async fn campaigns_pin_what_their_journals_name_on_postgres() -> anyhow::Result<()> {
+    on_empty_postgres(pin_earlier_revisions).await
+}
+
+/// Fills all tables before the migration `earlier_revisions`. The campaign 1 uses the revision 1, and its journal names 2,
+/// and 3, which was deleted.
+async fn pin_earlier_revisions(url: &str) -> anyhow::Result<()> {
+    let (pool, upgrade) = filled_before(url, "earlier_revisions").await?;
+    for sql in [
+        "UPDATE plugin_revisions SET tenant_id = 1, plugin = '1'",
+        "DELETE FROM campaign_revisions WHERE campaign_id = 2",
+        "UPDATE journal SET tenant_id = 1, campaign_id = 1",
+        "UPDATE journal SET revision = '3' WHERE seq = 1",
+        "UPDATE journal SET revision = '2' WHERE seq = 2",
+    ] {
+        pool.execute(sql).await.context(sql)?;
+    }
+    upgrade.run(&pool).await?;
+    let pinned =
+        "SELECT digest || ' ' || CAST(is_current AS TEXT) FROM campaign_revisions ORDER BY digest";
+    let rows = pool.fetch_all(pinned).await?;
+    let pinned: Result<Vec<String>, _> = rows.iter().map(|row| row.take(0)).collect();
+    assert_eq!(pinned?, ["1 1", "2 0"]);
     Ok(())
 }
 

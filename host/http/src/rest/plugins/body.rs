@@ -41,7 +41,7 @@ pub(super) struct RevisionBody {
     state: &'static str,
     /// Whether an administrator chose it as the default.
     is_chosen_default: bool,
-    /// Number of campaigns that are pinned to it, ended ones too. It can be deleted if there are none.
+    /// Number of campaigns that use it, ended ones too. It can be deleted if there are none, and none has moved away from it.
     campaigns: u64,
     /// JSON Schema (2020-12) of its config.
     config_schema: Value,
