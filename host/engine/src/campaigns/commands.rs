@@ -7,7 +7,7 @@ use tidegate_core::{
 
 use super::create::{INVALID, check_limit};
 use crate::{
-    Authorized, Ctx, Error, Operator, Result, Signals,
+    Authorized, Ctx, Error, Operator, PluginCalls, Result, Signals,
     ports::{CampaignChange, RunRef, Store},
     rules::Rules,
 };
@@ -36,14 +36,24 @@ pub async fn pause(
 }
 
 /// Resumes after a pause or a hold. After a hold by the failure ceiling, resuming accepts the failures so far;
-/// otherwise the campaign would be held again immediately.
+/// otherwise the campaign would be held again immediately. A campaign whose plugins this server cannot run is left as it
+/// is.
 pub async fn resume(
     ctx: &Authorized<Operator>,
     store: &dyn Store,
+    plugins: &PluginCalls,
     signals: &Signals,
     id: CampaignId,
 ) -> Result<Campaign> {
-    apply_command(ctx, store, signals, id, |campaign| {
+    let campaign = super::get(ctx, store, id).await?;
+    campaign.status.after(Transition::Resume)?;
+    for used in campaign.spec.plugins() {
+        let revision = store.revision(ctx.tenant, &used.plugin, used.revision);
+        if let Some(revision) = revision.await? {
+            plugins.require_contract(&revision.stored)?;
+        }
+    }
+    apply_command_to(ctx, store, signals, campaign, |campaign| {
         let act = Some(OperatorActKind::Resumed);
         let mut change = transition_change(ctx, campaign, Transition::Resume, act)?;
         let by = campaign.hold.as_ref().map(|hold| hold.by.as_str());

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tidegate_core::{
-    campaign::{Campaign, CampaignStatus, Hold, PluginUse, Transition},
+    campaign::{Campaign, CampaignSpec, CampaignStatus, Hold, PluginUse, Transition},
     id::{CampaignId, TenantId},
     plugin::RevisionState,
 };
@@ -15,13 +15,15 @@ use crate::{
     ports::{CampaignChange, Repin},
 };
 
-/// Time between two attempts, while a built-in plugin is not installed yet.
+/// Time between two attempts.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// Maximum time for one campaign.
+const MAX_SILENCE: Duration = Duration::from_mins(5);
 /// Who holds the campaign.
 const SERVER: &str = "the server";
 
 /// Moves all campaigns to built-in plugins that this server can run, and holds those that are pinned to other plugins
-/// that it cannot. Ends when no campaign is left, or none can be moved.
+/// that it cannot. Ends when every campaign was moved or held.
 pub async fn leave_unknown_contracts_loop(engine: Arc<Engine>) {
     loop {
         match leave_unknown_contracts(&engine).await {
@@ -35,8 +37,10 @@ pub async fn leave_unknown_contracts_loop(engine: Arc<Engine>) {
     }
 }
 
-/// The same once. False: a built-in plugin is not installed yet.
+/// The same once. False: a campaign is left, because a built-in plugin is not installed yet, or because the campaign
+/// changed meanwhile.
 pub async fn leave_unknown_contracts(engine: &Engine) -> Result<bool> {
+    let heartbeat = engine.health.register_job("unknown contracts", MAX_SILENCE);
     let (store, contracts) = (engine.store(), engine.plugins().contracts());
     let mut is_done = true;
     for tenant in store.tenants().await? {
@@ -44,20 +48,22 @@ pub async fn leave_unknown_contracts(engine: &Engine) -> Result<bool> {
             .campaigns_of_other_contracts(tenant.id, contracts)
             .await?
         {
+            heartbeat.beat();
             is_done &= leave(engine, tenant.id, id).await?;
         }
     }
     Ok(is_done)
 }
 
-/// Moves or holds one campaign. False: a built-in plugin is not installed yet.
+/// Moves a campaign as far as there are replacements, and holds it if one of its plugins has none. False: it is to be
+/// tried again.
 async fn leave(engine: &Engine, tenant: TenantId, id: CampaignId) -> Result<bool> {
     let ctx = engine.trusted_ctx::<Operator>(tenant, Actor::server());
-    let store = engine.store();
-    let Some(campaign) = store.campaign(tenant, id).await? else {
+    let Some(campaign) = engine.store().campaign(tenant, id).await? else {
         return Ok(true);
     };
     let (mut spec, mut moved) = (campaign.spec.clone(), Vec::new());
+    let (mut are_installed, mut held_for) = (true, None);
     for used in spec.plugins_mut() {
         match replacement(engine, tenant, used).await? {
             Replacement::NotNeeded => {}
@@ -65,13 +71,28 @@ async fn leave(engine: &Engine, tenant: TenantId, id: CampaignId) -> Result<bool
                 moved.push(other.plugin.to_string());
                 *used = other;
             }
-            Replacement::NotInstalled => return Ok(false),
+            Replacement::NotInstalled => are_installed = false,
             Replacement::None(reason) => {
-                hold(engine, &ctx, campaign, reason).await?;
-                return Ok(true);
+                held_for.get_or_insert(reason);
             }
         }
     }
+    let is_moved = moved.is_empty() || repin(engine, &ctx, &campaign, spec, &moved).await?;
+    let is_held = match held_for {
+        Some(reason) => hold(engine, &ctx, id, &reason).await?,
+        None => true,
+    };
+    Ok(are_installed && is_moved && is_held)
+}
+
+/// False: the campaign changed meanwhile.
+async fn repin(
+    engine: &Engine,
+    ctx: &Ctx,
+    campaign: &Campaign,
+    spec: CampaignSpec,
+    moved: &[String],
+) -> Result<bool> {
     let explain = format!(
         "moved to the built-in {} of this server: it cannot run plugins of the contract that the campaign began with",
         moved.join(", ")
@@ -82,10 +103,12 @@ async fn leave(engine: &Engine, tenant: TenantId, id: CampaignId) -> Result<bool
         discards_state: None,
         journal: host_journal_entry(ctx.now, "repinned", explain),
     };
-    if store.repin_campaign(&ctx, &campaign, repin).await? {
+    let is_moved = engine.store().repin_campaign(ctx, campaign, repin).await?;
+    if is_moved {
+        let (tenant, id) = (campaign.tenant, campaign.id);
         tracing::info!(%tenant, campaign = %id, "campaign moved to this server's built-in plugins");
     }
-    Ok(true)
+    Ok(is_moved)
 }
 
 /// What a campaign runs instead of a plugin.
@@ -131,28 +154,28 @@ async fn replacement(engine: &Engine, tenant: TenantId, used: &PluginUse) -> Res
     }))
 }
 
-/// Holds a campaign that runs; one that was held, paused or created is left as it is.
-async fn hold(engine: &Engine, ctx: &Ctx, campaign: Campaign, reason: String) -> Result<()> {
-    if campaign.status != CampaignStatus::InProgress {
-        return Ok(());
-    }
-    let (tenant, id) = (campaign.tenant, campaign.id);
+/// Holds a campaign that runs. One that does not is left as it is: it is not started or resumed with such a plugin. False:
+/// the campaign changed meanwhile.
+async fn hold(engine: &Engine, ctx: &Ctx, id: CampaignId, reason: &str) -> Result<bool> {
+    let tenant = ctx.tenant;
+    let campaign = engine.store().campaign(tenant, id).await?;
+    let Some(campaign) = campaign.filter(|it| it.status == CampaignStatus::InProgress) else {
+        return Ok(true);
+    };
     let change = CampaignChange {
         status: Some(campaign.status.after(Transition::Hold)?),
         hold: Some(Hold {
-            reason: reason.clone(),
+            reason: reason.to_owned(),
             by: SERVER.to_owned(),
             since: ctx.now,
         }),
-        explain: Some(vec![reason]),
+        explain: Some(vec![reason.to_owned()]),
         ..CampaignChange::default()
     };
-    if engine
-        .store()
-        .change_campaign(ctx, &campaign, change)
-        .await?
-    {
+    let store = engine.store();
+    let is_held = store.change_campaign(ctx, &campaign, change).await?;
+    if is_held {
         tracing::warn!(%tenant, campaign = %id, "campaign held: it is pinned to a plugin of an unknown contract");
     }
-    Ok(())
+    Ok(is_held)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_core::{id::Digest, plugin::PluginKind};
+use tidegate_core::{campaign::CampaignStatus, id::Digest, plugin::PluginKind};
 use tidegate_engine::{
     BuiltIns, Engine, Error, Settings, campaigns, plugins::PluginChoice, ports::PageRequest,
 };
@@ -216,6 +216,62 @@ async fn campaigns_of_an_unknown_contract_that_cannot_move_are_held_and_not_repl
     };
     assert_eq!(errors[0].path, "strategy.revision");
     assert!(errors[0].message.contains("speaks 2.0.0"), "{errors:?}");
+}
+
+#[tokio::test]
+async fn a_campaign_moves_to_the_built_in_plugins_that_there_are_before_it_is_held() {
+    let fixture = EngineFixture::new(3).await;
+    // Its strategy has no replacement, its policy has one.
+    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+    request.policies = vec![PluginChoice {
+        plugin: "hardware".to_owned(),
+        revision: None,
+        config: "{}".to_owned(),
+    }];
+    let id = fixture.create_and_start(request).await;
+    *fixture.sandbox.contracts.lock() = &["2.0.0"];
+    let build = b"hardware of a later server";
+    let settings = Settings {
+        built_ins: [("hardware", Digest::of(build))].into_iter().collect(),
+        ..settings()
+    };
+    let later = Engine::new(fixture.ports.clone(), settings);
+    let leave = async || {
+        let left = campaigns::leave_unknown_contracts(&later).await;
+        left.expect("it answers")
+    };
+    assert!(!leave().await, "the policy is not installed yet");
+    assert!(fixture.campaign(id).await.hold.is_some(), "held already");
+    fixture
+        .add_plugin_of("hardware", PluginKind::Compatibility, build, "2.0.0")
+        .await;
+    assert!(leave().await);
+    let campaign = fixture.campaign(id).await;
+    let mut uses = campaign.spec.plugins();
+    assert!(uses.any(|used| used.revision == Digest::of(build)));
+    assert_eq!(campaign.status, CampaignStatus::Held);
+}
+
+#[tokio::test]
+async fn a_campaign_of_an_unknown_contract_is_not_resumed() {
+    let fixture = EngineFixture::new(3).await;
+    let firmware = fixture.add_firmware("1.1.0").await;
+    let paused = fixture.create_and_start(campaign_request(firmware)).await;
+    fixture.pause(paused, "before the upgrade").await;
+    let held = fixture.create_and_start(campaign_request(firmware)).await;
+    let later = server_of_another_contract(&fixture).await;
+    let left = campaigns::leave_unknown_contracts(&later).await;
+    assert!(left.expect("it answers"));
+    let ctx = fixture.ctx();
+    for (id, status) in [
+        (paused, CampaignStatus::Paused),
+        (held, CampaignStatus::Held),
+    ] {
+        let (store, plugins, signals) = (later.store(), later.plugins(), later.signals());
+        let resumed = campaigns::resume(&ctx, store, plugins, signals, id).await;
+        assert_eq!(conflict(resumed), "unknown_contract");
+        assert_eq!(fixture.status(id).await, status);
+    }
 }
 
 fn conflict<T: std::fmt::Debug>(result: tidegate_engine::Result<T>) -> &'static str {

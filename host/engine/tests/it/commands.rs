@@ -357,7 +357,7 @@ async fn strategies_see_why_an_operator_paused() {
     campaigns::pause(&ctx, store, signals, id, "the site is closed")
         .await
         .expect("it pauses");
-    campaigns::resume(&ctx, store, signals, id)
+    campaigns::resume(&ctx, store, fixture.engine.plugins(), signals, id)
         .await
         .expect("it resumes");
     fixture.sandbox.decides(|observation| {

@@ -344,7 +344,7 @@ impl EngineFixture {
 
     pub(crate) async fn resume(&self, id: CampaignId) {
         let (store, signals) = (self.engine.store(), self.engine.signals());
-        campaigns::resume(&self.ctx(), store, signals, id)
+        campaigns::resume(&self.ctx(), store, self.engine.plugins(), signals, id)
             .await
             .expect("the campaign resumes");
     }

@@ -102,6 +102,8 @@ pub(crate) async fn pause_campaign(
 }
 
 /// Resumes a campaign that is paused or held.
+///
+/// 409 `unknown_contract` if the server does not speak the version of the plugin contract of one of its plugins.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/resume", tag = "campaigns",
     params(("campaign_id" = i64, Path)),
@@ -111,6 +113,7 @@ pub(crate) async fn resume_campaign(command: CampaignCommand) -> Result<Json<Cam
     let resumed = campaigns::resume(
         &command.ctx,
         command.store(),
+        command.engine.plugins(),
         command.signals(),
         command.campaign,
     )
