@@ -231,6 +231,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "earlier_revisions",
         include_str!("../../../migrations/0048_earlier_revisions.sql"),
     ),
+    (
+        49,
+        "recent_timeouts",
+        include_str!("../../../migrations/0049_recent_timeouts.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

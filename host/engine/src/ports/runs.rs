@@ -223,14 +223,15 @@ pub struct PluginFailureState {
     pub failures: u32,
     /// Failures in a row that load may have caused.
     pub timeouts: u32,
-    /// The last ticks that called plugins.
+    /// The last ticks that called plugins: those with a failure that repeats with the same input.
     pub recent: RecentTicks,
+    /// The same ticks: those with a missed deadline.
+    pub recent_timeouts: RecentTicks,
     /// No plugin is called before this time.
     pub retry_at: Option<Timestamp>,
 }
 
-/// Which of the last ticks that called plugins had a failure that repeats with the same input: a bit for each, the
-/// latest in the lowest place.
+/// Which of the last ticks that called plugins had a failure: a bit for each, the latest in the lowest place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecentTicks(pub u32);
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 use tidegate_core::{
     campaign::CampaignStatus,
     feedback::Finished,
+    id::CampaignId,
     plugin::{Compatibility, Decision, DecisionOutcome, HealthVerdict},
 };
 use tidegate_engine::{
@@ -253,22 +254,48 @@ async fn seconds_until_due(fixture: &EngineFixture) -> u32 {
 }
 
 #[tokio::test]
-async fn one_answer_in_time_resets_the_timeouts() {
+async fn one_answer_in_time_resets_the_timeouts_in_a_row() {
     let fixture = EngineFixture::new(3).await;
     let id = fixture.start_campaign().await;
-    for _ in 0..12 {
+    miss_every_other_deadline(&fixture, id, 12).await;
+    assert_eq!(fixture.decisions(id).await, 24);
+    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
+}
+
+#[tokio::test]
+async fn a_plugin_that_misses_every_other_deadline_is_held() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture.start_campaign().await;
+    let began = fixture.engine.now();
+    miss_every_other_deadline(&fixture, id, 15).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
+    miss_every_other_deadline(&fixture, id, 1).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::Held);
+    let hold = fixture.campaign(id).await.hold.expect("a reason is stored");
+    let times = "failed in 16 of the last 32 ticks";
+    assert!(hold.reason.contains(times), "{}", hold.reason);
+    assert!(fixture.engine.now() > began.plus(Duration::from_mins(8)));
+}
+
+/// The strategy misses its deadline and answers then, this many times.
+async fn miss_every_other_deadline(fixture: &EngineFixture, id: CampaignId, times: usize) {
+    for _ in 0..times {
         fixture
             .sandbox
             .decides(|_| Err(CallFailure::Deadline(Duration::from_millis(250))));
         fixture.tick(id).await;
-        fixture.clock.advance(Duration::from_secs(2));
+        let decisions = fixture.decisions(id).await;
         fixture
             .sandbox
             .decides(|_| Ok(decision(&[], DecisionOutcome::Proceed)));
-        fixture.tick(id).await;
+        // During the back-off it is not called.
+        while fixture.decisions(id).await == decisions
+            && fixture.status(id).await == CampaignStatus::InProgress
+        {
+            fixture.clock.advance(Duration::from_secs(2));
+            fixture.tick(id).await;
+        }
     }
-    assert_eq!(fixture.decisions(id).await, 24);
-    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
 }
 
 #[tokio::test]

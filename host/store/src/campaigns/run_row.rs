@@ -87,8 +87,8 @@ impl CampaignRunRow {
     ) -> Result<Option<Self>, StoreError> {
         const READ: &str = "read campaign run";
         let sql = format!(
-            "SELECT status, generation, fence, plugin_failures, plugin_timeouts, plugin_recent_ticks, plugin_retry_at, \
-             unchanged_ticks, wake_at, parallel, total_devices, started_at, ended_at, \
+            "SELECT status, generation, fence, plugin_failures, plugin_timeouts, plugin_recent_ticks, \
+             plugin_recent_timeouts, plugin_retry_at, unchanged_ticks, wake_at, parallel, total_devices, started_at, ended_at, \
              last_tick_at, journal_seq, journal_removed, journal_since, journal_bytes, operator_acts, hold, awaiting, approval, \
              rollback, explain \
              FROM campaign_runs WHERE tenant_id = $1 AND campaign_id = $2{lock}"
@@ -116,6 +116,7 @@ impl CampaignRunRow {
                     failures: counter("plugin_failures")?,
                     timeouts: counter("plugin_timeouts")?,
                     recent: RecentTicks(counter("plugin_recent_ticks")?),
+                    recent_timeouts: RecentTicks(counter("plugin_recent_timeouts")?),
                     retry_at: row.take::<Option<i64>>("plugin_retry_at")?.map(Timestamp),
                 },
                 unchanged_ticks: counter("unchanged_ticks")?,
@@ -245,7 +246,7 @@ impl CampaignRunRow {
              awaiting = $19, last_tick_at = $20, \
              lease_owner = CASE WHEN $21 = 1 THEN NULL ELSE lease_owner END, \
              lease_until = CASE WHEN $21 = 1 THEN NULL ELSE lease_until END, plugin_recent_ticks = $22, unchanged_ticks = $23, \
-             journal_removed = $24, journal_since = $25, journal_bytes = $26 \
+             journal_removed = $24, journal_since = $25, journal_bytes = $26, plugin_recent_timeouts = $27 \
              WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(self.tenant.0)
@@ -274,6 +275,7 @@ impl CampaignRunRow {
         .bind(self.journal.removed)
         .bind(self.journal.since.map(|at| at.0))
         .bind(to_i64(self.journal.bytes))
+        .bind(i64::from(self.plugin_failures.recent_timeouts.0))
         .execute(tx.conn())
         .await
         .map_err(failed("write campaign run"))?;
@@ -284,7 +286,6 @@ impl CampaignRunRow {
         }
         Ok(())
     }
-}
 
     /// Counts that the campaign is deleted as it was read, with its journal.
     pub(crate) fn uncount(&self, tenant_counters: &mut TenantCounters) {
@@ -292,3 +293,4 @@ impl CampaignRunRow {
         let bytes = to_i64(self.journal_bytes_before);
         tenant_counters.add(self.tenant, CounterKind::JournalBytes, "", -bytes);
     }
+}

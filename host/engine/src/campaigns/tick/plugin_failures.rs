@@ -14,6 +14,10 @@ const FAILURES_BEFORE_HOLD: u32 = 3;
 const RECENT_FAILURES_BEFORE_HOLD: u32 = 8;
 /// Consecutive missed deadlines after which a campaign is held: after a quarter of an hour load is not the cause.
 const TIMEOUTS_BEFORE_HOLD: u32 = 10;
+/// Missed deadlines in the last [`RecentTicks::COUNT`] ticks after which a campaign is held, although answers were between
+/// them: half of the calls. Load may be the cause of fewer. With the back-off, which grows with them, they take some ten
+/// minutes at least, so that a short overload of the server holds no campaign.
+const RECENT_TIMEOUTS_BEFORE_HOLD: u32 = RecentTicks::COUNT / 2;
 /// Maximum back-off.
 const MAX_BACK_OFF: Duration = Duration::from_mins(5);
 
@@ -36,7 +40,9 @@ impl Tick<'_> {
     ) -> TickOutcome {
         let mut plugin_failures = run.plugin_failures;
         let is_deterministic = failure.is_deterministic();
+        let is_timeout = matches!(failure, CallFailure::Deadline(_));
         plugin_failures.recent = plugin_failures.recent.then(is_deterministic);
+        plugin_failures.recent_timeouts = plugin_failures.recent_timeouts.then(is_timeout);
         let (count, limit) = if is_deterministic {
             plugin_failures.failures = plugin_failures.failures.saturating_add(1);
             (plugin_failures.failures, FAILURES_BEFORE_HOLD)
@@ -47,10 +53,18 @@ impl Tick<'_> {
         // A failure of the server is not the plugin's fault, and must not leave every campaign to be resumed by an
         // operator.
         let is_to_blame = !matches!(failure, CallFailure::Host(_));
-        let recent = plugin_failures.recent.failures();
+        let (recent, recent_limit) = if is_deterministic {
+            (
+                plugin_failures.recent.failures(),
+                RECENT_FAILURES_BEFORE_HOLD,
+            )
+        } else {
+            let missed = plugin_failures.recent_timeouts.failures();
+            (missed, RECENT_TIMEOUTS_BEFORE_HOLD)
+        };
         let times = if count >= limit {
             Some(format!("{count} times in a row"))
-        } else if is_deterministic && recent >= RECENT_FAILURES_BEFORE_HOLD {
+        } else if recent >= recent_limit {
             Some(format!(
                 "in {recent} of the last {} ticks",
                 RecentTicks::COUNT
@@ -65,11 +79,12 @@ impl Tick<'_> {
                 ..self.hold(run, reason, &plugin.to_string())
             };
         }
-        let retry_at = self.now.plus(back_off_after(
-            plugin_failures
-                .failures
-                .saturating_add(plugin_failures.timeouts),
-        ));
+        let in_a_row = plugin_failures
+            .failures
+            .saturating_add(plugin_failures.timeouts);
+        // A plugin that answers between its timeouts waits longer too.
+        let alternating = plugin_failures.recent_timeouts.failures() / 2;
+        let retry_at = self.now.plus(back_off_after(in_a_row.max(alternating)));
         plugin_failures.retry_at = Some(retry_at);
         let explain = if is_to_blame {
             format!("{plugin} failed ({count} of {limit}): {failure}")
@@ -110,6 +125,7 @@ impl Tick<'_> {
 pub(super) fn after_success(before: PluginFailureState) -> PluginFailureState {
     PluginFailureState {
         recent: before.recent.then(false),
+        recent_timeouts: before.recent_timeouts.then(false),
         ..PluginFailureState::default()
     }
 }

@@ -53,7 +53,7 @@ on_both! {
         applied.wake_at = Some(later(60));
         applied.strategy_state = Some(vec![1, 2, 0]);
         applied.policy_states = Some(vec![vec![], vec![7]]);
-        let plugin_failures = PluginFailureState { failures: 2, timeouts: 1, recent: RecentTicks(u32::MAX - 1), retry_at: Some(later(4)) };
+        let plugin_failures = PluginFailureState { failures: 2, timeouts: 1, recent: RecentTicks(u32::MAX - 1), recent_timeouts: RecentTicks(u32::MAX - 2), retry_at: Some(later(4)) };
         applied.plugin_failures = plugin_failures;
         applied.journal = vec![entry("proceed"), entry("hold")];
         assert!(store.apply(fixture.run, fence, applied.clone()).await?);
@@ -142,7 +142,7 @@ on_both! {
         let mut applied = fixture.noop().await?;
         applied.status = Some(CampaignStatus::Held);
         applied.hold = Some(Hold { reason: "warm".into(), by: "canary".into(), since: NOON });
-        applied.plugin_failures = PluginFailureState { failures: 3, timeouts: 9, recent: RecentTicks(7), retry_at: Some(later(1)) };
+        applied.plugin_failures = PluginFailureState { failures: 3, timeouts: 9, recent: RecentTicks(7), recent_timeouts: RecentTicks(8), retry_at: Some(later(1)) };
         assert!(store.apply(fixture.run, fence, applied).await?);
         let change = CampaignChange {
             status: Some(CampaignStatus::InProgress),
