@@ -46,7 +46,7 @@ pub async fn move_to_revision(
 ) -> Result<Campaign> {
     let mut campaign = get(ctx, store, id).await?;
     let to = plugins::revision_by_digest(store, ctx.tenant, request.revision).await?;
-    let (mut replayed, mut differ) = (request.replayed_until, 0);
+    let (mut replayed, mut comparison) = (request.replayed_until, Comparison::default());
     for _ in 0..MAX_ATTEMPTS {
         if !matches!(
             campaign.status,
@@ -63,12 +63,17 @@ pub async fn move_to_revision(
         let replay = replay_journal(ctx, store, plugins, id, part, Some(request.revision)).await?;
         check_replay(&replay, request)?;
         replayed = replay.last;
-        differ += replay.different.len();
+        comparison.add(&replay);
+        comparison.removed = store.last_removed_entry(ctx.tenant, id).await?;
         let plugin = &to.stored.description.name;
         let repin = Repin {
             spec: moved.spec,
             discards_state: request.discards_state.then(|| plugin.clone()),
-            journal: host_journal_entry(ctx.now, "repinned", explain(ctx, &to, request, differ)),
+            journal: host_journal_entry(
+                ctx.now,
+                "repinned",
+                explain(ctx, &to, request, &comparison),
+            ),
         };
         if store.repin_campaign(ctx, &campaign, repin).await? {
             signals.wake_campaign(RunRef {
@@ -146,8 +151,57 @@ impl Move {
     }
 }
 
+/// What a replay of the plugin's entries showed.
+#[derive(Default)]
+struct Comparison {
+    /// Entries whose answer is the same.
+    same: u64,
+    /// Entries whose answer is another one.
+    different: usize,
+    /// Entries of the plugin that have no replay that can be compared.
+    not_compared: usize,
+    /// The entries up to this one were removed, because they were old.
+    removed: i64,
+}
+
+impl Comparison {
+    fn add(&mut self, replay: &JournalReplay) {
+        self.same += replay.same();
+        self.different += replay.different.len();
+        // The rest are not decisions of the plugin.
+        let is_of_plugin = |reason: &NotCompared| {
+            !matches!(
+                reason,
+                NotCompared::ServerAction | NotCompared::OtherPlugin(_)
+            )
+        };
+        let reasons = replay.not_compared.iter().map(|(_, reason)| reason);
+        self.not_compared += reasons.filter(|reason| is_of_plugin(reason)).count();
+    }
+
+    /// `before`: the entries up to this one were replayed before the move.
+    fn explain(&self, before: i64) -> String {
+        let mut parts = vec![format!(
+            "the move compared {} answers, of which {} differ, and could not compare {} entries",
+            self.same + self.different as u64,
+            self.different,
+            self.not_compared
+        )];
+        if before > 0 {
+            parts.push(format!("entries up to {before} were replayed before it"));
+        }
+        if self.removed > 0 {
+            parts.push(format!(
+                "entries up to {} were removed because they were old",
+                self.removed
+            ));
+        }
+        parts.join("; ")
+    }
+}
+
 /// Why the revision changed, for the journal.
-fn explain(ctx: &Ctx, to: &Revision, request: RevisionMove, differ: usize) -> String {
+fn explain(ctx: &Ctx, to: &Revision, request: RevisionMove, comparison: &Comparison) -> String {
     let (actor, from) = (&ctx.actor.name, request.replayed_until);
     let (plugin, version) = (&to.stored.description.name, &to.stored.description.version);
     let state = if request.discards_state {
@@ -155,11 +209,8 @@ fn explain(ctx: &Ctx, to: &Revision, request: RevisionMove, differ: usize) -> St
     } else {
         "keeps its state"
     };
-    let differ = match differ {
-        0 => String::new(),
-        answers => format!("; {answers} answers after entry {from} differ"),
-    };
-    format!("moved by {actor} to {plugin} {version}, which {state}{differ}")
+    let compared = comparison.explain(from);
+    format!("moved by {actor} to {plugin} {version}, which {state}; {compared}")
 }
 
 fn not_used(plugin: &PluginName) -> Error {

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tidegate_core::{
@@ -9,7 +9,7 @@ use tidegate_core::{
 use tidegate_engine::{
     Authorized, Error, Result, Role,
     campaigns::{self, RevisionMove},
-    ports::EntryKind,
+    ports::{CallFailure, EntryKind},
 };
 
 use crate::{engine_fixture::EngineFixture, scripted_sandbox::decision};
@@ -107,6 +107,44 @@ async fn a_campaign_moves_with_its_state_if_its_decisions_stay_the_same() {
     let again = move_to(&fixture, id, request).await.expect("nothing to do");
     assert_eq!(fixture.host_outcomes(id).await, ["repinned"]);
     assert_eq!(again.spec, moved.spec);
+}
+
+#[tokio::test]
+async fn a_move_says_what_was_compared() {
+    let fixture = EngineFixture::new(1).await;
+    let id = fixture.start_campaign().await;
+    let from = fixture.journal(id).await.last().expect("an entry").seq;
+    fixture
+        .sandbox
+        .decides(|_| Err(CallFailure::Deadline(Duration::from_millis(250))));
+    fixture.tick(id).await;
+    let move_to_version = async |version: &str| {
+        let other = fixture
+            .add_version("acme/waves", PluginKind::Strategy, version, 1)
+            .await;
+        let request = RevisionMove {
+            revision: other,
+            replayed_until: from,
+            accepts_differences: false,
+            discards_state: false,
+        };
+        move_to(&fixture, id, request).await.expect("it moves");
+        let journal = fixture.journal(id).await;
+        journal.last().expect("an entry").explain.concat()
+    };
+    let explain = move_to_version("1.1.0").await;
+    let nothing = "compared 0 answers, of which 0 differ, and could not compare 1 entries";
+    assert!(explain.contains(nothing), "{explain}");
+    let before = format!("entries up to {from} were replayed before");
+    assert!(explain.contains(&before), "{explain}");
+
+    fixture.clock.advance(Duration::from_mins(5));
+    fixture.sandbox.decides(|_| Ok(stateful()));
+    fixture.tick(id).await;
+    replay_answers(&fixture, true);
+    let explain = move_to_version("1.2.0").await;
+    let one = "compared 1 answers, of which 0 differ, and could not compare 1 entries";
+    assert!(explain.contains(one), "{explain}");
 }
 
 #[tokio::test]

@@ -316,8 +316,8 @@ async fn campaigns_pin_what_their_journals_name_on_postgres() -> anyhow::Result<
 async fn pin_earlier_revisions(url: &str) -> anyhow::Result<()> {
     let (pool, upgrade) = filled_before(url, "earlier_revisions").await?;
     for sql in [
-        "UPDATE plugin_revisions SET tenant_id = 1, plugin = '1'",
         "DELETE FROM campaign_revisions WHERE campaign_id = 2",
+        "UPDATE plugin_revisions SET tenant_id = 1, plugin = '1'",
         "UPDATE journal SET tenant_id = 1, campaign_id = 1",
         "UPDATE journal SET revision = '3' WHERE seq = 1",
         "UPDATE journal SET revision = '2' WHERE seq = 2",

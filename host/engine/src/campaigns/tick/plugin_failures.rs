@@ -15,7 +15,7 @@ const RECENT_FAILURES_BEFORE_HOLD: u32 = 8;
 /// Consecutive missed deadlines after which a campaign is held: after a quarter of an hour load is not the cause.
 const TIMEOUTS_BEFORE_HOLD: u32 = 10;
 /// Missed deadlines in the last [`RecentTicks::COUNT`] ticks after which a campaign is held, although answers were between
-/// them: half of the calls. Load may be the cause of fewer. With the back-off, which grows with them, they take some ten
+/// them: half of the calls. Load may be the cause of fewer. With the back-off, which grows with them, they take eight
 /// minutes at least, so that a short overload of the server holds no campaign.
 const RECENT_TIMEOUTS_BEFORE_HOLD: u32 = RecentTicks::COUNT / 2;
 /// Maximum back-off.

@@ -32,7 +32,13 @@ impl Move {
     pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         let replay = replay_journal(rest, self.id, Some(&self.revision)).await?;
         print_error(report(&visible_value(&replay)));
-        if count(&replay, "different") > 0 && !self.accept_differences {
+        let different = count(&replay, "different");
+        if different == 0 && replay["same"] == 0 {
+            print_error(
+                "no answer was compared: the journal does not show how the revision decides",
+            );
+        }
+        if different > 0 && !self.accept_differences {
             bail!(
                 "the campaign is not moved, because its decisions would have been others; `--accept-differences` moves it"
             );
