@@ -49,7 +49,7 @@ impl Engine {
         let update_writer =
             UpdateWriter::new(&ports, Arc::clone(&caches), Arc::clone(&signals), &settings);
         Self {
-            plugins: PluginCalls::new(&ports, settings.built_ins.clone()),
+            plugins: PluginCalls::new(&ports, &settings),
             files: Files::new(&ports, &settings),
             idempotency_keys: IdempotencyKeys::new(&ports, &settings),
             ports,

@@ -27,6 +27,8 @@ pub struct Settings {
     pub max_artifact_bytes: u64,
     /// Size of the journals.
     pub journal: JournalSettings,
+    /// Maximum number of devices in one `assign` call.
+    pub assign_rows: usize,
     /// Duration of leases: on a campaign, and on the execution of a keyed request. A lease is renewed several times in its
     /// duration; another server may take over when it is not.
     pub lease: Duration,
@@ -52,6 +54,7 @@ impl Default for Settings {
             device_wait: Duration::from_secs(5),
             max_artifact_bytes: 16 << 30,
             journal: JournalSettings::default(),
+            assign_rows: 1_000_000,
             lease: Duration::from_secs(10),
             tick_pause: Duration::from_millis(250),
             tick_period: Duration::from_secs(1),

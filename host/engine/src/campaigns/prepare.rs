@@ -37,9 +37,6 @@ const MAX_MISSING_NAMED: usize = 5;
 /// Maximum number of device classes of a campaign.
 const MAX_CLASSES: usize = 100_000;
 
-/// Maximum number of devices in one `assign` call.
-const MAX_ASSIGN_ROWS: usize = 1_000_000;
-
 /// Prepares a campaign's start: selects the devices, calls the policies, and plans the waves. Reads the database and
 /// calls plugins; writes nothing.
 pub(super) async fn prepare(
@@ -292,11 +289,11 @@ impl Preparation<'_> {
 
     async fn assign(&mut self, plan: &Plan, fleet: &Fleet) -> Result<Vec<u32>> {
         let strategy = &self.campaign.spec.strategy;
-        let mut assigned = Vec::with_capacity(fleet.candidates.len());
-        let total = fleet.candidates.len().div_ceil(MAX_ASSIGN_ROWS) as u32;
-        let starts = (0..fleet.candidates.len()).step_by(MAX_ASSIGN_ROWS);
-        for (number, start) in (0..).zip(starts) {
-            let end = (start + MAX_ASSIGN_ROWS).min(fleet.candidates.len());
+        let (rows, rows_of_page) = (fleet.candidates.len(), self.plugins.assign_rows());
+        let mut assigned = Vec::with_capacity(rows);
+        let total = rows.div_ceil(rows_of_page) as u32;
+        for (number, start) in (0..).zip((0..rows).step_by(rows_of_page)) {
+            let end = (start + rows_of_page).min(rows);
             let input = AssignInput {
                 context: context(self.campaign, self.at),
                 config: strategy.config.clone(),

@@ -20,7 +20,7 @@ use tidegate_core::{
 use usage_log::UsageLog;
 
 use crate::{
-    BuiltIns, Error, Result, TenantPermit, TenantShares, chain,
+    BuiltIns, Error, Result, Settings, TenantPermit, TenantShares, chain,
     ports::{
         Call, CallFailure, CallLimits, CallQuota, EntryKind, Inspection, NewRevision, Observer,
         Ports, Rejection, Sandbox, Store, Usage, Wants,
@@ -33,6 +33,7 @@ pub struct PluginCalls {
     sandbox: Arc<dyn Sandbox>,
     observer: Arc<dyn Observer>,
     built_ins: BuiltIns,
+    assign_rows: usize,
     usage: UsageLog,
     /// Replays of journals.
     replays: TenantShares,
@@ -42,12 +43,13 @@ pub struct PluginCalls {
 const MAX_JOURNAL_REPLAYS: usize = 2;
 
 impl PluginCalls {
-    pub(crate) fn new(ports: &Ports, built_ins: BuiltIns) -> Self {
+    pub(crate) fn new(ports: &Ports, settings: &Settings) -> Self {
         Self {
             store: Arc::clone(&ports.store),
             sandbox: Arc::clone(&ports.sandbox),
             observer: Arc::clone(&ports.observer),
-            built_ins,
+            built_ins: settings.built_ins.clone(),
+            assign_rows: settings.assign_rows,
             usage: UsageLog::default(),
             replays: TenantShares::halves(MAX_JOURNAL_REPLAYS),
         }
@@ -157,6 +159,11 @@ impl PluginCalls {
                 .map_err(|violation| refused(&violation))
         });
         self.record(tenant, strategy, EntryKind::Plan.as_str(), call)
+    }
+
+    /// Maximum number of rows in one call of `assign`.
+    pub(crate) fn assign_rows(&self) -> usize {
+        self.assign_rows
     }
 
     /// The wave of each row, by a strategy that planned these waves.

@@ -110,10 +110,13 @@ impl EngineFixture {
 
     /// The same server after a restart with other settings of journals.
     pub(crate) fn restarted(self, journal: JournalSettings) -> Self {
-        let settings = Settings {
-            journal,
-            ..self.engine.settings().clone()
-        };
+        self.restarted_with(|settings| settings.journal = journal)
+    }
+
+    /// The same server after a restart with other settings.
+    pub(crate) fn restarted_with(self, set: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.engine.settings().clone();
+        set(&mut settings);
         Self {
             engine: Arc::new(Engine::new(self.ports.clone(), settings)),
             ..self

@@ -1,6 +1,7 @@
 //! The engine on a real database, with a scripted sandbox and a manual clock.
 
 mod approvals;
+mod assignment;
 mod built_ins;
 mod commands;
 mod compatibility;

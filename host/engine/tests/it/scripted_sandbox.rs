@@ -38,6 +38,7 @@ type Response<Q, A> = Box<dyn FnMut(&Q) -> Result<A, CallFailure> + Send>;
 /// The result of each call. Tests replace those they need.
 pub(crate) struct ScriptedSandbox {
     pub(crate) plan: Mutex<Response<PlanInput, Plan>>,
+    pub(crate) assign: Mutex<Response<AssignInput, Vec<u32>>>,
     pub(crate) decide: Mutex<Response<Observation, Decision>>,
     pub(crate) check: Mutex<Response<CheckInput, Vec<Compatibility>>>,
     pub(crate) evaluate: Mutex<Response<HealthInput, HealthAnswer>>,
@@ -75,6 +76,7 @@ impl ScriptedSandbox {
     pub(crate) fn new(plan: Plan) -> Self {
         Self {
             plan: Mutex::new(Box::new(move |_| Ok(plan.clone()))),
+            assign: Mutex::new(Box::new(|input| Ok(vec![0; input.class.len()]))),
             decide: Mutex::new(Box::new(|_| Ok(decision(&[], DecisionOutcome::Proceed)))),
             check: Mutex::new(Box::new(|input| {
                 Ok(vec![Compatibility::Compatible; input.classes.len()])
@@ -95,6 +97,13 @@ impl ScriptedSandbox {
             replay_limits: Mutex::default(),
             replay_failure: Mutex::default(),
         }
+    }
+
+    pub(crate) fn assigns(
+        &self,
+        respond: impl FnMut(&AssignInput) -> Result<Vec<u32>, CallFailure> + Send + 'static,
+    ) {
+        *self.assign.lock() = Box::new(respond);
     }
 
     pub(crate) fn decides(
@@ -211,12 +220,7 @@ impl Sandbox for ScriptedSandbox {
     }
 
     async fn assign(&self, _: TenantId, _: Digest, input: AssignInput) -> Call<Vec<u32>> {
-        call(
-            &Mutex::new(Box::new(|input: &AssignInput| {
-                Ok(vec![0; input.class.len()])
-            })),
-            &input,
-        )
+        call(&self.assign, &input)
     }
 
     async fn decide(
