@@ -1,7 +1,8 @@
-//! Permits for concurrent work, of which each tenant can hold only a share.
+//! Permits for concurrent work, of which each tenant can hold only a share, and in which its plugins take turns.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Weak},
 };
 
@@ -11,26 +12,35 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Permits for concurrent work. A tenant holds at most its share of them, and what it has beyond its share waits without
 /// a turn in the queue. So however much work a tenant has, another tenant's next piece waits only for what is running.
-pub struct TenantShares {
+///
+/// Likewise within a tenant: a plugin can use all of the tenant's share, but what it has beyond that waits without a turn
+/// in the tenant's queue. So another plugin's next piece waits only for what is running and for the turns of other
+/// plugins, however much work one of them has. `P` names a plugin.
+pub struct TenantShares<P = ()> {
     permits: Arc<Semaphore>,
     share: usize,
-    /// The share of each tenant that holds a permit or waits for one.
-    tenants: Mutex<HashMap<Option<TenantId>, Weak<Semaphore>>>,
+    /// The share of each tenant, and of each of its plugins, that holds a permit or waits for one.
+    shares: Mutex<HashMap<ShareKey<P>, Weak<Semaphore>>>,
 }
+
+/// A tenant, or one of its plugins.
+type ShareKey<P> = (Option<TenantId>, Option<P>);
 
 /// A permit, held until this is dropped.
 pub struct TenantPermit {
+    // Dropped in this order, so that each goes to what already waits for it.
     _permit: OwnedSemaphorePermit,
-    _share: OwnedSemaphorePermit,
+    _tenant: OwnedSemaphorePermit,
+    _plugin: Option<OwnedSemaphorePermit>,
 }
 
-impl TenantShares {
+impl<P: Eq + Hash> TenantShares<P> {
     /// This number of permits, of which one tenant can hold `share`.
     pub fn new(permits: usize, share: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(permits)),
             share,
-            tenants: Mutex::default(),
+            shares: Mutex::default(),
         }
     }
 
@@ -39,25 +49,36 @@ impl TenantShares {
         Self::new(permits, (permits / 2).max(1))
     }
 
-    /// Waits for a permit of the tenant; `None`: the server's own work, which has a share as a tenant has.
-    pub async fn acquire(&self, tenant: Option<TenantId>) -> TenantPermit {
-        // In this order, so that work that waits for its tenant's share has no turn in the queue of all.
-        let share = self.share_of(tenant).acquire_owned().await;
+    /// Waits for a permit of the tenant; `None`: the server's own work, which has a share as a tenant has. `plugin`: the one
+    /// for which the work is, if plugins take turns with it.
+    pub async fn acquire(&self, tenant: Option<TenantId>, plugin: Option<P>) -> TenantPermit {
+        // In this order, so that work that waits for a share has no turn in the queue of what is shared.
+        let plugin = match plugin {
+            Some(plugin) => Some(self.acquire_share((tenant, Some(plugin))).await),
+            None => None,
+        };
+        let tenant = self.acquire_share((tenant, None)).await;
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         TenantPermit {
-            _share: share.expect("a share is never closed"),
             _permit: permit.expect("the permits are never closed"),
+            _tenant: tenant,
+            _plugin: plugin,
         }
     }
 
-    fn share_of(&self, tenant: Option<TenantId>) -> Arc<Semaphore> {
-        let mut tenants = self.tenants.lock();
-        if let Some(share) = tenants.get(&tenant).and_then(Weak::upgrade) {
+    async fn acquire_share(&self, key: ShareKey<P>) -> OwnedSemaphorePermit {
+        let share = self.share_of(key).acquire_owned().await;
+        share.expect("a share is never closed")
+    }
+
+    fn share_of(&self, key: ShareKey<P>) -> Arc<Semaphore> {
+        let mut shares = self.shares.lock();
+        if let Some(share) = shares.get(&key).and_then(Weak::upgrade) {
             return share;
         }
-        tenants.retain(|_, share| share.strong_count() > 0);
+        shares.retain(|_, share| share.strong_count() > 0);
         let share = Arc::new(Semaphore::new(self.share));
-        tenants.insert(tenant, Arc::downgrade(&share));
+        shares.insert(key, Arc::downgrade(&share));
         share
     }
 }
@@ -80,7 +101,7 @@ mod tests {
 
     /// A permit, if one is free.
     fn acquire(shares: &TenantShares, tenant: Option<TenantId>) -> Option<TenantPermit> {
-        match poll(pin!(shares.acquire(tenant))) {
+        match poll(pin!(shares.acquire(tenant, None))) {
             Poll::Ready(permit) => Some(permit),
             Poll::Pending => None,
         }
@@ -88,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_tenant_uses_at_most_its_share() {
-        let shares = TenantShares::halves(4);
+        let shares = TenantShares::<()>::halves(4);
         let held = [acquire(&shares, ONE), acquire(&shares, ONE)];
         assert!(held.iter().all(Option::is_some));
         assert!(acquire(&shares, ONE).is_none());
@@ -103,11 +124,11 @@ mod tests {
     /// With a single permit, tenants take turns, however many calls one of them has waiting.
     #[test]
     fn work_beyond_a_share_has_no_turn() {
-        let shares = TenantShares::halves(1);
+        let shares = TenantShares::<()>::halves(1);
         let running = acquire(&shares, ONE);
-        let mut second = pin!(shares.acquire(ONE));
-        let mut third = pin!(shares.acquire(ONE));
-        let mut other = pin!(shares.acquire(OTHER));
+        let mut second = pin!(shares.acquire(ONE, None));
+        let mut third = pin!(shares.acquire(ONE, None));
+        let mut other = pin!(shares.acquire(OTHER, None));
         assert!(poll(second.as_mut()).is_pending() && poll(third.as_mut()).is_pending());
         assert!(poll(other.as_mut()).is_pending());
         drop(running);
@@ -119,12 +140,62 @@ mod tests {
     }
 
     #[test]
-    fn shares_that_are_not_in_use_are_forgotten() {
+    fn a_plugin_alone_uses_all_of_its_tenants_share() {
+        let shares = TenantShares::halves(4);
+        let held: Vec<_> = (0..2)
+            .map(|_| poll(pin!(shares.acquire(ONE, Some("a")))))
+            .collect();
+        assert!(held.iter().all(Poll::is_ready));
+        assert!(poll(pin!(shares.acquire(ONE, Some("b")))).is_pending());
+        let other = poll(pin!(shares.acquire(OTHER, Some("a"))));
+        assert!(other.is_ready(), "the share is not that of another tenant");
+    }
+
+    /// However many pieces of work a plugin has waiting, those of another take turns with them.
+    #[test]
+    fn plugins_of_a_tenant_take_turns() {
         let shares = TenantShares::halves(2);
+        let mut waiting: Vec<_> = (0..50)
+            .map(|n| {
+                (
+                    format!("heavy {n}"),
+                    Box::pin(shares.acquire(ONE, Some("heavy"))),
+                )
+            })
+            .collect();
+        waiting.extend((0..3).map(|n| {
+            (
+                format!("light {n}"),
+                Box::pin(shares.acquire(ONE, Some("light"))),
+            )
+        }));
+        let mut order = Vec::new();
+        for _ in 0..7 {
+            // Every piece of work that can run ends before the next one begins.
+            let mut granted = Vec::new();
+            waiting.retain_mut(|(name, work)| match poll(work.as_mut()) {
+                Poll::Ready(permit) => {
+                    granted.push((name.clone(), permit));
+                    false
+                }
+                Poll::Pending => true,
+            });
+            assert_eq!(granted.len(), 1, "one at a time");
+            order.extend(granted.into_iter().map(|(name, _)| name));
+        }
+        let expected = [
+            "heavy 0", "light 0", "heavy 1", "light 1", "heavy 2", "light 2", "heavy 3",
+        ];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn shares_that_are_not_in_use_are_forgotten() {
+        let shares = TenantShares::<()>::halves(2);
         for tenant in 0..100 {
             assert!(acquire(&shares, Some(TenantId(tenant))).is_some());
         }
-        let tenants = shares.tenants.lock();
-        assert_eq!(tenants.len(), 1);
+        let shares = shares.shares.lock();
+        assert_eq!(shares.len(), 1);
     }
 }

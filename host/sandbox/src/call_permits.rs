@@ -1,6 +1,7 @@
-//! Limits on concurrent plugin calls: decisions never wait for interactive calls, and no tenant takes all permits.
+//! Limits on concurrent plugin calls: decisions never wait for interactive calls, no tenant takes all permits, and a
+//! tenant's plugins take turns.
 
-use tidegate_core::id::TenantId;
+use tidegate_core::id::{Digest, TenantId};
 use tidegate_engine::{TenantPermit, TenantShares};
 
 /// The purpose of a call.
@@ -27,9 +28,9 @@ impl CallClass {
 
 /// Permits for calls. Each class has its own.
 pub(crate) struct CallPermits {
-    decisions: TenantShares,
-    planning: TenantShares,
-    interactive: TenantShares,
+    decisions: TenantShares<Digest>,
+    planning: TenantShares<Digest>,
+    interactive: TenantShares<Digest>,
 }
 
 impl CallPermits {
@@ -47,14 +48,14 @@ impl CallPermits {
         decisions + planning_permits(decisions) + interactive_permits(decisions)
     }
 
-    /// Waits for a permit. Dropping it releases it.
-    pub(crate) async fn acquire(&self, class: CallClass) -> TenantPermit {
+    /// Waits for a permit to call the plugin of this digest. Dropping it releases it.
+    pub(crate) async fn acquire(&self, class: CallClass, plugin: Digest) -> TenantPermit {
         let permits = match class {
             CallClass::Decisions(_) => &self.decisions,
             CallClass::Planning(_) => &self.planning,
             CallClass::Interactive(_) => &self.interactive,
         };
-        permits.acquire(class.tenant()).await
+        permits.acquire(class.tenant(), Some(plugin)).await
     }
 }
 
@@ -70,12 +71,43 @@ pub(crate) fn interactive_permits(decisions: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
     use super::*;
+
+    fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
 
     #[test]
     fn every_class_has_permits_for_two_tenants() {
         for (decisions, total) in [(1, 5), (2, 6), (4, 8), (8, 14), (64, 112)] {
             assert_eq!(CallPermits::total(decisions), total);
+        }
+    }
+
+    #[test]
+    fn plugins_of_a_tenant_take_turns_in_every_class() {
+        let tenant = TenantId(1);
+        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+        for class in [
+            CallClass::Decisions(tenant),
+            CallClass::Planning(tenant),
+            CallClass::Interactive(Some(tenant)),
+        ] {
+            let permits = CallPermits::new(2);
+            let permit = poll(pin!(permits.acquire(class, one)));
+            assert!(permit.is_ready());
+            let mut second = pin!(permits.acquire(class, one));
+            let mut of_other = pin!(permits.acquire(class, other));
+            assert!(poll(second.as_mut()).is_pending());
+            assert!(poll(of_other.as_mut()).is_pending());
+            drop(permit);
+            assert!(poll(second.as_mut()).is_pending(), "{class:?}");
+            assert!(poll(of_other.as_mut()).is_ready(), "{class:?}");
         }
     }
 }

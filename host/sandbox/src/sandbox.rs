@@ -172,9 +172,8 @@ impl WasmSandbox {
     /// A valid config of the plugin, JSON text: the one with which its upload is tried, built from the examples and defaults
     /// of its schema. `None`: they give none.
     pub async fn example_config(&self, plugin: &Plugin) -> Result<Option<String>, CallFailure> {
-        let described = plugin.clone();
         let class = CallClass::Interactive(None);
-        let schema = self.run_blocking(class, move || described.schema());
+        let schema = self.run_blocking(class, plugin.clone(), |plugin| plugin.schema());
         let schema = schema.await??;
         self.schemas.example(None, &schema).await
     }
@@ -191,7 +190,7 @@ impl WasmSandbox {
         let called = async {
             match self.loader.plugin(class.tenant(), digest).await {
                 Ok(plugin) => self
-                    .run_blocking(class, move || call(&plugin))
+                    .run_blocking(class, plugin, call)
                     .await
                     .unwrap_or_else(Call::failed),
                 Err(failure) => Call::failed(failure),
@@ -202,18 +201,19 @@ impl WasmSandbox {
         call
     }
 
-    /// Runs a function that calls a plugin on a blocking thread, with a permit of the class.
+    /// Runs a function that calls this plugin on a blocking thread, with a permit of the class.
     async fn run_blocking<T: Send + 'static>(
         &self,
         class: CallClass,
-        run: impl FnOnce() -> T + Send + 'static,
+        plugin: Plugin,
+        run: impl FnOnce(&Plugin) -> T + Send + 'static,
     ) -> Result<T, CallFailure> {
-        let permit = self.permits.acquire(class).await;
+        let permit = self.permits.acquire(class, plugin.digest()).await;
         let span = Span::current();
         tokio::task::spawn_blocking(move || {
             // Held until the call ends, even if this future is dropped earlier.
             let _permit = permit;
-            span.in_scope(run)
+            span.in_scope(|| run(&plugin))
         })
         .await
         .map_err(|error| CallFailure::Host(format!("the call panicked: {}", chain(&error))))
@@ -249,9 +249,8 @@ impl WasmSandbox {
         plugin: Plugin,
     ) -> Result<Description, Rejection> {
         let class = CallClass::Interactive(tenant);
-        let described = plugin.clone();
         let description = self
-            .run_blocking(class, move || inspect::describe(&described))
+            .run_blocking(class, plugin.clone(), inspect::describe)
             .await
             .map_err(|failure| inspect::to_rejection(&failure))??;
         let example = self
@@ -259,8 +258,8 @@ impl WasmSandbox {
             .example(tenant, &description.config_schema)
             .await
             .map_err(|failure| inspect::rejected_step("reading its description", &failure))?;
-        self.run_blocking(class, move || {
-            inspect::try_calls(&plugin, example.as_deref())
+        self.run_blocking(class, plugin, move |plugin| {
+            inspect::try_calls(plugin, example.as_deref())
         })
         .await
         .map_err(|failure| inspect::to_rejection(&failure))??;
@@ -288,7 +287,7 @@ impl WasmSandbox {
             Err(failure) => return unvalidated(Err(failure)),
         };
         let config = config.to_owned();
-        self.run_blocking(class, move || plugin.validate(&config))
+        self.run_blocking(class, plugin, move |plugin| plugin.validate(&config))
             .await
             .unwrap_or_else(|failure| unvalidated(Err(failure)))
     }
@@ -302,8 +301,8 @@ impl WasmSandbox {
         let schema = if let Some(schema) = plugin.known_schema() {
             schema
         } else {
-            let plugin = plugin.clone();
-            self.run_blocking(class, move || plugin.schema()).await??
+            self.run_blocking(class, plugin.clone(), |plugin| plugin.schema())
+                .await??
         };
         self.schemas.check(class.tenant(), &schema, config).await
     }

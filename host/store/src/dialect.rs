@@ -103,6 +103,14 @@ impl Dialect {
         }
     }
 
+    /// The member of this name of a JSON object, as a text.
+    pub(crate) fn json_member(self, json: &str, name: &str) -> String {
+        match self {
+            Self::Sqlite => format!("({json} ->> '$.{name}')"),
+            Self::Postgres => format!("(CAST({json} AS json) ->> '{name}')"),
+        }
+    }
+
     /// The table `name` with a row for each object of a JSON array; the members are the columns. It writes a batch in
     /// one statement: `INSERT INTO .. SELECT .. FROM {rows}`.
     pub(crate) fn json_rows(

@@ -245,8 +245,18 @@ impl<'a> StoreFixture<'a> {
 
     /// Starts another campaign with the same devices.
     pub(crate) async fn start_another_campaign(&self, at: Timestamp) -> anyhow::Result<RunRef> {
+        let spec = spec(self.new, self.success_criteria);
+        self.start_campaign_of(spec, at).await
+    }
+
+    /// A campaign of this specification in progress, with all devices in one wave.
+    pub(crate) async fn start_campaign_of(
+        &self,
+        spec: CampaignSpec,
+        at: Timestamp,
+    ) -> anyhow::Result<RunRef> {
         let campaign = NewCampaign {
-            spec: spec(self.new, self.success_criteria),
+            spec,
             created_by: "creator".into(),
             created_at: Timestamp(3),
         };

@@ -28,6 +28,7 @@ mod replay;
 mod replay_journal;
 mod start;
 mod tick;
+mod tick_turns;
 mod unknown_contracts;
 mod update_checks;
 

@@ -7,13 +7,9 @@ use tokio::{
 };
 use tracing::{Instrument as _, Span};
 
-use super::tick::tick;
-use crate::{Engine, TenantShares, chain, ports::RunRef};
+use super::{tick::tick, tick_turns::TickTurns};
+use crate::{Engine, chain, ports::RunRef};
 
-/// Maximum number of campaigns processed concurrently.
-const MAX_CONCURRENT_TICKS: usize = 12;
-/// Maximum number of campaigns of one tenant among them, because its plugins may be slow.
-const MAX_CONCURRENT_TICKS_PER_TENANT: usize = 8;
 /// Campaigns or updates read from the store at a time.
 pub(super) const BATCH_SIZE: u32 = 500;
 /// How long a loop may be silent beyond its period, because the database may be slow.
@@ -26,8 +22,7 @@ pub(super) const MAX_TICK_DURATION: Duration = Duration::from_mins(5);
 /// loop has no durable state of its own; it finds lost wake-ups again in the store.
 pub async fn reconcile(engine: Arc<Engine>) {
     let running = Arc::new(RunningTicks::default());
-    let permits = TenantShares::new(MAX_CONCURRENT_TICKS, MAX_CONCURRENT_TICKS_PER_TENANT);
-    let permits = Arc::new(permits);
+    let turns = Arc::new(TickTurns::default());
     let mut ticks = TickTasks::default();
     let heartbeat = engine
         .health
@@ -49,7 +44,7 @@ pub async fn reconcile(engine: Arc<Engine>) {
                     running: Arc::clone(&running),
                     run,
                 };
-                ticks.spawn(run, process_campaign(guard, Arc::clone(&permits)));
+                ticks.spawn(run, process_campaign(guard, Arc::clone(&turns)));
             }
         }
     }
@@ -68,10 +63,10 @@ async fn due(engine: &Engine) -> Vec<RunRef> {
         })
 }
 
-async fn process_campaign(guard: TickGuard, permits: Arc<TenantShares>) {
+async fn process_campaign(guard: TickGuard, turns: Arc<TickTurns>) {
     let (engine, run) = (&guard.engine, guard.run);
     let is_requeued = {
-        let _permit = permits.acquire(Some(run.tenant)).await;
+        let _turn = turns.wait(engine.store(), run).await;
         let _work = engine
             .health
             .register_job("campaign tick", MAX_TICK_DURATION);
@@ -84,7 +79,7 @@ async fn process_campaign(guard: TickGuard, permits: Arc<TenantShares>) {
         processed.instrument(tick_span(run)).await
     };
     if !is_requeued {
-        // Coalesces a burst of feedback into one tick. Work that is left does not wait for it, only for its next permit.
+        // Coalesces a burst of feedback into one tick. Work that is left does not wait for it, only for its next turn.
         sleep(engine.settings.tick_pause).await;
     }
 }

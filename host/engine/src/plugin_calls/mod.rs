@@ -272,7 +272,7 @@ impl PluginCalls {
 
     /// Waits for the tenant's turn to replay a part of a journal.
     pub(crate) async fn replay_turn(&self, tenant: TenantId) -> TenantPermit {
-        self.replays.acquire(Some(tenant)).await
+        self.replays.acquire(Some(tenant), None).await
     }
 
     /// A recorded input or output as readable JSON text.

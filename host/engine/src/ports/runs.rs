@@ -19,7 +19,7 @@ use super::{Advance, NewJournalEntry, PollView, StoreError, Wave};
 #[async_trait]
 pub trait Runs: Send + Sync {
     /// Campaigns whose wake-up time has passed or whose lease expired without being released, in any status. Tenants take
-    /// turns, each with its longest overdue campaign first.
+    /// turns, and within a tenant strategies, each with its longest overdue campaign first.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRef>, StoreError>;
 
     /// Makes a campaign due no later than `at`.

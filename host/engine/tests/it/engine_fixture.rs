@@ -49,7 +49,7 @@ fn settings_with(attributes: &[&str]) -> Settings {
 }
 
 /// The digest of a plugin that requests these attributes.
-fn digest_of(plugin: &str, attributes: &[&str]) -> Digest {
+pub(crate) fn digest_of(plugin: &str, attributes: &[&str]) -> Digest {
     Digest::of(format!("{plugin}{}", attributes.concat()).as_bytes())
 }
 

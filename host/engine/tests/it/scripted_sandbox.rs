@@ -44,8 +44,8 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) evaluate: Mutex<Response<HealthInput, HealthAnswer>>,
     /// While a test holds it, no decision ends.
     pub(crate) decision_gate: tokio::sync::Mutex<()>,
-    /// Each decision of this tenant takes a permit.
-    pub(crate) slow_decisions: Mutex<Option<(TenantId, Arc<Semaphore>)>>,
+    /// Each decision of this plugin of this tenant takes a permit.
+    pub(crate) slow_decisions: Mutex<Option<(TenantId, Digest, Arc<Semaphore>)>>,
     /// How many of them have begun.
     pub(crate) slow_decisions_begun: AtomicUsize,
     /// Each check takes a permit; `None`: none needs one.
@@ -226,12 +226,13 @@ impl Sandbox for ScriptedSandbox {
     async fn decide(
         &self,
         tenant: TenantId,
-        _: Digest,
+        plugin: Digest,
         observation: Observation,
     ) -> Call<Decision> {
         drop(self.decision_gate.lock().await);
         let slow = self.slow_decisions.lock().clone();
-        if let Some((_, permits)) = slow.filter(|(slow, _)| *slow == tenant) {
+        let slow = slow.filter(|(slow, revision, _)| (*slow, *revision) == (tenant, plugin));
+        if let Some((_, _, permits)) = slow {
             self.slow_decisions_begun.fetch_add(1, Ordering::SeqCst);
             permits.acquire().await.expect("never closed").forget();
         }

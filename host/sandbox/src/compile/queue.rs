@@ -69,7 +69,7 @@ impl CompileQueue {
             }
         };
         Ok(CompileTurn {
-            _permit: lane.acquire(tenant).await,
+            _permit: lane.acquire(tenant, None).await,
             _place: place,
         })
     }

@@ -1,4 +1,4 @@
-//! The JSON columns of a campaign, which SQL does not read.
+//! The JSON columns of a campaign. SQL reads only the name of the strategy, for the turns of due campaigns.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sqlx::any::AnyRow;

@@ -8,12 +8,35 @@ use crate::{
     database::Tx,
     error::failed,
     rows::{RowExt as _, row_error},
+    sql::SqlText,
 };
 
 const READ: &str = "read which campaigns are due";
 
-/// Campaigns of all tenants that are due and not leased. Tenants take turns, each with its longest overdue campaign first,
-/// so that one whose campaigns wait for slow plugins delays no other. A campaign is due at its wake-up time, while it is
+static SQL: SqlText = SqlText::new(|dialect| {
+    let strategy = dialect.json_member("c.strategy", "plugin");
+    format!(
+        "SELECT tenant_id, campaign_id FROM (\
+         SELECT tenant_id, campaign_id, due_at, \
+         ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY strategy_turn, due_at, campaign_id) AS turn FROM (\
+         SELECT c.tenant_id, c.id AS campaign_id, MIN(due_at) AS due_at, \
+         ROW_NUMBER() OVER (PARTITION BY c.tenant_id, {strategy} ORDER BY MIN(due_at), c.id) AS strategy_turn FROM (\
+           SELECT tenant_id, campaign_id, wake_at AS due_at FROM campaign_runs \
+           WHERE wake_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
+           UNION ALL \
+           SELECT tenant_id, campaign_id, lease_until AS due_at FROM campaign_runs WHERE lease_until <= $1 \
+           UNION ALL \
+           SELECT c.tenant_id, c.campaign_id, c.dirty_since AS due_at FROM campaign_counters c \
+           JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.campaign_id \
+           WHERE c.dirty_since <= $1 AND (r.lease_until IS NULL OR r.lease_until <= $1)\
+         ) AS due JOIN campaigns c ON c.tenant_id = due.tenant_id AND c.id = due.campaign_id \
+         GROUP BY c.id) AS of_strategies) AS of_tenants \
+         ORDER BY turn, due_at, tenant_id LIMIT $2"
+    )
+});
+
+/// Campaigns of all tenants that are due and not leased. Tenants take turns, and within a tenant strategies, each with its
+/// longest overdue campaign first, so that campaigns that wait for slow plugins delay no others. A campaign is due at its wake-up time, while it is
 /// dirty, and when its lease expired without being released: that server may have stopped between the decision and its
 /// effects.
 ///
@@ -23,25 +46,12 @@ pub(crate) async fn due(
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<RunRef>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT tenant_id, campaign_id FROM (\
-         SELECT tenant_id, campaign_id, MIN(due_at) AS due_at, \
-         ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY MIN(due_at), campaign_id) AS turn FROM (\
-           SELECT tenant_id, campaign_id, wake_at AS due_at FROM campaign_runs \
-           WHERE wake_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
-           UNION ALL \
-           SELECT tenant_id, campaign_id, lease_until AS due_at FROM campaign_runs WHERE lease_until <= $1 \
-           UNION ALL \
-           SELECT c.tenant_id, c.campaign_id, c.dirty_since AS due_at FROM campaign_counters c \
-           JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.campaign_id \
-           WHERE c.dirty_since <= $1 AND (r.lease_until IS NULL OR r.lease_until <= $1)\
-         ) AS due GROUP BY tenant_id, campaign_id) AS turns ORDER BY turn, due_at, tenant_id LIMIT $2",
-    )
-    .bind(now.0)
-    .bind(i64::from(limit))
-    .fetch_all(tx.conn())
-    .await
-    .map_err(failed(READ))?;
+    let rows = sqlx::query(SQL.of(tx.dialect()))
+        .bind(now.0)
+        .bind(i64::from(limit))
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
     rows.iter()
         .map(|row| {
             Ok(RunRef {

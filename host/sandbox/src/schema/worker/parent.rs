@@ -95,7 +95,7 @@ impl SchemaChecker {
         let schema = schema.into();
         let frame = encode_frame(&Request { schema, task })
             .map_err(|error| CallFailure::Host(format!("write the request of a check: {error}")))?;
-        let _permit = self.permits.acquire(tenant).await;
+        let _permit = self.permits.acquire(tenant, None).await;
         let mut process = match self.take_idle() {
             Some(process) => process,
             None => self.start()?,

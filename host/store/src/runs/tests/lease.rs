@@ -1,5 +1,8 @@
-use tidegate_core::update::{SuccessCriteria, UpdateOptions};
-use tidegate_engine::ports::{CampaignStart, Fence, NewCampaign, RunRef, Runs as _, TickOutcome};
+use tidegate_core::{
+    id::Digest,
+    update::{SuccessCriteria, UpdateOptions},
+};
+use tidegate_engine::ports::{Fence, Runs as _, TickOutcome};
 
 use crate::{
     test_fixture::{NOON, StoreFixture, TIMEOUT, later, spec},
@@ -146,21 +149,30 @@ on_both! {
         let fixture = StoreFixture::new(store, &[1]).await?;
         let mut ours = Vec::new();
         for at in [later(-3), later(-2), later(-1)] {
-            let campaign = NewCampaign {
-                spec: spec(fixture.new, SuccessCriteria::Reported),
-                created_by: "creator".into(),
-                created_at: at,
-            };
-            let tenant = fixture.tenant;
-            let campaign = store.create_campaign(tenant, campaign).await?;
-            let start = CampaignStart { at, ..fixture.campaign_start(&[1]) };
-            assert!(store.start_campaign(tenant, campaign, 0, start).await?);
-            ours.push(RunRef { tenant, campaign });
+            ours.push(fixture.start_another_campaign(at).await?);
         }
         let (criteria, options) = (SuccessCriteria::Reported, UpdateOptions::forced(TIMEOUT));
         let theirs = StoreFixture::of_tenant(store, store.theirs, &[1], criteria, options).await?;
         let expected = [ours[0], theirs.run, ours[1], ours[2], fixture.run];
         assert_eq!(store.due(NOON, 10).await?, expected);
         assert_eq!(store.due(NOON, 2).await?, expected[..2]);
+    }
+
+    async fn strategies_of_a_tenant_take_turns_with_their_due_campaigns(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        let mut heavy = Vec::new();
+        for at in [later(-5), later(-4), later(-3)] {
+            let mut spec = spec(fixture.new, SuccessCriteria::Reported);
+            spec.strategy.plugin = "acme/heavy".parse()?;
+            // Another revision is the same strategy.
+            spec.strategy.revision = Digest::of(&at.0.to_be_bytes());
+            heavy.push(fixture.start_campaign_of(spec, at).await?);
+        }
+        let (criteria, options) = (SuccessCriteria::Reported, UpdateOptions::forced(TIMEOUT));
+        let theirs = StoreFixture::of_tenant(store, store.theirs, &[1], criteria, options).await?;
+        // A tenant with two strategies has no more turns than one with one.
+        let expected = [heavy[0], theirs.run, fixture.run, heavy[1], heavy[2]];
+        assert_eq!(store.due(NOON, 10).await?, expected);
+        assert_eq!(store.due(NOON, 3).await?, expected[..3]);
     }
 }
