@@ -1,7 +1,4 @@
-use tidegate_core::{
-    id::Digest,
-    update::{SuccessCriteria, UpdateOptions},
-};
+use tidegate_core::update::{SuccessCriteria, UpdateOptions};
 use tidegate_engine::ports::{Fence, Runs as _, TickOutcome};
 
 use crate::{
@@ -164,8 +161,6 @@ on_both! {
         for at in [later(-5), later(-4), later(-3)] {
             let mut spec = spec(fixture.new, SuccessCriteria::Reported);
             spec.strategy.plugin = "acme/heavy".parse()?;
-            // Another revision is the same strategy.
-            spec.strategy.revision = Digest::of(&at.0.to_be_bytes());
             heavy.push(fixture.start_campaign_of(spec, at).await?);
         }
         let (criteria, options) = (SuccessCriteria::Reported, UpdateOptions::forced(TIMEOUT));
