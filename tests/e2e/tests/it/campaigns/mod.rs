@@ -2,6 +2,7 @@
 
 mod absence;
 mod approval;
+mod assignment;
 mod canary;
 mod changed_devices;
 mod commands;

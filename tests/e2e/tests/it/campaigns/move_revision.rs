@@ -75,7 +75,8 @@ pub(crate) async fn two_versions(tenant: &TestTenant) -> Result<[Value; 2]> {
     ])
 }
 
-async fn uploaded(tenant: &TestTenant, component: Vec<u8>) -> Result<Value> {
+/// Uploads and enables a component. Returns its revision.
+pub(crate) async fn uploaded(tenant: &TestTenant, component: Vec<u8>) -> Result<Value> {
     let part = Part::bytes(component).file_name("plugin.wasm");
     let form = Form::new().part("component", part);
     let upload = tenant.publisher.request(Method::POST, "plugins");
