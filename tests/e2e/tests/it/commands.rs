@@ -1,15 +1,14 @@
 //! Commands of the command line that are more than one REST request of the same name.
 
-use std::ffi::OsString;
-
 use anyhow::{Context as _, Result, ensure};
-use reqwest::Client;
-use serde_json::{Value, json};
+use serde_json::json;
 use tidegate_e2e::{
-    Device, Execution, Feedback, Finished, FirmwareForm, RestClient, RestResponse as _,
-    ServerProcess, ServerStorage, both_databases, close, output_of,
+    Device, Execution, Feedback, Finished, FirmwareForm, RestResponse as _, ServerStorage,
+    both_databases, close,
 };
 use tidegate_hostile::{HostilePlugin, forbidden_import};
+
+use crate::dev_server::{DevServer, ID};
 
 both_databases!(
     force_cancel_requires_a_cancelling_update,
@@ -384,111 +383,4 @@ async fn a_component_is_checked_without_a_server_as_at_an_upload(
         );
     }
     Ok(())
-}
-
-const ID: &str = "pump-0";
-
-/// A server process in development mode, and an administrator's API key.
-struct DevServer<'a> {
-    storage: &'a ServerStorage,
-    key: String,
-    program: ServerProcess,
-}
-
-impl<'a> DevServer<'a> {
-    fn new(storage: &'a ServerStorage) -> Result<Self> {
-        Self::with(storage, &[])
-    }
-
-    /// With these environment variables.
-    fn with(storage: &'a ServerStorage, settings: &[(&str, OsString)]) -> Result<Self> {
-        let dev = [("TIDEGATE_DEV", "true".into())];
-        let settings = [&dev, settings].concat();
-        let program = ServerProcess::start_with(storage, &settings)?;
-        let key = ["key", "create", "--user", "ada", "--role", "admin"];
-        let key = output_of(storage.command()?.args(key))?;
-        Ok(Self {
-            storage,
-            key: key.trim().to_owned(),
-            program,
-        })
-    }
-
-    fn device(&self) -> Device {
-        Device::new(Client::new(), &self.program.url, "DEFAULT", ID)
-    }
-
-    /// The commands of another user of this role.
-    fn as_user(&self, user: &str, role: &str) -> Result<OtherUser<'_>> {
-        let key = ["key", "create", "--user", user, "--role", role];
-        let key = output_of(self.storage.command()?.args(key))?;
-        let key = key.trim().to_owned();
-        Ok(OtherUser { server: self, key })
-    }
-
-    /// Uploads a firmware and creates an update for the device.
-    async fn offer(&self, version: &str) -> Result<Value> {
-        let firmware = FirmwareForm::new(version).upload(&self.rest()).await?;
-        let firmware = firmware.to_string();
-        self.run(&["device", "update", ID, "--firmware", &firmware])
-    }
-
-    fn rest(&self) -> RestClient {
-        RestClient::anonymous(Client::new(), &self.program.url).with_key(&self.key)
-    }
-
-    /// The output of a command for people.
-    fn text(&self, arguments: &[&str]) -> Result<String> {
-        output_of(self.plain_command()?.args(arguments))
-    }
-
-    /// The JSON output of a command.
-    fn run(&self, arguments: &[&str]) -> Result<Value> {
-        let text = output_of(&mut self.command(arguments)?)?;
-        serde_json::from_str(&text).with_context(|| format!("{arguments:?}: {text}"))
-    }
-
-    /// Fails unless the server rejects the command with this problem code.
-    fn expect_rejection(&self, arguments: &[&str], code: &str) -> Result<()> {
-        let output = self.command(arguments)?.output()?;
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.code() == Some(1) && stderr.contains(code),
-            "{arguments:?}: {stderr}"
-        );
-        Ok(())
-    }
-
-    fn command(&self, arguments: &[&str]) -> Result<std::process::Command> {
-        let mut command = self.plain_command()?;
-        command.args(arguments).arg("--json");
-        Ok(command)
-    }
-
-    fn plain_command(&self) -> Result<std::process::Command> {
-        let mut command = self.storage.command()?;
-        command
-            .env("TIDEGATE_URL", &self.program.url)
-            .env("TIDEGATE_KEY", &self.key);
-        Ok(command)
-    }
-}
-
-/// Another user of a server.
-struct OtherUser<'a> {
-    server: &'a DevServer<'a>,
-    key: String,
-}
-
-impl OtherUser<'_> {
-    fn text(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = self.server.plain_command()?;
-        output_of(command.args(arguments).env("TIDEGATE_KEY", &self.key))
-    }
-
-    fn run(&self, arguments: &[&str]) -> Result<Value> {
-        let mut command = self.server.command(arguments)?;
-        let text = output_of(command.env("TIDEGATE_KEY", &self.key))?;
-        serde_json::from_str(&text).with_context(|| format!("{arguments:?}: {text}"))
-    }
 }
