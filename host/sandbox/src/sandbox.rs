@@ -173,7 +173,7 @@ impl WasmSandbox {
     /// of its schema. `None`: they give none.
     pub async fn example_config(&self, plugin: &Plugin) -> Result<Option<String>, CallFailure> {
         let class = CallClass::Interactive(None);
-        let schema = self.run_blocking(class, plugin.clone(), |plugin| plugin.schema());
+        let schema = self.run_blocking(class, plugin.clone(), Plugin::schema);
         let schema = schema.await??;
         self.schemas.example(None, &schema).await
     }
@@ -301,7 +301,7 @@ impl WasmSandbox {
         let schema = if let Some(schema) = plugin.known_schema() {
             schema
         } else {
-            self.run_blocking(class, plugin.clone(), |plugin| plugin.schema())
+            self.run_blocking(class, plugin.clone(), Plugin::schema)
                 .await??
         };
         self.schemas.check(class.tenant(), &schema, config).await

@@ -1,11 +1,13 @@
 //! Campaigns from creation to end.
 
+use std::{cell::Cell, time::Duration};
+
 use serde_json::{Value, json};
 use tidegate_core::id::CampaignId;
 use tidegate_engine::{Role, ports::RunRef};
 
 use crate::{
-    statements::{last_number, release_all},
+    statements::{last_number, release_all, start},
     test_server::TestServer,
 };
 
@@ -120,6 +122,64 @@ async fn a_campaign_is_created_started_changed_and_ended() {
     );
     let stats = path.replace("/campaigns", "/stats/campaigns");
     assert_eq!(server.get(&stats).await.expect(200)["counts"]["pending"], 3);
+}
+
+#[tokio::test]
+async fn a_campaign_is_advanced_past_the_gate_that_it_waits_at() {
+    // A gate inside a wave has no decision on a wave to wait for.
+    for (before, status, applied) in [
+        (json!(0), 200, json!(true)),
+        (json!(null), 202, json!(null)),
+    ] {
+        let decision_wait = Duration::from_mins(1);
+        let server = TestServer::with(|settings| settings.decision_wait = decision_wait).await;
+        server.fleet(2).await;
+        let config = json!({"gate": {"name": "go live", "before": before}});
+        let strategy = json!({"plugin": "acme/canary", "config": config});
+        let path = server.campaign(json!({"strategy": strategy})).await;
+        let run = start(&server, &path).await;
+        let advance = async |gate: &str| {
+            let path = format!("{path}/gates/{gate}/advance");
+            server.post(&path, &json!({})).await
+        };
+        let not_awaited = async |gate: &str, waits: &str| {
+            let refused = advance(gate).await;
+            assert_eq!(refused.expect_problem(409).0, "not_awaited");
+            let detail = refused.expect(409)["detail"].to_string();
+            assert!(detail.contains(waits), "{detail}");
+        };
+        not_awaited("go%20live", "it waits at no gate").await;
+
+        let tick = async || {
+            let tick = tidegate_engine::campaigns::tick(&server.state.engine, run);
+            Box::pin(tick).await.expect("a tick");
+        };
+        tick().await;
+        let waiting = server.get(&path).await.expect(200)["awaiting"].clone();
+        assert_eq!(
+            (&waiting["gate"], &waiting["wave"]),
+            (&json!("go live"), &before)
+        );
+        not_awaited("another", "it waits at the gate 'go live'").await;
+        let is_answered = Cell::new(false);
+        let advanced = async {
+            let answer = advance("go%20live").await;
+            is_answered.set(true);
+            answer.expect(status)
+        };
+        // None is cancelled, which would keep its lease.
+        let ticks = async {
+            while !is_answered.get() {
+                tick().await;
+            }
+        };
+        let (advanced, ()) = tokio::join!(advanced, ticks);
+        assert_eq!(advanced["applied"], applied);
+        assert_eq!(advanced["reason"].is_null(), applied.is_null());
+        tick().await;
+        assert_eq!(server.get(&path).await.expect(200)["awaiting"], json!(null));
+        not_awaited("go%20live", "it waits at no gate").await;
+    }
 }
 
 #[tokio::test]

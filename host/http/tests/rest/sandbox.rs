@@ -1,5 +1,7 @@
 //! A sandbox without WebAssembly. A component is `plugin NAME KIND [VERSION]`; a config is valid unless it has the key `bad`, and
-//! its key `canaries` is the number of waves of one device before the last wave.
+//! its key `canaries` is the number of waves of one device before the last wave. A strategy decides only if its config has the
+//! key `gate`: a name, and the wave behind it. It waits there until an operator advances the campaign, and then releases a
+//! device of the first wave.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
@@ -12,8 +14,9 @@ use serde_json::Value;
 use tidegate_core::{
     id::{Digest, TenantId},
     plugin::{
-        AssignInput, CheckInput, Compatibility, Decision, Description, DeviceClass, FieldError,
-        HealthAnswer, HealthInput, Interests, Members, Observation, Plan, PlanInput, PlannedWave,
+        AssignInput, CheckInput, Compatibility, Decision, DecisionOutcome, Description,
+        DeviceClass, FieldError, Gate, HealthAnswer, HealthInput, Interests, Members, Observation,
+        Plan, PlanInput, PlannedWave, Release,
     },
 };
 use tidegate_engine::ports::{
@@ -113,8 +116,8 @@ impl Sandbox for ScriptedSandbox {
         call_result(Err(unexpected_call()))
     }
 
-    async fn decide(&self, _: TenantId, _: Digest, _: Observation) -> Call<Decision> {
-        call_result(Err(unexpected_call()))
+    async fn decide(&self, _: TenantId, _: Digest, observation: Observation) -> Call<Decision> {
+        call_result(decide(&observation).ok_or_else(unexpected_call))
     }
 
     async fn check(&self, _: TenantId, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
@@ -148,6 +151,32 @@ impl Sandbox for ScriptedSandbox {
     fn record_json(&self, _: &[u8]) -> Result<String, CallFailure> {
         Ok(r#"{"waves": 2}"#.to_owned())
     }
+}
+
+/// The decision of a strategy with a gate.
+fn decide(observation: &Observation) -> Option<Decision> {
+    let config: Value = serde_json::from_str(&observation.config).ok()?;
+    let gate = &config["gate"];
+    let name = gate["name"].as_str()?.to_owned();
+    let mut acts = observation.operator.iter();
+    let is_advanced = acts.any(|act| act.gate.as_ref() == Some(&name));
+    let before = gate["before"].as_u64();
+    let before = before.and_then(|wave| u32::try_from(wave).ok());
+    let first = Release {
+        wave: 0,
+        devices: 1,
+    };
+    Some(Decision {
+        releases: is_advanced.then_some(first).into_iter().collect(),
+        outcome: if is_advanced {
+            DecisionOutcome::Proceed
+        } else {
+            DecisionOutcome::AwaitOperator(Gate { name, before })
+        },
+        wake_after: None,
+        state: Vec::new(),
+        explain: vec!["scripted".to_owned()],
+    })
 }
 
 fn unexpected_call() -> CallFailure {

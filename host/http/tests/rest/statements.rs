@@ -211,9 +211,8 @@ async fn a_command_reads_its_campaign_once_and_returns_what_it_stored() {
     }
 }
 
-/// The number of statements that contain this text.
 /// Starts the campaign at this path.
-async fn start(server: &TestServer, path: &str) -> RunRef {
+pub(crate) async fn start(server: &TestServer, path: &str) -> RunRef {
     let path_of_start = format!("{path}/start");
     server.post(&path_of_start, &json!({})).await.expect(200);
     RunRef {
@@ -222,6 +221,7 @@ async fn start(server: &TestServer, path: &str) -> RunRef {
     }
 }
 
+/// The number of statements that contain this text.
 fn count(statements: &[String], text: &str) -> usize {
     let containing = statements
         .iter()

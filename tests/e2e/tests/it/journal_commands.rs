@@ -24,15 +24,14 @@ async fn a_campaign_is_replayed_and_moved_to_another_revision(
     // It completes the campaign.
     let other = install(&server, folder.path(), &Hooks::default())?;
     let id = start(&server, &first).await?;
-    let decisions = decided(&server, &id).await?.len();
-    ensure!(decisions == 1, "{decisions}");
+    decided(&server, &id).await?;
 
-    for revision in [None, Some(&alike)] {
+    for revision in [None, Some(&*alike)] {
         let mut replay = vec!["campaign", "replay", &*id];
         replay.extend(
             revision
-                .iter()
-                .flat_map(|digest| ["--revision", &***digest]),
+                .into_iter()
+                .flat_map(|digest| ["--revision", digest]),
         );
         let all = server.run(&replay)?;
         ensure!(
@@ -41,8 +40,7 @@ async fn a_campaign_is_replayed_and_moved_to_another_revision(
             "{all}"
         );
         let report = server.text(&replay)?;
-        let counts = format!("same: {}, different: 0", all["same"]);
-        ensure!(report.contains(&counts), "{report}");
+        ensure!(report.contains(", different: 0, "), "{report}");
     }
 
     let differs = ["campaign", "replay", &id, "--revision", &other];
