@@ -372,7 +372,7 @@ fn check_class_count<P>(
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()
                 .join(", ");
-            format!("; the attribute `{attribute}`, which {plugins} wants, has {values} values")
+            format!("; the attribute `{attribute}`, wanted by {plugins}, has {values} values")
         }
         _ => String::new(),
     };
@@ -393,4 +393,48 @@ fn no_compatible_devices(selected: &[SelectedDevice], verdicts: &[ClassVerdict])
         selected.len()
     );
     Error::conflict("no_compatible_devices", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::plugin::ClassKey;
+
+    use super::*;
+
+    /// This many classes, which differ in their serial number, and are of two sites.
+    fn classes(count: usize) -> Vec<((), DeviceClass)> {
+        let class = |n: usize| {
+            let attributes = [("serial", n.to_string()), ("site", (n % 2).to_string())];
+            let attributes = attributes.map(|(key, value)| (key.to_owned(), value));
+            let key = ClassKey {
+                attributes: attributes.into(),
+                ..ClassKey::default()
+            };
+            ((), DeviceClass { key, devices: 1 })
+        };
+        (0..count).map(class).collect()
+    }
+
+    #[test]
+    fn plugins_whose_attribute_makes_too_many_classes_are_named() {
+        let plugin = |name: &str| name.parse::<PluginName>().expect("a name");
+        let wanted = BTreeMap::from([
+            (
+                "serial".to_owned(),
+                vec![plugin("acme/waves"), plugin("acme/fits")],
+            ),
+            ("site".to_owned(), vec![plugin("acme/calm")]),
+        ]);
+        check_class_count(&classes(MAX_CLASSES), &wanted).expect("as many as are allowed");
+        let refused = check_class_count(&classes(MAX_CLASSES + 1), &wanted);
+        let Err(Error::Conflict { code, message, .. }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(code, "too_many_classes");
+        assert_eq!(
+            message,
+            "the devices are of 100001 classes, and a campaign may have 100000; the attribute `serial`, wanted by \
+             acme/waves, acme/fits, has 100001 values"
+        );
+    }
 }
