@@ -7,7 +7,7 @@ use tidegate_core::{
     wave,
 };
 
-use super::bindings::exports::tidegate::plugin::{assignment, compatibility, health, rollout};
+use super::bindings::exports::tidegate::plugin::rollout;
 use super::bindings::tidegate::plugin::types;
 
 impl From<core::PlanInput> for rollout::PlanInput {
@@ -26,22 +26,6 @@ impl From<core::PlanInput> for rollout::PlanInput {
     }
 }
 
-impl From<core::AssignInput> for assignment::AssignInput {
-    fn from(input: core::AssignInput) -> Self {
-        Self {
-            context: input.context.into(),
-            config: input.config,
-            waves: convert_all(input.waves),
-            groups: input.groups,
-            classes: convert_all(input.classes),
-            page: input.page.into(),
-            group: input.group,
-            class: input.class,
-            place: input.place,
-        }
-    }
-}
-
 impl From<core::Observation> for rollout::Observation {
     fn from(observation: core::Observation) -> Self {
         Self {
@@ -55,35 +39,6 @@ impl From<core::Observation> for rollout::Observation {
             verdicts: convert_all(observation.verdicts),
             config: observation.config,
             state: observation.state,
-        }
-    }
-}
-
-impl From<core::CheckInput> for compatibility::CheckInput {
-    fn from(input: core::CheckInput) -> Self {
-        Self {
-            context: input.context.into(),
-            firmware: input.firmware.into(),
-            page: input.page.into(),
-            classes: convert_all(input.classes),
-            config: input.config,
-        }
-    }
-}
-
-impl From<core::HealthInput> for health::HealthInput {
-    fn from(input: core::HealthInput) -> Self {
-        Self {
-            context: input.context.into(),
-            firmware: input.firmware.into(),
-            total: input.total.into(),
-            failures: convert_all(input.failures),
-            durations: input.durations.into(),
-            metrics: convert_all(input.metrics),
-            checks: convert_all(input.checks),
-            waves: convert_all(input.waves),
-            config: input.config,
-            state: input.state,
         }
     }
 }
@@ -122,26 +77,6 @@ impl From<core::FirmwareFacts> for types::Firmware {
     }
 }
 
-impl From<core::ModuleFacts> for types::Module {
-    fn from(module: core::ModuleFacts) -> Self {
-        Self {
-            part: module.part,
-            name: module.name,
-            version: module.version,
-            size: module.size,
-        }
-    }
-}
-
-impl From<core::PageOf> for types::Page {
-    fn from(page: core::PageOf) -> Self {
-        Self {
-            number: page.number,
-            total: page.total,
-        }
-    }
-}
-
 impl From<core::DeviceClass> for types::DeviceClass {
     fn from(class: core::DeviceClass) -> Self {
         Self {
@@ -150,15 +85,6 @@ impl From<core::DeviceClass> for types::DeviceClass {
             version: class.key.version,
             attributes: attributes(class.key.attributes),
             devices: class.devices,
-        }
-    }
-}
-
-impl From<core::GroupSize> for rollout::GroupSize {
-    fn from(group: core::GroupSize) -> Self {
-        Self {
-            name: group.name,
-            devices: group.devices,
         }
     }
 }
@@ -252,30 +178,6 @@ impl From<wave::WaveReport> for types::WaveReport {
     }
 }
 
-impl From<wave::Counts> for types::Counts {
-    fn from(counts: wave::Counts) -> Self {
-        Self {
-            pending: counts.pending,
-            offered: counts.offered,
-            in_progress: counts.in_progress,
-            completed: counts.completed,
-            failed: counts.failed,
-            timed_out: counts.timed_out,
-            cancelled: counts.cancelled,
-            rejected: counts.rejected,
-        }
-    }
-}
-
-impl From<wave::Failure> for types::Failure {
-    fn from(failure: wave::Failure) -> Self {
-        Self {
-            code: failure.code,
-            devices: failure.devices,
-        }
-    }
-}
-
 impl From<measurement::Durations> for types::Durations {
     fn from(durations: measurement::Durations) -> Self {
         Self {
@@ -309,16 +211,6 @@ impl From<measurement::Sample> for types::Sample {
             p95: finite(sample.p95),
             min: finite(sample.min),
             max: finite(sample.max),
-        }
-    }
-}
-
-impl From<measurement::HealthCheck> for types::HealthCheck {
-    fn from(check: measurement::HealthCheck) -> Self {
-        Self {
-            name: check.name,
-            passed: check.passed,
-            failed: check.failed,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It must not change incompatibly: plugins are built against it. A later version gets a module of its own.
 
+mod alike;
 mod answer;
 pub(crate) mod bindings;
 mod call;

@@ -11,10 +11,7 @@ use tidegate_core::{
 };
 
 use super::{
-    bindings::{
-        exports::tidegate::plugin::{assignment, compatibility, health, rollout},
-        tidegate::plugin::types,
-    },
+    bindings::{exports::tidegate::plugin::rollout, tidegate::plugin::types},
     input::convert_all,
 };
 
@@ -33,22 +30,6 @@ impl From<rollout::PlanInput> for core::PlanInput {
     }
 }
 
-impl From<assignment::AssignInput> for core::AssignInput {
-    fn from(input: assignment::AssignInput) -> Self {
-        Self {
-            context: input.context.into(),
-            config: input.config,
-            waves: convert_all(input.waves),
-            groups: input.groups,
-            classes: convert_all(input.classes),
-            page: input.page.into(),
-            group: input.group,
-            class: input.class,
-            place: input.place,
-        }
-    }
-}
-
 impl TryFrom<rollout::Observation> for core::Observation {
     type Error = String;
 
@@ -63,35 +44,6 @@ impl TryFrom<rollout::Observation> for core::Observation {
             config: observation.config,
             state: observation.state,
         })
-    }
-}
-
-impl From<compatibility::CheckInput> for core::CheckInput {
-    fn from(input: compatibility::CheckInput) -> Self {
-        Self {
-            context: input.context.into(),
-            firmware: input.firmware.into(),
-            page: input.page.into(),
-            classes: convert_all(input.classes),
-            config: input.config,
-        }
-    }
-}
-
-impl From<health::HealthInput> for core::HealthInput {
-    fn from(input: health::HealthInput) -> Self {
-        Self {
-            context: input.context.into(),
-            firmware: input.firmware.into(),
-            total: input.total.into(),
-            failures: convert_all(input.failures),
-            waves: convert_all(input.waves),
-            durations: input.durations.into(),
-            metrics: convert_all(input.metrics),
-            checks: convert_all(input.checks),
-            config: input.config,
-            state: input.state,
-        }
     }
 }
 
@@ -129,26 +81,6 @@ impl From<types::Firmware> for core::FirmwareFacts {
     }
 }
 
-impl From<types::Module> for core::ModuleFacts {
-    fn from(module: types::Module) -> Self {
-        Self {
-            part: module.part,
-            name: module.name,
-            version: module.version,
-            size: module.size,
-        }
-    }
-}
-
-impl From<types::Page> for core::PageOf {
-    fn from(page: types::Page) -> Self {
-        Self {
-            number: page.number,
-            total: page.total,
-        }
-    }
-}
-
 impl From<types::DeviceClass> for core::DeviceClass {
     fn from(class: types::DeviceClass) -> Self {
         Self {
@@ -159,15 +91,6 @@ impl From<types::DeviceClass> for core::DeviceClass {
                 attributes: pairs(class.attributes),
             },
             devices: class.devices,
-        }
-    }
-}
-
-impl From<rollout::GroupSize> for core::GroupSize {
-    fn from(group: rollout::GroupSize) -> Self {
-        Self {
-            name: group.name,
-            devices: group.devices,
         }
     }
 }
@@ -228,30 +151,6 @@ impl From<types::WaveReport> for wave::WaveReport {
     }
 }
 
-impl From<types::Counts> for wave::Counts {
-    fn from(counts: types::Counts) -> Self {
-        Self {
-            pending: counts.pending,
-            offered: counts.offered,
-            in_progress: counts.in_progress,
-            completed: counts.completed,
-            failed: counts.failed,
-            timed_out: counts.timed_out,
-            cancelled: counts.cancelled,
-            rejected: counts.rejected,
-        }
-    }
-}
-
-impl From<types::Failure> for wave::Failure {
-    fn from(failure: types::Failure) -> Self {
-        Self {
-            code: failure.code,
-            devices: failure.devices,
-        }
-    }
-}
-
 impl From<types::Durations> for measurement::Durations {
     fn from(durations: types::Durations) -> Self {
         Self {
@@ -283,16 +182,6 @@ impl From<types::Sample> for measurement::Sample {
             p95: sample.p95,
             min: sample.min,
             max: sample.max,
-        }
-    }
-}
-
-impl From<types::HealthCheck> for measurement::HealthCheck {
-    fn from(check: types::HealthCheck) -> Self {
-        Self {
-            name: check.name,
-            passed: check.passed,
-            failed: check.failed,
         }
     }
 }
