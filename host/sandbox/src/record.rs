@@ -7,7 +7,7 @@
 //! A record is one DEFLATE stream. If the plugin's state is large, its bytes are left out of the JSON and follow as a second
 //! stream.
 
-use std::{cell::RefCell, io, io::Read as _, str};
+use std::{cell::RefCell, io, io::Read as _};
 
 use flate2::{Compress, Compression, FlushCompress, Status, bufread::DeflateDecoder};
 use serde::{Deserialize, Serialize};
@@ -80,10 +80,10 @@ pub(crate) struct RawRecordedOutput<'a> {
 pub(crate) type RawRecordedInput<'a> = RecordedInput<'a, &'a RawValue>;
 
 /// Records a text.
-pub(crate) fn compress(json: &[u8]) -> Record {
+pub(crate) fn compress(json: &str) -> Record {
     match split_state(json) {
-        Some((text, state)) => Record::with_state(deflate(&text), &deflate(&state)),
-        None => Record::whole(deflate(json)),
+        Some((text, state)) => Record::with_state(deflate(text.as_bytes()), &deflate(&state)),
+        None => Record::whole(deflate(json.as_bytes())),
     }
 }
 
@@ -103,15 +103,16 @@ pub(crate) fn decompress(record: &[u8]) -> Result<String, InvalidRecord> {
 }
 
 /// The text without the bytes of its last state, and these bytes, if they are many.
-fn split_state(json: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+fn split_state(json: &str) -> Option<(String, Vec<u8>)> {
     // A byte is at least a digit and a comma.
     if json.len() < 2 * MIN_STATE_BYTES {
         return None;
     }
-    let start = str::from_utf8(json).ok()?.rfind(STATE)? + STATE.len();
-    let is_end = |byte: &u8| !byte.is_ascii_digit() && *byte != b',';
-    let end = start + json[start..].iter().position(is_end)?;
-    let state = bytes_of(&json[start..end]).filter(|state| state.len() >= MIN_STATE_BYTES)?;
+    let start = json.rfind(STATE)? + STATE.len();
+    let is_end = |digit: char| !digit.is_ascii_digit() && digit != ',';
+    let end = start + json[start..].find(is_end)?;
+    let state =
+        bytes_of(&json.as_bytes()[start..end]).filter(|state| state.len() >= MIN_STATE_BYTES)?;
     Some(([&json[..start], &json[end..]].concat(), state))
 }
 
@@ -207,12 +208,8 @@ mod tests {
             &"tide ".repeat(50_000),
             &noise,
         ] {
-            let record = compress(text.as_bytes());
-            assert_eq!(
-                compress(text.as_bytes()),
-                record,
-                "compression is deterministic"
-            );
+            let record = compress(text);
+            assert_eq!(compress(text), record, "compression is deterministic");
             assert_eq!(decompress(&record).expect("the record is valid"), text);
         }
     }
@@ -230,7 +227,7 @@ mod tests {
         let state: Vec<u8> = (0..70_000_u32)
             .map(|n| (n.wrapping_mul(n) >> 3) as u8)
             .collect();
-        let record = compress(decision(&state).as_bytes());
+        let record = compress(&decision(&state));
         let (text, apart) = record.parts();
         assert_eq!(
             (inflate(apart).expect("a stream").0, text.len() < 512),
@@ -239,7 +236,7 @@ mod tests {
         assert_eq!(decompress(&record).expect("a record"), decision(&state));
 
         let other = decision(&state).replace("decide", "evaluate");
-        let other = compress(other.as_bytes());
+        let other = compress(&other);
         assert_eq!(other.parts().1, apart);
         assert_ne!(other.parts().0, text);
     }
@@ -248,7 +245,7 @@ mod tests {
     fn a_small_state_stays_in_the_text() {
         for length in [0, 1, MIN_STATE_BYTES - 1, MIN_STATE_BYTES] {
             let text = decision(&vec![255; length]);
-            let record = compress(text.as_bytes());
+            let record = compress(&text);
             assert_eq!(record.parts().1.is_empty(), length < MIN_STATE_BYTES);
             assert_eq!(decompress(&record).expect("a record"), text);
         }
@@ -260,7 +257,7 @@ mod tests {
         let bytes = vec!["7"; 3 * MIN_STATE_BYTES].join(",");
         for other in ["256", "07", "007", "1000", ""] {
             let text = format!(r#"{{"state":[{bytes},{other}]}}"#);
-            let record = compress(text.as_bytes());
+            let record = compress(&text);
             assert!(record.parts().1.is_empty(), "{other}");
             assert_eq!(decompress(&record).expect("a record"), text);
         }

@@ -71,7 +71,7 @@ pub(super) fn ask<I: CallInput>(
         Ok(json) => {
             let record = CallRecord {
                 input: record::compress(&json),
-                input_digest: Some(Digest::of(&json)),
+                input_digest: Some(Digest::of(json.as_bytes())),
                 output: Record::default(),
                 limits,
             };
@@ -114,8 +114,8 @@ pub(super) fn run<I: CallInput>(
 pub(super) fn record_input<I: CallInput>(
     input: &I,
     contract: Option<&str>,
-) -> serde_json::Result<Vec<u8>> {
-    serde_json::to_vec(&RecordedInput {
+) -> serde_json::Result<String> {
+    serde_json::to_string(&RecordedInput {
         contract,
         call: call_of::<I>().as_str(),
         input,
@@ -130,7 +130,7 @@ pub(super) fn record_output<I: CallInput>(
         call: call_of::<I>().as_str(),
         answer: output,
     };
-    serde_json::to_vec(&recorded)
+    serde_json::to_string(&recorded)
         .map(|json| record::compress(&json))
         .map_err(|error| CallFailure::Host(format!("record the output: {error}")))
 }
