@@ -10,11 +10,7 @@ use super::{
     meta_output::{own_error_is_failure, run},
     typed_call::TypedCall,
 };
-use crate::{
-    limits::{Budget, SandboxLimits},
-    linked_component::LinkedComponent,
-    names::CallName,
-};
+use crate::{limits::Budget, linked_component::LinkedComponent, names::CallName};
 
 /// `describe` has no input.
 #[derive(Serialize, Deserialize)]
@@ -43,10 +39,6 @@ impl<V: Version> TypedCall for DescribeInput<V> {
         Self(PhantomData)
     }
 
-    fn budget(&self, limits: &SandboxLimits) -> Budget {
-        limits.call_budget()
-    }
-
     fn run(&self, component: &LinkedComponent, budget: &Budget) -> Call<Self::Output> {
         run(component, Self::call(), (), budget).and_then(own_error_is_failure)
     }
@@ -68,10 +60,6 @@ impl<V: Version> TypedCall for ValidateInput<V> {
         Self(config.to_owned(), PhantomData)
     }
 
-    fn budget(&self, limits: &SandboxLimits) -> Budget {
-        limits.call_budget()
-    }
-
     fn run(&self, component: &LinkedComponent, budget: &Budget) -> Call<Self::Output> {
         let params = (self.0.as_str(),);
         run(component, Self::call(), params, budget).and_then(own_error_is_failure)
@@ -91,10 +79,6 @@ impl<V: Version> TypedCall for WantsInput<V> {
 
     fn trial(config: &str) -> Self {
         Self(config.to_owned(), PhantomData)
-    }
-
-    fn budget(&self, limits: &SandboxLimits) -> Budget {
-        limits.call_budget()
     }
 
     fn run(&self, component: &LinkedComponent, budget: &Budget) -> Call<Self::Output> {

@@ -24,7 +24,9 @@ pub(super) trait TypedCall: Serialize + DeserializeOwned + Send + Sync + 'static
     fn trial(config: &str) -> Self;
 
     /// The limits of the call.
-    fn budget(&self, limits: &SandboxLimits) -> Budget;
+    fn budget(&self, limits: &SandboxLimits) -> Budget {
+        limits.call_budget()
+    }
 
     /// Makes the call. An output that the server would refuse is a failure.
     fn run(&self, component: &LinkedComponent, budget: &Budget) -> Call<Self::Output>;
