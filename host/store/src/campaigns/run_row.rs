@@ -232,7 +232,8 @@ impl CampaignRunRow {
         journal::remove(tx, tenant, campaign, &mut self.journal, before, limit).await
     }
 
-    /// Writes the row, and counts a changed status and the bytes of the journal. The caller has incremented the generation if something changed.
+    /// Writes the row, and counts a changed status and the bytes of the journal. The caller has incremented the generation
+    /// if something changed.
     pub(crate) async fn write(
         self,
         tx: &mut Tx,

@@ -36,9 +36,9 @@ static SQL: SqlText = SqlText::new(|dialect| {
 });
 
 /// Campaigns of all tenants that are due and not leased. Tenants take turns, and within a tenant strategies, each with its
-/// longest overdue campaign first, so that campaigns that wait for slow plugins delay no others. A campaign is due at its wake-up time, while it is
-/// dirty, and when its lease expired without being released: that server may have stopped between the decision and its
-/// effects.
+/// longest overdue campaign first, so that campaigns that wait for slow plugins delay no others. A campaign is due at its
+/// wake-up time, while it is dirty, and when its lease expired without being released: that server may have stopped
+/// between the decision and its effects.
 ///
 /// Acquiring the lease postpones the wake-up, so a campaign whose ticks fail does not delay the others.
 pub(crate) async fn due(
