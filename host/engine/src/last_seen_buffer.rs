@@ -54,8 +54,9 @@ impl LastSeenBuffer {
         }
     }
 
-    /// Takes up to `limit` entries. Older entries are taken first, except within one batch, so that frequent polls of
-    /// some devices cannot starve others.
+    /// Takes up to `limit` entries, in the order of tenants and devices: neighbours in the database are written together.
+    /// Older entries are taken first, except within one batch, so that frequent polls of some devices cannot starve
+    /// others.
     pub(crate) fn take(&self, limit: usize) -> LastSeenBatch {
         let mut queue = self.queue.lock();
         let Queue {
@@ -78,12 +79,14 @@ impl LastSeenBuffer {
             }
         }
         let left = waiting.len().saturating_sub(limit);
-        let records: Arc<[_]> = if left == 0 {
+        let mut records = if left == 0 {
             // This also releases the memory.
-            std::mem::take(waiting).into()
+            std::mem::take(waiting)
         } else {
-            waiting.split_off(left).into()
+            waiting.split_off(left)
         };
+        records.sort_unstable_by_key(|seen| (seen.tenant, seen.device));
+        let records: Arc<[_]> = records.into();
         let number = *next_number;
         *next_number += 1;
         writing.insert(number, Arc::clone(&records));
@@ -138,9 +141,8 @@ mod tests {
         for (device, at) in [(1, 10), (2, 11), (1, 30), (1, 20)] {
             log.record(seen(device, at));
         }
-        let mut taken = log.take(usize::MAX).records.to_vec();
-        taken.sort_unstable_by_key(|seen| seen.device);
-        assert_eq!(taken, [seen(1, 30), seen(2, 11)]);
+        let taken = log.take(usize::MAX);
+        assert_eq!(taken.records[..], [seen(1, 30), seen(2, 11)]);
         assert!(log.take(usize::MAX).records.is_empty());
     }
 

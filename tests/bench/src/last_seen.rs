@@ -27,7 +27,7 @@ pub(crate) async fn slowest_write(server: &Tidegate, load: &str) -> Result<Optio
             let mean = value(&text, &format!("{METRIC}_sum")).unwrap_or(f64::NAN) / writes;
             let name = format!("{load}: the slowest transaction that writes last-seen times");
             let note = format!(
-                "the upper bound of its bucket; {writes} of up to 1,000 devices, {:.1} ms on average",
+                "the upper bound of its bucket; {writes} of up to 250 devices, {:.1} ms on average",
                 mean * 1e3
             );
             let figure = Figure::new(name, slowest(&text, writes) * 1e3, "ms").note(note);

@@ -12,7 +12,7 @@ const MAX_SILENCE: Duration = Duration::from_mins(5);
 /// cost nothing: last-seen times lag behind, and polls do not.
 const MAX_PER_FLUSH: usize = 20_000;
 /// Maximum number of devices per transaction, so that feedback does not wait long behind it.
-const BATCH_SIZE: usize = 1000;
+const BATCH_SIZE: usize = 250;
 
 /// Writes all buffered last-seen times. Times that cannot be written stay buffered.
 pub async fn flush_last_seen(engine: &Engine) -> Result<()> {

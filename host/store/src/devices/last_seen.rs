@@ -15,8 +15,11 @@ use crate::{
 /// The maximum number of rows in one transaction. Other writers wait no longer than for one of these.
 const MAX_PER_TRANSACTION: usize = 2000;
 
-/// Writes the times in the JSON `$1` of the devices `$2`.
+/// Writes the times in the JSON `$1` of the devices `$2`; on SQLite without their hours.
 pub(crate) static LAST_SEEN: SqlText = SqlText::new(update_sql);
+/// Writes the hours of the times in the JSON `$1` that [`LAST_SEEN`] has written on SQLite, which sets the entries of an
+/// index anew for each column that a statement sets, whether it changes or not. An hour changes once in 720 times.
+static HOURS: SqlText = SqlText::new(hours_sql);
 
 /// The hour of a last-seen time, as the column `last_seen_hour`.
 pub(crate) fn hour(at: Timestamp) -> i64 {
@@ -50,13 +53,22 @@ pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Resul
 
     for chunk in rows.chunks(MAX_PER_TRANSACTION) {
         let ids: Vec<_> = chunk.iter().map(|row| row.id).collect();
+        let polled = to_json(&chunk)?;
         let mut tx = database.write().await?;
-        sqlx::query(LAST_SEEN.of(tx.dialect()))
-            .bind(to_json(&chunk)?)
+        let dialect = tx.dialect();
+        sqlx::query(LAST_SEEN.of(dialect))
+            .bind(&polled)
             .bind(to_json(&ids)?)
             .execute(tx.conn())
             .await
             .map_err(failed("record last-seen times"))?;
+        if dialect == Dialect::Sqlite {
+            sqlx::query(HOURS.of(dialect))
+                .bind(&polled)
+                .execute(tx.conn())
+                .await
+                .map_err(failed("record last-seen hours"))?;
+        }
         tx.commit().await?;
     }
     Ok(())
@@ -70,6 +82,36 @@ pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Resul
 ///
 /// The unary plus keeps PostgreSQL from reading all devices of the tenant for each row.
 fn update_sql(dialect: Dialect) -> String {
+    let which = dialect.joined_key_in_json("d.id", "$2");
+    let (hour, order) = match dialect {
+        Dialect::Sqlite => ("", ""),
+        Dialect::Postgres => (
+            ", last_seen_hour = seen.hour",
+            " ORDER BY d.tenant_id, d.id FOR UPDATE OF d",
+        ),
+    };
+    format!(
+        "WITH seen AS (SELECT d.tenant_id, d.id, polled.at, polled.hour, \
+         CASE WHEN t.track_address = 1 THEN polled.address END AS address \
+         FROM {} CROSS JOIN devices d CROSS JOIN tenants t \
+         WHERE +d.tenant_id = polled.tenant_id AND d.id = polled.id AND {which} AND t.id = polled.tenant_id \
+         AND (d.last_seen IS NULL OR d.last_seen <= polled.at){order}) \
+         UPDATE devices SET last_seen = seen.at, address = seen.address{hour} FROM seen \
+         WHERE +devices.tenant_id = seen.tenant_id AND devices.id = seen.id",
+        polled_rows(dialect)
+    )
+}
+
+fn hours_sql(dialect: Dialect) -> String {
+    format!(
+        "UPDATE devices SET last_seen_hour = polled.hour FROM {} \
+         WHERE +devices.tenant_id = polled.tenant_id AND devices.id = polled.id \
+         AND devices.last_seen = polled.at AND devices.last_seen_hour IS DISTINCT FROM polled.hour",
+        polled_rows(dialect)
+    )
+}
+
+fn polled_rows(dialect: Dialect) -> String {
     let columns = [
         ("tenant_id", ColumnType::Int),
         ("id", ColumnType::Int),
@@ -77,19 +119,5 @@ fn update_sql(dialect: Dialect) -> String {
         ("hour", ColumnType::Int),
         ("address", ColumnType::Text),
     ];
-    let which = dialect.joined_key_in_json("d.id", "$2");
-    format!(
-        "WITH seen AS (SELECT d.tenant_id, d.id, polled.at, polled.hour, \
-         CASE WHEN t.track_address = 1 THEN polled.address END AS address \
-         FROM {} CROSS JOIN devices d CROSS JOIN tenants t \
-         WHERE +d.tenant_id = polled.tenant_id AND d.id = polled.id AND {which} AND t.id = polled.tenant_id \
-         AND (d.last_seen IS NULL OR d.last_seen <= polled.at){}) \
-         UPDATE devices SET last_seen = seen.at, last_seen_hour = seen.hour, address = seen.address FROM seen \
-         WHERE +devices.tenant_id = seen.tenant_id AND devices.id = seen.id",
-        dialect.json_rows("polled", "$1", &columns),
-        match dialect {
-            Dialect::Sqlite => "",
-            Dialect::Postgres => " ORDER BY d.tenant_id, d.id FOR UPDATE OF d",
-        }
-    )
+    dialect.json_rows("polled", "$1", &columns)
 }
