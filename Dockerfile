@@ -5,7 +5,8 @@
 #   docker run --publish 8080:8080 --volume tidegate:/var/lib/tidegate tidegate
 
 FROM rust:1.95-slim-bookworm AS sources
-RUN rustup target add wasm32-unknown-unknown
+RUN rustup target add wasm32-unknown-unknown \
+    && apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
