@@ -16,6 +16,10 @@ use std::process::ExitCode;
 
 use tidegate_sandbox::run_child;
 
+/// A worker of the runtime runs at most as many tasks before it looks for those that another thread has woken. SQLite's
+/// thread wakes the group commit after each statement, and all reports wait for that.
+const TASKS_BEFORE_THE_DATABASE: u32 = 8;
+
 /// The program. The server starts itself as the child processes of the sandbox; this is handled before threads start and
 /// the command line is parsed.
 pub fn main() -> ExitCode {
@@ -29,6 +33,7 @@ pub fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .global_queue_interval(TASKS_BEFORE_THE_DATABASE)
         .build()
     {
         Ok(runtime) => runtime,
