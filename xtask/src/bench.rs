@@ -15,6 +15,9 @@ use crate::{components, debian, shell};
 
 pub(crate) use compare::Comparison;
 
+/// What is shipped is measured.
+const PROFILE: Profile = Profile::Dist;
+
 /// The build of a revision.
 struct Programs {
     bench: PathBuf,
@@ -23,17 +26,17 @@ struct Programs {
 }
 
 impl Programs {
-    /// The paths of a release build of this checkout.
+    /// The paths of a build of this checkout.
     fn of(workspace: &Workspace) -> Self {
         Self {
-            bench: demo::program(workspace, Profile::Release, "tidegate-bench"),
-            server: demo::program(workspace, Profile::Release, "tidegate"),
+            bench: demo::program(workspace, PROFILE, "tidegate-bench"),
+            server: demo::program(workspace, PROFILE, "tidegate"),
             components: workspace.target.join("components"),
         }
     }
 }
 
-/// Builds server and benchmark for release and runs them with a PostgreSQL with durable commits,
+/// Builds server and benchmark and runs them with a PostgreSQL with durable commits,
 /// and with nginx if available. `arguments` are passed on to the benchmark.
 pub(crate) fn run(
     workspace: &Workspace,
@@ -41,7 +44,7 @@ pub(crate) fn run(
     arguments: &[OsString],
 ) -> Result<()> {
     components::build(workspace)?;
-    demo::build(workspace, Profile::Release, &["tidegate", "tidegate-bench"])?;
+    demo::build(workspace, PROFILE, &["tidegate", "tidegate-bench"])?;
     let programs = Programs::of(workspace);
     if let Some(comparison) = comparison {
         return compare::run(workspace, &programs, comparison, arguments);

@@ -18,6 +18,8 @@ pub(crate) enum Profile {
     Dev,
     /// Quick to run
     Release,
+    /// As it is shipped, slow to build
+    Dist,
 }
 
 impl Profile {
@@ -25,14 +27,15 @@ impl Profile {
     fn folder(self) -> &'static str {
         match self {
             Self::Dev => "debug",
-            Self::Release => "release",
+            Self::Release | Self::Dist => self.name(),
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Dev => "dev",
             Self::Release => "release",
+            Self::Dist => "dist",
         }
     }
 }

@@ -42,7 +42,7 @@ struct Bench {
     #[command(subcommand)]
     role: Option<Role>,
     /// The server's program
-    #[arg(long, value_name = "PATH", default_value = "target/release/tidegate")]
+    #[arg(long, value_name = "PATH", default_value = "target/dist/tidegate")]
     server_bin: PathBuf,
     /// Directory of the built-in components
     #[arg(long, value_name = "DIR", default_value = "target/components")]

@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{Programs, add_tools};
+use super::{PROFILE, Programs, add_tools};
 use crate::postgres::{Cluster, Durability};
 use crate::shell;
 use crate::workspace::Workspace;
@@ -201,7 +201,8 @@ fn build(workspace: &Workspace, revision: &str) -> Result<Programs> {
     shell::run(cargo().args(["xtask", "components"]))?;
     shell::run(cargo().args([
         "build",
-        "--release",
+        "--profile",
+        PROFILE.name(),
         "--package",
         "tidegate",
         "--package",
