@@ -17,6 +17,9 @@ use crate::{
     support::{SandboxFixture, TENANT, observation, plan_input},
 };
 
+/// How a README names the limit on the size of a component.
+const COMPONENT_BYTES: &str = "export TIDEGATE_SANDBOX__COMPONENT_BYTES=";
+
 #[tokio::test]
 async fn plugin_projects_pass_their_goldens() -> Result<()> {
     let Some(folder) = env::var_os("TIDEGATE_TEST_PLUGIN_PROJECTS") else {
@@ -27,16 +30,12 @@ async fn plugin_projects_pass_their_goldens() -> Result<()> {
         );
         return Ok(());
     };
-    let fixture = SandboxFixture::new()?;
+    let folder = Path::new(&folder);
     let mut projects = Vec::new();
-    for entry in fs::read_dir(Path::new(&folder).join("projects"))? {
+    for entry in fs::read_dir(folder.join("projects"))? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // 18 MB of Python take minutes to compile by a compiler that is not optimised. Its goldens have been run natively.
-        if name.starts_with("python-") {
-            continue;
-        }
-        check_project(&fixture, &name, &entry.path())
+        check_project(folder, &name, &entry.path())
             .await
             .with_context(|| name.clone())?;
         projects.push(name);
@@ -48,7 +47,24 @@ async fn plugin_projects_pass_their_goldens() -> Result<()> {
     Ok(())
 }
 
-async fn check_project(fixture: &SandboxFixture, name: &str, project: &Path) -> Result<()> {
+/// A sandbox with the code that `tidegate plugin check` has compiled for a project, and with the limit of a server that takes
+/// its component: the one that its README names, else the default.
+fn fixture(folder: &Path, project: &Path) -> Result<SandboxFixture> {
+    let readme = fs::read_to_string(project.join("README.md")).context("read README.md")?;
+    let named = readme
+        .lines()
+        .find_map(|line| line.strip_prefix(COMPONENT_BYTES)?.split(' ').next());
+    let component_bytes = named.map(str::parse).transpose().context(COMPONENT_BYTES)?;
+    SandboxFixture::with(|config| {
+        config.code_folder = folder.join("cache/tidegate/plugins");
+        if let Some(bytes) = component_bytes {
+            config.limits.component_bytes = bytes;
+        }
+    })
+}
+
+async fn check_project(folder: &Path, name: &str, project: &Path) -> Result<()> {
+    let fixture = fixture(folder, project)?;
     let component = fs::read(project.join("component.wasm")).context("read component.wasm")?;
     // Interpreters grow their memory in every call.
     let interface = ComponentInterface::read(&component).map_err(anyhow::Error::msg)?;
@@ -58,10 +74,10 @@ async fn check_project(fixture: &SandboxFixture, name: &str, project: &Path) -> 
     let named = inspection.description.name.to_string();
     ensure!(named == format!("acme/{name}"), "it is named {named}");
     let plugin = fixture.sandbox.plugin(inspection.digest).await?;
-    let goldens = check_goldens(fixture, &plugin, &project.join("golden"), memory)?;
+    let goldens = check_goldens(&fixture, &plugin, &project.join("golden"), memory)?;
     ensure!(goldens > 0, "it has no goldens");
     if inspection.kind == PluginKind::Strategy {
-        check_strategy(fixture, inspection.digest).await?;
+        check_strategy(&fixture, inspection.digest).await?;
     }
     Ok(())
 }
