@@ -13,8 +13,12 @@ use tidegate_engine::ports::{Call, CallFailure, Validation};
 use wasmtime::component::{Component, Linker};
 
 use crate::{
-    component::World, contract::Contract, guest::Guest, limits::SandboxLimits,
-    linked_component::LinkedComponent, names::CallName,
+    component::World,
+    contract::{Config, Contract},
+    guest::Guest,
+    limits::SandboxLimits,
+    linked_component::LinkedComponent,
+    names::CallName,
 };
 
 /// A loaded plugin. Its calls block the thread; each has its own store and instance.
@@ -104,7 +108,8 @@ impl Plugin {
 
     /// Calls the plugin's `wants`.
     pub fn wants(&self, config: &str) -> Call<Interests> {
-        self.contract().wants(self.component(), config)
+        let config = Config(config.to_owned());
+        self.contract().wants(self.component(), config, None)
     }
 
     /// The text of the schema of its config, if it is known already.

@@ -9,12 +9,13 @@ use tidegate_core::plugin::{
 use tidegate_engine::ports::{Call, CallFailure, CallLimits};
 
 use super::{
-    AnyCase, CallTypes, Contract, RecordedQuestion, Version,
+    AnyCase, CallTypes, Config, Contract, RecordedQuestion, Version,
     call_input::ask,
     case::Case,
-    meta_calls::{DescribeInput, ValidateInput, WantsInput},
+    meta_calls::{DescribeInput, ValidateInput},
     meta_output,
     typed_call::TypedCall,
+    wants_input::WantsInput,
 };
 use crate::{
     linked_component::LinkedComponent,
@@ -48,8 +49,13 @@ impl<V: Version> Contract for V {
         meta_output::ask::<V::FieldErrors, _>(component, CallName::Validate, (config,))
     }
 
-    fn wants(&self, component: &LinkedComponent, config: &str) -> Call<Interests> {
-        meta_output::ask::<V::Interests, _>(component, CallName::Wants, (config,))
+    fn wants(
+        &self,
+        component: &LinkedComponent,
+        config: Config,
+        limits: Option<CallLimits>,
+    ) -> Call<Interests> {
+        ask(component, &WantsInput::<V>::from(config), limits)
     }
 
     fn plan(

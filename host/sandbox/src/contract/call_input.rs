@@ -1,4 +1,4 @@
-//! The calls of the worlds, which are recorded.
+//! The calls that are recorded: those of the worlds, and `wants`, whose answer they need.
 
 use serde::{Serialize, de::DeserializeOwned};
 use tidegate_core::{Named as _, id::Digest};
@@ -16,9 +16,7 @@ use crate::{
 
 /// The input of a call in the types of one version of the contract. Its type determines the call.
 pub(crate) trait CallInput:
-    ComponentType
-    + Lower
-    + Serialize
+    Serialize
     + DeserializeOwned
     + PartialEq
     + From<<Self as CallInput>::Question>
@@ -26,6 +24,8 @@ pub(crate) trait CallInput:
     + Sync
     + 'static
 {
+    /// What the function takes.
+    type Param: ComponentType + Lower + ?Sized;
     /// The input in the domain's types.
     type Question: Question;
     /// The output of the call.
@@ -38,6 +38,9 @@ pub(crate) trait CallInput:
         + Send
         + Sync
         + 'static;
+
+    /// The input as the function takes it.
+    fn param(&self) -> &Self::Param;
 
     /// The limits of the call.
     fn budget(&self, limits: &SandboxLimits) -> Budget;
@@ -106,7 +109,8 @@ pub(super) fn run<I: CallInput>(
     input: &I,
     budget: &Budget,
 ) -> Call<Result<I::Output, String>> {
-    let call: Call<(Result<I::Output, String>,)> = component.run(call_of::<I>(), (input,), budget);
+    let call: Call<(Result<I::Output, String>,)> =
+        component.run(call_of::<I>(), (input.param(),), budget);
     call.and_then(|(output,)| Ok(output.map_err(truncated_reason)))
 }
 

@@ -1,4 +1,4 @@
-//! The functions that every plugin has as goldens have them.
+//! `describe` and `validate`, which are not recorded, as goldens have them.
 
 use std::marker::PhantomData;
 
@@ -21,11 +21,6 @@ pub(super) struct DescribeInput<V>(PhantomData<V>);
 #[derive(Serialize, Deserialize)]
 #[serde(transparent, bound = "")]
 pub(super) struct ValidateInput<V>(String, PhantomData<V>);
-
-/// A config, JSON text.
-#[derive(Serialize, Deserialize)]
-#[serde(transparent, bound = "")]
-pub(super) struct WantsInput<V>(String, PhantomData<V>);
 
 /// The plugin's own error is a failure, as in the SDK, where `describe` returns none.
 impl<V: Version> TypedCall for DescribeInput<V> {
@@ -67,25 +62,5 @@ impl<V: Version> TypedCall for ValidateInput<V> {
 
     fn check(component: &LinkedComponent) -> Result<(), CallFailure> {
         component.check_types::<(&str,), (Result<V::FieldErrors, String>,)>(Self::call())
-    }
-}
-
-impl<V: Version> TypedCall for WantsInput<V> {
-    type Output = Result<V::Interests, String>;
-
-    fn call() -> CallName {
-        CallName::Wants
-    }
-
-    fn trial(config: &str) -> Self {
-        Self(config.to_owned(), PhantomData)
-    }
-
-    fn run(&self, component: &LinkedComponent, budget: &Budget) -> Call<Self::Output> {
-        run(component, Self::call(), (self.0.as_str(),), budget)
-    }
-
-    fn check(component: &LinkedComponent) -> Result<(), CallFailure> {
-        component.check_types::<(&str,), (Result<V::Interests, String>,)>(Self::call())
     }
 }

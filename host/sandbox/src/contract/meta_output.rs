@@ -1,4 +1,4 @@
-//! The functions that every plugin has: `describe`, `validate` and `wants`. They are not recorded.
+//! The outputs of the functions that every plugin has: `describe`, `validate` and `wants`. The first two are not recorded.
 
 use serde::{Serialize, de::DeserializeOwned};
 use tidegate_engine::ports::{Call, CallFailure};

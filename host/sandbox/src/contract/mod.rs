@@ -15,11 +15,13 @@ mod question;
 mod recorded;
 mod typed_call;
 mod version;
+mod wants_input;
 mod world_calls;
 
 pub(crate) use call_input::CallInput;
 pub use case::{GoldenOutput, GoldenRun};
 pub(crate) use meta_output::MetaOutput;
+pub(crate) use question::Config;
 pub(crate) use version::Version;
 
 use serde_json::value::RawValue;
@@ -35,8 +37,8 @@ use crate::{
     record::InvalidRecord,
 };
 
-/// A version of the contract, without its types. The five calls of the worlds are recorded; they are made under these
-/// limits or, without them, under today's.
+/// A version of the contract, without its types. The calls with limits are recorded; they are made under these limits or,
+/// without them, under today's.
 pub(crate) trait Contract: Send + Sync {
     fn names(&self) -> &'static ContractNames;
 
@@ -47,7 +49,12 @@ pub(crate) trait Contract: Send + Sync {
 
     fn validate(&self, component: &LinkedComponent, config: &str) -> Call<Vec<FieldError>>;
 
-    fn wants(&self, component: &LinkedComponent, config: &str) -> Call<Interests>;
+    fn wants(
+        &self,
+        component: &LinkedComponent,
+        config: Config,
+        limits: Option<CallLimits>,
+    ) -> Call<Interests>;
 
     fn plan(
         &self,

@@ -1,8 +1,8 @@
 //! The inputs of calls in the domain's types.
 
 use tidegate_core::plugin::{
-    AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Observation, Plan,
-    PlanInput,
+    AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Interests,
+    Observation, Plan, PlanInput,
 };
 use tidegate_engine::ports::{Call, CallLimits};
 
@@ -24,6 +24,28 @@ pub(crate) trait Question: Clone {
         component: &LinkedComponent,
         limits: Option<CallLimits>,
     ) -> Call<Self::Answer>;
+}
+
+/// A config, JSON text: the input of `wants`.
+#[derive(Debug, Clone)]
+pub(crate) struct Config(pub(crate) String);
+
+impl Question for Config {
+    const CALL: CallName = CallName::Wants;
+    type Answer = Interests;
+
+    fn trial(config: &str) -> Self {
+        Self(config.to_owned())
+    }
+
+    fn ask(
+        self,
+        contract: &dyn Contract,
+        component: &LinkedComponent,
+        limits: Option<CallLimits>,
+    ) -> Call<Interests> {
+        contract.wants(component, self, limits)
+    }
 }
 
 /// Implements [`Question`] for the input of a call by the functions of its name.

@@ -14,7 +14,7 @@ pub(crate) trait Version: Send + Sync + 'static {
 
     type Description: MetaOutput<Answer = Description>;
     type FieldErrors: MetaOutput<Answer = Vec<FieldError>>;
-    type Interests: MetaOutput<Answer = Interests>;
+    type Interests: MetaOutput<Answer = Interests> + From<Interests> + Clone;
     type Plan: CallInput<Question = PlanInput>;
     type Assign: CallInput<Question = AssignInput>;
     type Decide: CallInput<Question = Observation>;

@@ -1,4 +1,4 @@
-//! The calls of the worlds as goldens have them.
+//! The calls that are recorded, as goldens have them.
 
 use tidegate_engine::ports::{Call, CallFailure};
 
@@ -43,7 +43,7 @@ impl<I: CallInput> TypedCall for I {
     }
 
     fn check(component: &LinkedComponent) -> Result<(), CallFailure> {
-        component.check_types::<(&I,), (Result<I::Output, String>,)>(call_of::<I>())
+        component.check_types::<(&I::Param,), (Result<I::Output, String>,)>(call_of::<I>())
     }
 
     fn record(&self, contract: Option<&str>) -> Option<Vec<u8>> {

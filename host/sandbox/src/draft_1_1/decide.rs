@@ -13,8 +13,13 @@ use crate::{
 const WHOLE_BASIS_POINTS: u16 = 10_000;
 
 impl CallInput for Observation {
+    type Param = Self;
     type Question = core::Observation;
     type Output = Decision;
+
+    fn param(&self) -> &Self {
+        self
+    }
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.call_budget()

@@ -4,9 +4,20 @@
 use tidegate_core::plugin as core;
 
 use super::{
-    bindings::exports::tidegate::plugin::{compatibility, health, rollout},
+    bindings::exports::tidegate::plugin::{compatibility, health, meta, rollout},
     input::{convert_all, millis},
 };
+
+impl From<core::Interests> for meta::Interests {
+    fn from(wants: core::Interests) -> Self {
+        Self {
+            attributes: wants.attributes,
+            metrics: wants.metrics,
+            facts: wants.facts,
+            extras: Vec::new(),
+        }
+    }
+}
 
 impl From<core::Plan> for rollout::WavePlan {
     fn from(plan: core::Plan) -> Self {

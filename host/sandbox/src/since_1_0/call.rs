@@ -18,8 +18,13 @@ use crate::{
 };
 
 impl CallInput for PlanInput {
+    type Param = Self;
     type Question = core::PlanInput;
     type Output = WavePlan;
+
+    fn param(&self) -> &Self {
+        self
+    }
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.planning_budget(self.census.devices)
@@ -40,8 +45,13 @@ impl CallInput for PlanInput {
 }
 
 impl CallInput for AssignInput {
+    type Param = Self;
     type Question = core::AssignInput;
     type Output = Vec<u32>;
+
+    fn param(&self) -> &Self {
+        self
+    }
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.planning_budget(self.place.len() as u64)
@@ -62,8 +72,13 @@ impl CallInput for AssignInput {
 }
 
 impl CallInput for Observation {
+    type Param = Self;
     type Question = core::Observation;
     type Output = Decision;
+
+    fn param(&self) -> &Self {
+        self
+    }
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.call_budget()
@@ -89,8 +104,13 @@ pub(crate) fn accept_decision(decision: Decision) -> Result<core::Decision, Stri
 }
 
 impl CallInput for CheckInput {
+    type Param = Self;
     type Question = core::CheckInput;
     type Output = Vec<Verdict>;
+
+    fn param(&self) -> &Self {
+        self
+    }
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.check_budget(self.classes.len() as u64)
@@ -112,8 +132,13 @@ impl CallInput for CheckInput {
 }
 
 impl CallInput for HealthInput {
+    type Param = Self;
     type Question = core::HealthInput;
     type Output = HealthAnswer;
+
+    fn param(&self) -> &Self {
+        self
+    }
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {
         limits.call_budget()

@@ -1,9 +1,9 @@
 //! Replays of calls that failed, from their records only.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tidegate_core::{Named, id::Digest, time::Timestamp};
-use tidegate_engine::ports::{Call, CallLimits, Sandbox as _};
-use tidegate_hostile::{Hooks, HostilePlugin, strategy_with};
+use tidegate_engine::ports::{Call, CallLimits, CallQuota, Sandbox as _, Wants};
+use tidegate_hostile::{Function, Hooks, HostilePlugin, strategy_with};
 use tidegate_sandbox::Golden;
 
 use crate::support::{SandboxFixture, TENANT, failure, observation, plan_input};
@@ -71,6 +71,42 @@ async fn an_error_and_a_refused_answer_are_repeated() -> Result<()> {
     let answer = fixture.sandbox.record_json(&call.record.output)?;
     assert!(answer.contains(r#"{"Share":65535}"#), "{answer}");
     assert_same(&fixture, component, call).await
+}
+
+/// `wants` is recorded with its config.
+#[tokio::test]
+async fn a_plugin_that_cannot_say_what_it_wants_is_repeated() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let no = "(i32.store8 (i32.const 336) (i32.const 1)) (i32.store (i32.const 340) (i32.const 900))
+        (i32.store (i32.const 344) (i32.const 2)) (i32.store16 (i32.const 900) (i32.const 0x6f6e)) (i32.const 336)";
+    let of_config = r#"{"call":"wants","input":"{\"a\": 1}"}"#;
+    for (body, class, answer) in [
+        ("unreachable", "trap", None),
+        ("(loop $more (br $more)) unreachable", "out-of-fuel", None),
+        (
+            no,
+            "plugin-error",
+            Some(r#"{"call":"wants","answer":{"Err":"no"}}"#),
+        ),
+    ] {
+        let component = Hooks::at(Function::Wants, body).component()?;
+        let digest = fixture.components.put(component.clone());
+        let wants = fixture
+            .sandbox
+            .wants(TENANT, CallQuota::Planning, digest, r#"{"a": 1}"#);
+        let Wants::Called(call) = wants.await else {
+            bail!("the plugin was not called");
+        };
+        assert_eq!(call.outcome.as_ref().err().map(Named::as_str), Some(class));
+        let json = |record: &[u8]| fixture.sandbox.record_json(record);
+        assert_eq!(json(&call.record.input)?, of_config);
+        let output = Some(&call.record.output[..]).filter(|output| !output.is_empty());
+        assert_eq!(output.map(json).transpose()?.as_deref(), answer);
+        let golden = fixture.sandbox.golden(&call.record.input, None)?;
+        assert_eq!(golden, of_config);
+        assert_same(&fixture, component, call).await?;
+    }
+    Ok(())
 }
 
 /// A state that the plugin keeps is the same part of all its records.

@@ -1,7 +1,7 @@
 //! Plugins of two versions of the contract side by side: 1.0, and the draft of 1.1, in which `decide` is shown the number
 //! of devices and may answer shares.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use tidegate_core::{
     Named as _,
@@ -9,7 +9,7 @@ use tidegate_core::{
     plugin::{Observation, PluginKind, Release},
     wave::{Counts, WaveReport},
 };
-use tidegate_engine::ports::{Call, CallFailure, Sandbox as _};
+use tidegate_engine::ports::{Call, CallFailure, CallQuota, Sandbox as _, Wants};
 use tidegate_hostile::{Hooks, World};
 use tidegate_sandbox::{Golden, SandboxConfig};
 
@@ -168,9 +168,14 @@ async fn a_call_is_replayed_by_a_plugin_of_the_other_version() -> Result<()> {
         assign.outcome,
         Err(CallFailure::PluginError("wave".to_owned()))
     );
+    let wants = sandbox.wants(TENANT, CallQuota::Planning, both.since_1_0, "{}");
+    let Wants::Called(wants) = wants.await else {
+        bail!("the plugin was not called");
+    };
     for (other, record) in [
         (both.draft_1_1, plan.record),
         (both.since_1_0, assign.record),
+        (both.draft_1_1, wants.record),
     ] {
         let replayed = both.replay(other, &record.input).await;
         assert_eq!(replayed.record, record);
