@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use tidegate_core::{Named as _, campaign::PluginUse, time::Timestamp};
 
-use crate::ports::{Call, EntryKind, NewJournalEntry, Record};
+use crate::{
+    plugin_calls::PluginCall,
+    ports::{EntryKind, NewJournalEntry, Record},
+};
 
 /// Maximum size of the log lines of an entry, in bytes. Those of a call may have more.
 const MAX_LOG_BYTES: usize = 4 << 10;
@@ -10,9 +13,8 @@ const MAX_LOG_BYTES: usize = 4 << 10;
 /// The journal entry for a plugin call.
 pub(super) fn journal_entry<T>(
     plugin: &PluginUse,
-    kind: EntryKind,
     at: Timestamp,
-    call: &Call<T>,
+    PluginCall { kind, call }: &PluginCall<T>,
 ) -> NewJournalEntry {
     let (outcome, explain) = match &call.outcome {
         Ok(_) => ("ok".to_owned(), Vec::new()),
@@ -22,7 +24,7 @@ pub(super) fn journal_entry<T>(
         ),
     };
     NewJournalEntry {
-        kind,
+        kind: *kind,
         at,
         plugin: Some(plugin.plugin.clone()),
         revision: Some(plugin.revision),

@@ -25,8 +25,9 @@ use crate::{
         CompatibilityCheck, DevicesByClass, Policies, classify, compatibility_policies,
     },
     overdue::overdue,
+    plugin_calls::PluginCall,
     ports::{
-        CallQuota, CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, OverdueRule,
+        CallQuota, CampaignStart, ClassVerdict, NewJournalEntry, NewWave, OverdueRule,
         SelectedDevice, Store,
     },
 };
@@ -178,7 +179,7 @@ impl Preparation<'_> {
     }
 
     /// The attributes that the campaign's plugins want in class keys, each with the plugins that want it.
-    async fn class_attributes(&self) -> Result<BTreeMap<String, Vec<PluginName>>> {
+    async fn class_attributes(&mut self) -> Result<BTreeMap<String, Vec<PluginName>>> {
         let (tenant, spec) = (self.campaign.tenant, &self.campaign.spec);
         let mut attributes: BTreeMap<String, Vec<PluginName>> = BTreeMap::new();
         for plugin in spec.plugins() {
@@ -191,11 +192,11 @@ impl Preparation<'_> {
             }
             self.plugins.require_contract(&revision.stored)?;
             let wants = self.plugins.wants(tenant, CallQuota::Planning, plugin);
-            for attribute in wants
-                .await
-                .map_err(|failure| plan_failed(plugin, &failure))?
-                .attributes
-            {
+            let wants = match wants.await {
+                Ok(wants) => wants,
+                Err(failed) => self.record(plugin, failed.into())?,
+            };
+            for attribute in wants.attributes {
                 attributes.entry(attribute).or_default().push(name.clone());
             }
         }
@@ -223,7 +224,7 @@ impl Preparation<'_> {
         let asked: Vec<_> = asked.map(|(_, class)| class.clone()).collect();
         let (at, journal) = (self.at, &mut self.journal);
         let reasons = check.reasons_of_all(&asked, |policy, call| {
-            journal.push(journal_entry(policy, EntryKind::Check, at, call));
+            journal.push(journal_entry(policy, at, call));
         });
         let mut reasons = reasons.await.into_iter();
         let verdict = |(mode, class): (Option<DeviceMode>, DeviceClass)| ClassVerdict {
@@ -249,11 +250,15 @@ impl Preparation<'_> {
             config: strategy.config.clone(),
         };
         let tenant = self.campaign.tenant;
-        let call = self.plugins.plan(tenant, strategy, input).await;
-        self.journal
-            .push(journal_entry(strategy, EntryKind::Plan, self.at, &call));
-        call.outcome
-            .map_err(|failure| plan_failed(strategy, &failure))
+        let planned = self.plugins.plan(tenant, strategy, input).await;
+        self.record(strategy, planned)
+    }
+
+    /// The output of a call, which is recorded.
+    fn record<T>(&mut self, plugin: &PluginUse, called: PluginCall<T>) -> Result<T> {
+        self.journal.push(journal_entry(plugin, self.at, &called));
+        let outcome = called.call.outcome;
+        outcome.map_err(|failure| plan_failed(plugin, &failure))
     }
 
     async fn resolve(&mut self, plan: &Plan, fleet: &Fleet) -> Result<Vec<NewWave>> {
@@ -313,13 +318,8 @@ impl Preparation<'_> {
                     .collect(),
             };
             let tenant = self.campaign.tenant;
-            let call = self.plugins.assign(tenant, strategy, plan, input).await;
-            self.journal
-                .push(journal_entry(strategy, EntryKind::Assign, self.at, &call));
-            let page = call
-                .outcome
-                .map_err(|failure| plan_failed(strategy, &failure))?;
-            assigned.extend(page);
+            let page = self.plugins.assign(tenant, strategy, plan, input).await;
+            assigned.extend(self.record(strategy, page)?);
         }
         Ok(assigned)
     }

@@ -19,7 +19,7 @@ use crate::{
         compatibility_policies, context_without_campaign,
     },
     independent::done,
-    ports::{AffectedDevice, CheckOutcome, CheckedUpdates, EntryKind, UpdateCheck, UpdateToCheck},
+    ports::{AffectedDevice, CheckOutcome, CheckedUpdates, UpdateCheck, UpdateToCheck},
 };
 
 /// Maximum number of updates that are checked at a time.
@@ -186,9 +186,7 @@ async fn check_group(
         .collect();
     let verdicts = check
         .verdicts(classes, |policy, call| {
-            checked
-                .journal
-                .push(journal_entry(policy, EntryKind::Check, now, call));
+            checked.journal.push(journal_entry(policy, now, call));
         })
         .await;
     if let Err((policy, failure)) = &verdicts {

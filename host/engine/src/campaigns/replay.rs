@@ -61,7 +61,8 @@ pub enum NotCompared {
     NoAnswer,
     /// The call failed before its input was complete.
     #[error(
-        "the plugin failed before it was called, so that no input is recorded: it cannot be replayed"
+        "the plugin was not called, so that no input is recorded: it cannot be replayed. The entry's `explain` says why; correct \
+         that, and replay the next call"
     )]
     NoInput,
     /// The record is incomplete or damaged.

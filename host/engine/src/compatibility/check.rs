@@ -11,7 +11,8 @@ use tidegate_core::{
 use super::{Policies, classify};
 use crate::{
     PluginCalls, Result,
-    ports::{Call, CallFailure, SelectedDevice, Store},
+    plugin_calls::PluginCall,
+    ports::{CallFailure, SelectedDevice, Store},
 };
 
 /// Devices by id, each with the reason of the first policy that rejects it.
@@ -89,7 +90,7 @@ impl CompatibilityCheck<'_> {
     pub(crate) async fn reasons_of_all(
         &self,
         classes: &[DeviceClass],
-        mut record: impl FnMut(&PluginUse, &Call<Vec<Compatibility>>) + Send,
+        mut record: impl FnMut(&PluginUse, &PluginCall<Vec<Compatibility>>) + Send,
     ) -> Vec<Option<String>> {
         let mut reasons = vec![None; classes.len()];
         if classes.is_empty() {
@@ -108,7 +109,7 @@ impl CompatibilityCheck<'_> {
     pub(crate) async fn verdicts(
         &self,
         classes: Vec<DeviceClass>,
-        mut record: impl FnMut(&PluginUse, &Call<Vec<Compatibility>>) + Send,
+        mut record: impl FnMut(&PluginUse, &PluginCall<Vec<Compatibility>>) + Send,
     ) -> std::result::Result<Vec<Option<String>>, (PluginName, CallFailure)> {
         if let Some(reason) = self.policies.missing_reason() {
             return Ok(vec![Some(reason); classes.len()]);
@@ -139,7 +140,7 @@ impl CompatibilityCheck<'_> {
         &self,
         policy: &PluginUse,
         classes: &[DeviceClass],
-        mut record: impl FnMut(&Call<Vec<Compatibility>>) + Send,
+        mut record: impl FnMut(&PluginCall<Vec<Compatibility>>) + Send,
     ) -> PolicyAnswer {
         let mut answer = PolicyAnswer {
             reasons: Vec::with_capacity(classes.len()),
@@ -156,9 +157,9 @@ impl CompatibilityCheck<'_> {
                 classes: page.to_vec(),
                 config: policy.config.clone(),
             };
-            let call = self.plugins.check(self.tenant, policy, input).await;
-            record(&call);
-            match call.outcome {
+            let checked = self.plugins.check(self.tenant, policy, input).await;
+            record(&checked);
+            match checked.call.outcome {
                 Ok(verdicts) => {
                     let reasons = verdicts.iter().map(reason_against);
                     let reasons = reasons.map(|reason| reason.map(rejection));

@@ -9,29 +9,38 @@ use tidegate_core::{
     zone::ZoneOffset,
 };
 
-use super::PluginCalls;
+use super::{FailedCall, PluginCalls};
 use crate::{
     chain,
     ports::{CallFailure, CallQuota},
 };
 
+/// Why the facts that a plugin wants are not known.
+pub(super) enum NoFacts {
+    /// Its `wants` failed.
+    Wants(FailedCall),
+    /// The server cannot read one.
+    Unknown(CallFailure),
+}
+
 impl PluginCalls {
     /// Adds the facts that a plugin wants to the context of its call. Facts that this server does not know, and those
     /// of campaigns and zones that do not exist, are left out. `quota` is that of the call.
-    pub(super) async fn add_facts(
+    pub(super) async fn with_facts(
         &self,
         tenant: TenantId,
         quota: CallQuota,
         plugin: &PluginUse,
-        context: &mut Context,
-    ) -> Result<(), CallFailure> {
-        let wants = self.wants(tenant, quota, plugin).await?;
-        for key in wants.facts {
-            if let Some(value) = self.fact(tenant, &key, context.now).await? {
+        mut context: Context,
+    ) -> Result<Context, NoFacts> {
+        let wants = self.wants(tenant, quota, plugin).await;
+        for key in wants.map_err(NoFacts::Wants)?.facts {
+            let value = self.fact(tenant, &key, context.now).await;
+            if let Some(value) = value.map_err(NoFacts::Unknown)? {
                 context.facts.push((key, value));
             }
         }
-        Ok(())
+        Ok(context)
     }
 
     async fn fact(

@@ -1,7 +1,10 @@
 //! The calls of plugins by all use cases and loops.
 
 mod facts;
+mod plugin_call;
 mod usage_log;
+
+pub(crate) use plugin_call::{FailedCall, PluginCall};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -12,11 +15,12 @@ use tidegate_core::{
     checker::{Violation, check_assignment, check_plan},
     id::{Digest, TenantId},
     plugin::{
-        AssignInput, CheckInput, Compatibility, Decision, FieldError, HealthAnswer, HealthInput,
-        Interests, Observation, Plan, PlanInput, PluginName,
+        AssignInput, CheckInput, Compatibility, Context, Decision, FieldError, HealthAnswer,
+        HealthInput, Interests, Observation, Plan, PlanInput, PluginName,
     },
 };
 
+use facts::NoFacts;
 use usage_log::UsageLog;
 
 use crate::{
@@ -132,11 +136,14 @@ impl PluginCalls {
         tenant: TenantId,
         quota: CallQuota,
         plugin: &PluginUse,
-    ) -> std::result::Result<Interests, CallFailure> {
+    ) -> std::result::Result<Interests, FailedCall> {
         let (revision, config) = (plugin.revision, &plugin.config);
         match self.sandbox.wants(tenant, quota, revision, config).await {
             Wants::Known(interests) => Ok(interests),
-            Wants::Called(call) => self.record(tenant, plugin, "wants", call).outcome,
+            Wants::Called(call) => {
+                let call = self.count_use(tenant, plugin, EntryKind::Wants, call);
+                call.into_output()
+            }
         }
     }
 
@@ -145,20 +152,19 @@ impl PluginCalls {
         &self,
         tenant: TenantId,
         strategy: &PluginUse,
-        mut input: PlanInput,
-    ) -> Call<Plan> {
-        let context = &mut input.context;
-        let facts = self.add_facts(tenant, CallQuota::Planning, strategy, context);
-        let call = match facts.await {
-            Ok(()) => self.sandbox.plan(tenant, strategy.revision, input).await,
-            Err(failure) => Call::failed(failure),
+        input: PlanInput,
+    ) -> PluginCall<Plan> {
+        let context = input.context.clone();
+        let ask = |context| {
+            let input = PlanInput { context, ..input };
+            self.sandbox.plan(tenant, strategy.revision, input)
         };
-        let call = call.and_then(|plan| {
-            check_plan(&plan)
-                .map(|()| plan)
-                .map_err(|violation| refused(&violation))
-        });
-        self.record(tenant, strategy, EntryKind::Plan.as_str(), call)
+        let check = |plan| match check_plan(&plan) {
+            Ok(()) => Ok(plan),
+            Err(violation) => Err(refused(&violation)),
+        };
+        self.call(tenant, strategy, EntryKind::Plan, context, ask, check)
+            .await
     }
 
     /// Maximum number of rows in one call of `assign`.
@@ -172,17 +178,19 @@ impl PluginCalls {
         tenant: TenantId,
         strategy: &PluginUse,
         plan: &Plan,
-        mut input: AssignInput,
-    ) -> Call<Vec<u32>> {
-        let context = &mut input.context;
-        let facts = self.add_facts(tenant, CallQuota::Planning, strategy, context);
-        let call = match facts.await {
-            Ok(()) => self.sandbox.assign(tenant, strategy.revision, input).await,
-            Err(failure) => Call::failed(failure),
+        input: AssignInput,
+    ) -> PluginCall<Vec<u32>> {
+        let context = input.context.clone();
+        let ask = |context| {
+            let input = AssignInput { context, ..input };
+            self.sandbox.assign(tenant, strategy.revision, input)
         };
-        let check = |page: Vec<u32>| check_assignment(plan, &page).map(|()| page);
-        let call = call.and_then(|page| check(page).map_err(|violation| refused(&violation)));
-        self.record(tenant, strategy, EntryKind::Assign.as_str(), call)
+        let check = |page: Vec<u32>| match check_assignment(plan, &page) {
+            Ok(()) => Ok(page),
+            Err(violation) => Err(refused(&violation)),
+        };
+        self.call(tenant, strategy, EntryKind::Assign, context, ask, check)
+            .await
     }
 
     /// A strategy's decision, as `check` accepts it.
@@ -190,19 +198,20 @@ impl PluginCalls {
         &self,
         tenant: TenantId,
         strategy: &PluginUse,
-        mut observation: Observation,
+        observation: Observation,
         check: impl FnOnce(Decision) -> std::result::Result<T, Violation>,
-    ) -> Call<T> {
-        let context = &mut observation.context;
-        let (sandbox, revision) = (&self.sandbox, strategy.revision);
-        let facts = self.add_facts(tenant, CallQuota::Decisions, strategy, context);
-        let call = match facts.await {
-            Ok(()) => sandbox.decide(tenant, revision, observation).await,
-            Err(failure) => Call::failed(failure),
+    ) -> PluginCall<T> {
+        let context = observation.context.clone();
+        let ask = |context| {
+            let observation = Observation {
+                context,
+                ..observation
+            };
+            self.sandbox.decide(tenant, strategy.revision, observation)
         };
-        let call =
-            call.and_then(|decision| check(decision).map_err(|violation| refused(&violation)));
-        self.record(tenant, strategy, EntryKind::Decide.as_str(), call)
+        let check = |decision| check(decision).map_err(|violation| refused(&violation));
+        self.call(tenant, strategy, EntryKind::Decide, context, ask, check)
+            .await
     }
 
     /// A compatibility policy's verdict on each class.
@@ -210,15 +219,15 @@ impl PluginCalls {
         &self,
         tenant: TenantId,
         policy: &PluginUse,
-        mut input: CheckInput,
-    ) -> Call<Vec<Compatibility>> {
-        let context = &mut input.context;
-        let facts = self.add_facts(tenant, CallQuota::Planning, policy, context);
-        let call = match facts.await {
-            Ok(()) => self.sandbox.check(tenant, policy.revision, input).await,
-            Err(failure) => Call::failed(failure),
+        input: CheckInput,
+    ) -> PluginCall<Vec<Compatibility>> {
+        let context = input.context.clone();
+        let ask = |context| {
+            let input = CheckInput { context, ..input };
+            self.sandbox.check(tenant, policy.revision, input)
         };
-        self.record(tenant, policy, EntryKind::Check.as_str(), call)
+        self.call(tenant, policy, EntryKind::Check, context, ask, Ok)
+            .await
     }
 
     /// A health policy's verdict.
@@ -226,15 +235,38 @@ impl PluginCalls {
         &self,
         tenant: TenantId,
         policy: &PluginUse,
-        mut input: HealthInput,
-    ) -> Call<HealthAnswer> {
-        let context = &mut input.context;
-        let facts = self.add_facts(tenant, CallQuota::Decisions, policy, context);
-        let call = match facts.await {
-            Ok(()) => self.sandbox.evaluate(tenant, policy.revision, input).await,
-            Err(failure) => Call::failed(failure),
+        input: HealthInput,
+    ) -> PluginCall<HealthAnswer> {
+        let context = input.context.clone();
+        let ask = |context| {
+            let input = HealthInput { context, ..input };
+            self.sandbox.evaluate(tenant, policy.revision, input)
         };
-        self.record(tenant, policy, EntryKind::Evaluate.as_str(), call)
+        self.call(tenant, policy, EntryKind::Evaluate, context, ask, Ok)
+            .await
+    }
+
+    /// Adds the facts that the plugin wants to the context, makes the call with it and checks its output. Without facts
+    /// the call is not made.
+    async fn call<O, T, F: Future<Output = Call<O>>>(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginUse,
+        kind: EntryKind,
+        context: Context,
+        ask: impl FnOnce(Context) -> F,
+        check: impl FnOnce(O) -> std::result::Result<T, CallFailure>,
+    ) -> PluginCall<T> {
+        let quota = match kind {
+            EntryKind::Decide | EntryKind::Evaluate => CallQuota::Decisions,
+            _ => CallQuota::Planning,
+        };
+        let call = match self.with_facts(tenant, quota, plugin, context).await {
+            Ok(context) => ask(context).await.and_then(check),
+            Err(NoFacts::Wants(failed)) => return failed.into(),
+            Err(NoFacts::Unknown(failure)) => Call::failed(failure),
+        };
+        self.count_use(tenant, plugin, kind, call)
     }
 
     /// The invalid fields of a config, JSON text. Not part of a tenant's usage, and not counted if the plugin itself
@@ -289,13 +321,14 @@ impl PluginCalls {
         self.sandbox.golden(input, output)
     }
 
-    fn record<T>(
+    /// Counts a call as use of the plugin, and logs its failure.
+    fn count_use<T>(
         &self,
         tenant: TenantId,
         plugin: &PluginUse,
-        name: &'static str,
+        kind: EntryKind,
         call: Call<T>,
-    ) -> Call<T> {
+    ) -> PluginCall<T> {
         let failure = call.outcome.as_ref().err();
         let usage = Usage {
             calls: 1,
@@ -304,12 +337,13 @@ impl PluginCalls {
             peak_memory: call.peak_memory,
         };
         self.usage.add(tenant, plugin.revision, usage);
+        let name = kind.as_str();
         self.count(&plugin.plugin, name, failure, call.fuel, call.duration);
         if let Some(failure) = failure {
             tracing::warn!(plugin = %plugin.plugin, revision = %plugin.revision, call = name, class = failure.as_str(),
                 fuel = call.fuel, peak_memory = call.peak_memory, error = %chain(failure), "plugin call failed");
         }
-        call
+        PluginCall { kind, call }
     }
 
     fn count(

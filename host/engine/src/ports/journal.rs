@@ -93,6 +93,8 @@ pub enum EntryKind {
     Check,
     Evaluate,
     Decide,
+    /// Only if it failed: the call that needs its answer is not made then.
+    Wants,
     /// The server's own act, such as the failure ceiling or a hold.
     Host,
 }

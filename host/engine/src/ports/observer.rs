@@ -6,8 +6,7 @@ use super::CallFailure;
 
 /// Observes the engine for metrics. Implementations must not block; nothing depends on them.
 pub trait Observer: Send + Sync {
-    /// A plugin was called. `call` is the name of the [`EntryKind`](super::EntryKind) for calls in the journal, otherwise
-    /// `validate`, `wants` or `replay`.
+    /// A plugin was called. `call` is the name of an [`EntryKind`](super::EntryKind), `validate` or `replay`.
     fn plugin_called(
         &self,
         plugin: &PluginName,

@@ -15,7 +15,7 @@ fn names_are_stable() {
         (Role::VARIANTS, "viewer publisher approver operator admin"),
         (
             EntryKind::VARIANTS,
-            "plan assign check evaluate decide host",
+            "plan assign check evaluate decide wants host",
         ),
         (ActorKind::VARIANTS, "key token command_line server"),
         (

@@ -4,7 +4,7 @@ use serde_json::json;
 use tidegate_captured_log::CapturedLog;
 use tidegate_engine::{
     plugins,
-    ports::{CallFailure, CallQuota, Usage},
+    ports::{CallFailure, CallQuota, EntryKind, Usage},
 };
 use tidegate_store::{Options, SqlStore};
 
@@ -42,6 +42,7 @@ async fn calls_of_wants_are_counted_and_use_the_quota_of_the_call_that_follows()
     assert_eq!(ticked.fuel - started.fuel, 4_000);
     assert_eq!(ticked.failures, started.failures);
 
+    let entries = fixture.journal(id).await.len();
     *sandbox.wants_failure.lock() = Some(CallFailure::Trap("unreachable".to_owned()));
     fixture.clock.advance(Duration::from_secs(4));
     let log = CapturedLog::start();
@@ -57,8 +58,20 @@ async fn calls_of_wants_are_counted_and_use_the_quota_of_the_call_that_follows()
     assert!(fixture.calls.lock().contains(&wants_failed));
     let failed = usage(&fixture).await;
     assert_eq!(failed.fuel - ticked.fuel, 2_000, "nothing else was called");
-    // The calls that need the answer fail with it.
-    assert_eq!(failed.failures - ticked.failures, 4);
+    assert_eq!(failed.failures - ticked.failures, 2);
+    let recorded: Vec<_> = fixture
+        .journal(id)
+        .await
+        .into_iter()
+        .skip(entries)
+        .collect();
+    let kinds = recorded.iter().map(|entry| (entry.kind, &*entry.outcome));
+    assert_eq!(kinds.collect::<Vec<_>>(), [(EntryKind::Wants, "trap"); 2]);
+    assert!(
+        recorded
+            .iter()
+            .all(|entry| entry.input_digest.is_some() && entry.fuel == 1_000)
+    );
 }
 
 /// The plugin usage of all plugins until now.

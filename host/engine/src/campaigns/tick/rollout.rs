@@ -24,7 +24,7 @@ use crate::{
     campaigns::{
         advance::advance_result, journal_entry::journal_entry, journal_size::full_journal,
     },
-    ports::{Advance, CallFailure, EntryKind, NewJournalEntry, Run, TickOutcome, Wave},
+    ports::{Advance, CallFailure, NewJournalEntry, Run, TickOutcome, Wave},
 };
 
 impl Tick<'_> {
@@ -127,13 +127,13 @@ impl Tick<'_> {
             check_decision(&observation, run.parallel, &decision).map(|levels| (decision, levels))
         };
         let plugins = self.engine.plugins();
-        let call = plugins
+        let decided = plugins
             .decide(self.run.tenant, strategy, observation.clone(), check)
             .await;
-        let mut record = journal_entry(strategy, EntryKind::Decide, self.now, &call);
+        let mut record = journal_entry(strategy, self.now, &decided);
         let policies = policy_results.journal.iter();
         let cost = policies.map(|entry| entry.duration).sum::<Duration>() + record.duration;
-        let outcome = match call.outcome {
+        let outcome = match decided.call.outcome {
             Ok((decision, levels)) => {
                 decision.outcome.as_str().clone_into(&mut record.outcome);
                 record.explain.clone_from(&decision.explain);
@@ -170,9 +170,9 @@ impl Tick<'_> {
             }
             let input = observe::health_input(run, &self.firmware, policy, state.clone(), self.now);
             let plugins = self.engine.plugins();
-            let call = plugins.evaluate(self.run.tenant, policy, input).await;
-            let mut record = journal_entry(policy, EntryKind::Evaluate, self.now, &call);
-            let (verdict, confidence) = match call.outcome {
+            let evaluated = plugins.evaluate(self.run.tenant, policy, input).await;
+            let mut record = journal_entry(policy, self.now, &evaluated);
+            let (verdict, confidence) = match evaluated.call.outcome {
                 Ok(answer) => {
                     answer.verdict.as_str().clone_into(&mut record.outcome);
                     record.explain = answer.explain;
