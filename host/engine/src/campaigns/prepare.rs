@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    mem,
+};
 
 use tidegate_core::{
     Named as _,
@@ -39,13 +42,14 @@ const MAX_MISSING_NAMED: usize = 5;
 const MAX_CLASSES: usize = 100_000;
 
 /// Prepares a campaign's start: selects the devices, calls the policies, and plans the waves. Reads the database and
-/// calls plugins; writes nothing.
+/// calls plugins; writes nothing. The calls are added to `journal`, also those before an error.
 pub(super) async fn prepare(
     store: &dyn Store,
     caches: &Caches,
     plugins: &PluginCalls,
     campaign: &Campaign,
     at: Timestamp,
+    journal: &mut Vec<NewJournalEntry>,
 ) -> Result<CampaignStart> {
     let overdue = overdue(store, caches, campaign.tenant, at).await?;
     let firmware = campaign_firmware(store, campaign).await?;
@@ -56,7 +60,7 @@ pub(super) async fn prepare(
         firmware: &firmware,
         overdue,
         at,
-        journal: Vec::new(),
+        journal,
     };
     let attributes = preparation.class_attributes().await?;
     let names: Vec<_> = attributes.keys().cloned().collect();
@@ -82,7 +86,7 @@ pub(super) async fn prepare(
         parallel: plan.parallel,
         classes: verdicts,
         selected: class_of_keys,
-        journal: preparation.journal,
+        journal: mem::take(journal),
     })
 }
 
@@ -115,7 +119,7 @@ struct Preparation<'a> {
     /// For selectors over states.
     overdue: Option<OverdueRule>,
     at: Timestamp,
-    journal: Vec<NewJournalEntry>,
+    journal: &'a mut Vec<NewJournalEntry>,
 }
 
 impl Preparation<'_> {

@@ -5,16 +5,18 @@ use tidegate_core::{
 
 use super::{
     commands::{MAX_ATTEMPTS, changed_meanwhile},
+    journal_entry::host_journal_entry,
+    journal_size::unrecordable_start,
     prepare::prepare,
 };
 use crate::{
     Authorized, Caches, Ctx, Error, Operator, PluginCalls, Result, Signals,
-    ports::{RunRef, Store},
+    ports::{NewJournalEntry, RunRef, Store},
     tenants,
 };
 
 /// Starts a campaign: selects its devices, calls the compatibility policies and the strategy's plan, and fixes the
-/// waves. The next tick releases the first wave.
+/// waves. The next tick releases the first wave. The plugin calls are recorded, also if the campaign cannot start.
 pub async fn start(
     ctx: &Authorized<Operator>,
     store: &dyn Store,
@@ -52,15 +54,64 @@ async fn try_start(
         let message = "the campaign must be approved by another user first";
         return Err(Error::conflict("not_approved", message));
     }
-    let campaign_start = prepare(store, caches, plugins, &campaign, ctx.now).await?;
-    let tenant = campaign.tenant;
+    if let Some(message) = unrecordable_start(plugins.journal(), &campaign) {
+        return Err(Error::conflict("journal_full", message));
+    }
+    let (tenant, mut journal) = (campaign.tenant, Vec::new());
+    let run = RunRef {
+        tenant,
+        campaign: id,
+    };
+    let prepared = prepare(store, caches, plugins, &campaign, ctx.now, &mut journal).await;
+    let campaign_start = match prepared {
+        Ok(campaign_start) => campaign_start,
+        // No plugin was called.
+        Err(error) if journal.iter().all(|entry| entry.plugin.is_none()) => return Err(error),
+        Err(error) => {
+            if !record_failure(ctx, store, &campaign, journal, &error).await? {
+                return Ok(None);
+            }
+            signals.notify_watchers(run);
+            return Err(with_note_on_journal(error));
+        }
+    };
     let started = campaign_start.apply_to(campaign.clone());
     if !store.start_campaign(ctx, &campaign, campaign_start).await? {
         return Ok(None);
     }
-    signals.wake_campaign(RunRef {
-        tenant,
-        campaign: id,
-    });
+    signals.wake_campaign(run);
     Ok(Some(started))
+}
+
+/// Keeps the plugin calls of a start that failed. False: the campaign changed meanwhile, so that they may be of revisions
+/// that it does not keep.
+async fn record_failure(
+    ctx: &Ctx,
+    store: &dyn Store,
+    campaign: &Campaign,
+    mut journal: Vec<NewJournalEntry>,
+    error: &Error,
+) -> Result<bool> {
+    for entry in &mut journal {
+        entry.applied = false;
+    }
+    let explain = format!("{} could not start the campaign: {error}", ctx.actor.name);
+    journal.push(host_journal_entry(ctx.now, "not_started", explain));
+    let recorded = store.record_failed_start(ctx.tenant, campaign, journal);
+    Ok(recorded.await?)
+}
+
+fn with_note_on_journal(error: Error) -> Error {
+    match error {
+        Error::Conflict {
+            code,
+            message,
+            remedy,
+        } => Error::Conflict {
+            code,
+            message: format!("{message} (the plugin calls are in the campaign's journal)"),
+            remedy,
+        },
+        other => other,
+    }
 }

@@ -24,7 +24,7 @@ use facts::NoFacts;
 use usage_log::UsageLog;
 
 use crate::{
-    BuiltIns, Error, Result, Settings, TenantPermit, TenantShares, chain,
+    BuiltIns, Error, JournalSettings, Result, Settings, TenantPermit, TenantShares, chain,
     ports::{
         Call, CallFailure, CallLimits, CallQuota, EntryKind, Inspection, NewRevision, Observer,
         Ports, Rejection, Sandbox, Store, Usage, Wants,
@@ -38,6 +38,7 @@ pub struct PluginCalls {
     observer: Arc<dyn Observer>,
     built_ins: BuiltIns,
     assign_rows: usize,
+    journal: JournalSettings,
     usage: UsageLog,
     /// Replays of journals.
     replays: TenantShares,
@@ -54,6 +55,7 @@ impl PluginCalls {
             observer: Arc::clone(&ports.observer),
             built_ins: settings.built_ins.clone(),
             assign_rows: settings.assign_rows,
+            journal: settings.journal,
             usage: UsageLog::default(),
             replays: TenantShares::halves(MAX_JOURNAL_REPLAYS),
         }
@@ -165,6 +167,11 @@ impl PluginCalls {
         };
         self.call(tenant, strategy, EntryKind::Plan, context, ask, check)
             .await
+    }
+
+    /// The settings of the journals in which calls are recorded.
+    pub(crate) fn journal(&self) -> JournalSettings {
+        self.journal
     }
 
     /// Maximum number of rows in one call of `assign`.

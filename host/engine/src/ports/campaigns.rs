@@ -96,6 +96,15 @@ pub trait Campaigns: Send + Sync {
         campaign_start: CampaignStart,
     ) -> Result<bool, StoreError>;
 
+    /// Appends the plugin calls of a start that failed to the journal, if the campaign is still at the generation that was
+    /// read. It stays at it. False: it is at another one.
+    async fn record_failed_start(
+        &self,
+        tenant: TenantId,
+        campaign: &Campaign,
+        journal: Vec<NewJournalEntry>,
+    ) -> Result<bool, StoreError>;
+
     /// The campaign's waves, in order. Empty before the start.
     async fn waves(&self, tenant: TenantId, id: CampaignId) -> Result<Vec<Wave>, StoreError>;
 

@@ -319,6 +319,11 @@ impl EngineFixture {
     /// A started campaign for all devices.
     pub(crate) async fn create_and_start(&self, request: CampaignRequest) -> CampaignId {
         let id = self.create(request).await.id;
+        self.try_start(id).await.expect("the campaign starts");
+        id
+    }
+
+    pub(crate) async fn try_start(&self, id: CampaignId) -> tidegate_engine::Result<Campaign> {
         campaigns::start(
             &self.ctx(),
             self.engine.store(),
@@ -328,8 +333,6 @@ impl EngineFixture {
             id,
         )
         .await
-        .expect("the campaign starts");
-        id
     }
 
     /// Starts a campaign on all devices with firmware 1.1.0.

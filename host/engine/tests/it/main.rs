@@ -8,6 +8,7 @@ mod compatibility;
 mod contract;
 mod engine_fixture;
 mod error_logs;
+mod failed_start;
 mod garbage_collection;
 mod idempotency;
 mod journal_size;

@@ -204,3 +204,60 @@ async fn a_removed_entry_is_not_found_and_the_others_are() {
     let whole = server.post(&whole, &json!({})).await.expect(200);
     assert_eq!(whole["entries"], json!(items.len() - 1));
 }
+
+#[tokio::test]
+async fn a_start_that_failed_is_in_the_journal() {
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let strategy = |fails: bool| json!({"plugin": "acme/canary", "config": {"fails": fails}});
+    let spec = json!({"allow_incompatible": true, "strategy": strategy(true)});
+    let path = server.campaign(spec).await;
+    let start = format!("{path}/start");
+    for _ in 0..2 {
+        let refused = server.post(&start, &json!({})).await;
+        assert_eq!(refused.expect_problem(409).0, "plan_failed");
+        let detail = refused.expect(409)["detail"].clone();
+        let words = "the strategy acme/canary could not plan: the plugin returned an error: no canaries (the plugin calls are in \
+                     the campaign's journal)";
+        assert_eq!(detail, words);
+    }
+    let edit = json!({"strategy": strategy(false)});
+    let admin = &server.admin;
+    server.send("PATCH", &path, admin, &edit).await.expect(200);
+    server.post(&start, &json!({})).await.expect(200);
+
+    let journal = server.get(&format!("{path}/journal")).await.expect(200);
+    let entries = journal["items"].as_array().expect("items").iter();
+    let entries = entries
+        .map(|entry| {
+            json!([
+                entry["seq"],
+                entry["kind"],
+                entry["outcome"],
+                entry["applied"]
+            ])
+        })
+        .collect::<Vec<_>>();
+    assert_eq!(
+        json!(entries[..5]),
+        json!([
+            [1, "plan", "plugin-error", false],
+            [2, "host", "not_started", true],
+            [3, "plan", "plugin-error", false],
+            [4, "host", "not_started", true],
+            [5, "plan", "ok", true],
+        ])
+    );
+    let replay = format!("{path}/journal/3/replay");
+    let replayed = server.post(&replay, &json!({})).await.expect(200);
+    assert_eq!(replayed["same"], true);
+    let question = server.get(&format!("{path}/journal/3/question")).await;
+    let question = question.expect(200);
+    assert_eq!(
+        (&question["call"], &question["expect"]),
+        (&json!("plan"), &json!(null))
+    );
+    let all = format!("{path}/journal/replay?limit=5");
+    let all = server.post(&all, &json!({})).await.expect(200);
+    assert_eq!((&all["same"], &all["different"]), (&json!(3), &json!([])));
+}

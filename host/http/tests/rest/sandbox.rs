@@ -1,7 +1,7 @@
 //! A sandbox without WebAssembly. A component is `plugin NAME KIND [VERSION]`; a config is valid unless it has the key `bad`, and
-//! its key `canaries` is the number of waves of one device before the last wave. A strategy decides only if its config has the
-//! key `gate`: a name, and the wave behind it. It waits there until an operator advances the campaign, and then releases a
-//! device of the first wave.
+//! its key `canaries` is the number of waves of one device before the last wave; with `fails` a strategy cannot plan. A
+//! strategy decides only if its config has the key `gate`: a name, and the wave behind it. It waits there until an operator
+//! advances the campaign, and then releases a device of the first wave.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
@@ -100,6 +100,9 @@ impl Sandbox for ScriptedSandbox {
             members,
         };
         let config: Value = serde_json::from_str(&input.config).unwrap_or_default();
+        if config["fails"] == true {
+            return call_result(Err(CallFailure::PluginError("no canaries".to_owned())));
+        }
         let canaries = config["canaries"].as_u64().unwrap_or(1);
         let mut waves: Vec<_> = (0..canaries)
             .map(|_| wave("canary", Members::Count(1)))

@@ -158,23 +158,27 @@ pub(super) fn revisions(spec: &CampaignSpec) -> BTreeSet<String> {
     used.map(|used| used.revision.to_string()).collect()
 }
 
-/// Pins a campaign that has not started to other revisions than before.
+/// Pins a campaign that has not started to other revisions than before. Those before are released, except those of plugin
+/// calls in its journal, which failed to start it.
 pub(super) async fn replace_pinned_revisions(
     tx: &mut Tx,
     tenant: TenantId,
     id: CampaignId,
     revisions: &BTreeSet<String>,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM campaign_revisions WHERE tenant_id = $1 AND campaign_id = $2")
-        .bind(tenant.0)
-        .bind(id.0)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("release the plugin revisions of a campaign"))?;
-    pin_revisions(tx, tenant, id, revisions).await
+    sqlx::query(
+        "DELETE FROM campaign_revisions WHERE tenant_id = $1 AND campaign_id = $2 AND digest NOT IN \
+         (SELECT revision FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND revision IS NOT NULL)",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .execute(tx.conn())
+    .await
+    .map_err(failed("release the plugin revisions of a campaign"))?;
+    add_pinned_revisions(tx, tenant, id, revisions).await
 }
 
-/// The same for any campaign: the revisions before stay pinned, because its journal is replayed with them.
+/// Pins a campaign to other revisions. Those before stay pinned, because its journal is replayed with them.
 pub(super) async fn add_pinned_revisions(
     tx: &mut Tx,
     tenant: TenantId,

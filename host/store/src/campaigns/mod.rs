@@ -4,6 +4,7 @@ pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod edit;
+pub(crate) mod failed_start;
 pub(crate) mod json;
 pub(crate) mod membership;
 pub(crate) mod read;

@@ -7,13 +7,13 @@ use tidegate_engine::{
     Ctx,
     ports::{
         CampaignChange, CampaignDetail, CampaignFilter, CampaignStart, CampaignSummary, Campaigns,
-        Membership, NewCampaign, Page, PageRequest, Repin, StoreError, Wave,
+        Membership, NewCampaign, NewJournalEntry, Page, PageRequest, Repin, StoreError, Wave,
     },
 };
 
 use super::SqlStore;
 use crate::campaigns::{
-    campaign, change, create, delete, edit, membership, read, repin, start, waves,
+    campaign, change, create, delete, edit, failed_start, membership, read, repin, start, waves,
 };
 
 #[async_trait]
@@ -106,6 +106,15 @@ impl Campaigns for SqlStore {
         campaign_start: CampaignStart,
     ) -> Result<bool, StoreError> {
         start::start(&self.database, ctx, campaign, campaign_start).await
+    }
+
+    async fn record_failed_start(
+        &self,
+        tenant: TenantId,
+        campaign: &Campaign,
+        journal: Vec<NewJournalEntry>,
+    ) -> Result<bool, StoreError> {
+        failed_start::record_failed_start(&self.database, tenant, campaign, &journal).await
     }
 
     async fn waves(&self, tenant: TenantId, id: CampaignId) -> Result<Vec<Wave>, StoreError> {

@@ -12,6 +12,7 @@ use crate::dev_server::{DevServer, ID};
 both_databases!(
     a_campaign_is_replayed_and_moved_to_another_revision,
     a_recorded_question_is_answered_alike_without_the_server,
+    a_start_that_failed_is_shown_and_replayed,
 );
 
 async fn a_campaign_is_replayed_and_moved_to_another_revision(
@@ -97,6 +98,58 @@ async fn a_recorded_question_is_answered_alike_without_the_server(
     Ok(())
 }
 
+async fn a_start_that_failed_is_shown_and_replayed(storage: ServerStorage) -> Result<()> {
+    let server = DevServer::new(&storage)?;
+    let folder = tempfile::tempdir()?;
+    let error = "(i32.store8 (i32.const 512) (i32.const 1)) (i32.store (i32.const 516) (i32.const 900))
+        (i32.store (i32.const 520) (i32.const 2)) (i32.store16 (i32.const 900) (i32.const 0x6f6e)) (i32.const 512)";
+    let plans_nothing = install(&server, folder.path(), &Hooks::default().plan(error))?;
+    let proceeds = install(&server, folder.path(), &proceeds())?;
+    let id = create(&server, &plans_nothing, &[]).await?;
+    let start = ["campaign", "start", &id];
+    for words in [
+        "could not plan: the plugin returned an error: no",
+        "journal",
+    ] {
+        server.expect_rejection(&start, words)?;
+    }
+    let strategy = format!("acme/hostile@{proceeds}");
+    server.run(&["campaign", "set", &id, "--strategy", &strategy])?;
+    server.run(&start)?;
+    decided(&server, &id).await?;
+
+    let journal = server.text(&["campaign", "journal", &id])?;
+    ensure!(
+        journal.matches("not_started").count() == 2
+            && journal.contains("ada could not start the campaign"),
+        "{journal}"
+    );
+    let entries = server.run(&["campaign", "journal", &id])?;
+    let entries = entries["items"].as_array().context("no entries")?;
+    let planned = entries.iter().filter(|entry| entry["kind"] == "plan");
+    let outcomes: Vec<_> = planned.clone().map(|entry| &entry["outcome"]).collect();
+    ensure!(
+        outcomes == ["plugin-error", "plugin-error", "ok"],
+        "{entries:?}"
+    );
+    for plan in planned {
+        let seq = plan["seq"].to_string();
+        let replayed = server.run(&["campaign", "replay", &id, "--entry", &seq])?;
+        ensure!(replayed["same"] == true, "{replayed}");
+        let question = server.text(&["campaign", "question", &id, &seq])?;
+        let question: Value = serde_json::from_str(&question)?;
+        ensure!(
+            question["call"] == "plan"
+                && question.get("expect").is_some() == (plan["outcome"] == "ok"),
+            "{question}"
+        );
+    }
+    let all = server.run(&["campaign", "replay", &id])?;
+    let different = all["different"].as_array().context("no list")?;
+    ensure!(different.is_empty(), "{all}");
+    Ok(())
+}
+
 /// A strategy that proceeds and releases nothing.
 fn proceeds() -> Hooks {
     Hooks::default().decide("(i32.store (i32.const 656) (i32.const 0)) (i32.const 640)")
@@ -116,11 +169,16 @@ fn install(server: &DevServer<'_>, folder: &Path, hooks: &Hooks) -> Result<Strin
 
 /// Starts a campaign on one device with this revision of the strategy. Returns its id.
 async fn start(server: &DevServer<'_>, revision: &str) -> Result<String> {
+    create(server, revision, &["--start"]).await
+}
+
+/// Creates such a campaign with these options.
+async fn create(server: &DevServer<'_>, revision: &str, options: &[&str]) -> Result<String> {
     server.device().identify().await?;
     let firmware = FirmwareForm::new("1.1.0").upload(&server.rest()).await?;
     let firmware = firmware.to_string();
     let strategy = format!("acme/hostile@{revision}");
-    let create = ["campaign", "create", "--start", "--name", "spring"];
+    let create = ["campaign", "create", "--name", "spring"];
     let spec = [
         "--device",
         ID,
@@ -129,8 +187,8 @@ async fn start(server: &DevServer<'_>, revision: &str) -> Result<String> {
         "--strategy",
         &strategy,
     ];
-    let started = server.run(&[&create[..], &spec].concat())?;
-    Ok(started["campaign_id"].to_string())
+    let created = server.run(&[&create[..], &spec, options].concat())?;
+    Ok(created["campaign_id"].to_string())
 }
 
 /// Waits for a decision. Returns the decisions of the journal.

@@ -43,7 +43,7 @@ pub(crate) struct EntryBody {
     /// Numbered from 1 in each campaign.
     pub(super) seq: i64,
     at: Time,
-    /// `plan`, `assign`, `check`, `evaluate`, `decide` or `host`.
+    /// `plan`, `assign`, `check`, `evaluate`, `decide` or `host`; `wants` if it failed, so that another call was not made.
     kind: &'static str,
     /// Empty for actions of the server itself.
     plugin: String,
@@ -59,7 +59,7 @@ pub(crate) struct EntryBody {
     explain: Vec<String>,
     /// The first log lines of the plugin, 4 KiB at most.
     log: Vec<String>,
-    /// Whether the decision was applied.
+    /// Whether the result was applied. False for the calls of a start that failed.
     applied: bool,
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct QuestionBody {
     /// The version of the plugin contract, such as `1.1`. Left out for 1.0.
     #[serde(skip_serializing_if = "Option::is_none")]
     contract: Option<String>,
-    /// `plan`, `assign`, `check`, `evaluate` or `decide`.
+    /// `plan`, `assign`, `check`, `evaluate`, `decide` or `wants`.
     call: String,
     /// The input, in the types of the plugin contract.
     input: Value,

@@ -59,7 +59,7 @@ pub(crate) struct JournalReplayBody {
 #[schema(as = DifferentEntry)]
 pub(crate) struct DifferentEntry {
     seq: i64,
-    /// `plan`, `assign`, `check`, `evaluate` or `decide`.
+    /// `plan`, `assign`, `check`, `evaluate`, `decide` or `wants`.
     kind: &'static str,
     plugin: String,
     /// The recorded revision.
@@ -73,7 +73,7 @@ pub(crate) struct DifferentEntry {
 #[schema(as = EntryNotCompared)]
 pub(crate) struct EntryNotCompared {
     seq: i64,
-    /// `plan`, `assign`, `check`, `evaluate`, `decide` or `host`.
+    /// `plan`, `assign`, `check`, `evaluate`, `decide`, `wants` or `host`.
     kind: &'static str,
     /// `not_replayable`: the entry has no answer. `other_plugin`: `revision` is one of another plugin. `unknown_contract`:
     /// this server does not speak the contract of the call. `unavailable`: the server cannot run the plugin now.
