@@ -44,7 +44,7 @@ pub use edit::{check_editable, edit, have_compatibility_policy};
 pub use explain::{Explanation, MembershipStatus, explain};
 pub use journal::journal;
 pub(crate) use journal_size::remove_old_entries;
-pub use move_revision::{RevisionMove, move_to_revision};
+pub use move_revision::{MovedCampaign, ReplayCounts, RevisionMove, move_to_revision};
 pub use question::question;
 pub use read::{detail, get, last_progress_at, list, updates, warnings, waves, waves_of};
 pub use recheck::recheck_updates;

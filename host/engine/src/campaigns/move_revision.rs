@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use tidegate_core::{
     campaign::{Campaign, CampaignSpec, CampaignStatus},
     id::{CampaignId, Digest},
@@ -34,6 +36,15 @@ pub struct RevisionMove {
     pub discards_state: bool,
 }
 
+/// A campaign after a move.
+#[derive(Debug)]
+pub struct MovedCampaign {
+    /// The campaign.
+    pub campaign: Campaign,
+    /// What the replay showed. `None`: the campaign was at the revision already, so that nothing was replayed.
+    pub replay: Option<ReplayCounts>,
+}
+
 /// Moves a running, paused or held campaign to another revision of one of its plugins. The rest of its journal is replayed
 /// with that revision first. The plugin keeps its state if both revisions have the same schema of it.
 pub async fn move_to_revision(
@@ -43,10 +54,10 @@ pub async fn move_to_revision(
     signals: &Signals,
     id: CampaignId,
     request: RevisionMove,
-) -> Result<Campaign> {
+) -> Result<MovedCampaign> {
     let mut campaign = get(ctx, store, id).await?;
     let to = plugins::revision_by_digest(store, ctx.tenant, request.revision).await?;
-    let (mut replayed, mut comparison) = (request.replayed_until, Comparison::default());
+    let (mut replayed, mut counts) = (request.replayed_until, ReplayCounts::default());
     for _ in 0..MAX_ATTEMPTS {
         if !matches!(
             campaign.status,
@@ -55,7 +66,10 @@ pub async fn move_to_revision(
             return Err(invalid_status("move", &campaign));
         }
         let Some(moved) = Move::of(ctx, store, plugins, &campaign, &to).await? else {
-            return Ok(campaign);
+            return Ok(MovedCampaign {
+                campaign,
+                replay: None,
+            });
         };
         moved.check_state_schema(&to, request)?;
         // After the first attempt these are the few that the campaign has written meanwhile.
@@ -63,24 +77,23 @@ pub async fn move_to_revision(
         let replay = replay_journal(ctx, store, plugins, id, part, Some(request.revision)).await?;
         check_replay(&replay, request)?;
         replayed = replay.last;
-        comparison.add(&replay);
-        comparison.removed = store.last_removed_entry(ctx.tenant, id).await?;
+        counts.add(&replay);
+        counts.removed_until = store.last_removed_entry(ctx.tenant, id).await?;
         let plugin = &to.stored.description.name;
         let repin = Repin {
             spec: moved.spec,
             discards_state: request.discards_state.then(|| plugin.clone()),
-            journal: host_journal_entry(
-                ctx.now,
-                "repinned",
-                explain(ctx, &to, request, &comparison),
-            ),
+            journal: host_journal_entry(ctx.now, "repinned", explain(ctx, &to, request, &counts)),
         };
         if store.repin_campaign(ctx, &campaign, repin).await? {
             signals.wake_campaign(RunRef {
                 tenant: ctx.tenant,
                 campaign: id,
             });
-            return get(ctx, store, id).await;
+            return Ok(MovedCampaign {
+                campaign: get(ctx, store, id).await?,
+                replay: Some(counts),
+            });
         }
         campaign = get(ctx, store, id).await?;
     }
@@ -151,49 +164,53 @@ impl Move {
     }
 }
 
-/// What a replay of the plugin's entries showed.
-#[derive(Default)]
-struct Comparison {
+/// What a replay of a part of a journal showed, in numbers of entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplayCounts {
+    /// Entries.
+    pub entries: u64,
     /// Entries whose answer is the same.
-    same: u64,
+    pub same: u64,
     /// Entries whose answer is another one.
-    different: usize,
-    /// Entries of the plugin that have no replay that can be compared.
-    not_compared: usize,
-    /// The entries up to this one were removed, because they were old.
-    removed: i64,
+    pub different: u64,
+    /// Entries that have no replay that can be compared, by the reason.
+    pub not_compared: BTreeMap<NotCompared, u64>,
+    /// The entries up to this one were removed because they were old; 0: none was.
+    pub removed_until: i64,
 }
 
-impl Comparison {
+impl ReplayCounts {
     fn add(&mut self, replay: &JournalReplay) {
+        self.entries += replay.entries;
         self.same += replay.same();
-        self.different += replay.different.len();
-        // The rest are not decisions of the plugin.
-        let is_of_plugin = |reason: &NotCompared| {
-            !matches!(
-                reason,
-                NotCompared::ServerAction | NotCompared::OtherPlugin(_)
-            )
-        };
-        let reasons = replay.not_compared.iter().map(|(_, reason)| reason);
-        self.not_compared += reasons.filter(|reason| is_of_plugin(reason)).count();
+        self.different += replay.different.len() as u64;
+        for (_, reason) in &replay.not_compared {
+            *self.not_compared.entry(reason.clone()).or_default() += 1;
+        }
     }
 
     /// `before`: the entries up to this one were replayed before the move.
     fn explain(&self, before: i64) -> String {
+        // The rest are not decisions of the plugin.
+        let of_plugin = self.not_compared.iter().filter(|(reason, _)| {
+            !matches!(
+                reason,
+                NotCompared::ServerAction | NotCompared::OtherPlugin(_)
+            )
+        });
         let mut parts = vec![format!(
             "the move compared {} answers, of which {} differ, and could not compare {} entries",
-            self.same + self.different as u64,
+            self.same + self.different,
             self.different,
-            self.not_compared
+            of_plugin.map(|(_, entries)| entries).sum::<u64>()
         )];
         if before > 0 {
             parts.push(format!("entries up to {before} were replayed before it"));
         }
-        if self.removed > 0 {
+        if self.removed_until > 0 {
             parts.push(format!(
                 "entries up to {} were removed because they were old",
-                self.removed
+                self.removed_until
             ));
         }
         parts.join("; ")
@@ -201,7 +218,7 @@ impl Comparison {
 }
 
 /// Why the revision changed, for the journal.
-fn explain(ctx: &Ctx, to: &Revision, request: RevisionMove, comparison: &Comparison) -> String {
+fn explain(ctx: &Ctx, to: &Revision, request: RevisionMove, counts: &ReplayCounts) -> String {
     let (actor, from) = (&ctx.actor.name, request.replayed_until);
     let (plugin, version) = (&to.stored.description.name, &to.stored.description.version);
     let state = if request.discards_state {
@@ -209,7 +226,7 @@ fn explain(ctx: &Ctx, to: &Revision, request: RevisionMove, comparison: &Compari
     } else {
         "keeps its state"
     };
-    let compared = comparison.explain(from);
+    let compared = counts.explain(from);
     format!("moved by {actor} to {plugin} {version}, which {state}; {compared}")
 }
 

@@ -49,7 +49,7 @@ impl Replay {
 }
 
 /// Why an entry has no replay that can be compared.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum NotCompared {
     /// The entry is an act of the server.
     #[error("an action of the server is not a plugin call: it cannot be replayed")]

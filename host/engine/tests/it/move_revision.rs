@@ -61,7 +61,8 @@ async fn move_to(
     let ctx = Authorized::new(fixture.ctx_of("admin", Role::Admin)).expect("an admin");
     let engine = &fixture.engine;
     let (store, plugins, signals) = (engine.store(), engine.plugins(), engine.signals());
-    campaigns::move_to_revision(&ctx, store, plugins, signals, id, request).await
+    let moved = campaigns::move_to_revision(&ctx, store, plugins, signals, id, request).await?;
+    Ok(moved.campaign)
 }
 
 fn code(refused: Result<Campaign>) -> &'static str {

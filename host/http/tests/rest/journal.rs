@@ -261,3 +261,68 @@ async fn a_start_that_failed_is_in_the_journal() {
     let all = server.post(&all, &json!({})).await.expect(200);
     assert_eq!((&all["same"], &all["different"]), (&json!(3), &json!([])));
 }
+
+#[tokio::test]
+async fn a_move_says_what_its_replay_showed() {
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let path =
+        server.campaign(json!({"target_groups": [], "target_devices": ["pi-0", "pi-1", "absent"]}));
+    let path = path.await;
+    let start = format!("{path}/start");
+    server.post(&start, &json!({})).await.expect(200);
+    let move_to = async |version: &str| {
+        let component = format!("plugin acme/canary strategy {version}");
+        let revision = server.plugin(component.as_bytes()).await["revision"].clone();
+        let request = json!({"revision": revision});
+        let moved = server.post(&format!("{path}/move"), &request).await;
+        (revision, request, moved)
+    };
+    let (revision, request, moved) = move_to("1.1.0").await;
+    let etag = server.get(&path).await.headers["etag"].clone();
+    assert_eq!(moved.headers["etag"], etag);
+    let moved = moved.expect(200);
+    assert_eq!(moved["strategy"]["revision"], revision);
+    let revision = revision.as_str().expect("a digest");
+    let not_compared = |seen: &[(u64, &str, &str)]| -> Vec<_> {
+        let counts = seen.iter().map(
+            |(entries, code, reason)| json!({"entries": entries, "code": code, "reason": reason}),
+        );
+        counts.collect()
+    };
+    let by_server = "an action of the server is not a plugin call: it cannot be replayed";
+    let by_other = |revision: &str, plugin: &str| {
+        format!(
+            "the revision {revision} belongs to the plugin acme/canary, and this entry to {plugin}"
+        )
+    };
+    // The devices that do not exist, the plan, and the two policies.
+    let expected = json!({
+        "entries": 4, "same": 1, "different": 0, "removed_until": null,
+        "not_compared": not_compared(&[
+            (1, "not_replayable", by_server),
+            (1, "other_plugin", &by_other(revision, "tidegate/hardware")),
+            (1, "other_plugin", &by_other(revision, "tidegate/version-path")),
+        ]),
+    });
+    assert_eq!(moved["replay"], expected);
+
+    // It is there, and nothing is replayed.
+    let again = server.post(&format!("{path}/move"), &request).await;
+    assert_eq!(again.expect(200)["replay"], json!(null));
+
+    let store = server.state.engine.store();
+    let removed = store.remove_old_entries(Timestamp(i64::MAX), 2).await;
+    assert_eq!(removed.expect("a database"), 2);
+    // The devices and the first policy are gone, and the first move is an action of the server.
+    let (revision, _, moved) = move_to("1.2.0").await;
+    let revision = revision.as_str().expect("a digest");
+    let expected = json!({
+        "entries": 3, "same": 1, "different": 0, "removed_until": 2,
+        "not_compared": not_compared(&[
+            (1, "not_replayable", by_server),
+            (1, "other_plugin", &by_other(revision, "tidegate/version-path")),
+        ]),
+    });
+    assert_eq!(moved.expect(200)["replay"], expected);
+}

@@ -8,6 +8,7 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{ETAG, IF_MATCH},
 };
+use serde::Serialize;
 use tidegate_core::{campaign::Campaign, id::CampaignId};
 use tidegate_engine::{Ctx, Engine, Error, campaigns};
 
@@ -19,9 +20,9 @@ use crate::{
 
 /// A campaign with its entity tag: its generation, which every command and every decision increments. Reports of devices
 /// do not, so that a condition speaks of the campaign and not of its progress.
-pub(crate) struct TaggedCampaign {
+pub(crate) struct TaggedCampaign<B = CampaignBody> {
     generation: i64,
-    body: CampaignBody,
+    body: B,
 }
 
 impl TaggedCampaign {
@@ -40,9 +41,17 @@ impl TaggedCampaign {
             body: with_waves(detail)?,
         })
     }
+
+    /// With a body that has more than the campaign.
+    pub(super) fn with<B>(self, extend: impl FnOnce(CampaignBody) -> B) -> TaggedCampaign<B> {
+        TaggedCampaign {
+            generation: self.generation,
+            body: extend(self.body),
+        }
+    }
 }
 
-impl IntoResponse for TaggedCampaign {
+impl<B: Serialize> IntoResponse for TaggedCampaign<B> {
     fn into_response(self) -> Response {
         let mut response = Json(self.body).into_response();
         if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", self.generation)) {

@@ -1,14 +1,14 @@
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidegate_core::{id::Digest, plugin::FieldError};
 use tidegate_engine::{
     Admin, Authorized,
-    campaigns::{self, RevisionMove},
+    campaigns::{self, MovedCampaign, ReplayCounts, RevisionMove},
 };
 use utoipa::ToSchema;
 
 use axum::extract::State;
 
-use super::etag::TaggedCampaign;
+use super::{body::CampaignBody, etag::TaggedCampaign};
 use crate::{
     AppState,
     problem::{Problem, Result},
@@ -52,6 +52,63 @@ impl BodyRules for MoveRequest {
     }
 }
 
+/// A campaign with what the replay before its move showed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MovedCampaign)]
+pub(crate) struct MovedCampaignBody {
+    #[serde(flatten)]
+    campaign: CampaignBody,
+    /// `null`: the campaign was at the revision already, and nothing was replayed.
+    replay: Option<ReplayCountsBody>,
+}
+
+/// Numbers of journal entries by what their replay showed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReplayCounts)]
+pub(crate) struct ReplayCountsBody {
+    /// Number of entries that the move itself replayed, those after `replayed_until`.
+    entries: u64,
+    /// Number of entries whose answer is the same.
+    same: u64,
+    /// Number of entries whose answer differs.
+    different: u64,
+    /// How many of the entries have no replay that can be compared, by the reason.
+    not_compared: Vec<NotComparedCount>,
+    /// The entries up to this `seq` were removed because they were old, so that they were not replayed. Null if none
+    /// was removed.
+    removed_until: Option<i64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NotComparedCount)]
+pub(crate) struct NotComparedCount {
+    /// Number of entries.
+    entries: u64,
+    /// As `code` of `not_compared` in `POST .../journal/replay`.
+    code: &'static str,
+    /// Why, and what to do.
+    reason: String,
+}
+
+impl From<ReplayCounts> for ReplayCountsBody {
+    fn from(counts: ReplayCounts) -> Self {
+        let not_compared = counts.not_compared.into_iter();
+        Self {
+            entries: counts.entries,
+            same: counts.same,
+            different: counts.different,
+            not_compared: not_compared
+                .map(|(reason, entries)| NotComparedCount {
+                    entries,
+                    code: reason.code(),
+                    reason: reason.to_string(),
+                })
+                .collect(),
+            removed_until: (counts.removed_until > 0).then_some(counts.removed_until),
+        }
+    }
+}
+
 /// Moves a running, paused or held campaign to another revision of one of its plugins.
 ///
 /// At most 500 entries of its journal, those after `replayed_until`, are replayed with the revision first. 409:
@@ -60,14 +117,17 @@ impl BodyRules for MoveRequest {
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/move", tag = "campaigns",
     params(("campaign_id" = i64, Path)), request_body = MoveRequest,
-    responses((status = 200, description = "The moved campaign.", body = super::body::CampaignBody)),
+    responses((
+        status = 200, description = "The moved campaign, and what the replay showed.", body = MovedCampaignBody,
+        headers(("ETag" = String, description = "For `If-Match`. Every command and every decision changes it.")),
+    )),
 )]
 pub(crate) async fn move_campaign(
     ctx: Authorized<Admin>,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
     JsonBody(request): JsonBody<MoveRequest>,
-) -> Result<TaggedCampaign> {
+) -> Result<TaggedCampaign<MovedCampaignBody>> {
     let id = parse_id("campaign", &campaign)?;
     let revision = request.revision();
     let request = RevisionMove {
@@ -78,6 +138,11 @@ pub(crate) async fn move_campaign(
     };
     let engine = &state.engine;
     let (store, plugins, signals) = (engine.store(), engine.plugins(), engine.signals());
-    let moved = campaigns::move_to_revision(&ctx, store, plugins, signals, id, request).await?;
-    TaggedCampaign::stored(&ctx, engine, moved).await
+    let moved = campaigns::move_to_revision(&ctx, store, plugins, signals, id, request);
+    let MovedCampaign { campaign, replay } = moved.await?;
+    let tagged = TaggedCampaign::stored(&ctx, engine, campaign).await?;
+    Ok(tagged.with(|campaign| MovedCampaignBody {
+        campaign,
+        replay: replay.map(Into::into),
+    }))
 }
