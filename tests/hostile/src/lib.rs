@@ -3,16 +3,18 @@
 //! Each is a core module in WebAssembly text under `wat/`, wrapped by wit-component with the contract's own WIT, so
 //! that no guest toolchain is needed. They share `wat/base.wat`: an honest plugin, of which a hostile one replaces some
 //! functions ([`Hooks`]). [`HostilePlugin`] has those that a campaign runs; the catalog ([`HostileKind`]) has all others,
-//! each with the step at which the host stops it.
+//! each with the step at which the host stops it. [`BusyStrategy`] has those that the host does not stop.
 
 mod bomb;
 mod build;
+mod busy;
 mod catalog;
 mod operators;
 mod schemas;
 
 pub use bomb::{compile_bomb, many_functions};
 pub use build::{Function, Hooks, World, strategy_with};
+pub use busy::BusyStrategy;
 pub use catalog::{HostileCase, HostileKind, Stage};
 pub use operators::{LoopEnd, OperatorLoop, loop_seed, loops_component, operator_loops};
 pub use schemas::{DATA_KEYWORDS, doubling_schema, slow_config, slow_schema};

@@ -1,5 +1,6 @@
 //! Hostile plugins: every call ends, its failure class tells the cause, and the host is unharmed.
 
+mod busy;
 mod catalog;
 mod determinism;
 mod isolation;
