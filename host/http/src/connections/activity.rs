@@ -229,7 +229,9 @@ impl Activity {
             let now = millis_since(self.epoch);
             self.closing_since.store(now, Ordering::Relaxed);
         }
-        if before < how as u8 {
+        // Again for one that should be closed already: it may have been answering when it was asked, and its task sleeps
+        // once its client stops reading.
+        if before < how as u8 || how == CloseMode::Now {
             self.task.wake();
         }
         before == CloseMode::No as u8

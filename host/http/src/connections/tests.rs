@@ -1,6 +1,11 @@
 //! The accounting of connections that do nothing by themselves, in a time that the test controls.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    pin::pin,
+    sync::atomic::AtomicBool,
+    task::{Context, Poll, Wake, Waker},
+};
 
 use tokio::time::advance;
 
@@ -172,4 +177,32 @@ async fn a_shutdown_waits_for_answers_and_not_for_clients_that_read_nothing() {
         (Duration::from_secs(2)..Duration::from_secs(3)).contains(&elapsed),
         "{elapsed:?}"
     );
+}
+
+/// Records whether a task was woken.
+#[derive(Default)]
+struct WakeFlag(AtomicBool);
+
+impl Wake for WakeFlag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_connection_that_is_answered_when_it_has_to_close_is_closed_once_its_client_stops_reading() {
+    let flag = Arc::<WakeFlag>::default();
+    let waker = Waker::from(Arc::clone(&flag));
+    let mut cx = Context::from_waker(&waker);
+    let activity = Activity::unshared();
+    let _request = activity.begin_request(false);
+    let never = pin!(std::future::pending::<()>());
+    let mut connection = pin!(activity.run(never, |_| {}));
+    activity.close(CloseMode::Now);
+    assert!(connection.as_mut().poll(&mut cx).is_pending(), "it is busy");
+    assert!(!flag.0.load(Ordering::SeqCst));
+    activity.note_write_stalled();
+    assert!(!activity.close(CloseMode::Now), "it was asked before");
+    assert!(flag.0.load(Ordering::SeqCst));
+    assert_eq!(connection.as_mut().poll(&mut cx), Poll::Ready(None));
 }
