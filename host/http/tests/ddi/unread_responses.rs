@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
 use tidegate_http::HttpServer;
@@ -81,12 +81,17 @@ fn count_accepted(server: SocketAddr) -> anyhow::Result<usize> {
 
 fn count_sockets(server: SocketAddr) -> anyhow::Result<usize> {
     const LISTEN: &str = "0A";
-    let port = format!(":{:04X}", server.port());
+    let SocketAddr::V4(server) = server else {
+        bail!("{server} is in another table");
+    };
+    // Clients have other addresses, and one of them may have the same port.
+    let address = u32::from_ne_bytes(server.ip().octets());
+    let address = format!("{address:08X}:{:04X}", server.port());
     let table = fs::read_to_string("/proc/net/tcp")?;
     let accepted = table.lines().skip(1).filter(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();
         let (local, state, inode) = (fields[1], fields[3], fields[9]);
-        local.ends_with(&port) && state != LISTEN && inode != "0"
+        local == address && state != LISTEN && inode != "0"
     });
     Ok(accepted.count())
 }
@@ -155,6 +160,10 @@ async fn a_client_that_reads_nothing_is_disconnected() -> anyhow::Result<()> {
     let mut peers = Vec::new();
     for nth in 0..4 {
         peers.push(open_peer(nth, to).await?);
+    }
+    // All are served, and none reads.
+    for peer in &peers {
+        timeout(MAX_WAIT, peer.readable()).await??;
     }
     wait_until(|| count_accepted(to).is_ok_and(|accepted| accepted == 0)).await
 }
