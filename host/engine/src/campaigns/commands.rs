@@ -5,7 +5,10 @@ use tidegate_core::{
     plugin::{FieldError, OperatorAct, OperatorActKind, RollbackScope},
 };
 
-use super::create::{INVALID, check_limit};
+use super::{
+    create::{INVALID, check_limit},
+    unknown_contracts::MOVE_IT,
+};
 use crate::{
     Authorized, Ctx, Error, Operator, PluginCalls, Result, Signals,
     ports::{CampaignChange, RunRef, Store},
@@ -50,7 +53,7 @@ pub async fn resume(
     for used in campaign.spec.plugins() {
         let revision = store.revision(ctx.tenant, &used.plugin, used.revision);
         if let Some(revision) = revision.await? {
-            plugins.require_contract(&revision.stored)?;
+            plugins.require_contract(&revision.stored, MOVE_IT)?;
         }
     }
     apply_command_to(ctx, store, signals, campaign, |campaign| {

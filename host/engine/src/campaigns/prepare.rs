@@ -194,7 +194,8 @@ impl Preparation<'_> {
                 let message = format!("the revision {digest} of {name} is disabled");
                 return Err(Error::conflict("revision_disabled", message));
             }
-            self.plugins.require_contract(&revision.stored)?;
+            let advice = "Change the campaign to a revision that was built for it.";
+            self.plugins.require_contract(&revision.stored, advice)?;
             let wants = self.plugins.wants(tenant, CallQuota::Planning, plugin);
             let wants = match wants.await {
                 Ok(wants) => wants,

@@ -168,7 +168,7 @@ impl<'a> Replayer<'a> {
             None => None,
         };
         if let Some(asked) = &asked {
-            plugins.require_contract(&asked.stored)?;
+            plugins.require_contract(&asked.stored, "Use a revision that was built for it.")?;
         }
         Ok(Self {
             ctx,

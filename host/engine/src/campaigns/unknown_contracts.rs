@@ -19,6 +19,9 @@ use crate::{
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Maximum time for one campaign.
 const MAX_SILENCE: Duration = Duration::from_mins(5);
+/// What to do with a campaign that has started.
+pub(super) const MOVE_IT: &str =
+    "Move the campaign to a revision that was built for it, and resume it.";
 /// Who holds the campaign.
 const SERVER: &str = "the server";
 
@@ -130,9 +133,7 @@ async fn replacement(engine: &Engine, tenant: TenantId, used: &PluginUse) -> Res
         return Ok(Replacement::NotNeeded);
     };
     let Some(built_in) = plugins.built_ins().digest(name) else {
-        return Ok(Replacement::None(format!(
-            "{reason} Create the campaign again with a revision that was built for it."
-        )));
+        return Ok(Replacement::None(format!("{reason} {MOVE_IT}")));
     };
     let installed = store.revision(tenant, name, built_in).await?;
     let Some(installed) = installed.filter(|it| it.state != RevisionState::Disabled) else {

@@ -85,11 +85,14 @@ impl PluginCalls {
         ))
     }
 
-    /// Refuses a revision that was built for a contract that this server does not speak.
-    pub(crate) fn require_contract(&self, revision: &NewRevision) -> Result<()> {
+    /// Refuses a revision that was built for a contract that this server does not speak. `advice`: what to do then.
+    pub(crate) fn require_contract(&self, revision: &NewRevision, advice: &str) -> Result<()> {
         let reason = self.unknown_contract(revision);
         reason.map_or(Ok(()), |reason| {
-            Err(Error::conflict("unknown_contract", reason))
+            Err(Error::conflict(
+                "unknown_contract",
+                format!("{reason} {advice}"),
+            ))
         })
     }
 

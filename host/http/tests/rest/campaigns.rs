@@ -1,6 +1,6 @@
 //! Campaigns from creation to end.
 
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 use tidegate_core::id::CampaignId;
@@ -180,6 +180,37 @@ async fn a_campaign_is_advanced_past_the_gate_that_it_waits_at() {
         assert_eq!(server.get(&path).await.expect(200)["awaiting"], json!(null));
         not_awaited("go%20live", "it waits at no gate").await;
     }
+}
+
+#[tokio::test]
+async fn a_campaign_whose_plugin_the_server_cannot_run_is_not_resumed() {
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let path = server.campaign(json!({"allow_incompatible": true})).await;
+    start(&server, &path).await;
+    let (engine, speaks_other) = (&server.state.engine, &server.sandbox.is_of_later_server);
+    speaks_other.store(true, Ordering::SeqCst);
+    let left = tidegate_engine::campaigns::leave_unknown_contracts(engine).await;
+    assert!(left.expect("it answers"));
+    let held = server.get(&path).await.expect(200);
+    assert_eq!(held["status"], "held");
+
+    let resume = format!("{path}/resume");
+    let refused = server.post(&resume, &json!({})).await;
+    assert_eq!(refused.expect_problem(409).0, "unknown_contract");
+    let detail = refused.expect(409)["detail"].clone();
+    assert_eq!(detail, held["hold"]["reason"]);
+    let detail = detail.as_str().expect("a text");
+    for words in [
+        "acme/canary was built for version 1.0.0 of the plugin contract; this server speaks 2.0.0.",
+        "Move the campaign to a revision that was built for it, and resume it.",
+    ] {
+        assert!(detail.contains(words), "{detail}");
+    }
+    assert_eq!(server.get(&path).await.expect(200)["status"], "held");
+    speaks_other.store(false, Ordering::SeqCst);
+    let resumed = server.post(&resume, &json!({})).await.expect(200);
+    assert_eq!(resumed["status"], "in_progress");
 }
 
 #[tokio::test]

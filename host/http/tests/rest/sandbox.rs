@@ -30,6 +30,8 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) failing_inspections: AtomicU32,
     /// Too many components wait for their inspection.
     pub(crate) is_queue_full: AtomicBool,
+    /// It speaks another version of the contract than that of its plugins.
+    pub(crate) is_of_later_server: AtomicBool,
 }
 
 #[async_trait]
@@ -140,7 +142,11 @@ impl Sandbox for ScriptedSandbox {
     }
 
     fn contracts(&self) -> &'static [&'static str] {
-        &["1.0.0"]
+        if self.is_of_later_server.load(Ordering::SeqCst) {
+            &["2.0.0"]
+        } else {
+            &["1.0.0"]
+        }
     }
 
     fn golden(&self, input: &[u8], output: Option<&[u8]>) -> Result<String, CallFailure> {

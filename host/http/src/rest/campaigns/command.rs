@@ -106,7 +106,8 @@ pub(crate) async fn pause_campaign(
 
 /// Resumes a campaign that is paused or held.
 ///
-/// 409 `unknown_contract` if the server does not speak the version of the plugin contract of one of its plugins.
+/// 409 `unknown_contract` if the server does not speak the version of the plugin contract of one of its plugins: move it
+/// to a revision that was built for a version that the server speaks first.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/resume", tag = "campaigns",
     params(("campaign_id" = i64, Path)),
