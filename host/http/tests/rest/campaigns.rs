@@ -176,7 +176,10 @@ async fn a_campaign_is_advanced_past_the_gate_that_it_waits_at() {
         let (advanced, ()) = tokio::join!(advanced, ticks);
         assert_eq!(advanced["applied"], applied);
         assert_eq!(advanced["reason"].is_null(), applied.is_null());
+        // The answer may come before the updates of a decision, but a whole tick has both.
         tick().await;
+        let updates = server.get(&format!("{path}/updates")).await.expect(200);
+        assert_eq!(updates["total"], 1);
         assert_eq!(server.get(&path).await.expect(200)["awaiting"], json!(null));
         not_awaited("go%20live", "it waits at no gate").await;
     }
