@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use tidegate_core::{campaign::CampaignStatus, id::Digest, plugin::PluginKind};
+use tidegate_core::{
+    campaign::{CampaignStatus, Priority},
+    id::{CampaignId, Digest},
+    plugin::PluginKind,
+};
 use tidegate_engine::{
     BuiltIns, Engine, Error, Settings, campaigns, plugins::PluginChoice, ports::PageRequest,
 };
@@ -220,36 +224,92 @@ async fn campaigns_of_an_unknown_contract_that_cannot_move_are_held_and_not_repl
 
 #[tokio::test]
 async fn a_campaign_moves_to_the_built_in_plugins_that_there_are_before_it_is_held() {
-    let fixture = EngineFixture::new(3).await;
-    // Its strategy has no replacement, its policy has one.
-    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
-    request.policies = vec![PluginChoice {
-        plugin: "hardware".to_owned(),
-        revision: None,
-        config: "{}".to_owned(),
-    }];
-    let id = fixture.create_and_start(request).await;
-    *fixture.sandbox.contracts.lock() = &["2.0.0"];
-    let build = b"hardware of a later server";
-    let settings = Settings {
-        built_ins: [("hardware", Digest::of(build))].into_iter().collect(),
-        ..settings()
+    let upgrade = HalfReplacedCampaign::new().await;
+    let HalfReplacedCampaign { fixture, id, .. } = &upgrade;
+    assert!(!upgrade.leave().await, "the policy is not installed yet");
+    assert!(fixture.campaign(*id).await.hold.is_some(), "held already");
+    upgrade.install_policy().await;
+    assert!(upgrade.leave().await);
+    upgrade.check_moved_and_held().await;
+}
+
+#[tokio::test]
+async fn a_campaign_that_changes_while_it_leaves_an_unknown_contract_is_moved_later() {
+    let upgrade = HalfReplacedCampaign::new().await;
+    upgrade.install_policy().await;
+    let HalfReplacedCampaign { fixture, later, id } = &upgrade;
+    let before = fixture.campaign(*id).await;
+    let (ctx, engine, campaign) = (fixture.ctx(), Arc::clone(later), before.clone());
+    let change = async move {
+        let (store, signals) = (engine.store(), engine.signals());
+        let priority = Some(Priority::Emergency);
+        let changed =
+            campaigns::change_limits(&ctx, store, signals, campaign, priority, None, None);
+        changed.await.expect("it is changed");
     };
-    let later = Engine::new(fixture.ports.clone(), settings);
-    let leave = async || {
-        let left = campaigns::leave_unknown_contracts(&later).await;
+    *fixture.sandbox.before_validation.lock() = Some(Box::new(|| Box::pin(change)));
+
+    assert!(!upgrade.leave().await, "its change was first");
+    let held = fixture.campaign(*id).await;
+    assert_eq!(held.status, CampaignStatus::Held);
+    assert_eq!(held.spec.policies, before.spec.policies, "not moved");
+    assert_eq!(held.spec.priority, Priority::Emergency);
+    assert!(upgrade.leave().await);
+    upgrade.check_moved_and_held().await;
+    let after = fixture.campaign(*id).await;
+    assert_eq!(after.spec.priority, Priority::Emergency);
+    assert_eq!(after.hold, held.hold, "it is held once");
+    assert_eq!(fixture.host_outcomes(*id).await, ["repinned"]);
+}
+
+/// A running campaign whose strategy has no replacement on a server of another contract, and whose policy has one.
+struct HalfReplacedCampaign {
+    fixture: EngineFixture,
+    later: Arc<Engine>,
+    id: CampaignId,
+}
+
+impl HalfReplacedCampaign {
+    const POLICY: &[u8] = b"hardware of a later server";
+
+    async fn new() -> Self {
+        let fixture = EngineFixture::new(3).await;
+        let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
+        request.policies = vec![PluginChoice {
+            plugin: "hardware".to_owned(),
+            revision: None,
+            config: "{}".to_owned(),
+        }];
+        let id = fixture.create_and_start(request).await;
+        *fixture.sandbox.contracts.lock() = &["2.0.0"];
+        let policy = ("hardware", Digest::of(Self::POLICY));
+        let settings = Settings {
+            built_ins: [policy].into_iter().collect(),
+            ..settings()
+        };
+        let later = Arc::new(Engine::new(fixture.ports.clone(), settings));
+        Self { fixture, later, id }
+    }
+
+    async fn install_policy(&self) {
+        let kind = PluginKind::Compatibility;
+        let installed = self
+            .fixture
+            .add_plugin_of("hardware", kind, Self::POLICY, "2.0.0");
+        installed.await;
+    }
+
+    async fn leave(&self) -> bool {
+        let left = campaigns::leave_unknown_contracts(&self.later).await;
         left.expect("it answers")
-    };
-    assert!(!leave().await, "the policy is not installed yet");
-    assert!(fixture.campaign(id).await.hold.is_some(), "held already");
-    fixture
-        .add_plugin_of("hardware", PluginKind::Compatibility, build, "2.0.0")
-        .await;
-    assert!(leave().await);
-    let campaign = fixture.campaign(id).await;
-    let mut uses = campaign.spec.plugins();
-    assert!(uses.any(|used| used.revision == Digest::of(build)));
-    assert_eq!(campaign.status, CampaignStatus::Held);
+    }
+
+    async fn check_moved_and_held(&self) {
+        let campaign = self.fixture.campaign(self.id).await;
+        let mut uses = campaign.spec.plugins();
+        assert!(uses.any(|used| used.revision == Digest::of(Self::POLICY)));
+        assert_eq!(campaign.status, CampaignStatus::Held);
+    }
 }
 
 #[tokio::test]

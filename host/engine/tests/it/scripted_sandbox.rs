@@ -11,6 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tidegate_core::{
     id::{Digest, TenantId},
@@ -33,6 +34,7 @@ pub(crate) const CALL_LIMITS: CallLimits = CallLimits {
     answer_bytes: 512,
 };
 
+type Hook = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 type Response<Q, A> = Box<dyn FnMut(&Q) -> Result<A, CallFailure> + Send>;
 
 /// The result of each call. Tests replace those they need.
@@ -52,6 +54,8 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) check_permits: Mutex<Option<Arc<Semaphore>>>,
     /// Each check of this tenant takes a permit.
     pub(crate) slow_checks: Mutex<Option<(TenantId, Arc<Semaphore>)>>,
+    /// Runs before the next validation of a config.
+    pub(crate) before_validation: Mutex<Option<Hook>>,
     /// The versions of the contract that it speaks.
     pub(crate) contracts: Mutex<&'static [&'static str]>,
     /// What plugins want, by digest.
@@ -87,6 +91,7 @@ impl ScriptedSandbox {
             slow_decisions_begun: AtomicUsize::default(),
             check_permits: Mutex::default(),
             slow_checks: Mutex::default(),
+            before_validation: Mutex::default(),
             contracts: Mutex::new(&["1.0.0"]),
             interests: Mutex::default(),
             calls_wants: AtomicBool::default(),
@@ -196,6 +201,10 @@ impl Sandbox for ScriptedSandbox {
     }
 
     async fn validate(&self, _: TenantId, _: Digest, _: &str) -> Validation {
+        let hook = self.before_validation.lock().take();
+        if let Some(hook) = hook {
+            hook().await;
+        }
         Validation {
             outcome: Ok(Vec::new()),
             cost: Some((7, Duration::ZERO)),
