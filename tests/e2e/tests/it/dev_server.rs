@@ -81,7 +81,8 @@ impl<'a> DevServer<'a> {
         Ok(())
     }
 
-    fn command(&self, arguments: &[&str]) -> Result<std::process::Command> {
+    /// A command with JSON output.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Result<std::process::Command> {
         let mut command = self.plain_command()?;
         command.args(arguments).arg("--json");
         Ok(command)

@@ -51,7 +51,13 @@ async fn a_campaign_is_replayed_and_moved_to_another_revision(
     let unmoved = server.run(&["campaign", "show", &id])?;
     ensure!(unmoved["strategy"]["revision"] == *first, "{unmoved}");
 
-    let moved = server.run(&["campaign", "move", &id, "--revision", &alike])?;
+    let mut to_alike = server.command(&["campaign", "move", &id, "--revision", &alike])?;
+    let output = to_alike.output()?;
+    let stderr = String::from_utf8(output.stderr)?;
+    ensure!(output.status.success(), "{stderr}");
+    let moved: Value = serde_json::from_slice(&output.stdout)?;
+    let report = check_not_compared(&moved, &stderr);
+    report.with_context(|| format!("{moved} {stderr}"))?;
     ensure!(
         moved["strategy"]["revision"] == *alike && moved["status"] == "in_progress",
         "{moved}"
@@ -62,6 +68,26 @@ async fn a_campaign_is_replayed_and_moved_to_another_revision(
         Ok((campaign["status"] == "completed").then_some(()))
     })
     .await
+}
+
+/// Checks what a move says of the entries that it did not compare: those of the default policies.
+fn check_not_compared(moved: &Value, stderr: &str) -> Result<()> {
+    ensure!(
+        stderr.contains(", different: 0, not compared: 2"),
+        "the report"
+    );
+    for policy in ["hardware", "version-path"] {
+        let why =
+            format!("belongs to the plugin acme/hostile, and this entry to tidegate/{policy}");
+        let of_policy = |line: &&str| line.contains(&why);
+        let line = stderr.lines().find(of_policy).context("no line")?;
+        ensure!(
+            line.starts_with("  1 not compared, the first is "),
+            "{line}"
+        );
+    }
+    ensure!(moved["replay"]["different"] == 0, "the counts of the move");
+    Ok(())
 }
 
 async fn a_recorded_question_is_answered_alike_without_the_server(
