@@ -69,6 +69,9 @@ pub struct Environment {
     pub tick_period: Duration,
     /// Reads the number of log lines that could not be written.
     pub dropped_log_lines: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Also speaks the draft of version 1.1 of the plugin contract, which exists for tests.
+    #[cfg(feature = "draft-contract")]
+    pub speaks_draft: bool,
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -99,6 +102,8 @@ impl Default for Environment {
             tick_pause: settings.tick_pause,
             tick_period: settings.tick_period,
             dropped_log_lines: Arc::new(|| 0),
+            #[cfg(feature = "draft-contract")]
+            speaks_draft: false,
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct ServerOptions {
     pub tls: bool,
     /// The server's names of links to files.
     pub ddi_links: LinkNames,
+    /// Also speaks the draft of version 1.1 of the plugin contract.
+    pub draft_contract: bool,
 }
 
 /// A whole server in this process, on loopback, with a manual clock.
@@ -94,7 +96,12 @@ impl TestServer {
         config.limits.refused_logins_per_minute = 0;
         config.sandbox.compile_cpu = options.compile_cpu.map(ConfigDuration);
         share_compiled_code(dir.path())?;
-        Self::with(config, Arc::default(), dir).await
+        let clock = Arc::<ManualClock>::default();
+        let environment = Environment {
+            speaks_draft: options.draft_contract,
+            ..environment(Arc::clone(&clock) as _)?
+        };
+        Self::in_environment(config, clock, environment, dir).await
     }
 
     /// Starts a server on a new database, in real time.
@@ -159,13 +166,15 @@ impl TestServer {
         clock: Arc<dyn Clock>,
         dir: TempDir,
     ) -> Result<Self> {
-        let environment = Environment {
-            clock,
-            child_command: process::child_command()?,
-            tick_pause: Duration::from_millis(5),
-            tick_period: Duration::from_millis(25),
-            ..Environment::default()
-        };
+        Self::in_environment(config, manual_clock, environment(clock)?, dir).await
+    }
+
+    async fn in_environment(
+        config: Config,
+        manual_clock: Arc<ManualClock>,
+        environment: Environment,
+        dir: TempDir,
+    ) -> Result<Self> {
         let app = App::start(config.clone(), environment)
             .await
             .context("start a server")?;
@@ -211,4 +220,14 @@ impl TestServer {
     pub async fn stop(self) -> Result<()> {
         self.app.shutdown().await
     }
+}
+
+fn environment(clock: Arc<dyn Clock>) -> Result<Environment> {
+    Ok(Environment {
+        clock,
+        child_command: process::child_command()?,
+        tick_pause: Duration::from_millis(5),
+        tick_period: Duration::from_millis(25),
+        ..Environment::default()
+    })
 }

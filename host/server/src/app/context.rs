@@ -67,6 +67,8 @@ impl AppContext {
             limits: config.sandbox.limits(),
             child_command: environment.child_command,
             code_cache_bytes: code_cache_bytes.unwrap_or(sandbox.code_cache_bytes),
+            #[cfg(feature = "draft-contract")]
+            speaks_draft: environment.speaks_draft,
             ..sandbox
         };
         let source = RestoredComponents::new(

@@ -10,6 +10,7 @@ mod campaigns;
 mod certificates;
 mod clocks;
 mod commands;
+mod contract_versions;
 mod crash;
 mod ddi;
 mod dev_server;
