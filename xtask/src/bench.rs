@@ -1,17 +1,21 @@
 //! `cargo xtask bench`: the benchmarks, with the programs to compare with.
 
 mod compare;
+mod options;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use tidegate_slow_disk::SyncDelay;
 
 use crate::demo::{self, Profile};
 use crate::postgres::{Cluster, Durability};
 use crate::workspace::Workspace;
 use crate::{components, debian, shell};
+
+use options::take_option;
 
 pub(crate) use compare::Comparison;
 
@@ -37,19 +41,24 @@ impl Programs {
 }
 
 /// Builds server and benchmark and runs them with a PostgreSQL with durable commits,
-/// and with nginx if available. `arguments` are passed on to the benchmark.
+/// and with nginx if available. `arguments` are passed on to the benchmark, `--fsync-delay-ms` through the environment,
+/// which other revisions know without the option.
 pub(crate) fn run(
     workspace: &Workspace,
     comparison: Option<&Comparison>,
     arguments: &[OsString],
 ) -> Result<()> {
+    let (delays, arguments) = take_option("--fsync-delay-ms", arguments)?;
+    let delay = delays.last().map(|delay| delay.parse::<SyncDelay>());
+    let delay = delay.transpose().map_err(anyhow::Error::msg);
+    let durability = Durability::on_disk(delay.context("--fsync-delay-ms")?);
     components::build(workspace)?;
     demo::build(workspace, PROFILE, &["tidegate", "tidegate-bench"])?;
     let programs = Programs::of(workspace);
     if let Some(comparison) = comparison {
-        return compare::run(workspace, &programs, comparison, arguments);
+        return compare::run(workspace, &programs, comparison, durability, &arguments);
     }
-    let cluster = Cluster::start(Durability::Fsync)?;
+    let cluster = Cluster::start(durability)?;
     let mut command = Command::new(&programs.bench);
     command
         .current_dir(&workspace.root)
@@ -59,6 +68,7 @@ pub(crate) fn run(
         .arg(&programs.components)
         .args(["--postgres", cluster.url()]);
     add_tools(workspace, &mut command);
+    cluster.share_slow_disk(&mut command);
     shell::run(command.args(arguments))
 }
 

@@ -43,6 +43,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use tidegate_slow_disk::SyncDelay;
 
 use crate::bench::Comparison;
 use crate::demo::Profile;
@@ -98,6 +99,9 @@ enum Task {
         /// Make commits durable, as in production
         #[arg(long)]
         durable: bool,
+        /// Make each fsync and fdatasync take so many milliseconds longer, also those of the command
+        #[arg(long, value_name = "MS", requires = "durable")]
+        fsync_delay_ms: Option<SyncDelay>,
         /// The command to run with it, after `--`
         #[arg(last = true)]
         command: Vec<OsString>,
@@ -157,7 +161,18 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Components { shipped: true, .. } => components::build(&workspace).map(drop),
         Task::Components { shipped: false, .. } => components::build_with_examples(&workspace),
-        Task::Postgres { durable, command } => run_postgres(durable, &command),
+        Task::Postgres {
+            durable,
+            fsync_delay_ms,
+            command,
+        } => {
+            let durability = if durable {
+                Durability::on_disk(fsync_delay_ms)
+            } else {
+                Durability::None
+            };
+            run_postgres(durability, &command)
+        }
         Task::Reproducible => reproducible::check(&workspace),
         Task::Fuzz {
             targets,
@@ -177,19 +192,16 @@ fn run(task: Task) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_postgres(durable: bool, command: &[OsString]) -> Result<()> {
-    let cluster = Cluster::start(if durable {
-        Durability::Fsync
-    } else {
-        Durability::None
-    })?;
+fn run_postgres(durability: Durability, command: &[OsString]) -> Result<()> {
+    let cluster = Cluster::start(durability)?;
     let Some((program, arguments)) = command.split_first() else {
         println!("{}={}", postgres::VARIABLE, cluster.url());
         cluster.park()
     };
-    shell::run(
-        Command::new(program)
-            .args(arguments)
-            .env(postgres::VARIABLE, cluster.url()),
-    )
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env(postgres::VARIABLE, cluster.url());
+    cluster.share_slow_disk(&mut command);
+    shell::run(&mut command)
 }

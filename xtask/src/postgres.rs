@@ -11,6 +11,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::{env, process, thread};
 
 use anyhow::{Context, Result, bail};
+use tidegate_slow_disk::{SlowDisk, SyncDelay};
 
 use crate::shell;
 use binaries::Binaries;
@@ -25,6 +26,15 @@ pub(crate) enum Durability {
     None,
     /// Commits wait for the disk, as in production: right for measurements.
     Fsync,
+    /// Commits wait for a disk whose syncs take longer.
+    SlowFsync(SyncDelay),
+}
+
+impl Durability {
+    /// Commits that wait for the disk, which may be slow.
+    pub(crate) fn on_disk(delay: Option<SyncDelay>) -> Self {
+        delay.map_or(Self::Fsync, Self::SlowFsync)
+    }
 }
 
 /// A running cluster. It is stopped and deleted when this is dropped, and also when this process
@@ -32,6 +42,7 @@ pub(crate) enum Durability {
 pub(crate) struct Cluster {
     url: String,
     guard: ClusterGuard,
+    slow_disk: Option<SlowDisk>,
 }
 
 impl Cluster {
@@ -49,10 +60,15 @@ impl Cluster {
                 .args(["-U", "postgres", "-D"])
                 .arg(&data),
         )?;
-        let port = start_server(&binaries, &folder, durability)?;
+        let slow_disk = match durability {
+            Durability::SlowFsync(delay) => Some(SlowDisk::build(&folder, delay)?),
+            Durability::None | Durability::Fsync => None,
+        };
+        let port = start_server(&binaries, &folder, durability, slow_disk.as_ref())?;
         Ok(Self {
             url: format!("postgres://postgres@127.0.0.1:{port}/postgres"),
             guard,
+            slow_disk,
         })
     }
 
@@ -69,11 +85,19 @@ impl Cluster {
         &self.url
     }
 
+    /// Runs a program on the same disk as the cluster, if that is slow.
+    pub(crate) fn share_slow_disk(&self, command: &mut Command) {
+        if let Some(slow_disk) = &self.slow_disk {
+            slow_disk.apply_to(command);
+        }
+    }
+
     /// Blocks until this process is killed.
     pub(crate) fn park(self) -> ! {
         let Self {
             url: _,
             guard: _keeper,
+            slow_disk: _,
         } = self;
         loop {
             thread::park();
@@ -82,22 +106,28 @@ impl Cluster {
 }
 
 /// Starts the server on a free port; tries another one if the port was taken meanwhile.
-fn start_server(binaries: &Binaries, folder: &Path, durability: Durability) -> Result<u16> {
+fn start_server(
+    binaries: &Binaries,
+    folder: &Path,
+    durability: Durability,
+    slow_disk: Option<&SlowDisk>,
+) -> Result<u16> {
     let log = folder.join("log");
     let mut failure = None;
     for _ in 0..5 {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let started = shell::output(
-            binaries
-                .command("pg_ctl", folder)
-                .args(["start", "--wait", "--timeout=60", "-D"])
-                .arg(folder.join("data"))
-                .arg("-l")
-                .arg(&log)
-                .arg("-o")
-                .arg(server_options(port, durability)),
-        );
-        match started {
+        let mut start = binaries.command("pg_ctl", folder);
+        start
+            .args(["start", "--wait", "--timeout=60", "-D"])
+            .arg(folder.join("data"))
+            .arg("-l")
+            .arg(&log)
+            .arg("-o")
+            .arg(server_options(port, durability));
+        if let Some(slow_disk) = slow_disk {
+            slow_disk.apply_to(&mut start);
+        }
+        match shell::output(&mut start) {
             Ok(_) => return Ok(port),
             Err(error) => failure = Some(error),
         }
@@ -114,7 +144,7 @@ fn start_server(binaries: &Binaries, folder: &Path, durability: Durability) -> R
 fn server_options(port: u16, durability: Durability) -> String {
     let durable = match durability {
         Durability::None => "-c fsync=off -c synchronous_commit=off -c full_page_writes=off",
-        Durability::Fsync => "-c fsync=on -c synchronous_commit=on",
+        Durability::Fsync | Durability::SlowFsync(_) => "-c fsync=on -c synchronous_commit=on",
     };
     format!(
         "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' \
@@ -193,7 +223,9 @@ mod tests {
 
     #[test]
     fn durability_selects_fsync() {
-        assert!(server_options(1, Durability::Fsync).contains("fsync=on"));
+        assert!(server_options(1, Durability::on_disk(None)).contains("fsync=on"));
+        let slow = Durability::on_disk("4".parse().ok());
+        assert!(server_options(1, slow).contains("fsync=on"));
         assert!(server_options(1, Durability::None).contains("fsync=off"));
     }
 }

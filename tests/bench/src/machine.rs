@@ -1,6 +1,7 @@
 //! The machine on which the figures are measured.
 
 use serde::Serialize;
+use tidegate_slow_disk::SyncDelay;
 
 /// Properties that may explain a figure.
 #[derive(Debug, Serialize)]
@@ -9,6 +10,8 @@ pub(crate) struct Machine {
     processor: String,
     /// One-minute load average before the first figure.
     load_before: f64,
+    /// How much longer each fsync and fdatasync takes than on the machine's disk.
+    fsync_delay_ms: Option<f64>,
 }
 
 pub(crate) fn cores() -> usize {
@@ -26,6 +29,7 @@ impl Machine {
                 .map(|(_, name)| name.trim().to_owned())
                 .unwrap_or_default(),
             load_before: load(),
+            fsync_delay_ms: SyncDelay::of_this_process().map(SyncDelay::milliseconds),
         }
     }
 }
@@ -36,11 +40,16 @@ impl std::fmt::Display for Machine {
             cores,
             processor,
             load_before,
+            fsync_delay_ms,
         } = self;
         write!(
             f,
             "{cores} cores ({processor}), load {load_before:.2} before the first figure"
-        )
+        )?;
+        match fsync_delay_ms {
+            Some(delay) => write!(f, "; a slow disk: each fsync takes {delay} ms longer"),
+            None => Ok(()),
+        }
     }
 }
 

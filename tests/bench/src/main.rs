@@ -25,13 +25,16 @@ mod tidegate;
 mod updates;
 
 use std::{
+    env,
     io::Write as _,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
+use tidegate_slow_disk::{SlowDisk, SyncDelay};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{database::DatabaseKind, machine::Machine, report::Figure};
@@ -62,6 +65,10 @@ struct Bench {
     /// Use small sizes: about a minute, to check that everything works
     #[arg(long)]
     quick: bool,
+    /// Make each fsync and fdatasync take so many milliseconds longer, as on a slower disk. This applies to all programs
+    /// that are started, but not to a PostgreSQL that runs already; `cargo xtask bench` starts one to which it applies
+    #[arg(long, value_name = "MS")]
+    fsync_delay_ms: Option<SyncDelay>,
     /// Exit with code 1 if a floor is missed
     #[arg(long)]
     strict: bool,
@@ -119,6 +126,11 @@ impl Bench {
         let _ = rustls::crypto::ring::default_provider().install_default();
         std::fs::create_dir_all(&self.work)
             .with_context(|| format!("create {}", self.work.display()))?;
+        if let Some(delay) = self.fsync_delay_ms
+            && SyncDelay::of_this_process() != Some(delay)
+        {
+            return Err(restart_on_slow_disk(&self.work, delay));
+        }
         let machine = Machine::detect();
         log(&machine.to_string());
         let mut figures = Vec::new();
@@ -143,7 +155,7 @@ impl Bench {
             0 => "every floor holds".to_owned(),
             number => format!("{number} floors missed: {}", missed.join("; ")),
         };
-        print(&format!("{summary}\n{}", file.display()));
+        print(&format!("{machine}\n{summary}\n{}", file.display()));
         Ok(missed.is_empty() || !self.strict)
     }
 
@@ -209,6 +221,19 @@ impl Bench {
         let text = format!("{report:#}\n");
         std::fs::write(file, text).with_context(|| format!("write {}", file.display()))
     }
+}
+
+/// Replaces this process by one with the same arguments whose syncs take longer. Returns why it cannot.
+fn restart_on_slow_disk(folder: &Path, delay: SyncDelay) -> anyhow::Error {
+    let restart = || -> Result<std::convert::Infallible> {
+        let slow_disk = SlowDisk::build(folder, delay)?;
+        let mut command = Command::new(env::current_exe()?);
+        command.args(env::args_os().skip(1));
+        slow_disk.apply_to(&mut command);
+        Err(command.exec().into())
+    };
+    let Err(error) = restart();
+    error.context("start again on a slow disk")
 }
 
 /// The load generator uses one thread and leaves the rest of the machine to the servers.

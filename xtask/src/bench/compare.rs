@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{PROFILE, Programs, add_tools};
+use super::{PROFILE, Programs, add_tools, options::take_option};
 use crate::postgres::{Cluster, Durability};
 use crate::shell;
 use crate::workspace::Workspace;
@@ -82,6 +82,7 @@ pub(crate) fn run(
     workspace: &Workspace,
     this: &Programs,
     comparison: &Comparison,
+    durability: Durability,
     arguments: &[OsString],
 ) -> Result<()> {
     if comparison.rounds == 0 {
@@ -89,7 +90,7 @@ pub(crate) fn run(
     }
     let (groups, arguments) = select_groups(arguments)?;
     let base = build(workspace, &comparison.revision)?;
-    let cluster = Cluster::start(Durability::Fsync)?;
+    let cluster = Cluster::start(durability)?;
     let mut all: Vec<(String, Series)> = Vec::new();
     for group in groups {
         let mut figures = Vec::new();
@@ -99,13 +100,7 @@ pub(crate) fn run(
             let measured = |harness: &Programs, measured: &Programs, name: &str| {
                 let work = workspace.target.join("compare").join(name);
                 measure(
-                    workspace,
-                    harness,
-                    measured,
-                    group.name,
-                    &work,
-                    cluster.url(),
-                    &arguments,
+                    workspace, harness, measured, group.name, &work, &cluster, &arguments,
                 )
             };
             // Each goes first every other time, so that a machine that grows slower favours neither.
@@ -134,24 +129,8 @@ pub(crate) fn run(
 
 /// The groups to run, and the arguments without `--only`, which the benchmark is given for one group at a time.
 fn select_groups(arguments: &[OsString]) -> Result<(Vec<Group>, Vec<OsString>)> {
-    let mut rest = Vec::new();
-    let mut only: Vec<String> = Vec::new();
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        let text = argument.to_string_lossy();
-        let names = match text.split_once('=') {
-            Some(("--only", names)) => names.to_owned(),
-            _ if text == "--only" => {
-                let names = arguments.next().context("--only needs a list of groups")?;
-                names.to_string_lossy().into_owned()
-            }
-            _ => {
-                rest.push(argument.clone());
-                continue;
-            }
-        };
-        only.extend(names.split(',').map(str::to_owned));
-    }
+    let (lists, rest) = take_option("--only", arguments)?;
+    let only: Vec<&str> = lists.iter().flat_map(|list| list.split(',')).collect();
     if let Some(unknown) = only
         .iter()
         .find(|name| GROUPS.iter().all(|group| group.name != **name))
@@ -159,8 +138,7 @@ fn select_groups(arguments: &[OsString]) -> Result<(Vec<Group>, Vec<OsString>)> 
         let known: Vec<_> = GROUPS.iter().map(|group| group.name).collect();
         bail!("no group `{unknown}`; the groups are {}", known.join(", "));
     }
-    let is_selected =
-        |group: &&Group| only.is_empty() || only.iter().any(|name| name == group.name);
+    let is_selected = |group: &&Group| only.is_empty() || only.contains(&group.name);
     Ok((GROUPS.iter().filter(is_selected).copied().collect(), rest))
 }
 
@@ -224,7 +202,7 @@ fn measure(
     measured: &Programs,
     group: &str,
     work: &Path,
-    postgres: &str,
+    cluster: &Cluster,
     arguments: &[OsString],
 ) -> Result<Vec<Figure>> {
     let mut command = Command::new(&harness.bench);
@@ -236,8 +214,9 @@ fn measure(
         .arg(&measured.components)
         .arg("--work")
         .arg(work)
-        .args(["--postgres", postgres, "--only", group]);
+        .args(["--postgres", cluster.url(), "--only", group]);
     add_tools(workspace, &mut command);
+    cluster.share_slow_disk(&mut command);
     shell::output(command.args(arguments))?;
     let file: PathBuf = work.join("report.json");
     let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
