@@ -25,6 +25,10 @@ use crate::{
 
 /// Settings of a test server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent settings of a server"
+)]
 pub struct ServerOptions {
     /// Development mode, as with `--dev`.
     pub dev: bool,

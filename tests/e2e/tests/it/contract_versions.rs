@@ -54,9 +54,9 @@ async fn a_campaign_moves_to_a_later_contract_and_back(both: TwoContracts) -> Re
         tenant,
         id: id.await?,
     };
-    let released = json!({ "in_progress_devices": 3, "pending_devices": 9 });
+    let three_offered = json!({ "in_progress_devices": 3, "pending_devices": 9 });
     tenant
-        .wait_for_counts(campaign.id, released.clone())
+        .wait_for_counts(campaign.id, three_offered.clone())
         .await?;
     campaign.wait_for_decision_of(earlier).await?;
 
@@ -72,7 +72,7 @@ async fn a_campaign_moves_to_a_later_contract_and_back(both: TwoContracts) -> Re
         "the plan and a decision are the same: {counts}"
     );
     campaign.wait_for_decision_of(later).await?;
-    tenant.wait_for_counts(campaign.id, released).await?;
+    tenant.wait_for_counts(campaign.id, three_offered).await?;
 
     let own = campaign.replay(None).await?;
     ensure!(own["different"] == json!([]), "{own}");

@@ -15,6 +15,7 @@ mod crash;
 mod ddi;
 mod dev_server;
 mod failover;
+mod fair_turns;
 mod file_fetches;
 mod firmware;
 mod hostile;
