@@ -312,6 +312,7 @@ async fn install_built_ins(engine: &Engine, folder: &Path) -> Result<bool> {
              policies; run `cargo xtask components`, then build the server again"
         );
     }
+    tracing::info!(folder = %folder.display(), "installing the built-in plugins, which the first start compiles");
     match plugins::install_built_ins(engine, folder).await {
         Ok(installed) => {
             tracing::info!(installed, folder = %folder.display(), "built-in plugins installed");
