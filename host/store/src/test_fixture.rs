@@ -21,7 +21,7 @@ use tidegate_engine::ports::{
     TickOutcome, UpdateFilter, UpdateRow, Updates as _,
 };
 
-use crate::testing::TestStore;
+use crate::{runs::due, testing::TestStore};
 
 /// The start of the campaign.
 pub(crate) const NOON: Timestamp = Timestamp(43_200_000);
@@ -289,6 +289,13 @@ impl<'a> StoreFixture<'a> {
         ))
     }
 
+    /// Wakes the campaign at this time, as an event does.
+    pub(crate) async fn wake(&self, at: Timestamp) -> anyhow::Result<()> {
+        let mut tx = self.store.database.write().await?;
+        due::wake(&mut tx, self.run, at).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Raises the waves to these levels and offers their devices updates.
     pub(crate) async fn release(&self, levels: &[u64]) -> anyhow::Result<()> {
         let fence = self.lease().await?;
@@ -312,7 +319,7 @@ impl<'a> StoreFixture<'a> {
         let offer = self.offer(NOON);
         let offered = self
             .store
-            .offer_updates(self.run, fence, wave, limit, &offer)
+            .offer_updates(self.run, fence, wave, limit, &offer, false)
             .await?;
         for affected in offered.affected.iter().take(3) {
             let read = self

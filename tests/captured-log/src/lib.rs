@@ -2,7 +2,7 @@
 
 mod statements;
 
-pub use statements::record_statements;
+pub use statements::{count_commits, record_statements};
 
 use std::{
     io,

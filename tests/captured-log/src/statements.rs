@@ -28,8 +28,9 @@ const BATCH_SPANS: [&str; 2] = ["group_commit", "group_read"];
 /// The target of sqlx's events.
 const TARGET: &str = "sqlx::query";
 
+const COMMIT: &str = "COMMIT";
 /// Statements that control transactions and set up new connections. How many there are depends on the pool.
-const CONTROL: [&str; 5] = ["BEGIN", "COMMIT", "ROLLBACK", "PRAGMA", "SET "];
+const CONTROL: [&str; 5] = ["BEGIN", COMMIT, "ROLLBACK", "PRAGMA", "SET "];
 
 static RECORDINGS: Mutex<Vec<StatementRecording>> = Mutex::new(Vec::new());
 
@@ -43,9 +44,24 @@ struct StatementRecording {
 }
 
 /// Runs a future and returns the statements that it executed, without `CONTROL`, and those of the batches that begin
-/// meanwhile on this thread, which is the only one of a `#[tokio::test]`. SQLite's connections log a statement in their
-/// own thread, and may do so after its result was read; therefore a recording ends when its spans are closed everywhere.
+/// meanwhile on this thread, which is the only one of a `#[tokio::test]`.
 pub async fn record_statements<T>(future: impl Future<Output = T>) -> (T, Vec<String>) {
+    let (output, mut statements) = record(future).await;
+    let is_control = |statement: &String| CONTROL.iter().any(|word| statement.starts_with(word));
+    statements.retain(|statement| !is_control(statement));
+    (output, statements)
+}
+
+/// Runs a future and returns the number of transactions that it committed. Each waits for the disk.
+pub async fn count_commits<T>(future: impl Future<Output = T>) -> (T, usize) {
+    let (output, statements) = record(future).await;
+    let commits = statements.iter().filter(|statement| **statement == COMMIT);
+    (output, commits.count())
+}
+
+/// Records all statements of a future. SQLite's connections log a statement in their own thread, and may do so after its
+/// result was read; therefore a recording ends when its spans are closed everywhere.
+async fn record<T>(future: impl Future<Output = T>) -> (T, Vec<String>) {
     static INSTALL: Once = Once::new();
 
     INSTALL.call_once(|| {
@@ -89,9 +105,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for StatementLayer {
         };
         let mut statement = Statement::default();
         event.record(&mut statement);
-        if CONTROL.iter().any(|word| statement.0.starts_with(word)) {
-            return;
-        }
         let id = span.id().into_u64();
         let mut recordings = RECORDINGS.lock();
         let of_span = recordings.iter_mut().find(|open| open.spans.contains(&id));

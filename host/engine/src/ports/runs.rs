@@ -22,9 +22,6 @@ pub trait Runs: Send + Sync {
     /// turns, and within a tenant strategies, each with its longest overdue campaign first.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRef>, StoreError>;
 
-    /// Makes a campaign due no later than `at`.
-    async fn wake(&self, run: RunRef, at: Timestamp) -> Result<(), StoreError>;
-
     /// Leases the campaign for the server of this name until `until`. `None`: another server holds the lease. Every
     /// lease has a higher fence.
     async fn lease(
@@ -45,6 +42,9 @@ pub trait Runs: Send + Sync {
 
     /// Releases a lease. A lost lease is no error.
     async fn release(&self, run: RunRef, fence: Fence) -> Result<(), StoreError>;
+
+    /// Makes a campaign due no later than `at`, and releases its lease in the same transaction. A lost lease is no error.
+    async fn requeue(&self, run: RunRef, fence: Fence, at: Timestamp) -> Result<(), StoreError>;
 
     /// Everything that a tick reads.
     async fn run(&self, run: RunRef) -> Result<Option<Run>, StoreError>;
@@ -75,7 +75,8 @@ pub trait Runs: Send + Sync {
     /// Creates updates for the next `limit` released devices of this wave that have none yet. A device that already has
     /// the firmware and has not drifted gets an update that is completed immediately. A device with a
     /// [`tidegate_core::mode::skip_reason`], or one that a newer campaign on the same feed has, is skipped and counts
-    /// as cancelled. Does nothing under a lost fence.
+    /// as cancelled. Does nothing under a lost fence. With `releases_lease` the lease ends in the same transaction, if
+    /// every released device of the wave has been offered its update then.
     async fn offer_updates(
         &self,
         run: RunRef,
@@ -83,6 +84,7 @@ pub trait Runs: Send + Sync {
         wave: u32,
         limit: u32,
         offer: &Offer,
+        releases_lease: bool,
     ) -> Result<OfferedBatch, StoreError>;
 
     /// Checks up to `limit` skipped devices whose reason may no longer apply, and creates updates for those whose reason is
@@ -503,6 +505,8 @@ pub struct OfferedBatch {
     pub affected: Vec<AffectedDevice>,
     /// Number of released devices that still have no update.
     pub remaining: u64,
+    /// Whether the lease ended.
+    pub lease_released: bool,
 }
 
 /// Result of creating rollback updates.

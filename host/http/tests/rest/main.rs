@@ -31,4 +31,5 @@ mod settings;
 mod statements;
 mod stream_credentials;
 mod test_server;
+mod tick_commits;
 mod updates;

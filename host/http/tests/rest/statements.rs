@@ -417,7 +417,9 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
         now,
     };
     for wave in (0..).take(waves) {
-        let offered = store.offer_updates(run, fence, wave, 1000, &offer).await;
+        let offered = store
+            .offer_updates(run, fence, wave, 1000, &offer, false)
+            .await;
         assert_eq!(offered.expect("a database").remaining, 0);
     }
 }

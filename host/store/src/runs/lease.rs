@@ -1,6 +1,7 @@
 use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::{Fence, RunRef, StoreError};
 
+use super::due;
 use crate::{
     campaigns::CampaignRunRow,
     database::{Database, LockWait, Tx},
@@ -91,6 +92,25 @@ pub(crate) async fn release(
     fence: Fence,
 ) -> Result<(), StoreError> {
     let mut tx = database.write_by_key(LockWait::Normal).await?;
+    end(&mut tx, run, fence).await?;
+    tx.commit().await
+}
+
+/// Releases a lease, and makes the campaign due no later than `at`, even if the lease was lost.
+pub(crate) async fn requeue(
+    database: &Database,
+    run: RunRef,
+    fence: Fence,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let mut tx = database.write_by_key(LockWait::Normal).await?;
+    end(&mut tx, run, fence).await?;
+    due::wake(&mut tx, run, at).await?;
+    tx.commit().await
+}
+
+/// Ends a lease with the transaction. Does nothing if the lease was lost.
+pub(super) async fn end(tx: &mut Tx, run: RunRef, fence: Fence) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE campaign_runs SET lease_owner = NULL, lease_until = NULL \
          WHERE tenant_id = $1 AND campaign_id = $2 AND fence = $3",
@@ -101,7 +121,7 @@ pub(crate) async fn release(
     .execute(tx.conn())
     .await
     .map_err(failed("release a campaign lease"))?;
-    tx.commit().await
+    Ok(())
 }
 
 /// Locks the campaign if it is still under this fence; no other server can acquire it before the transaction ends.

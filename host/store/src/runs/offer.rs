@@ -9,7 +9,7 @@ use tidegate_engine::ports::{Fence, Offer, OfferedBatch, RunRef, StoreError};
 
 use super::{
     commit::commit,
-    lease::lock_if_fenced,
+    lease::{self, lock_if_fenced},
     members::{MemberRange, levels},
     skipped::{self, SkipRules, SkippedDevice},
 };
@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// Creates updates for the next `limit` released devices of a wave. Does nothing under a lost fence, or if the
-/// campaign is not in progress.
+/// campaign is not in progress. With `releases_lease`, the batch that has the last released device of the wave
+/// ends the lease.
 pub(crate) async fn offer_updates(
     database: &Database,
     run: RunRef,
@@ -28,6 +29,7 @@ pub(crate) async fn offer_updates(
     wave: u32,
     limit: u32,
     offer: &Offer,
+    releases_lease: bool,
 ) -> Result<OfferedBatch, StoreError> {
     let mut tx = database.write().await?;
     let Some(run_row) = lock_if_fenced(&mut tx, run, fence).await? else {
@@ -41,6 +43,7 @@ pub(crate) async fn offer_updates(
         return Ok(OfferedBatch {
             affected: Vec::new(),
             remaining: released.saturating_sub(admitted),
+            lease_released: false,
         });
     }
     let range = MemberRange::read(&mut tx, run, wave, admitted..until).await?;
@@ -70,10 +73,15 @@ pub(crate) async fn offer_updates(
     work.create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
     work.count_admitted(run.campaign, wave, until - admitted, skipped_count as u64);
+    let lease_released = releases_lease && until == released;
+    if lease_released {
+        lease::end(&mut tx, run, fence).await?;
+    }
     let affected = commit(tx, run, work, tenant_counters, members.iter().copied()).await?;
     Ok(OfferedBatch {
         affected,
         remaining: released - until,
+        lease_released,
     })
 }
 

@@ -10,24 +10,15 @@ use tidegate_engine::ports::{
 };
 
 use super::SqlStore;
-use crate::{
-    database::LockWait,
-    runs::{
-        accepted_classes, apply, cancel, check, due, expire, lease, offer, recheck, retries,
-        rollback, run, sort,
-    },
+use crate::runs::{
+    accepted_classes, apply, cancel, check, due, expire, lease, offer, recheck, retries, rollback,
+    run, sort,
 };
 
 #[async_trait]
 impl Runs for SqlStore {
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRef>, StoreError> {
         due::due(&mut self.database.read_single().await?, now, limit).await
-    }
-
-    async fn wake(&self, run: RunRef, at: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.database.write_by_key(LockWait::Normal).await?;
-        due::wake(&mut tx, run, at).await?;
-        tx.commit().await
     }
 
     async fn lease(
@@ -51,6 +42,10 @@ impl Runs for SqlStore {
 
     async fn release(&self, run: RunRef, fence: Fence) -> Result<(), StoreError> {
         lease::release(&self.database, run, fence).await
+    }
+
+    async fn requeue(&self, run: RunRef, fence: Fence, at: Timestamp) -> Result<(), StoreError> {
+        lease::requeue(&self.database, run, fence, at).await
     }
 
     async fn run(&self, run: RunRef) -> Result<Option<Run>, StoreError> {
@@ -87,8 +82,10 @@ impl Runs for SqlStore {
         wave: u32,
         limit: u32,
         offer: &Offer,
+        releases_lease: bool,
     ) -> Result<OfferedBatch, StoreError> {
-        offer::offer_updates(&self.database, run, fence, wave, limit, offer).await
+        let database = &self.database;
+        offer::offer_updates(database, run, fence, wave, limit, offer, releases_lease).await
     }
 
     async fn offer_skipped_updates(

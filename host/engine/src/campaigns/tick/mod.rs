@@ -53,14 +53,20 @@ pub async fn tick(engine: &Engine, run: RunRef) -> Result<bool> {
         result = lease.process() => result,
         never = lease.renew() => match never {},
     };
-    if let Err(error) = &result {
-        invalidate_if_unavailable(engine, error);
-        // The tick may have applied an outcome without its consequences, so the campaign becomes due again, whatever
-        // wake-up time was applied. If this write fails too, the lease stays and expires.
-        engine.store().wake(run, now.plus(BACK_OFF)).await?;
-    }
-    if !matches!(result, Ok(TickEnd::Released)) {
-        engine.store().release(run, fence).await?;
+    match &result {
+        Ok(TickEnd::Released) => {}
+        Ok(TickEnd::Leased) => engine.store().release(run, fence).await?,
+        Ok(TickEnd::Requeued) => {
+            engine.store().requeue(run, fence, now).await?;
+            engine.signals.wake_campaign(run);
+        }
+        Err(error) => {
+            invalidate_if_unavailable(engine, error);
+            // The tick may have applied an outcome without its consequences, so the campaign becomes due again, whatever
+            // wake-up time was applied. If this write fails too, the lease stays and expires.
+            let at = now.plus(BACK_OFF);
+            engine.store().requeue(run, fence, at).await?;
+        }
     }
     Ok(result? == TickEnd::Requeued)
 }
@@ -76,11 +82,11 @@ pub(super) fn invalidate_if_unavailable(engine: &Engine, error: &Error) {
 /// How the processing of a campaign ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TickEnd {
-    /// The lease was released with the outcome.
+    /// The lease was released with the outcome, or with the last batch of updates.
     Released,
     /// The lease is to be released.
     Leased,
-    /// The lease is to be released, and the campaign was woken for the rest of its work.
+    /// The lease is to be released, and the campaign is to be woken for the rest of its work.
     Requeued,
 }
 
@@ -150,7 +156,7 @@ impl Tick<'_> {
     /// Cancels the open updates of a cancelled campaign.
     async fn cancel(&self, run: &Run) -> Result<TickEnd> {
         if self.cancel_updates().await? {
-            return self.requeue().await;
+            return Ok(TickEnd::Requeued);
         }
         self.idle(run).await
     }
@@ -225,12 +231,6 @@ impl Tick<'_> {
         if number > 0 {
             self.engine.signals.notify_watchers(self.run);
         }
-    }
-
-    async fn requeue(&self) -> Result<TickEnd> {
-        self.engine.store().wake(self.run, self.now).await?;
-        self.engine.signals.wake_campaign(self.run);
-        Ok(TickEnd::Requeued)
     }
 
     /// A journal of one entry for the server's own act.

@@ -43,7 +43,10 @@ impl Tick<'_> {
         };
         let (mut batches, mut offered_now) = (0, 0);
         let caches = &self.engine.caches;
-        for OpenWave { wave, devices } in open {
+        let mut open = open.into_iter().peekable();
+        while let Some(OpenWave { wave, devices }) = open.next() {
+            // A device that is to be checked from now on makes the campaign due again.
+            let is_last = open.peek().is_none() && !run.has_skipped_devices_to_check;
             if devices > BATCH_SIZE.into() {
                 store
                     .sort_released(self.run, self.fence, wave, MAX_SORTED)
@@ -51,17 +54,20 @@ impl Tick<'_> {
             }
             loop {
                 if batches == MAX_BATCHES {
-                    return self.requeue().await;
+                    return Ok(TickEnd::Requeued);
                 }
                 let before = caches.read_model.versions();
                 let offered = store
-                    .offer_updates(self.run, self.fence, wave, BATCH_SIZE, &offer)
+                    .offer_updates(self.run, self.fence, wave, BATCH_SIZE, &offer, is_last)
                     .await?;
                 let number = offered.affected.len();
                 batches += u32::from(number > 0);
                 offered_now += number as u64;
                 caches.publish_affected(&before, offered.affected);
                 self.notify_of_devices(number);
+                if offered.lease_released {
+                    return Ok(TickEnd::Released);
+                }
                 if offered.remaining == 0 || number == 0 {
                     break;
                 }

@@ -15,7 +15,7 @@ use crate::{
 impl Tick<'_> {
     pub(super) async fn roll_back(&self, run: Run) -> Result<TickEnd> {
         if self.cancel_updates().await? || self.create_rollback_updates(&run).await? {
-            return self.requeue().await;
+            return Ok(TickEnd::Requeued);
         }
         // Reads the counters again after the changes above, so that the campaign does not end on stale ones.
         let Some(run) = self.engine.store().run(self.run).await? else {
@@ -62,7 +62,7 @@ impl Tick<'_> {
             ..self.unchanged(run)
         })
         .await?;
-        self.requeue().await
+        Ok(TickEnd::Requeued)
     }
 
     /// Creates rollback updates for the devices that need one. True: some may be left.

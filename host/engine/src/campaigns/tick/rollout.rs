@@ -54,7 +54,7 @@ impl Tick<'_> {
                 if !self.apply(outcome).await? {
                     return Ok(TickEnd::Leased);
                 }
-                self.requeue().await
+                Ok(TickEnd::Requeued)
             }
             Some(_) => self.apply_last(outcome).await,
         }

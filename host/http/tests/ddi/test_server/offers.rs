@@ -205,7 +205,9 @@ impl TestServer {
             compatibility: OfferCompatibility::default(),
             now,
         };
-        let admitted = store.offer_updates(run, fence, 0, 10, &offer).await?;
+        let admitted = store
+            .offer_updates(run, fence, 0, 10, &offer, false)
+            .await?;
         self.engine.caches().invalidate_affected(&admitted.affected);
         store.release(run, fence).await?;
         Ok(run.campaign)

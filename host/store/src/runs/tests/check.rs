@@ -26,7 +26,7 @@ on_both! {
         };
         let offer = Offer { compatibility, ..fixture.offer(NOON) };
         // The campaign accepted devices without a version; these have reported one.
-        store.offer_updates(fixture.run, fence, 0, 10, &offer).await?;
+        store.offer_updates(fixture.run, fence, 0, 10, &offer, false).await?;
         let due = store.updates_to_check(NOON, 10).await?;
         assert_eq!(due.len(), 3);
         assert!(store.expire_updates(NOON, 10).await?.is_empty(), "none is offered unchecked");
@@ -73,7 +73,7 @@ on_both! {
         assert!(store.apply(fixture.run, fence, released).await?);
         let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new(), NOON);
         let offer = Offer { compatibility, ..fixture.offer(NOON) };
-        store.offer_updates(fixture.run, fence, 0, 10, &offer).await?;
+        store.offer_updates(fixture.run, fence, 0, 10, &offer, false).await?;
         let due = store.updates_to_check(NOON, 10).await?;
         let [one, other] = &due[..] else { panic!("{due:?}") };
         let of_other_tenant = TenantId(fixture.tenant.0 + 1);
@@ -97,7 +97,7 @@ on_both! {
             assert!(store.apply(fixture.run, fence, released).await?);
             let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new(), NOON);
             let offer = Offer { compatibility, ..fixture.offer(at) };
-            store.offer_updates(fixture.run, fence, 0, 10, &offer).await?;
+            store.offer_updates(fixture.run, fence, 0, 10, &offer, false).await?;
             for device in &fixture.devices {
                 due.push((tenant, *device));
             }
@@ -129,7 +129,7 @@ on_both! {
         };
         let compatibility = OfferCompatibility::of_campaign(site(), vec![accepted], NOON);
         let offer = Offer { compatibility, ..fixture.offer(NOON) };
-        store.offer_updates(fixture.run, fence, 0, 10, &offer).await?;
+        store.offer_updates(fixture.run, fence, 0, 10, &offer, false).await?;
         for (device, (attribute, value)) in fixture.devices.iter().zip(changes) {
             let device = *device;
             assert_eq!(fixture.status_of(device).await?, UpdateStatus::Offered);
@@ -183,7 +183,7 @@ on_both! {
         assert!(store.apply(fixture.run, fence, released).await?);
         let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new(), NOON);
         let offer = Offer { compatibility, ..fixture.offer(NOON) };
-        store.offer_updates(fixture.run, fence, 0, 10, &offer).await?;
+        store.offer_updates(fixture.run, fence, 0, 10, &offer, false).await?;
         store.offer_due_retries(fixture.run, fence, 10, NOON).await?;
         assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Scheduled);
         let due = store.updates_to_check(NOON, 10).await?.remove(0);

@@ -1,5 +1,8 @@
-use tidegate_core::update::{SuccessCriteria, UpdateOptions};
-use tidegate_engine::ports::{Fence, Runs as _, TickOutcome};
+use tidegate_core::{
+    campaign::CampaignStatus,
+    update::{SuccessCriteria, UpdateOptions},
+};
+use tidegate_engine::ports::{Fence, OfferedBatch, RunRef, Runs as _, TickOutcome};
 
 use crate::{
     test_fixture::{NOON, StoreFixture, TIMEOUT, later, spec},
@@ -23,7 +26,7 @@ on_both! {
         assert!(!store.renew_lease(fixture.run, second, later(90)).await?);
         let third = store.lease(fixture.run, "a", later(31), later(60)).await?.expect("it was released");
         assert!(third.0 > second.0);
-        let theirs = tidegate_engine::ports::RunRef { tenant: store.theirs, ..fixture.run };
+        let theirs = RunRef { tenant: store.theirs, ..fixture.run };
         assert_eq!(store.lease(theirs, "a", later(99), later(100)).await?, None);
         assert!(store.run(theirs).await?.is_none());
     }
@@ -59,8 +62,8 @@ on_both! {
         assert_eq!(store.due(later(80), 10).await?, [fixture.run], "the lease expired after the decision");
         store.release(fixture.run, fence).await?;
         assert_eq!(store.due(later(10_000), 10).await?, []);
-        store.wake(fixture.run, later(200)).await?;
-        store.wake(fixture.run, later(300)).await?;
+        fixture.wake(later(200)).await?;
+        fixture.wake(later(300)).await?;
         assert_eq!(store.due(later(199), 10).await?, []);
         assert_eq!(store.due(later(200), 10).await?, [fixture.run]);
     }
@@ -72,7 +75,7 @@ on_both! {
         let stale = TickOutcome { generation: last.generation - 1, ..last.clone() };
         assert!(!store.apply(fixture.run, fence, stale).await?);
         assert_eq!(store.lease(fixture.run, "b", later(1), later(30)).await?, None, "nothing was applied");
-        store.wake(fixture.run, later(2)).await?;
+        fixture.wake(later(2)).await?;
         let generation = last.generation;
         assert!(store.apply(fixture.run, fence, last).await?);
         let after = fixture.read_run().await?;
@@ -85,6 +88,55 @@ on_both! {
         assert_eq!(store.due(later(29), 10).await?, [], "acquiring the lease cleared the dirty flag");
     }
 
+    async fn the_batch_with_the_last_released_device_releases_the_lease(store) {
+        let fixture = StoreFixture::new(store, &[3, 2]).await?;
+        let offer = fixture.offer(NOON);
+        let offer_two = async |fence, wave| store.offer_updates(fixture.run, fence, wave, 2, &offer, true).await;
+        let lost = fixture.lease().await?;
+        let fence = store.lease(fixture.run, "a", later(1), later(1000)).await?.expect("the lease expired");
+        let outcome = TickOutcome { levels: Some(vec![3, 2]), ..fixture.noop().await? };
+        assert!(store.apply(fixture.run, fence, outcome).await?);
+
+        assert!(!offer_two(lost, 1).await?.lease_released, "the fence is lost");
+        let first = offer_two(fence, 0).await?;
+        assert_eq!((first.affected.len(), first.remaining, first.lease_released), (2, 1, false));
+        assert!(store.renew_lease(fixture.run, fence, later(1001)).await?, "a device is left");
+        fixture.wake(later(3)).await?;
+        let second = offer_two(fence, 0).await?;
+        assert_eq!((second.affected.len(), second.remaining, second.lease_released), (1, 0, true));
+        assert!(!store.renew_lease(fixture.run, fence, later(1002)).await?);
+        assert_eq!(store.due(later(3), 10).await?, [fixture.run], "it was woken meanwhile");
+
+        // The next lease is not the one that a late batch ends.
+        let next = store.lease(fixture.run, "b", later(3), later(1000)).await?.expect("it was released");
+        assert!(next.0 > fence.0);
+        assert_eq!(offer_two(fence, 1).await?, OfferedBatch::default());
+        assert!(store.renew_lease(fixture.run, next, later(1003)).await?);
+        let held = TickOutcome { status: Some(CampaignStatus::Held), ..fixture.noop().await? };
+        assert!(store.apply(fixture.run, next, held).await?);
+        let refused = offer_two(next, 1).await?;
+        assert_eq!((refused.remaining, refused.lease_released), (2, false), "nothing was committed");
+        assert!(store.renew_lease(fixture.run, next, later(1004)).await?);
+    }
+
+    async fn a_campaign_is_requeued_with_the_release_of_its_lease(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        let lost = fixture.lease().await?;
+        let fence = store.lease(fixture.run, "a", later(1), later(1000)).await?.expect("the lease expired");
+        assert!(store.apply(fixture.run, fence, fixture.noop().await?).await?);
+        // A server that lost its lease ends no other, but what it left undone is done.
+        store.requeue(fixture.run, lost, later(9)).await?;
+        assert!(store.renew_lease(fixture.run, fence, later(1001)).await?);
+        store.requeue(fixture.run, fence, later(7)).await?;
+        assert!(!store.renew_lease(fixture.run, fence, later(1002)).await?);
+        assert_eq!(store.due(later(6), 10).await?, []);
+        assert_eq!(store.due(later(7), 10).await?, [fixture.run]);
+        let theirs = RunRef { tenant: store.theirs, ..fixture.run };
+        let next = store.lease(fixture.run, "b", later(7), later(1000)).await?.expect("it was released");
+        store.requeue(theirs, next, later(8)).await?;
+        assert!(store.renew_lease(fixture.run, next, later(1003)).await?, "it is not theirs");
+    }
+
     async fn ticks_without_an_event_that_change_nothing_are_counted(store) {
         let fixture = StoreFixture::new(store, &[1]).await?;
         let unchanged_ticks = async || anyhow::Ok(fixture.read_run().await?.unchanged_ticks);
@@ -95,7 +147,7 @@ on_both! {
         assert!(store.apply(fixture.run, fence, fixture.noop().await?).await?);
         assert_eq!(unchanged_ticks().await?, before + 1);
 
-        store.wake(fixture.run, NOON).await?;
+        fixture.wake(NOON).await?;
         fixture.lease().await?;
         assert_eq!(unchanged_ticks().await?, 0, "an event");
         let fence = fixture.lease().await?;
@@ -113,8 +165,7 @@ on_both! {
         // Its ticks fail: only the new wake-up remains.
         let fence = store.lease(failing, "a", later(2), later(32)).await?.expect("it is not leased");
         assert_eq!(store.due(later(2), 1).await?, [second], "a leased campaign is not due");
-        store.wake(failing, later(4)).await?;
-        store.release(failing, fence).await?;
+        store.requeue(failing, fence, later(4)).await?;
         assert_eq!(store.due(later(5), 1).await?, [second], "the other campaign is longer overdue");
         let fence = store.lease(second, "a", later(5), later(35)).await?.expect("it is not leased");
         assert_eq!(store.due(later(5), 1).await?, [failing]);

@@ -73,7 +73,7 @@ on_both! {
             anyhow::Ok(fence)
         };
         let offer = async |fence, limit| {
-            let offered = store.offer_updates(run, fence, 0, limit, &fixture.offer(NOON)).await?;
+            let offered = store.offer_updates(run, fence, 0, limit, &fixture.offer(NOON), false).await?;
             let devices = offered.affected.into_iter().map(|affected| affected.device);
             anyhow::Ok(devices.collect::<Vec<_>>())
         };
@@ -115,7 +115,7 @@ on_both! {
         let mut applied = fixture.noop().await?;
         (applied.generation, applied.levels) = (1, Some(vec![1]));
         assert!(store.apply(run, fence, applied).await?);
-        let admitted = store.offer_updates(run, fence, 0, 10, &fixture.offer(later(2))).await?;
+        let admitted = store.offer_updates(run, fence, 0, 10, &fixture.offer(later(2)), false).await?;
         assert_eq!(admitted.affected.len(), 1);
         let run_after = store.run(run).await?.expect("the campaign");
         assert_eq!(run_after.waves[0].report.counts.completed, 1);
@@ -155,7 +155,7 @@ on_both! {
         assert!(store.apply(run, fence, applied).await?);
         let mut offer = fixture.offer(later(1));
         (offer.weight, offer.firmware) = (900, fixture.old);
-        store.offer_updates(run, fence, 0, 10, &offer).await?;
+        store.offer_updates(run, fence, 0, 10, &offer, false).await?;
         let open = async || anyhow::Ok(store.poll_view(store.ours, "d-0").await?.and_then(|view| view.open));
         let heaviest = open().await?.expect("an update");
         assert_ne!(heaviest.id, first);

@@ -92,7 +92,7 @@ async fn release(
     (applied.generation, applied.levels) = (read_run.campaign.generation, Some(vec![level]));
     assert!(store.apply(run, fence, applied).await?);
     store
-        .offer_updates(run, fence, 0, 100, &fixture.offer(later(60)))
+        .offer_updates(run, fence, 0, 100, &fixture.offer(later(60)), false)
         .await?;
     let counts = store.run(run).await?.expect("the campaign").waves[0]
         .report

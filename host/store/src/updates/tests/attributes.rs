@@ -209,7 +209,7 @@ on_both! {
         let fence = store.lease(another, "us", later(2), later(2)).await?.expect("it is not leased");
         let applied = TickOutcome { levels: Some(vec![1]), ..fixture.noop_for(another).await? };
         assert!(store.apply(another, fence, applied).await?);
-        store.offer_updates(another, fence, 0, 10, &fixture.offer(later(2))).await?;
+        store.offer_updates(another, fence, 0, 10, &fixture.offer(later(2)), false).await?;
         let all = UpdateFilter { campaign: Some(another.campaign), device: None, status: None };
         let second = store.list_updates(store.ours, &all, ALL).await?.items[0].update.id;
         let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));

@@ -71,7 +71,7 @@ on_both! {
         let applied = TickOutcome { levels: Some(vec![1]), ..fixture.noop_for(another).await? };
         assert!(store.apply(another, fence, applied).await?);
         let offer = Offer { to_version: "1.2.0".into(), success_criteria: SuccessCriteria::Reported, ..fixture.offer(later(3)) };
-        store.offer_updates(another, fence, 0, 10, &offer).await?;
+        store.offer_updates(another, fence, 0, 10, &offer, false).await?;
         let of_another = UpdateFilter { campaign: Some(another.campaign), device: None, status: None };
         let second = store.list_updates(store.ours, &of_another, ALL).await?.items[0].update.id;
         let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
