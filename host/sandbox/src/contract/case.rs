@@ -55,6 +55,8 @@ pub struct GoldenOutput {
     pub is_expected_known: bool,
     /// A line for each difference from the expected output; empty: they are equal, or none is expected.
     pub differences: Vec<String>,
+    /// The rule that the output breaks in the campaign that the input shows: a server would refuse it.
+    pub violation: Option<String>,
 }
 
 impl GoldenOutput {
@@ -102,6 +104,7 @@ impl<I: TypedCall> Case<I, I::Output> {
             }),
             is_expected_known: self.expect.is_some(),
             differences,
+            violation: self.input.violation(output),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! The inputs of calls in the domain's types.
 
-use tidegate_core::plugin::{
-    AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Interests,
-    Observation, Plan, PlanInput,
+use tidegate_core::{
+    checker::{Violation, check_decision, check_plan},
+    plugin::{
+        AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Interests,
+        Observation, Plan, PlanInput,
+    },
 };
 use tidegate_engine::ports::{Call, CallLimits};
 
@@ -24,6 +27,12 @@ pub(crate) trait Question: Clone {
         component: &LinkedComponent,
         limits: Option<CallLimits>,
     ) -> Call<Self::Answer>;
+
+    /// Checks an answer by the rules of the campaign that the input shows. `assign` is checked against a plan, which its
+    /// input has not.
+    fn check(&self, _answer: &Self::Answer) -> Result<(), Violation> {
+        Ok(())
+    }
 }
 
 /// A config, JSON text: the input of `wants`.
@@ -50,7 +59,7 @@ impl Question for Config {
 
 /// Implements [`Question`] for the input of a call by the functions of its name.
 macro_rules! question {
-    ($input:ty, $call:ident, $answer:ty, $ask:ident, $trial:ident) => {
+    ($input:ty, $call:ident, $answer:ty, $ask:ident, $trial:ident $(, $checked:ident)?) => {
         impl Question for $input {
             const CALL: CallName = CallName::$call;
             type Answer = $answer;
@@ -67,12 +76,35 @@ macro_rules! question {
             ) -> Call<$answer> {
                 contract.$ask(component, self, limits)
             }
+
+            $(
+                fn check(&self, answer: &$answer) -> Result<(), Violation> {
+                    $checked(self, answer)
+                }
+            )?
         }
     };
 }
 
-question!(PlanInput, Plan, Plan, plan, plan);
+question!(PlanInput, Plan, Plan, plan, plan, checked_plan);
 question!(AssignInput, Assign, Vec<u32>, assign, assign);
-question!(Observation, Decide, Decision, decide, observation);
+question!(
+    Observation,
+    Decide,
+    Decision,
+    decide,
+    observation,
+    checked_decision
+);
 question!(CheckInput, Check, Vec<Compatibility>, check, check);
 question!(HealthInput, Evaluate, HealthAnswer, evaluate, health);
+
+fn checked_plan(_: &PlanInput, plan: &Plan) -> Result<(), Violation> {
+    check_plan(plan)
+}
+
+/// An observation does not say whether the plan is parallel. If it is, a decision has one rule less.
+fn checked_decision(observation: &Observation, decision: &Decision) -> Result<(), Violation> {
+    let parallel = true;
+    check_decision(observation, parallel, decision).map(drop)
+}

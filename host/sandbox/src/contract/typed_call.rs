@@ -31,6 +31,11 @@ pub(super) trait TypedCall: Serialize + DeserializeOwned + Send + Sync + 'static
     /// Makes the call. An output that the server would refuse is a failure.
     fn run(&self, component: &LinkedComponent, budget: &Budget) -> Call<Self::Output>;
 
+    /// Why a campaign's server would refuse an output that [`Self::run`] returned.
+    fn violation(&self, _output: &Self::Output) -> Option<String> {
+        None
+    }
+
     /// Checks the types of the component's function.
     fn check(component: &LinkedComponent) -> Result<(), CallFailure>;
 

@@ -42,6 +42,12 @@ impl<I: CallInput> TypedCall for I {
         })
     }
 
+    fn violation(&self, output: &Self::Output) -> Option<String> {
+        let answer = self.accept(output.as_ref().ok()?.clone()).ok()?;
+        let checked = self.question().ok()?.check(&answer);
+        checked.err().map(|violation| violation.to_string())
+    }
+
     fn check(component: &LinkedComponent) -> Result<(), CallFailure> {
         component.check_types::<(&I::Param,), (Result<I::Output, String>,)>(call_of::<I>())
     }

@@ -27,7 +27,9 @@ fn good_components_are_accepted() -> Result<()> {
     assert_eq!(accepted["accepted"], true);
     assert_eq!(accepted["plugin"], "acme/hostile");
     let unassigned = "`assign` was not tried, because the plan of the trial campaign has no wave with `custom` members";
-    assert_eq!(accepted["notes"], json!([unassigned]));
+    let refused = "`decide` gave an answer for the trial campaign that a server would refuse, and an upload allows: \
+                   the outcome is complete although 5 devices are in flight";
+    assert_eq!(accepted["notes"], json!([unassigned, refused]));
 
     // Its `assign` is called with the waves of its own plan.
     let assigning = built_component("trials/site-canaries")?;

@@ -25,6 +25,18 @@ fn a_call_prints_its_output_and_what_it_used() -> Result<()> {
     assert_eq!(result["log"], json!([]));
     assert_eq!(result["fuel_limit"], 50_000_000);
     assert_eq!(result["peak_memory"], 256 << 10);
+
+    // An upload allows it; a campaign would be held.
+    let violation = "the outcome is complete although 5 devices are in flight";
+    let note = format!("note: a server would refuse this answer: {violation}\n");
+    check(&output, 0, &note);
+    assert_eq!(result["violation"], violation);
+    workbench.write("wave.wasm", HostilePlugin::InvalidDecision.component()?)?;
+    let (code, result) = workbench.json(&["run", "wave.wasm", "decide"])?;
+    let expected = (Some(0), &json!("wave 7 does not exist"));
+    assert_eq!((code, &result["violation"]), expected);
+    let (_, planned) = workbench.json(&["run", "wave.wasm", "plan"])?;
+    assert_eq!(planned.get("violation"), None);
     Ok(())
 }
 

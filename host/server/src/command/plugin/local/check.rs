@@ -112,6 +112,11 @@ fn notes_on(call: CallName, run: &GoldenRun, initial_memory: u64) -> Vec<String>
     let mut notes = Vec::new();
     match &run.outcome {
         Ok(output) => {
+            if let Some(violation) = &output.violation {
+                notes.push(format!(
+                    "`{call}` gave an answer for the trial campaign that a server would refuse, and an upload allows: {violation}"
+                ));
+            }
             let output: Value = serde_json::from_str(&output.json).unwrap_or_default();
             if let Some(error) = output.get("Err").and_then(Value::as_str) {
                 notes.push(format!(

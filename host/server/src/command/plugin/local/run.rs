@@ -64,6 +64,12 @@ impl Run {
         } else {
             if let Ok(output) = &run.outcome {
                 print_json_text(&output.json);
+                if let Some(violation) = &output.violation {
+                    let violation = visible(violation);
+                    print_error(format!(
+                        "note: a server would refuse this answer: {violation}"
+                    ));
+                }
             }
             print_error(cost(&run));
         }
@@ -97,7 +103,12 @@ fn result(golden: &Golden, run: &GoldenRun) -> Result<Value> {
     result["call"] = golden.call().as_str().into();
     result["log"] = json!(run.log);
     match &run.outcome {
-        Ok(output) => result["output"] = serde_json::from_str(&output.json)?,
+        Ok(output) => {
+            result["output"] = serde_json::from_str(&output.json)?;
+            if let Some(violation) = &output.violation {
+                result["violation"] = violation.as_str().into();
+            }
+        }
         Err(failure) => {
             result["failure"] = json!({"kind": failure.as_str(), "message": failure.to_string()});
         }
