@@ -159,7 +159,7 @@ impl PluginCalls {
         strategy: &PluginUse,
         input: PlanInput,
     ) -> PluginCall<Plan> {
-        let context = input.context.clone();
+        let context = input.context;
         let ask = |context| {
             let input = PlanInput { context, ..input };
             self.sandbox.plan(tenant, strategy.revision, input)
@@ -190,7 +190,7 @@ impl PluginCalls {
         plan: &Plan,
         input: AssignInput,
     ) -> PluginCall<Vec<u32>> {
-        let context = input.context.clone();
+        let context = input.context;
         let ask = |context| {
             let input = AssignInput { context, ..input };
             self.sandbox.assign(tenant, strategy.revision, input)
@@ -211,7 +211,7 @@ impl PluginCalls {
         observation: Observation,
         check: impl FnOnce(Decision) -> std::result::Result<T, Violation>,
     ) -> PluginCall<T> {
-        let context = observation.context.clone();
+        let context = observation.context;
         let ask = |context| {
             let observation = Observation {
                 context,
@@ -231,7 +231,7 @@ impl PluginCalls {
         policy: &PluginUse,
         input: CheckInput,
     ) -> PluginCall<Vec<Compatibility>> {
-        let context = input.context.clone();
+        let context = input.context;
         let ask = |context| {
             let input = CheckInput { context, ..input };
             self.sandbox.check(tenant, policy.revision, input)
@@ -247,7 +247,7 @@ impl PluginCalls {
         policy: &PluginUse,
         input: HealthInput,
     ) -> PluginCall<HealthAnswer> {
-        let context = input.context.clone();
+        let context = input.context;
         let ask = |context| {
             let input = HealthInput { context, ..input };
             self.sandbox.evaluate(tenant, policy.revision, input)
