@@ -13,7 +13,9 @@
 //! This is the only crate that depends on Wasmtime, and the only one with unsafe code: one expression, which loads code
 //! that this server has compiled. Nothing depends on the text of an error.
 
+mod call_clock;
 mod call_permits;
+mod call_threads;
 mod child_process;
 mod code;
 mod compile;

@@ -56,9 +56,10 @@ pub struct SandboxLimits {
     pub planning_fuel: u64,
     /// Additional fuel of `plan` and `assign` per device.
     pub planning_fuel_per_device: u64,
-    /// Wall time of `describe`, `validate`, `wants`, `decide` and `evaluate`. Fuel normally ends a call first.
+    /// Processor time of `describe`, `validate`, `wants`, `decide` and `evaluate`, and a tenth of their time by the clock.
+    /// Fuel normally ends a call first.
     pub deadline: Duration,
-    /// Wall time of `plan`, `assign` and `check`.
+    /// The same of `plan`, `assign` and `check`. Calls with more fuel than can be used in it have more.
     pub planning_deadline: Duration,
     /// Base size of a call's output, in bytes.
     pub answer_bytes: u64,
@@ -69,6 +70,8 @@ pub struct SandboxLimits {
     pub calls_at_once: usize,
 }
 
+/// Twice what a unit of fuel costs at most, as the default deadline has for each unit of the default fuel.
+const DEADLINE_NANOS_PER_FUEL: u64 = 5;
 /// Maximum fuel of `plan` and `assign`, for any number of devices.
 const MAX_PLANNING_FUEL: u64 = 10_000_000_000;
 /// Maximum size of an output, for any number of devices.
@@ -178,7 +181,7 @@ impl SandboxLimits {
                 0,
                 MAX_PLANNING_FUEL.into(),
             ),
-            ("deadline", millis(self.deadline), 10, 2_000),
+            ("deadline", millis(self.deadline), 10, 5_000),
             (
                 "planning_deadline",
                 millis(self.planning_deadline),
@@ -232,11 +235,18 @@ impl SandboxLimits {
     /// The budget of a call that checks a number of device classes.
     pub(crate) fn check_budget(&self, classes: u64) -> Budget {
         let fuel = self.fuel_per_class.saturating_mul(classes);
+        let fuel = self.fuel.saturating_add(fuel).min(MAX_PLANNING_FUEL);
         Budget {
-            fuel: self.fuel.saturating_add(fuel).min(MAX_PLANNING_FUEL),
-            deadline: self.planning_deadline,
+            fuel,
+            deadline: self.planning_deadline_of(fuel),
             ..self.call_budget()
         }
+    }
+
+    /// At least twice the time that the fuel takes at worst, so that fuel ends a call before its deadline does.
+    fn planning_deadline_of(&self, fuel: u64) -> Duration {
+        let needed = Duration::from_nanos(fuel.saturating_mul(DEADLINE_NANOS_PER_FUEL));
+        self.planning_deadline.max(needed)
     }
 
     /// The budget of a call that plans for a number of devices.
@@ -245,13 +255,14 @@ impl SandboxLimits {
             base.saturating_add(per_device.saturating_mul(devices))
                 .min(max)
         };
+        let fuel = scaled(
+            self.planning_fuel,
+            self.planning_fuel_per_device,
+            MAX_PLANNING_FUEL,
+        );
         Budget {
-            fuel: scaled(
-                self.planning_fuel,
-                self.planning_fuel_per_device,
-                MAX_PLANNING_FUEL,
-            ),
-            deadline: self.planning_deadline,
+            fuel,
+            deadline: self.planning_deadline_of(fuel),
             memory_bytes: self.memory_bytes,
             answer_bytes: scaled(
                 self.answer_bytes,
@@ -345,6 +356,11 @@ mod tests {
             limits.planning_budget(1_000_000).answer_bytes,
             (1 << 20) + 8_000_000
         );
+        let millis = |budget: Budget| budget.deadline.as_millis();
+        assert_eq!(millis(limits.check_budget(1_000)), 5_000);
+        assert_eq!(millis(limits.planning_budget(1_000)), 5_000);
+        assert_eq!(millis(limits.planning_budget(1_000_000)), 25_500);
+        assert_eq!(millis(limits.planning_budget(u64::MAX)), 50_000);
         assert_eq!(
             limits.planning_budget(u64::MAX).answer_bytes,
             MAX_ANSWER_BYTES

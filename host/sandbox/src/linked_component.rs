@@ -14,11 +14,11 @@ use wasmtime::{
 };
 
 use crate::{
+    call_clock::CallClock,
     failure::{CallStage, classify, describe},
     guest::Guest,
     limits::{Budget, SandboxLimits},
     names::{CallName, ContractNames},
-    ticker::ticks,
 };
 
 /// A component whose imports are linked and whose exports are found. Its calls block the thread; each has its own store
@@ -142,7 +142,9 @@ impl LinkedComponent {
     fn store(&self, budget: &Budget) -> Store<Guest> {
         let mut store = Store::new(self.instance.engine(), Guest::new(budget.memory_bytes));
         store.limiter(|guest| &mut guest.memory);
-        store.set_epoch_deadline(ticks(budget.deadline));
+        let clock = CallClock::start(budget.deadline);
+        store.set_epoch_deadline(clock.first_check());
+        store.epoch_deadline_callback(move |_| Ok(clock.check()));
         store.set_hostcall_fuel(usize::try_from(budget.answer_bytes).unwrap_or(usize::MAX));
         store
     }

@@ -25,6 +25,7 @@ use wasmtime::component::Linker;
 
 use crate::{
     call_permits::{CallClass, CallPermits, interactive_permits},
+    call_threads::CallThreads,
     child_process::ChildCommand,
     code::{CodeCache, CodeKey},
     compile::Compiler,
@@ -106,6 +107,7 @@ pub struct WasmSandbox {
     /// By plugin and digest of the config. The plugin's answer is always the same.
     wants_cache: Cache<(Digest, Digest), Interests>,
     permits: CallPermits,
+    threads: CallThreads,
     _ticker: Ticker,
 }
 
@@ -128,8 +130,8 @@ impl WasmSandbox {
         limits.validate()?;
         // Only the compiling engine can compute the key of its code.
         let key = CodeKey::for_engine(&engine::compiler().map_err(engine_error)?);
-        let engine =
-            engine::runner(CallPermits::total(limits.calls_at_once)).map_err(engine_error)?;
+        let calls = CallPermits::total(limits.calls_at_once);
+        let engine = engine::runner(calls).map_err(engine_error)?;
         let mut linker = Linker::new(&engine);
         for contract in versions.iter() {
             link_log(&mut linker, contract.names().log).map_err(engine_error)?;
@@ -141,10 +143,13 @@ impl WasmSandbox {
         })?;
         let ticker = Ticker::start(engine.clone())
             .map_err(|error| OpenError::Io("start the ticker thread".to_owned(), error))?;
+        let threads = CallThreads::new(calls)
+            .map_err(|error| OpenError::Io("set up the threads of calls".to_owned(), error))?;
         Ok(Self {
             rejections: Rejections::open(&config.code_folder, &limits),
             wants_cache: Cache::new(MAX_CACHED_WANTS),
             permits: CallPermits::new(limits.calls_at_once),
+            threads,
             schemas: SchemaChecker::new(
                 config.child_command.clone(),
                 &limits,
@@ -210,13 +215,14 @@ impl WasmSandbox {
     ) -> Result<T, CallFailure> {
         let permit = self.permits.acquire(class, plugin.digest()).await;
         let span = Span::current();
-        tokio::task::spawn_blocking(move || {
+        let called = self.threads.run(move || {
             // Held until the call ends, even if this future is dropped earlier.
             let _permit = permit;
             span.in_scope(|| run(&plugin))
-        })
-        .await
-        .map_err(|error| CallFailure::Host(format!("the call panicked: {}", chain(&error))))
+        });
+        called
+            .await
+            .map_err(|error| CallFailure::Host(format!("the call panicked: {}", chain(&error))))
     }
 
     /// Compiles a component, makes trial calls and reads its description. The code of a component that is refused is not

@@ -145,9 +145,9 @@ pub struct Sandbox {
     pub planning_fuel: Option<u64>,
     /// Fuel per device for `plan` and `assign`.
     pub planning_fuel_per_device: Option<u64>,
-    /// Wall-clock time of a call.
+    /// Processor time of a call, and a tenth of its time by the clock.
     pub deadline: Option<ConfigDuration>,
-    /// Wall-clock time of `plan`, `assign` and `check`.
+    /// The same of `plan`, `assign` and `check`, which have more with more fuel.
     pub planning_deadline: Option<ConfigDuration>,
     /// Maximum size of an answer in bytes, without the share of each device.
     pub answer_bytes: Option<u64>,
