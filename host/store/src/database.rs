@@ -7,6 +7,8 @@
 //! closed; the next transaction gets another.
 
 mod connection;
+mod later;
+mod log_copy;
 mod pool;
 mod tx;
 
@@ -19,7 +21,11 @@ use parking_lot::Mutex;
 use sqlx::{AssertSqlSafe, any::AnyConnectOptions};
 use tidegate_core::{reporting_clock::ReportingClock, time::Timestamp};
 use tidegate_engine::{ports::StoreError, task_span};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tracing::Instrument as _;
 
 use self::{
@@ -65,6 +71,8 @@ pub(crate) struct Database {
     point_readers: Pool,
     write_health: Arc<WriteHealth>,
     listen_health: Arc<ListenHealth>,
+    /// A transaction was committed.
+    written: Arc<Notify>,
     /// The reporting clock as this server last read it. Transactions convert deadlines by it.
     known_clock: Arc<Mutex<ReportingClock>>,
 }
@@ -117,8 +125,18 @@ impl Database {
             point_readers,
             write_health: Arc::default(),
             listen_health: Arc::default(),
+            written: Arc::default(),
             known_clock: Arc::default(),
         })
+    }
+
+    /// Starts the tasks of the database, which end when the set is dropped.
+    pub(crate) fn start_tasks(&self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        if self.dialect == Dialect::Sqlite {
+            tasks.spawn(log_copy::copy_log(self.clone()));
+        }
+        tasks
     }
 
     /// For one frequent statement that reads few rows by index. PostgreSQL plans it once for each connection:
@@ -156,17 +174,36 @@ impl Database {
     /// compared and set, see [`Dialect::for_update`].
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
         let begin = match self.dialect {
-            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Sqlite => pool::BEGIN_WRITE,
             Dialect::Postgres => "BEGIN",
         };
         self.begin_write(begin, self.limits.statement).await
+    }
+
+    /// For changes that a crash of the machine, or of PostgreSQL, may lose: its commit does not wait for the disk. What is
+    /// committed later is not durable before it.
+    pub(crate) async fn write_unsynced(&self) -> Result<Tx, StoreError> {
+        let begin = match self.dialect {
+            Dialect::Sqlite => pool::BEGIN_WRITE_UNSYNCED,
+            Dialect::Postgres => "BEGIN; SET LOCAL synchronous_commit = off",
+        };
+        self.begin_write(begin, self.limits.statement).await
+    }
+
+    /// For the lease of a campaign. The only server of SQLite crashes with its machine, and then holds no lease. PostgreSQL
+    /// may crash alone, and must not give a lease that it lost to another server.
+    pub(crate) async fn write_lease(&self) -> Result<Tx, StoreError> {
+        match self.dialect {
+            Dialect::Sqlite => self.write_unsynced().await,
+            Dialect::Postgres => self.write_by_key(LockWait::Normal).await,
+        }
     }
 
     /// For the waiting reports or registrations of devices, and for ticks, which are not worth waiting for as long. All
     /// its statements find rows by their keys.
     pub(crate) async fn write_by_key(&self, lock_wait: LockWait) -> Result<Tx, StoreError> {
         let begin = match self.dialect {
-            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Sqlite => pool::BEGIN_WRITE,
             Dialect::Postgres => pool::begin_write_by_key(lock_wait),
         };
         let tx = self.begin_write(begin, self.limits.batch_statement);
@@ -182,7 +219,7 @@ impl Database {
 
     async fn begin_write(&self, begin: &'static str, limit: Duration) -> Result<Tx, StoreError> {
         self.start_probing();
-        let kind = TxKind::Write(Arc::clone(&self.write_health));
+        let kind = TxKind::Write(Arc::clone(&self.write_health), Arc::clone(&self.written));
         let mut tx = self.tx(&self.writers, kind, limit).await?;
         tx.begin(begin, self.begin_limit()).await?;
         Ok(tx)
@@ -192,7 +229,7 @@ impl Database {
         let acquired = match pool.acquire().await {
             Ok(acquired) => acquired,
             Err(error) => {
-                if let TxKind::Write(health) = &kind {
+                if let TxKind::Write(health, _) = &kind {
                     health.failed(DatabaseFailure::of(&error), &error.to_string());
                 }
                 return Err(failed("get a connection")(error));

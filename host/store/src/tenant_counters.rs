@@ -350,12 +350,8 @@ async fn upsert(tx: &mut Tx, rows: &[CounterRow<'_>]) -> Result<(), StoreError> 
     if rows.is_empty() {
         return Ok(());
     }
-    sqlx::query(SQL.of(tx.dialect()))
-        .bind(to_json(&rows)?)
-        .execute(tx.conn())
-        .await
-        .map_err(failed(WRITE))?;
-    Ok(())
+    let values = [to_json(&rows)?.into()];
+    tx.execute_later(WRITE, SQL.of(tx.dialect()), values).await
 }
 
 /// A counter as it was written.

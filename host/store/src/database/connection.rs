@@ -5,9 +5,9 @@ use std::{
 };
 
 use futures::{
-    FutureExt as _, StreamExt as _,
+    FutureExt as _, StreamExt as _, TryFutureExt as _,
     future::BoxFuture,
-    stream::{self, BoxStream},
+    stream::{self, BoxStream, Stream},
 };
 use sqlx::{
     Any, AnyConnection, Either, Execute, Executor, SqlStr,
@@ -16,7 +16,10 @@ use sqlx::{
 use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
-use super::pool::{AcquiredConnection, CLEANUP_LIMIT};
+use super::{
+    later::{LaterStatements, SqlValue},
+    pool::{AcquiredConnection, CLEANUP_LIMIT},
+};
 use crate::error::DatabaseFailure;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -31,6 +34,7 @@ pub(crate) struct BoundedConnection {
     acquired: AcquiredConnection,
     limit: Duration,
     state: ConnectionState,
+    later: LaterStatements,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +51,28 @@ impl BoundedConnection {
             acquired,
             limit,
             state: ConnectionState::default(),
+            later: LaterStatements::default(),
         }
+    }
+
+    /// Has SQLite execute a statement with the next one, which fails if this one does.
+    pub(super) fn execute_later(
+        &mut self,
+        statement: &str,
+        values: impl IntoIterator<Item = SqlValue>,
+    ) {
+        self.later.add(statement, values);
+    }
+
+    /// Executes what is to be executed with the next statement.
+    pub(super) async fn execute_rest(&mut self) -> Result<()> {
+        let Some(rest) = self.later.take() else {
+            return Ok(());
+        };
+        let limit = self.limit;
+        let (connection, state) = self.parts();
+        let executed = state.run(limit, connection.execute(rest)).await;
+        executed.map(drop)
     }
 
     /// Executes a statement of transaction control. Its failure breaks the connection, whatever the reason.
@@ -88,6 +113,41 @@ impl BoundedConnection {
         } else {
             self.acquired.release();
         }
+    }
+
+    /// The rows of a query, and the results of its statements.
+    fn rows_of<'e, 'q: 'e, E>(
+        &'e mut self,
+        query: E,
+    ) -> impl Stream<Item = Result<Either<AnyQueryResult, AnyRow>>> + Send + 'e
+    where
+        E: 'q + Execute<'q, Any>,
+    {
+        let limit = self.limit;
+        let (connection, state) = self.parts();
+        state.is_running = true;
+        let mut items = connection.fetch_many(query);
+        // One timer for all rows: a timer for each row would cost more than the row.
+        let mut end = Box::pin(sleep(limit));
+        let mut has_ended = false;
+        stream::poll_fn(move |context| {
+            if has_ended {
+                return Poll::Ready(None);
+            }
+            let item = match items.poll_next_unpin(context) {
+                Poll::Pending => {
+                    ready!(
+                        end.as_mut()
+                            .poll(context)
+                            .map(|()| Some(Err(timed_out(limit))))
+                    )
+                }
+                Poll::Ready(item) => item,
+            };
+            has_ended = !matches!(item, Some(Ok(_)));
+            state.is_running = !has_ended;
+            Poll::Ready(item.map(|item| state.check(item)))
+        })
     }
 
     fn parts(&mut self) -> (&mut AnyConnection, &mut ConnectionState) {
@@ -142,9 +202,13 @@ impl<'c> Executor<'c> for &'c mut BoundedConnection {
         'c: 'e,
         E: 'q + Execute<'q, Any>,
     {
-        let limit = self.limit;
-        let (connection, state) = self.parts();
-        state.run(limit, connection.execute(query)).boxed()
+        async move {
+            self.execute_rest().await?;
+            let limit = self.limit;
+            let (connection, state) = self.parts();
+            state.run(limit, connection.execute(query)).await
+        }
+        .boxed()
     }
 
     fn fetch_many<'e, 'q: 'e, E>(
@@ -155,31 +219,11 @@ impl<'c> Executor<'c> for &'c mut BoundedConnection {
         'c: 'e,
         E: 'q + Execute<'q, Any>,
     {
-        let limit = self.limit;
-        let (connection, state) = self.parts();
-        state.is_running = true;
-        let mut items = connection.fetch_many(query);
-        // One timer for all rows: a timer for each row would cost more than the row.
-        let mut end = Box::pin(sleep(limit));
-        let mut has_ended = false;
-        stream::poll_fn(move |context| {
-            if has_ended {
-                return Poll::Ready(None);
-            }
-            let item = match items.poll_next_unpin(context) {
-                Poll::Pending => {
-                    ready!(
-                        end.as_mut()
-                            .poll(context)
-                            .map(|()| Some(Err(timed_out(limit))))
-                    )
-                }
-                Poll::Ready(item) => item,
-            };
-            has_ended = !matches!(item, Some(Ok(_)));
-            state.is_running = !has_ended;
-            Poll::Ready(item.map(|item| state.check(item)))
-        })
+        async move {
+            self.execute_rest().await?;
+            Ok(self.rows_of(query))
+        }
+        .try_flatten_stream()
         .boxed()
     }
 
@@ -188,9 +232,13 @@ impl<'c> Executor<'c> for &'c mut BoundedConnection {
         'c: 'e,
         E: 'q + Execute<'q, Any>,
     {
-        let limit = self.limit;
-        let (connection, state) = self.parts();
-        state.run(limit, connection.fetch_optional(query)).boxed()
+        async move {
+            self.execute_rest().await?;
+            let limit = self.limit;
+            let (connection, state) = self.parts();
+            state.run(limit, connection.fetch_optional(query)).await
+        }
+        .boxed()
     }
 
     fn fetch_all<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Vec<AnyRow>>>
@@ -198,9 +246,13 @@ impl<'c> Executor<'c> for &'c mut BoundedConnection {
         'c: 'e,
         E: 'q + Execute<'q, Any>,
     {
-        let limit = self.limit;
-        let (connection, state) = self.parts();
-        state.run(limit, connection.fetch_all(query)).boxed()
+        async move {
+            self.execute_rest().await?;
+            let limit = self.limit;
+            let (connection, state) = self.parts();
+            state.run(limit, connection.fetch_all(query)).await
+        }
+        .boxed()
     }
 
     fn prepare_with<'e>(

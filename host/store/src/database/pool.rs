@@ -366,6 +366,13 @@ const KEEP_INDEX_PLANS: [&str; 6] = [
     "jit = off",
 ];
 
+/// Begins a transaction of SQLite that writes, and is durable when it is committed. Each says so, because the setting is
+/// that of the connection.
+pub(super) const BEGIN_WRITE: &str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
+
+/// Begins a transaction of SQLite whose commit does not wait for the disk. The next durable one writes both.
+pub(super) const BEGIN_WRITE_UNSYNCED: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
+
 /// Begins a transaction of PostgreSQL that reads one snapshot.
 pub(super) const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
@@ -430,13 +437,13 @@ fn limit_settings(lock: Duration, statement: Duration, limits: TimeLimits) -> St
 }
 
 /// The pragmas of an SQLite connection. Readers have a small page cache, for the upper levels of the B-trees; the
-/// operating system's cache, which they share, contains the rest. Writes are durable at every commit. Only another
-/// process can hold the lock for which the busy timeout is. The log is copied into the database every 16 MiB: a page that
-/// many transactions change is copied once.
+/// operating system's cache, which they share, contains the rest. Only another
+/// process can hold the lock for which the busy timeout is. The log is copied into the database by a task (`log_copy`), and
+/// by the writer itself only if that task does not.
 fn pragmas(role: PoolRole, limits: TimeLimits) -> String {
     let purpose = match role {
         PoolRole::Write | PoolRole::Migrate => {
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 64000; \
              PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;"
         }
         PoolRole::Read | PoolRole::Point => {

@@ -1,8 +1,13 @@
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use sqlx::AssertSqlSafe;
 use tidegate_engine::ports::StoreError;
+use tokio::sync::Notify;
 
-use super::connection::BoundedConnection;
+use super::{
+    connection::BoundedConnection,
+    later::{SqlValue, bind},
+};
 use crate::{database_health::WriteHealth, dialect::Dialect, error::failed};
 
 /// A transaction, or a connection for one reading statement. Dropping it before the commit rolls it back.
@@ -22,8 +27,8 @@ pub(super) enum TxKind {
     Single,
     /// An open transaction that reads.
     Read,
-    /// An open transaction that writes.
-    Write(Arc<WriteHealth>),
+    /// An open transaction that writes, and who is told that it was committed.
+    Write(Arc<WriteHealth>, Arc<Notify>),
     /// A transaction that was committed.
     Ended,
 }
@@ -67,6 +72,27 @@ impl Tx {
         self.connection
             .as_mut()
             .expect("it is released when the transaction is dropped")
+    }
+
+    /// Executes a statement whose result is not read, on SQLite together with the next one, or before the commit. An error
+    /// has the name of what it was for on PostgreSQL alone.
+    pub(crate) async fn execute_later<const N: usize>(
+        &mut self,
+        purpose: &'static str,
+        statement: impl Into<Cow<'static, str>>,
+        values: [SqlValue; N],
+    ) -> Result<(), StoreError> {
+        let statement = statement.into();
+        if self.dialect == Dialect::Sqlite {
+            self.conn().execute_later(&statement, values);
+            return Ok(());
+        }
+        let statement = match statement {
+            Cow::Borrowed(text) => sqlx::query(text),
+            Cow::Owned(text) => sqlx::query(AssertSqlSafe(text)),
+        };
+        let executed = bind(statement, values).execute(self.conn()).await;
+        executed.map(drop).map_err(failed(purpose))
     }
 
     pub(crate) fn server_name(&self) -> &str {
@@ -121,11 +147,14 @@ impl Tx {
             return Ok(());
         }
         let connection = self.conn();
+        let executed = connection.execute_rest().await;
+        executed.map_err(failed("write changes"))?;
         let limit = connection.limit();
         let committed = connection.control("COMMIT", limit).await;
         committed.map_err(failed("commit"))?;
-        if let TxKind::Write(health) = &self.kind {
+        if let TxKind::Write(health, written) = &self.kind {
             health.succeeded();
+            written.notify_one();
         }
         self.kind = TxKind::Ended;
         Ok(())
@@ -137,12 +166,12 @@ impl Drop for Tx {
         let Some(connection) = self.connection.take() else {
             return;
         };
-        if let TxKind::Write(health) = &self.kind
+        if let TxKind::Write(health, _) = &self.kind
             && let Some((failure, reason)) = connection.failure()
         {
             health.failed(*failure, reason);
         }
-        let is_in_transaction = matches!(self.kind, TxKind::Read | TxKind::Write(_));
+        let is_in_transaction = matches!(self.kind, TxKind::Read | TxKind::Write(..));
         connection.release(is_in_transaction);
     }
 }

@@ -26,7 +26,8 @@ pub(crate) fn hour(at: Timestamp) -> i64 {
     at.0.div_euclid(3_600_000)
 }
 
-/// Records when devices were last seen; a later time is kept.
+/// Records when devices were last seen; a later time is kept. The times were in memory for seconds, so a crash loses some
+/// in any case.
 pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row {
@@ -54,7 +55,7 @@ pub(crate) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Resul
     for chunk in rows.chunks(MAX_PER_TRANSACTION) {
         let ids: Vec<_> = chunk.iter().map(|row| row.id).collect();
         let polled = to_json(&chunk)?;
-        let mut tx = database.write().await?;
+        let mut tx = database.write_unsynced().await?;
         let dialect = tx.dialect();
         sqlx::query(LAST_SEEN.of(dialect))
             .bind(&polled)

@@ -22,7 +22,7 @@ pub(crate) async fn lease(
     until: Timestamp,
 ) -> Result<Option<Fence>, StoreError> {
     const LEASE: &str = "acquire a campaign lease";
-    let mut tx = database.write_by_key(LockWait::Normal).await?;
+    let mut tx = database.write_lease().await?;
     let row = sqlx::query(
         "UPDATE campaign_runs SET lease_owner = $3, lease_until = $5, fence = fence + 1, wake_at = $5, \
          unchanged_ticks = CASE WHEN EXISTS (SELECT 1 FROM campaign_counters k \
@@ -69,7 +69,7 @@ pub(crate) async fn renew(
     fence: Fence,
     until: Timestamp,
 ) -> Result<bool, StoreError> {
-    let mut tx = database.write_by_key(LockWait::Normal).await?;
+    let mut tx = database.write_lease().await?;
     let renewed = sqlx::query(
         "UPDATE campaign_runs SET lease_until = $4 \
          WHERE tenant_id = $1 AND campaign_id = $2 AND fence = $3 AND lease_owner IS NOT NULL",

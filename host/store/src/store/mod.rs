@@ -26,6 +26,7 @@ use tidegate_core::{
     device::AttributeNames, feedback::DEFAULT_FEEDBACK_PER_UPDATE, time::Timestamp,
 };
 use tidegate_engine::ports::{DatabaseHealth, StoreError};
+use tokio::task::JoinSet;
 
 use crate::{
     batcher::Batcher,
@@ -49,6 +50,7 @@ pub struct SqlStore {
     pub(crate) reports: Batcher<ReportBatch>,
     pub(crate) poll_views: Batcher<PollViewBatch>,
     pub(crate) update_reads: Batcher<UpdateBatch>,
+    _tasks: JoinSet<()>,
 }
 
 /// The address of the database and the settings of the connections.
@@ -131,6 +133,7 @@ impl SqlStore {
             reports: Batcher::start(reports, MAX_REPORTS_PER_BATCH),
             poll_views: Batcher::start(poll_views, MAX_READS_PER_BATCH),
             update_reads: Batcher::start(update_reads, MAX_READS_PER_BATCH),
+            _tasks: database.start_tasks(),
             database,
         })
     }

@@ -200,13 +200,9 @@ impl FeedbackWriter {
         if self.new.is_empty() {
             return Ok(());
         }
-        sqlx::query(SQL.of(tx.dialect()))
-            .bind(tenant.0)
-            .bind(to_json(&self.new)?)
-            .execute(tx.conn())
+        let values = [tenant.0.into(), to_json(&self.new)?.into()];
+        tx.execute_later("write feedback", SQL.of(tx.dialect()), values)
             .await
-            .map_err(failed("write feedback"))?;
-        Ok(())
     }
 }
 

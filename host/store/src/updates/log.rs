@@ -93,22 +93,21 @@ impl NewLogLines {
         if self.0.is_empty() {
             return Ok(());
         }
-        sqlx::query(SQL.of(tx.dialect()))
-            .bind(tenant.0)
-            .bind(to_json(&self.0)?)
-            .execute(tx.conn())
-            .await
-            .map_err(failed("write a log"))?;
+        let values = [tenant.0.into(), to_json(&self.0)?.into()];
+        tx.execute_later("write a log", SQL.of(tx.dialect()), values)
+            .await?;
         for chunk in self.0.iter().filter(|chunk| chunk.last_line > MAX_LINES) {
-            sqlx::query(
+            let values = [
+                tenant.0.into(),
+                i64::from(chunk.update_id).into(),
+                to_i64(chunk.last_line - MAX_LINES).into(),
+            ];
+            tx.execute_later(
+                "delete old log lines",
                 "DELETE FROM update_log WHERE tenant_id = $1 AND update_id = $2 AND last_line <= $3",
+                values,
             )
-            .bind(tenant.0)
-            .bind(i64::from(chunk.update_id))
-            .bind(to_i64(chunk.last_line - MAX_LINES))
-            .execute(tx.conn())
-            .await
-            .map_err(failed("delete old log lines"))?;
+            .await?;
         }
         Ok(())
     }

@@ -33,6 +33,38 @@ on_both! {
         assert!(!pool.is_unreachable());
     }
 
+    async fn only_some_commits_do_not_wait_for_the_disk(store) {
+        let (setting, durable, unsynced) = match store.database.dialect() {
+            Dialect::Sqlite => ("SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous", "2", "1"),
+            Dialect::Postgres => (
+                "SELECT CASE source WHEN 'session' THEN setting ELSE 'default' END FROM pg_settings \
+                 WHERE name = 'synchronous_commit'",
+                "default",
+                "off",
+            ),
+        };
+        let waits = async |tx: Result<Tx, StoreError>| -> anyhow::Result<String> {
+            let mut tx = tx?;
+            let waits = sqlx::query_scalar(setting).fetch_one(tx.conn()).await?;
+            tx.commit().await?;
+            Ok(waits)
+        };
+        let database = &store.database;
+        for _ in 0..2 {
+            assert_eq!(waits(database.write().await).await?, durable);
+            assert_eq!(waits(database.write_by_key(LockWait::Normal).await).await?, durable);
+            assert_eq!(waits(database.write_unsynced().await).await?, unsynced);
+            let lease = match database.dialect() {
+                Dialect::Sqlite => unsynced,
+                Dialect::Postgres => durable,
+            };
+            assert_eq!(waits(database.write_lease().await).await?, lease);
+        }
+        // Also after one that was not committed.
+        drop(database.write_unsynced().await?);
+        assert_eq!(waits(database.write().await).await?, durable);
+    }
+
     async fn a_reader_sees_one_state_and_changes_nothing(store) {
         let count = "SELECT COUNT(*) AS total FROM tenants";
         let mut tx = store.database.read().await?;

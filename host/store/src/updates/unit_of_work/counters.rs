@@ -245,13 +245,9 @@ impl CampaignCounters {
                 devices,
             })
             .collect();
-        sqlx::query(SQL.of(tx.dialect()))
-            .bind(tenant.0)
-            .bind(to_json(&rows)?)
-            .execute(tx.conn())
+        let values = [tenant.0.into(), to_json(&rows)?.into()];
+        tx.execute_later("count failures", SQL.of(tx.dialect()), values)
             .await
-            .map_err(failed("count failures"))?;
-        Ok(())
     }
 
     async fn write_durations(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
@@ -285,13 +281,9 @@ impl CampaignCounters {
         if rows.is_empty() {
             return Ok(());
         }
-        sqlx::query(SQL.of(tx.dialect()))
-            .bind(tenant.0)
-            .bind(to_json(&rows)?)
-            .execute(tx.conn())
+        let values = [tenant.0.into(), to_json(&rows)?.into()];
+        tx.execute_later("count durations", SQL.of(tx.dialect()), values)
             .await
-            .map_err(failed("count durations"))?;
-        Ok(())
     }
 }
 
@@ -343,31 +335,31 @@ impl CampaignDelta {
         id: CampaignId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE campaign_counters SET open_updates = open_updates + $3, rollback_pending = rollback_pending + $4, \
+        const SQL: &str = "UPDATE campaign_counters SET open_updates = open_updates + $3, rollback_pending = rollback_pending + $4, \
              open_rollbacks = open_rollbacks + $5, rolled_back = rolled_back + $6, rollback_failed = rollback_failed + $7, \
              rollback_impossible = rollback_impossible + $8, pinned = pinned + $9, already_rolling_back = already_rolling_back + $10, last_progress_at = $11, \
              dirty_since = CASE WHEN $12 IS NULL OR dirty_since < $12 THEN dirty_since ELSE $12 END, \
              awaiting_version = awaiting_version + $13, scheduled_retries = scheduled_retries + $14 \
-             WHERE tenant_id = $1 AND campaign_id = $2",
-        )
-        .bind(tenant.0)
-        .bind(id.0)
-        .bind(self.open_updates)
-        .bind(self.rollback_pending)
-        .bind(self.open_rollbacks)
-        .bind(self.rolled_back)
-        .bind(self.rollback_failed)
-        .bind(self.rollback_impossible)
-        .bind(self.pinned)
-        .bind(self.already_rolling_back)
-        .bind(now.0)
-        .bind(self.dirty.then_some(now.0))
-        .bind(self.awaiting_version)
-        .bind(self.scheduled_retries)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("count updates of a campaign"))?;
+             WHERE tenant_id = $1 AND campaign_id = $2";
+
+        let values = [
+            tenant.0.into(),
+            id.0.into(),
+            self.open_updates.into(),
+            self.rollback_pending.into(),
+            self.open_rollbacks.into(),
+            self.rolled_back.into(),
+            self.rollback_failed.into(),
+            self.rollback_impossible.into(),
+            self.pinned.into(),
+            self.already_rolling_back.into(),
+            now.0.into(),
+            self.dirty.then_some(now.0).into(),
+            self.awaiting_version.into(),
+            self.scheduled_retries.into(),
+        ];
+        tx.execute_later("count updates of a campaign", SQL, values)
+            .await?;
         for (index, wave) in &self.waves {
             wave.write(tx, tenant, id, *index, now).await?;
         }
@@ -384,28 +376,27 @@ impl WaveDelta {
         wave: u32,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let delta = |bucket| self.buckets.get(&bucket).copied().unwrap_or_default();
-        sqlx::query(
-            "UPDATE waves SET admitted = admitted + $4, offered = offered + $5, in_progress = in_progress + $6, \
+        const SQL: &str = "UPDATE waves SET admitted = admitted + $4, offered = offered + $5, in_progress = in_progress + $6, \
              completed = completed + $7, failed = failed + $8, timed_out = timed_out + $9, \
-             cancelled = cancelled + $10, rejected = rejected + $11, last_progress_at = $12 WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
-        )
-        .bind(tenant.0)
-        .bind(campaign.0)
-        .bind(i64::from(wave))
-        .bind(self.admitted)
-        .bind(delta(Bucket::Offered))
-        .bind(delta(Bucket::InProgress))
-        .bind(delta(Bucket::Completed))
-        .bind(delta(Bucket::Failed))
-        .bind(delta(Bucket::TimedOut))
-        .bind(delta(Bucket::Cancelled))
-        .bind(delta(Bucket::Rejected))
-        .bind(now.0)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("count devices of a wave"))?;
-        Ok(())
+             cancelled = cancelled + $10, rejected = rejected + $11, last_progress_at = $12 WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3";
+
+        let delta = |bucket| self.buckets.get(&bucket).copied().unwrap_or_default();
+        let values = [
+            tenant.0.into(),
+            campaign.0.into(),
+            i64::from(wave).into(),
+            self.admitted.into(),
+            delta(Bucket::Offered).into(),
+            delta(Bucket::InProgress).into(),
+            delta(Bucket::Completed).into(),
+            delta(Bucket::Failed).into(),
+            delta(Bucket::TimedOut).into(),
+            delta(Bucket::Cancelled).into(),
+            delta(Bucket::Rejected).into(),
+            now.0.into(),
+        ];
+        tx.execute_later("count devices of a wave", SQL, values)
+            .await
     }
 }
 

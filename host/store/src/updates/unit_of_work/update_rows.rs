@@ -4,14 +4,12 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
-use sqlx::AssertSqlSafe;
 use tidegate_core::id::TenantId;
 use tidegate_engine::ports::StoreError;
 
 use crate::{
     database::Tx,
     dialect::{ColumnType, Dialect},
-    error::failed,
     rows::to_json,
 };
 
@@ -119,13 +117,12 @@ pub(crate) async fn update_rows(
         let sql = update_sql(tx, table, &columns);
         let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
         let rows: Vec<_> = rows.iter().map(|row| WrittenRow { row, written }).collect();
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(tenant.0)
-            .bind(to_json(&rows)?)
-            .bind(to_json(&ids)?)
-            .execute(tx.conn())
-            .await
-            .map_err(failed("write changed rows"))?;
+        let values = [
+            tenant.0.into(),
+            to_json(&rows)?.into(),
+            to_json(&ids)?.into(),
+        ];
+        tx.execute_later("write changed rows", sql, values).await?;
     }
     Ok(())
 }
