@@ -211,7 +211,7 @@ impl From<InvalidTransition> for Error {
 impl From<CallFailure> for Error {
     fn from(failure: CallFailure) -> Self {
         match failure {
-            CallFailure::Deadline(_) => Self::unavailable(failure.to_string()),
+            CallFailure::Deadline(_) => Self::unavailable(format!("{failure}; retry later")),
             CallFailure::Host(_) => Self::Unavailable {
                 message: "the server could not run the plugin; retry later".to_owned(),
                 source: Some(failure.into()),

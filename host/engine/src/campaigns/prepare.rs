@@ -28,7 +28,7 @@ use crate::{
         CompatibilityCheck, DevicesByClass, Policies, classify, compatibility_policies,
     },
     overdue::overdue,
-    plugin_calls::PluginCall,
+    plugin_calls::{PluginCall, temporary_error},
     ports::{
         CallQuota, CampaignStart, ClassVerdict, NewJournalEntry, NewWave, OverdueRule,
         SelectedDevice, Store,
@@ -67,7 +67,7 @@ pub(super) async fn prepare(
     let selected = preparation.select(&names).await?;
     let DevicesByClass { classes, class_of } = classify(&selected, excluded_mode);
     check_class_count(&classes, &attributes)?;
-    let verdicts = preparation.check_classes(classes).await;
+    let verdicts = preparation.check_classes(classes).await?;
     let compatible: Vec<usize> = (0..selected.len())
         .filter(|at| verdicts[class_of[*at] as usize].excluded.is_none())
         .collect();
@@ -213,7 +213,7 @@ impl Preparation<'_> {
     async fn check_classes(
         &mut self,
         classes: Vec<(Option<DeviceMode>, DeviceClass)>,
-    ) -> Vec<ClassVerdict> {
+    ) -> Result<Vec<ClassVerdict>> {
         let policies = Policies {
             uses: compatibility_policies(self.campaign),
             ..Policies::default()
@@ -231,7 +231,7 @@ impl Preparation<'_> {
         let reasons = check.reasons_of_all(&asked, |policy, call| {
             journal.push(journal_entry(policy, at, call));
         });
-        let mut reasons = reasons.await.into_iter();
+        let mut reasons = reasons.await?.into_iter();
         let verdict = |(mode, class): (Option<DeviceMode>, DeviceClass)| ClassVerdict {
             key: class.key,
             devices: class.devices,
@@ -243,7 +243,7 @@ impl Preparation<'_> {
                 )),
             },
         };
-        classes.into_iter().map(verdict).collect()
+        Ok(classes.into_iter().map(verdict).collect())
     }
 
     async fn plan(&mut self, fleet: &Fleet) -> Result<Plan> {
@@ -263,7 +263,9 @@ impl Preparation<'_> {
     fn record<T>(&mut self, plugin: &PluginUse, called: PluginCall<T>) -> Result<T> {
         self.journal.push(journal_entry(plugin, self.at, &called));
         let outcome = called.call.outcome;
-        outcome.map_err(|failure| plan_failed(plugin, &failure))
+        outcome.map_err(|failure| {
+            temporary_error(plugin, &failure).unwrap_or_else(|| plan_failed(plugin, &failure))
+        })
     }
 
     async fn resolve(&mut self, plan: &Plan, fleet: &Fleet) -> Result<Vec<NewWave>> {

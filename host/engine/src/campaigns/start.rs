@@ -101,17 +101,9 @@ async fn record_failure(
     Ok(recorded.await?)
 }
 
-fn with_note_on_journal(error: Error) -> Error {
-    match error {
-        Error::Conflict {
-            code,
-            message,
-            remedy,
-        } => Error::Conflict {
-            code,
-            message: format!("{message} (the plugin calls are in the campaign's journal)"),
-            remedy,
-        },
-        other => other,
+fn with_note_on_journal(mut error: Error) -> Error {
+    if let Error::Conflict { message, .. } | Error::Unavailable { message, .. } = &mut error {
+        message.push_str(" (the plugin calls are in the campaign's journal)");
     }
+    error
 }

@@ -11,7 +11,7 @@ use tidegate_core::{
 use super::{Policies, classify};
 use crate::{
     PluginCalls, Result,
-    plugin_calls::PluginCall,
+    plugin_calls::{PluginCall, temporary_error},
     ports::{CallFailure, SelectedDevice, Store},
 };
 
@@ -47,7 +47,7 @@ impl CompatibilityCheck<'_> {
             .await?;
         let classified = classify(&devices, |_| ());
         let classes = classified.classes.into_iter().map(|((), class)| class);
-        let reasons = self.reasons(classes.collect()).await;
+        let reasons = self.reasons(classes.collect()).await?;
         let devices = devices.into_iter().zip(classified.class_of);
         Ok(devices
             .map(|(device, class)| {
@@ -58,10 +58,11 @@ impl CompatibilityCheck<'_> {
     }
 
     /// The reason of the first policy that rejects each class, if any. A policy is asked only about the classes that
-    /// the policies before it accept.
-    pub(crate) async fn reasons(&self, classes: Vec<DeviceClass>) -> Vec<Option<String>> {
+    /// the policies before it accept. One that fails rejects the classes; one that may answer if it is asked again
+    /// later rejects none, and is the error.
+    pub(crate) async fn reasons(&self, classes: Vec<DeviceClass>) -> Result<Vec<Option<String>>> {
         if let Some(reason) = self.policies.missing_reason() {
-            return vec![Some(reason); classes.len()];
+            return Ok(vec![Some(reason); classes.len()]);
         }
         let mut reasons = vec![None; classes.len()];
         let mut accepted: Vec<usize> = (0..classes.len()).collect();
@@ -70,7 +71,8 @@ impl CompatibilityCheck<'_> {
             if classes.is_empty() {
                 break;
             }
-            let rejections = self.ask(policy, &classes, |_| ()).await.reasons;
+            let answer = self.ask(policy, &classes, |_| ()).await;
+            let rejections = answer.fail_closed(policy)?;
             let asked = mem::take(&mut accepted)
                 .into_iter()
                 .zip(mem::take(&mut classes));
@@ -82,7 +84,7 @@ impl CompatibilityCheck<'_> {
                 reasons[index] = rejection;
             }
         }
-        reasons
+        Ok(reasons)
     }
 
     /// As [`Self::reasons`], but asks every policy about every class, so that a journal has all verdicts. `record`
@@ -91,18 +93,18 @@ impl CompatibilityCheck<'_> {
         &self,
         classes: &[DeviceClass],
         mut record: impl FnMut(&PluginUse, &PluginCall<Vec<Compatibility>>) + Send,
-    ) -> Vec<Option<String>> {
+    ) -> Result<Vec<Option<String>>> {
         let mut reasons = vec![None; classes.len()];
         if classes.is_empty() {
-            return reasons;
+            return Ok(reasons);
         }
         for policy in &self.policies.uses {
             let answer = self.ask(policy, classes, |call| record(policy, call)).await;
-            for (reason, rejection) in reasons.iter_mut().zip(answer.reasons) {
+            for (reason, rejection) in reasons.iter_mut().zip(answer.fail_closed(policy)?) {
                 *reason = reason.take().or(rejection);
             }
         }
-        reasons
+        Ok(reasons)
     }
 
     /// As [`Self::reasons`], but a policy that fails ends the check: its name and the failure. `record` receives each call.
@@ -182,6 +184,14 @@ struct PolicyAnswer {
     /// The reason against each class, if any.
     reasons: Vec<Option<String>>,
     failure: Option<CallFailure>,
+}
+
+impl PolicyAnswer {
+    /// The reasons, also those of a policy that would fail again. An error if it may answer later.
+    fn fail_closed(self, policy: &PluginUse) -> Result<Vec<Option<String>>> {
+        let error = self.failure.and_then(|it| temporary_error(policy, &it));
+        error.map_or(Ok(self.reasons), Err)
+    }
 }
 
 fn reason_against(verdict: &Compatibility) -> Option<String> {

@@ -115,7 +115,7 @@ impl<'a> FirmwareChooser<'a> {
             };
             let page = self.store.candidates(self.tenant, &filter).await?;
             for firmware in &page {
-                remaining = self.check_firmware(firmware, remaining).await;
+                remaining = self.check_firmware(firmware, remaining).await?;
             }
             if page.len() < PAGE_SIZE as usize {
                 return Ok(());
@@ -136,7 +136,7 @@ impl<'a> FirmwareChooser<'a> {
         &self,
         firmware: &Firmware,
         remaining: Vec<PendingClass<'c>>,
-    ) -> Vec<PendingClass<'c>> {
+    ) -> Result<Vec<PendingClass<'c>>> {
         let offered = key(firmware);
         let is_not_newer = |class: &PendingClass<'_>| {
             class
@@ -146,10 +146,10 @@ impl<'a> FirmwareChooser<'a> {
         };
         let (asked, mut still): (Vec<_>, Vec<_>) = remaining.into_iter().partition(is_not_newer);
         if asked.is_empty() {
-            return still;
+            return Ok(still);
         }
         let classes: Vec<_> = asked.iter().map(|class| class.class.clone()).collect();
-        let exclusion_reasons = self.exclusion_reasons(firmware, classes).await;
+        let exclusion_reasons = self.exclusion_reasons(firmware, classes).await?;
         for (class, reason) in asked.into_iter().zip(exclusion_reasons) {
             let Some(reason) = reason else {
                 class.choice.chosen = Some(firmware.clone());
@@ -163,7 +163,7 @@ impl<'a> FirmwareChooser<'a> {
             }
             still.push(class);
         }
-        still
+        Ok(still)
     }
 
     /// Releases of at least the version key `at_least` that are no candidates, with reasons; highest versions first.
@@ -197,11 +197,11 @@ impl<'a> FirmwareChooser<'a> {
         &self,
         firmware: &Firmware,
         classes: Vec<DeviceClass>,
-    ) -> Vec<Option<String>> {
+    ) -> Result<Vec<Option<String>>> {
         let is_named = firmware.details.device_model.is_some();
         if !is_named && !self.policies.has(&HARDWARE) {
             let missing = "the policy hardware, which checks the hardware named in its image, is missing or disabled";
-            return vec![Some(missing.to_owned()); classes.len()];
+            return Ok(vec![Some(missing.to_owned()); classes.len()]);
         }
         let check = CompatibilityCheck {
             plugins: self.plugins,

@@ -4,7 +4,7 @@ mod facts;
 mod plugin_call;
 mod usage_log;
 
-pub(crate) use plugin_call::{FailedCall, PluginCall};
+pub(crate) use plugin_call::{FailedCall, PluginCall, temporary_error};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

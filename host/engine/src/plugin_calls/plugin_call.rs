@@ -1,8 +1,10 @@
 use std::convert::Infallible;
 
+use tidegate_core::campaign::PluginUse;
+
 use crate::{
     Error,
-    ports::{Call, EntryKind},
+    ports::{Call, CallFailure, EntryKind},
 };
 
 /// A call of a plugin, for a journal.
@@ -41,6 +43,21 @@ impl<T> From<FailedCall> for PluginCall<T> {
         let call = call.and_then(|never| match never {});
         Self { kind, call }
     }
+}
+
+/// The error if a plugin could not answer now and may if it is asked again; `None`: it would fail in the same way.
+pub(crate) fn temporary_error(plugin: &PluginUse, failure: &CallFailure) -> Option<Error> {
+    if failure.is_deterministic() {
+        return None;
+    }
+    let error = match Error::from(failure.clone()) {
+        Error::Unavailable { message, source } => Error::Unavailable {
+            message: format!("{}: {message}", plugin.plugin),
+            source,
+        },
+        other => other,
+    };
+    Some(error)
 }
 
 impl From<FailedCall> for Error {

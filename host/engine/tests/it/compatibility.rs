@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tidegate_core::{
     campaign::Priority,
+    id::FirmwareId,
     plugin::{CheckInput, Compatibility, PluginKind},
     update::{SuccessCriteria, UpdateOptions},
 };
 use tidegate_engine::{
-    campaigns,
+    Error, Result, campaigns,
     plugins::PluginChoice,
     ports::{CallFailure, EntryKind, PageRequest},
     updates::{self, OfferRefusal, UpdateRequest},
@@ -21,8 +22,8 @@ use crate::engine_fixture::{EngineFixture, campaign_request, explain};
 type AskedClasses = Arc<Mutex<Vec<Vec<String>>>>;
 
 /// Two devices of version 1.0.0 and one of version 0.9.0. The first call rejects the older version, and the second call
-/// fails if `fails`.
-async fn fixture_of_two_classes(fails: bool) -> (EngineFixture, AskedClasses) {
+/// fails with `failure`, if there is one.
+async fn fixture_of_two_classes(failure: Option<CallFailure>) -> (EngineFixture, AskedClasses) {
     let fixture = EngineFixture::new(3).await;
     fixture
         .add_plugin("acme/also-fits", PluginKind::Compatibility)
@@ -43,8 +44,8 @@ async fn fixture_of_two_classes(fails: bool) -> (EngineFixture, AskedClasses) {
         let mut asked = asked.lock();
         let versions = input.classes.iter().map(|class| class.key.version.clone());
         asked.push(versions.map(Option::unwrap_or_default).collect());
-        if fails && asked.len() == 2 {
-            return Err(CallFailure::PluginError("a bug".to_owned()));
+        if let Some(failure) = failure.as_ref().filter(|_| asked.len() == 2) {
+            return Err(failure.clone());
         }
         let is_first = asked.len() == 1;
         let verdicts = input.classes.iter().map(|class| {
@@ -71,9 +72,12 @@ fn policies() -> Vec<PluginChoice> {
     vec![choice("acme/fits"), choice("acme/also-fits")]
 }
 
-async fn offer_to_all(fixture: &EngineFixture) -> updates::BulkResult {
+async fn try_offer_to_all(
+    fixture: &EngineFixture,
+    firmware: FirmwareId,
+) -> Result<updates::BulkResult> {
     let request = UpdateRequest {
-        firmware: fixture.add_firmware("1.1.0").await,
+        firmware,
         priority: Priority::Normal,
         force: false,
         allow_beta: false,
@@ -82,15 +86,20 @@ async fn offer_to_all(fixture: &EngineFixture) -> updates::BulkResult {
         policies: Some(policies()),
     };
     let device_ids = (0..3).map(|n| format!("device-{n:03}")).collect();
-    let result = updates::create_many(
+    updates::create_many(
         &fixture.ctx(),
         fixture.engine.update_writer(),
         fixture.engine.plugins(),
         device_ids,
         &request,
     )
-    .await;
-    result.expect("the database answers")
+    .await
+}
+
+async fn offer_to_all(fixture: &EngineFixture) -> updates::BulkResult {
+    let firmware = fixture.add_firmware("1.1.0").await;
+    let result = try_offer_to_all(fixture, firmware).await;
+    result.expect("the policies answer")
 }
 
 fn accepted(result: &updates::BulkResult) -> Vec<&str> {
@@ -99,7 +108,7 @@ fn accepted(result: &updates::BulkResult) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_policy_of_an_update_is_asked_about_the_classes_that_others_accept() {
-    let (fixture, asked) = fixture_of_two_classes(false).await;
+    let (fixture, asked) = fixture_of_two_classes(None).await;
     let result = offer_to_all(&fixture).await;
     assert_eq!(accepted(&result), ["device-000", "device-002"]);
     let reason = "acme/fits: needs 1.0.0 first: too old".to_owned();
@@ -111,7 +120,8 @@ async fn a_policy_of_an_update_is_asked_about_the_classes_that_others_accept() {
 
 #[tokio::test]
 async fn a_policy_that_fails_rejects_the_classes_that_it_was_asked_about() {
-    let (fixture, _) = fixture_of_two_classes(true).await;
+    let failure = CallFailure::PluginError("a bug".to_owned());
+    let (fixture, _) = fixture_of_two_classes(Some(failure)).await;
     let result = offer_to_all(&fixture).await;
     assert_eq!(accepted(&result), Vec::<&str>::new());
     let reasons = result.refused.iter().map(|(_, refusal)| match refusal {
@@ -127,8 +137,30 @@ async fn a_policy_that_fails_rejects_the_classes_that_it_was_asked_about() {
 }
 
 #[tokio::test]
+async fn a_policy_that_fails_under_load_rejects_no_device() {
+    for failure in [
+        CallFailure::Deadline(Duration::from_millis(250)),
+        CallFailure::Host("compiling it took too long".to_owned()),
+    ] {
+        let (fixture, _) = fixture_of_two_classes(Some(failure.clone())).await;
+        let firmware = fixture.add_firmware("1.1.0").await;
+        let error = try_offer_to_all(&fixture, firmware).await;
+        let error = error.expect_err("a policy does not answer");
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        let message = error.to_string();
+        assert!(message.starts_with("acme/also-fits: "), "{message}");
+        assert!(message.ends_with("; retry later"), "{message}");
+        // Nothing was created, and the next calls answer.
+        let result = try_offer_to_all(&fixture, firmware).await;
+        let result = result.expect("the policies answer");
+        let all = ["device-000", "device-001", "device-002"];
+        assert_eq!(accepted(&result), all, "{failure}");
+    }
+}
+
+#[tokio::test]
 async fn the_journal_of_a_campaign_has_the_verdict_of_each_policy_on_each_class() {
-    let (fixture, asked) = fixture_of_two_classes(false).await;
+    let (fixture, asked) = fixture_of_two_classes(None).await;
     let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
     request.policies = policies();
     let id = fixture.create_and_start(request).await;

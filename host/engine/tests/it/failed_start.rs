@@ -1,8 +1,9 @@
 //! Starts that fail: what the journal keeps of them.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tidegate_core::{
+    Named as _,
     campaign::CampaignStatus,
     id::CampaignId,
     plugin::{Compatibility, Members, PluginKind},
@@ -178,6 +179,67 @@ async fn a_plugin_that_cannot_say_what_it_wants_is_replayed_with_its_config() {
     let (ctx, store) = (fixture.ctx(), fixture.engine.store());
     let replay = campaigns::replay(&ctx, store, fixture.engine.plugins(), id, 1, None).await;
     assert!(replay.expect("a replay").is_same());
+}
+
+/// Which call of a start fails.
+#[derive(Debug, Clone, Copy)]
+enum FailingCall {
+    Wants,
+    Check,
+    Plan,
+    Assign,
+}
+
+/// A campaign that does not start, because this call fails.
+async fn failing(call: FailingCall, failure: CallFailure) -> (EngineFixture, CampaignId) {
+    let fixture = EngineFixture::new(3).await;
+    let id = created(&fixture).await;
+    let sandbox = &fixture.sandbox;
+    *sandbox.plan.lock() = Box::new(|_| Ok(plan(&[Members::Custom])));
+    match call {
+        FailingCall::Wants => {
+            sandbox.calls_wants.store(true, Ordering::SeqCst);
+            *sandbox.wants_failure.lock() = Some(failure);
+        }
+        FailingCall::Check => sandbox.checks(move |_| Err(failure.clone())),
+        FailingCall::Plan => *sandbox.plan.lock() = Box::new(move |_| Err(failure.clone())),
+        FailingCall::Assign => sandbox.assigns(move |_| Err(failure.clone())),
+    }
+    (fixture, id)
+}
+
+#[tokio::test]
+async fn a_start_that_fails_under_load_decides_nothing() {
+    for call in [
+        FailingCall::Wants,
+        FailingCall::Check,
+        FailingCall::Plan,
+        FailingCall::Assign,
+    ] {
+        for failure in [
+            CallFailure::Deadline(Duration::from_millis(250)),
+            CallFailure::Host("compiling it took too long".to_owned()),
+        ] {
+            let outcome = failure.as_str();
+            let (fixture, id) = failing(call, failure).await;
+            let error = fixture.try_start(id).await.expect_err("a call fails");
+            assert!(
+                matches!(error, Error::Unavailable { .. }),
+                "{call:?}: {error:?}"
+            );
+            let message = error.to_string();
+            for words in ["acme/", "; retry later (the plugin calls are in"] {
+                assert!(message.contains(words), "{call:?}: {message}");
+            }
+            assert_eq!(fixture.status(id).await, CampaignStatus::Created);
+            let journal = fixture.journal(id).await;
+            let [.., failed, not_started] = &outline(&journal)[..] else {
+                panic!("{call:?}: {journal:?}");
+            };
+            assert_eq!((failed.1, failed.2), (outcome, false), "{call:?}");
+            assert_eq!(*not_started, (EntryKind::Host, "not_started", true));
+        }
+    }
 }
 
 #[tokio::test]

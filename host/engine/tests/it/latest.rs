@@ -1,6 +1,6 @@
 //! Mode `latest`: which firmware the policies are called for, and how the rest is explained.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tidegate_core::{
@@ -11,7 +11,7 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     latest,
-    ports::{DeviceChange, PageRequest, UpdateFilter},
+    ports::{CallFailure, DeviceChange, PageRequest, UpdateFilter},
 };
 
 use crate::engine_fixture::EngineFixture;
@@ -296,4 +296,29 @@ async fn devices_get_what_was_published_while_a_default_policy_was_disabled() {
     assert!(process(&fixture).await.is_empty());
     change(RevisionState::Enabled).await;
     assert_eq!(process(&fixture).await, ["7.0.0", "7.0.0"]);
+}
+
+#[tokio::test]
+async fn a_policy_that_fails_under_load_is_asked_again_about_the_newest_release() {
+    let (fixture, _) = latest_fixture(|_| true).await;
+    for version in ["1.1.0", "1.2.0"] {
+        publish(&fixture, version, |_| {}).await;
+    }
+    for failure in [
+        CallFailure::Deadline(Duration::from_millis(250)),
+        CallFailure::Host("compiling it took too long".to_owned()),
+    ] {
+        fixture.sandbox.checks(move |input| {
+            if input.firmware.version == "1.2.0" {
+                return Err(failure.clone());
+            }
+            Ok(vec![Compatibility::Compatible; input.classes.len()])
+        });
+        assert!(process(&fixture).await.is_empty());
+    }
+    // No event has marked the tenant dirty again.
+    fixture
+        .sandbox
+        .checks(|input| Ok(vec![Compatibility::Compatible; input.classes.len()]));
+    assert_eq!(process(&fixture).await, ["1.2.0", "1.2.0"]);
 }

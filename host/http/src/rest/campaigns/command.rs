@@ -63,7 +63,8 @@ impl CampaignCommand {
 /// Starts a campaign: selects its devices, evaluates its policies, asks its strategy for a plan and fixes its waves.
 ///
 /// 409 if a plugin fails (`plan_failed`) or excludes all devices (`no_compatible_devices`): the calls are in the journal,
-/// with an entry `not_started`, and the campaign can be edited and started again.
+/// with an entry `not_started`, and the campaign can be edited and started again. 503 if a plugin exceeds its deadline or
+/// the server cannot run it now.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/start", tag = "campaigns",
     params(("campaign_id" = i64, Path)),
