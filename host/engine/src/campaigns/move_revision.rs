@@ -173,6 +173,10 @@ pub struct ReplayCounts {
     pub same: u64,
     /// Entries whose answer is another one.
     pub different: u64,
+    /// Entries whose answers were compared, but not their fuel.
+    pub fuel_not_compared: u64,
+    /// Entries that were repeated under today's limits, because theirs are not recorded.
+    pub limits_not_recorded: u64,
     /// Entries that have no replay that can be compared, by the reason.
     pub not_compared: BTreeMap<NotCompared, u64>,
     /// The entries up to this one were removed because they were old; 0: none was.
@@ -184,6 +188,8 @@ impl ReplayCounts {
         self.entries += replay.entries;
         self.same += replay.same();
         self.different += replay.different.len() as u64;
+        self.fuel_not_compared += replay.fuel_not_compared;
+        self.limits_not_recorded += replay.limits_not_recorded;
         for (_, reason) in &replay.not_compared {
             *self.not_compared.entry(reason.clone()).or_default() += 1;
         }

@@ -74,6 +74,12 @@ pub enum NotCompared {
     /// The revision to replay with is one of another plugin.
     #[error("{0}")]
     OtherPlugin(String),
+    /// The fuel costs of today and those of the record do not agree on whether the call runs out of fuel.
+    #[error(
+        "the server counted fuel by other costs then, and the call runs out of fuel by only one of them: it cannot be compared. If \
+         that is by today's, a server with higher limits of fuel (`sandbox.fuel`, `sandbox.planning_fuel`) can replay it"
+    )]
+    OtherFuelCosts,
     /// The server cannot run the plugin now.
     #[error("{0}")]
     Unavailable(String),
@@ -88,6 +94,7 @@ impl NotCompared {
             }
             Self::UnknownContract(_) => "unknown_contract",
             Self::OtherPlugin(_) => "other_plugin",
+            Self::OtherFuelCosts => "other_fuel_costs",
             Self::Unavailable(_) => "unavailable",
         }
     }
@@ -203,14 +210,17 @@ impl<'a> Replayer<'a> {
         if let Some(reason) = not_repeated(&call, entry) {
             return Ok(Err(reason));
         }
+        let costs = |limits: Option<CallLimits>| limits.map(|limits| limits.fuel_costs);
+        let has_same_costs = costs(call.record.limits) == costs(limits);
+        // Of another revision the answer under today's costs and limits is of interest.
+        if revision == recorded_revision && !has_same_costs && ran_out_of_fuel_once(&call, entry) {
+            return Ok(Err(NotCompared::OtherFuelCosts));
+        }
         let decision = self.answer(&call)?;
         let recorded_answer = self.recorded_answer(recorded)?;
-        let costs = |limits: Option<CallLimits>| limits.map(|limits| limits.fuel_costs);
-        let compares_fuel =
-            revision == recorded_revision && costs(call.record.limits) == costs(limits);
         Ok(Ok(Replay {
             same_answer: decision.is_same(&recorded_answer),
-            compares_fuel,
+            compares_fuel: revision == recorded_revision && has_same_costs,
             has_recorded_limits: limits.is_some(),
             decision: decision.into_json(),
             recorded: recorded_answer.into_json(),
@@ -319,6 +329,12 @@ fn replayable(recorded: &RecordedCall) -> std::result::Result<(&PluginName, Dige
 /// The class of a recorded failure.
 pub(super) fn recorded_failure(entry: &JournalEntry) -> Option<CallFailureClass> {
     entry.outcome.parse().ok()
+}
+
+/// Whether either the recorded call or its repetition ran out of fuel, but not both.
+fn ran_out_of_fuel_once(call: &Call<()>, entry: &JournalEntry) -> bool {
+    let repeated = matches!(call.outcome, Err(CallFailure::OutOfFuel(_)));
+    repeated != (recorded_failure(entry) == Some(CallFailureClass::OutOfFuel))
 }
 
 /// Why a repeated call has no answer, if the server is the reason.

@@ -22,6 +22,10 @@ const MAX_DIFFERENT_BYTES: usize = 1 << 20;
 pub struct JournalReplay {
     /// The number of entries.
     pub entries: u64,
+    /// The number of entries whose answers were compared, but not their fuel.
+    pub fuel_not_compared: u64,
+    /// The number of entries that were repeated under today's limits, because theirs are not recorded.
+    pub limits_not_recorded: u64,
     /// The entries whose replay differs, oldest first.
     pub different: Vec<(JournalEntry, Replay)>,
     /// The entries that have no replay that can be compared, oldest first.
@@ -69,6 +73,10 @@ pub async fn replay_journal(
         let replay = replayer.replay(&recorded).await?;
         found.entries += 1;
         found.last = recorded.entry.seq;
+        if let Ok(replay) = &replay {
+            found.fuel_not_compared += u64::from(!replay.compares_fuel);
+            found.limits_not_recorded += u64::from(!replay.has_recorded_limits);
+        }
         match replay {
             Ok(replay) if replay.is_same() => {}
             Ok(replay) => {

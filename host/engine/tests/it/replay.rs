@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::{
     id::{CampaignId, Digest},
-    plugin::DecisionOutcome,
+    plugin::{DecisionOutcome, PluginKind},
 };
 use tidegate_engine::{
     Error, Result,
@@ -47,6 +47,36 @@ async fn fuel_is_compared_only_if_it_was_counted_by_the_same_costs() {
         );
         assert_eq!((replay.fuel, replay.recorded_fuel), (fuel, 1000));
     }
+}
+
+/// The record has an answer under its costs, and the repetition none under its own.
+#[tokio::test]
+async fn a_call_that_runs_out_of_fuel_by_other_costs_is_not_compared() {
+    let fixture = EngineFixture::new(1).await;
+    let id = fixture.start_campaign().await;
+    fixture.tick(id).await;
+    *fixture.sandbox.replay_failure.lock() = Some(CallFailure::OutOfFuel(9000));
+    let same_costs = replay_decision(&fixture, id).await.expect("a replay");
+    assert!(!same_costs.same_answer);
+    fixture.sandbox.replay.lock().2 += 1;
+    let refused = replay_decision(&fixture, id).await;
+    let Err(Error::Conflict { code, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(code, "other_fuel_costs");
+    let (ctx, store) = (fixture.ctx(), fixture.engine.store());
+    let plugins = fixture.engine.plugins();
+    let replayed = async |revision| {
+        let all = campaigns::replay_journal(&ctx, store, plugins, id, (0, 500), revision).await;
+        all.expect("the whole journal")
+    };
+    let all = replayed(None).await;
+    assert_eq!((all.different.len(), all.same()), (0, 0));
+    // Whether another revision has enough fuel today matters.
+    let kind = PluginKind::Strategy;
+    let other = fixture.add_version("acme/waves", kind, "1.1.0", 1).await;
+    let all = replayed(Some(other)).await;
+    assert_eq!((all.different.len(), all.fuel_not_compared), (2, 2));
 }
 
 /// Replays the first decision of a campaign that has one, with its original revision.

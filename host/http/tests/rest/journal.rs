@@ -1,5 +1,7 @@
 //! The journal of a campaign.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 use tidegate_core::time::Timestamp;
 
@@ -138,6 +140,78 @@ async fn a_whole_journal_is_replayed() {
     assert_eq!(invalid, ["limit", "revision"]);
     let unknown = format!("{replay}?revision=sha256:{}", "0".repeat(64));
     server.post(&unknown, &json!({})).await.expect_problem(404);
+}
+
+/// A campaign whose journal has a plan.
+async fn with_a_plan(server: &TestServer) -> String {
+    server.fleet(2).await;
+    let path = server.campaign(json!({"allow_incompatible": true})).await;
+    let start = format!("{path}/start");
+    server.post(&start, &json!({})).await.expect(200);
+    format!("{path}/journal")
+}
+
+#[tokio::test]
+async fn a_replay_by_other_fuel_costs_says_that_it_compares_no_fuel() {
+    let server = TestServer::new().await;
+    let journal = with_a_plan(&server).await;
+    let sandbox = &server.sandbox;
+    sandbox.has_other_fuel_costs.store(true, Ordering::SeqCst);
+    let (entry, whole) = (format!("{journal}/1/replay"), format!("{journal}/replay"));
+    let one = server.post(&entry, &json!({})).await.expect(200);
+    assert_eq!(
+        (&one["same"], &one["fuel_compared"], &one["limits_recorded"]),
+        (&json!(true), &json!(false), &json!(true))
+    );
+    let all = server.post(&whole, &json!({})).await.expect(200);
+    assert_eq!(
+        (
+            &all["same"],
+            &all["fuel_not_compared"],
+            &all["limits_not_recorded"]
+        ),
+        (&json!(1), &json!(1), &json!(0))
+    );
+
+    // By today's costs the call runs out of fuel. That is no other decision.
+    sandbox.is_out_of_fuel.store(true, Ordering::SeqCst);
+    let one = server.post(&entry, &json!({})).await;
+    assert_eq!(one.expect_problem(409).0, "other_fuel_costs");
+    let all = server.post(&whole, &json!({})).await.expect(200);
+    assert_eq!(
+        (&all["same"], &all["different"], &all["fuel_not_compared"]),
+        (&json!(0), &json!([]), &json!(0))
+    );
+    assert_eq!(all["not_compared"][0]["code"], "other_fuel_costs");
+    sandbox.has_other_fuel_costs.store(false, Ordering::SeqCst);
+    let all = server.post(&whole, &json!({})).await.expect(200);
+    assert_eq!(all["different"][0]["differs"], json!(["decision"]));
+}
+
+#[tokio::test]
+async fn a_replay_under_limits_of_today_says_so() {
+    let server = TestServer::new().await;
+    server
+        .sandbox
+        .records_no_limits
+        .store(true, Ordering::SeqCst);
+    let journal = with_a_plan(&server).await;
+    let entry = format!("{journal}/1/replay");
+    let one = server.post(&entry, &json!({})).await.expect(200);
+    assert_eq!(
+        (&one["same"], &one["fuel_compared"], &one["limits_recorded"]),
+        (&json!(true), &json!(false), &json!(false))
+    );
+    let whole = format!("{journal}/replay");
+    let all = server.post(&whole, &json!({})).await.expect(200);
+    assert_eq!(
+        (
+            &all["same"],
+            &all["fuel_not_compared"],
+            &all["limits_not_recorded"]
+        ),
+        (&json!(1), &json!(1), &json!(1))
+    );
 }
 
 #[tokio::test]
@@ -298,7 +372,8 @@ async fn a_move_says_what_its_replay_showed() {
     };
     // The devices that do not exist, the plan, and the two policies.
     let expected = json!({
-        "entries": 4, "same": 1, "different": 0, "removed_until": null,
+        "entries": 4, "same": 1, "different": 0, "fuel_not_compared": 1, "limits_not_recorded": 0,
+        "removed_until": null,
         "not_compared": not_compared(&[
             (1, "not_replayable", by_server),
             (1, "other_plugin", &by_other(revision, "tidegate/hardware")),
@@ -318,7 +393,8 @@ async fn a_move_says_what_its_replay_showed() {
     let (revision, _, moved) = move_to("1.2.0").await;
     let revision = revision.as_str().expect("a digest");
     let expected = json!({
-        "entries": 3, "same": 1, "different": 0, "removed_until": 2,
+        "entries": 3, "same": 1, "different": 0, "fuel_not_compared": 1, "limits_not_recorded": 0,
+        "removed_until": 2,
         "not_compared": not_compared(&[
             (1, "not_replayable", by_server),
             (1, "other_plugin", &by_other(revision, "tidegate/version-path")),

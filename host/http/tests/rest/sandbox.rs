@@ -32,6 +32,12 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) is_queue_full: AtomicBool,
     /// It speaks another version of the contract than that of its plugins.
     pub(crate) is_of_later_server: AtomicBool,
+    /// It counts fuel by other costs than those by which it recorded its calls.
+    pub(crate) has_other_fuel_costs: AtomicBool,
+    /// It records no limits, as an earlier version of the server.
+    pub(crate) records_no_limits: AtomicBool,
+    /// Replays run out of fuel.
+    pub(crate) is_out_of_fuel: AtomicBool,
 }
 
 #[async_trait]
@@ -110,11 +116,15 @@ impl Sandbox for ScriptedSandbox {
             .map(|_| wave("canary", Members::Count(1)))
             .collect();
         waves.push(wave("rest", Members::Rest));
-        call_result(Ok(Plan {
+        let mut call = call_result(Ok(Plan {
             waves,
             parallel: false,
             dynamic: false,
-        }))
+        }));
+        if self.records_no_limits.load(Ordering::SeqCst) {
+            call.record.limits = None;
+        }
+        call
     }
 
     async fn assign(&self, _: TenantId, _: Digest, _: AssignInput) -> Call<Vec<u32>> {
@@ -138,7 +148,17 @@ impl Sandbox for ScriptedSandbox {
     }
 
     async fn replay(&self, _: TenantId, _: Digest, _: &[u8], _: Option<CallLimits>) -> Call<()> {
-        call_result(Ok(()))
+        let mut call = call_result(Ok(()));
+        if self.is_out_of_fuel.load(Ordering::SeqCst) {
+            call.outcome = Err(CallFailure::OutOfFuel(50));
+            call.record.output = Record::default();
+        }
+        if self.has_other_fuel_costs.load(Ordering::SeqCst)
+            && let Some(limits) = &mut call.record.limits
+        {
+            limits.fuel_costs += 1;
+        }
+        call
     }
 
     fn contracts(&self) -> &'static [&'static str] {

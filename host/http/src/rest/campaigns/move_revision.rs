@@ -72,6 +72,12 @@ pub(crate) struct ReplayCountsBody {
     same: u64,
     /// Number of entries whose answer differs.
     different: u64,
+    /// Number of entries whose answers were compared, but not their fuel: with another revision it is not, nor if the
+    /// server counted fuel by other costs when it recorded the call.
+    fuel_not_compared: u64,
+    /// Number of entries that were repeated under today's limits, because an earlier version of the server did not record
+    /// theirs.
+    limits_not_recorded: u64,
     /// How many of the entries have no replay that can be compared, by the reason.
     not_compared: Vec<NotComparedCount>,
     /// The entries up to this `seq` were removed because they were old, so that they were not replayed. Null if none
@@ -97,6 +103,8 @@ impl From<ReplayCounts> for ReplayCountsBody {
             entries: counts.entries,
             same: counts.same,
             different: counts.different,
+            fuel_not_compared: counts.fuel_not_compared,
+            limits_not_recorded: counts.limits_not_recorded,
             not_compared: not_compared
                 .map(|(reason, entries)| NotComparedCount {
                     entries,

@@ -47,6 +47,12 @@ pub(crate) struct JournalReplayBody {
     entries: u64,
     /// Number of entries whose replay is the same.
     same: u64,
+    /// Number of entries whose answers were compared, but not their fuel: with another revision it is not, nor if the
+    /// server counted fuel by other costs when it recorded the call.
+    fuel_not_compared: u64,
+    /// Number of entries that were repeated under today's limits, because an earlier version of the server did not record
+    /// theirs.
+    limits_not_recorded: u64,
     /// Entries whose replay differs, oldest first.
     different: Vec<DifferentEntry>,
     /// Entries that have no replay that can be compared, oldest first.
@@ -76,7 +82,8 @@ pub(crate) struct EntryNotCompared {
     /// `plan`, `assign`, `check`, `evaluate`, `decide`, `wants` or `host`.
     kind: &'static str,
     /// `not_replayable`: the entry has no answer. `other_plugin`: `revision` is one of another plugin. `unknown_contract`:
-    /// this server does not speak the contract of the call. `unavailable`: the server cannot run the plugin now.
+    /// this server does not speak the contract of the call. `other_fuel_costs`: the call runs out of fuel by today's costs
+    /// or by those of its record, but not by both. `unavailable`: the server cannot run the plugin now.
     code: &'static str,
     /// Why, and what to do.
     reason: String,
@@ -109,6 +116,8 @@ impl JournalReplayBody {
         Ok(Self {
             entries: replay.entries,
             same: replay.same(),
+            fuel_not_compared: replay.fuel_not_compared,
+            limits_not_recorded: replay.limits_not_recorded,
             different: different
                 .map(|(entry, replay)| DifferentEntry::new(entry, replay))
                 .collect::<Result<_>>()?,

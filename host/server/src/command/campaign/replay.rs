@@ -39,7 +39,9 @@ impl Replay {
         let is_same = answer["same"] == true;
         show(rest, &answer, |answer| {
             if is_same {
-                return format!("entry {seq} is the same");
+                let mut lines = vec![format!("entry {seq} is the same")];
+                lines.extend(notes(answer));
+                return lines.join("\n");
             }
             difference(&json!({"seq": seq, "replay": answer})).join("\n")
         });
@@ -70,15 +72,22 @@ pub(super) async fn replay_journal(
     revision: Option<&str>,
 ) -> Result<Value> {
     let path = format!("campaigns/{id}/journal/replay");
-    let (mut entries, mut same) = (0, 0);
+    let mut sums = [
+        "entries",
+        "same",
+        "fuel_not_compared",
+        "limits_not_recorded",
+    ]
+    .map(|name| (name, 0));
     let (mut different, mut not_compared) = (Vec::new(), Vec::new());
     let mut after = 0;
     loop {
         let query = [("limit", 500), ("after", after)];
         let mut part =
             repeat_while_busy(async || post(rest, &path, revision, &query).await).await?;
-        entries += part["entries"].as_u64().unwrap_or_default();
-        same += part["same"].as_u64().unwrap_or_default();
+        for (name, sum) in &mut sums {
+            *sum += part[*name].as_u64().unwrap_or_default();
+        }
         for (name, all) in [
             ("different", &mut different),
             ("not_compared", &mut not_compared),
@@ -92,10 +101,13 @@ pub(super) async fn replay_journal(
             _ => break,
         }
     }
-    Ok(json!({
-        "entries": entries, "same": same, "different": different, "not_compared": not_compared,
-        "replayed_until": after,
-    }))
+    let mut replay = json!({
+        "different": different, "not_compared": not_compared, "replayed_until": after,
+    });
+    for (name, sum) in sums {
+        replay[name] = json!(sum);
+    }
+    Ok(replay)
 }
 
 async fn post(
@@ -143,7 +155,28 @@ pub(super) fn report(replay: &Value) -> String {
             "  {entries} not compared, the first is {first}: {reason}"
         ));
     }
+    for (number, what) in [
+        ("fuel_not_compared", WITHOUT_FUEL),
+        ("limits_not_recorded", TODAYS_LIMITS),
+    ] {
+        if let Some(entries @ 1..) = replay[number].as_u64() {
+            lines.push(format!("  {entries} {what}"));
+        }
+    }
     lines.join("\n")
+}
+
+const WITHOUT_FUEL: &str = "compared without the fuel: another revision was called, or the server counted it by other costs then";
+const TODAYS_LIMITS: &str = "repeated under today's limits, because none are recorded";
+
+/// What the comparison of an entry leaves out.
+fn notes(replay: &Value) -> impl Iterator<Item = String> {
+    let notes = [
+        ("fuel_compared", WITHOUT_FUEL),
+        ("limits_recorded", TODAYS_LIMITS),
+    ];
+    let notes = notes.into_iter().filter(|(name, _)| replay[*name] == false);
+    notes.map(|(_, note)| format!("  {note}"))
 }
 
 fn difference(entry: &Value) -> Vec<String> {
@@ -163,8 +196,39 @@ fn difference(entry: &Value) -> Vec<String> {
         let (fuel, recorded) = (&replay["fuel"], &replay["recorded_fuel"]);
         lines.push(format!("  fuel: recorded {recorded}, replayed {fuel}"));
     }
-    if replay["limits_recorded"] == false {
-        lines.push("  its limits are not recorded: it was replayed under today's".to_owned());
-    }
+    lines.extend(notes(replay));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_the_comparison_leaves_out() {
+        let replay = json!({
+            "entries": 5, "same": 5, "fuel_not_compared": 0, "limits_not_recorded": 0, "different": [], "not_compared": [],
+        });
+        let all = "entries: 5, same: 5, different: 0, not compared: 0";
+        assert_eq!(report(&replay), all);
+        let mut restricted = replay;
+        restricted["fuel_not_compared"] = json!(4);
+        restricted["limits_not_recorded"] = json!(3);
+        let lines = [
+            all.to_owned(),
+            format!("  4 {WITHOUT_FUEL}"),
+            format!("  3 {TODAYS_LIMITS}"),
+        ];
+        assert_eq!(report(&restricted), lines.join("\n"));
+    }
+
+    #[test]
+    fn an_entry_says_what_its_comparison_leaves_out() {
+        let replay =
+            |fuel: bool, limits: bool| json!({"fuel_compared": fuel, "limits_recorded": limits});
+        let noted = |fuel, limits| notes(&replay(fuel, limits)).collect::<Vec<_>>();
+        assert_eq!(noted(true, true), Vec::<String>::new());
+        assert_eq!(noted(false, true), [format!("  {WITHOUT_FUEL}")]);
+        assert_eq!(noted(false, false).len(), 2);
+    }
 }
