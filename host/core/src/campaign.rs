@@ -69,6 +69,8 @@ pub struct Campaign {
     pub started_at: Option<Timestamp>,
     /// Time at which it reached a final status.
     pub ended_at: Option<Timestamp>,
+    /// The latest time of a call of its plugins: no later call is shown an earlier one.
+    pub last_call_at: Option<Timestamp>,
     /// Scope and reason of the rollback, once one was requested.
     pub rollback: Option<Rollback>,
     /// Explanation of the last applied decision: sentences for operators.

@@ -97,10 +97,16 @@ pub(super) async fn campaign_firmware(store: &dyn Store, campaign: &Campaign) ->
     firmware.ok_or_else(|| Error::not_found("firmware", campaign.spec.firmware))
 }
 
+/// The time that a call of a plugin is shown. Plugins rely on a clock that never goes back within a campaign.
+pub(super) fn call_time(campaign: &Campaign, now: Timestamp) -> Timestamp {
+    let earlier = campaign.started_at.max(campaign.last_call_at);
+    earlier.map_or(now, |earlier| earlier.max(now))
+}
+
 /// The part of the input that all plugin calls of a campaign share.
 pub(super) fn context(campaign: &Campaign, now: Timestamp) -> Context {
     Context {
-        now: campaign.started_at.map_or(now, |started| started.max(now)),
+        now: call_time(campaign, now),
         seed: order::seed(campaign.id),
         started_at: campaign.started_at,
         max_in_flight: campaign.spec.max_concurrent_updates,

@@ -185,8 +185,6 @@ pub struct Run {
     pub parallel: bool,
     /// The last 64 acts of operators, oldest first.
     pub acts: Vec<OperatorAct>,
-    /// Time of the last applied tick.
-    pub last_tick_at: Option<Timestamp>,
     /// Durations of the updates of all waves, from offer to end.
     pub durations: Durations,
     /// State kept for the strategy.

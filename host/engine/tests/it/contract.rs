@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use tidegate_core::plugin::{Compatibility, Context, DecisionOutcome, Interests};
-use tidegate_engine::{campaigns, ports::EntryKind};
+use tidegate_core::plugin::{Compatibility, Context, DecisionOutcome, Interests, Members};
+use tidegate_engine::{
+    campaigns,
+    ports::{CallFailure, EntryKind},
+};
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request},
+    engine_fixture::{EngineFixture, campaign_request, plan},
     scripted_sandbox::decision,
 };
 
@@ -79,6 +82,22 @@ async fn the_time_of_a_campaigns_calls_never_goes_back() {
     });
     fixture.tick(id).await;
     assert_eq!(fixture.decisions(id).await, 2);
+}
+
+#[tokio::test]
+async fn a_second_start_is_not_earlier_than_the_first() {
+    let fixture = EngineFixture::new(3).await;
+    let request = campaign_request(fixture.add_firmware("1.1.0").await);
+    let id = fixture.create(request).await.id;
+    *fixture.sandbox.plan.lock() = Box::new(|_| Err(CallFailure::Trap("a bug".to_owned())));
+    assert!(fixture.try_start(id).await.is_err());
+    let first = fixture.engine.now();
+    fixture.clock.turn_back(Duration::from_mins(10));
+    *fixture.sandbox.plan.lock() = Box::new(move |input| {
+        assert_eq!(input.context.now, first);
+        Ok(plan(&[Members::Rest]))
+    });
+    fixture.try_start(id).await.expect("it starts");
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ fn columns(dialect: Dialect) -> String {
          c.failure_threshold_percent, c.created_by, c.edited_by, c.editors, c.created_at, {options} AS options, \
          f.name AS firmware_name, f.version AS firmware_version, r.status, r.generation, r.hold, r.awaiting, r.approval, \
          r.rollback, r.explain, r.journal_bytes, r.total_devices, k.awaiting_version, k.open_rollbacks, k.rolled_back, \
-         k.rollback_failed, r.started_at, r.ended_at, \
+         k.rollback_failed, r.started_at, r.ended_at, r.last_tick_at, \
          CAST(CASE WHEN k.dirty_since IS NULL AND r.lease_until IS NULL THEN 0 ELSE 1 END AS BIGINT) AS decision_due"
     )
 }
@@ -187,6 +187,7 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
         editors: editors(row)?,
         started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),
         ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
+        last_call_at: row.take::<Option<i64>>("last_tick_at")?.map(Timestamp),
         rollback: row
             .json_optional::<RollbackJson>("rollback")?
             .map(TryInto::try_into)

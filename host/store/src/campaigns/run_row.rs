@@ -36,7 +36,8 @@ pub(crate) struct CampaignRunRow {
     pub(crate) total_devices: u64,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
-    pub(crate) last_tick_at: Option<Timestamp>,
+    /// Of a tick or of a call of a plugin, whichever is later. The column has its name from when only ticks were counted.
+    pub(crate) last_call_at: Option<Timestamp>,
     /// Whether the lease ends when the row is written.
     pub(crate) releases_lease: bool,
     journal_bytes_before: u64,
@@ -125,7 +126,7 @@ impl CampaignRunRow {
                 total_devices: row.count("total_devices")?,
                 started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),
                 ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
-                last_tick_at: row.take::<Option<i64>>("last_tick_at")?.map(Timestamp),
+                last_call_at: row.take::<Option<i64>>("last_tick_at")?.map(Timestamp),
                 releases_lease: false,
                 journal_bytes_before: journal.bytes,
                 journal,
@@ -212,12 +213,15 @@ impl CampaignRunRow {
         self.acts.drain(..excess);
     }
 
+    /// Appends entries. Their calls advance the time that later calls are shown.
     pub(crate) async fn append_journal(
         &mut self,
         tx: &mut Tx,
         entries: &[NewJournalEntry],
     ) -> Result<(), StoreError> {
         let (tenant, campaign) = (self.tenant, self.campaign);
+        let calls = entries.iter().filter(|entry| entry.plugin.is_some());
+        self.last_call_at = self.last_call_at.max(calls.map(|entry| entry.at).max());
         journal::append(tx, tenant, campaign, &mut self.journal, entries).await
     }
 
@@ -269,7 +273,7 @@ impl CampaignRunRow {
         .bind(i64::from(self.plugin_failures.timeouts))
         .bind(self.plugin_failures.retry_at.map(|at| at.0))
         .bind(self.awaiting)
-        .bind(self.last_tick_at.map(|at| at.0))
+        .bind(self.last_call_at.map(|at| at.0))
         .bind(i64::from(self.releases_lease))
         .bind(i64::from(self.plugin_failures.recent.0))
         .bind(i64::from(self.unchanged_ticks))

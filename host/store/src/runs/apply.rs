@@ -72,7 +72,7 @@ fn apply_to_row(run_row: &mut CampaignRunRow, applied: &TickOutcome) -> Result<(
     if let Some(awaiting) = applied.awaiting.clone() {
         run_row.set_awaiting(awaiting)?;
     }
-    run_row.last_tick_at = run_row.last_tick_at.max(Some(applied.at));
+    run_row.last_call_at = run_row.last_call_at.max(Some(applied.at));
     run_row.wake_at = applied.wake_at;
     run_row.ended_at = applied.ended_at.or(run_row.ended_at);
     run_row.releases_lease = applied.releases_lease;

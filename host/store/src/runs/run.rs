@@ -35,7 +35,6 @@ pub(crate) async fn run(database: &Database, run: RunRef) -> Result<Option<Run>,
     Ok(Some(Run {
         campaign,
         waves,
-        last_tick_at: run_row.last_tick_at,
         parallel: run_row.parallel,
         plugin_failures: run_row.plugin_failures,
         unchanged_ticks: run_row.unchanged_ticks,

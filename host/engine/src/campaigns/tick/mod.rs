@@ -13,7 +13,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tidegate_core::{campaign::CampaignStatus, firmware::Firmware, time::Timestamp};
 use tokio::time::sleep;
 
-use super::journal_entry::host_journal_entry;
+use super::{journal_entry::host_journal_entry, prepare::call_time};
 use crate::{
     Engine, Error, Result, chain,
     ports::{AffectedDevice, Fence, Run, RunRef, TickOutcome},
@@ -138,8 +138,7 @@ impl Lease<'_> {
             engine,
             run: self.run,
             fence: self.fence,
-            // Plugins rely on a clock that never goes back.
-            now: run.last_tick_at.map_or(self.now, |last| last.max(self.now)),
+            now: call_time(&run.campaign, self.now),
             firmware: firmware.ok_or_else(|| Error::not_found("firmware", id))?,
         };
         match run.campaign.status {

@@ -15,6 +15,7 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, FirmwareId, UpdateId},
     mode::DeviceMode,
     plugin::{CheckInput, Compatibility, DecisionOutcome, PluginKind, RollbackScope},
+    time::Timestamp,
     update::{
         Confirmation, OnDenied, Purpose, RetryPolicy, SuccessCriteria, Update, UpdateEvent,
         UpdateOptions, UpdateStatus,

@@ -67,6 +67,49 @@ async fn a_later_wave_skips_devices_that_changed_and_are_not_compatible_any_more
     );
 }
 
+/// A campaign that has scheduled the update of a device that changed, and the time that each check of it is shown.
+async fn changed_device_scheduled() -> (EngineFixture, CampaignId, Arc<Mutex<Vec<Timestamp>>>) {
+    let fixture = EngineFixture::with_policies(2).await;
+    let id = first_wave_done(&fixture, options()).await;
+    let key = fixture.key(&waiting(&fixture, id, 2).await[0]).await;
+    fixture.report_attribute(key, "hw_model", "cm4").await;
+    fixture.release_all(id, &[(0, 1), (1, 1)]).await;
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let checked = Arc::clone(&shown);
+    fixture.sandbox.checks(move |input| {
+        checked.lock().push(input.context.now);
+        Ok(accepts(input))
+    });
+    fixture.clock.advance(Duration::from_mins(1));
+    (fixture, id, shown)
+}
+
+#[tokio::test]
+async fn a_check_is_not_shown_a_time_before_the_last_decision() {
+    let (fixture, id, shown) = changed_device_scheduled().await;
+    fixture.tick(id).await;
+    let decided = fixture.engine.now();
+    fixture.clock.turn_back(Duration::from_secs(30));
+    fixture.offer_due().await;
+    assert_eq!(*shown.lock(), [decided]);
+}
+
+#[tokio::test]
+async fn a_decision_is_not_shown_a_time_before_the_last_check() {
+    let (fixture, id, shown) = changed_device_scheduled().await;
+    fixture.offer_due().await;
+    let checked = fixture.engine.now();
+    assert_eq!(*shown.lock(), [checked]);
+    fixture.clock.turn_back(Duration::from_secs(30));
+    let decisions = fixture.decisions(id).await;
+    fixture.sandbox.decides(move |observation| {
+        assert_eq!(observation.context.now, checked);
+        Ok(decision(&[], DecisionOutcome::Proceed))
+    });
+    fixture.tick(id).await;
+    assert_eq!(fixture.decisions(id).await, decisions + 1);
+}
+
 /// What cannot be recorded is not decided.
 #[tokio::test]
 async fn a_changed_device_waits_while_the_journal_is_full() {

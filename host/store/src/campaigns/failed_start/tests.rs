@@ -108,7 +108,8 @@ on_both! {
         assert!(recorded.journal_bytes > 0);
         let stats = store.stats(store.ours, NOON, None).await?;
         assert_eq!(stats.journal_bytes, recorded.journal_bytes);
-        assert_eq!(Campaign { journal_bytes: 0, ..recorded }, campaign);
+        assert_eq!(recorded.last_call_at, Some(NOON));
+        assert_eq!(Campaign { journal_bytes: 0, last_call_at: None, ..recorded }, campaign);
         assert!(store.delete_campaign(store.ours, id).await?);
         assert_eq!(store.stats(store.ours, NOON, None).await?.journal_bytes, 0);
     }

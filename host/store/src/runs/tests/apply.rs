@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tidegate_core::{
-    campaign::{CampaignStatus, Hold},
+    campaign::{Campaign, CampaignStatus, Hold},
     id::Digest,
     plugin::PluginName,
 };
@@ -131,8 +131,9 @@ on_both! {
         applied.wake_at = Some(later(7));
         assert!(store.apply(fixture.run, fence, applied).await?);
         let after = fixture.read_run().await?;
-        assert_eq!(after.last_tick_at, Some(NOON));
-        assert_eq!(Run { last_tick_at: None, ..after }, before);
+        assert_eq!(after.campaign.last_call_at, Some(NOON));
+        let campaign = Campaign { last_call_at: None, ..after.campaign };
+        assert_eq!(Run { campaign, ..after }, before);
         assert_eq!(store.due(later(7), 9).await?, [fixture.run]);
     }
 
