@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::journal_entry::host_journal_entry;
 use crate::{
     Actor, Ctx, Engine, Operator, Result, chain,
-    ports::{CampaignChange, Repin},
+    ports::{CampaignChange, Repin, Revision},
 };
 
 /// Time between two attempts.
@@ -68,7 +68,7 @@ async fn leave(engine: &Engine, tenant: TenantId, id: CampaignId) -> Result<bool
     let (mut spec, mut moved) = (campaign.spec.clone(), Vec::new());
     let (mut are_installed, mut held_for) = (true, None);
     for used in spec.plugins_mut() {
-        match replacement(engine, tenant, used).await? {
+        match replacement(engine, &campaign, used).await? {
             Replacement::NotNeeded => {}
             Replacement::By(other) => {
                 moved.push(other.plugin.to_string());
@@ -102,7 +102,7 @@ async fn repin(
     );
     let repin = Repin {
         spec,
-        // A built-in plugin of a later server reads the state of an earlier one.
+        // Each reads the state of the plugin whose place it takes.
         discards_state: None,
         journal: host_journal_entry(ctx.now, "repinned", explain),
     };
@@ -125,11 +125,17 @@ enum Replacement {
     None(String),
 }
 
-async fn replacement(engine: &Engine, tenant: TenantId, used: &PluginUse) -> Result<Replacement> {
+async fn replacement(
+    engine: &Engine,
+    campaign: &Campaign,
+    used: &PluginUse,
+) -> Result<Replacement> {
     let (store, plugins) = (engine.store(), engine.plugins());
-    let name = &used.plugin;
-    let pinned = store.revision(tenant, name, used.revision).await?;
-    let Some(reason) = pinned.and_then(|it| plugins.unknown_contract(&it.stored)) else {
+    let (tenant, name) = (campaign.tenant, &used.plugin);
+    let Some(pinned) = store.revision(tenant, name, used.revision).await? else {
+        return Ok(Replacement::NotNeeded);
+    };
+    let Some(reason) = plugins.unknown_contract(&pinned.stored) else {
         return Ok(Replacement::NotNeeded);
     };
     let Some(built_in) = plugins.built_ins().digest(name) else {
@@ -148,11 +154,31 @@ async fn replacement(engine: &Engine, tenant: TenantId, used: &PluginUse) -> Res
             error.path, error.message
         )));
     }
+    if campaign.started_at.is_some()
+        && let Some(reason) = other_state(&pinned, &installed)
+    {
+        return Ok(Replacement::None(reason));
+    }
     Ok(Replacement::By(PluginUse {
         revision: built_in,
         version: installed.stored.description.version,
         ..used.clone()
     }))
+}
+
+/// Why a built-in plugin cannot go on with the state of another revision, if so. An operator decides whether it begins with
+/// an empty one.
+fn other_state(pinned: &Revision, built_in: &Revision) -> Option<String> {
+    let schema = |revision: &Revision| revision.stored.description.state_schema;
+    let (before, after) = (schema(pinned), schema(built_in));
+    let stored = &built_in.stored;
+    let (name, digest) = (&stored.description.name, stored.digest);
+    (before != after).then(|| {
+        format!(
+            "The built-in {name} of this server reads the schema {after} of its state, and the campaign's has the schema \
+             {before}. Move the campaign to the revision {digest} with an empty state, `discard_state`, and resume it."
+        )
+    })
 }
 
 /// Holds a campaign that runs. One that does not is left as it is: it is not started or resumed with such a plugin. False:

@@ -3,15 +3,21 @@
 use std::sync::Arc;
 
 use tidegate_core::{
-    campaign::{CampaignStatus, Priority},
-    id::{CampaignId, Digest},
-    plugin::PluginKind,
+    campaign::{Campaign, CampaignStatus, Priority},
+    id::{CampaignId, Digest, FirmwareId},
+    plugin::{Decision, DecisionOutcome, PluginKind},
 };
 use tidegate_engine::{
-    BuiltIns, Engine, Error, Settings, campaigns, plugins::PluginChoice, ports::PageRequest,
+    Authorized, BuiltIns, Engine, Error, Result, Role, Settings,
+    campaigns::{self, RevisionMove},
+    plugins::PluginChoice,
+    ports::{PageRequest, RunRef},
 };
 
-use crate::engine_fixture::{EngineFixture, campaign_request, settings};
+use crate::{
+    engine_fixture::{EngineFixture, campaign_request, settings},
+    scripted_sandbox::decision,
+};
 
 #[tokio::test]
 async fn a_campaign_keeps_the_built_in_policy_of_an_earlier_server() {
@@ -43,7 +49,7 @@ async fn a_campaign_keeps_the_built_in_policy_of_an_earlier_server() {
     let ctx = fixture.ctx();
     let create =
         async |request| campaigns::create(&ctx, later.store(), later.plugins(), request).await;
-    let errors = |refused: tidegate_engine::Result<_>| match refused {
+    let errors = |refused: Result<_>| match refused {
         Err(Error::Invalid { errors, .. }) => {
             let paths = errors.into_iter();
             paths.map(|error| error.path).collect::<Vec<_>>()
@@ -137,43 +143,85 @@ fn server_with_canary(fixture: &EngineFixture, build: &[u8]) -> Engine {
 
 /// The next server speaks another contract, and has a built-in `canary` of it.
 async fn server_of_another_contract(fixture: &EngineFixture) -> Engine {
+    server_of_another_contract_with_state(fixture, 1).await
+}
+
+/// The same, whose `canary` has this schema of its state.
+async fn server_of_another_contract_with_state(
+    fixture: &EngineFixture,
+    state_schema: u32,
+) -> Engine {
     *fixture.sandbox.contracts.lock() = &["2.0.0"];
-    let build = b"a later build";
-    fixture
-        .add_plugin_of("canary", PluginKind::Strategy, build, "2.0.0")
-        .await;
+    let (kind, build) = (PluginKind::Strategy, b"a later build");
+    let contract = ("2.0.0", state_schema);
+    fixture.add_plugin_of("canary", kind, build, contract).await;
     server_with_canary(fixture, build)
+}
+
+/// A server that has a built-in `canary`, and a campaign of its own that uses it.
+async fn campaign_of_canary(fixture: &EngineFixture, firmware: FirmwareId) -> (Engine, Campaign) {
+    fixture.add_plugin("canary", PluginKind::Strategy).await;
+    let engine = server_with_canary(fixture, b"canary");
+    let mut request = campaign_request(firmware);
+    "canary".clone_into(&mut request.strategy.plugin);
+    request.policies = Vec::new();
+    request.allow_incompatible = true;
+    let ctx = fixture.ctx();
+    let created = campaigns::create(&ctx, engine.store(), engine.plugins(), request).await;
+    (engine, created.expect("a campaign"))
+}
+
+async fn leave_unknown_contracts(engine: &Engine) -> bool {
+    let left = campaigns::leave_unknown_contracts(engine).await;
+    left.expect("it answers")
+}
+
+/// Moves a campaign, on a server, as an admin.
+async fn move_to(
+    fixture: &EngineFixture,
+    engine: &Engine,
+    id: CampaignId,
+    (revision, discards_state): (Digest, bool),
+) -> Result<()> {
+    let request = RevisionMove {
+        revision,
+        replayed_until: 0,
+        accepts_differences: false,
+        discards_state,
+    };
+    let ctx = Authorized::new(fixture.ctx_of("admin", Role::Admin)).expect("an admin");
+    let (store, plugins, signals) = (engine.store(), engine.plugins(), engine.signals());
+    let moved = campaigns::move_to_revision(&ctx, store, plugins, signals, id, request);
+    moved.await.map(|_| ())
+}
+
+/// Resumes a campaign, on a server, and lets it decide.
+async fn resume_and_tick(fixture: &EngineFixture, engine: &Engine, id: CampaignId) {
+    let (store, plugins, signals) = (engine.store(), engine.plugins(), engine.signals());
+    let resumed = campaigns::resume(&fixture.ctx(), store, plugins, signals, id).await;
+    resumed.expect("the campaign resumes");
+    let run = RunRef {
+        tenant: fixture.tenant(),
+        campaign: id,
+    };
+    let ticked = campaigns::tick(engine, run).await;
+    ticked.expect("the tick succeeds");
 }
 
 #[tokio::test]
 async fn campaigns_of_an_unknown_contract_move_to_built_in_plugins() {
     let fixture = EngineFixture::new(1).await;
-    fixture.add_plugin("canary", PluginKind::Strategy).await;
-    let earlier = server_with_canary(&fixture, b"canary");
-    let mut request = campaign_request(fixture.add_firmware("1.1.0").await);
-    request.strategy.plugin = "canary".to_owned();
-    request.policies = Vec::new();
-    request.allow_incompatible = true;
-    let ctx = fixture.ctx();
-    let created = campaigns::create(&ctx, earlier.store(), earlier.plugins(), request).await;
-    let campaign = created.expect("a campaign");
-    let id = campaign.id;
+    let firmware = fixture.add_firmware("1.1.0").await;
+    let (_, campaign) = campaign_of_canary(&fixture, firmware).await;
+    let (ctx, id) = (fixture.ctx(), campaign.id);
 
     let later = server_of_another_contract(&fixture).await;
-    assert!(
-        campaigns::leave_unknown_contracts(&later)
-            .await
-            .expect("it answers")
-    );
+    assert!(leave_unknown_contracts(&later).await);
     let moved = fixture.campaign(id).await;
     assert_eq!(moved.spec.strategy.revision, Digest::of(b"a later build"));
     assert_eq!(moved.generation, campaign.generation + 1);
     assert_eq!(fixture.host_outcomes(id).await, ["repinned"]);
-    assert!(
-        campaigns::leave_unknown_contracts(&later)
-            .await
-            .expect("it answers")
-    );
+    assert!(leave_unknown_contracts(&later).await);
     assert_eq!(
         fixture.campaign(id).await.generation,
         moved.generation,
@@ -181,6 +229,56 @@ async fn campaigns_of_an_unknown_contract_move_to_built_in_plugins() {
     );
     let read = campaigns::get(&ctx, later.store(), id).await;
     assert_eq!(read.expect("a campaign").spec, moved.spec);
+}
+
+#[tokio::test]
+async fn a_built_in_plugin_that_cannot_read_the_state_waits_for_an_operator() {
+    let fixture = EngineFixture::new(1).await;
+    let firmware = fixture.add_firmware("1.1.0").await;
+    let (earlier, started) = campaign_of_canary(&fixture, firmware).await;
+    let not_started = campaign_of_canary(&fixture, firmware).await.1.id;
+    let id = started.id;
+    fixture.sandbox.decides(|_| {
+        Ok(Decision {
+            state: b"kept".to_vec(),
+            ..decision(&[], DecisionOutcome::Proceed)
+        })
+    });
+    let (store, caches, plugins) = (earlier.store(), earlier.caches(), earlier.plugins());
+    let signals = earlier.signals();
+    let started = campaigns::start(&fixture.ctx(), store, caches, plugins, signals, id).await;
+    started.expect("it starts");
+    fixture.tick(id).await;
+
+    let later = server_of_another_contract_with_state(&fixture, 2).await;
+    assert!(leave_unknown_contracts(&later).await);
+    let built_in = Digest::of(b"a later build");
+    // It has no state yet.
+    let moved = fixture.campaign(not_started).await;
+    assert_eq!(moved.spec.strategy.revision, built_in);
+    let held = fixture.campaign(id).await;
+    assert_eq!(held.status, CampaignStatus::Held);
+    assert_eq!(held.spec.strategy.revision, Digest::of(b"canary"));
+    let reason = held.hold.expect("it is held").reason;
+    for words in [
+        "reads the schema 2 of its state, and the campaign's has the schema 1",
+        &format!("Move the campaign to the revision {built_in} with an empty state"),
+    ] {
+        assert!(reason.contains(words), "{reason}");
+    }
+
+    // The advice works.
+    let kept = move_to(&fixture, &later, id, (built_in, false)).await;
+    assert_eq!(conflict(kept), "other_state_schema");
+    let discarded = move_to(&fixture, &later, id, (built_in, true)).await;
+    discarded.expect("it moves");
+    fixture.sandbox.decides(|observation| {
+        assert_eq!(observation.state, Vec::<u8>::new());
+        Ok(decision(&[], DecisionOutcome::Proceed))
+    });
+    resume_and_tick(&fixture, &later, id).await;
+    assert_eq!(fixture.decisions(id).await, 2);
+    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
 }
 
 #[tokio::test]
@@ -192,11 +290,7 @@ async fn campaigns_of_an_unknown_contract_that_cannot_move_are_held_and_not_repl
     let created = fixture.create(campaign_request(firmware)).await.id;
 
     let later = server_of_another_contract(&fixture).await;
-    assert!(
-        campaigns::leave_unknown_contracts(&later)
-            .await
-            .expect("it answers")
-    );
+    assert!(leave_unknown_contracts(&later).await);
     let hold = fixture.campaign(running).await.hold.expect("it is held");
     assert!(
         hold.reason.contains("version 1.0.0 of the plugin contract"),
@@ -295,13 +389,12 @@ impl HalfReplacedCampaign {
         let kind = PluginKind::Compatibility;
         let installed = self
             .fixture
-            .add_plugin_of("hardware", kind, Self::POLICY, "2.0.0");
+            .add_plugin_of("hardware", kind, Self::POLICY, ("2.0.0", 1));
         installed.await;
     }
 
     async fn leave(&self) -> bool {
-        let left = campaigns::leave_unknown_contracts(&self.later).await;
-        left.expect("it answers")
+        leave_unknown_contracts(&self.later).await
     }
 
     async fn check_moved_and_held(&self) {
@@ -320,8 +413,7 @@ async fn a_campaign_of_an_unknown_contract_is_not_resumed() {
     fixture.pause(paused, "before the upgrade").await;
     let held = fixture.create_and_start(campaign_request(firmware)).await;
     let later = server_of_another_contract(&fixture).await;
-    let left = campaigns::leave_unknown_contracts(&later).await;
-    assert!(left.expect("it answers"));
+    assert!(leave_unknown_contracts(&later).await);
     let ctx = fixture.ctx();
     for (id, status) in [
         (paused, CampaignStatus::Paused),
@@ -334,7 +426,7 @@ async fn a_campaign_of_an_unknown_contract_is_not_resumed() {
     }
 }
 
-fn conflict<T: std::fmt::Debug>(result: tidegate_engine::Result<T>) -> &'static str {
+fn conflict<T: std::fmt::Debug>(result: Result<T>) -> &'static str {
     match result {
         Err(Error::Conflict { code, .. }) => code,
         other => panic!("{other:?}"),

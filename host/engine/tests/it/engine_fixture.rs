@@ -173,16 +173,19 @@ impl EngineFixture {
         self.put_revision(kind, build, "1.0.0", description).await;
     }
 
-    /// A build of a plugin for a version of the contract.
+    /// A build of a plugin for a version of the contract, with this schema of its state.
     pub(crate) async fn add_plugin_of(
         &self,
         name: &str,
         kind: PluginKind,
         build: &[u8],
-        contract: &str,
+        (contract, state_schema): (&str, u32),
     ) {
         let build = Digest::of(build);
-        let description = description(name);
+        let description = Description {
+            state_schema,
+            ..description(name)
+        };
         self.put_revision(kind, build, contract, description).await;
     }
 
