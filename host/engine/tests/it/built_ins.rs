@@ -11,7 +11,7 @@ use tidegate_engine::{
     Authorized, BuiltIns, Engine, Error, Result, Role, Settings,
     campaigns::{self, RevisionMove},
     plugins::PluginChoice,
-    ports::{PageRequest, RunRef},
+    ports::{EntryKind, PageRequest, RunRef},
 };
 
 use crate::{
@@ -424,6 +424,48 @@ async fn a_campaign_of_an_unknown_contract_is_not_resumed() {
         assert_eq!(conflict(resumed), "unknown_contract");
         assert_eq!(fixture.status(id).await, status);
     }
+}
+
+/// What the reason of its hold advises.
+#[tokio::test]
+async fn a_campaign_that_is_held_for_its_contract_is_moved_and_resumed() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture.start_campaign().await;
+    fixture.tick(id).await;
+    let later = server_of_another_contract(&fixture).await;
+    assert!(leave_unknown_contracts(&later).await);
+    let reason = fixture.campaign(id).await.hold.expect("it is held").reason;
+    let advice = "Move the campaign to a revision that was built for it, and resume it.";
+    assert!(reason.ends_with(advice), "{reason}");
+
+    for (plugin, kind) in [
+        ("acme/waves", PluginKind::Strategy),
+        ("acme/fits", PluginKind::Compatibility),
+        ("acme/calm", PluginKind::Health),
+    ] {
+        let build = format!("{plugin} of another contract");
+        let contract = ("2.0.0", 1);
+        fixture
+            .add_plugin_of(plugin, kind, build.as_bytes(), contract)
+            .await;
+        let revision = Digest::of(build.as_bytes());
+        let moved = move_to(&fixture, &later, id, (revision, false)).await;
+        moved.expect("it moves");
+        assert_eq!(fixture.status(id).await, CampaignStatus::Held, "{plugin}");
+    }
+    resume_and_tick(&fixture, &later, id).await;
+    let campaign = fixture.campaign(id).await;
+    assert_eq!(campaign.status, CampaignStatus::InProgress);
+    let journal = fixture.journal(id).await;
+    let mut decisions = journal
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Decide);
+    let last = decisions.next_back().expect("a decision");
+    assert_eq!(
+        (last.revision, last.applied),
+        (Some(campaign.spec.strategy.revision), true)
+    );
+    assert_eq!(fixture.decisions(id).await, 2);
 }
 
 fn conflict<T: std::fmt::Debug>(result: Result<T>) -> &'static str {

@@ -173,7 +173,7 @@ impl EngineFixture {
         self.put_revision(kind, build, "1.0.0", description).await;
     }
 
-    /// A build of a plugin for a version of the contract, with this schema of its state.
+    /// A later build of a plugin for a version of the contract, with this schema of its state.
     pub(crate) async fn add_plugin_of(
         &self,
         name: &str,
@@ -183,6 +183,7 @@ impl EngineFixture {
     ) {
         let build = Digest::of(build);
         let description = Description {
+            version: "2.0.0".to_owned(),
             state_schema,
             ..description(name)
         };
