@@ -1,5 +1,6 @@
 //! The engine on a real database, with a scripted sandbox and a manual clock.
 
+mod answers;
 mod approvals;
 mod assignment;
 mod built_ins;
