@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest as _, Sha256};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
-use crate::guests::{self, Guest};
+use crate::guests::{self, Examples, Guest};
 use crate::shell;
 use crate::wasm_toolchain::{TARGET, WasmToolchain};
 use crate::workspace::Workspace;
@@ -47,39 +47,52 @@ pub(crate) fn build_with_examples(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Builds the components with these names alone, those of examples too. The list of the built-in ones stays as it is.
+/// Builds the components with these names alone, those of examples too. The list of the built-in ones has those that are
+/// in the folder then: a server that is built after this knows no others.
 pub(crate) fn build_named(workspace: &Workspace, names: &[String]) -> Result<()> {
     let folder = workspace.target.join("components");
     let toolchain = WasmToolchain::find(workspace)?;
     let metadata = workspace.metadata()?;
-    let mut unknown: BTreeSet<_> = names.iter().map(String::as_str).collect();
-    let mut select = |guests: Vec<Guest>| -> Vec<Guest> {
-        let is_selected = |guest: &Guest| names.contains(&guest.component);
-        let selected: Vec<_> = guests.into_iter().filter(is_selected).collect();
-        for guest in &selected {
-            unknown.remove(guest.component.as_str());
-        }
-        selected
-    };
-    let libraries = select(guests::find(&metadata)?);
-    let mut builds = vec![(Target::Libraries, libraries, folder.clone())];
-    for examples in guests::find_examples(&metadata)? {
-        let folder = folder.join(&examples.folder);
-        builds.push((Target::Examples, select(examples.guests), folder));
-    }
-    if let Some(unknown) = unknown.first() {
-        bail!("no plugin of the workspace builds {unknown}.wasm");
-    }
-    for (target, guests, folder) in builds {
-        if !guests.is_empty() {
-            build_into(workspace, &toolchain, target, &guests, &folder)?;
+    let libraries = guests::find(&metadata)?;
+    let selected = select(&libraries, guests::find_examples(&metadata)?, names)?;
+    for (target, guests, subfolder) in selected {
+        let folder = folder.join(subfolder);
+        build_into(workspace, &toolchain, target, &guests, &folder)?;
+        if let Target::Libraries = target {
+            write_list(&folder, &libraries)?;
         }
     }
     Ok(())
 }
 
+/// The guests with these names, by what they are built from and the directory of their components in that of all.
+fn select(
+    libraries: &[Guest],
+    examples: Vec<Examples>,
+    names: &[String],
+) -> Result<Vec<(Target, Vec<Guest>, String)>> {
+    let mut builds = vec![(Target::Libraries, libraries.to_vec(), String::new())];
+    builds.extend(
+        examples
+            .into_iter()
+            .map(|examples| (Target::Examples, examples.guests, examples.folder)),
+    );
+    let mut unknown: BTreeSet<_> = names.iter().collect();
+    for (_, guests, _) in &mut builds {
+        guests.retain(|guest| names.contains(&guest.component));
+        for guest in guests {
+            unknown.remove(&guest.component);
+        }
+    }
+    if let Some(unknown) = unknown.first() {
+        bail!("no plugin of the workspace builds {unknown}.wasm");
+    }
+    builds.retain(|(_, guests, _)| !guests.is_empty());
+    Ok(builds)
+}
+
 /// What cargo builds guests from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Target {
     Libraries,
     Examples,
@@ -177,13 +190,13 @@ fn check_world(guest: &Guest, component: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Writes the digests of the components, in the format of `sha256sum`. The server is built with this list, and knows its
-/// built-in plugins by it.
+/// Writes the digests of the guests' components that are in the folder, in the format of `sha256sum`. The server is built
+/// with this list, and knows its built-in plugins by it.
 fn write_list(folder: &Path, guests: &[Guest]) -> Result<()> {
-    let mut files: Vec<_> = guests
+    let files = guests
         .iter()
-        .map(|guest| format!("{}.wasm", guest.component))
-        .collect();
+        .map(|guest| format!("{}.wasm", guest.component));
+    let mut files: Vec<_> = files.filter(|file| folder.join(file).is_file()).collect();
     files.sort_unstable();
     let lines = files.into_iter().map(|file| {
         let path = folder.join(&file);
@@ -223,4 +236,64 @@ fn remove_stale(folder: &Path, guests: &[Guest]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest(component: &str) -> Guest {
+        Guest {
+            package: format!("tidegate-{component}"),
+            world: "strategy".into(),
+            component: component.into(),
+            module: format!("tidegate_{component}.wasm"),
+        }
+    }
+
+    #[test]
+    fn only_the_named_guests_are_built() {
+        let libraries = [guest("canary"), guest("staged")];
+        let examples = || {
+            vec![Examples {
+                folder: "trials".into(),
+                guests: vec![guest("rings"), guest("sprt")],
+            }]
+        };
+        let selected = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            select(&libraries, examples(), &names).map_err(|error| error.to_string())
+        };
+        let of_libraries = (Target::Libraries, vec![guest("canary")], String::new());
+        let of_examples = (Target::Examples, vec![guest("sprt")], "trials".to_owned());
+        assert_eq!(selected(&["canary"]), Ok(vec![of_libraries.clone()]));
+        assert_eq!(
+            selected(&["sprt", "canary"]),
+            Ok(vec![of_libraries, of_examples])
+        );
+        let unknown = "no plugin of the workspace builds absent.wasm";
+        assert_eq!(selected(&["canary", "absent"]), Err(unknown.to_owned()));
+    }
+
+    #[test]
+    fn the_list_has_the_components_that_are_there() {
+        let folder = std::env::temp_dir().join(format!("components-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let guests = [guest("canary"), guest("staged")];
+        let list = |component: &str| {
+            fs::write(folder.join("staged.wasm"), component).expect("a component");
+            write_list(&folder, &guests).expect("a list");
+            fs::read_to_string(folder.join(LIST)).expect("the list")
+        };
+        let line = |component: &str| {
+            let digest = hex::encode(Sha256::digest(component));
+            format!("{digest}  staged.wasm\n")
+        };
+        // The first build, and one after a change.
+        let lists = ["first", "changed"].map(|component| (list(component), line(component)));
+        fs::remove_dir_all(&folder).expect("a folder");
+        for (list, expected) in lists {
+            assert_eq!(list, expected);
+        }
+    }
 }
