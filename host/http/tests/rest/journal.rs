@@ -29,7 +29,7 @@ async fn the_journal_can_be_replayed() {
     assert_eq!(entry["log"], json!(["noted"]));
     assert_eq!(
         entry["limits"],
-        json!({"fuel": 50, "memory_bytes": 65_536, "answer_bytes": 1024})
+        json!({"fuel": 50, "fuel_costs": 2, "memory_bytes": 65_536, "answer_bytes": 1024})
     );
     let replayed = server
         .post(&format!("{path}/journal/1/replay"), &json!({}))

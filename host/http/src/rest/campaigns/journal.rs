@@ -69,6 +69,8 @@ pub(crate) struct EntryBody {
 pub(crate) struct LimitsBody {
     /// Units of fuel.
     fuel: u64,
+    /// The version of the costs by which the server counted fuel. A replay compares the fuel if it counts by the same.
+    fuel_costs: u32,
     /// Memory in bytes.
     memory_bytes: u64,
     /// Size of the output in bytes.
@@ -79,6 +81,7 @@ impl From<CallLimits> for LimitsBody {
     fn from(limits: CallLimits) -> Self {
         Self {
             fuel: limits.fuel,
+            fuel_costs: limits.fuel_costs,
             memory_bytes: limits.memory_bytes,
             answer_bytes: limits.answer_bytes,
         }
