@@ -31,7 +31,7 @@ use crate::{
 const READ: &str = "read journal";
 /// The columns that [`from_row`] reads.
 const ENTRY: &str = "seq, kind, at, plugin, revision, input_digest, fuel, fuel_costs, duration_ns, outcome, explain, \
-     applied, fuel_limit, memory_limit, answer_limit, log";
+     applied, fuel_limit, memory_limit, answer_limit, log, peak_memory";
 
 pub(crate) async fn journal(
     database: &Database,
@@ -189,6 +189,7 @@ fn limits(row: &AnyRow) -> Result<Option<CallLimits>, RowError> {
 
 fn from_row(row: &AnyRow) -> Result<JournalEntry, RowError> {
     let digest = |column| row.parse_optional::<Digest>(column);
+    let peak_memory: Option<i64> = row.take("peak_memory")?;
     Ok(JournalEntry {
         seq: row.take("seq")?,
         kind: row.parse("kind")?,
@@ -197,6 +198,7 @@ fn from_row(row: &AnyRow) -> Result<JournalEntry, RowError> {
         revision: digest("revision")?,
         input_digest: digest("input_digest")?,
         fuel: row.count("fuel")?,
+        peak_memory: peak_memory.map(|_| row.count("peak_memory")).transpose()?,
         limits: limits(row)?,
         duration: Duration::from_nanos(row.count("duration_ns")?),
         outcome: row.take("outcome")?,

@@ -236,6 +236,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "recent_timeouts",
         include_str!("../../../migrations/0049_recent_timeouts.sql"),
     ),
+    (
+        50,
+        "journal_peak_memory",
+        include_str!("../../../migrations/0050_journal_peak_memory.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

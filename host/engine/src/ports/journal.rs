@@ -69,6 +69,8 @@ pub struct NewJournalEntry {
     pub output: Record,
     /// Units of fuel consumed.
     pub fuel: u64,
+    /// The most memory that the call had, in bytes; `None` for the server's own acts, and for entries of earlier versions.
+    pub peak_memory: Option<u64>,
     /// The limits of the call; `None` for the server's own acts, and for entries of earlier versions.
     pub limits: Option<CallLimits>,
     /// Wall time.
@@ -114,6 +116,7 @@ pub struct JournalEntry {
     pub revision: Option<Digest>,
     pub input_digest: Option<Digest>,
     pub fuel: u64,
+    pub peak_memory: Option<u64>,
     pub limits: Option<CallLimits>,
     pub duration: Duration,
     pub outcome: String,

@@ -23,8 +23,8 @@ async fn the_journal_can_be_replayed() {
         (&json!(1), &json!("plan"), &json!("acme/canary"))
     );
     assert_eq!(
-        (&entry["fuel"], &entry["duration_us"]),
-        (&json!(7), &json!(3))
+        (&entry["fuel"], &entry["peak_memory"], &entry["duration_us"]),
+        (&json!(7), &json!(4096), &json!(3))
     );
     assert_eq!(entry["log"], json!(["noted"]));
     assert_eq!(

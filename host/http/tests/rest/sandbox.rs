@@ -216,7 +216,7 @@ fn call_result<T>(outcome: Result<T, CallFailure>) -> Call<T> {
     Call {
         outcome,
         fuel: 7,
-        peak_memory: 0,
+        peak_memory: 4096,
         duration: Duration::from_micros(3),
         log: vec!["noted".to_owned()],
         record: CallRecord {

@@ -398,6 +398,7 @@ async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64)
         input: Record::default(),
         output: Record::default(),
         fuel: 0,
+        peak_memory: None,
         limits: None,
         duration: Duration::ZERO,
         outcome: "test".to_owned(),

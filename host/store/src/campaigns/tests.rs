@@ -72,6 +72,7 @@ fn journal_entry() -> NewJournalEntry {
         input: Record::default(),
         output: Record::default(),
         fuel: 0,
+        peak_memory: None,
         limits: None,
         duration: Duration::ZERO,
         outcome: "repinned".into(),

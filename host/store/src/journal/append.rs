@@ -65,9 +65,9 @@ pub(crate) async fn append(
         sqlx::query(
             "INSERT INTO journal (tenant_id, campaign_id, seq, kind, at, plugin, revision, input_digest, fuel, \
              duration_ns, outcome, explain, applied, input, output, fuel_costs, fuel_limit, memory_limit, \
-             answer_limit, log, input_text, input_state, output_text, output_state) \
+             answer_limit, log, input_text, input_state, output_text, output_state, peak_memory) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
-             $21, $22, $23, $24)",
+             $21, $22, $23, $24, $25)",
         )
         .bind(tenant.0)
         .bind(campaign.0)
@@ -93,6 +93,7 @@ pub(crate) async fn append(
         .bind(input.state)
         .bind(output.text)
         .bind(output.state)
+        .bind(entry.peak_memory.map(to_i64))
         .execute(tx.conn())
         .await
         .map_err(failed(WRITE))?;

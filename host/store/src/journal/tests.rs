@@ -28,6 +28,7 @@ fn entry(at: Timestamp, input: Record, output: Record) -> NewJournalEntry {
         input,
         output,
         fuel: 3,
+        peak_memory: None,
         limits: None,
         duration: Duration::from_nanos(5),
         outcome: "proceed".into(),

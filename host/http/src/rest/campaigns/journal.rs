@@ -50,6 +50,9 @@ pub(crate) struct EntryBody {
     revision: Option<String>,
     observation_digest: Option<String>,
     fuel: u64,
+    /// The most memory that the call had, in bytes. Null for actions of the server itself, and in entries of earlier
+    /// versions.
+    peak_memory: Option<u64>,
     /// The limits of the call, under which it is replayed. Null for actions of the server itself, and in entries of earlier
     /// versions.
     limits: Option<LimitsBody>,
@@ -119,6 +122,7 @@ impl From<JournalEntry> for EntryBody {
             revision: entry.revision.map(|revision| revision.to_string()),
             observation_digest: entry.input_digest.map(|digest| digest.to_string()),
             fuel: entry.fuel,
+            peak_memory: entry.peak_memory,
             limits: entry.limits.map(LimitsBody::from),
             duration_us: u64::try_from(entry.duration.as_micros()).unwrap_or(u64::MAX),
             outcome: entry.outcome,

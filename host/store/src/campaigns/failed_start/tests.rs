@@ -54,6 +54,7 @@ fn plan(build: &[u8], outcome: &str) -> NewJournalEntry {
         input,
         output: Record::default(),
         fuel: 1,
+        peak_memory: None,
         limits: None,
         duration: Duration::from_nanos(5),
         outcome: outcome.into(),

@@ -25,6 +25,7 @@ fn entry(outcome: &str) -> NewJournalEntry {
         input: Record::whole(vec![0, 1, 255]),
         output: Record::whole(outcome.into()),
         fuel: u64::from(u32::MAX) * 3,
+        peak_memory: Some(u64::from(u32::MAX) * 5),
         limits: Some(CallLimits {
             fuel: 10_000_000_000,
             fuel_costs: 2,
@@ -119,7 +120,7 @@ on_both! {
         let written = entry("hold");
         assert_eq!((&input[..], &output[..]), (&written.input[..], &written.output[..]));
         assert_eq!((stored.fuel, stored.duration, stored.explain, stored.log), (written.fuel, written.duration, written.explain, written.log));
-        assert_eq!(stored.limits, written.limits);
+        assert_eq!((stored.peak_memory, stored.limits), (written.peak_memory, written.limits));
         assert_eq!((stored.revision, stored.input_digest), (written.revision, written.input_digest));
     }
 
