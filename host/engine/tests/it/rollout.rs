@@ -4,7 +4,7 @@ use tidegate_core::{
     campaign::CampaignStatus,
     feedback::Finished,
     id::CampaignId,
-    plugin::{Compatibility, Decision, DecisionOutcome, HealthVerdict},
+    plugin::{Compatibility, Decision, DecisionOutcome, HealthVerdict, Members},
 };
 use tidegate_engine::{
     Engine, Error, Settings, campaigns,
@@ -13,7 +13,7 @@ use tidegate_engine::{
 };
 
 use crate::{
-    engine_fixture::{EngineFixture, campaign_request, explain, settings},
+    engine_fixture::{EngineFixture, campaign_request, explain, plan, settings},
     scripted_sandbox::{decision, health},
 };
 
@@ -48,6 +48,26 @@ async fn a_campaign_goes_out_wave_by_wave_to_its_end() {
         fixture.version_of("device-000").await.as_deref(),
         Some("1.1.0")
     );
+}
+
+#[tokio::test]
+async fn the_devices_behind_a_batch_of_deleted_ones_are_offered_at_once() {
+    // A batch has 1000.
+    let fixture = EngineFixture::new(1003).await;
+    *fixture.sandbox.plan.lock() = Box::new(|_| Ok(plan(&[Members::Rest])));
+    let id = fixture.start_campaign().await;
+    let (ctx, store) = (fixture.ctx(), fixture.engine.store());
+    for n in 0..1000 {
+        let device = format!("device-{n:03}");
+        let deleted = store.delete_device(&ctx, &device, ctx.now);
+        deleted.await.expect("it is deleted");
+    }
+    fixture.sandbox.decides(|observation| {
+        let all = observation.waves[0].size;
+        Ok(decision(&[(0, all)], DecisionOutcome::Proceed))
+    });
+    fixture.tick(id).await;
+    assert_eq!(fixture.updates(id).await.len(), 3);
 }
 
 #[tokio::test]

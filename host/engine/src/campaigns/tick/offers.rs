@@ -52,6 +52,7 @@ impl Tick<'_> {
                     .sort_released(self.run, self.fence, wave, MAX_SORTED)
                     .await?;
             }
+            let mut remaining = devices;
             loop {
                 if batches == MAX_BATCHES {
                     return Ok(TickEnd::Requeued);
@@ -61,14 +62,17 @@ impl Tick<'_> {
                     .offer_updates(self.run, self.fence, wave, BATCH_SIZE, &offer, is_last)
                     .await?;
                 let number = offered.affected.len();
-                batches += u32::from(number > 0);
+                // A batch of devices that were deleted offers nothing, and others may follow it.
+                let has_progressed = offered.remaining < remaining;
+                remaining = offered.remaining;
+                batches += u32::from(has_progressed);
                 offered_now += number as u64;
                 caches.publish_affected(&before, offered.affected);
                 self.notify_of_devices(number);
                 if offered.lease_released {
                     return Ok(TickEnd::Released);
                 }
-                if offered.remaining == 0 || number == 0 {
+                if remaining == 0 || !has_progressed {
                     break;
                 }
             }
