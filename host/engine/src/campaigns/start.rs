@@ -65,14 +65,22 @@ async fn try_start(
     let prepared = prepare(store, caches, plugins, &campaign, ctx.now, &mut journal).await;
     let campaign_start = match prepared {
         Ok(campaign_start) => campaign_start,
-        // No plugin was called.
-        Err(error) if journal.iter().all(|entry| entry.plugin.is_none()) => return Err(error),
         Err(error) => {
+            let has_called = journal.iter().any(|entry| entry.plugin.is_some());
+            if !has_called && !is_of_campaign(&error) {
+                return Err(error);
+            }
+            // Without a call there is nothing to replay.
+            let journal = if has_called { journal } else { Vec::new() };
             if !record_failure(ctx, store, &campaign, journal, &error).await? {
                 return Ok(None);
             }
             signals.notify_watchers(run);
-            return Err(with_note_on_journal(error));
+            return Err(if has_called {
+                with_note_on_journal(error)
+            } else {
+                error
+            });
         }
     };
     let started = campaign_start.apply_to(campaign.clone());
@@ -83,8 +91,13 @@ async fn try_start(
     Ok(Some(started))
 }
 
-/// Keeps the plugin calls of a start that failed. False: the campaign changed meanwhile, so that they may be of revisions
-/// that it does not keep.
+/// Whether the start would fail again, as long as neither the campaign nor the devices change.
+fn is_of_campaign(error: &Error) -> bool {
+    matches!(error, Error::Conflict { .. } | Error::Invalid { .. })
+}
+
+/// Keeps the plugin calls of a start that failed, and why it failed. False: the campaign changed meanwhile, so that they may
+/// be of revisions that it does not keep.
 async fn record_failure(
     ctx: &Ctx,
     store: &dyn Store,
@@ -95,9 +108,17 @@ async fn record_failure(
     for entry in &mut journal {
         entry.applied = false;
     }
-    let explain = format!("{} could not start the campaign: {error}", ctx.actor.name);
-    journal.push(host_journal_entry(ctx.now, "not_started", explain));
-    let recorded = store.record_failed_start(ctx.tenant, campaign, journal);
+    let reason = format!("{} could not start the campaign: {error}", ctx.actor.name);
+    let mut explain = vec![reason.clone()];
+    if journal.is_empty() {
+        explain.push("Correct what this names, then start the campaign again.".to_owned());
+    } else {
+        let advice = "Correct what this names, such as a config or a revision, then start the campaign again. The plugin calls of \
+                      this start are in the campaign's journal.";
+        explain.push(advice.to_owned());
+        journal.push(host_journal_entry(ctx.now, "not_started", reason));
+    }
+    let recorded = store.record_failed_start(ctx.tenant, campaign, journal, explain);
     Ok(recorded.await?)
 }
 

@@ -96,13 +96,14 @@ pub trait Campaigns: Send + Sync {
         campaign_start: CampaignStart,
     ) -> Result<bool, StoreError>;
 
-    /// Appends the plugin calls of a start that failed to the journal, if the campaign is still at the generation that was
-    /// read. It stays at it. False: it is at another one.
+    /// Appends the plugin calls of a start that failed to the journal, and replaces the campaign's explanation, if it is
+    /// still at the generation that was read. It stays at it. False: it is at another one.
     async fn record_failed_start(
         &self,
         tenant: TenantId,
         campaign: &Campaign,
         journal: Vec<NewJournalEntry>,
+        explain: Vec<String>,
     ) -> Result<bool, StoreError>;
 
     /// The campaign's waves, in order. Empty before the start.
@@ -221,6 +222,7 @@ impl CampaignStart {
         campaign.set_status(CampaignStatus::InProgress);
         campaign.started_at = Some(self.at);
         campaign.total_devices = self.selected.len() as u64;
+        campaign.explain = Vec::new();
         campaign.generation += 1;
         campaign
     }

@@ -17,6 +17,8 @@ use tidegate_engine::{
 
 use crate::engine_fixture::{EngineFixture, campaign_request, plan};
 
+const TRAPPED: &str = "op could not start the campaign: the strategy acme/waves could not plan: the plugin trapped: a bug";
+
 async fn created(fixture: &EngineFixture) -> CampaignId {
     let firmware = fixture.add_firmware("1.1.0").await;
     fixture.create(campaign_request(firmware)).await.id
@@ -46,16 +48,31 @@ async fn the_calls_of_starts_that_fail_precede_those_of_the_start() {
     let before = fixture.campaign(id).await;
     *fixture.sandbox.plan.lock() = Box::new(|_| Err(CallFailure::Trap("a bug".to_owned())));
     assert_eq!(refusal(&fixture, id).await, "plan_failed");
+    let explain = fixture.campaign(id).await.explain;
+    assert_eq!(explain[0], TRAPPED);
+    assert!(
+        explain[1].contains("start the campaign again"),
+        "{explain:?}"
+    );
     // The checker refuses a plan without waves.
     *fixture.sandbox.plan.lock() = Box::new(|_| Ok(plan(&[])));
     assert_eq!(refusal(&fixture, id).await, "plan_failed");
     let failed = fixture.campaign(id).await;
     assert_eq!(failed.generation, before.generation);
+    assert!(
+        failed.explain[0].contains("the plan has no waves"),
+        "the last one: {:?}",
+        failed.explain
+    );
     assert!(failed.journal_bytes > before.journal_bytes);
 
     let corrected = edit_to_another_version(&fixture, id).await;
     *fixture.sandbox.plan.lock() = Box::new(|_| Ok(plan(&[Members::Rest])));
-    fixture.try_start(id).await.expect("it starts");
+    let started = fixture.try_start(id).await.expect("it starts");
+    assert_eq!(
+        (started.explain, fixture.campaign(id).await.explain),
+        (vec![], vec![])
+    );
     fixture.tick(id).await;
 
     let journal = fixture.journal(id).await;
@@ -77,12 +94,7 @@ async fn the_calls_of_starts_that_fail_precede_those_of_the_start() {
     let planned = [1, 4, 7].map(|index| journal[index].revision);
     let first = Some(before.spec.strategy.revision);
     assert_eq!(planned, [first, first, Some(corrected)]);
-    assert_eq!(
-        journal[2].explain,
-        [
-            "op could not start the campaign: the strategy acme/waves could not plan: the plugin trapped: a bug"
-        ]
-    );
+    assert_eq!(journal[2].explain, [TRAPPED]);
 }
 
 /// Edits the campaign to another version of its strategy.
@@ -250,6 +262,11 @@ async fn a_start_that_calls_no_plugin_leaves_no_entry() {
     let id = fixture.create(request).await.id;
     assert_eq!(refusal(&fixture, id).await, "no_devices");
     assert_eq!(fixture.journal(id).await, []);
+    let explain = fixture.campaign(id).await.explain;
+    assert!(
+        explain[0].starts_with("op could not start the campaign: "),
+        "{explain:?}"
+    );
 }
 
 #[tokio::test]

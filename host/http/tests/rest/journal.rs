@@ -295,6 +295,14 @@ async fn a_start_that_failed_is_in_the_journal() {
                      the campaign's journal)";
         assert_eq!(detail, words);
     }
+    let shown = server.get(&path).await.expect(200);
+    let sentences = shown["explain"].as_array().expect("sentences");
+    let reason = sentences[0].as_str().expect("a sentence");
+    assert!(
+        reason.ends_with("could not plan: the plugin returned an error: no canaries"),
+        "{reason}"
+    );
+    assert_eq!(sentences.len(), 2, "and what to do: {sentences:?}");
     let edit = json!({"strategy": strategy(false)});
     let admin = &server.admin;
     server.send("PATCH", &path, admin, &edit).await.expect(200);

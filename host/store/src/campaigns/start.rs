@@ -52,6 +52,8 @@ pub(crate) async fn start(
     run_row.started_at = Some(campaign_start.at);
     run_row.wake_at = Some(campaign_start.at);
     run_row.parallel = campaign_start.parallel;
+    // It was that of a start that failed.
+    run_row.set_explanation(&[])?;
     run_row.total_devices = slots.len() as u64;
     run_row
         .append_journal(&mut tx, &campaign_start.journal)

@@ -113,8 +113,10 @@ impl Campaigns for SqlStore {
         tenant: TenantId,
         campaign: &Campaign,
         journal: Vec<NewJournalEntry>,
+        explain: Vec<String>,
     ) -> Result<bool, StoreError> {
-        failed_start::record_failed_start(&self.database, tenant, campaign, &journal).await
+        let database = &self.database;
+        failed_start::record_failed_start(database, tenant, campaign, &journal, &explain).await
     }
 
     async fn waves(&self, tenant: TenantId, id: CampaignId) -> Result<Vec<Wave>, StoreError> {

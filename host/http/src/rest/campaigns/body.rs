@@ -77,7 +77,8 @@ pub(crate) struct CampaignBody {
     /// In the plan's order; empty before the start. Left out in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     waves: Option<Vec<WaveBody>>,
-    /// The explanation of the last decision. Once all devices have ended and the next decision is due, this instead.
+    /// The explanation of the last decision; before the start, why the last attempt to start the campaign failed. Once all
+    /// devices have ended and the next decision is due, that instead.
     explain: Vec<String>,
     /// Risks that its creator has chosen, such as that no compatibility policy is used.
     warnings: Vec<String>,

@@ -18,6 +18,8 @@ use crate::{
     testing::{TestStore, on_both, test_ctx},
 };
 
+const REASON: &str = "op could not start the campaign: a bug";
+
 /// A campaign that has not started, whose strategy is this build.
 async fn created(store: &TestStore, build: &[u8]) -> anyhow::Result<CampaignId> {
     install_plugins(store, store.ours).await?;
@@ -75,8 +77,9 @@ async fn record(
     campaign: &Campaign,
     build: &[u8],
 ) -> Result<bool, StoreError> {
-    let journal = vec![plan(build, "trap")];
-    store.record_failed_start(tenant, campaign, journal).await
+    let (journal, explain) = (vec![plan(build, "trap")], vec![REASON.to_owned()]);
+    let recorded = store.record_failed_start(tenant, campaign, journal, explain);
+    recorded.await
 }
 
 /// Records that the campaign, as it was read, failed to start with this build.
@@ -110,7 +113,14 @@ on_both! {
         let stats = store.stats(store.ours, NOON, None).await?;
         assert_eq!(stats.journal_bytes, recorded.journal_bytes);
         assert_eq!(recorded.last_call_at, Some(NOON));
-        assert_eq!(Campaign { journal_bytes: 0, last_call_at: None, ..recorded }, campaign);
+        assert_eq!(recorded.explain, [REASON]);
+        let unchanged = Campaign {
+            journal_bytes: 0,
+            last_call_at: None,
+            explain: Vec::new(),
+            ..recorded
+        };
+        assert_eq!(unchanged, campaign);
         assert!(store.delete_campaign(store.ours, id).await?);
         assert_eq!(store.stats(store.ours, NOON, None).await?.journal_bytes, 0);
     }
@@ -136,7 +146,9 @@ on_both! {
 
         let mut start = fixture.campaign_start(&[2]);
         start.journal = vec![plan(b"six", "ok")];
+        assert_eq!(read(store, id).await?.explain, [REASON], "an edit keeps it");
         assert!(store.start_campaign(ours, id, read(store, id).await?.generation, start).await?);
+        assert_eq!(read(store, id).await?.explain, [""; 0]);
         let mut after = 0;
         for (build, outcome) in [(b"one", "trap"), (b"one", "trap"), (b"six", "ok")] {
             let call = store.next_recorded_call(ours, id, after).await?.expect("a call");
