@@ -31,6 +31,18 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     escape(text, is_harmful)
 }
 
+/// Like [`visible`], for text of several lines that is shown in one: line breaks, with the white space around them, become
+/// a space.
+pub fn visible_in_one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains('\n') {
+        return visible(text);
+    }
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let lines = lines.into_iter().filter(|line| !line.is_empty());
+    let joined = lines.collect::<Vec<_>>().join(" ");
+    Cow::Owned(visible(&joined).into_owned())
+}
+
 /// Like [`visible`], but keeps line feeds: for text whose lines the program itself has composed.
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| c != '\n' && is_harmful(c))
@@ -100,6 +112,25 @@ mod tests {
         for c in HARMFUL {
             assert!(is_harmful(c), "{c:?}");
             assert!(!visible(&format!("a{c}b")).contains(c), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn several_lines_become_one() {
+        for (text, expected) in [
+            ("", ""),
+            ("one \u{1b}line", "one \\u{1b}line"),
+            (
+                "panicked at src/lib.rs:7:9:\nempty plan",
+                "panicked at src/lib.rs:7:9: empty plan",
+            ),
+            (
+                "left != right\r\n  left: 1\n\n right: \u{9b}2\n",
+                "left != right left: 1 right: \\u{9b}2",
+            ),
+            ("\n", ""),
+        ] {
+            assert_eq!(visible_in_one_line(text), expected, "{text:?}");
         }
     }
 

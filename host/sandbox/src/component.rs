@@ -1,7 +1,10 @@
 //! Checks of a component's bytes before it is compiled: size, imports and world.
 
 use strum::VariantArray;
-use tidegate_core::{plugin::PluginKind, visible_text::visible};
+use tidegate_core::{
+    plugin::PluginKind,
+    visible_text::{visible, visible_in_one_line},
+};
 use wasmparser::{
     BinaryReaderError, Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload,
     WasmFeatures,
@@ -194,7 +197,7 @@ fn initial_memory(component: &[u8]) -> Result<u64, BinaryReaderError> {
 }
 
 fn malformed(error: &BinaryReaderError) -> InvalidComponent {
-    InvalidComponent::Malformed(visible(&error.to_string()).into_owned())
+    InvalidComponent::Malformed(visible_in_one_line(&error.to_string()).into_owned())
 }
 
 /// The imports and the exported instances of the outermost component.

@@ -2,7 +2,7 @@
 
 use std::{char::DecodeUtf16Error, str::Utf8Error};
 
-use tidegate_core::visible_text::visible;
+use tidegate_core::visible_text::visible_in_one_line;
 use tidegate_engine::ports::CallFailure;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
@@ -55,20 +55,20 @@ pub(crate) fn classify(
     }
 }
 
-/// The error with its causes, truncated and visible: it may have names from the component.
+/// The error with its causes, truncated, visible and in one line: it may have names from the component.
 pub(crate) fn describe(error: &wasmtime::Error) -> String {
     visible_text(&format!("{error:#}"))
 }
 
 fn visible_text(text: &str) -> String {
-    visible(truncate(text, MAX_REASON_BYTES)).into_owned()
+    visible_in_one_line(truncate(text, MAX_REASON_BYTES)).into_owned()
 }
 
-/// Describes a trap. A panic logs its message and then traps as unreachable, so the last log line is included.
+/// Describes a trap. A panic logs its message and then traps as unreachable, so what was logged last is included.
 fn trap_message(trap: Trap, guest: &Guest) -> String {
-    match guest.log.lines.last() {
-        Some(line) if trap == Trap::UnreachableCodeReached => {
-            format!("{} ({trap})", truncate(line, MAX_REASON_BYTES))
+    match guest.log.last_text() {
+        Some(text) if trap == Trap::UnreachableCodeReached => {
+            format!("{} ({trap})", truncate(&text, MAX_REASON_BYTES))
         }
         _ => trap.to_string(),
     }

@@ -85,10 +85,12 @@ impl ResourceLimiter for MemoryLimiter {
     }
 }
 
-/// The first 16 KiB of log lines, each visible and in one line.
+/// The first 16 KiB of log lines, each visible.
 #[derive(Default)]
 pub(crate) struct GuestLog {
     pub(crate) lines: Vec<String>,
+    /// The first line of the last text, which may have several.
+    last_text: usize,
     bytes: usize,
 }
 
@@ -97,9 +99,29 @@ impl GuestLog {
         self.bytes >= MAX_LOG_BYTES
     }
 
+    /// The text that was logged last, in one line.
+    pub(crate) fn last_text(&self) -> Option<String> {
+        let lines = self.lines[self.last_text..].iter();
+        let lines = lines
+            .map(|line| line.trim())
+            .filter(|line| !line.is_empty());
+        let text = lines.collect::<Vec<_>>().join(" ");
+        (!text.is_empty()).then_some(text)
+    }
+
     fn push(&mut self, text: &str) {
+        self.last_text = self.lines.len();
+        for line in text.trim_end_matches('\n').split('\n') {
+            if self.is_full() {
+                return;
+            }
+            self.push_line(line.trim_end_matches('\r'));
+        }
+    }
+
+    fn push_line(&mut self, line: &str) {
         let remaining = MAX_LOG_BYTES.saturating_sub(self.bytes);
-        let line = &text[..text.floor_char_boundary(remaining)];
+        let line = &line[..line.floor_char_boundary(remaining)];
         // An empty line counts as one byte, so that the number of lines is limited as well.
         self.bytes += line.len().max(1);
         self.lines.push(visible(line).into_owned());
@@ -148,8 +170,20 @@ mod tests {
     #[test]
     fn log_lines_are_visible() {
         let mut log = GuestLog::default();
-        log.push("panicked at \u{1b}]0;x\u{7}\nb\u{202e}");
-        assert_eq!(log.lines, ["panicked at \\u{1b}]0;x\\u{7}\\nb\\u{202e}"]);
+        log.push("panicked at \u{1b}]0;x\u{7}\r\n  b\u{202e}\n");
+        assert_eq!(log.lines, ["panicked at \\u{1b}]0;x\\u{7}", "  b\\u{202e}"]);
+        let text = "panicked at \\u{1b}]0;x\\u{7} b\\u{202e}".to_owned();
+        assert_eq!(log.last_text(), Some(text));
+        log.push("");
+        assert_eq!((log.lines.len(), log.last_text()), (3, None));
+    }
+
+    #[test]
+    fn many_lines_of_one_text_are_bounded() {
+        let mut log = GuestLog::default();
+        log.push(&"\na".repeat(MAX_LOG_BYTES));
+        assert!(log.is_full());
+        assert!(log.lines.len() <= MAX_LOG_BYTES);
     }
 
     #[test]

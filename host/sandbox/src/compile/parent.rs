@@ -3,7 +3,7 @@
 use std::{process::ExitStatus, time::Duration};
 
 use bytes::Bytes;
-use tidegate_core::{id::TenantId, visible_text::visible};
+use tidegate_core::{id::TenantId, visible_text::visible_in_one_line};
 use tidegate_engine::ports::Rejection;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -104,7 +104,7 @@ impl Compiler {
             message,
         } = child_output;
         let message = String::from_utf8_lossy(&message);
-        let message = visible(truncate(message.trim(), MAX_REASON_BYTES));
+        let message = visible_in_one_line(truncate(message.trim(), MAX_REASON_BYTES));
         match ProcessEnd::from(status) {
             ProcessEnd::Code(0) => {}
             ProcessEnd::Code(code) if code == i32::from(EXIT_INVALID_COMPONENT) => {

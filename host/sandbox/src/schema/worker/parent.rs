@@ -3,7 +3,11 @@
 use std::{io, process::ExitStatus, time::Duration};
 
 use parking_lot::Mutex;
-use tidegate_core::{id::TenantId, plugin::FieldError, visible_text::visible};
+use tidegate_core::{
+    id::TenantId,
+    plugin::FieldError,
+    visible_text::{visible, visible_in_one_line},
+};
 use tidegate_engine::{TenantShares, ports::CallFailure};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -152,7 +156,7 @@ impl SchemaChecker {
         let Some(EndedProcess { status, message }) = end else {
             return CallFailure::Host(format!("read the response of a check: {error}"));
         };
-        let message = visible(&message);
+        let message = visible_in_one_line(&message);
         let invalid = |reason: String| CallFailure::InvalidAnswer(reason);
         match ProcessEnd::from(status) {
             ProcessEnd::OutOfTime => invalid(format!(
@@ -177,7 +181,10 @@ impl SchemaChecker {
 
 fn invalid_schema(error: &impl std::fmt::Display) -> CallFailure {
     let error = error.to_string();
-    CallFailure::InvalidAnswer(format!("its config schema: {}", visible(&error)))
+    CallFailure::InvalidAnswer(format!(
+        "its config schema: {}",
+        visible_in_one_line(&error)
+    ))
 }
 
 fn unexpected(response: &Response) -> CallFailure {

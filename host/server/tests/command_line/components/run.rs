@@ -4,7 +4,7 @@ use std::{io::Write as _, process::Stdio};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use tidegate_hostile::HostilePlugin;
+use tidegate_hostile::{Hooks, HostilePlugin, strategy_with};
 
 use super::{Workbench, built_component, stdout};
 use crate::check;
@@ -37,6 +37,30 @@ fn a_call_prints_its_output_and_what_it_used() -> Result<()> {
     assert_eq!((code, &result["violation"]), expected);
     let (_, planned) = workbench.json(&["run", "wave.wasm", "plan"])?;
     assert_eq!(planned.get("violation"), None);
+    Ok(())
+}
+
+#[test]
+fn a_panic_is_readable() -> Result<()> {
+    let workbench = Workbench::new()?;
+    let text = "panicked at src/lib.rs:7:9:\nno \u{1b}[2Jwaves\n";
+    let panics = format!(
+        "(call $line (i32.const 900) (i32.const {})) unreachable",
+        text.len()
+    );
+    let hooks = Hooks::default().data(900, text).decide(&panics);
+    workbench.write("panic.wasm", strategy_with(&hooks)?)?;
+    let output = workbench.run(&["run", "panic.wasm", "decide"])?;
+    check(
+        &output,
+        1,
+        "log: panicked at src/lib.rs:7:9:\nlog: no \\u{1b}[2Jwaves\n",
+    );
+    check(
+        &output,
+        1,
+        "error: the plugin trapped: panicked at src/lib.rs:7:9: no \\u{1b}[2Jwaves (wasm trap: ",
+    );
     Ok(())
 }
 
