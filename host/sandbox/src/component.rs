@@ -37,7 +37,8 @@ pub(crate) enum InvalidComponent {
     #[error("it is not a WebAssembly component: {0}")]
     Malformed(String),
     #[error(
-        "it is a core module, not a component: wrap it with `wasm-tools component new` or `cargo xtask components`"
+        "it is a core module, not a component: convert it with `wasm-tools component new FILE -o COMPONENT`, or build it in a \
+         project of `tidegate plugin new`, whose build makes a component"
     )]
     CoreModule,
     #[error(
