@@ -3,7 +3,7 @@
 use tidegate_core::plugin::{Description, PluginKind};
 use tidegate_engine::ports::{CallFailure, Rejection};
 
-use crate::{limits::MAX_REASON_BYTES, plugin::Plugin, trial};
+use crate::{limits::MAX_REASON_BYTES, plugin::Plugin, trial::Trial};
 
 /// Maximum size of a version.
 const MAX_VERSION_BYTES: usize = 128;
@@ -51,27 +51,30 @@ pub(crate) fn rejected_step(step: &str, failure: &CallFailure) -> Rejection {
     }
 }
 
-/// Calls the plugin with small inputs. The plugin may return an error, since the campaign is invented.
+/// Calls the plugin with small inputs: `decide` with the waves of the plugin's own plan. The plugin may return an error,
+/// since the campaign is invented.
 fn run_trial_calls(plugin: &Plugin, config: &str) -> Result<(), (&'static str, CallFailure)> {
-    let check_outcome = |call: &'static str, outcome: Result<(), CallFailure>| match outcome {
-        Ok(()) | Err(CallFailure::PluginError(_)) => Ok(()),
-        Err(failure) => Err((call, failure)),
-    };
+    let trial = Trial::new(config);
     match plugin.kind() {
         PluginKind::Strategy => {
-            let planned = plugin.plan(trial::plan(config));
-            check_outcome("plan", planned.outcome.map(drop))?;
-            let decided = plugin.decide(trial::observation(config));
-            check_outcome("decide", decided.outcome.map(drop))
+            let plan = answer("plan", plugin.plan(trial.plan()).outcome)?;
+            let trial = trial.with_plan(plan.as_ref());
+            answer("decide", plugin.decide(trial.observation()).outcome).map(drop)
         }
-        PluginKind::Compatibility => {
-            let checked = plugin.check(trial::check(config));
-            check_outcome("check", checked.outcome.map(drop))
-        }
-        PluginKind::Health => {
-            let evaluated = plugin.evaluate(trial::health(config));
-            check_outcome("evaluate", evaluated.outcome.map(drop))
-        }
+        PluginKind::Compatibility => answer("check", plugin.check(trial.check()).outcome).map(drop),
+        PluginKind::Health => answer("evaluate", plugin.evaluate(trial.health()).outcome).map(drop),
+    }
+}
+
+/// The answer of a trial call; `None`: the plugin returned an error.
+fn answer<T>(
+    call: &'static str,
+    outcome: Result<T, CallFailure>,
+) -> Result<Option<T>, (&'static str, CallFailure)> {
+    match outcome {
+        Ok(answer) => Ok(Some(answer)),
+        Err(CallFailure::PluginError(_)) => Ok(None),
+        Err(failure) => Err((call, failure)),
     }
 }
 

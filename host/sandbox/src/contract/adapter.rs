@@ -21,6 +21,7 @@ use crate::{
     linked_component::LinkedComponent,
     names::{CallName, ContractNames},
     record::InvalidRecord,
+    trial::Trial,
 };
 
 impl<V: Version> Contract for V {
@@ -117,8 +118,8 @@ impl<I: TypedCall> CallTypes for TypesOf<I> {
         Ok(Box::new(case))
     }
 
-    fn trial(&self, contract: Option<&str>, config: &str) -> Box<dyn AnyCase> {
-        Box::new(Case::<I, I::Output>::new(contract, I::trial(config)))
+    fn trial(&self, contract: Option<&str>, trial: &Trial<'_>) -> Box<dyn AnyCase> {
+        Box::new(Case::<I, I::Output>::new(contract, I::trial(trial)))
     }
 
     fn recorded(&self, json: &str) -> Result<Box<dyn RecordedQuestion>, InvalidRecord> {

@@ -10,7 +10,7 @@ use super::{
     meta_output::{own_error_is_failure, run},
     typed_call::TypedCall,
 };
-use crate::{limits::Budget, linked_component::LinkedComponent, names::CallName};
+use crate::{limits::Budget, linked_component::LinkedComponent, names::CallName, trial::Trial};
 
 /// `describe` has no input.
 #[derive(Serialize, Deserialize)]
@@ -30,7 +30,7 @@ impl<V: Version> TypedCall for DescribeInput<V> {
         CallName::Describe
     }
 
-    fn trial(_: &str) -> Self {
+    fn trial(_: &Trial<'_>) -> Self {
         Self(PhantomData)
     }
 
@@ -51,8 +51,8 @@ impl<V: Version> TypedCall for ValidateInput<V> {
         CallName::Validate
     }
 
-    fn trial(config: &str) -> Self {
-        Self(config.to_owned(), PhantomData)
+    fn trial(trial: &Trial<'_>) -> Self {
+        Self(trial.config(), PhantomData)
     }
 
     fn run(&self, component: &LinkedComponent, budget: &Budget) -> Call<Self::Output> {

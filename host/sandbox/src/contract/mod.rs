@@ -35,6 +35,7 @@ use crate::{
     linked_component::LinkedComponent,
     names::{CallName, ContractNames},
     record::InvalidRecord,
+    trial::Trial,
 };
 
 /// A version of the contract, without its types. The calls with limits are recorded; they are made under these limits or,
@@ -100,8 +101,8 @@ pub(crate) trait CallTypes: Sync {
     /// Reads a golden.
     fn golden(&self, text: &str) -> serde_json::Result<Box<dyn AnyCase>>;
 
-    /// A golden with the input with which uploads are tried, and with this config, JSON text.
-    fn trial(&self, contract: Option<&str>, config: &str) -> Box<dyn AnyCase>;
+    /// A golden with the input with which uploads are tried.
+    fn trial(&self, contract: Option<&str>, trial: &Trial<'_>) -> Box<dyn AnyCase>;
 
     /// Reads a recorded input, JSON text.
     fn recorded(&self, json: &str) -> Result<Box<dyn RecordedQuestion>, InvalidRecord>;

@@ -10,7 +10,7 @@ use tidegate_core::{
 use tidegate_engine::ports::{Call, CallLimits};
 
 use super::Contract;
-use crate::{linked_component::LinkedComponent, names::CallName, trial};
+use crate::{linked_component::LinkedComponent, names::CallName, trial::Trial};
 
 /// The input of a call. Its type determines the call.
 pub(crate) trait Question: Clone {
@@ -18,7 +18,7 @@ pub(crate) trait Question: Clone {
     type Answer;
 
     /// The input with which uploads are tried.
-    fn trial(config: &str) -> Self;
+    fn trial(trial: &Trial<'_>) -> Self;
 
     /// Calls a component of this version of the contract.
     fn ask(
@@ -43,8 +43,8 @@ impl Question for Config {
     const CALL: CallName = CallName::Wants;
     type Answer = Interests;
 
-    fn trial(config: &str) -> Self {
-        Self(config.to_owned())
+    fn trial(trial: &Trial<'_>) -> Self {
+        Self(trial.config())
     }
 
     fn ask(
@@ -64,8 +64,8 @@ macro_rules! question {
             const CALL: CallName = CallName::$call;
             type Answer = $answer;
 
-            fn trial(config: &str) -> Self {
-                trial::$trial(config)
+            fn trial(trial: &Trial<'_>) -> Self {
+                trial.$trial()
             }
 
             fn ask(

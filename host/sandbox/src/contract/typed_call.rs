@@ -10,6 +10,7 @@ use crate::{
     linked_component::LinkedComponent,
     names::CallName,
     record::InvalidRecord,
+    trial::Trial,
 };
 
 /// The input of a call, in the form of goldens. Its type determines the call.
@@ -21,7 +22,7 @@ pub(super) trait TypedCall: Serialize + DeserializeOwned + Send + Sync + 'static
     fn call() -> CallName;
 
     /// The input with which uploads are tried.
-    fn trial(config: &str) -> Self;
+    fn trial(trial: &Trial<'_>) -> Self;
 
     /// The limits of the call.
     fn budget(&self, limits: &SandboxLimits) -> Budget {

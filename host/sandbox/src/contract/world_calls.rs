@@ -14,6 +14,7 @@ use crate::{
     linked_component::LinkedComponent,
     names::CallName,
     record::{self, InvalidRecord},
+    trial::Trial,
 };
 
 /// The plugin's own error is an output: a strategy may be unable to answer an input.
@@ -24,8 +25,8 @@ impl<I: CallInput> TypedCall for I {
         call_of::<I>()
     }
 
-    fn trial(config: &str) -> Self {
-        I::Question::trial(config).into()
+    fn trial(trial: &Trial<'_>) -> Self {
+        I::Question::trial(trial).into()
     }
 
     fn budget(&self, limits: &SandboxLimits) -> Budget {

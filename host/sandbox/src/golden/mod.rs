@@ -16,6 +16,7 @@ use crate::{
     names::CallName,
     plugin::Plugin,
     record::{self, InvalidRecord, RawRecordedOutput},
+    trial::Trial,
     versions::{Recorded, Versions},
 };
 
@@ -54,14 +55,17 @@ impl Golden {
         Ok(Self(version.types(call).golden(text)?))
     }
 
-    /// The input with which uploads are tried: a small invented campaign with this config, JSON text.
+    /// The input with which uploads are tried: a small invented campaign with this config, JSON text. `decide` and `assign`
+    /// get the waves that the strategy plans for it, so it is asked for its plan first. Blocks the thread.
     pub fn trial(plugin: &Plugin, call: CallName, config: &str) -> Self {
         let contract = plugin.contract();
-        Self(
-            contract
-                .types(call)
-                .trial(contract.names().in_records, config),
-        )
+        let trial = Trial::new(config);
+        let plan = matches!(call, CallName::Decide | CallName::Assign)
+            .then(|| plugin.plan(trial.plan()).outcome.ok())
+            .flatten();
+        let trial = trial.with_plan(plan.as_ref());
+        let types = contract.types(call);
+        Self(types.trial(contract.names().in_records, &trial))
     }
 
     /// The call.
@@ -116,7 +120,9 @@ mod tests {
         for version in Versions::ALL.iter() {
             for call in <CallName as VariantArray>::VARIANTS {
                 let contract = version.names().in_records;
-                let sample = version.types(*call).trial(contract, r#"{"a": 1}"#);
+                let sample = version
+                    .types(*call)
+                    .trial(contract, &Trial::new(r#"{"a": 1}"#));
                 let sample = sample.to_json();
                 let read = Golden::parse(&sample)?;
                 assert_eq!(read.call(), *call);

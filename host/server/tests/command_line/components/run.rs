@@ -65,6 +65,23 @@ fn a_panic_is_readable() -> Result<()> {
 }
 
 #[test]
+fn decide_is_tried_with_the_waves_of_the_plugins_plan() -> Result<()> {
+    let workbench = Workbench::new()?;
+    workbench.write("canary.wasm", built_component("canary")?)?;
+    let (_, planned) = workbench.json(&["run", "canary.wasm", "plan"])?;
+    let named = |waves: &Value| -> Vec<Value> {
+        let waves = waves.as_array().into_iter().flatten();
+        waves.map(|wave| wave["name"].clone()).collect()
+    };
+    let planned = named(&planned["output"]["Ok"]["waves"]);
+    assert!(planned.len() > 1, "{planned:?}");
+    let sample = workbench.run(&["run", "canary.wasm", "--sample", "decide"])?;
+    let golden: Value = serde_json::from_slice(&sample.stdout)?;
+    assert_eq!(named(&golden["input"]["waves"]), planned);
+    Ok(())
+}
+
+#[test]
 fn a_trap_shows_its_log() -> Result<()> {
     let workbench = Workbench::new()?;
     workbench.write("panic.wasm", HostilePlugin::Panic.component()?)?;

@@ -36,7 +36,7 @@ impl TrialCalls {
         for call in plugin.calls() {
             match call {
                 CallName::Describe | CallName::Validate => {}
-                CallName::Assign => trial.assign(plugin, &config)?,
+                CallName::Assign => trial.assign(plugin, &config),
                 call => trial.call(plugin, call, &config),
             }
         }
@@ -49,30 +49,24 @@ impl TrialCalls {
     }
 
     /// Calls `assign` with the waves of the plugin's own plan. A server does so only if one of them is to be filled.
-    fn assign(&mut self, plugin: &Plugin, config: &str) -> Result<()> {
-        let Some(waves) = self.waves_to_fill() else {
-            self.untried = Some(
-                "`assign` was not tried, because the plan of the trial campaign has no wave with `custom` members"
-                    .to_owned(),
-            );
-            return Ok(());
-        };
-        let trial = Golden::trial(plugin, CallName::Assign, config).to_json();
-        let mut golden: Value = serde_json::from_str(&trial)?;
-        golden["input"]["waves"] = waves;
-        let run = Golden::parse(&golden.to_string())?.run(plugin);
-        self.calls.push((CallName::Assign, run));
-        Ok(())
+    fn assign(&mut self, plugin: &Plugin, config: &str) {
+        if self.has_waves_to_fill() {
+            return self.call(plugin, CallName::Assign, config);
+        }
+        let why = "`assign` was not tried, because the plan of the trial campaign has no wave with `custom` members";
+        self.untried = Some(why.to_owned());
     }
 
-    /// The waves that `plan` returned, if one of them has members that `assign` gives it.
-    fn waves_to_fill(&self) -> Option<Value> {
+    /// Whether `plan` returned a wave with members that `assign` gives it.
+    fn has_waves_to_fill(&self) -> bool {
         let planned = self.calls.iter().find(|(call, _)| *call == CallName::Plan);
-        let output = planned?.1.outcome.as_ref().ok()?;
-        let mut plan: Value = serde_json::from_str(&output.json).ok()?;
-        let waves = plan.get_mut("Ok")?.get_mut("waves")?.take();
-        let is_custom = |wave: &Value| wave["members"] == "Custom";
-        waves.as_array()?.iter().any(is_custom).then_some(waves)
+        let output = planned.and_then(|(_, run)| run.outcome.as_ref().ok());
+        let json = output.map(|output| serde_json::from_str::<Value>(&output.json));
+        let Some(Ok(plan)) = json else {
+            return false;
+        };
+        let mut waves = plan["Ok"]["waves"].as_array().into_iter().flatten();
+        waves.any(|wave| wave["members"] == "Custom")
     }
 
     fn stopped(mut self, plugin: &Plugin, why: &str) -> Self {
