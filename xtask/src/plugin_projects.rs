@@ -198,7 +198,7 @@ fn commands(readme: &Path, section: &str) -> Result<String> {
     let text = text.split("\n## ").next().unwrap_or_default();
     let block = text.split_once("```sh\n").context("no commands")?.1;
     let block = block.split_once("```").context("an open block")?.0;
-    let lines = block.lines().filter(|line| !line.ends_with(" FILE"));
+    let lines = block.lines().filter(|line| !line.ends_with(" GOLDEN"));
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 

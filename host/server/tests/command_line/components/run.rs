@@ -113,7 +113,10 @@ fn calls_that_do_not_exist_are_refused() -> Result<()> {
         2,
         "describe, validate, wants, plan, assign, decide, check, evaluate",
     );
-    check(&run(&[])?, 2, "<CALL|--input <FILE>|--sample <CALL>>");
+    check(&run(&[])?, 2, "<CALL|--input <GOLDEN>|--sample <CALL>>");
+    let usage = "Usage: tidegate plugin run [OPTIONS] <FILE> <CALL>\n";
+    check(&run(&[])?, 2, usage);
+    assert!(stdout(&run(&["--help"])?).contains(usage));
     let calls = "it has no `assign`; its calls are describe, validate, wants, plan, decide";
     check(&run(&["assign"])?, 1, calls);
     check(&run(&["--sample", "assign"])?, 1, calls);

@@ -12,7 +12,13 @@ use tidegate_sandbox::{CallName, Golden, GoldenRun};
 use super::{component::ComponentArgs, usage};
 use crate::command::{enum_value, print_error, print_json_text};
 
+// clap would show the group before the file.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "tidegate plugin run [OPTIONS] <FILE> <CALL>\n       \
+                      tidegate plugin run [OPTIONS] <FILE> [CALL] --input <GOLDEN>\n       \
+                      tidegate plugin run [OPTIONS] <FILE> --sample <CALL>"
+)]
 pub(in crate::command::plugin) struct Run {
     #[command(flatten)]
     component: ComponentArgs,
@@ -28,7 +34,7 @@ struct Subject {
     #[arg(value_parser = enum_value::<CallName>())]
     call: Option<CallName>,
     /// Golden with the input, JSON; `-` reads it from standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "GOLDEN")]
     input: Option<PathBuf>,
     /// Print a golden of this call, to begin with, instead of making a call
     #[arg(
