@@ -14,6 +14,7 @@ mod key;
 mod output;
 mod plugin;
 mod resolve_id;
+mod revision;
 mod serve;
 mod settings;
 mod tenant;

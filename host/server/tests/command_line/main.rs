@@ -4,6 +4,7 @@ mod components;
 mod connection;
 mod output;
 mod plugin_new;
+mod revisions;
 mod start;
 mod streams;
 mod visible_text;

@@ -57,7 +57,7 @@ const COMMANDS: &[(&str, PrintedPart, i32)] = {
         ("campaign journal|1", Texts, 0),
         ("campaign list|", Texts, 0),
         (
-            "campaign move|1 --revision a --accept-differences",
+            "campaign move|1 --revision sha256:0000000000000000000000000000000000000000000000000000000000000000 --accept-differences",
             Texts,
             0,
         ),

@@ -8,7 +8,10 @@ use tidegate_core::{Named as _, campaign::Priority};
 use super::{step, view};
 use crate::{
     client::RestClient,
-    command::{enum_value, plugin::json_argument, show, update_options::UpdateFlags},
+    command::{
+        enum_value, plugin::json_argument, revision::RevisionSelector, show,
+        update_options::UpdateFlags,
+    },
 };
 
 /// Create a campaign from flags or from a file; flags take precedence.
@@ -62,8 +65,8 @@ struct SpecFlags {
     /// Target devices that follow this feed, instead of other targets; the newest campaign on a feed wins
     #[arg(long, value_name = "NAME", conflicts_with_all = ["devices", "groups", "filter"])]
     feed: Option<String>,
-    /// Strategy, with its revision, if not the default, and its config as JSON or `@FILE`: `canary='{"canary_percentage":
-    /// 5}'`, `acme/rings@sha256:...=@rings.json`
+    /// Strategy, with its version or digest, if not the default, and its config as JSON or `@FILE`:
+    /// `canary='{"canary_percentage": 5}'`, `acme/rings@1.2.0=@rings.json`
     #[arg(long, value_name = "NAME[@REVISION][=CONFIG]")]
     strategy: Option<String>,
     /// Policy, with its revision and its config; repeatable [compatibility policies by default: hardware, version-path]
@@ -96,7 +99,7 @@ struct SpecFlags {
 
 impl Create {
     pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
-        let created = rest.post("campaigns", &self.spec.body()?).await?;
+        let created = rest.post("campaigns", &self.spec.body(rest).await?).await?;
         let id = created["campaign_id"].as_i64();
         // The campaign exists even if starting it fails.
         if !(self.start && rest.wants_json()) {
@@ -115,7 +118,7 @@ impl Create {
 impl Set {
     pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         let path = format!("campaigns/{}", self.id);
-        let mut body = self.spec.body()?;
+        let mut body = self.spec.body(rest).await?;
         for field in self.reset {
             body[field.replace('-', "_")] = Value::Null;
         }
@@ -127,13 +130,21 @@ impl Set {
 }
 
 impl SpecFlags {
-    fn body(&self) -> Result<Value> {
+    async fn body(&self, rest: &RestClient) -> Result<Value> {
         let mut body = self
             .file
             .as_deref()
             .map(read_object)
             .transpose()?
             .unwrap_or_default();
+        let strategy = match &self.strategy {
+            Some(text) => PluginFlag::parse(text)?.body(rest).await?,
+            None => Value::Null,
+        };
+        let mut policies = Vec::new();
+        for text in &self.policies {
+            policies.push(PluginFlag::parse(text)?.body(rest).await?);
+        }
         let mut set = |name: &str, value: Value| {
             if !value.is_null() && value != json!(false) && value != json!([]) {
                 body.insert(name.to_owned(), value);
@@ -146,19 +157,7 @@ impl SpecFlags {
         set("target_groups", json!(self.groups));
         set("target_filter", json!(self.filter));
         set("target_feed", json!(self.feed));
-        set(
-            "strategy",
-            self.strategy
-                .as_deref()
-                .map(plugin_use)
-                .transpose()?
-                .unwrap_or_default(),
-        );
-        let policies = self
-            .policies
-            .iter()
-            .map(|policy| plugin_use(policy))
-            .collect::<Result<Vec<_>>>()?;
+        set("strategy", strategy);
         set("policies", json!(policies));
         set(
             "priority",
@@ -187,45 +186,78 @@ fn read_object(file: &str) -> Result<Map<String, Value>> {
     serde_json::from_str(&text).with_context(|| format!("{file} is not a JSON object"))
 }
 
-/// Parses `NAME[@REVISION][=CONFIG]` into the REST representation.
-fn plugin_use(text: &str) -> Result<Value> {
-    let (plugin, config) = match text.split_once('=') {
-        Some((plugin, config)) => (plugin, json_argument(config)?),
-        None => (text, json!({})),
-    };
-    Ok(match plugin.split_once('@') {
-        Some((name, revision)) => {
-            json!({ "plugin": name, "revision": revision, "config": config })
+/// `NAME[@REVISION][=CONFIG]`.
+#[derive(Debug, PartialEq)]
+struct PluginFlag<'a> {
+    plugin: &'a str,
+    revision: Option<RevisionSelector>,
+    config: Value,
+}
+
+impl<'a> PluginFlag<'a> {
+    fn parse(text: &'a str) -> Result<Self> {
+        let (plugin, config) = match text.split_once('=') {
+            Some((plugin, config)) => (plugin, json_argument(config)?),
+            None => (text, json!({})),
+        };
+        let (plugin, revision) = match plugin.split_once('@') {
+            Some((plugin, revision)) => (plugin, Some(revision.parse()?)),
+            None => (plugin, None),
+        };
+        Ok(Self {
+            plugin,
+            revision,
+            config,
+        })
+    }
+
+    /// The REST representation, which names a revision by its digest.
+    async fn body(self, rest: &RestClient) -> Result<Value> {
+        let mut body = json!({ "plugin": self.plugin, "config": self.config });
+        if let Some(revision) = self.revision {
+            let digest = revision.digest(rest, &self.plugin.parse()?).await?;
+            body["revision"] = digest.to_string().into();
         }
-        None => json!({ "plugin": plugin, "config": config }),
-    })
+        Ok(body)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use tidegate_core::id::Digest;
+
     use super::*;
 
     #[test]
     fn a_plugin_argument_may_include_its_revision_and_its_config() -> Result<()> {
-        assert_eq!(
-            plugin_use("canary")?,
-            json!({"plugin": "canary", "config": {}})
-        );
-        let used = plugin_use(r#"failure-rate={"threshold": 20}"#)?;
-        assert_eq!(
-            used,
-            json!({"plugin": "failure-rate", "config": {"threshold": 20}})
-        );
-        let revision = format!("sha256:{}", "0".repeat(64));
-        assert_eq!(
-            plugin_use(&format!("acme/rings@{revision}"))?,
-            json!({"plugin": "acme/rings", "revision": revision, "config": {}})
-        );
-        assert_eq!(
-            plugin_use(&format!(r#"acme/rings@{revision}={{"mail": "a@b"}}"#))?,
-            json!({"plugin": "acme/rings", "revision": revision, "config": {"mail": "a@b"}})
-        );
-        assert!(plugin_use("canary={").is_err());
+        let digest = Digest::of(b"build");
+        let by_digest = format!(r#"acme/rings@{digest}={{"mail": "a@b"}}"#);
+        let version = RevisionSelector::Version("1.2.0".to_owned());
+        for (text, plugin, revision, config) in [
+            ("canary", "canary", None, json!({})),
+            (
+                r#"failure-rate={"threshold": 20}"#,
+                "failure-rate",
+                None,
+                json!({"threshold": 20}),
+            ),
+            ("acme/rings@1.2.0", "acme/rings", Some(version), json!({})),
+            (
+                &by_digest,
+                "acme/rings",
+                Some(RevisionSelector::Digest(digest)),
+                json!({"mail": "a@b"}),
+            ),
+        ] {
+            let expected = PluginFlag {
+                plugin,
+                revision,
+                config,
+            };
+            assert_eq!(PluginFlag::parse(text)?, expected, "{text}");
+        }
+        assert!(PluginFlag::parse("canary={").is_err());
+        assert!(PluginFlag::parse("canary@").is_err());
         Ok(())
     }
 }

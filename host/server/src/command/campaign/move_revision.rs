@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     client::RestClient,
-    command::{print_error, visible_value},
+    command::{print_error, revision::AnyRevision, visible_value},
 };
 
 /// Move a campaign to another revision of one of its plugins.
@@ -16,9 +16,9 @@ use crate::{
 pub(super) struct Move {
     /// Id of the campaign
     id: i64,
-    /// The revision, `sha256:...`
-    #[arg(long, value_name = "DIGEST")]
-    revision: String,
+    /// The revision: `VENDOR/NAME@VERSION`, or `sha256:...`
+    #[arg(long)]
+    revision: AnyRevision,
     /// Move it although the revision decides otherwise than the plugin has decided so far
     #[arg(long)]
     accept_differences: bool,
@@ -30,7 +30,8 @@ pub(super) struct Move {
 impl Move {
     /// Replays the journal with the revision, shows what differs, and moves the campaign.
     pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
-        let replay = replay_journal(rest, self.id, Some(&self.revision)).await?;
+        let revision = self.revision.digest(rest).await?;
+        let replay = replay_journal(rest, self.id, Some(revision)).await?;
         print_error(report(&visible_value(&replay)));
         let different = count(&replay, "different");
         if different == 0 && replay["same"] == 0 {
@@ -44,7 +45,7 @@ impl Move {
             );
         }
         let body = json!({
-            "revision": self.revision,
+            "revision": revision.to_string(),
             "replayed_until": replay["replayed_until"],
             "accept_differences": self.accept_differences,
             "discard_state": self.discard_state,

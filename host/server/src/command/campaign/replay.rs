@@ -3,10 +3,11 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
+use tidegate_core::id::Digest;
 
 use crate::{
     client::RestClient,
-    command::{repeat_while_busy, show},
+    command::{repeat_while_busy, revision::AnyRevision, show},
 };
 
 /// Replay recorded decisions.
@@ -20,22 +21,31 @@ pub(super) struct Replay {
     /// All entries of the journal, which is the default
     #[arg(long)]
     all: bool,
-    /// Replay the calls of a plugin with another of its revisions: `sha256:...`
-    #[arg(long, value_name = "DIGEST")]
-    revision: Option<String>,
+    /// Replay the calls of a plugin with another of its revisions: `VENDOR/NAME@VERSION`, or `sha256:...`
+    #[arg(long)]
+    revision: Option<AnyRevision>,
 }
 
 impl Replay {
     pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
+        let revision = match &self.revision {
+            Some(revision) => Some(revision.digest(rest).await?),
+            None => None,
+        };
         match self.entry {
-            Some(seq) => self.replay_entry(rest, seq).await,
-            None => self.replay_all(rest).await,
+            Some(seq) => self.replay_entry(rest, seq, revision).await,
+            None => self.replay_all(rest, revision).await,
         }
     }
 
-    async fn replay_entry(&self, rest: &RestClient, seq: i64) -> Result<()> {
+    async fn replay_entry(
+        &self,
+        rest: &RestClient,
+        seq: i64,
+        revision: Option<Digest>,
+    ) -> Result<()> {
         let path = format!("campaigns/{}/journal/{seq}/replay", self.id);
-        let answer = post(rest, &path, self.revision.as_deref(), &[]).await?;
+        let answer = post(rest, &path, revision, &[]).await?;
         let is_same = answer["same"] == true;
         show(rest, &answer, |answer| {
             if is_same {
@@ -51,8 +61,8 @@ impl Replay {
         Ok(())
     }
 
-    async fn replay_all(&self, rest: &RestClient) -> Result<()> {
-        let replay = replay_journal(rest, self.id, self.revision.as_deref()).await?;
+    async fn replay_all(&self, rest: &RestClient, revision: Option<Digest>) -> Result<()> {
+        let replay = replay_journal(rest, self.id, revision).await?;
         show(rest, &replay, report);
         let unavailable = not_compared(&replay).filter(|entry| entry["code"] == "unavailable");
         match (count(&replay, "different"), unavailable.count()) {
@@ -69,7 +79,7 @@ impl Replay {
 pub(super) async fn replay_journal(
     rest: &RestClient,
     id: i64,
-    revision: Option<&str>,
+    revision: Option<Digest>,
 ) -> Result<Value> {
     let path = format!("campaigns/{id}/journal/replay");
     let mut sums = [
@@ -113,7 +123,7 @@ pub(super) async fn replay_journal(
 async fn post(
     rest: &RestClient,
     path: &str,
-    revision: Option<&str>,
+    revision: Option<Digest>,
     query: &[(&str, i64)],
 ) -> Result<Value> {
     let query = query.iter().map(|(name, value)| format!("{name}={value}"));

@@ -9,7 +9,11 @@ use tidegate_core::{id::Digest, plugin::PluginName};
 
 use crate::{
     client::{RestClient, Upload as FileUpload, table},
-    command::{listing, print, show},
+    command::{
+        listing, print,
+        revision::{PluginRef, RevisionSelector},
+        show,
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -36,10 +40,11 @@ pub(super) enum Command {
     Disable(RevisionArgs),
     /// Choose the revision of campaigns that name none
     Default {
-        /// Name of the plugin, `VENDOR/NAME`
-        name: PluginName,
-        /// Its revision, `sha256:...`; without one the highest enabled release is used again
-        revision: Option<Digest>,
+        /// Name of the plugin, with the version if no revision follows
+        #[arg(value_name = "VENDOR/NAME[@VERSION]")]
+        name: PluginRef,
+        /// Its revision: `sha256:...`, or a version; without any the highest enabled release is used again
+        revision: Option<RevisionSelector>,
     },
     /// Delete a revision that no campaign uses
     Delete(RevisionArgs),
@@ -54,16 +59,51 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct RevisionArgs {
-    /// Name of the plugin, `VENDOR/NAME`; without a vendor it is a built-in one
-    name: PluginName,
-    /// Its revision, `sha256:...`
-    revision: Digest,
+    /// Name of the plugin, with the version if no revision follows; without a vendor it is a built-in one
+    #[arg(value_name = "VENDOR/NAME[@VERSION]")]
+    name: PluginRef,
+    /// Its revision: `sha256:...`, or a version
+    revision: Option<RevisionSelector>,
 }
 
 impl RevisionArgs {
-    fn path(&self) -> String {
-        format!("plugins/{}/revisions/{}", self.name, self.revision)
+    async fn find(&self, rest: &RestClient) -> Result<FoundRevision> {
+        let found = find_revision(rest, &self.name, self.revision.as_ref()).await?;
+        found.with_context(|| {
+            let plugin = &self.name.plugin;
+            format!(
+                "name a revision: `{plugin}@VERSION`, or `{plugin} sha256:...`; `tidegate plugin show {plugin}` lists them"
+            )
+        })
     }
+}
+
+/// A revision that exists, if it was named by its version.
+struct FoundRevision {
+    plugin: PluginName,
+    digest: Digest,
+}
+
+impl FoundRevision {
+    fn path(&self) -> String {
+        format!("plugins/{}/revisions/{}", self.plugin, self.digest)
+    }
+}
+
+/// The revision that is named in one argument or in two. `None`: in neither.
+async fn find_revision(
+    rest: &RestClient,
+    name: &PluginRef,
+    revision: Option<&RevisionSelector>,
+) -> Result<Option<FoundRevision>> {
+    let plugin = name.plugin.clone();
+    let revision = match (&name.revision, revision) {
+        (Some(_), Some(_)) => bail!("name one revision, either behind the `@` or after it"),
+        (Some(revision), None) | (None, Some(revision)) => revision,
+        (None, None) => return Ok(None),
+    };
+    let digest = revision.digest(rest, &plugin).await?;
+    Ok(Some(FoundRevision { plugin, digest }))
 }
 
 impl Command {
@@ -90,18 +130,20 @@ impl Command {
             Self::Deprecate(args) => change_state(&rest, &args, "deprecate").await?,
             Self::Disable(args) => change_state(&rest, &args, "disable").await?,
             Self::Default { name, revision } => {
-                if let Some(revision) = revision {
-                    let path = format!("plugins/{name}/revisions/{revision}/default");
+                let plugin = &name.plugin;
+                if let Some(found) = find_revision(&rest, &name, revision.as_ref()).await? {
+                    let path = format!("{}/default", found.path());
                     rest.post(&path, &json!({})).await?;
                 } else {
-                    rest.delete(&format!("plugins/{name}/default")).await?;
+                    rest.delete(&format!("plugins/{plugin}/default")).await?;
                 }
-                let answer = rest.get(&format!("plugins/{name}"), &[]).await?;
+                let answer = rest.get(&format!("plugins/{plugin}"), &[]).await?;
                 show(&rest, &answer, |answer| table::details(answer, &DEFAULT));
             }
             Self::Delete(args) => {
-                rest.delete(&args.path()).await?;
-                print(format_args!("revision {} is deleted", args.revision));
+                let found = args.find(&rest).await?;
+                rest.delete(&found.path()).await?;
+                print(format_args!("revision {} is deleted", found.digest));
             }
             Self::Validate { name, config } => {
                 let body = json!({ "config": json_argument(&config)? });
@@ -122,7 +164,7 @@ impl Command {
 }
 
 async fn change_state(rest: &RestClient, args: &RevisionArgs, step: &str) -> Result<()> {
-    let path = format!("{}/{step}", args.path());
+    let path = format!("{}/{step}", args.find(rest).await?.path());
     let answer = rest.post(&path, &json!({})).await?;
     show(rest, &answer, |answer| table::details(answer, &REVISION));
     Ok(())
