@@ -5,7 +5,7 @@ use tidegate_core::{
     plugin::PluginName,
 };
 
-use super::find_revision;
+use super::{find_revision, no_default};
 use crate::{PluginCalls, Result, ports::Store, rules::Rules};
 
 /// A plugin and its config, as requested.
@@ -41,7 +41,11 @@ impl PluginChoice {
         let found = find_revision(store, built_ins, tenant, &plugin, self.revision).await?;
         let Some(revision) = found else {
             let message = match self.revision {
-                None => format!("there is no enabled release of the plugin {plugin}"),
+                None => {
+                    let revisions = store.revisions_of(tenant, &plugin).await?;
+                    let advised = no_default::with_advice(built_ins, &plugin, &revisions);
+                    format!("there is no enabled release of the plugin {advised}")
+                }
                 Some(digest) => format!("the plugin {plugin} has no revision {digest}"),
             };
             rules.reject(format!("{path}.plugin"), message);

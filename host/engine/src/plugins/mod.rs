@@ -10,6 +10,7 @@ mod flush_usage;
 mod folder;
 mod install_built_ins;
 mod installation;
+mod no_default;
 mod read;
 mod restored_components;
 mod upload;

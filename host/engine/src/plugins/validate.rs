@@ -3,7 +3,7 @@ use tidegate_core::{
     plugin::{FieldError, PluginName},
 };
 
-use super::find_revision;
+use super::{find_revision, no_default};
 use crate::{Ctx, Error, PluginCalls, Result, ports::Store};
 
 /// Validates a config, JSON text, against the plugin's schema and then by the plugin. Returns the errors. Without a
@@ -17,10 +17,14 @@ pub async fn validate(
     config: &str,
 ) -> Result<Vec<FieldError>> {
     let found = find_revision(store, plugins.built_ins(), ctx.tenant, plugin, digest).await?;
-    let revision = found.ok_or_else(|| match digest {
-        Some(digest) => Error::not_found("plugin revision", digest),
-        None => Error::not_found("enabled release of the plugin", plugin),
-    })?;
+    let Some(revision) = found else {
+        let Some(digest) = digest else {
+            let revisions = store.revisions_of(ctx.tenant, plugin).await?;
+            let advised = no_default::with_advice(plugins.built_ins(), plugin, &revisions);
+            return Err(Error::not_found("enabled release of the plugin", advised));
+        };
+        return Err(Error::not_found("plugin revision", digest));
+    };
     plugins
         .validate(ctx.tenant, plugin, revision.stored.digest, config)
         .await

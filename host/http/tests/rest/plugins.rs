@@ -75,6 +75,35 @@ async fn a_component_becomes_a_revision() {
     }
 }
 
+#[tokio::test]
+async fn a_plugin_without_an_enabled_release_is_refused_with_what_enables_one() {
+    let server = TestServer::new().await;
+    let plugin = "/api/v1/plugins";
+    for version in ["1.0.0", "1.1.0"] {
+        server.clock.advance_seconds(1);
+        let component = format!("plugin acme/canary strategy {version}");
+        let parts = [("component", None, component.as_bytes())];
+        server.upload(plugin, &parts).await.expect(201);
+    }
+    let message = "there is no enabled release of the plugin acme/canary: an admin can enable the newest candidate, 1.1.0: \
+                   `tidegate plugin enable acme/canary@1.1.0`";
+    let config = json!({"config": {}});
+    let validate = format!("{plugin}/acme/canary/validate");
+    let refused = server.post(&validate, &config).await.expect(404);
+    assert_eq!(refused["detail"], message);
+    let firmware = server.firmware("1.1.0", b"new").await;
+    let strategy = json!({"plugin": "acme/canary"});
+    let campaign = json!({"name": "a", "firmware_id": firmware, "target_devices": ["pi-1"], "strategy": strategy});
+    let refused = server
+        .post("/api/v1/campaigns", &campaign)
+        .await
+        .expect(422);
+    assert_eq!(
+        refused["errors"],
+        json!([{"field": "/strategy/plugin", "message": message}])
+    );
+}
+
 /// The last upload is not the default: a publisher's key must not decide what new campaigns do.
 #[tokio::test]
 async fn new_campaigns_use_the_highest_enabled_release_or_the_chosen_revision() {
