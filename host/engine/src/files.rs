@@ -17,13 +17,13 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use tidegate_core::time::Timestamp;
+use tidegate_core::{id::Digest, time::Timestamp};
 use tokio::time::timeout;
 
 use crate::{
     Error, Ports, Result, Settings, chain,
     file_checks::FileChecks,
-    ports::{Artifacts, ByteStream, Clock, FileContent, PutError, Store},
+    ports::{Artifacts, ByteStream, Clock, FileContent, PutError, Sandbox, Store},
 };
 
 /// How long a request may lease the files that it uploads.
@@ -40,6 +40,8 @@ const DELETE_GRACE: Duration = Duration::from_hours(1);
 pub struct Files {
     store: Arc<dyn Store>,
     artifacts: Arc<dyn Artifacts>,
+    /// Has the compiled code of the files that are components.
+    sandbox: Arc<dyn Sandbox>,
     clock: Arc<dyn Clock>,
     server_name: String,
     pub(crate) checks: FileChecks,
@@ -54,6 +56,7 @@ impl Files {
         Self {
             store: Arc::clone(&ports.store),
             artifacts: Arc::clone(&ports.artifacts),
+            sandbox: Arc::clone(&ports.sandbox),
             clock: Arc::clone(&ports.clock),
             checks: FileChecks::new(Arc::clone(&ports.artifacts), Arc::clone(&ports.clock)),
             server_name: settings.server_name.clone(),
@@ -93,6 +96,18 @@ impl Files {
         Ok(true)
     }
 
+    /// Deletes what is left of a file that was inspected but is not stored, unless something refers to it.
+    pub(crate) async fn discard(&self, sha256: [u8; 32]) {
+        let lease = self.lease();
+        match lease.hold(sha256).await {
+            Ok(()) => lease.release().await,
+            // Another request deletes it, or the database has failed: the caller has an error of its own to report.
+            Err(error) => {
+                tracing::debug!(file = %hex::encode(sha256), error = %chain(&error), "file not discarded");
+            }
+        }
+    }
+
     /// Finishes the deletions of crashed servers.
     pub(crate) async fn delete_orphans(&self) -> Result<()> {
         let now = self.now();
@@ -120,6 +135,8 @@ impl Files {
         deleted
             .map_err(|elapsed| Error::internal("delete file", elapsed))?
             .map_err(|error| Error::internal("delete file", error))?;
+        // Before the deletion is confirmed: then the same component can be uploaded again.
+        self.sandbox.discard_code(Digest(sha256)).await;
         Ok(self.store.confirm_file_deleted(sha256).await?)
     }
 }

@@ -150,6 +150,14 @@ impl CodeCache {
         write_atomically(&self.folder, &self.path(component), &[&mac, code])
     }
 
+    /// Deletes the code of a component, if there is some.
+    pub(crate) fn remove(&self, component: Digest) -> io::Result<()> {
+        match fs::remove_file(self.path(component)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Deletes the code that was used least recently until this much can be added.
     fn make_room(&self, size: u64) -> io::Result<()> {
         let mut files = Vec::new();

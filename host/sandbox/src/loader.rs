@@ -157,6 +157,17 @@ impl PluginLoader {
         }
     }
 
+    /// Removes a component's code from memory and from the cache.
+    pub(crate) async fn discard(&self, digest: Digest) {
+        self.plugins.remove(digest);
+        let cache = Arc::clone(&self.code);
+        let removed = tokio::task::spawn_blocking(move || cache.remove(digest));
+        let removed = removed.await.map_err(std::io::Error::other);
+        if let Err(error) = removed.flatten() {
+            tracing::warn!(%digest, error = %chain(&error), "cannot delete compiled code; it stays until its space is needed");
+        }
+    }
+
     async fn load(
         &self,
         digest: Digest,

@@ -42,4 +42,8 @@ impl PluginCache {
     pub(crate) fn insert(&self, digest: Digest, plugin: Plugin, code_bytes: u64) {
         self.0.insert(digest, LoadedPlugin { plugin, code_bytes });
     }
+
+    pub(crate) fn remove(&self, digest: Digest) {
+        self.0.remove(&digest);
+    }
 }

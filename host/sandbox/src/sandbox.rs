@@ -347,6 +347,10 @@ impl Sandbox for WasmSandbox {
         })
     }
 
+    async fn discard_code(&self, component: Digest) {
+        self.loader.discard(component).await;
+    }
+
     async fn validate(&self, tenant: TenantId, plugin: Digest, config: &str) -> Validation {
         let span = call_span("validate", plugin);
         let validated = self.validate_config(tenant, plugin, config);

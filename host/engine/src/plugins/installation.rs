@@ -105,6 +105,7 @@ impl<'a> Installation<'a> {
         if let Err(error) = engine.plugins.built_ins().check_name(plugin, digest) {
             let path = path.display();
             tracing::error!(%path, error = %chain(&error), "component not installed");
+            engine.files.discard(digest.0).await;
             return ComponentOutcome::Refused;
         }
         self.store(path, &missing, &component, &inspection).await

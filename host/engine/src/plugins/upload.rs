@@ -9,7 +9,7 @@ use crate::{
 
 /// Uploads a component: the sandbox inspects it, then it is stored as a revision of the plugin that it names, a candidate
 /// until an administrator enables it. The vendor of the built-in plugins is reserved. Repeating an upload changes nothing.
-/// A rejected upload leaves its reason in the audit trail.
+/// A rejected upload leaves its reason in the audit trail, and a refused one no compiled code.
 pub async fn upload(
     ctx: &Authorized<Publisher>,
     store: &dyn Store,
@@ -25,8 +25,10 @@ pub async fn upload(
     let inspection = inspected?;
     let plugin = inspection.description.name.clone();
     let digest = inspection.digest;
-    let named = plugins.built_ins().check_name(&plugin, digest);
-    named.map_err(|error| Error::conflict("reserved_name", error.to_string()))?;
+    if let Err(error) = plugins.built_ins().check_name(&plugin, digest) {
+        files.discard(digest.0).await;
+        return Err(Error::conflict("reserved_name", error.to_string()));
+    }
     let origin = if plugin.is_built_in() {
         Origin::BuiltIn
     } else {
@@ -36,8 +38,8 @@ pub async fn upload(
     super::revision(ctx, store, &plugin, digest).await
 }
 
-/// Stores an inspected component: first its bytes, then its revision. If the revision is refused, the bytes are
-/// deleted.
+/// Stores an inspected component: first its bytes, then its revision. If the revision is refused, the bytes and their
+/// compiled code are deleted.
 pub(super) async fn store_component(
     ctx: &Ctx,
     store: &dyn Store,

@@ -25,6 +25,9 @@ pub trait Sandbox: Send + Sync {
         component: Bytes,
     ) -> Result<Inspection, Rejection>;
 
+    /// Deletes the compiled code of a component that is not stored any more, or was refused. A later call compiles it again.
+    async fn discard_code(&self, component: Digest);
+
     /// Validates a config, JSON text, against the plugin's schema and then with the plugin's own `validate`.
     async fn validate(&self, tenant: TenantId, plugin: Digest, config: &str) -> Validation;
 

@@ -200,6 +200,8 @@ impl Sandbox for ScriptedSandbox {
         ))
     }
 
+    async fn discard_code(&self, _: Digest) {}
+
     async fn validate(&self, _: TenantId, _: Digest, _: &str) -> Validation {
         let hook = self.before_validation.lock().take();
         if let Some(hook) = hook {

@@ -203,6 +203,14 @@ async fn a_version_has_one_component() {
     assert_eq!(refused.expect_problem(409).0, "version_exists");
     let stored = server.artifacts.open(Digest::of(other).0, 0..1).await;
     assert!(stored.expect("the artifact store").is_none());
+    let discarded = || std::mem::take(&mut *server.sandbox.discarded.lock().expect("a lock"));
+    assert_eq!(discarded(), [Digest::of(other)]);
+    // The name is that of a built-in plugin.
+    let reserved: &[u8] = b"plugin canary strategy";
+    let parts = [("component", None, reserved)];
+    let refused = server.upload("/api/v1/plugins", &parts).await;
+    assert_eq!(refused.expect_problem(409).0, "reserved_name");
+    assert_eq!(discarded(), [Digest::of(reserved)]);
 
     // In a folder it is reported, and stops no other.
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -219,6 +227,18 @@ async fn a_version_has_one_component() {
     );
     let shown = server.get("/api/v1/plugins/acme/canary").await.expect(200);
     assert_eq!(shown["default_revision"], Digest::of(next).to_string());
+    assert_eq!(discarded(), [Digest::of(other)]);
+
+    // A repeated upload of what is stored keeps the code, a deletion does not.
+    let parts = [("component", None, next)];
+    server.upload("/api/v1/plugins", &parts).await.expect(201);
+    assert_eq!(discarded(), []);
+    let path = format!("/api/v1/plugins/acme/canary/revisions/{}", Digest::of(next));
+    let deleted = server
+        .send("DELETE", &path, &server.admin, &json!(null))
+        .await;
+    assert_eq!(deleted.status, 204);
+    assert_eq!(discarded(), [Digest::of(next)]);
 }
 
 #[tokio::test]

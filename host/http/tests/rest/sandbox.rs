@@ -4,7 +4,10 @@
 //! advances the campaign, and then releases a device of the first wave.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,6 +41,8 @@ pub(crate) struct ScriptedSandbox {
     pub(crate) records_no_limits: AtomicBool,
     /// Replays run out of fuel.
     pub(crate) is_out_of_fuel: AtomicBool,
+    /// The components whose compiled code was deleted.
+    pub(crate) discarded: Mutex<Vec<Digest>>,
 }
 
 #[async_trait]
@@ -84,6 +89,10 @@ impl Sandbox for ScriptedSandbox {
             contract,
             description,
         })
+    }
+
+    async fn discard_code(&self, component: Digest) {
+        self.discarded.lock().expect("a lock").push(component);
     }
 
     async fn validate(&self, _: TenantId, _: Digest, config: &str) -> Validation {

@@ -101,6 +101,24 @@ async fn unusable_code_is_removed_at_the_next_start() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn discarded_code_is_deleted() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let digest = fixture.components.put(HostilePlugin::Honest.component()?);
+    assert!(is_callable(&fixture, digest).await);
+    let ours = code_file(&fixture)?;
+    fixture
+        .sandbox
+        .discard_code(Digest::of(b"another component"))
+        .await;
+    assert!(ours.exists());
+    fixture.sandbox.discard_code(digest).await;
+    assert!(!ours.exists());
+    assert!(is_callable(&fixture, digest).await, "it is compiled again");
+    assert!(ours.exists(), "and not called from memory");
+    Ok(())
+}
+
 /// What is needed again is compiled again.
 #[tokio::test]
 async fn the_code_that_was_used_least_recently_is_deleted_when_the_cache_is_full() -> Result<()> {

@@ -78,6 +78,8 @@ impl Sandbox for NoSandbox {
         Err(Rejection::Unavailable(no_sandbox_failure().to_string()))
     }
 
+    async fn discard_code(&self, _: Digest) {}
+
     async fn validate(&self, _: TenantId, _: Digest, _: &str) -> Validation {
         Validation {
             outcome: Err(no_sandbox_failure()),
