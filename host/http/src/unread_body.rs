@@ -1,6 +1,7 @@
 //! What a handler leaves of the body of an HTTP/1 request. The connection can be used again only after it was read.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -8,7 +9,7 @@ use std::{
 };
 
 use axum::{
-    body::{Body, HttpBody, to_bytes},
+    body::{Body, HttpBody},
     extract::Request,
 };
 use bytes::Bytes;
@@ -18,9 +19,12 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 /// A body up to this size is read to its end although nothing uses it: a new connection would cost more.
-const MAX_DRAINED_BYTES: usize = 16 << 10;
+const MAX_DRAINED_BYTES: u64 = 16 << 10;
 /// Maximum time for the rest of such a body to arrive.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+/// How much of a larger body is read, and for how long, while its client receives the response.
+const MAX_DISCARDED_BYTES: u64 = 64 << 20;
+const DISCARD_LIMIT: Duration = Duration::from_secs(5);
 
 /// The body of a request, once its handler has left it.
 pub(crate) struct UnreadBody(Arc<Mutex<Option<Body>>>);
@@ -41,18 +45,40 @@ impl UnreadBody {
         Some(Self(unread))
     }
 
-    /// Reads what is left, if it is small. Returns false if the body was not read to its end.
+    /// Reads what is left, if it is small. Returns false if the body was not read to its end: the response has to end the
+    /// connection. Then more of the body is read and discarded while the response is sent. If the server closed a connection
+    /// on which the client still sends, the client's system would report that, and could drop the response.
     pub(crate) async fn drain(self) -> bool {
-        let Some(unread) = self.0.lock().take() else {
+        let Some(mut unread) = self.0.lock().take() else {
             return true;
         };
         let size = unread.size_hint().upper();
-        if size.is_none_or(|bytes| bytes > MAX_DRAINED_BYTES as u64) {
-            return false;
+        if size.is_some_and(|bytes| bytes <= MAX_DRAINED_BYTES) {
+            let reading = read(&mut unread, MAX_DRAINED_BYTES);
+            if timeout(DRAIN_LIMIT, reading).await == Ok(true) {
+                return true;
+            }
         }
-        let reading = to_bytes(unread, MAX_DRAINED_BYTES);
-        matches!(timeout(DRAIN_LIMIT, reading).await, Ok(Ok(_)))
+        tokio::spawn(async move {
+            let reading = read(&mut unread, MAX_DISCARDED_BYTES);
+            let _ = timeout(DISCARD_LIMIT, reading).await;
+        });
+        false
     }
+}
+
+/// Reads a body and discards it, up to this size. True: to its end.
+async fn read(body: &mut Body, max_bytes: u64) -> bool {
+    let mut bytes = 0;
+    while bytes <= max_bytes {
+        let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
+        match frame {
+            None => return true,
+            Some(Err(_)) => return false,
+            Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+        }
+    }
+    false
 }
 
 /// A body that is returned to [`UnreadBody`] unless it is read to its end.

@@ -69,6 +69,33 @@ async fn too_large_request_headers_are_refused() -> std::io::Result<()> {
     Ok(())
 }
 
+/// As some clients do: the whole body is sent before the response is read.
+#[tokio::test]
+async fn the_sender_of_a_large_body_receives_the_refusal() -> std::io::Result<()> {
+    let server = TestServer::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let (router, shutdown) = (server.router.clone(), server.state.shutdown.clone());
+    tokio::spawn(HttpServer::default().serve(listener, router, shutdown, Duration::from_secs(1)));
+    // More than the buffers of both sides have room for.
+    let body = vec![b'a'; 32 << 20];
+    for path in ["plugins", "firmware"] {
+        let head = format!(
+            "POST /api/v1/{path} HTTP/1.1\r\nhost: x\r\nx-api-key: wrong\r\ncontent-length: {}\r\n\
+             content-type: multipart/form-data; boundary=b\r\n\r\n",
+            body.len()
+        );
+        let mut client = TcpStream::connect(address).await?;
+        client.write_all(head.as_bytes()).await?;
+        client.write_all(&body).await?;
+        let mut response = String::new();
+        client.read_to_string(&mut response).await?;
+        assert!(response.starts_with("HTTP/1.1 401"), "{response}");
+        assert!(response.contains("\r\nconnection: close\r\n"), "{response}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn shutdown_does_not_wait_for_a_request_that_is_not_sent() -> anyhow::Result<()> {
     let server = TestServer::new().await;

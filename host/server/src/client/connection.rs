@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use reqwest::Url;
 
-/// The server is unreachable, closed the connection, or does not answer in time.
+/// The server is unreachable, closed the connection before it had answered, or does not answer in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConnectionError {
     /// Scheme, host and port.
@@ -15,6 +15,8 @@ pub(crate) struct ConnectionError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ConnectionFailure {
     Unreachable,
+    /// The connection ended, or the answer is not one of HTTP.
+    NoAnswer,
     /// The server has sent nothing for so long.
     Silent(Duration),
     /// The answer was not complete after so long.
@@ -41,7 +43,12 @@ impl ConnectionError {
         if error.is_timeout() && !error.is_connect() {
             return Self::silent(url, silence).into();
         }
-        let failure = Self::new(url, ConnectionFailure::Unreachable);
+        let failure = if error.is_connect() {
+            ConnectionFailure::Unreachable
+        } else {
+            ConnectionFailure::NoAnswer
+        };
+        let failure = Self::new(url, failure);
         // The URL may have a password.
         anyhow::Error::new(error.without_url()).context(failure)
     }
@@ -57,6 +64,7 @@ impl fmt::Display for ConnectionError {
         write!(f, "the server at {} ", self.address)?;
         match self.failure {
             ConnectionFailure::Unreachable => f.write_str("cannot be reached"),
+            ConnectionFailure::NoAnswer => f.write_str("has not answered completely"),
             ConnectionFailure::Silent(time) => {
                 write!(f, "has sent nothing for {} s", time.as_secs())
             }

@@ -157,6 +157,42 @@ fn a_silent_server_ends_every_command() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_connection_that_ends_early_is_no_unreachable_server() -> Result<()> {
+    let url = raw_server(|_| String::new())?;
+    let output = tidegate()
+        .args(["campaign", "list", "--url", &url])
+        .output()?;
+    check(
+        &output,
+        3,
+        &format!("error: the server at {url} has not answered completely: "),
+    );
+    Ok(())
+}
+
+#[test]
+fn an_upload_that_is_refused_before_it_is_sent_shows_why() -> Result<()> {
+    let file = tempfile::NamedTempFile::new()?;
+    file.as_file().set_len(64 << 20)?;
+    let path = file.path().to_str().expect("a temporary path is UTF-8");
+    let problem = r#"{"title": "Unauthorized", "status": 401, "code": "unauthenticated", "detail": "no such key"}"#;
+    let url = raw_server(move |_| {
+        let length = problem.len();
+        format!(
+            "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
+             content-length: {length}\r\n\r\n{problem}"
+        )
+    })?;
+    for command in ["plugin", "firmware"] {
+        let mut upload = tidegate();
+        upload.args([command, "upload", path, "--url", &url]);
+        let refused = "error: no such key (401 unauthenticated)\n  set a valid key with --key or TIDEGATE_KEY";
+        check(&upload.output()?, 1, refused);
+    }
+    Ok(())
+}
+
 /// Sends a part of an answer each 0.2 s: `count` parts, or as long as the client reads.
 fn trickle(mut stream: &TcpStream, part: &str, count: usize) -> Result<()> {
     for _ in 0..count {
