@@ -143,7 +143,6 @@ impl HoldState {
 /// Builds a decision.
 struct DecisionBuilder {
     limit: InFlightLimit,
-    waves: usize,
     decision: Decision,
 }
 
@@ -151,7 +150,6 @@ impl DecisionBuilder {
     fn new(observation: &Observation, at_once: Option<u64>) -> Self {
         Self {
             limit: InFlightLimit::new(observation, at_once),
-            waves: observation.waves.len(),
             decision: Decision::new(Outcome::Proceed).with_state(observation.state.clone()),
         }
     }
@@ -221,12 +219,10 @@ impl DecisionBuilder {
             )),
             devices => {
                 self.decision.state = Vec::new();
+                // The number by which operators advance to it.
                 self.explain(format!(
-                    "Wave '{}' ({} of {}) opens with {devices} of {} devices.",
-                    wave.name,
-                    index + 1,
-                    self.waves,
-                    wave.size,
+                    "Wave {index} '{}' opens with {devices} of {} devices.",
+                    wave.name, wave.size,
                 ));
             }
         }

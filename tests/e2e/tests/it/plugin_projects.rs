@@ -85,9 +85,9 @@ async fn follow_tutorial(tools: &Path) -> Result<()> {
         "the config is valid",
         "robot-3 is updated",
         // The journal has the sentences of the new strategy.
-        "Wave 'pilot' (1 of 2) opens with 1 of 1 devices.",
+        "Wave 0 'pilot' opens with 1 of 1 devices.",
         "All others may follow in",
-        "Wave 'all others' (2 of 2) opens with 2 of 2 devices.",
+        "Wave 1 'all others' opens with 2 of 2 devices.",
     ] {
         ensure!(text.contains(part), "{part} is not in {text}\n{errors}");
     }
