@@ -9,6 +9,7 @@ mod histogram;
 mod late_success;
 mod loaded_device;
 mod loaded_update;
+mod new_updates;
 mod poll_view;
 mod retries;
 mod rollback;
@@ -17,7 +18,8 @@ mod update_rows;
 
 pub(crate) use histogram::durations;
 pub(crate) use loaded_device::DeviceRow;
-pub(crate) use loaded_update::{LoadedUpdate, NewUpdate};
+pub(crate) use loaded_update::LoadedUpdate;
+pub(crate) use new_updates::NewUpdate;
 pub(crate) use update_rows::{ChangedRow, ColumnValue, update_rows};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -39,7 +41,7 @@ use crate::{
 };
 
 use counters::CampaignCounters;
-use loaded_update::PreviousInstallation;
+use new_updates::PreviousInstallation;
 
 /// Devices of one tenant with their open updates, and other updates that were requested by id.
 #[derive(Debug)]
@@ -232,7 +234,7 @@ impl UpdateUnitOfWork {
         if rows.is_empty() {
             return Ok(HashMap::new());
         }
-        let ids: HashMap<_, _> = loaded_update::insert(tx, self.tenant, &rows)
+        let ids: HashMap<_, _> = new_updates::insert(tx, self.tenant, &rows)
             .await?
             .into_iter()
             .collect();

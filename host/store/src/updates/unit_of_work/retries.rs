@@ -5,7 +5,10 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::StoreError;
 
-use super::loaded_update::{self, LoadedUpdate, NewUpdate, PreviousInstallation};
+use super::{
+    loaded_update::LoadedUpdate,
+    new_updates::{self, NewUpdate, PreviousInstallation},
+};
 use crate::database::Tx;
 
 impl LoadedUpdate {
@@ -51,7 +54,7 @@ pub(super) async fn insert(
 ) -> Result<(), StoreError> {
     let new: Vec<_> = retries.map(new).collect();
     if !new.is_empty() {
-        loaded_update::insert(tx, tenant, &new).await?;
+        new_updates::insert(tx, tenant, &new).await?;
     }
     Ok(())
 }
