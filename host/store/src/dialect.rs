@@ -214,6 +214,7 @@ impl Dialect {
     /// `{{text}}` is a text that is compared by its bytes, independent of the database's locale. `{{id}}` is a
     /// generated key that is never reused, `{{id32}}` one that fits a signed 32-bit integer. `{{blob}}` is bytes.
     /// `{{without_rowid}}`, after a table, makes its primary key the table itself where that is possible.
+    /// `{{postgres}}` begins a line that only PostgreSQL executes.
     pub(crate) fn migration(self, text: &str) -> String {
         let tokens = match self {
             Self::Sqlite => [
@@ -222,6 +223,7 @@ impl Dialect {
                 ("{{text}}", "TEXT"),
                 ("{{blob}}", "BLOB"),
                 ("{{without_rowid}}", " WITHOUT ROWID"),
+                ("{{postgres}}", "-- "),
             ],
             Self::Postgres => [
                 (
@@ -235,6 +237,7 @@ impl Dialect {
                 ("{{text}}", "TEXT COLLATE \"C\""),
                 ("{{blob}}", "BYTEA"),
                 ("{{without_rowid}}", ""),
+                ("{{postgres}}", ""),
             ],
         };
         tokens

@@ -241,6 +241,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "journal_peak_memory",
         include_str!("../../../migrations/0050_journal_peak_memory.sql"),
     ),
+    (
+        51,
+        "campaign_start",
+        include_str!("../../../migrations/0051_campaign_start.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -425,6 +425,24 @@ async fn open_updates_of_waves_are_checked_once_after_the_upgrade_on_postgres() 
     on_empty_postgres(record_unchecked).await
 }
 
+#[tokio::test]
+async fn postgres_writes_less_when_a_campaign_starts() -> anyhow::Result<()> {
+    on_empty_postgres(async |url| {
+        let (pool, upgrade) = filled_before(url, "campaign_start").await?;
+        upgrade.run(&pool).await?;
+        let text = async |sql: &'static str| -> anyhow::Result<String> {
+            Ok(pool.fetch_one(sql).await?.take(0)?)
+        };
+        let space = "SELECT array_to_string(reloptions, ',') FROM pg_class WHERE relname = 'devices'";
+        assert_eq!(text(space).await?, "fillfactor=85");
+        let uncompressed = "SELECT string_agg(attname, ',' ORDER BY attname) FROM pg_attribute \
+             WHERE attstorage = 'e' AND attrelid IN (CAST('wave_members' AS REGCLASS), CAST('campaign_devices' AS REGCLASS))";
+        assert_eq!(text(uncompressed).await?, "members,slots");
+        Ok(())
+    })
+    .await
+}
+
 /// Fills all tables before the migration of this name, which is returned with the ones before it.
 async fn filled_before(url: &str, name: &str) -> anyhow::Result<(AnyPool, Migrator)> {
     sqlx::any::install_default_drivers();
