@@ -55,7 +55,7 @@ impl BoundedConnection {
         }
     }
 
-    /// Has SQLite execute a statement with the next one, which fails if this one does.
+    /// Has SQLite execute a statement before the next one, which fails if this one does.
     pub(super) fn execute_later(
         &mut self,
         statement: &str,
@@ -64,7 +64,7 @@ impl BoundedConnection {
         self.later.add(statement, values);
     }
 
-    /// Executes what is to be executed with the next statement.
+    /// Executes the statements that wait for the next one.
     pub(super) async fn execute_rest(&mut self) -> Result<()> {
         let Some(rest) = self.later.take() else {
             return Ok(());
@@ -150,6 +150,14 @@ impl BoundedConnection {
         })
     }
 
+    /// What executes the next statement, once those that wait for it are executed.
+    async fn ready(&mut self) -> Result<(&mut AnyConnection, &mut ConnectionState, Duration)> {
+        self.execute_rest().await?;
+        let limit = self.limit;
+        let (connection, state) = self.parts();
+        Ok((connection, state, limit))
+    }
+
     fn parts(&mut self) -> (&mut AnyConnection, &mut ConnectionState) {
         (self.acquired.connection(), &mut self.state)
     }
@@ -203,9 +211,7 @@ impl<'c> Executor<'c> for &'c mut BoundedConnection {
         E: 'q + Execute<'q, Any>,
     {
         async move {
-            self.execute_rest().await?;
-            let limit = self.limit;
-            let (connection, state) = self.parts();
+            let (connection, state, limit) = self.ready().await?;
             state.run(limit, connection.execute(query)).await
         }
         .boxed()
@@ -233,9 +239,7 @@ impl<'c> Executor<'c> for &'c mut BoundedConnection {
         E: 'q + Execute<'q, Any>,
     {
         async move {
-            self.execute_rest().await?;
-            let limit = self.limit;
-            let (connection, state) = self.parts();
+            let (connection, state, limit) = self.ready().await?;
             state.run(limit, connection.fetch_optional(query)).await
         }
         .boxed()
@@ -247,9 +251,7 @@ impl<'c> Executor<'c> for &'c mut BoundedConnection {
         E: 'q + Execute<'q, Any>,
     {
         async move {
-            self.execute_rest().await?;
-            let limit = self.limit;
-            let (connection, state) = self.parts();
+            let (connection, state, limit) = self.ready().await?;
             state.run(limit, connection.fetch_all(query)).await
         }
         .boxed()

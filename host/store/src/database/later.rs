@@ -1,5 +1,5 @@
 //! Statements whose results are not read. SQLite's connection is a thread, and each statement that is sent to it costs two
-//! switches between threads, often more than the statement itself: so those are sent together, in front of the next one.
+//! switches between threads, often more than the statement itself: so those wait, and are sent as one before the next one.
 
 use std::fmt::Write as _;
 
@@ -41,7 +41,7 @@ pub(super) fn bind(
     })
 }
 
-/// Statements of SQLite that are executed with the next one.
+/// Statements of SQLite that wait for the next one.
 #[derive(Debug, Default)]
 pub(super) struct LaterStatements {
     text: String,

@@ -74,8 +74,8 @@ impl Tx {
             .expect("it is released when the transaction is dropped")
     }
 
-    /// Executes a statement whose result is not read, on SQLite together with the next one, or before the commit. An error
-    /// has the name of what it was for on PostgreSQL alone.
+    /// Executes a statement whose result is not read. On SQLite it waits for others, and they are sent as one before the next
+    /// statement or the commit; an error has the name of that one.
     pub(crate) async fn execute_later<const N: usize>(
         &mut self,
         purpose: &'static str,
