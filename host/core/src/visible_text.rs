@@ -37,10 +37,13 @@ pub fn visible_in_one_line(text: &str) -> Cow<'_, str> {
     if !text.contains('\n') {
         return visible(text);
     }
-    let lines: Vec<_> = text.lines().map(str::trim).collect();
-    let lines = lines.into_iter().filter(|line| !line.is_empty());
-    let joined = lines.collect::<Vec<_>>().join(" ");
-    Cow::Owned(visible(&joined).into_owned())
+    Cow::Owned(visible(&in_one_line(text.lines())).into_owned())
+}
+
+/// Lines with a space between them, without the white space around them and without empty ones.
+pub fn in_one_line<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let lines = lines.map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
 }
 
 /// Like [`visible`], but keeps line feeds: for text whose lines the program itself has composed.

@@ -1,6 +1,6 @@
 //! The host's state of a call: its memory usage and its log lines.
 
-use tidegate_core::visible_text::visible;
+use tidegate_core::visible_text::{in_one_line, visible};
 use wasmtime::{
     ResourceLimiter, StoreContextMut,
     component::{Linker, WasmStr},
@@ -102,10 +102,7 @@ impl GuestLog {
     /// The text that was logged last, in one line.
     pub(crate) fn last_text(&self) -> Option<String> {
         let lines = self.lines[self.last_text..].iter();
-        let lines = lines
-            .map(|line| line.trim())
-            .filter(|line| !line.is_empty());
-        let text = lines.collect::<Vec<_>>().join(" ");
+        let text = in_one_line(lines.map(String::as_str));
         (!text.is_empty()).then_some(text)
     }
 
