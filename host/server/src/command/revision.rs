@@ -54,15 +54,20 @@ impl FromStr for PluginRef {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (plugin, revision) = match text.split_once('@') {
-            Some((plugin, revision)) => (plugin, Some(revision.parse()?)),
-            None => (text, None),
-        };
+        let (plugin, revision) = split(text)?;
         Ok(Self {
             plugin: plugin.parse()?,
             revision,
         })
     }
+}
+
+/// The parts of `NAME` or `NAME@REVISION`.
+pub(super) fn split(text: &str) -> Result<(&str, Option<RevisionSelector>)> {
+    Ok(match text.split_once('@') {
+        Some((plugin, revision)) => (plugin, Some(revision.parse()?)),
+        None => (text, None),
+    })
 }
 
 /// A revision of whatever plugin: `sha256:...` or `VENDOR/NAME@VERSION`.

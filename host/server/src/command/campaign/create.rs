@@ -9,7 +9,10 @@ use super::{step, view};
 use crate::{
     client::RestClient,
     command::{
-        enum_value, plugin::json_argument, revision::RevisionSelector, show,
+        enum_value,
+        plugin::json_argument,
+        revision::{self, RevisionSelector},
+        show,
         update_options::UpdateFlags,
     },
 };
@@ -200,10 +203,7 @@ impl<'a> PluginFlag<'a> {
             Some((plugin, config)) => (plugin, json_argument(config)?),
             None => (text, json!({})),
         };
-        let (plugin, revision) = match plugin.split_once('@') {
-            Some((plugin, revision)) => (plugin, Some(revision.parse()?)),
-            None => (plugin, None),
-        };
+        let (plugin, revision) = revision::split(plugin)?;
         Ok(Self {
             plugin,
             revision,
