@@ -38,7 +38,7 @@ pub struct GoldenRun {
     pub memory_limit: u64,
     /// Wall time including instantiation.
     pub duration: Duration,
-    /// Wall time that the call may take.
+    /// Processor time that the call may take.
     pub deadline: Duration,
     /// Log lines of the plugin.
     pub log: Vec<String>,
