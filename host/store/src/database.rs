@@ -10,6 +10,7 @@ mod connection;
 mod later;
 mod log_copy;
 mod pool;
+mod statistics;
 mod tx;
 
 #[cfg(test)]
@@ -22,7 +23,6 @@ use sqlx::{AssertSqlSafe, any::AnyConnectOptions};
 use tidegate_core::{reporting_clock::ReportingClock, time::Timestamp};
 use tidegate_engine::{ports::StoreError, task_span};
 use tokio::{
-    sync::Notify,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -30,10 +30,10 @@ use tracing::Instrument as _;
 
 use self::{
     pool::{Pool, PoolRole},
-    tx::TxKind,
+    tx::{Committed, TxKind},
 };
 use crate::{
-    database_health::{ListenHealth, WriteHealth},
+    database_health::ListenHealth,
     dialect::Dialect,
     error::{DatabaseFailure, failed},
     migrations,
@@ -69,10 +69,8 @@ pub(crate) struct Database {
     readers: Pool,
     writers: Pool,
     point_readers: Pool,
-    write_health: Arc<WriteHealth>,
+    committed: Committed,
     listen_health: Arc<ListenHealth>,
-    /// A transaction was committed.
-    written: Arc<Notify>,
     /// The reporting clock as this server last read it. Transactions convert deadlines by it.
     known_clock: Arc<Mutex<ReportingClock>>,
 }
@@ -123,9 +121,8 @@ impl Database {
             readers,
             writers,
             point_readers,
-            write_health: Arc::default(),
+            committed: Committed::default(),
             listen_health: Arc::default(),
-            written: Arc::default(),
             known_clock: Arc::default(),
         })
     }
@@ -133,9 +130,10 @@ impl Database {
     /// Starts the tasks of the database, which end when the set is dropped.
     pub(crate) fn start_tasks(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        if self.dialect == Dialect::Sqlite {
-            tasks.spawn(log_copy::copy_log(self.clone()));
-        }
+        match self.dialect {
+            Dialect::Sqlite => tasks.spawn(log_copy::copy_log(self.clone())),
+            Dialect::Postgres => tasks.spawn(statistics::keep_statistics(self.clone())),
+        };
         tasks
     }
 
@@ -219,7 +217,7 @@ impl Database {
 
     async fn begin_write(&self, begin: &'static str, limit: Duration) -> Result<Tx, StoreError> {
         self.start_probing();
-        let kind = TxKind::Write(Arc::clone(&self.write_health), Arc::clone(&self.written));
+        let kind = TxKind::Write(self.committed.clone());
         let mut tx = self.tx(&self.writers, kind, limit).await?;
         tx.begin(begin, self.begin_limit()).await?;
         Ok(tx)
@@ -229,8 +227,9 @@ impl Database {
         let acquired = match pool.acquire().await {
             Ok(acquired) => acquired,
             Err(error) => {
-                if let TxKind::Write(health, _) = &kind {
-                    health.failed(DatabaseFailure::of(&error), &error.to_string());
+                if let TxKind::Write(told) = &kind {
+                    told.health
+                        .failed(DatabaseFailure::of(&error), &error.to_string());
                 }
                 return Err(failed("get a connection")(error));
             }
@@ -272,13 +271,13 @@ impl Database {
 
     /// Why writes fail. While they do, a task tries to write, so that this ends without a request that writes.
     pub(crate) fn unhealthy_reason(&self) -> Option<String> {
-        let reason = self.write_health.unhealthy_reason()?;
+        let reason = self.committed.health.unhealthy_reason()?;
         self.start_probing();
         Some(reason)
     }
 
     fn start_probing(&self) {
-        if self.write_health.start_probing() {
+        if self.committed.health.start_probing() {
             let database = self.clone();
             tokio::spawn(async move { database.probe_writes().await });
         }
@@ -291,17 +290,17 @@ impl Database {
     }
 
     async fn probe_writes(&self) {
-        while self.write_health.unhealthy_reason().is_some() && !self.is_closed() {
+        while self.committed.health.unhealthy_reason().is_some() && !self.is_closed() {
             // A failure is the reason that is reported.
             let probe = self.probe_write().instrument(task_span("write probe"));
             let _ = probe.await;
             sleep(PROBE_PERIOD).await;
         }
-        self.write_health.stop_probing();
+        self.committed.health.stop_probing();
     }
 
     async fn probe_write(&self) -> Result<(), StoreError> {
-        let Some(bytes) = self.write_health.required_space() else {
+        let Some(bytes) = self.committed.health.required_space() else {
             return self.probe_small_write().await;
         };
         let probed = match self.dialect {
@@ -310,7 +309,7 @@ impl Database {
         };
         // Any other failure, such as a missing permission, says nothing about space.
         if matches!(probed, Ok(()) | Err(StoreError::Internal { .. })) {
-            self.write_health.found_space();
+            self.committed.health.found_space();
         }
         probed
     }
@@ -386,7 +385,9 @@ impl Database {
 
     #[cfg(test)]
     fn fail_writes(&self) {
-        self.write_health.failed(DatabaseFailure::NoSpace, "full");
+        self.committed
+            .health
+            .failed(DatabaseFailure::NoSpace, "full");
     }
 
     #[cfg(test)]

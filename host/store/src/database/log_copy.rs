@@ -18,7 +18,7 @@ const MAX_PAGES: i64 = 16_000;
 /// Copies the log after changes, until the database is closed.
 pub(super) async fn copy_log(database: Database) {
     while !database.is_closed() {
-        database.written.notified().await;
+        database.committed.written.notified().await;
         sleep(PERIOD).await;
         let copied = database.copy_log(MAX_PAGES);
         let copied = copied.instrument(task_span("copy of the log")).await;

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use super::{
     connection::BoundedConnection,
     later::{SqlValue, bind},
+    statistics::TableGrowth,
 };
 use crate::{database_health::WriteHealth, dialect::Dialect, error::failed};
 
@@ -20,6 +21,8 @@ pub(crate) struct Tx {
     stopped_ms: i64,
     /// Whether it keeps its plans from its beginning to its end.
     keeps_plans: bool,
+    /// The rows that it has added to tables that may grow fast.
+    new_rows: Vec<(&'static str, usize)>,
 }
 
 pub(super) enum TxKind {
@@ -28,9 +31,18 @@ pub(super) enum TxKind {
     /// An open transaction that reads.
     Read,
     /// An open transaction that writes, and who is told that it was committed.
-    Write(Arc<WriteHealth>, Arc<Notify>),
+    Write(Committed),
     /// A transaction that was committed.
     Ended,
+}
+
+/// Who is told of commits.
+#[derive(Clone, Default)]
+pub(super) struct Committed {
+    pub(super) health: Arc<WriteHealth>,
+    /// There is something new in the log.
+    pub(super) written: Arc<Notify>,
+    pub(super) growth: Arc<TableGrowth>,
 }
 
 impl Tx {
@@ -48,6 +60,7 @@ impl Tx {
             server_name,
             stopped_ms,
             keeps_plans: false,
+            new_rows: Vec::new(),
         }
     }
 
@@ -93,6 +106,13 @@ impl Tx {
         };
         let executed = bind(statement, values).execute(self.conn()).await;
         executed.map(drop).map_err(failed(purpose))
+    }
+
+    /// Notes rows that were added to a table that may grow fast, for PostgreSQL's statistics.
+    pub(crate) fn has_added(&mut self, table: &'static str, rows: usize) {
+        if self.dialect == Dialect::Postgres {
+            self.new_rows.push((table, rows));
+        }
     }
 
     pub(crate) fn server_name(&self) -> &str {
@@ -152,9 +172,12 @@ impl Tx {
         let limit = connection.limit();
         let committed = connection.control("COMMIT", limit).await;
         committed.map_err(failed("commit"))?;
-        if let TxKind::Write(health, written) = &self.kind {
-            health.succeeded();
-            written.notify_one();
+        if let TxKind::Write(told) = &self.kind {
+            told.health.succeeded();
+            told.written.notify_one();
+            for (table, rows) in self.new_rows.drain(..) {
+                told.growth.add(table, rows);
+            }
         }
         self.kind = TxKind::Ended;
         Ok(())
@@ -166,12 +189,12 @@ impl Drop for Tx {
         let Some(connection) = self.connection.take() else {
             return;
         };
-        if let TxKind::Write(health, _) = &self.kind
+        if let TxKind::Write(told) = &self.kind
             && let Some((failure, reason)) = connection.failure()
         {
-            health.failed(*failure, reason);
+            told.health.failed(*failure, reason);
         }
-        let is_in_transaction = matches!(self.kind, TxKind::Read | TxKind::Write(..));
+        let is_in_transaction = matches!(self.kind, TxKind::Read | TxKind::Write(_));
         connection.release(is_in_transaction);
     }
 }

@@ -98,6 +98,7 @@ async fn insert(
     .fetch_one(tx.conn())
     .await
     .map_err(conflict("create a device", message))?;
+    tx.has_added("devices", 1);
     row.take("id")
         .map(DeviceKey)
         .map_err(row_error("read device row"))

@@ -166,6 +166,7 @@ async fn insert(
         );
     }
     insert_group_memberships(tx, &memberships).await?;
+    tx.has_added("devices", inserted.len());
     Ok(inserted.len())
 }
 

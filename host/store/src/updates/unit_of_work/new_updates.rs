@@ -147,6 +147,7 @@ pub(super) async fn insert(
         .await
         .map_err(failed(CREATE))?;
     tx.plan_every_statement().await?;
+    tx.has_added("updates", rows.len());
     rows.iter()
         .map(|row| {
             Ok((
