@@ -1,25 +1,20 @@
 //! Records of call inputs and outputs: canonical JSON, compressed.
 //!
 //! Canonical means that the fields are in the order of the contract, without whitespace, so the same input has the same
-//! bytes on every server. The compression is raw DEFLATE at its fastest level. The JSON is what is compared and hashed,
-//! since a newer compressor may produce other bytes.
+//! bytes on every server. The JSON is what is compared and hashed, since a newer compressor may produce other bytes.
 //!
-//! A record is one DEFLATE stream. If the plugin's state is large, its bytes are left out of the JSON and follow as a second
-//! stream.
+//! A record is one compressed part. If the plugin's state is large, its bytes are left out of the JSON and follow as a second
+//! part.
 
-use std::{cell::RefCell, io, io::Read as _};
+mod compression;
 
-use flate2::{Compress, Compression, FlushCompress, Status, bufread::DeflateDecoder};
+use std::io;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidegate_engine::ports::Record;
 
-/// Maximum size of a decompressed record.
-const MAX_DECOMPRESSED_BYTES: u64 = 256 << 20;
-
-/// Texts of at most this size, such as most decisions, are stored as they are: preparing the compressor clears 128 KiB,
-/// to save some fifty bytes.
-const MAX_STORED_BYTES: usize = 512;
+use self::compression::InvalidPart;
 
 /// States of less than this size stay in the text.
 const MIN_STATE_BYTES: usize = 1024;
@@ -28,18 +23,11 @@ const MIN_STATE_BYTES: usize = 1024;
 /// are escaped.
 const STATE: &str = r#""state":["#;
 
-thread_local! {
-    /// Reused, since creating a compressor takes longer than compressing a few kilobytes.
-    static COMPRESSOR: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
-}
-
 /// Why a record cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InvalidRecord {
-    #[error("decompress the record: {0}")]
-    Compression(#[source] std::io::Error),
-    #[error("the decompressed record is larger than {MAX_DECOMPRESSED_BYTES} bytes")]
-    TooLarge,
+    #[error(transparent)]
+    Part(#[from] InvalidPart),
     #[error("parse the record: {0}")]
     Json(#[from] serde_json::Error),
     #[error("an earlier version of the server recorded the columns of a long page as digests only")]
@@ -82,20 +70,23 @@ pub(crate) type RawRecordedInput<'a> = RecordedInput<'a, &'a RawValue>;
 /// Records a text.
 pub(crate) fn compress(json: &str) -> Record {
     match split_state(json) {
-        Some((text, state)) => Record::with_state(deflate(text.as_bytes()), &deflate(&state)),
-        None => Record::whole(deflate(json.as_bytes())),
+        Some((text, state)) => Record::with_state(
+            compression::compress(text.as_bytes()),
+            &compression::compress(&state),
+        ),
+        None => Record::whole(compression::compress(json.as_bytes())),
     }
 }
 
 /// The text of a record.
 pub(crate) fn decompress(record: &[u8]) -> Result<String, InvalidRecord> {
-    let (text, state) = inflate(record)?;
-    let invalid = |error| InvalidRecord::Compression(io::Error::other(error));
+    let (text, state) = compression::decompress(record)?;
+    let invalid = |error| InvalidPart::Compression(io::Error::other(error));
     let text = String::from_utf8(text).map_err(invalid)?;
     if state.is_empty() {
         return Ok(text);
     }
-    let (state, rest) = inflate(state)?;
+    let (state, rest) = compression::decompress(state)?;
     match text.rfind(STATE) {
         Some(at) if rest.is_empty() => Ok(insert_bytes(&text, at + STATE.len(), &state)),
         _ => Err(InvalidRecord::State),
@@ -150,69 +141,9 @@ fn insert_bytes(text: &str, at: usize, bytes: &[u8]) -> String {
     joined
 }
 
-fn deflate(bytes: &[u8]) -> Vec<u8> {
-    if bytes.len() <= MAX_STORED_BYTES {
-        return store(bytes);
-    }
-    COMPRESSOR.with_borrow_mut(|compressor| {
-        compressor.reset();
-        // Incompressible input grows: stored blocks add five bytes per 16 KiB, and a few at the end.
-        let mut out = Vec::with_capacity(bytes.len() / 2 + 64);
-        loop {
-            let done = compressor.total_in() as usize;
-            match compressor.compress_vec(&bytes[done..], &mut out, FlushCompress::Finish) {
-                Ok(Status::StreamEnd) => return out,
-                Ok(Status::Ok | Status::BufError) => out.reserve(bytes.len() / 2 + 64),
-                Err(error) => unreachable!("compression does not fail on any input: {error}"),
-            }
-        }
-    })
-}
-
-/// DEFLATE's stored block, the last of its stream (RFC 1951, section 3.2.4).
-fn store(bytes: &[u8]) -> Vec<u8> {
-    let length = bytes.len() as u16;
-    let (length, complement) = (length.to_le_bytes(), (!length).to_le_bytes());
-    [&[1], &length[..], &complement[..], bytes].concat()
-}
-
-/// The bytes of a DEFLATE stream, and what follows it.
-fn inflate(stream: &[u8]) -> Result<(Vec<u8>, &[u8]), InvalidRecord> {
-    let mut decoder = DeflateDecoder::new(stream);
-    let mut bytes = Vec::new();
-    let limited = &mut decoder.by_ref().take(MAX_DECOMPRESSED_BYTES + 1);
-    let read = limited.read_to_end(&mut bytes);
-    read.map_err(InvalidRecord::Compression)?;
-    if bytes.len() as u64 > MAX_DECOMPRESSED_BYTES {
-        return Err(InvalidRecord::TooLarge);
-    }
-    Ok((bytes, decoder.into_inner()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn compressed_records_round_trip() {
-        let noise: String = (0..40_000_u32)
-            .map(|n| char::from(b' ' + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 90))
-            .collect();
-        let around_limit = [0, 1].map(|more| "a".repeat(MAX_STORED_BYTES + more));
-        let [stored, compressed] = &around_limit;
-        for text in [
-            "",
-            "{}",
-            stored,
-            compressed,
-            &"tide ".repeat(50_000),
-            &noise,
-        ] {
-            let record = compress(text);
-            assert_eq!(compress(text), record, "compression is deterministic");
-            assert_eq!(decompress(&record).expect("the record is valid"), text);
-        }
-    }
 
     fn decision(state: &[u8]) -> String {
         let state = serde_json::to_string(state).expect("a list of numbers");
@@ -230,7 +161,10 @@ mod tests {
         let record = compress(&decision(&state));
         let (text, apart) = record.parts();
         assert_eq!(
-            (inflate(apart).expect("a stream").0, text.len() < 512),
+            (
+                compression::decompress(apart).expect("a part").0,
+                text.len() < 512
+            ),
             (state.clone(), true)
         );
         assert_eq!(decompress(&record).expect("a record"), decision(&state));
@@ -265,14 +199,12 @@ mod tests {
 
     #[test]
     fn invalid_records_are_refused() {
-        let state = deflate(&[7]);
-        assert!(decompress(&[deflate(b"{}"), state.clone()].concat()).is_err());
-        let text = deflate(br#"{"state":[]}"#);
-        let joined = [text, state].concat();
+        let part = compression::compress;
+        let state = part(&[7]);
+        assert!(decompress(&[part(b"{}"), state.clone()].concat()).is_err());
+        let joined = [part(br#"{"state":[]}"#), state].concat();
         assert_eq!(decompress(&joined).expect("a record"), r#"{"state":[7]}"#);
         assert!(decompress(&[joined, vec![0]].concat()).is_err());
-
-        assert!(decompress(b"\xff\xff\xff").is_err());
         assert!(decompress(b"").is_err());
     }
 }
