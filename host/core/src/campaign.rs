@@ -47,8 +47,13 @@ pub struct Campaign {
     pub awaiting: Option<AwaitedGate>,
     /// The approval, once given.
     pub approval: Option<Approval>,
-    /// Number of devices selected at the start; 0 before.
+    /// Number of devices selected at the start, and of those after it if the plan is dynamic; 0 before.
     pub total_devices: u64,
+    /// Whether the strategy's plan is dynamic: devices that match the targets later join the last wave. False before the
+    /// start.
+    pub is_dynamic: bool,
+    /// Number of devices that joined the last wave after the start.
+    pub joined_devices: u64,
     /// Number of devices that acknowledged a cancellation, but may have installed the firmware: the next report of their
     /// version is awaited.
     pub awaiting_version: u64,
@@ -324,6 +329,9 @@ pub enum CampaignStatus {
 }
 
 impl CampaignStatus {
+    /// The statuses in which devices can join the last wave of a dynamic plan.
+    pub const JOINABLE: [Self; 3] = [Self::InProgress, Self::Paused, Self::Held];
+
     /// Whether a change to `next` ends a hold.
     pub fn ends_hold(self, next: Self) -> bool {
         self == Self::Held && next != Self::Held

@@ -387,6 +387,7 @@ fn spawn_loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     loops.spawn(campaigns::expire_updates_loop(Arc::clone(engine)));
     loops.spawn(campaigns::check_updates_loop(Arc::clone(engine)));
+    loops.spawn(campaigns::join_changed_devices_loop(Arc::clone(engine)));
     loops.spawn(devices::flush_last_seen_loop(Arc::clone(engine)));
     loops.spawn(latest::run_latest_loop(Arc::clone(engine)));
     loops.spawn(run_gc(Arc::clone(engine)));

@@ -17,6 +17,7 @@ mod audit;
 mod batcher;
 mod blob;
 mod campaigns;
+mod changed_devices;
 mod database;
 mod database_health;
 mod devices;

@@ -246,6 +246,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "campaign_start",
         include_str!("../../../migrations/0051_campaign_start.sql"),
     ),
+    (
+        52,
+        "dynamic_plans",
+        include_str!("../../../migrations/0052_dynamic_plans.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

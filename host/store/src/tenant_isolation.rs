@@ -61,6 +61,16 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
         "a loop processes all tenants",
     ),
     (
+        "changed_devices.rs",
+        "SELECT r.tenant_id, r.campaign_id, r.join_scan_at",
+        "a loop processes all tenants",
+    ),
+    (
+        "changed_devices.rs",
+        "SELECT c.tenant_id, c.device_key, c.changes",
+        "a loop processes all tenants",
+    ),
+    (
         "runs/due.rs",
         "ORDER BY turn, due_at, tenant_id LIMIT $2",
         "a loop processes all tenants",

@@ -220,10 +220,12 @@ impl<'a> StoreFixture<'a> {
             at: NOON,
             waves: waves.collect(),
             parallel: false,
+            is_dynamic: false,
             classes: vec![ClassVerdict {
                 key: ClassKey::default(),
                 devices: self.devices.len() as u64,
                 excluded: None,
+                is_unchecked: false,
             }],
             selected: self.devices.iter().map(|key| (*key, 0)).collect(),
             journal: Vec::new(),

@@ -14,9 +14,6 @@ pub fn check_plan(plan: &Plan) -> Result<(), Violation> {
     if plan.waves.len() > MAX_WAVES {
         return Err(Violation::TooManyWaves(plan.waves.len()));
     }
-    if plan.dynamic {
-        return Err(Violation::Dynamic);
-    }
     for (index, wave) in plan.waves.iter().enumerate() {
         if !(1..=100).contains(&wave.name.chars().count()) {
             return Err(Violation::WaveName(index));

@@ -31,9 +31,6 @@ pub enum Violation {
         /// Parse error.
         error: String,
     },
-    /// A dynamic plan, which this host does not support.
-    #[error("dynamic plans are not supported: the devices of a campaign are selected at its start")]
-    Dynamic,
     /// A device assigned to a wave that does not exist or is not custom.
     #[error("row {row} is assigned to wave {wave}, which is not a custom wave of the plan")]
     Assignment {

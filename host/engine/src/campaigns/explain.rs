@@ -104,25 +104,37 @@ async fn explain_campaign(
             vec!["the campaign has not started".to_owned()],
         ),
         Membership::NotSelected => (MembershipStatus::NotSelected, vec![not_selected(&campaign)]),
-        Membership::Excluded { class, reason } => (
-            MembershipStatus::Excluded,
-            vec![
-                selected(),
-                format!("excluded as {}: {reason}", class_name(&class)),
-            ],
-        ),
+        Membership::Excluded {
+            class,
+            reason,
+            excluded_later_at,
+        } => {
+            let mut reasons = vec![selected()];
+            reasons.extend(excluded_later_at.map(|at| {
+                format!("it came to be among them after the start, and was checked at {at}")
+            }));
+            reasons.push(format!("excluded as {}: {reason}", class_name(&class)));
+            (MembershipStatus::Excluded, reasons)
+        }
         Membership::InNoWave => {
             let reason = "no wave of the strategy's plan includes it".to_owned();
             (MembershipStatus::InNoWave, vec![selected(), reason])
         }
-        Membership::InWave { wave, position } => {
+        Membership::InWave {
+            wave,
+            position,
+            joined_later_at,
+        } => {
             let waves = store.waves(tenant, id).await?;
             let skip_reason = store.skip_reason(tenant, id, device.key).await?;
             let (mut status, mut reasons) = explain_wave_member(
                 &campaign,
                 waves.get(wave as usize),
-                wave,
-                position,
+                &MemberPosition {
+                    wave,
+                    position,
+                    joined_later_at,
+                },
                 &updates,
                 ctx.now,
             );
@@ -221,28 +233,39 @@ fn not_selected(campaign: &Campaign) -> String {
             .as_ref()
             .map(|filter| format!("devices where {}", filter.text)),
     );
-    format!(
-        "when the campaign started, it was not among its targets: {}",
-        parts.join(", or ")
-    )
+    let targets = parts.join(", or ");
+    if campaign.is_dynamic && CampaignStatus::JOINABLE.contains(&campaign.status) {
+        return format!(
+            "when the campaign started, it was not among its targets: {targets}; the plan of the strategy is dynamic, so it \
+             joins the last wave once it is among them and its mode is rollout"
+        );
+    }
+    format!("when the campaign started, it was not among its targets: {targets}")
+}
+
+/// The place of a device in a wave.
+struct MemberPosition {
+    wave: u32,
+    position: u64,
+    joined_later_at: Option<Timestamp>,
 }
 
 fn explain_wave_member(
     campaign: &Campaign,
     wave: Option<&Wave>,
-    index: u32,
-    position: u64,
+    member: &MemberPosition,
     updates: &[UpdateRow],
     now: Timestamp,
 ) -> (MembershipStatus, Vec<String>) {
-    let mut reasons = vec![
-        selected(),
-        "every compatibility policy allows it".to_owned(),
-    ];
+    let mut reasons = vec![selected()];
+    reasons.extend(member.joined_later_at.map(|at| {
+        format!("it joined later, at {at}: the plan of the strategy is dynamic, and the device came to be among the targets after the start")
+    }));
+    reasons.push("every compatibility policy allows it".to_owned());
     let Some(wave) = wave else {
         return (MembershipStatus::Waiting, reasons);
     };
-    let place = position + 1;
+    let (index, place) = (member.wave, member.position + 1);
     let (name, size) = (&wave.report.name, wave.report.size);
     reasons.push(format!(
         "it is number {place} of {size} in wave {index} ({name})"
@@ -278,7 +301,8 @@ fn explain_wave_member(
         "{} devices of the wave have been released so far",
         wave.report.released
     ));
-    reasons.extend(campaign.started_at.map(|at| {
+    let checked_at = member.joined_later_at.or(campaign.started_at);
+    reasons.extend(checked_at.map(|at| {
         format!("policies checked its compatibility at {at}, and check it again if it has changed when its turn comes")
     }));
     reasons.extend(status_reason(campaign));

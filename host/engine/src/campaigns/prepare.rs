@@ -14,7 +14,7 @@ use tidegate_core::{
         AssignInput, Context, DeviceClass, Members, PageOf, Plan, PlanInput, PluginKind, PluginName,
     },
     selection::{self, MembershipInput},
-    selector::{ParseError, parse},
+    selector::{ParseError, Selector, parse},
     time::Timestamp,
 };
 
@@ -39,7 +39,7 @@ use crate::{
 const MAX_MISSING_NAMED: usize = 5;
 
 /// Maximum number of device classes of a campaign.
-const MAX_CLASSES: usize = 100_000;
+pub(super) const MAX_CLASSES: usize = 100_000;
 
 /// Prepares a campaign's start: selects the devices, calls the policies, and plans the waves. Reads the database and
 /// calls plugins; writes nothing. The calls are added to `journal`, also those before an error.
@@ -84,6 +84,7 @@ pub(super) async fn prepare(
         at,
         waves,
         parallel: plan.parallel,
+        is_dynamic: plan.dynamic,
         classes: verdicts,
         selected: class_of_keys,
         journal: mem::take(journal),
@@ -95,6 +96,14 @@ pub(super) async fn campaign_firmware(store: &dyn Store, campaign: &Campaign) ->
         .firmware(campaign.tenant, campaign.spec.firmware)
         .await?;
     firmware.ok_or_else(|| Error::not_found("firmware", campaign.spec.firmware))
+}
+
+/// The parsed filter of the campaign's targets.
+pub(super) fn target_filter(campaign: &Campaign) -> Result<Option<Selector>> {
+    let filter = campaign.spec.targets.filter.as_ref();
+    let parsed = filter.map(|filter| filter.parse(&DEVICE_FIELDS));
+    let parsed = parsed.transpose();
+    parsed.map_err(|error| invalid_selector(&error))
 }
 
 /// The time that a call of a plugin is shown. Plugins rely on a clock that never goes back within a campaign.
@@ -130,15 +139,7 @@ struct Preparation<'a> {
 
 impl Preparation<'_> {
     async fn select(&mut self, attributes: &[String]) -> Result<Vec<SelectedDevice>> {
-        let filter = self
-            .campaign
-            .spec
-            .targets
-            .filter
-            .as_ref()
-            .map(|filter| filter.parse(&DEVICE_FIELDS))
-            .transpose()
-            .map_err(|error| invalid_selector(&error))?;
+        let filter = target_filter(self.campaign)?;
         let (tenant, targets) = (self.campaign.tenant, &self.campaign.spec.targets);
         let selected = self
             .store
@@ -241,6 +242,7 @@ impl Preparation<'_> {
         let verdict = |(mode, class): (Option<DeviceMode>, DeviceClass)| ClassVerdict {
             key: class.key,
             devices: class.devices,
+            is_unchecked: mode.is_some(),
             excluded: match mode {
                 None => reasons.next().flatten(),
                 Some(mode) => Some(format!(

@@ -109,7 +109,7 @@ pub trait Campaigns: Send + Sync {
     /// The campaign's waves, in order. Empty before the start.
     async fn waves(&self, tenant: TenantId, id: CampaignId) -> Result<Vec<Wave>, StoreError>;
 
-    /// The device's membership as fixed when the campaign started.
+    /// The device's membership as fixed when the campaign started, or when the device joined it.
     async fn membership(
         &self,
         tenant: TenantId,
@@ -207,6 +207,8 @@ pub struct CampaignStart {
     pub waves: Vec<NewWave>,
     /// Whether waves may be released in any order.
     pub parallel: bool,
+    /// Whether devices that match the targets later join the last wave.
+    pub is_dynamic: bool,
     /// The compatibility policies' verdict on each class.
     pub classes: Vec<ClassVerdict>,
     /// Every selected device, with the index of its class in `classes`.
@@ -222,6 +224,7 @@ impl CampaignStart {
         campaign.set_status(CampaignStatus::InProgress);
         campaign.started_at = Some(self.at);
         campaign.total_devices = self.selected.len() as u64;
+        campaign.is_dynamic = self.is_dynamic;
         campaign.explain = Vec::new();
         campaign.generation += 1;
         campaign
@@ -246,6 +249,8 @@ pub struct ClassVerdict {
     pub devices: u64,
     /// Why the class is excluded, with the policy's name; `None`: it is compatible.
     pub excluded: Option<String>,
+    /// Whether no policy was asked: the class is excluded because of the mode of its devices.
+    pub is_unchecked: bool,
 }
 
 /// A wave and its counters.
@@ -275,7 +280,7 @@ pub struct Advance {
     pub explain: Vec<String>,
 }
 
-/// A device's membership in a campaign, fixed when the campaign started.
+/// A device's membership in a campaign, fixed when the campaign started or the device joined it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Membership {
     /// The campaign has not started.
@@ -288,6 +293,8 @@ pub enum Membership {
         class: ClassKey,
         /// Why, with the policy's name.
         reason: String,
+        /// When, if that was after the start.
+        excluded_later_at: Option<Timestamp>,
     },
     /// Selected, but not in any wave of the plan.
     InNoWave,
@@ -297,6 +304,8 @@ pub enum Membership {
         wave: u32,
         /// Number of members of the wave that come before the device.
         position: u64,
+        /// When the device joined, if that was after the start.
+        joined_later_at: Option<Timestamp>,
     },
 }
 

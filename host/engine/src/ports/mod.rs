@@ -6,6 +6,7 @@ mod campaigns;
 mod clock;
 mod clocks;
 mod devices;
+mod dynamic_plans;
 mod file_leases;
 mod firmware;
 mod journal;
@@ -40,6 +41,10 @@ pub use clocks::{Beat, ClockAfterBeat, Clocks, Interruption};
 pub use devices::{
     DeviceFilter, DeviceSort, DeviceUpdate, Devices, LastSeenRecord, NewDevice, OverdueRule,
     PollView, SelectedDevice,
+};
+pub use dynamic_plans::{
+    ChangedDevice, DynamicCampaign, DynamicPlans, KnownClass, KnownClasses, LateDevice,
+    LateDevices, Outsider,
 };
 pub use file_leases::FileLeases;
 pub use firmware::{CandidateFilter, FirmwareFilter, Firmwares, NewFirmware, NewModule};

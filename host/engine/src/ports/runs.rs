@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
@@ -59,8 +59,9 @@ pub trait Runs: Send + Sync {
         outcome: TickOutcome,
     ) -> Result<bool, StoreError>;
 
-    /// The classes that the campaign's policies accepted when it started. They do not change.
-    async fn accepted_classes(&self, run: RunRef) -> Result<Vec<ClassKey>, StoreError>;
+    /// The classes that the campaign's policies accepted, and when. Devices that join later may add some.
+    async fn accepted_classes(&self, run: RunRef)
+    -> Result<Vec<(ClassKey, Timestamp)>, StoreError>;
 
     /// Sorts the next `limit` released devices of this wave that have no update yet by their keys, so that the rows of a
     /// batch of updates lie together. The same devices are released as before. Does nothing under a lost fence.
@@ -372,8 +373,8 @@ pub struct OfferCompatibility {
 pub enum AcceptedClasses {
     /// The class of each device.
     OfDevices(HashMap<DeviceKey, (ClassKey, Timestamp)>),
-    /// Of any device of a campaign, when it started.
-    OfCampaign(BTreeSet<ClassKey>, Timestamp),
+    /// Of any device of a campaign.
+    OfCampaign(BTreeMap<ClassKey, Timestamp>),
 }
 
 impl Default for AcceptedClasses {
@@ -402,7 +403,7 @@ impl OfferCompatibility {
     }
 
     /// That of the waves of a campaign, of which policies with these attributes accepted these classes.
-    pub fn of_campaign(attributes: Vec<String>, classes: Vec<ClassKey>, at: Timestamp) -> Self {
+    pub fn of_campaign(attributes: Vec<String>, classes: Vec<(ClassKey, Timestamp)>) -> Self {
         let of_policies = |mut class: ClassKey| {
             // The classes of a campaign also have the attributes that its strategy requests.
             class
@@ -411,11 +412,15 @@ impl OfferCompatibility {
             class.attributes.sort_unstable();
             class
         };
-        let classes = classes.into_iter().map(of_policies).collect();
+        let mut accepted = BTreeMap::new();
+        for (class, at) in classes {
+            let first = accepted.entry(of_policies(class)).or_insert(at);
+            *first = at.min(*first);
+        }
         Self {
             policies: Some(UpdatePolicies::Campaign),
             attributes,
-            accepted: AcceptedClasses::OfCampaign(classes, at),
+            accepted: AcceptedClasses::OfCampaign(accepted),
         }
     }
 
@@ -423,8 +428,9 @@ impl OfferCompatibility {
     pub fn basis(&self, device: DeviceKey, class: ClassKey) -> Option<CompatibilityBasis> {
         let accepted = match &self.accepted {
             AcceptedClasses::OfDevices(devices) => devices.get(&device).cloned(),
-            AcceptedClasses::OfCampaign(classes, at) => {
-                classes.contains(&class).then_some((class, *at))
+            AcceptedClasses::OfCampaign(classes) => {
+                let at = classes.get(&class).copied();
+                at.map(|at| (class, at))
             }
         };
         Some(CompatibilityBasis {

@@ -2,9 +2,9 @@ use async_trait::async_trait;
 use tidegate_core::time::Timestamp;
 
 use super::{
-    Access, Campaigns, Clocks, Devices, FileLeases, Firmwares, Journal, KeyedRequests,
-    LatestDevices, Logs, Plugins, Registry, Runs, SingleUpdates, Statistics, StoreError, Tenants,
-    Updates,
+    Access, Campaigns, Clocks, Devices, DynamicPlans, FileLeases, Firmwares, Journal,
+    KeyedRequests, LatestDevices, Logs, Plugins, Registry, Runs, SingleUpdates, Statistics,
+    StoreError, Tenants, Updates,
 };
 
 /// Whether the database can do its work.
@@ -32,6 +32,7 @@ pub trait Store:
     + KeyedRequests
     + Registry
     + LatestDevices
+    + DynamicPlans
     + Firmwares
     + Campaigns
     + Runs
@@ -56,6 +57,7 @@ impl<T> Store for T where
         + KeyedRequests
         + Registry
         + LatestDevices
+        + DynamicPlans
         + Firmwares
         + Campaigns
         + Runs

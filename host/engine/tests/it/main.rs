@@ -7,6 +7,7 @@ mod built_ins;
 mod commands;
 mod compatibility;
 mod contract;
+mod dynamic_plans;
 mod engine_fixture;
 mod error_logs;
 mod failed_start;

@@ -34,12 +34,14 @@ async fn an_iteration_of_a_background_task_has_a_span() {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(campaigns::expire_updates_loop(engine()));
     tasks.spawn(campaigns::check_updates_loop(engine()));
+    tasks.spawn(campaigns::join_changed_devices_loop(engine()));
     tasks.spawn(latest::run_latest_loop(engine()));
     tasks.spawn(run_gc(engine()));
-    let spans = log.ended_spans("background_task", 4).await;
+    let spans = log.ended_spans("background_task", 5).await;
     for task in [
         "deadlines",
         "update checks",
+        "joining devices",
         "devices in mode latest",
         "garbage collection",
     ] {

@@ -22,7 +22,7 @@ const AREAS: [&str; 10] = [
 ];
 
 /// Functions that have no context.
-const WITHOUT_CONTEXT: [&str; 29] = [
+const WITHOUT_CONTEXT: [&str; 31] = [
     // They find out who the actor or the device is.
     "devices/authenticate.rs: authenticate",
     "devices/authorities.rs: authorities",
@@ -45,6 +45,8 @@ const WITHOUT_CONTEXT: [&str; 29] = [
     "tenants/keys.rs: flush_key_uses",
     "campaigns/deadlines.rs: expire_batch",
     "campaigns/deadlines.rs: expire_updates_loop",
+    "campaigns/join.rs: join_changed_devices",
+    "campaigns/join.rs: join_changed_devices_loop",
     "campaigns/recheck.rs: recheck_updates",
     "campaigns/reconcile.rs: reconcile",
     "campaigns/tick/mod.rs: tick",
@@ -59,9 +61,11 @@ const WITHOUT_CONTEXT: [&str; 29] = [
 
 /// Functions that get the whole engine: authentication of devices, loops with their steps, and the start of the server.
 /// Use cases of devices get it too.
-const WITH_ENGINE: [&str; 19] = [
+const WITH_ENGINE: [&str; 21] = [
     "campaigns/deadlines.rs: expire_batch",
     "campaigns/deadlines.rs: expire_updates_loop",
+    "campaigns/join.rs: join_changed_devices",
+    "campaigns/join.rs: join_changed_devices_loop",
     "campaigns/recheck.rs: recheck_updates",
     "campaigns/reconcile.rs: reconcile",
     "campaigns/tick/mod.rs: tick",

@@ -10,6 +10,7 @@ mod campaigns;
 mod conformance;
 mod devices;
 mod document;
+mod dynamic_plans;
 mod events;
 mod firmware;
 mod full_disk;

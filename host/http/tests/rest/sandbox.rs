@@ -1,7 +1,8 @@
 //! A sandbox without WebAssembly. A component is `plugin NAME KIND [VERSION]`; a config is valid unless it has the key `bad`, and
-//! its key `canaries` is the number of waves of one device before the last wave; with `fails` a strategy cannot plan. A
-//! strategy decides only if its config has the key `gate`: a name, and the wave behind it. It waits there until an operator
-//! advances the campaign, and then releases a device of the first wave.
+//! its key `canaries` is the number of waves of one device before the last wave; with `fails` a strategy cannot plan; with
+//! `dynamic` its plan is. A strategy decides only if its config has the key `releases_all`, with which it releases all devices,
+//! or `gate`: a name, and the wave behind it. It waits there until an operator advances the campaign, and then releases a
+//! device of the first wave.
 
 use std::{
     sync::{
@@ -128,7 +129,7 @@ impl Sandbox for ScriptedSandbox {
         let mut call = call_result(Ok(Plan {
             waves,
             parallel: false,
-            dynamic: false,
+            dynamic: config["dynamic"] == true,
         }));
         if self.records_no_limits.load(Ordering::SeqCst) {
             call.record.limits = None;
@@ -194,6 +195,20 @@ impl Sandbox for ScriptedSandbox {
 /// The decision of a strategy with a gate.
 fn decide(observation: &Observation) -> Option<Decision> {
     let config: Value = serde_json::from_str(&observation.config).ok()?;
+    if config["releases_all"] == true {
+        let waves = (0..).zip(&observation.waves);
+        let releases = waves.map(|(wave, report)| Release {
+            wave,
+            devices: report.size,
+        });
+        return Some(Decision {
+            releases: releases.collect(),
+            outcome: DecisionOutcome::Proceed,
+            wake_after: None,
+            state: Vec::new(),
+            explain: Vec::new(),
+        });
+    }
     let gate = &config["gate"];
     let name = gate["name"].as_str()?.to_owned();
     let mut acts = observation.operator.iter();

@@ -67,7 +67,7 @@ mod tests {
         let digest = Digest::of(CONTRACT).to_string();
         assert_eq!(
             digest,
-            "sha256:0ce8f41946128ae62c3238d3e08ffefc3a3e9d4c2ebf8aa27b1c3471807419c8"
+            "sha256:a817fe40016c9d1477b66fe1248b5ca7edc2af76149a98d83e54ac098cf7aa77"
         );
     }
 }

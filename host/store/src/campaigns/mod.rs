@@ -6,6 +6,7 @@ pub(crate) mod delete;
 pub(crate) mod edit;
 pub(crate) mod failed_start;
 pub(crate) mod json;
+pub(crate) mod late_devices;
 pub(crate) mod membership;
 pub(crate) mod read;
 pub(crate) mod repin;

@@ -34,7 +34,7 @@ fn columns(dialect: Dialect) -> String {
          c.policies, c.priority, c.max_concurrent_updates, c.requires_approval, c.auto_rollback, \
          c.failure_threshold_percent, c.created_by, c.edited_by, c.editors, c.created_at, {options} AS options, \
          f.name AS firmware_name, f.version AS firmware_version, r.status, r.generation, r.hold, r.awaiting, r.approval, \
-         r.rollback, r.explain, r.journal_bytes, r.total_devices, k.awaiting_version, k.open_rollbacks, k.rolled_back, \
+         r.rollback, r.explain, r.journal_bytes, r.total_devices, r.is_dynamic, r.joined_devices, k.awaiting_version, k.open_rollbacks, k.rolled_back, \
          k.rollback_failed, r.started_at, r.ended_at, r.last_tick_at, \
          CAST(CASE WHEN k.dirty_since IS NULL AND r.lease_until IS NULL THEN 0 ELSE 1 END AS BIGINT) AS decision_due"
     )
@@ -174,6 +174,8 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
             .json_optional::<ApprovalJson>("approval")?
             .map(Into::into),
         total_devices: row.count("total_devices")?,
+        is_dynamic: row.flag("is_dynamic")?,
+        joined_devices: row.count("joined_devices")?,
         awaiting_version: row.count("awaiting_version")?,
         rollback_counts: RollbackCounts {
             open: row.count("open_rollbacks")?,

@@ -33,7 +33,11 @@ pub(crate) struct CampaignRunRow {
     pub(crate) unchanged_ticks: u32,
     pub(crate) wake_at: Option<Timestamp>,
     pub(crate) parallel: bool,
+    pub(crate) is_dynamic: bool,
     pub(crate) total_devices: u64,
+    pub(crate) joined_devices: u64,
+    /// When the targeted devices are checked for those that changed while the campaign started.
+    pub(crate) join_scan_at: Option<Timestamp>,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
     /// Of a tick or of a call of a plugin, whichever is later. The column has its name from when only ticks were counted.
@@ -89,7 +93,8 @@ impl CampaignRunRow {
         const READ: &str = "read campaign run";
         let sql = format!(
             "SELECT status, generation, fence, plugin_failures, plugin_timeouts, plugin_recent_ticks, \
-             plugin_recent_timeouts, plugin_retry_at, unchanged_ticks, wake_at, parallel, total_devices, started_at, ended_at, \
+             plugin_recent_timeouts, plugin_retry_at, unchanged_ticks, wake_at, parallel, is_dynamic, total_devices, \
+             joined_devices, join_scan_at, started_at, ended_at, \
              last_tick_at, journal_seq, journal_removed, journal_since, journal_bytes, operator_acts, hold, awaiting, approval, \
              rollback, explain \
              FROM campaign_runs WHERE tenant_id = $1 AND campaign_id = $2{lock}"
@@ -123,7 +128,10 @@ impl CampaignRunRow {
                 unchanged_ticks: counter("unchanged_ticks")?,
                 wake_at: row.take::<Option<i64>>("wake_at")?.map(Timestamp),
                 parallel: row.flag("parallel")?,
+                is_dynamic: row.flag("is_dynamic")?,
                 total_devices: row.count("total_devices")?,
+                joined_devices: row.count("joined_devices")?,
+                join_scan_at: row.take::<Option<i64>>("join_scan_at")?.map(Timestamp),
                 started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),
                 ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
                 last_call_at: row.take::<Option<i64>>("last_tick_at")?.map(Timestamp),
@@ -251,7 +259,8 @@ impl CampaignRunRow {
              awaiting = $19, last_tick_at = $20, \
              lease_owner = CASE WHEN $21 = 1 THEN NULL ELSE lease_owner END, \
              lease_until = CASE WHEN $21 = 1 THEN NULL ELSE lease_until END, plugin_recent_ticks = $22, unchanged_ticks = $23, \
-             journal_removed = $24, journal_since = $25, journal_bytes = $26, plugin_recent_timeouts = $27 \
+             journal_removed = $24, journal_since = $25, journal_bytes = $26, plugin_recent_timeouts = $27, is_dynamic = $28, \
+             joined_devices = $29, join_scan_at = $30 \
              WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(self.tenant.0)
@@ -281,6 +290,9 @@ impl CampaignRunRow {
         .bind(self.journal.since.map(|at| at.0))
         .bind(to_i64(self.journal.bytes))
         .bind(i64::from(self.plugin_failures.recent_timeouts.0))
+        .bind(i64::from(self.is_dynamic))
+        .bind(to_i64(self.joined_devices))
+        .bind(self.join_scan_at.map(|at| at.0))
         .execute(tx.conn())
         .await
         .map_err(failed("write campaign run"))?;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
@@ -6,6 +8,7 @@ use tidegate_core::{
     campaign::{Campaign, CampaignStatus},
     id::{CampaignId, DeviceKey, TenantId},
     plugin::{OperatorAct, OperatorActKind},
+    time::Timestamp,
 };
 use tidegate_engine::{
     Ctx,
@@ -24,6 +27,9 @@ use crate::{
 };
 
 const START: &str = "start campaign";
+
+/// A transaction that changed a device and did not see that the campaign started has ended by then.
+const JOIN_SCAN_DELAY: Duration = Duration::from_mins(1);
 
 /// Starts a campaign if it is still at this generation; otherwise returns false.
 pub(crate) async fn start(
@@ -52,6 +58,9 @@ pub(crate) async fn start(
     run_row.started_at = Some(campaign_start.at);
     run_row.wake_at = Some(campaign_start.at);
     run_row.parallel = campaign_start.parallel;
+    run_row.is_dynamic = campaign_start.is_dynamic;
+    let scan_at = campaign_start.at.plus(JOIN_SCAN_DELAY);
+    run_row.join_scan_at = campaign_start.is_dynamic.then_some(scan_at);
     // It was that of a start that failed.
     run_row.set_explanation(&[])?;
     run_row.total_devices = slots.len() as u64;
@@ -61,7 +70,7 @@ pub(crate) async fn start(
     insert_waves(&mut tx, tenant, id, &campaign_start.waves).await?;
     insert_members(&mut tx, tenant, id, &campaign_start.waves).await?;
     insert_slots(&mut tx, tenant, id, &slots).await?;
-    insert_classes(&mut tx, tenant, id, campaign_start.classes).await?;
+    insert_classes(&mut tx, tenant, id, 0, campaign_start.classes, None).await?;
     let mut tenant_counters = TenantCounters::default();
     run_row.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
@@ -198,20 +207,24 @@ async fn insert_slots(
 
 #[derive(Serialize)]
 struct VerdictJson {
-    class: usize,
+    class: u32,
     class_key: String,
     devices: i64,
     exclusion_reason: Option<String>,
+    is_unchecked: i64,
 }
 
-async fn insert_classes(
+/// Adds classes from this number on. `checked_at`: when policies checked them, if that was after the start.
+pub(crate) async fn insert_classes(
     tx: &mut Tx,
     tenant: TenantId,
     id: CampaignId,
+    first: u32,
     classes: Vec<ClassVerdict>,
+    checked_at: Option<Timestamp>,
 ) -> Result<(), StoreError> {
     let mut rows = Vec::with_capacity(classes.len());
-    for (class, verdict) in classes.into_iter().enumerate() {
+    for (class, verdict) in (first..).zip(classes) {
         rows.push(VerdictJson {
             class,
             class_key: to_json(&ClassJson::from(verdict.key))?,
@@ -219,6 +232,7 @@ async fn insert_classes(
             exclusion_reason: verdict
                 .excluded
                 .map(|reason| storable(&reason).into_owned()),
+            is_unchecked: i64::from(verdict.is_unchecked),
         });
     }
     let columns = [
@@ -226,25 +240,27 @@ async fn insert_classes(
         ("class_key", ColumnType::Text),
         ("devices", ColumnType::Int),
         ("exclusion_reason", ColumnType::Text),
+        ("is_unchecked", ColumnType::Int),
     ];
     let from = tx.dialect().json_rows("c", "$3", &columns);
     let sql = format!(
-        "INSERT INTO campaign_classes (tenant_id, campaign_id, class, class_key, devices, exclusion_reason) \
-         SELECT $1, $2, c.class, c.class_key, c.devices, c.exclusion_reason FROM {from}"
+        "INSERT INTO campaign_classes (tenant_id, campaign_id, class, class_key, devices, exclusion_reason, is_unchecked, \
+         checked_at) \
+         SELECT $1, $2, c.class, c.class_key, c.devices, c.exclusion_reason, c.is_unchecked, CAST($4 AS BIGINT) FROM {from}"
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(id.0)
         .bind(to_json(&rows)?)
+        .bind(checked_at.map(|at| at.0))
         .execute(tx.conn())
         .await
-        .map_err(failed(START))?;
+        .map_err(failed("store the classes of a campaign"))?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use tidegate_core::time::Timestamp;
     use tidegate_engine::ports::NewWave;
 
     use super::*;
@@ -260,6 +276,7 @@ mod tests {
                 at: Timestamp(0),
                 waves: waves.iter().map(wave).collect(),
                 parallel: false,
+                is_dynamic: false,
                 classes: Vec::new(),
                 selected: vec![(DeviceKey(3), 0), (DeviceKey(1), 1), (DeviceKey(2), 0)],
                 journal: Vec::new(),

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     audit::{self, AuditEntry},
+    changed_devices::mark_changed,
     database::{Database, Tx},
     dialect::storable,
     error::failed,
@@ -81,6 +82,7 @@ pub(crate) async fn change(
     if change.mode == Some(DeviceMode::Latest) || change.pinned == Some(false) {
         mark_dirty(&mut tx, tenant).await?;
     }
+    mark_changed(&mut tx, tenant, [key]).await?;
     notify_devices(&mut tx, tenant, [device_id]).await?;
     tx.commit().await?;
     Ok(campaigns)

@@ -16,6 +16,7 @@ use tidegate_engine::{
 use super::{WellKnownAttributes, labels::insert_labels};
 use crate::{
     audit::{self, AuditEntry},
+    changed_devices::mark_changed,
     database::{Database, Tx},
     dialect::{ColumnType, storable},
     error::{conflict, failed},
@@ -46,6 +47,7 @@ pub(crate) async fn create(
         drifted: false,
     };
     tenant_counters.count_device(tenant, key, None, &traits);
+    mark_changed(&mut tx, tenant, [key]).await?;
     if device.mode == DeviceMode::Latest {
         mark_dirty(&mut tx, tenant).await?;
     }

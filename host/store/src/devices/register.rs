@@ -13,6 +13,7 @@ use tidegate_engine::ports::{Enrolment, PollView, StoreError};
 use super::{last_seen::hour, poll_view::poll_views};
 use crate::{
     batcher::{Batch, BatchKind},
+    changed_devices::mark_changed_of_tenants,
     database::{Database, LockWait, Tx},
     dialect::{ColumnType, storable},
     error::failed,
@@ -103,10 +104,11 @@ impl Batch for RegistrationBatch {
 
         let mut tx = self.database.write_by_key(lock_wait).await?;
         let mut tenant_counters = TenantCounters::default();
-        let inserted = insert(&mut tx, &json, &first_by_device, &mut tenant_counters).await?;
-        if inserted < first_by_device.len() {
-            mark_first_seen(&mut tx, &json, &mut tenant_counters).await?;
+        let mut changed = insert(&mut tx, &json, &first_by_device, &mut tenant_counters).await?;
+        if changed.len() < first_by_device.len() {
+            changed.extend(mark_first_seen(&mut tx, &json, &mut tenant_counters).await?);
         }
+        mark_changed_of_tenants(&mut tx, changed).await?;
         let views = poll_views(&mut tx, &json).await?;
         tenant_counters.write(&mut tx).await?;
         tx.commit().await?;
@@ -123,13 +125,13 @@ impl Batch for RegistrationBatch {
     }
 }
 
-/// Creates the devices that do not exist; returns how many.
+/// Creates the devices that do not exist; returns them.
 async fn insert(
     tx: &mut Tx,
     json: &str,
     first_by_device: &FirstByDevice<'_>,
     tenant_counters: &mut TenantCounters,
-) -> Result<usize, StoreError> {
+) -> Result<Vec<(TenantId, DeviceKey)>, StoreError> {
     static SQL: SqlText = SqlText::new(|dialect| {
         format!(
             "INSERT INTO devices \
@@ -153,7 +155,7 @@ async fn insert(
         model: CountedValue::Own(None),
         drifted: false,
     };
-    let mut memberships = Vec::new();
+    let (mut devices, mut memberships) = (Vec::with_capacity(inserted.len()), Vec::new());
     for row in &inserted {
         let tenant = tenant(row).map_err(row_error("read device row"))?;
         let device = row
@@ -161,13 +163,14 @@ async fn insert(
             .map(DeviceKey)
             .map_err(row_error("read device row"))?;
         tenant_counters.count_device(tenant, device, None, &registered);
+        devices.push((tenant, device));
         memberships.extend(
             group_membership(row, tenant, first_by_device).map_err(row_error("read device row"))?,
         );
     }
     insert_group_memberships(tx, &memberships).await?;
     tx.has_added("devices", inserted.len());
-    Ok(inserted.len())
+    Ok(devices)
 }
 
 #[derive(Serialize)]
@@ -219,17 +222,17 @@ async fn insert_group_memberships(
     Ok(())
 }
 
-/// Marks devices that an operator created, and that were not seen before, as registered.
+/// Marks devices that an operator created, and that were not seen before, as registered; returns them.
 async fn mark_first_seen(
     tx: &mut Tx,
     json: &str,
     tenant_counters: &mut TenantCounters,
-) -> Result<(), StoreError> {
+) -> Result<Vec<(TenantId, DeviceKey)>, StoreError> {
     static SQL: SqlText = SqlText::new(|dialect| {
         format!(
             "UPDATE devices SET state = {}, last_seen = seen.at, last_seen_hour = seen.hour FROM {} \
              WHERE devices.tenant_id = seen.tenant_id AND devices.device_id = seen.device_id \
-             AND devices.state = {} RETURNING devices.tenant_id AS tenant_id",
+             AND devices.state = {} RETURNING devices.tenant_id AS tenant_id, devices.id AS id",
             literal(DeviceState::Registered),
             dialect.json_rows("seen", "$1", &COLUMNS),
             literal(DeviceState::Unknown)
@@ -240,8 +243,11 @@ async fn mark_first_seen(
         .fetch_all(tx.conn())
         .await
         .map_err(failed("register devices"))?;
+    let mut devices = Vec::with_capacity(seen.len());
     for row in &seen {
         let tenant = tenant(row).map_err(row_error("read device row"))?;
+        let device = row.take("id").map(DeviceKey);
+        devices.push((tenant, device.map_err(row_error("read device row"))?));
         tenant_counters.add(
             tenant,
             CounterKind::DevicesByState,
@@ -255,7 +261,7 @@ async fn mark_first_seen(
             1,
         );
     }
-    Ok(())
+    Ok(devices)
 }
 
 fn tenant(row: &AnyRow) -> Result<TenantId, RowError> {

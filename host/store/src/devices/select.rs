@@ -21,7 +21,8 @@ use crate::{
     sql::Parameters,
 };
 
-/// Selects the targeted devices with their classes and groups, in three statements for any number of devices.
+/// Selects the targeted devices, or those among `keys`, with their classes and groups, in three statements for any number of
+/// devices.
 ///
 /// A row costs the driver more than the database, so each row lists many devices. What several devices have is shared.
 /// SQLite has no statistics and joins cross joins in the written order: devices first, then their groups or attributes by
@@ -33,12 +34,14 @@ pub(crate) async fn select(
     filter: Option<&Selector>,
     overdue: Option<&OverdueRule>,
     attributes: &[String],
+    keys: Option<&[DeviceKey]>,
 ) -> Result<Vec<SelectedDevice>, StoreError> {
     let target = DeviceTarget {
         tenant,
         targets,
         filter,
         overdue,
+        keys,
     };
     let mut tx = database.read().await?;
     let mut selected = devices(&mut tx, &target).await?;
@@ -48,6 +51,41 @@ pub(crate) async fn select(
         add_attributes(&mut tx, &target, attributes, &mut selected).await?;
     }
     Ok(selected)
+}
+
+/// The next `limit` targeted devices behind one, ordered by key.
+pub(crate) async fn targeted_page(
+    database: &Database,
+    tenant: TenantId,
+    targets: &Targets,
+    filter: Option<&Selector>,
+    overdue: Option<&OverdueRule>,
+    (after, limit): (DeviceKey, u32),
+) -> Result<Vec<DeviceKey>, StoreError> {
+    const READ: &str = "read a page of targeted devices";
+    let target = DeviceTarget {
+        tenant,
+        targets,
+        filter,
+        overdue,
+        keys: None,
+    };
+    let mut tx = database.read_single().await?;
+    let mut parameters = Parameters::default();
+    let tenant = parameters.bind(tenant.0);
+    let condition = target.condition(tx.dialect(), &mut parameters)?;
+    let (after, limit) = (parameters.bind(after.0), parameters.bind(i64::from(limit)));
+    let sql = format!(
+        "SELECT d.id FROM devices d WHERE d.tenant_id = {tenant} AND d.id > {after} AND {condition} \
+         ORDER BY d.id LIMIT {limit}"
+    );
+    let rows = parameters
+        .query(sql)?
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    let keys = rows.iter().map(|row| row.take("id").map(DeviceKey));
+    keys.collect::<Result<_, _>>().map_err(row_error(READ))
 }
 
 pub(crate) async fn matching(
@@ -84,6 +122,8 @@ struct DeviceTarget<'a> {
     targets: &'a Targets,
     filter: Option<&'a Selector>,
     overdue: Option<&'a OverdueRule>,
+    /// Only these devices.
+    keys: Option<&'a [DeviceKey]>,
 }
 
 impl DeviceTarget<'_> {
@@ -117,7 +157,14 @@ impl DeviceTarget<'_> {
         if any.is_empty() {
             any.push("(1 = 0)".to_owned());
         }
-        Ok(format!("({})", any.join(" OR ")))
+        let any = any.join(" OR ");
+        let Some(keys) = self.keys else {
+            return Ok(format!("({any})"));
+        };
+        let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
+        let keys = parameters.bind(to_json(&keys)?);
+        let is_among = dialect.key_in_json("d.id", &keys);
+        Ok(format!("({any}) AND {is_among}"))
     }
 }
 

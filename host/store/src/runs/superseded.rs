@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashSet};
 
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::AssertSqlSafe;
 use tidegate_core::{
     campaign::CampaignStatus,
     id::{CampaignId, DeviceKey},
@@ -8,9 +8,9 @@ use tidegate_core::{
 use tidegate_engine::ports::{RunRef, StoreError};
 
 use crate::{
-    blob::find_slot,
+    campaigns::{late_devices::late_devices, membership::slots},
     database::Tx,
-    error::{failed, internal},
+    error::failed,
     rows::{RowExt as _, row_error},
     sql::literals,
 };
@@ -63,7 +63,7 @@ async fn newer(tx: &mut Tx, run: RunRef, feed: &str) -> Result<Vec<CampaignId>, 
         .map_err(row_error(READ))
 }
 
-/// Selected devices are stored in packed chunks, ordered by key: search each chunk for the devices in its key range.
+/// Adds those of the devices that are in a wave of the campaign.
 async fn add_members(
     tx: &mut Tx,
     run: RunRef,
@@ -71,31 +71,12 @@ async fn add_members(
     devices: &BTreeSet<DeviceKey>,
     members: &mut HashSet<DeviceKey>,
 ) -> Result<(), StoreError> {
-    let Some(last) = devices.last() else {
-        return Ok(());
-    };
-    let rows = sqlx::query(
-        "SELECT first_device_key, slots FROM campaign_devices \
-         WHERE tenant_id = $1 AND campaign_id = $2 AND first_device_key <= $3 ORDER BY first_device_key DESC",
-    )
-    .bind(run.tenant.0)
-    .bind(campaign.0)
-    .bind(last.0)
-    .fetch_all(tx.conn())
-    .await
-    .map_err(failed(READ))?;
-    let mut until = DeviceKey(i64::MAX);
-    for row in &rows {
-        let first = row.take("first_device_key").map(DeviceKey);
-        let first = first.map_err(row_error(READ))?;
-        let blob: &[u8] = row.try_get("slots").map_err(failed(READ))?;
-        for key in devices.range(first..until) {
-            let slot = find_slot(blob, *key).map_err(|error| internal(READ)(Box::new(error)))?;
-            if slot.is_some_and(|slot| slot.wave.is_some()) {
-                members.insert(*key);
-            }
-        }
-        until = first;
-    }
+    let run = RunRef { campaign, ..run };
+    let slots = slots(tx, run, devices).await?;
+    let of_start = slots.iter().filter(|slot| slot.wave.is_some());
+    members.extend(of_start.map(|slot| slot.key));
+    let late = late_devices(tx, run, devices).await?;
+    let joined = late.iter().filter(|(_, late)| late.position.is_some());
+    members.extend(joined.map(|(key, _)| *key));
     Ok(())
 }

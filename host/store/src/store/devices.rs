@@ -87,7 +87,8 @@ impl Devices for SqlStore {
         overdue: Option<&OverdueRule>,
         attributes: &[String],
     ) -> Result<Vec<SelectedDevice>, StoreError> {
-        select::select(&self.database, tenant, targets, filter, overdue, attributes).await
+        let database = &self.database;
+        select::select(database, tenant, targets, filter, overdue, attributes, None).await
     }
 
     async fn matching(

@@ -4,6 +4,7 @@ mod access;
 mod campaigns;
 mod clocks;
 mod devices;
+mod dynamic_plans;
 mod file_leases;
 mod firmware;
 mod journal;

@@ -61,7 +61,10 @@ impl Runs for SqlStore {
         apply::apply(&self.database, run, fence, applied).await
     }
 
-    async fn accepted_classes(&self, run: RunRef) -> Result<Vec<ClassKey>, StoreError> {
+    async fn accepted_classes(
+        &self,
+        run: RunRef,
+    ) -> Result<Vec<(ClassKey, Timestamp)>, StoreError> {
         accepted_classes::accepted_classes(&self.database, run).await
     }
 

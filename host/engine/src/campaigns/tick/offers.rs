@@ -84,16 +84,15 @@ impl Tick<'_> {
     /// What the compatibility of the campaign's updates is based on. Read once for all devices that a tick releases.
     async fn accepted_classes(&self, run: &Run) -> Result<OfferCompatibility> {
         let policies = compatibility_policies(&run.campaign);
-        let (false, Some(at)) = (policies.is_empty(), run.campaign.started_at) else {
+        if policies.is_empty() {
             return Ok(OfferCompatibility::default());
-        };
+        }
         let (store, tenant) = (self.engine.store(), self.run.tenant);
         let policies = Policies::load(self.engine.plugins(), tenant, policies).await?;
         let classes = store.accepted_classes(self.run).await?;
         Ok(OfferCompatibility::of_campaign(
             policies.attributes,
             classes,
-            at,
         ))
     }
 

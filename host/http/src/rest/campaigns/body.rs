@@ -49,8 +49,13 @@ pub(crate) struct CampaignBody {
     requires_approval: bool,
     auto_rollback: bool,
     failure_threshold_percent: u8,
-    /// Devices selected when it started; 0 before.
+    /// Devices selected when it started, and later if the plan is dynamic; 0 before.
     total_devices: u64,
+    /// Whether the strategy's plan is dynamic: devices that match the targets later join the last wave. False before the
+    /// start.
+    dynamic: bool,
+    /// Devices that joined the last wave after the start.
+    joined_devices: u64,
     /// Selected devices that are in no wave: a policy rejects them, or the plan leaves them out.
     excluded_devices: u64,
     pending_devices: u64,
@@ -215,6 +220,8 @@ impl CampaignBody {
             auto_rollback: spec.auto_rollback,
             failure_threshold_percent: spec.failure_threshold_percent,
             total_devices: campaign.total_devices,
+            dynamic: campaign.is_dynamic,
+            joined_devices: campaign.joined_devices,
             excluded_devices,
             pending_devices: counts.pending,
             in_progress_devices: counts.in_flight(),

@@ -94,10 +94,12 @@ impl TestServer {
                 members: vec![device.key],
             }],
             parallel: false,
+            is_dynamic: false,
             classes: vec![ClassVerdict {
                 key: ClassKey::default(),
                 devices: 1,
                 excluded: None,
+                is_unchecked: false,
             }],
             selected: vec![(device.key, 0)],
             journal: Vec::new(),

@@ -90,6 +90,9 @@ pub(super) fn details(campaign: &Value) -> String {
         ],
     ];
     let mut rows = rows.concat();
+    if campaign["dynamic"] == true {
+        rows.extend_from_slice(&DYNAMIC_ROWS);
+    }
     if campaign["rollback"].is_object() {
         rows.extend_from_slice(&ROLLBACK_ROWS);
     }
@@ -105,6 +108,9 @@ pub(super) fn details(campaign: &Value) -> String {
     }
     parts.join("\n\n")
 }
+
+const DYNAMIC_ROWS: [(&str, &str); 2] =
+    [("dynamic", "/dynamic"), ("joined later", "/joined_devices")];
 
 const ROLLBACK_ROWS: [(&str, &str); 3] = [
     ("to roll back", "/rollback_devices"),

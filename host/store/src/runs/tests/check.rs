@@ -71,7 +71,7 @@ on_both! {
         let fence = fixture.lease().await?;
         let released = TickOutcome { levels: Some(vec![2]), ..fixture.noop().await? };
         assert!(store.apply(fixture.run, fence, released).await?);
-        let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new(), NOON);
+        let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new());
         let offer = Offer { compatibility, ..fixture.offer(NOON) };
         store.offer_updates(fixture.run, fence, 0, 10, &offer, false).await?;
         let due = store.updates_to_check(NOON, 10).await?;
@@ -95,7 +95,7 @@ on_both! {
             let fence = fixture.lease().await?;
             let released = TickOutcome { levels: Some(vec![devices as u64]), ..fixture.noop().await? };
             assert!(store.apply(fixture.run, fence, released).await?);
-            let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new(), NOON);
+            let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new());
             let offer = Offer { compatibility, ..fixture.offer(at) };
             store.offer_updates(fixture.run, fence, 0, 10, &offer, false).await?;
             for device in &fixture.devices {
@@ -127,7 +127,7 @@ on_both! {
             attributes: vec![("zone".to_owned(), "1".to_owned()), ("site".to_owned(), "lab".to_owned())],
             ..ClassKey::default()
         };
-        let compatibility = OfferCompatibility::of_campaign(site(), vec![accepted], NOON);
+        let compatibility = OfferCompatibility::of_campaign(site(), vec![(accepted, NOON)]);
         let offer = Offer { compatibility, ..fixture.offer(NOON) };
         store.offer_updates(fixture.run, fence, 0, 10, &offer, false).await?;
         for (device, (attribute, value)) in fixture.devices.iter().zip(changes) {
@@ -181,7 +181,7 @@ on_both! {
         let fence = fixture.lease().await?;
         let released = TickOutcome { levels: Some(vec![1]), ..fixture.noop().await? };
         assert!(store.apply(fixture.run, fence, released).await?);
-        let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new(), NOON);
+        let compatibility = OfferCompatibility::of_campaign(Vec::new(), Vec::new());
         let offer = Offer { compatibility, ..fixture.offer(NOON) };
         store.offer_updates(fixture.run, fence, 0, 10, &offer, false).await?;
         store.offer_due_retries(fixture.run, fence, 10, NOON).await?;

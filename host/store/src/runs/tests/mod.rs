@@ -1,6 +1,7 @@
 mod apply;
 mod check;
 mod deadlines;
+mod join;
 mod lease;
 mod offer;
 mod retries;

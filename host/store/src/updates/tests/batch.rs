@@ -20,7 +20,7 @@ fn event(execution: Execution, finished: Finished, message: &str) -> UpdateEvent
 fn statements(dialect: Dialect) -> usize {
     match dialect {
         Dialect::Sqlite => 5,
-        Dialect::Postgres => 10,
+        Dialect::Postgres => 11,
     }
 }
 

@@ -72,6 +72,11 @@ impl DeviceRow {
             && self.drifted_at == other.drifted_at
     }
 
+    /// Whether no campaign distinguishes the two when it selects its devices.
+    pub(super) fn same_to_campaigns(&self, other: &Self) -> bool {
+        self.same_to_selectors(other) && self.attribute_change_seq == other.attribute_change_seq
+    }
+
     /// The values that decide whether campaigns skip the device.
     pub(crate) fn eligibility(&self) -> Eligibility<'_> {
         Eligibility {

@@ -32,6 +32,7 @@ use tidegate_core::{
 use tidegate_engine::ports::{AffectedDevice, StoreError};
 
 use crate::{
+    changed_devices::mark_changed,
     database::Tx,
     error::internal,
     invalidation::notify_devices,
@@ -341,6 +342,10 @@ impl UpdateUnitOfWork {
             .map(|(key, loaded)| (*key, &loaded.before, &loaded.after))
             .collect();
         loaded_device::write(tx, self.tenant, &changed, tenant_counters).await?;
+        let visibly_changed = changed
+            .iter()
+            .filter(|(_, before, after)| !after.same_to_campaigns(before));
+        mark_changed(tx, self.tenant, visibly_changed.map(|(key, ..)| *key)).await?;
         if changed
             .iter()
             .any(|(_, before, after)| after.may_need_latest(before))

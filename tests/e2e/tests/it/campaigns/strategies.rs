@@ -296,7 +296,9 @@ async fn a_campaign_keeps_the_sizes_of_its_start(tenant: IsolatedTenant) -> Resu
         at: engine.now(),
         waves: waves.collect(),
         parallel: false,
+        is_dynamic: false,
         classes: vec![ClassVerdict {
+            is_unchecked: false,
             key: ClassKey {
                 hardware_model: Some("edge".to_owned()),
                 hardware_revision: Some("1.0".to_owned()),

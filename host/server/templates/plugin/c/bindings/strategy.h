@@ -416,8 +416,8 @@ typedef struct exports_tidegate_plugin_rollout_wave_plan_t {
   exports_tidegate_plugin_rollout_list_wave_t   waves;
   // Waves may open in any order; else each only after the one before it.
   bool   parallel;
-  // Reserved for plans that devices join after the start. The host does not support them yet: it refuses a plan in
-  // which this is true.
+  // Devices that match the campaign's targets after its start, while it has not ended, join the last wave: its size
+  // grows, and they are released when its level is raised.
   bool   dynamic;
   exports_tidegate_plugin_rollout_list_attribute_t   extras;
 } exports_tidegate_plugin_rollout_wave_plan_t;
