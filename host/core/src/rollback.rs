@@ -22,7 +22,7 @@ pub struct EndedUpdate<'a> {
     pub status: UpdateStatus,
     /// True if the device was to install the firmware, not only to download it.
     pub installs: bool,
-    /// True if the device reported the installation.
+    /// True if the device reported the installation, or installed an intermediate version before.
     pub installed_reported: bool,
     /// True if the device was in flight when it was cancelled, or when the campaign was rolled back, and turned out to have
     /// installed the firmware.
@@ -64,12 +64,13 @@ impl<'a> EndedUpdate<'a> {
         let state = &update.state;
         let installs = state.options.update_type.installs();
         let already_had_it = before == Some(update.firmware);
+        let installed_reported = state.installed_reported || !update.installed_before().is_empty();
         let superseded = installs
             && match device.installed {
                 installed if state.status == UpdateStatus::Completed => {
                     installed != Some(update.id)
                 }
-                Some(installed) => state.installed_reported && installed > update.id,
+                Some(installed) => installed_reported && installed > update.id,
                 None => false,
             };
         let ended_since = since.is_some_and(|since| state.completed_at >= Some(since));
@@ -80,7 +81,7 @@ impl<'a> EndedUpdate<'a> {
         (!already_had_it && !superseded).then_some(Self {
             status: state.status,
             installs,
-            installed_reported: state.installed_reported,
+            installed_reported,
             was_in_flight: state.cancel_acknowledged || ended_since,
             to_version: &update.to_version,
             reported_version: device.reported_version,

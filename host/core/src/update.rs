@@ -16,6 +16,7 @@ mod status;
 mod success_criteria;
 #[cfg(test)]
 mod tests;
+mod upgrade_path;
 mod waiting;
 mod window;
 
@@ -32,6 +33,9 @@ pub use retry::Attempt;
 pub use retry_policy::{MAX_RETRIES, MAX_RETRY_DELAY, RetryPolicy};
 pub use status::UpdateStatus;
 pub use success_criteria::{MAX_SOAK, SuccessCriteria, SuccessCriteriaName};
+pub use upgrade_path::{
+    IntermediateFirmware, MAX_INTERMEDIATE_VERSIONS, NO_UPGRADE_PATH, UpgradePath,
+};
 
 use strum::{EnumDiscriminants, EnumString, IntoStaticStr};
 
@@ -66,7 +70,7 @@ pub struct Update {
     pub from_firmware: Option<FirmwareId>,
     /// Time of creation. Unless the update is a retry, also the time of the offer.
     pub created_at: Timestamp,
-    /// Position in a chain of retries.
+    /// Position in a chain of retries, of this firmware.
     pub attempt: Attempt,
     /// What its compatibility with the device is based on; `None`: no policy decides on it.
     pub compatibility: Option<CompatibilityBasis>,
@@ -183,6 +187,8 @@ pub enum UpdateEvent {
     ClassChanged,
     /// A policy rejected the device for this reason when it was checked again.
     Incompatible(String),
+    /// Policies need an intermediate version again, or too many of them, for this reason.
+    NoUpgradePath(String),
     /// Another user than its creator approved it.
     Approved,
     /// Another user than its creator refused to approve it, for this reason.
@@ -276,6 +282,7 @@ impl UpdateState {
             }
             UpdateEvent::ClassChanged => self.withdraw_offer(now),
             UpdateEvent::Incompatible(reason) => self.end_incompatible(reason, now),
+            UpdateEvent::NoUpgradePath(reason) => self.end_without_path(reason, now)?,
             UpdateEvent::Approved => self.approve(),
             UpdateEvent::ApprovalRejected(reason) => self.end_unapproved(reason, now),
             UpdateEvent::DeadlinePassed => self.apply_deadline(now),

@@ -251,6 +251,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "dynamic_plans",
         include_str!("../../../migrations/0052_dynamic_plans.sql"),
     ),
+    (
+        53,
+        "intermediate_firmware",
+        include_str!("../../../migrations/0053_intermediate_firmware.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -12,13 +12,13 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, Digest, FirmwareId, TenantId, UpdateId},
     plugin::{ClassKey, PluginKind, PluginName, RollbackScope},
     time::Timestamp,
-    update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
+    update::{IntermediateFirmware, SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    CampaignChange, CampaignStart, ClassVerdict, DeviceEvent, DeviceReport, Devices as _, Fence,
-    NewCampaign, NewFirmware, NewModule, NewWave, Offer, OfferedBatch, Page, PageRequest,
-    PluginFailureState, RecordError, RecordedReport, ReportedAttributes, Run, RunRef, Runs as _,
-    TickOutcome, UpdateFilter, UpdateRow, Updates as _,
+    AcceptedClass, CampaignChange, CampaignStart, ClassVerdict, DeviceEvent, DeviceReport,
+    Devices as _, Fence, NewCampaign, NewFirmware, NewModule, NewWave, Offer, OfferCompatibility,
+    OfferedBatch, Page, PageRequest, PluginFailureState, RecordError, RecordedReport,
+    ReportedAttributes, Run, RunRef, Runs as _, TickOutcome, UpdateFilter, UpdateRow, Updates as _,
 };
 
 use crate::{runs::due, testing::TestStore};
@@ -44,6 +44,8 @@ pub(crate) struct StoreFixture<'a> {
     pub(crate) run: RunRef,
     success_criteria: SuccessCriteria,
     options: UpdateOptions,
+    /// The firmware that devices on 1.0.0 are offered first.
+    pub(crate) first: Option<IntermediateFirmware>,
 }
 
 /// Seconds after [`NOON`].
@@ -199,6 +201,7 @@ impl<'a> StoreFixture<'a> {
             run: RunRef { tenant, campaign },
             success_criteria,
             options,
+            first: None,
         };
         let devices = fixture.devices.iter();
         let reported = devices.map(|device| fixture.report_version(*device, "1.0.0", Timestamp(4)));
@@ -226,6 +229,7 @@ impl<'a> StoreFixture<'a> {
                 devices: self.devices.len() as u64,
                 excluded: None,
                 is_unchecked: false,
+                intermediate: None,
             }],
             selected: self.devices.iter().map(|key| (*key, 0)).collect(),
             journal: Vec::new(),
@@ -334,13 +338,28 @@ impl<'a> StoreFixture<'a> {
     }
 
     pub(crate) fn offer(&self, now: Timestamp) -> Offer {
+        let class = ClassKey {
+            version: Some("1.0.0".to_owned()),
+            ..ClassKey::default()
+        };
+        let compatibility = match &self.first {
+            None => OfferCompatibility::default(),
+            first => {
+                let accepted = AcceptedClass {
+                    class,
+                    at: NOON,
+                    intermediate: first.clone(),
+                };
+                OfferCompatibility::of_campaign(Vec::new(), vec![accepted])
+            }
+        };
         Offer {
             firmware: self.new,
             to_version: "1.1.0".into(),
             weight: 500,
             success_criteria: self.success_criteria,
             options: self.options.clone(),
-            compatibility: tidegate_engine::ports::OfferCompatibility::default(),
+            compatibility,
             now,
         }
     }

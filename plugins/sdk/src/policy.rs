@@ -33,7 +33,7 @@ impl Verdict {
         Self::Incompatible(reason.into())
     }
 
-    /// Excludes a class until it has another version.
+    /// Lets devices of a class have another version first. A class on that version must not need it again.
     pub fn needs(version: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Needs(Needs {
             version: version.into(),

@@ -1,6 +1,7 @@
 //! The device class for which the compatibility of an update was checked. Policies are asked again before a device of
 //! another class is offered the update.
 
+use super::UpgradePath;
 use crate::{
     id::Digest,
     plugin::{ClassKey, PluginName},
@@ -21,6 +22,8 @@ pub struct CompatibilityBasis {
     pub accepted: Option<(ClassKey, Timestamp)>,
     /// The class that they rejected, after which the update ended.
     pub rejected: Option<ClassKey>,
+    /// The path over intermediate versions that the update is part of; `None`: the device needs none of them.
+    pub path: Option<UpgradePath>,
 }
 
 /// The policies that decide on the compatibility of an update.
@@ -59,6 +62,7 @@ impl CompatibilityBasis {
             attributes: Vec::new(),
             accepted: None,
             rejected: None,
+            path: None,
         }
     }
 
@@ -83,6 +87,7 @@ impl CompatibilityBasis {
         self.accepted.is_some().then(|| Self {
             policies: UpdatePolicies::Hardware,
             rejected: None,
+            path: None,
             ..self.clone()
         })
     }

@@ -12,7 +12,8 @@ pub struct Attempt {
     pub first: Option<UpdateId>,
     /// Earliest time of the offer; `None`: offered at creation.
     pub scheduled_at: Option<Timestamp>,
-    /// True if a retry replaced this failed attempt; its failure is then not counted.
+    /// True if another update took its place: a retry, after it failed, or the next step of its upgrade path, after it
+    /// completed. Its end is then not counted.
     pub is_retried: bool,
 }
 
@@ -44,7 +45,9 @@ impl Update {
         let was_tried = before.is_open()
             && !matches!(
                 before,
-                UpdateStatus::WaitingConfirmation | UpdateStatus::Cancelling
+                UpdateStatus::Scheduled
+                    | UpdateStatus::WaitingConfirmation
+                    | UpdateStatus::Cancelling
             );
         let (retry, retries) = (self.attempt.count + 1, self.state.options.retries);
         (failed && was_tried && retry <= retries.max_retries)
@@ -129,6 +132,7 @@ mod tests {
             (S::WaitingConfirmation, S::TimedOut, 0, 1, false),
             (S::WaitingConfirmation, S::Rejected, 0, 1, false),
             (S::Offered, S::Rejected, 0, 1, false),
+            (S::Scheduled, S::Failed, 0, 1, false),
         ] {
             let next = update_in(after, count, limit).next_retry_at(before, NOW);
             assert_eq!(

@@ -6,7 +6,7 @@ use tidegate_core::{
     id::CampaignId,
     mode::{DeviceMode, SkipReason},
     time::Timestamp,
-    update::INCOMPATIBLE,
+    update::{INCOMPATIBLE, IntermediateFirmware},
 };
 
 use super::{
@@ -124,6 +124,7 @@ async fn explain_campaign(
             wave,
             position,
             joined_later_at,
+            intermediate,
         } => {
             let waves = store.waves(tenant, id).await?;
             let skip_reason = store.skip_reason(tenant, id, device.key).await?;
@@ -134,6 +135,7 @@ async fn explain_campaign(
                     wave,
                     position,
                     joined_later_at,
+                    intermediate,
                 },
                 &updates,
                 ctx.now,
@@ -173,6 +175,19 @@ async fn explain_campaign(
         reasons,
         updates,
     })
+}
+
+/// Why a device is offered another firmware first.
+fn explain_intermediate(intermediate: &IntermediateFirmware) -> String {
+    let IntermediateFirmware {
+        firmware,
+        version,
+        reason,
+    } = intermediate;
+    format!(
+        "every compatibility policy allows it after the intermediate version {version} (firmware {firmware}), which it is \
+         offered first: {reason}"
+    )
 }
 
 /// Why a member of a wave was skipped, or will be.
@@ -248,6 +263,7 @@ struct MemberPosition {
     wave: u32,
     position: u64,
     joined_later_at: Option<Timestamp>,
+    intermediate: Option<IntermediateFirmware>,
 }
 
 fn explain_wave_member(
@@ -261,7 +277,10 @@ fn explain_wave_member(
     reasons.extend(member.joined_later_at.map(|at| {
         format!("it joined later, at {at}: the plan of the strategy is dynamic, and the device came to be among the targets after the start")
     }));
-    reasons.push("every compatibility policy allows it".to_owned());
+    reasons.push(member.intermediate.as_ref().map_or_else(
+        || "every compatibility policy allows it".to_owned(),
+        explain_intermediate,
+    ));
     let Some(wave) = wave else {
         return (MembershipStatus::Waiting, reasons);
     };

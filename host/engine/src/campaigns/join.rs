@@ -8,11 +8,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use tidegate_core::{
-    campaign::{Campaign, CampaignStatus},
+    campaign::{Campaign, CampaignStatus, PluginUse},
     id::{DeviceKey, TenantId},
     mode::DeviceMode,
     order,
-    plugin::DeviceClass,
+    plugin::{Compatibility, DeviceClass},
 };
 use tokio::time::sleep;
 
@@ -20,14 +20,17 @@ use super::{
     commands::MAX_ATTEMPTS,
     journal_entry::{host_journal_entry, journal_entry},
     journal_size::full_journal,
-    prepare::{MAX_CLASSES, campaign_firmware, context, target_filter},
+    prepare::{
+        MAX_CLASSES, campaign_firmware, class_verdict, context, intermediate_rules, target_filter,
+    },
     reconcile::MAX_TICK_DURATION,
 };
 use crate::{
     Engine, Error, Result, chain,
-    compatibility::{CompatibilityCheck, Policies, classify, compatibility_policies},
+    compatibility::{CompatibilityCheck, OnFailure, Policies, classify, compatibility_policies},
     independent::done,
     overdue::overdue,
+    plugin_calls::PluginCall,
     ports::{
         ClassVerdict, DynamicCampaign, KnownClass, KnownClasses, LateDevice, LateDevices,
         NewJournalEntry, Outsider, RunRef, SelectedDevice,
@@ -286,17 +289,16 @@ async fn check_classes(
         firmware: &firmware,
         context: context(campaign, now),
     };
-    let reasons = check.reasons_of_all(&new, |policy, call| {
+    let mut record = |policy: &PluginUse, call: &PluginCall<Vec<Compatibility>>| {
         journal.push(journal_entry(policy, now, call));
-    });
-    let verdicts = new.iter().zip(reasons.await?);
-    let verdicts = verdicts.map(|(class, excluded)| ClassVerdict {
-        key: class.key.clone(),
-        devices: class.devices,
-        excluded,
-        is_unchecked: false,
-    });
-    Ok(verdicts.collect())
+    };
+    let (store, rules) = (engine.store(), intermediate_rules(campaign, &firmware));
+    let decisions = check.decide(store, rules, &new, OnFailure::Exclude, &mut record);
+    let decisions = decisions.await?;
+    let verdicts = new.into_iter().zip(decisions);
+    Ok(verdicts
+        .map(|(class, decision)| class_verdict(class, decision))
+        .collect())
 }
 
 /// The devices whose membership changes: not those that were excluded as the same class before.
@@ -324,12 +326,12 @@ fn summary(devices: &[LateDevice], known: &KnownClasses, wave: &str) -> String {
         .filter_map(|device| known.by_key[&device.class].excluded.as_deref());
     let reasons: Vec<_> = reasons.collect();
     let joined = devices.len() - reasons.len();
-    let mut text = format!("{joined} devices joined the last wave ({wave}) after the start");
-    if let Some(first) = reasons.first() {
-        let excluded = reasons.len();
-        text.push_str(&format!(
-            "; {excluded} were excluded, first reason: {first}"
-        ));
+    let joined = format!("{joined} devices joined the last wave ({wave}) after the start");
+    match reasons.first() {
+        Some(first) => format!(
+            "{joined}; {} were excluded, first reason: {first}",
+            reasons.len()
+        ),
+        None => joined,
     }
-    text
 }

@@ -11,7 +11,8 @@ use tidegate_core::{
     mode::DeviceMode,
     order,
     plugin::{
-        AssignInput, Context, DeviceClass, Members, PageOf, Plan, PlanInput, PluginKind, PluginName,
+        AssignInput, Compatibility, Context, DeviceClass, Members, PageOf, Plan, PlanInput,
+        PluginKind, PluginName,
     },
     selection::{self, MembershipInput},
     selector::{ParseError, Selector, parse},
@@ -25,7 +26,8 @@ use super::{
 use crate::{
     Caches, Error, PluginCalls, Result,
     compatibility::{
-        CompatibilityCheck, DevicesByClass, Policies, classify, compatibility_policies,
+        CompatibilityCheck, Decision, DevicesByClass, IntermediateRules, OnFailure, Policies,
+        classify, compatibility_policies,
     },
     overdue::overdue,
     plugin_calls::{PluginCall, temporary_error},
@@ -74,6 +76,7 @@ pub(super) async fn prepare(
     if compatible.is_empty() {
         return Err(no_compatible_devices(&selected, &verdicts));
     }
+    preparation.record_intermediate(&verdicts);
     let keys = selected.iter().map(|device| device.key);
     let class_of_keys = keys.zip(class_of.iter().copied()).collect();
     let fleet = Fleet::new(campaign, selected, &class_of, &verdicts, compatible);
@@ -123,6 +126,28 @@ pub(super) fn context(campaign: &Campaign, now: Timestamp) -> Context {
         update_timeout: campaign.spec.options.timeouts.update,
         auto_rollback: campaign.spec.auto_rollback,
         facts: Vec::new(),
+    }
+}
+
+/// Which firmware devices of the campaign may install before its own.
+pub(super) fn intermediate_rules(campaign: &Campaign, firmware: &Firmware) -> IntermediateRules {
+    let spec = &campaign.spec;
+    IntermediateRules::of_update(&spec.options, firmware, spec.allow_beta)
+}
+
+/// What a campaign records of a class that was checked.
+pub(super) fn class_verdict(class: DeviceClass, decision: Decision) -> ClassVerdict {
+    let (excluded, intermediate) = match decision {
+        Decision::Compatible => (None, None),
+        Decision::After(intermediate) => (None, Some(intermediate)),
+        Decision::Incompatible(reason) => (Some(reason), None),
+    };
+    ClassVerdict {
+        key: class.key,
+        devices: class.devices,
+        excluded,
+        intermediate,
+        is_unchecked: false,
     }
 }
 
@@ -189,6 +214,23 @@ impl Preparation<'_> {
             .push(host_journal_entry(self.at, "missing", explain));
     }
 
+    /// Records the firmware that devices of the campaign get before its own.
+    fn record_intermediate(&mut self, verdicts: &[ClassVerdict]) {
+        let mut devices: BTreeMap<_, u64> = BTreeMap::new();
+        for verdict in verdicts {
+            if let Some(first) = &verdict.intermediate {
+                *devices.entry((first.firmware, &first.version)).or_default() += verdict.devices;
+            }
+        }
+        for ((firmware, version), devices) in devices {
+            let explain = format!(
+                "{devices} devices are offered the intermediate version {version} (firmware {firmware}) first"
+            );
+            let entry = host_journal_entry(self.at, "intermediate", explain);
+            self.journal.push(entry);
+        }
+    }
+
     /// The attributes that the campaign's plugins want in class keys, each with the plugins that want it.
     async fn class_attributes(&mut self) -> Result<BTreeMap<String, Vec<PluginName>>> {
         let (tenant, spec) = (self.campaign.tenant, &self.campaign.spec);
@@ -215,8 +257,8 @@ impl Preparation<'_> {
         Ok(attributes)
     }
 
-    /// A class is compatible if every compatibility policy says so. Classes of devices in another mode than `rollout`
-    /// are excluded without a check; they follow the others.
+    /// A class is compatible if every compatibility policy says so, maybe after an intermediate version. Classes of devices
+    /// in another mode than `rollout` are excluded without a check; they follow the others.
     async fn check_classes(
         &mut self,
         classes: Vec<(Option<DeviceMode>, DeviceClass)>,
@@ -235,21 +277,25 @@ impl Preparation<'_> {
         let asked = classes.iter().take_while(|(mode, _)| mode.is_none());
         let asked: Vec<_> = asked.map(|(_, class)| class.clone()).collect();
         let (at, journal) = (self.at, &mut self.journal);
-        let reasons = check.reasons_of_all(&asked, |policy, call| {
+        let mut record = |policy: &PluginUse, call: &PluginCall<Vec<Compatibility>>| {
             journal.push(journal_entry(policy, at, call));
-        });
-        let mut reasons = reasons.await?.into_iter();
-        let verdict = |(mode, class): (Option<DeviceMode>, DeviceClass)| ClassVerdict {
-            key: class.key,
-            devices: class.devices,
-            is_unchecked: mode.is_some(),
-            excluded: match mode {
-                None => reasons.next().flatten(),
-                Some(mode) => Some(format!(
+        };
+        let rules = intermediate_rules(self.campaign, self.firmware);
+        let (store, on_failure) = (self.store, OnFailure::Exclude);
+        let decisions = check.decide(store, rules, &asked, on_failure, &mut record);
+        let mut decisions = decisions.await?.into_iter();
+        let verdict = |(mode, class): (Option<DeviceMode>, DeviceClass)| {
+            let decision = match mode {
+                None => decisions.next().unwrap_or(Decision::Compatible),
+                Some(mode) => Decision::Incompatible(format!(
                     "in mode {} when the campaign started; campaigns update only devices in mode rollout",
                     mode.as_str()
                 )),
-            },
+            };
+            ClassVerdict {
+                is_unchecked: mode.is_some(),
+                ..class_verdict(class, decision)
+            }
         };
         Ok(classes.into_iter().map(verdict).collect())
     }

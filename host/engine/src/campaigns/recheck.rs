@@ -5,8 +5,9 @@ use std::iter;
 use futures::{StreamExt as _, stream};
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus, PluginUse, Targets},
+    firmware::Firmware,
     id::TenantId,
-    plugin::{ClassKey, Context, PluginKind},
+    plugin::{ClassKey, Compatibility, Context, PluginKind},
     time::Timestamp,
     update::UpdatePolicies,
 };
@@ -15,10 +16,11 @@ use super::{journal_entry::journal_entry, journal_size::full_journal, prepare};
 use crate::{
     Engine, Result, chain,
     compatibility::{
-        CompatibilityCheck, DEFAULT_POLICIES, HARDWARE, LATEST, Policies, classify,
-        compatibility_policies, context_without_campaign,
+        CheckFailure, CompatibilityCheck, DEFAULT_POLICIES, Decision, HARDWARE, IntermediateRules,
+        LATEST, OnFailure, Policies, classify, compatibility_policies, context_without_campaign,
     },
     independent::done,
+    plugin_calls::PluginCall,
     ports::{AffectedDevice, CheckOutcome, CheckedUpdates, UpdateCheck, UpdateToCheck},
 };
 
@@ -121,7 +123,10 @@ async fn check_and_record(engine: &Engine, group: &[UpdateToCheck]) -> Result<Ve
 
 /// Whether the same policies decide on the same firmware.
 fn is_alike(one: &UpdateToCheck, other: &UpdateToCheck) -> bool {
-    let key = |update: &UpdateToCheck| (update.tenant, update.firmware, update.campaign);
+    let key = |update: &UpdateToCheck| {
+        let installs = update.installs;
+        (update.tenant, update.firmware, update.campaign, installs)
+    };
     key(one) == key(other) && one.basis.policies == other.basis.policies
 }
 
@@ -184,15 +189,22 @@ async fn check_group(
         .into_iter()
         .map(|((), class)| class)
         .collect();
-    let verdicts = check
-        .verdicts(classes, |policy, call| {
-            checked.journal.push(journal_entry(policy, now, call));
-        })
-        .await;
-    if let Err((policy, failure)) = &verdicts {
-        let (firmware, updates) = (first.firmware, group.len());
-        tracing::warn!(error = %chain(failure), %tenant, %firmware, %policy, updates, "cannot check devices again; retrying");
-    }
+    let mut record = |policy: &PluginUse, call: &PluginCall<Vec<Compatibility>>| {
+        checked.journal.push(journal_entry(policy, now, call));
+    };
+    let rules = rules(first, campaign.as_ref(), &firmware);
+    let on_failure = OnFailure::EndCheck;
+    let decided = check.decide(store, rules, &classes, on_failure, &mut record);
+    let decisions = match decided.await {
+        Ok(decisions) => Some(decisions),
+        Err(CheckFailure::Policy(failure)) => {
+            let (policy, failure) = *failure;
+            let (firmware, updates, policy) = (first.firmware, group.len(), policy.plugin);
+            tracing::warn!(error = %chain(&failure), %tenant, %firmware, %policy, updates, "cannot check devices again; retrying");
+            None
+        }
+        Err(CheckFailure::Other(error)) => return Err(error),
+    };
     for update in group {
         let Some(at) = devices
             .iter()
@@ -200,12 +212,13 @@ async fn check_group(
         else {
             continue;
         };
-        let outcome = match &verdicts {
-            Err(_) => CheckOutcome::Failed,
-            Ok(reasons) => match &reasons[classified.class_of[at] as usize] {
-                None => CheckOutcome::Accepted,
-                Some(reason) => CheckOutcome::Rejected(reason.clone()),
-            },
+        let class_of = classified.class_of[at] as usize;
+        let decision = decisions.as_ref().map(|decisions| &decisions[class_of]);
+        let outcome = match decision {
+            None => CheckOutcome::Failed,
+            Some(Decision::Compatible) => CheckOutcome::Accepted,
+            Some(Decision::After(intermediate)) => CheckOutcome::Needs(intermediate.clone()),
+            Some(Decision::Incompatible(reason)) => CheckOutcome::Rejected(reason.clone()),
         };
         checked.checks.push(UpdateCheck {
             update: update.update,
@@ -221,6 +234,21 @@ fn context(update: &UpdateToCheck, campaign: Option<&Campaign>, now: Timestamp) 
     match campaign {
         Some(campaign) => prepare::context(campaign, now),
         None => context_without_campaign(now, update.update_timeout),
+    }
+}
+
+/// Which firmware these devices may install before the firmware of the update.
+fn rules(
+    update: &UpdateToCheck,
+    campaign: Option<&Campaign>,
+    firmware: &Firmware,
+) -> IntermediateRules {
+    match campaign {
+        Some(campaign) => prepare::intermediate_rules(campaign, firmware),
+        None => IntermediateRules {
+            installs: update.installs,
+            allows_beta: firmware.details.is_beta,
+        },
     }
 }
 

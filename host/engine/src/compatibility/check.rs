@@ -4,19 +4,37 @@ use tidegate_core::{
     campaign::{PluginUse, Targets},
     firmware::Firmware,
     id::TenantId,
-    plugin::{CheckInput, Compatibility, Context, DeviceClass, PageOf, PluginName},
+    plugin::{CheckInput, Compatibility, Context, DeviceClass, PageOf},
     time::Timestamp,
+    version::is_same,
 };
 
-use super::{Policies, classify};
+use super::{Decision, IntermediateRules, Policies, classify};
 use crate::{
-    PluginCalls, Result,
+    Error, PluginCalls, Result,
     plugin_calls::{PluginCall, temporary_error},
     ports::{CallFailure, SelectedDevice, Store},
 };
 
-/// Devices by id, each with the reason of the first policy that rejects it.
-pub(crate) type CheckedDevices = HashMap<String, (SelectedDevice, Option<String>)>;
+/// Devices by id, with what is decided on them.
+pub(crate) type CheckedDevices = HashMap<String, CheckedDevice>;
+
+/// A device and what is decided on it.
+#[derive(Debug)]
+pub(crate) struct CheckedDevice {
+    pub(crate) device: SelectedDevice,
+    pub(crate) decision: Decision,
+}
+
+impl CheckedDevice {
+    /// Why it gets nothing.
+    pub(crate) fn rejection(&self) -> Option<&String> {
+        match &self.decision {
+            Decision::Incompatible(reason) => Some(reason),
+            Decision::Compatible | Decision::After(_) => None,
+        }
+    }
+}
 
 /// Maximum number of classes that a policy is asked about in one call.
 const MAX_PAGE_CLASSES: usize = 1000;
@@ -35,6 +53,7 @@ impl CompatibilityCheck<'_> {
     pub(crate) async fn check_devices(
         &self,
         store: &dyn Store,
+        rules: IntermediateRules,
         device_ids: Vec<String>,
     ) -> Result<CheckedDevices> {
         let targets = Targets {
@@ -47,12 +66,16 @@ impl CompatibilityCheck<'_> {
             .await?;
         let classified = classify(&devices, |_| ());
         let classes = classified.classes.into_iter().map(|((), class)| class);
-        let reasons = self.reasons(classes.collect()).await?;
+        let classes: Vec<_> = classes.collect();
+        let (on_failure, mut unrecorded) = (OnFailure::Exclude, |_: &_, _: &_| ());
+        let decisions = self.decide(store, rules, &classes, on_failure, &mut unrecorded);
+        let decisions = decisions.await?;
         let devices = devices.into_iter().zip(classified.class_of);
         Ok(devices
             .map(|(device, class)| {
-                let reason = reasons[class as usize].clone();
-                (device.device_id.clone(), (device, reason))
+                let decision = decisions[class as usize].clone();
+                let id = device.device_id.clone();
+                (id, CheckedDevice { device, decision })
             })
             .collect())
     }
@@ -87,57 +110,45 @@ impl CompatibilityCheck<'_> {
         Ok(reasons)
     }
 
-    /// As [`Self::reasons`], but asks every policy about every class, so that a journal has all verdicts. `record`
-    /// receives each call.
-    pub(crate) async fn reasons_of_all(
+    /// The objection of the policies to each class, if any. Asks every policy about every class, so that a journal has all
+    /// verdicts; `record` receives each call. If several policies object, the first one counts that rejects the class,
+    /// else the first one that needs another version. `on_failure`: what the failure of a policy means.
+    pub(super) async fn objections(
         &self,
         classes: &[DeviceClass],
-        mut record: impl FnMut(&PluginUse, &PluginCall<Vec<Compatibility>>) + Send,
-    ) -> Result<Vec<Option<String>>> {
-        let mut reasons = vec![None; classes.len()];
-        if classes.is_empty() {
-            return Ok(reasons);
-        }
-        for policy in &self.policies.uses {
-            let answer = self.ask(policy, classes, |call| record(policy, call)).await;
-            for (reason, rejection) in reasons.iter_mut().zip(answer.fail_closed(policy)?) {
-                *reason = reason.take().or(rejection);
-            }
-        }
-        Ok(reasons)
-    }
-
-    /// As [`Self::reasons`], but a policy that fails ends the check: its name and the failure. `record` receives each call.
-    pub(crate) async fn verdicts(
-        &self,
-        classes: Vec<DeviceClass>,
-        mut record: impl FnMut(&PluginUse, &PluginCall<Vec<Compatibility>>) + Send,
-    ) -> std::result::Result<Vec<Option<String>>, (PluginName, CallFailure)> {
+        on_failure: OnFailure,
+        record: &mut CallRecorder<'_>,
+    ) -> std::result::Result<Vec<Option<Objection>>, CheckFailure> {
         if let Some(reason) = self.policies.missing_reason() {
-            return Ok(vec![Some(reason); classes.len()]);
+            let missing = Objection {
+                reason,
+                needs: None,
+            };
+            return Ok(vec![Some(missing); classes.len()]);
         }
-        let mut reasons = vec![None; classes.len()];
+        let mut objections: Vec<Option<Objection>> = vec![None; classes.len()];
         let uses = if classes.is_empty() {
             &[][..]
         } else {
             &self.policies.uses[..]
         };
         for policy in uses {
-            let answer = self
-                .ask(policy, &classes, |call| record(policy, call))
-                .await;
+            let answer = self.ask(policy, classes, |call| record(policy, call)).await;
             if let Some(failure) = answer.failure {
-                return Err((policy.plugin.clone(), failure));
+                let excludes = on_failure == OnFailure::Exclude && failure.is_deterministic();
+                if !excludes {
+                    return Err(CheckFailure::Policy(Box::new((policy.clone(), failure))));
+                }
             }
-            for (reason, rejection) in reasons.iter_mut().zip(answer.reasons) {
-                *reason = reason.take().or(rejection);
+            for (objection, new) in objections.iter_mut().zip(answer.objections) {
+                *objection = Objection::heavier(objection.take(), new);
             }
         }
-        Ok(reasons)
+        Ok(objections)
     }
 
-    /// One policy's reason against each class, if any. It is asked in pages; `record` receives each call. A page that
-    /// fails rejects its classes, and no later page is asked.
+    /// One policy's objection to each class, if any. It is asked in pages; `record` receives each call. A page that fails
+    /// rejects its classes, and no later page is asked.
     async fn ask(
         &self,
         policy: &PluginUse,
@@ -145,10 +156,9 @@ impl CompatibilityCheck<'_> {
         mut record: impl FnMut(&PluginCall<Vec<Compatibility>>) + Send,
     ) -> PolicyAnswer {
         let mut answer = PolicyAnswer {
-            reasons: Vec::with_capacity(classes.len()),
+            objections: Vec::with_capacity(classes.len()),
             failure: None,
         };
-        let rejection = |reason: String| format!("{}: {reason}", policy.plugin);
         let pages = classes.chunks(MAX_PAGE_CLASSES);
         let total = pages.len() as u32;
         for (number, page) in (0..).zip(pages) {
@@ -163,13 +173,17 @@ impl CompatibilityCheck<'_> {
             record(&checked);
             match checked.call.outcome {
                 Ok(verdicts) => {
-                    let reasons = verdicts.iter().map(reason_against);
-                    let reasons = reasons.map(|reason| reason.map(rejection));
-                    answer.reasons.extend(reasons);
+                    let verdicts = verdicts.iter();
+                    let version = &self.firmware.details.version;
+                    let objections = verdicts.map(|it| Objection::of(policy, version, it));
+                    answer.objections.extend(objections);
                 }
                 Err(failure) => {
-                    let reason = rejection(format!("the policy failed: {failure}"));
-                    answer.reasons.resize(classes.len(), Some(reason));
+                    let objection = Objection {
+                        reason: format!("{}: the policy failed: {failure}", policy.plugin),
+                        needs: None,
+                    };
+                    answer.objections.resize(classes.len(), Some(objection));
                     answer.failure = Some(failure);
                     break;
                 }
@@ -179,10 +193,86 @@ impl CompatibilityCheck<'_> {
     }
 }
 
+/// Receives the calls of policies, for a journal.
+pub(crate) type CallRecorder<'a> =
+    dyn FnMut(&PluginUse, &PluginCall<Vec<Compatibility>>) + Send + 'a;
+
+/// What the failure of a policy means that would fail again. One that may answer later always ends the check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnFailure {
+    /// It rejects the classes.
+    Exclude,
+    /// It ends the check.
+    EndCheck,
+}
+
+/// Why a check ended without a decision.
+#[derive(Debug)]
+pub(crate) enum CheckFailure {
+    /// A policy failed.
+    Policy(Box<(PluginUse, CallFailure)>),
+    /// Something else did.
+    Other(Error),
+}
+
+impl From<CheckFailure> for Error {
+    fn from(failure: CheckFailure) -> Self {
+        match failure {
+            CheckFailure::Policy(failure) => {
+                let (policy, failure) = *failure;
+                temporary_error(&policy, &failure).unwrap_or_else(|| failure.into())
+            }
+            CheckFailure::Other(error) => error,
+        }
+    }
+}
+
+/// Why a class may not get a firmware now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Objection {
+    /// The policy's name and its reason.
+    pub(crate) reason: String,
+    /// The version that must be installed first; `None`: the class is incompatible.
+    pub(crate) needs: Option<String>,
+}
+
+impl Objection {
+    /// The objection of this policy to a firmware of this version. That a version is needed before itself, a policy says
+    /// that looks at the devices only.
+    fn of(policy: &PluginUse, firmware_version: &str, verdict: &Compatibility) -> Option<Self> {
+        let name = &policy.plugin;
+        match verdict {
+            Compatibility::Compatible => None,
+            Compatibility::Needs { version, .. } if is_same(version, firmware_version) => None,
+            Compatibility::Incompatible(reason) => Some(Self {
+                reason: format!("{name}: {reason}"),
+                needs: None,
+            }),
+            Compatibility::Needs { version, reason } => Some(Self {
+                reason: format!("{name}: needs {version} first: {reason}"),
+                needs: Some(version.clone()),
+            }),
+        }
+    }
+
+    /// The one of two objections that counts.
+    fn heavier(first: Option<Self>, second: Option<Self>) -> Option<Self> {
+        let rejects = |objection: &Option<Self>| {
+            let needs = objection.as_ref().map(|objection| &objection.needs);
+            needs.is_some_and(Option::is_none)
+        };
+        if first.is_none() || (rejects(&second) && !rejects(&first)) {
+            second
+        } else {
+            first
+        }
+    }
+}
+
 /// What a policy says of each class.
 struct PolicyAnswer {
-    /// The reason against each class, if any.
-    reasons: Vec<Option<String>>,
+    /// The objection to each class, if any.
+    objections: Vec<Option<Objection>>,
     failure: Option<CallFailure>,
 }
 
@@ -190,17 +280,9 @@ impl PolicyAnswer {
     /// The reasons, also those of a policy that would fail again. An error if it may answer later.
     fn fail_closed(self, policy: &PluginUse) -> Result<Vec<Option<String>>> {
         let error = self.failure.and_then(|it| temporary_error(policy, &it));
-        error.map_or(Ok(self.reasons), Err)
-    }
-}
-
-fn reason_against(verdict: &Compatibility) -> Option<String> {
-    match verdict {
-        Compatibility::Compatible => None,
-        Compatibility::Incompatible(reason) => Some(reason.clone()),
-        Compatibility::Needs { version, reason } => {
-            Some(format!("needs {version} first: {reason}"))
-        }
+        let reasons = self.objections.into_iter();
+        let reasons = reasons.map(|objection| objection.map(|objection| objection.reason));
+        error.map_or_else(|| Ok(reasons.collect()), Err)
     }
 }
 

@@ -12,7 +12,8 @@ pub(crate) fn explain_compatibility(update: &Update) -> Vec<String> {
         let why = "an operator forced it: policies do not check its compatibility, also if the device changes";
         return vec![why.to_owned()];
     }
-    let mut sentences: Vec<_> = accepted(basis).into_iter().collect();
+    let mut sentences: Vec<_> = explain_path(update).into_iter().collect();
+    sentences.extend(accepted(basis));
     let state = &update.state;
     if let (Some(error), Some(at)) = (&state.error, state.completed_at)
         && error.code == INCOMPATIBLE
@@ -40,6 +41,26 @@ pub(crate) fn explain_compatibility(update: &Update) -> Vec<String> {
         sentences.push(waits.to_owned());
     }
     sentences
+}
+
+/// Where the update is on an upgrade path, and why.
+fn explain_path(update: &Update) -> Option<String> {
+    let path = update.compatibility.as_ref()?.path.as_ref()?;
+    let (id, target) = (path.target, &path.target_version);
+    let installed = path.installed.join(", ");
+    let before = match (&path.reason, path.installed.is_empty()) {
+        (None, _) => {
+            return Some(format!(
+                "it installed {installed} before {target}, as policies needed"
+            ));
+        }
+        (Some(_), true) => String::new(),
+        (Some(_), false) => format!(", after {installed}"),
+    };
+    let (version, reason) = (&update.to_version, path.reason.as_deref()?);
+    Some(format!(
+        "{version} is an intermediate version on its way to {target} (firmware {id}){before}: {reason}"
+    ))
 }
 
 fn accepted(basis: &CompatibilityBasis) -> Option<String> {

@@ -2,8 +2,9 @@
 //!
 //! Campaigns, single updates and mode `latest` decide here which devices may get a firmware: devices that plugins
 //! cannot distinguish form a class ([`classify`]), and a [`CompatibilityCheck`] asks each of the [`Policies`] about the
-//! classes. Each update records for which class, when and by which policies it was checked. A device of another class is
-//! checked again by the loop that offers it, `campaigns::recheck`.
+//! classes. Where they need an intermediate version first, [`CompatibilityCheck::decide`] finds its firmware. Each update
+//! records for which class, when and by which policies it was checked. A device of another class is checked again by the
+//! loop that offers it, `campaigns::recheck`.
 //!
 //! A check itself stores nothing, so a use case that only answers whether devices are compatible makes the same calls:
 //! [`Policies::built_in`] with [`DEFAULT_POLICIES`] or [`Policies::load`] with chosen ones, then
@@ -12,11 +13,16 @@
 mod check;
 mod classes;
 mod explain;
+mod intermediate;
 mod policies;
 
-pub(crate) use check::{CheckedDevices, CompatibilityCheck, context_without_campaign};
+pub(crate) use check::{
+    CheckFailure, CheckedDevice, CheckedDevices, CompatibilityCheck, OnFailure,
+    context_without_campaign,
+};
 pub(crate) use classes::{DevicesByClass, classify};
 pub(crate) use explain::{class_name, explain_compatibility};
+pub(crate) use intermediate::{Decision, IntermediateRules};
 pub(crate) use policies::{
     DEFAULT_POLICIES, HARDWARE, LATEST, Policies, chosen, compatibility_policies,
 };

@@ -16,7 +16,7 @@ use super::chooser::{FirmwareChooser, UPDATE_TIMEOUT};
 use crate::{
     Engine, Error, Result, chain,
     compatibility::{DevicesByClass, classify},
-    ports::{AcceptedClasses, Offer, OfferCompatibility, OfferResult},
+    ports::{AcceptedClass, AcceptedClasses, Offer, OfferCompatibility, OfferResult},
 };
 
 /// Devices that may be offered a firmware automatically. A drifted device would be updated in circles; one with an open
@@ -150,7 +150,14 @@ async fn offer(
         if new.is_empty() {
             continue;
         }
-        let accepted = |key: &DeviceKey| (*key, (class.clone(), engine.now()));
+        let accepted = |key: &DeviceKey| {
+            let accepted = AcceptedClass {
+                class: class.clone(),
+                at: engine.now(),
+                intermediate: None,
+            };
+            (*key, accepted)
+        };
         let offer = Offer {
             firmware: firmware.id,
             to_version: firmware.details.version.clone(),
@@ -161,6 +168,7 @@ async fn offer(
                 policies: Some(UpdatePolicies::Latest),
                 attributes: attributes.to_vec(),
                 accepted: AcceptedClasses::OfDevices(new.iter().map(accepted).collect()),
+                path: None,
             },
             now: engine.now(),
         };

@@ -4,6 +4,7 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId},
     plugin::{ClassKey, OperatorAct, PluginName},
     time::Timestamp,
+    update::IntermediateFirmware,
     wave::{Counts, WaveReport},
 };
 
@@ -251,6 +252,8 @@ pub struct ClassVerdict {
     pub excluded: Option<String>,
     /// Whether no policy was asked: the class is excluded because of the mode of its devices.
     pub is_unchecked: bool,
+    /// The firmware that devices of a compatible class get first.
+    pub intermediate: Option<IntermediateFirmware>,
 }
 
 /// A wave and its counters.
@@ -306,6 +309,8 @@ pub enum Membership {
         position: u64,
         /// When the device joined, if that was after the start.
         joined_later_at: Option<Timestamp>,
+        /// The firmware that devices of its class got first when the campaign started.
+        intermediate: Option<IntermediateFirmware>,
     },
 }
 

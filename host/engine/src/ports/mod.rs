@@ -59,9 +59,9 @@ pub use page::{Page, PageRequest};
 pub use plugins::{NewRevision, Plugins, PutRevisionError, RejectedUpload, Revision, Usage};
 pub use registry::{AttributeChange, ChangeError, DeviceChange, MAX_CHANGES, MAX_LABELS, Registry};
 pub use runs::{
-    AcceptedClasses, AffectedDevice, CheckOutcome, CheckedUpdates, Fence, Offer,
-    OfferCompatibility, OfferedBatch, PluginFailureState, RecentTicks, RollbackBatch,
-    RollbackProgress, Run, RunRef, Runs, TickOutcome, UpdateCheck, UpdateToCheck,
+    AcceptedClass, AcceptedClasses, AffectedDevice, CheckOutcome, CheckedUpdates, Fence, Offer,
+    OfferCompatibility, OfferedBatch, OfferedFirmware, PluginFailureState, RecentTicks,
+    RollbackBatch, RollbackProgress, Run, RunRef, Runs, TickOutcome, UpdateCheck, UpdateToCheck,
 };
 pub use sandbox::{
     Call, CallFailure, CallFailureClass, CallLimits, CallQuota, CallRecord, ComponentSource,

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -10,7 +10,10 @@ use tidegate_core::{
     measurement::Durations,
     plugin::{ClassKey, OperatorAct, RollbackScope},
     time::Timestamp,
-    update::{CompatibilityBasis, SuccessCriteria, UpdateOptions, UpdatePolicies},
+    update::{
+        CompatibilityBasis, IntermediateFirmware, SuccessCriteria, UpdateOptions, UpdatePolicies,
+        UpgradePath,
+    },
 };
 
 use super::{Advance, NewJournalEntry, PollView, StoreError, Wave};
@@ -59,9 +62,9 @@ pub trait Runs: Send + Sync {
         outcome: TickOutcome,
     ) -> Result<bool, StoreError>;
 
-    /// The classes that the campaign's policies accepted, and when. Devices that join later may add some.
-    async fn accepted_classes(&self, run: RunRef)
-    -> Result<Vec<(ClassKey, Timestamp)>, StoreError>;
+    /// The classes that the campaign's policies accepted, with the firmware that comes first for those that need an
+    /// intermediate version. Devices that join later may add some.
+    async fn accepted_classes(&self, run: RunRef) -> Result<Vec<AcceptedClass>, StoreError>;
 
     /// Sorts the next `limit` released devices of this wave that have no update yet by their keys, so that the rows of a
     /// batch of updates lie together. The same devices are released as before. Does nothing under a lost fence.
@@ -138,7 +141,8 @@ pub trait Runs: Send + Sync {
     ) -> Result<Vec<UpdateToCheck>, StoreError>;
 
     /// Records what policies decided on updates to check, with the journal entries of their campaign: an accepted update
-    /// is offered next, a rejected one ends. An update whose device changed meanwhile stays as it is.
+    /// is offered next, with an intermediate firmware if that comes first; a rejected one ends, and one that needs an
+    /// intermediate version that [`UpgradePath::refuse`] refuses. An update whose device changed meanwhile stays as it is.
     async fn record_checks(
         &self,
         checked: &CheckedUpdates,
@@ -366,15 +370,28 @@ pub struct OfferCompatibility {
     pub attributes: Vec<String>,
     /// What they accepted.
     pub accepted: AcceptedClasses,
+    /// The upgrade path of the update that is retried.
+    pub path: Option<UpgradePath>,
+}
+
+/// A class of devices that policies accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedClass {
+    /// The class.
+    pub class: ClassKey,
+    /// When.
+    pub at: Timestamp,
+    /// The firmware that comes first, if it needs an intermediate version.
+    pub intermediate: Option<IntermediateFirmware>,
 }
 
 /// The classes that policies accepted, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AcceptedClasses {
     /// The class of each device.
-    OfDevices(HashMap<DeviceKey, (ClassKey, Timestamp)>),
+    OfDevices(HashMap<DeviceKey, AcceptedClass>),
     /// Of any device of a campaign.
-    OfCampaign(BTreeMap<ClassKey, Timestamp>),
+    OfCampaign(BTreeMap<ClassKey, AcceptedClass>),
 }
 
 impl Default for AcceptedClasses {
@@ -394,51 +411,127 @@ impl OfferCompatibility {
 
     /// That of a device for which this is known from another update.
     pub fn of_device(device: DeviceKey, basis: CompatibilityBasis) -> Self {
-        let accepted = basis.accepted.map(|accepted| (device, accepted));
+        let accepted = basis.accepted.map(|(class, at)| AcceptedClass {
+            class,
+            at,
+            intermediate: None,
+        });
+        let accepted = accepted.map(|accepted| (device, accepted));
         Self {
             policies: Some(basis.policies),
             attributes: basis.attributes,
             accepted: AcceptedClasses::OfDevices(accepted.into_iter().collect()),
+            path: basis.path,
         }
     }
 
     /// That of the waves of a campaign, of which policies with these attributes accepted these classes.
-    pub fn of_campaign(attributes: Vec<String>, classes: Vec<(ClassKey, Timestamp)>) -> Self {
-        let of_policies = |mut class: ClassKey| {
+    pub fn of_campaign(attributes: Vec<String>, classes: Vec<AcceptedClass>) -> Self {
+        let mut of_policies: BTreeMap<ClassKey, AcceptedClass> = BTreeMap::new();
+        for mut accepted in classes {
+            let class = &mut accepted.class;
             // The classes of a campaign also have the attributes that its strategy requests.
             class
                 .attributes
                 .retain(|(name, _)| attributes.contains(name));
             class.attributes.sort_unstable();
-            class
-        };
-        let mut accepted = BTreeMap::new();
-        for (class, at) in classes {
-            let first = accepted.entry(of_policies(class)).or_insert(at);
-            *first = at.min(*first);
+            match of_policies.get_mut(&accepted.class) {
+                Some(known) => {
+                    known.at = known.at.min(accepted.at);
+                    known.intermediate = known.intermediate.take().or(accepted.intermediate);
+                }
+                None => {
+                    of_policies.insert(accepted.class.clone(), accepted);
+                }
+            }
         }
         Self {
             policies: Some(UpdatePolicies::Campaign),
             attributes,
-            accepted: AcceptedClasses::OfCampaign(accepted),
+            accepted: AcceptedClasses::OfCampaign(of_policies),
+            path: None,
         }
     }
 
     /// What the compatibility of an update of this device, which is of this class, is based on.
-    pub fn basis(&self, device: DeviceKey, class: ClassKey) -> Option<CompatibilityBasis> {
+    fn basis(&self, device: DeviceKey, class: &ClassKey) -> Option<CompatibilityBasis> {
         let accepted = match &self.accepted {
-            AcceptedClasses::OfDevices(devices) => devices.get(&device).cloned(),
-            AcceptedClasses::OfCampaign(classes) => {
-                let at = classes.get(&class).copied();
-                at.map(|at| (class, at))
-            }
+            AcceptedClasses::OfDevices(devices) => devices.get(&device),
+            AcceptedClasses::OfCampaign(classes) => classes.get(class),
         };
         Some(CompatibilityBasis {
             policies: self.policies.clone()?,
             attributes: self.attributes.clone(),
-            accepted,
+            accepted: accepted.map(|accepted| (accepted.class.clone(), accepted.at)),
             rejected: None,
+            path: self.path.clone(),
         })
+    }
+
+    /// The firmware that this device, which is of this class, gets first.
+    fn intermediate(&self, device: DeviceKey, class: &ClassKey) -> Option<&IntermediateFirmware> {
+        match &self.accepted {
+            AcceptedClasses::OfDevices(devices) => devices.get(&device)?.intermediate.as_ref(),
+            AcceptedClasses::OfCampaign(classes) => classes.get(class)?.intermediate.as_ref(),
+        }
+    }
+
+    /// All firmware that single devices get first.
+    pub fn intermediate_firmware(&self) -> BTreeSet<FirmwareId> {
+        let devices = match &self.accepted {
+            AcceptedClasses::OfDevices(devices) => Some(devices.values()),
+            AcceptedClasses::OfCampaign(_) => None,
+        };
+        let devices = devices.into_iter().flatten();
+        devices
+            .filter_map(|device| Some(device.intermediate.as_ref()?.firmware))
+            .collect()
+    }
+}
+
+/// The firmware that a device is offered, and what its compatibility is based on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the columns")]
+pub struct OfferedFirmware {
+    pub firmware: FirmwareId,
+    pub to_version: String,
+    pub compatibility: Option<CompatibilityBasis>,
+}
+
+impl Offer {
+    /// What devices are offered if no policy decides on it.
+    pub fn unchecked(&self) -> OfferedFirmware {
+        OfferedFirmware {
+            firmware: self.firmware,
+            to_version: self.to_version.clone(),
+            compatibility: None,
+        }
+    }
+
+    /// What a device of this class is offered: the firmware, or an intermediate version that comes first.
+    pub fn for_device(&self, device: DeviceKey, class: &ClassKey) -> OfferedFirmware {
+        let intermediate = self.compatibility.intermediate(device, class).cloned();
+        let target = OfferedFirmware {
+            compatibility: self.compatibility.basis(device, class),
+            ..self.unchecked()
+        };
+        let Some(intermediate) = intermediate else {
+            return target;
+        };
+        let path = UpgradePath {
+            target: target.firmware,
+            target_version: target.to_version,
+            installed: Vec::new(),
+            reason: Some(intermediate.reason),
+        };
+        OfferedFirmware {
+            firmware: intermediate.firmware,
+            to_version: intermediate.version,
+            compatibility: target.compatibility.map(|basis| CompatibilityBasis {
+                path: Some(path),
+                ..basis
+            }),
+        }
     }
 }
 
@@ -453,8 +546,10 @@ pub struct UpdateToCheck {
     pub device: DeviceKey,
     /// The name of the device.
     pub device_id: String,
-    /// Its firmware.
+    /// The firmware that the device is to get in the end.
     pub firmware: FirmwareId,
+    /// Whether the update installs it, not only downloads it.
+    pub installs: bool,
     /// Its campaign, if it has one.
     pub campaign: Option<CampaignId>,
     /// Its timeout.
@@ -496,6 +591,8 @@ pub struct UpdateCheck {
 pub enum CheckOutcome {
     /// Every policy accepts the device.
     Accepted,
+    /// Every policy accepts the device, after it has this intermediate firmware, which every policy accepts now.
+    Needs(IntermediateFirmware),
     /// A policy rejects the device, for this reason.
     Rejected(String),
     /// A policy failed; the check is repeated later.

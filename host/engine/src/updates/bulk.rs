@@ -101,8 +101,9 @@ impl Batches<'_> {
     /// Creates the updates of a batch of devices. `are_many`: until the end of the request their approval is not complete.
     async fn write(&mut self, device_ids: &[String], are_many: bool) -> Result<()> {
         let (check, request) = (&self.check, self.request);
+        let rules = request.intermediate_rules(check.firmware);
         let checked = check
-            .check_devices(self.writer.store(), device_ids.to_vec())
+            .check_devices(self.writer.store(), rules, device_ids.to_vec())
             .await?;
         let now = self.by.ctx.now;
         let offer = Offer {
@@ -164,7 +165,7 @@ fn check_before_offer(
     }
     match checked.get(id) {
         None => Some(OfferRefusal::DeviceNotFound),
-        Some((_, reason)) => reason.clone().map(OfferRefusal::Incompatible),
+        Some(found) => found.rejection().cloned().map(OfferRefusal::Incompatible),
     }
 }
 
@@ -179,7 +180,7 @@ pub(super) async fn create_checked(
 ) -> Result<BTreeMap<String, OfferResult>> {
     let devices = ids
         .iter()
-        .filter_map(|id| Some((id.clone(), checked.get(id)?.0.key)));
+        .filter_map(|id| Some((id.clone(), checked.get(id)?.device.key)));
     writer.create(by, devices.collect(), offer, force).await
 }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Authorized, Error, Operator, PluginCalls, Result, UpdateWriter,
-    compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
+    compatibility::{CheckedDevice, CheckedDevices, CompatibilityCheck, context_without_campaign},
     ports::{Offer, OfferAction, OfferActor, UpdateAuthorship, UpdateRow},
 };
 
@@ -34,7 +34,11 @@ pub async fn create(
         context: context_without_campaign(ctx.now, request.options.timeouts.update),
     };
     let checked = check
-        .check_devices(store, vec![device_id.to_owned()])
+        .check_devices(
+            store,
+            request.intermediate_rules(&firmware),
+            vec![device_id.to_owned()],
+        )
         .await?;
     let offer = Offer {
         compatibility: compatibility_of(request, &policies, &checked, ctx.now),
@@ -65,7 +69,8 @@ pub(super) async fn create_one(
     offer: &Offer,
     force: bool,
 ) -> Result<std::result::Result<UpdateRow, OfferRefusal>> {
-    if let Some((_, Some(reason))) = checked.get(device_id) {
+    let found = checked.get(device_id);
+    if let Some(reason) = found.and_then(CheckedDevice::rejection) {
         return Ok(Err(OfferRefusal::Incompatible(reason.clone())));
     }
     let ids = [device_id.to_owned()];

@@ -5,8 +5,8 @@ use tidegate_core::{
 use super::UpdateRequest;
 use crate::{
     PluginCalls, Result,
-    compatibility::{CheckedDevices, DEFAULT_POLICIES, Policies, chosen},
-    ports::{AcceptedClasses, OfferCompatibility, Store},
+    compatibility::{CheckedDevices, DEFAULT_POLICIES, Decision, Policies, chosen},
+    ports::{AcceptedClass, AcceptedClasses, OfferCompatibility, Store},
 };
 
 /// The policies that a request names, or else the default policies: only a forced request leaves them out.
@@ -38,7 +38,19 @@ pub(super) fn compatibility_of(
     }
     let is_default = !request.names_policies();
     let decides = !policies.uses.is_empty();
-    let accepted = checked.values().filter(|(_, reason)| reason.is_none());
+    let accepted = checked.values().filter_map(|found| {
+        let intermediate = match &found.decision {
+            Decision::Compatible => None,
+            Decision::After(intermediate) => Some(intermediate.clone()),
+            Decision::Incompatible(_) => return None,
+        };
+        let accepted = AcceptedClass {
+            class: ClassKey::clone(&found.device.class),
+            at: now,
+            intermediate,
+        };
+        Some((found.device.key, accepted))
+    });
     OfferCompatibility {
         policies: decides.then(|| {
             if is_default {
@@ -48,10 +60,7 @@ pub(super) fn compatibility_of(
             }
         }),
         attributes: policies.attributes.clone(),
-        accepted: AcceptedClasses::OfDevices(
-            accepted
-                .map(|(device, _)| (device.key, (ClassKey::clone(&device.class), now)))
-                .collect(),
-        ),
+        accepted: AcceptedClasses::OfDevices(accepted.collect()),
+        path: None,
     }
 }

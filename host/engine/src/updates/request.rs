@@ -8,6 +8,7 @@ use tidegate_core::{
 
 use crate::{
     Ctx, Error, PluginCalls, Result,
+    compatibility::IntermediateRules,
     plugins::PluginChoice,
     ports::{Offer, OfferCompatibility, Store},
     rules::Rules,
@@ -148,6 +149,11 @@ impl UpdateRequest {
             chosen.extend(policy);
         }
         Ok(chosen)
+    }
+
+    /// Which firmware a device may install before this one.
+    pub(super) fn intermediate_rules(&self, firmware: &Firmware) -> IntermediateRules {
+        IntermediateRules::of_update(&self.options, firmware, self.allow_beta)
     }
 
     pub(super) fn offer(&self, ctx: &Ctx, firmware: &Firmware) -> Offer {

@@ -9,7 +9,8 @@ use super::{approve::requested_approval, create::create_one, request::INVALID};
 use crate::{
     Authorized, Ctx, Error, Operator, PluginCalls, Result, UpdateWriter,
     compatibility::{
-        CompatibilityCheck, Policies, chosen, compatibility_policies, context_without_campaign,
+        CompatibilityCheck, IntermediateRules, Policies, chosen, compatibility_policies,
+        context_without_campaign,
     },
     ports::{
         Offer, OfferAction, OfferActor, OfferCompatibility, RequestedApproval, Store,
@@ -49,8 +50,9 @@ pub async fn retry(
         firmware: &firmware,
         context: context_without_campaign(ctx.now, options.timeouts.update),
     };
+    let rules = IntermediateRules::of_update(&options, &firmware, false);
     let checked = check
-        .check_devices(store, vec![row.device_id.clone()])
+        .check_devices(store, rules, vec![row.device_id.clone()])
         .await?;
     let offer = Offer {
         firmware: update.firmware,

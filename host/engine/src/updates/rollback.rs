@@ -13,7 +13,10 @@ use tidegate_core::{
 use super::{OfferRefusal, approve::requested_approval, bulk::created_id};
 use crate::{
     Authorized, Ctx, Error, Operator, PluginCalls, Remedy, Result, UpdateWriter,
-    compatibility::{CompatibilityCheck, HARDWARE, Policies, context_without_campaign},
+    compatibility::{
+        CheckedDevice, CompatibilityCheck, HARDWARE, IntermediateRules, Policies,
+        context_without_campaign,
+    },
     ports::{
         Offer, OfferCompatibility, OfferOverrides, PageRequest, Store, UpdateFilter, UpdateRow,
     },
@@ -65,10 +68,13 @@ pub async fn roll_back(
         firmware: &firmware,
         context: context_without_campaign(ctx.now, ROLLBACK_TIMEOUT),
     };
+    let options = UpdateOptions::forced(ROLLBACK_TIMEOUT);
+    let rules = IntermediateRules::of_update(&options, &firmware, false);
     let checked = check
-        .check_devices(store, vec![device_id.to_owned()])
+        .check_devices(store, rules, vec![device_id.to_owned()])
         .await?;
-    if let Some((_, Some(reason))) = checked.get(device_id) {
+    let found = checked.get(device_id);
+    if let Some(reason) = found.and_then(CheckedDevice::rejection) {
         return Err(OfferRefusal::Incompatible(reason.clone()).into_error(device_id));
     }
     let compatibility = match (force, target.basis) {
@@ -78,9 +84,7 @@ pub async fn roll_back(
         (false, None) if policies.has(&HARDWARE) => OfferCompatibility::of_device(
             device.key,
             CompatibilityBasis {
-                accepted: checked
-                    .get(device_id)
-                    .map(|(device, _)| (ClassKey::clone(&device.class), ctx.now)),
+                accepted: found.map(|found| (ClassKey::clone(&found.device.class), ctx.now)),
                 attributes: policies.attributes,
                 ..CompatibilityBasis::unchecked(UpdatePolicies::Hardware)
             },
@@ -92,7 +96,7 @@ pub async fn roll_back(
         to_version: firmware.details.version,
         weight: ROLLBACK_WEIGHT,
         success_criteria: SuccessCriteria::Reported,
-        options: UpdateOptions::forced(ROLLBACK_TIMEOUT),
+        options,
         compatibility,
         now: ctx.now,
     };

@@ -1,13 +1,15 @@
 use std::collections::BTreeSet;
 
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId},
     time::Timestamp,
+    update::IntermediateFirmware,
 };
 use tidegate_engine::ports::{Membership, RunRef, StoreError};
 
 use super::{
+    intermediate,
     json::ClassJson,
     late_devices::{last_wave, late_devices},
 };
@@ -45,11 +47,14 @@ pub(crate) async fn membership(
     };
     let device = BTreeSet::from([device]);
     let slot = slots(tx, run, &device).await?.pop();
-    if let Some((wave, position)) = slot.and_then(|slot| slot.wave) {
+    if let Some(slot) = &slot
+        && let Some((wave, position)) = slot.wave
+    {
         return Ok(Membership::InWave {
             wave,
             position: u64::from(position),
             joined_later_at: None,
+            intermediate: intermediate_of(tx, tenant, id, slot.class).await?,
         });
     }
     let late = late_devices(tx, run, &device).await?.into_values().next();
@@ -62,6 +67,7 @@ pub(crate) async fn membership(
             wave: last_wave(tx, run).await?.index,
             position,
             joined_later_at: Some(late.at),
+            intermediate: intermediate_of(tx, tenant, id, late.class).await?,
         });
     }
     let Some(slot) = slot else {
@@ -108,6 +114,29 @@ pub(crate) async fn slots(
         until = first;
     }
     Ok(slots)
+}
+
+/// The firmware that devices of this class got first when policies checked it.
+async fn intermediate_of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+    class: u32,
+) -> Result<Option<IntermediateFirmware>, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM campaign_classes c {} WHERE c.tenant_id = $1 AND c.campaign_id = $2 AND c.class = $3",
+        intermediate::COLUMNS,
+        intermediate::JOIN
+    );
+    let row = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(id.0)
+        .bind(i64::from(class))
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    let found = row.as_ref().map(intermediate::from_row).transpose();
+    Ok(found.map_err(row_error(READ))?.flatten())
 }
 
 async fn exclusion(

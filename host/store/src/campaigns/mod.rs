@@ -5,6 +5,7 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod edit;
 pub(crate) mod failed_start;
+pub(crate) mod intermediate;
 pub(crate) mod json;
 pub(crate) mod late_devices;
 pub(crate) mod membership;

@@ -15,7 +15,7 @@ use tidegate_engine::{
     ports::{CampaignStart, ClassVerdict, NewWave, StoreError},
 };
 
-use super::{json::ClassJson, run_row::CampaignRunRow};
+use super::{intermediate, json::ClassJson, run_row::CampaignRunRow};
 use crate::{
     audit::{self, AuditEntry},
     blob::{MEMBERS_PER_CHUNK, MemberSlot, SELECTED_PER_CHUNK, pack_keys, pack_slots},
@@ -212,6 +212,8 @@ struct VerdictJson {
     devices: i64,
     exclusion_reason: Option<String>,
     is_unchecked: i64,
+    intermediate_firmware_id: Option<i64>,
+    intermediate_reason: Option<String>,
 }
 
 /// Adds classes from this number on. `checked_at`: when policies checked them, if that was after the start.
@@ -223,16 +225,22 @@ pub(crate) async fn insert_classes(
     classes: Vec<ClassVerdict>,
     checked_at: Option<Timestamp>,
 ) -> Result<(), StoreError> {
+    let intermediate = classes
+        .iter()
+        .filter_map(|class| Some(class.intermediate.as_ref()?.firmware));
+    intermediate::keep(tx, tenant, id, &intermediate.collect()).await?;
     let mut rows = Vec::with_capacity(classes.len());
+    let storable_reason = |reason: &String| storable(reason).into_owned();
     for (class, verdict) in (first..).zip(classes) {
+        let intermediate = verdict.intermediate.as_ref();
         rows.push(VerdictJson {
             class,
             class_key: to_json(&ClassJson::from(verdict.key))?,
             devices: to_i64(verdict.devices),
-            exclusion_reason: verdict
-                .excluded
-                .map(|reason| storable(&reason).into_owned()),
+            exclusion_reason: verdict.excluded.as_ref().map(storable_reason),
             is_unchecked: i64::from(verdict.is_unchecked),
+            intermediate_firmware_id: intermediate.map(|first| first.firmware.0),
+            intermediate_reason: intermediate.map(|first| storable_reason(&first.reason)),
         });
     }
     let columns = [
@@ -241,12 +249,15 @@ pub(crate) async fn insert_classes(
         ("devices", ColumnType::Int),
         ("exclusion_reason", ColumnType::Text),
         ("is_unchecked", ColumnType::Int),
+        ("intermediate_firmware_id", ColumnType::Int),
+        ("intermediate_reason", ColumnType::Text),
     ];
     let from = tx.dialect().json_rows("c", "$3", &columns);
     let sql = format!(
         "INSERT INTO campaign_classes (tenant_id, campaign_id, class, class_key, devices, exclusion_reason, is_unchecked, \
-         checked_at) \
-         SELECT $1, $2, c.class, c.class_key, c.devices, c.exclusion_reason, c.is_unchecked, CAST($4 AS BIGINT) FROM {from}"
+         intermediate_firmware_id, intermediate_reason, checked_at) \
+         SELECT $1, $2, c.class, c.class_key, c.devices, c.exclusion_reason, c.is_unchecked, c.intermediate_firmware_id, \
+         c.intermediate_reason, CAST($4 AS BIGINT) FROM {from}"
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)

@@ -411,7 +411,7 @@ on_both! {
         assert_eq!(waves, [("wave 0", 2), ("wave 1", 3)]);
         for (device, wave, position) in [(0, 0, 0), (1, 0, 1), (4, 1, 2)] {
             let membership = store.membership(ours, id, fixture.devices[device]).await?;
-            assert_eq!(membership, Membership::InWave { wave, position, joined_later_at: None });
+            assert_eq!(membership, Membership::InWave { wave, position, joined_later_at: None, intermediate: None });
         }
         let unknown = store.membership(ours, id, DeviceKey(i64::MAX)).await?;
         assert_eq!(unknown, Membership::NotSelected);
@@ -423,11 +423,11 @@ on_both! {
         let id = created(store, "7.0.0").await?;
         let class = ClassKey { hardware_model: Some("B".into()), attributes: vec![("k".into(), "v".into())], ..ClassKey::default() };
         let mut campaign_start = fixture.campaign_start(&[1]);
-        campaign_start.classes.push(ClassVerdict { key: class.clone(), devices: 1, excluded: Some("hardware: too old".into()), is_unchecked: false });
+        campaign_start.classes.push(ClassVerdict { key: class.clone(), devices: 1, excluded: Some("hardware: too old".into()), is_unchecked: false, intermediate: None });
         campaign_start.selected = vec![(fixture.devices[2], 1), (fixture.devices[0], 0), (fixture.devices[1], 0)];
         assert!(store.start_campaign(store.ours, id, 0, campaign_start).await?);
         let of = async |device: usize| store.membership(store.ours, id, fixture.devices[device]).await;
-        assert_eq!(of(0).await?, Membership::InWave { wave: 0, position: 0, joined_later_at: None });
+        assert_eq!(of(0).await?, Membership::InWave { wave: 0, position: 0, joined_later_at: None, intermediate: None });
         assert_eq!(of(1).await?, Membership::InNoWave);
         assert_eq!(of(2).await?, Membership::Excluded { class, reason: "hardware: too old".into(), excluded_later_at: None });
     }

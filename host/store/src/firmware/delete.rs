@@ -14,7 +14,7 @@ use crate::{
     rows::{RowError, RowExt as _, row_error},
 };
 
-/// Marks a firmware as deleted, unless a campaign that has not ended uses it. Returns false if it does not exist.
+/// Marks a firmware as deleted, unless a campaign that has not ended installs it, or installs it first. Returns false if it does not exist.
 pub(crate) async fn delete(
     database: &Database,
     ctx: &Ctx,
@@ -72,7 +72,9 @@ async fn active_campaign(
     let row = sqlx::query(
         "SELECT c.id FROM campaigns c \
          JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id \
-         WHERE c.tenant_id = $1 AND c.firmware_id = $2 AND r.ended_at IS NULL \
+         WHERE c.tenant_id = $1 AND r.ended_at IS NULL AND c.id IN (\
+           SELECT id FROM campaigns WHERE tenant_id = $1 AND firmware_id = $2 \
+           UNION SELECT campaign_id FROM campaign_intermediate_firmware WHERE tenant_id = $1 AND firmware_id = $2) \
          ORDER BY c.id LIMIT 1",
     )
     .bind(tenant.0)

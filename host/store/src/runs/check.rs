@@ -1,14 +1,13 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::any::AnyRow;
 use tidegate_core::{
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     plugin::ClassKey,
     time::Timestamp,
-    update::{CompatibilityBasis, UpdateEvent, UpdateStatus},
+    update::{
+        IntermediateFirmware, Update, UpdateEvent, UpdateStatus, UpdateTypeName, UpgradePath,
+    },
 };
 use tidegate_engine::{
     chain,
@@ -16,8 +15,9 @@ use tidegate_engine::{
 };
 
 use crate::{
-    campaigns::CampaignRunRow,
+    campaigns::{CampaignRunRow, intermediate, lock_firmware},
     database::{Database, Tx},
+    dialect::storable,
     error::failed,
     rows::{RowError, RowExt as _, row_error},
     tenant_counters::TenantCounters,
@@ -43,7 +43,8 @@ pub(crate) async fn updates_to_check(
 ) -> Result<Vec<UpdateToCheck>, StoreError> {
     let mut tx = database.read_single().await?;
     let rows = sqlx::query(
-        "SELECT u.tenant_id, u.id, u.device_key, u.firmware_id, u.campaign_id, u.update_timeout_ms, u.compatibility, \
+        "SELECT u.tenant_id, u.id, u.device_key, u.firmware_id, u.campaign_id, u.update_type, u.update_timeout_ms, \
+         u.compatibility, \
          d.device_id, d.hw_model, d.hw_revision, d.sw_version FROM (\
            SELECT tenant_id, id, timeout_at, \
            ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY timeout_at, id) AS turn FROM updates \
@@ -115,12 +116,16 @@ fn from_row(row: &AnyRow) -> Result<Option<(UpdateToCheck, ClassKey)>, RowError>
         version: row.take("sw_version")?,
         attributes: Vec::new(),
     };
+    // An intermediate step leads to the firmware that the policies decide on.
+    let target = basis.path.as_ref().map(|path| path.target);
+    let update_type: UpdateTypeName = row.parse("update_type")?;
     let update = UpdateToCheck {
         tenant: TenantId(row.take("tenant_id")?),
         update: UpdateId(row.take("id")?),
         device: DeviceKey(row.take("device_key")?),
         device_id: row.take("device_id")?,
-        firmware: FirmwareId(row.take("firmware_id")?),
+        firmware: target.unwrap_or(FirmwareId(row.take("firmware_id")?)),
+        installs: update_type != UpdateTypeName::DownloadOnly,
         campaign: row.take::<Option<i64>>("campaign_id")?.map(CampaignId),
         update_timeout: Duration::from_millis(row.count("update_timeout_ms")?),
         basis,
@@ -138,26 +143,41 @@ pub(crate) async fn record_checks(
     let tenant = checked.tenant;
     let mut tx = database.write().await?;
     let mut tenant_counters = TenantCounters::default();
+    let needed = checked.checks.iter().filter_map(|check| {
+        let CheckOutcome::Needs(first) = &check.outcome else {
+            return None;
+        };
+        Some(first.firmware)
+    });
+    let needed: BTreeSet<FirmwareId> = needed.collect();
     if let Some(campaign) = checked.campaign
         && let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, campaign).await?
     {
         run_row.append_journal(&mut tx, &checked.journal).await?;
         run_row.write(&mut tx, &mut tenant_counters).await?;
+        intermediate::keep(&mut tx, tenant, campaign, &needed).await?;
+    } else {
+        for firmware in needed {
+            lock_firmware(&mut tx, tenant, firmware).await?;
+        }
     }
     let devices: BTreeSet<DeviceKey> = checked.checks.iter().map(|check| check.device).collect();
     let updates: BTreeSet<UpdateId> = checked.checks.iter().map(|check| check.update).collect();
     let mut work = UpdateUnitOfWork::open(&mut tx, tenant, &devices, &updates, now).await?;
     let attributes = checked.attributes.iter().map(String::as_str);
     work.read_class_attributes(&mut tx, attributes).await?;
-    let (mut affected, mut bases) = (Vec::new(), BTreeMap::new());
+    let (mut affected, mut decided) = (Vec::new(), Vec::new());
     for check in &checked.checks {
         let attributes = &checked.attributes;
-        if let Some(basis) = apply(&mut work, check, attributes, now, &mut tenant_counters) {
-            bases.insert(check.update, basis);
+        if apply(&mut work, check, attributes, now, &mut tenant_counters) {
+            decided.push(check.update);
         }
         affected.extend(work.affected(check.device, checked.campaign));
     }
-    write_bases(&mut tx, tenant, &bases).await?;
+    let decided = decided
+        .iter()
+        .filter_map(|id| Some(&work.loaded(*id)?.update));
+    write_decided(&mut tx, tenant, decided).await?;
     notify_affected_devices(&mut tx, &affected).await?;
     work.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
@@ -187,53 +207,81 @@ pub(crate) async fn postpone_check(
     tx.commit().await
 }
 
-/// Applies a check to its update, by policies that request these attributes. Returns the new basis, unless the check
-/// failed.
+/// Applies a check to its update, by policies that request these attributes. Returns whether they decided: whether what
+/// the compatibility of the update is based on has changed, and maybe its firmware.
 fn apply(
     work: &mut UpdateUnitOfWork,
     check: &UpdateCheck,
     attributes: &[String],
     now: Timestamp,
     tenant_counters: &mut TenantCounters,
-) -> Option<CompatibilityBasis> {
+) -> bool {
     let is_same_class = work.class(check.device, attributes).as_ref() == Some(&check.class);
-    let update = &work.loaded(check.update)?.update;
+    let Some(loaded) = work.loaded_mut(check.update) else {
+        return false;
+    };
+    let update = &mut loaded.update;
     if update.state.status != UpdateStatus::Scheduled || !is_same_class {
-        return None;
+        return false;
     }
-    let before = update.compatibility.clone()?;
-    match &check.outcome {
-        CheckOutcome::Accepted => Some(CompatibilityBasis {
-            attributes: attributes.to_vec(),
-            accepted: Some((check.class.clone(), now)),
-            ..before
-        }),
-        CheckOutcome::Rejected(reason) => {
-            let event = UpdateEvent::Incompatible(reason.clone());
-            // Cannot fail: a scheduled update can end.
-            let _ = work.apply_event(check.update, &event, now, tenant_counters);
-            Some(CompatibilityBasis {
-                rejected: Some(check.class.clone()),
-                ..before
-            })
-        }
+    let event = match &check.outcome {
         CheckOutcome::Failed => {
-            let loaded = work.loaded_mut(check.update)?;
-            loaded.update.state.timeout_at = now.plus(RETRY_DELAY);
+            update.state.timeout_at = now.plus(RETRY_DELAY);
+            return false;
+        }
+        CheckOutcome::Accepted => {
+            update.install_target();
             None
         }
+        CheckOutcome::Needs(first) => match refusal(update, first) {
+            None => {
+                update.install_first(first);
+                None
+            }
+            Some(reason) => Some(UpdateEvent::NoUpgradePath(reason)),
+        },
+        CheckOutcome::Rejected(reason) => Some(UpdateEvent::Incompatible(reason.clone())),
+    };
+    let Some(basis) = &mut update.compatibility else {
+        return false;
+    };
+    match event {
+        None => {
+            attributes.clone_into(&mut basis.attributes);
+            basis.accepted = Some((check.class.clone(), now));
+        }
+        Some(event) => {
+            basis.rejected = Some(check.class.clone());
+            // Cannot fail: a scheduled update can end.
+            let _ = work.apply_event(check.update, &event, now, tenant_counters);
+        }
     }
+    true
 }
 
-async fn write_bases(
+/// Why an intermediate firmware cannot be the next one of the update's path.
+fn refusal(update: &Update, first: &IntermediateFirmware) -> Option<String> {
+    let path: Option<&UpgradePath> = update.compatibility.as_ref()?.path.as_ref();
+    path?.refuse(first)
+}
+
+/// Writes what a check decided: nothing else changes these columns.
+async fn write_decided(
     tx: &mut Tx,
     tenant: TenantId,
-    bases: &BTreeMap<UpdateId, CompatibilityBasis>,
+    decided: impl Iterator<Item = &Update>,
 ) -> Result<(), StoreError> {
-    let rows = bases.iter().map(|(id, basis)| {
-        let text = compatibility::to_text(Some(basis))?;
-        let columns = vec![("compatibility", ColumnValue::text_or_null(text))];
-        Ok(ChangedRow::of(id.0.into(), columns))
+    let rows = decided.map(|update| {
+        let text = compatibility::to_text(update.compatibility.as_ref())?;
+        let columns = vec![
+            ("compatibility", ColumnValue::text_or_null(text)),
+            ("firmware_id", ColumnValue::int(update.firmware.0)),
+            (
+                "to_version",
+                ColumnValue::text(storable(&update.to_version)),
+            ),
+        ];
+        Ok(ChangedRow::of(update.id.0.into(), columns))
     });
     let rows = rows.collect::<Result<_, StoreError>>()?;
     update_rows(tx, tenant, "updates", rows).await

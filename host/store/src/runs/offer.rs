@@ -3,9 +3,9 @@ use std::collections::BTreeSet;
 use tidegate_core::{
     campaign::CampaignStatus,
     id::DeviceKey,
-    update::{Attempt, CompatibilityBasis, Purpose, UpdateState},
+    update::{Attempt, Purpose, UpdateState},
 };
-use tidegate_engine::ports::{Fence, Offer, OfferedBatch, RunRef, StoreError};
+use tidegate_engine::ports::{Fence, Offer, OfferedBatch, OfferedFirmware, RunRef, StoreError};
 
 use super::{
     commit::commit,
@@ -64,8 +64,8 @@ pub(crate) async fn offer_updates(
             skipped_devices.push(SkippedDevice::new(*key, wave, reason));
             continue;
         }
-        let compatibility = work.basis(*key, &offer.compatibility);
-        new.push(new_update(run, wave, *key, device, offer, compatibility));
+        let offered = work.offered(*key, offer);
+        new.push(new_update(run, wave, *key, device, offer, offered));
     }
     // Includes devices that were deleted.
     let skipped_count = members.len() - new.len();
@@ -85,24 +85,26 @@ pub(crate) async fn offer_updates(
     })
 }
 
-/// The update that a campaign creates for a device. It is completed at creation if the device has the firmware and
-/// has not drifted.
+/// The update that a campaign creates for a device. It is completed at creation if the device has the campaign's firmware
+/// and has not drifted.
 pub(super) fn new_update(
     run: RunRef,
     wave: u32,
     key: DeviceKey,
     device: &DeviceRow,
     offer: &Offer,
-    compatibility: Option<CompatibilityBasis>,
+    offered: OfferedFirmware,
 ) -> NewUpdate {
     let state = UpdateState::offered(offer.success_criteria, offer.options.clone(), offer.now);
-    let has_it = device.installed_firmware == Some(offer.firmware) && device.drifted_at.is_none();
+    let has_it = offered.firmware == offer.firmware
+        && device.installed_firmware == Some(offer.firmware)
+        && device.drifted_at.is_none();
     NewUpdate {
         device: key,
-        firmware: offer.firmware,
+        firmware: offered.firmware,
         campaign: Some((run.campaign, Purpose::Forward { wave })),
         weight: offer.weight,
-        to_version: offer.to_version.clone(),
+        to_version: offered.to_version,
         state: if has_it {
             completed_at_creation(state, offer.now)
         } else {
@@ -110,7 +112,7 @@ pub(super) fn new_update(
         },
         created_at: offer.now,
         attempt: Attempt::default(),
-        compatibility,
+        compatibility: offered.compatibility,
         authorship: None,
     }
 }

@@ -55,8 +55,8 @@ pub(crate) async fn offer_skipped_updates(
             skipped_devices.push(SkippedDevice::new(key, wave, reason));
             continue;
         }
-        let compatibility = work.basis(key, &offer.compatibility);
-        let update = new_update(run, wave, key, device, offer, compatibility);
+        let offered = work.offered(key, offer);
+        let update = new_update(run, wave, key, device, offer, offered);
         new.push((wave, update));
     }
     let offered: Vec<DeviceKey> = new.iter().map(|(_, new)| new.device).collect();

@@ -1,12 +1,12 @@
 use async_trait::async_trait;
 use tidegate_core::{
     id::{TenantId, UpdateId},
-    plugin::{ClassKey, RollbackScope},
+    plugin::RollbackScope,
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    AffectedDevice, CheckedUpdates, Fence, Offer, OfferedBatch, RollbackBatch, Run, RunRef, Runs,
-    StoreError, TickOutcome, UpdateToCheck,
+    AcceptedClass, AffectedDevice, CheckedUpdates, Fence, Offer, OfferedBatch, RollbackBatch, Run,
+    RunRef, Runs, StoreError, TickOutcome, UpdateToCheck,
 };
 
 use super::SqlStore;
@@ -61,10 +61,7 @@ impl Runs for SqlStore {
         apply::apply(&self.database, run, fence, applied).await
     }
 
-    async fn accepted_classes(
-        &self,
-        run: RunRef,
-    ) -> Result<Vec<(ClassKey, Timestamp)>, StoreError> {
+    async fn accepted_classes(&self, run: RunRef) -> Result<Vec<AcceptedClass>, StoreError> {
         accepted_classes::accepted_classes(&self.database, run).await
     }
 

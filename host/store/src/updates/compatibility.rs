@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use tidegate_core::{
+    id::FirmwareId,
     plugin::ClassKey,
     time::Timestamp,
-    update::{ChosenPolicy, CompatibilityBasis, UpdatePolicies},
+    update::{ChosenPolicy, CompatibilityBasis, UpdatePolicies, UpgradePath},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -24,6 +25,18 @@ pub(super) struct CompatibilityJson {
     accepted: Option<AcceptedJson>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rejected: Option<BasisClassJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<UpgradePathJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UpgradePathJson {
+    target: i64,
+    target_version: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    installed: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +83,7 @@ pub(crate) fn to_text(basis: Option<&CompatibilityBasis>) -> Result<Option<Strin
             at: at.0,
         }),
         rejected: basis.rejected.clone().map(BasisClassJson::from),
+        path: basis.path.as_ref().map(UpgradePathJson::from),
     });
     json.map(|json| to_json(&json)).transpose()
 }
@@ -90,7 +104,31 @@ impl TryFrom<CompatibilityJson> for CompatibilityBasis {
                 .accepted
                 .map(|accepted| (accepted.class.into(), Timestamp(accepted.at))),
             rejected: json.rejected.map(ClassKey::from),
+            path: json.path.map(UpgradePath::from),
         })
+    }
+}
+
+impl From<&UpgradePath> for UpgradePathJson {
+    fn from(path: &UpgradePath) -> Self {
+        let text = |text: &String| storable(text).into_owned();
+        Self {
+            target: path.target.0,
+            target_version: text(&path.target_version),
+            installed: path.installed.iter().map(text).collect(),
+            reason: path.reason.as_ref().map(text),
+        }
+    }
+}
+
+impl From<UpgradePathJson> for UpgradePath {
+    fn from(json: UpgradePathJson) -> Self {
+        Self {
+            target: FirmwareId(json.target),
+            target_version: json.target_version,
+            installed: json.installed,
+            reason: json.reason,
+        }
     }
 }
 

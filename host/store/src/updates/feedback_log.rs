@@ -231,6 +231,7 @@ pub(super) fn feedback<'a>(
         | UpdateEvent::VersionReported { .. }
         | UpdateEvent::ClassChanged
         | UpdateEvent::Incompatible(_)
+        | UpdateEvent::NoUpgradePath(_)
         | UpdateEvent::Approved
         | UpdateEvent::ApprovalRejected(_)
         | UpdateEvent::DeadlinePassed

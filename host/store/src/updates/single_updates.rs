@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tidegate_core::{
     id::{DeviceKey, TenantId, UpdateId},
     time::Timestamp,
-    update::{Attempt, UpdateEvent, UpdateState, UpdateStatus},
+    update::{Attempt, Update, UpdateEvent, UpdateState, UpdateStatus},
     wave::Counts,
 };
 use tidegate_engine::{
@@ -43,7 +43,10 @@ pub(crate) async fn create(
         ignore_installed: force,
     };
     let mut tx = database.write().await?;
-    lock_firmware(&mut tx, tenant, offer.firmware).await?;
+    let first = offer.compatibility.intermediate_firmware();
+    for firmware in first.into_iter().chain([offer.firmware]) {
+        lock_firmware(&mut tx, tenant, firmware).await?;
+    }
     keep_policies(&mut tx, tenant, offer.compatibility.policies.as_ref()).await?;
     let keys: BTreeSet<DeviceKey> = devices.iter().copied().collect();
     let mut work =
@@ -258,7 +261,9 @@ fn obstacle(
         .map(|loaded| &loaded.update)
         .filter(|update| update.state.status.is_open())
         .filter(|update| !ignores_waiting || update.state.status != UpdateStatus::WaitingApproval);
-    if let Some(same) = open.find(|update| update.firmware == offer.firmware) {
+    let is_same =
+        |update: &&Update| update.firmware == offer.firmware || update.target().0 == offer.firmware;
+    if let Some(same) = open.find(is_same) {
         return Some(OfferResult::AlreadyOpen(same.id));
     }
     if device.pinned && !overrides.ignore_pin {
@@ -274,16 +279,17 @@ fn new_update(
     offer: &Offer,
     authorship: Option<&UpdateAuthorship>,
 ) -> NewUpdate {
+    let offered = work.offered(device, offer);
     NewUpdate {
         device,
-        firmware: offer.firmware,
+        firmware: offered.firmware,
         campaign: None,
         weight: offer.weight,
-        to_version: offer.to_version.clone(),
+        to_version: offered.to_version,
         state: UpdateState::offered(offer.success_criteria, offer.options.clone(), offer.now),
         created_at: offer.now,
         attempt: Attempt::default(),
-        compatibility: work.basis(device, &offer.compatibility),
+        compatibility: offered.compatibility,
         authorship: authorship.cloned(),
     }
 }

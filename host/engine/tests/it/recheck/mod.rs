@@ -3,6 +3,7 @@
 mod offers;
 mod rollbacks;
 mod tenants;
+mod upgrade_paths;
 mod waves;
 
 use std::{sync::Arc, time::Duration};

@@ -100,6 +100,7 @@ impl TestServer {
                 devices: 1,
                 excluded: None,
                 is_unchecked: false,
+                intermediate: None,
             }],
             selected: vec![(device.key, 0)],
             journal: Vec::new(),

@@ -4,8 +4,8 @@ use tidegate_core::{
     update::{INCOMPATIBLE, SuccessCriteria, UpdateOptions, UpdatePolicies, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    CheckOutcome, CheckedUpdates, Offer, OfferCompatibility, Runs as _, TickOutcome, UpdateCheck,
-    UpdateToCheck, Updates as _,
+    AcceptedClass, CheckOutcome, CheckedUpdates, Offer, OfferCompatibility, Runs as _, TickOutcome,
+    UpdateCheck, UpdateToCheck, Updates as _,
 };
 
 use crate::{
@@ -127,7 +127,8 @@ on_both! {
             attributes: vec![("zone".to_owned(), "1".to_owned()), ("site".to_owned(), "lab".to_owned())],
             ..ClassKey::default()
         };
-        let compatibility = OfferCompatibility::of_campaign(site(), vec![(accepted, NOON)]);
+        let accepted = AcceptedClass { class: accepted, at: NOON, intermediate: None };
+        let compatibility = OfferCompatibility::of_campaign(site(), vec![accepted]);
         let offer = Offer { compatibility, ..fixture.offer(NOON) };
         store.offer_updates(fixture.run, fence, 0, 10, &offer, false).await?;
         for (device, (attribute, value)) in fixture.devices.iter().zip(changes) {

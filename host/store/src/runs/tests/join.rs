@@ -9,9 +9,9 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    CampaignChange, CampaignStart, Campaigns as _, ChangedDevice, ClassVerdict, DeviceChange,
-    Devices as _, DynamicPlans as _, LateDevice, LateDevices, Membership, NewCampaign, NewDevice,
-    Outsider, Runs as _,
+    AcceptedClass, CampaignChange, CampaignStart, Campaigns as _, ChangedDevice, ClassVerdict,
+    DeviceChange, Devices as _, DynamicPlans as _, LateDevice, LateDevices, Membership,
+    NewCampaign, NewDevice, Outsider, Runs as _,
 };
 
 use crate::{
@@ -39,6 +39,7 @@ async fn dynamic<'a>(store: &'a TestStore, waves: &[usize]) -> anyhow::Result<St
         devices: 0,
         excluded: Some("in mode manual".into()),
         is_unchecked: true,
+        intermediate: None,
     });
     let id = fixture.run.campaign;
     assert!(store.start_campaign(store.ours, id, 0, start).await?);
@@ -58,6 +59,7 @@ fn verdict(model: &str, excluded: Option<&str>) -> ClassVerdict {
         devices: 1,
         excluded: excluded.map(str::to_owned),
         is_unchecked: false,
+        intermediate: None,
     }
 }
 
@@ -188,7 +190,7 @@ on_both! {
         let wave = &after.waves[1].report;
         assert_eq!((wave.size, wave.counts.pending, after.waves[0].report.size), (2, 2, 1));
         assert!(store.due(later(10), 10).await?.contains(&run), "the strategy decides again");
-        let joined = Membership::InWave { wave: 1, position: 1, joined_later_at: Some(later(10)) };
+        let joined = Membership::InWave { wave: 1, position: 1, joined_later_at: Some(later(10)), intermediate: None };
         assert_eq!(store.membership(store.ours, id, good).await?, joined);
         assert_eq!(store.membership(store.theirs, id, good).await?, Membership::NotStarted);
         let Membership::Excluded { class: as_class, reason, excluded_later_at } = store.membership(store.ours, id, bad).await? else {
@@ -196,7 +198,8 @@ on_both! {
         };
         assert_eq!((as_class, &*reason, excluded_later_at), (class("toaster"), "hardware: no", Some(later(10))));
         let accepted = store.accepted_classes(run).await?;
-        assert_eq!(accepted, [(ClassKey::default(), NOON), (class("A"), later(10))]);
+        let at = |class: ClassKey, at| AcceptedClass { class, at, intermediate: None };
+        assert_eq!(accepted, [at(ClassKey::default(), NOON), at(class("A"), later(10))]);
 
         // Once it is of an accepted class it joins behind the others, and is counted once.
         let outsiders = store.outsiders(run, &keys).await?;
@@ -243,7 +246,7 @@ on_both! {
         }
         let at = async |key| store.membership(store.ours, fixture.campaign(), DeviceKey(last + key)).await;
         for key in [1_u64, 4094, 4095, 4096, 4105] {
-            let expected = Membership::InWave { wave: 0, position: key + 1, joined_later_at: Some(later(10)) };
+            let expected = Membership::InWave { wave: 0, position: key + 1, joined_later_at: Some(later(10)), intermediate: None };
             assert_eq!(at(key.cast_signed()).await?, expected);
         }
         fixture.release(&[4107]).await?;

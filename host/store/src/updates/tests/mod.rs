@@ -10,6 +10,7 @@ mod log;
 mod refusals;
 mod single_updates;
 mod soak;
+mod upgrade_path;
 mod windows;
 
 use anyhow::Context as _;

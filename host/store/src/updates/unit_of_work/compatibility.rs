@@ -8,7 +8,7 @@ use tidegate_core::{
     time::Timestamp,
     update::{CompatibilityBasis, UpdateEvent},
 };
-use tidegate_engine::ports::{OfferCompatibility, StoreError};
+use tidegate_engine::ports::{Offer, OfferedFirmware, StoreError};
 
 use super::UpdateUnitOfWork;
 use crate::{database::Tx, tenant_counters::TenantCounters};
@@ -46,14 +46,12 @@ impl UpdateUnitOfWork {
         })
     }
 
-    /// What the compatibility of a new update of the device is based on.
-    pub(crate) fn basis(
-        &self,
-        key: DeviceKey,
-        offer: &OfferCompatibility,
-    ) -> Option<CompatibilityBasis> {
-        offer.policies.as_ref()?;
-        offer.basis(key, self.class(key, &offer.attributes)?)
+    /// The firmware of a new update of the device, and what its compatibility is based on.
+    pub(crate) fn offered(&self, key: DeviceKey, offer: &Offer) -> OfferedFirmware {
+        let decides = offer.compatibility.policies.is_some();
+        let class = || self.class(key, &offer.compatibility.attributes);
+        let class = decides.then(class).flatten();
+        class.map_or_else(|| offer.unchecked(), |class| offer.for_device(key, &class))
     }
 
     /// Whether the device may be offered an update on this basis without another check.

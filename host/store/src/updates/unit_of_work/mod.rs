@@ -56,8 +56,9 @@ pub(crate) struct UpdateUnitOfWork {
     class_attributes: ClassAttributes,
     /// Retries that were never offered and are not needed any more.
     withdrawn_retries: Vec<UpdateId>,
-    /// Retries of failed updates, which are inserted after all other changes are written.
-    pending_retries: BTreeMap<DeviceKey, Vec<Update>>,
+    /// Retries of failed updates, and next steps after intermediate ones, which are inserted after all other changes are
+    /// written.
+    successors: BTreeMap<DeviceKey, Vec<Update>>,
 }
 
 #[derive(Debug)]
@@ -93,7 +94,7 @@ impl UpdateUnitOfWork {
             counters: CampaignCounters::default(),
             class_attributes: ClassAttributes::default(),
             withdrawn_retries: Vec::new(),
-            pending_retries: BTreeMap::new(),
+            successors: BTreeMap::new(),
         };
         // Of updates that the device has not begun: the others are not checked again.
         let unbegun = updates.iter().map(|loaded| &loaded.update);
@@ -326,12 +327,7 @@ impl UpdateUnitOfWork {
         self.set_clocks();
         late_success::delete(tx, self.tenant, &self.withdrawn_retries).await?;
         loaded_update::write(tx, self.tenant, self.updates.values()).await?;
-        retries::insert(
-            tx,
-            self.tenant,
-            self.pending_retries.into_values().flatten(),
-        )
-        .await?;
+        retries::insert(tx, self.tenant, self.successors.into_values().flatten()).await?;
         for loaded in self.devices.values_mut() {
             loaded.after.recount(&loaded.before);
         }

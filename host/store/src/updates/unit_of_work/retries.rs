@@ -1,7 +1,7 @@
 use tidegate_core::{
     id::TenantId,
     time::Timestamp,
-    update::{Attempt, Update, UpdateState, UpdateStatus},
+    update::{Attempt, Update, UpdateEvent, UpdateState, UpdateStatus},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -43,10 +43,25 @@ impl LoadedUpdate {
             ..self.update.clone()
         })
     }
+
+    /// The update that follows the completion of an intermediate step, if it is one; it has no id yet. It is cancelled if
+    /// the step is: the device installed its firmware nevertheless.
+    pub(super) fn next_step(&mut self, at: Timestamp) -> Option<Update> {
+        let mut next = self.update.next_step(at)?;
+        self.update.attempt.is_retried = true;
+        // A rollback processes the last step only.
+        self.rollback_processed_at = Some(at);
+        self.rollback_action = None;
+        if self.cancel_requests > 0 || self.cancel_requested_at.is_some() {
+            // Cannot fail: a scheduled update can be cancelled.
+            next.state = next.state.after(&UpdateEvent::CancelRequested, at).ok()?;
+        }
+        Some(next)
+    }
 }
 
-/// Inserts retries after the failed updates were written. They keep the firmware from before the first attempt, to
-/// which a rollback returns.
+/// Inserts retries and next steps after the updates whose place they take were written. They keep the firmware from before
+/// the first attempt of the first step, to which a rollback returns.
 pub(super) async fn insert(
     tx: &mut Tx,
     tenant: TenantId,

@@ -78,17 +78,37 @@ impl UpdateUnitOfWork {
             loaded.revision = loaded.revision.wrapping_add(1);
         }
         let (device, status) = (loaded.update.device, loaded.update.state.status);
-        if let Some(next) = loaded.next_retry(before, at) {
-            self.pending_retries.entry(device).or_default().push(next);
+        let next = loaded
+            .next_retry(before, at)
+            .or_else(|| loaded.next_step(at));
+        let cancelled = next.as_ref().filter(|next| !next.state.status.is_open());
+        let cancelled = cancelled.cloned();
+        if let Some(next) = next {
+            self.successors.entry(device).or_default().push(next);
         }
         let cause = Some((before, event));
         self.apply_effects(id, cause, at, tenant_counters);
+        if let Some(cancelled) = cancelled {
+            self.count_cancelled_step(&cancelled, at, tenant_counters);
+        }
         if status == UpdateStatus::Completed {
             self.end_awaited(id, device, at, tenant_counters);
             // It changed the version of the device.
             self.withdraw_offers(device, at, tenant_counters);
         }
         true
+    }
+
+    /// Counts a next step that is cancelled at creation: the completed one before it counts as scheduled.
+    fn count_cancelled_step(
+        &mut self,
+        step: &Update,
+        at: Timestamp,
+        tenant_counters: &mut TenantCounters,
+    ) {
+        let (before, after) = (Some(UpdateStatus::Scheduled), step.state.status);
+        self.counters.count_update(step, before);
+        tenant_counters.count_update(self.tenant, before, after, at);
     }
 
     /// A device that completes another update was brought to a known version: no report of its version is awaited.
@@ -130,10 +150,11 @@ impl UpdateUnitOfWork {
         } else {
             tenant_counters.count_update(self.tenant, before, after, at);
         }
-        let has_open = self.pending_retries.contains_key(&update.device)
-            || self
-                .updates_of(update.device)
-                .any(|loaded| loaded.update.state.status.is_open());
+        let new = self.successors.get(&update.device).into_iter().flatten();
+        let loaded = self.updates_of(update.device).map(|loaded| &loaded.update);
+        let has_open = new
+            .chain(loaded)
+            .any(|update| update.state.status.is_open());
         let Some(loaded) = self.devices.get_mut(&update.device) else {
             return;
         };

@@ -307,6 +307,7 @@ async fn a_campaign_keeps_the_sizes_of_its_start(tenant: IsolatedTenant) -> Resu
             },
             devices: 3,
             excluded: None,
+            intermediate: None,
         }],
         selected: devices.iter().map(|key| (*key, 0)).collect(),
         journal: Vec::new(),

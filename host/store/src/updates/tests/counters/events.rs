@@ -7,9 +7,9 @@ use tidegate_core::{
     plugin::RollbackScope,
     update::{Purpose, RetryPolicy, SuccessCriteria, UpdateEvent, UpdateOptions},
 };
-use tidegate_engine::ports::{Offer, Runs as _};
+use tidegate_engine::ports::{CheckOutcome, CheckedUpdates, Offer, Runs as _, UpdateCheck};
 
-use super::*;
+use super::{super::upgrade_path::intermediate, *};
 use crate::test_fixture::TIMEOUT;
 
 fn event(random: &mut RandomSource) -> UpdateEvent {
@@ -50,7 +50,9 @@ async fn report_events(
     }
     let versions = (0..4).map(|_| {
         let key = fixture.devices[random.below(fixture.devices.len())];
-        let version = ["1.0.0", "1.1.0"][random.below(2)];
+        // The third one is that of the step before, if there is one.
+        let versions = 2 + usize::from(fixture.first.is_some());
+        let version = ["1.0.0", "1.1.0", "1.0.5"][random.below(versions)];
         fixture.report_version(key, version, later(at))
     });
     let versions: Vec<_> = versions.collect();
@@ -64,6 +66,40 @@ async fn report_events(
         }
     }
     Ok(())
+}
+
+/// Lets policies decide on all changed devices: those on 1.0.0 need the step before.
+async fn decide(fixture: &StoreFixture<'_>, at: i64) -> anyhow::Result<()> {
+    let Some(first) = &fixture.first else {
+        return Ok(());
+    };
+    let store = fixture.store();
+    let mut checks = Vec::new();
+    for due in store.updates_to_check(later(at), 500).await? {
+        let device = store.device(fixture.tenant, &due.device_id).await?;
+        let class = device.context("a device")?.class(&[]);
+        let is_old = class.version.as_deref() == Some("1.0.0");
+        let outcome = if is_old {
+            CheckOutcome::Needs(first.clone())
+        } else {
+            CheckOutcome::Accepted
+        };
+        checks.push(UpdateCheck {
+            update: due.update,
+            device: due.device,
+            class,
+            outcome,
+        });
+    }
+    let checked = CheckedUpdates {
+        tenant: fixture.tenant,
+        campaign: Some(fixture.campaign()),
+        attributes: Vec::new(),
+        checks,
+        journal: Vec::new(),
+    };
+    store.record_checks(&checked, later(at)).await?;
+    check_counters(store).await
 }
 
 /// The first device with an open rollback update completes it.
@@ -84,13 +120,25 @@ async fn complete_one_rollback(fixture: &StoreFixture<'_>, at: i64) -> anyhow::R
     Ok(())
 }
 
-async fn check_random_events(store: &TestStore, retries: RetryPolicy) -> anyhow::Result<()> {
+/// `is_stepped`: the devices need an intermediate version first.
+async fn check_random_events(
+    store: &TestStore,
+    retries: RetryPolicy,
+    is_stepped: bool,
+) -> anyhow::Result<()> {
     let options = UpdateOptions {
         retries,
         ..UpdateOptions::forced(TIMEOUT)
     };
-    let fixture =
-        StoreFixture::with_options(store, &[10, 20], SuccessCriteria::Attested, options).await?;
+    let criteria = if is_stepped {
+        SuccessCriteria::Reported
+    } else {
+        SuccessCriteria::Attested
+    };
+    let mut fixture = StoreFixture::with_options(store, &[10, 20], criteria, options).await?;
+    if is_stepped {
+        fixture.first = Some(intermediate(store, "1.0.5").await?);
+    }
     check_counters(store).await?;
     let mut random = RandomSource(0x5EED_0F7E_57ED);
     for round in 0..6_u64 {
@@ -100,10 +148,12 @@ async fn check_random_events(store: &TestStore, retries: RetryPolicy) -> anyhow:
             report_events(&fixture, &mut random, 10 + round as i64),
         )?;
         check_counters(store).await?;
+        decide(&fixture, 80 + round as i64).await?;
         // Due retries are offered.
         store.expire_updates(later(80 + round as i64), 5).await?;
     }
     // Some updates time out while others report; then the rollback starts.
+    decide(&fixture, 3600).await?;
     let silent = async { anyhow::Ok(store.expire_updates(later(3600), 5).await?) };
     futures::try_join!(silent, report_events(&fixture, &mut random, 3600))?;
     check_counters(store).await?;
@@ -157,13 +207,20 @@ async fn check_random_events(store: &TestStore, retries: RetryPolicy) -> anyhow:
 
 on_both! {
     async fn stored_counters_equal_a_recount(store) {
-        check_random_events(store, RetryPolicy::NONE).await?;
+        check_random_events(store, RetryPolicy::NONE, false).await?;
     }
 
     async fn stored_counters_equal_a_recount_with_retries(store) {
         let retries = RetryPolicy { max_retries: 2, delay: Duration::from_mins(1) };
-        check_random_events(store, retries).await?;
+        check_random_events(store, retries, false).await?;
         let retries = "SELECT 'retries', COUNT(*) FROM updates WHERE tenant_id = $1 AND is_retried = 1";
         assert!(numbers(store, "all", retries).await?["all retries"] > 10);
+    }
+
+    async fn stored_counters_equal_a_recount_with_intermediate_versions(store) {
+        let retries = RetryPolicy { max_retries: 1, delay: Duration::from_mins(1) };
+        check_random_events(store, retries, true).await?;
+        let steps = "SELECT 'steps', COUNT(*) FROM updates WHERE tenant_id = $1 AND is_retried = 1 AND status = 'completed'";
+        assert!(numbers(store, "all", steps).await?["all steps"] > 3);
     }
 }

@@ -47,7 +47,7 @@ const BUCKET: &str = "CASE WHEN status IN ('downloading', 'installing', 'verifyi
 const SEED: &str = "seed-";
 
 /// Checks that every stored counter equals a recount. Of the attempts of an update only the last one counts.
-async fn check_counters(store: &TestStore) -> anyhow::Result<()> {
+pub(super) async fn check_counters(store: &TestStore) -> anyhow::Result<()> {
     let forward = "FROM updates WHERE tenant_id = $1 AND purpose = 'forward' AND is_retried = 0";
     let back = "FROM updates WHERE tenant_id = $1 AND purpose = 'rollback' AND is_retried = 0";
     let mut pairs = vec![(
