@@ -47,6 +47,8 @@ pub(super) fn details(update: &Value) -> String {
             ("firmware", "/firmware_name"),
             ("from", "/from_version"),
             ("to", "/to_version"),
+            ("on its way to", "/upgrade_path/target_version"),
+            ("because", "/upgrade_path/reason"),
             ("status", "/status"),
             ("approval", "/approval/approval_id"),
             ("requested by", "/approval/requested_by"),

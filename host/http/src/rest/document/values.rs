@@ -17,7 +17,7 @@ use super::schemas::without_null;
 use crate::rest::query::{DEFAULT_LIMIT, MAX_LIMIT};
 
 /// Ids of rows, wherever a parameter or a property has one of these names. They are numbered from 1.
-const ROW_IDS: [&str; 10] = [
+const ROW_IDS: [&str; 11] = [
     "authority_id",
     "campaign_id",
     "firmware_id",
@@ -27,6 +27,7 @@ const ROW_IDS: [&str; 10] = [
     "open_update",
     "retry_of",
     "seq",
+    "target_firmware_id",
     "update_id",
 ];
 

@@ -11,6 +11,7 @@ mod time_of_day;
 mod update;
 pub(crate) mod update_options;
 mod updates_query;
+mod upgrade_path;
 mod window;
 
 pub(crate) use approval::{ApprovalRequest, UpdateApprovalBody};

@@ -6,7 +6,9 @@ use tidegate_core::{
 use tidegate_engine::ports::UpdateRow;
 use utoipa::ToSchema;
 
-use super::{approval::UpdateApprovalBody, update_options::UpdateOptionsView};
+use super::{
+    approval::UpdateApprovalBody, update_options::UpdateOptionsView, upgrade_path::UpgradePathBody,
+};
 use crate::rest::response::{CreatedResponse, Time, percent};
 
 /// An update of one device to one firmware.
@@ -42,10 +44,13 @@ pub(crate) struct UpdateBody {
     retry_count: u32,
     /// The update that was the first attempt.
     retry_of: Option<i32>,
-    /// Whether it failed and a retry replaced it. Counters ignore it from then on.
+    /// Whether another update took its place: a retry after it failed, or the next one of its `upgrade_path` after it
+    /// completed. Counters ignore it from then on.
     is_retried: bool,
     /// Of a retry: the earliest time of its offer.
     scheduled_at: Option<Time>,
+    /// Null: the device needs no intermediate version.
+    upgrade_path: Option<UpgradePathBody>,
     error_code: Option<String>,
     error_message: Option<String>,
     /// Of an update that had failed or timed out before its device succeeded after all: the error then.
@@ -66,6 +71,7 @@ impl From<UpdateRow> for UpdateBody {
         let purpose = update.campaign.map(|(_, purpose)| purpose);
         let progress_percentage = to_percentage(&update.state);
         let state = update.state;
+        let path = update.compatibility.and_then(|basis| basis.path);
         let (error_code, error_message) =
             state.error.map(|error| (error.code, error.message)).unzip();
         let earlier = state.earlier_error;
@@ -94,6 +100,7 @@ impl From<UpdateRow> for UpdateBody {
             retry_of: update.attempt.first.map(|id| id.0),
             is_retried: update.attempt.is_retried,
             scheduled_at: update.attempt.scheduled_at.map(Time::from),
+            upgrade_path: path.map(UpgradePathBody::from),
             error_code,
             error_message,
             earlier_error_code,
