@@ -19,3 +19,4 @@ mod statistics;
 mod strategies;
 mod success_criteria;
 mod timeouts;
+mod upgrade_path;
