@@ -17,6 +17,7 @@ mod success_criteria;
 #[cfg(test)]
 mod tests;
 mod upgrade_path;
+mod upgrade_step;
 mod waiting;
 mod window;
 
