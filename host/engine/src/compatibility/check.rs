@@ -1,7 +1,7 @@
-use std::{collections::HashMap, mem, time::Duration};
+use std::{mem, time::Duration};
 
 use tidegate_core::{
-    campaign::{PluginUse, Targets},
+    campaign::PluginUse,
     firmware::Firmware,
     id::TenantId,
     plugin::{CheckInput, Compatibility, Context, DeviceClass, PageOf},
@@ -9,32 +9,12 @@ use tidegate_core::{
     version::is_same,
 };
 
-use super::{Decision, IntermediateRules, Policies, classify};
+use super::Policies;
 use crate::{
     Error, PluginCalls, Result,
     plugin_calls::{PluginCall, temporary_error},
-    ports::{CallFailure, SelectedDevice, Store},
+    ports::CallFailure,
 };
-
-/// Devices by id, with what is decided on them.
-pub(crate) type CheckedDevices = HashMap<String, CheckedDevice>;
-
-/// A device and what is decided on it.
-#[derive(Debug)]
-pub(crate) struct CheckedDevice {
-    pub(crate) device: SelectedDevice,
-    pub(crate) decision: Decision,
-}
-
-impl CheckedDevice {
-    /// Why it gets nothing.
-    pub(crate) fn rejection(&self) -> Option<&String> {
-        match &self.decision {
-            Decision::Incompatible(reason) => Some(reason),
-            Decision::Compatible | Decision::After(_) => None,
-        }
-    }
-}
 
 /// Maximum number of classes that a policy is asked about in one call.
 const MAX_PAGE_CLASSES: usize = 1000;
@@ -49,37 +29,6 @@ pub(crate) struct CompatibilityCheck<'a> {
 }
 
 impl CompatibilityCheck<'_> {
-    /// Checks these devices. Unknown devices are omitted.
-    pub(crate) async fn check_devices(
-        &self,
-        store: &dyn Store,
-        rules: IntermediateRules,
-        device_ids: Vec<String>,
-    ) -> Result<CheckedDevices> {
-        let targets = Targets {
-            devices: device_ids,
-            ..Targets::default()
-        };
-        let attributes = &self.policies.attributes;
-        let devices = store
-            .select(self.tenant, &targets, None, None, attributes)
-            .await?;
-        let classified = classify(&devices, |_| ());
-        let classes = classified.classes.into_iter().map(|((), class)| class);
-        let classes: Vec<_> = classes.collect();
-        let (on_failure, mut unrecorded) = (OnFailure::Exclude, |_: &_, _: &_| ());
-        let decisions = self.decide(store, rules, &classes, on_failure, &mut unrecorded);
-        let decisions = decisions.await?;
-        let devices = devices.into_iter().zip(classified.class_of);
-        Ok(devices
-            .map(|(device, class)| {
-                let decision = decisions[class as usize].clone();
-                let id = device.device_id.clone();
-                (id, CheckedDevice { device, decision })
-            })
-            .collect())
-    }
-
     /// The reason of the first policy that rejects each class, if any. A policy is asked only about the classes that
     /// the policies before it accept. One that fails rejects the classes; one that may answer if it is asked again
     /// later rejects none, and is the error.

@@ -12,15 +12,14 @@
 
 mod check;
 mod classes;
+mod devices;
 mod explain;
 mod intermediate;
 mod policies;
 
-pub(crate) use check::{
-    CheckFailure, CheckedDevice, CheckedDevices, CompatibilityCheck, OnFailure,
-    context_without_campaign,
-};
+pub(crate) use check::{CheckFailure, CompatibilityCheck, OnFailure, context_without_campaign};
 pub(crate) use classes::{DevicesByClass, classify};
+pub(crate) use devices::{CheckedDevice, CheckedDevices};
 pub(crate) use explain::{class_name, explain_compatibility};
 pub(crate) use intermediate::{Decision, IntermediateRules};
 pub(crate) use policies::{
