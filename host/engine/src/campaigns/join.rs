@@ -114,7 +114,9 @@ async fn join_campaigns(
         }
         let devices = changed.iter().map(|changed| changed.device).collect();
         let mut is_done = true;
-        for campaign in campaigns {
+        // Read after the notes, so that no campaign for which they were made is missing.
+        let campaigns = store.dynamic_campaigns().await?.into_iter();
+        for campaign in campaigns.filter(|campaign| campaign.run.tenant == tenant) {
             is_done &= join(engine, campaign.run, &devices).await?;
         }
         if is_done {
